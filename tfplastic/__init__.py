@@ -1,3 +1,38 @@
-"""Plasticity in neural networks: measure it, reproduce it, fix it, report it."""
+"""Plasticity in neural networks: measure it, reproduce it, fix it, report it.
+
+The subpackages load on first use (PEP 562), so `import tfplastic as tp` costs nothing and needs nothing:
+TensorFlow comes with the first subpackage that uses it, TF-Agents and the emulator with `tp.rl`.
+
+Example:
+    >>> import tfplastic as tp
+    >>> tp.seeds.derive(0, 'init').shape
+    (2,)
+"""
+
+import importlib
+from types import ModuleType
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "diagnostics",
+    "layers",
+    "linalg",
+    "networks",
+    "optimizers",
+    "rl",
+    "seeds",
+    "tasks",
+    "training",
+    "writers",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

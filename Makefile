@@ -1,0 +1,83 @@
+# Every target sets up what it needs: one virtual environment from requirements.lock, reused until that file changes.
+# Variables: PYTHON=<interpreter>  VENV=<folder>  GPU=1 (adds the CUDA wheels)  ARGS="<more flags>" (train, test, lock)
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+GPU ?=
+ARGS ?=
+# The interpreters of test-pythons; empty for all that are found.
+PYTHONS ?=
+# `type: ignore` and `pyright: ignore` comments in the tree. It may only fall.
+MAX_IGNORES := 0
+UV_VERSION := 0.13.9
+
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-deps
+INSTALLED := $(VENV)/installed $(if $(filter-out 0,$(GPU)),$(VENV)/installed-gpu)
+
+.PHONY: help setup train test test-slow test-pythons lint types contract doctest lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Make the virtual environment (.venv) from requirements.lock
+
+train: $(INSTALLED) ## Train LayerNorm Double DQN on Atari in its short form, into runs/quick
+	$(BIN)/python bin/train --gin_file=gin/atari_dqn_ln.gin --gin_file=gin/sizes/quick.gin --run_dir=runs/quick $(ARGS)
+
+test: $(INSTALLED) ## Run the tests, doctests and the import contract
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(INSTALLED) ## Run the tests that are marked slow
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-pythons: ## Run the tests under each Python at hand, each in an environment of its own (.venv-3.12, ...)
+	@found=$$(.ci/pythons $(PYTHONS)); failed=; \
+	while read -r version python; do \
+	  echo "Python $$version: $$python"; \
+	  $(MAKE) --no-print-directory test PYTHON="$$python" VENV=".venv-$$version" </dev/null || failed+=" $$version"; \
+	done <<<"$$found"; \
+	[ -z "$$failed" ] || { echo "Tests failed under Python$$failed." >&2; exit 1; }
+
+lint: $(INSTALLED) ## Check style and formatting (ruff)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## Check types (pyright, basic), and that the number of ignores has not risen
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	@count=$$(git grep -cE '(type|pyright): *ignore' -- '*.py' bin | awk -F: '{ sum += $$NF } END { print sum + 0 }'); \
+	[ "$$count" -le $(MAX_IGNORES) ] || { echo "$$count type ignores, at most $(MAX_IGNORES) allowed." >&2; exit 1; }
+
+contract: $(INSTALLED) ## Check who imports whom (import-linter)
+	$(BIN)/lint-imports
+
+doctest: $(INSTALLED) ## Run the examples in the docstrings alone
+	TF_USE_LEGACY_KERAS=1 $(BIN)/python -m pytest tfplastic $(ARGS)
+
+# The build tools of the one source distribution (gym) go first: `--no-build-isolation` keeps unpinned ones out.
+$(VENV)/installed: requirements.lock
+	@python=$$(.ci/pythons $(PYTHON) | awk 'NR == 1 { print $$2 }'); \
+	echo "Installing requirements.lock into $(VENV) with $$python (one to two minutes)"; \
+	"$$python" -m venv --clear $(VENV)
+	@awk '/^[a-z]/ { wanted = /^(setuptools|wheel)==/ } wanted' requirements.lock >$(VENV)/build-tools.txt
+	@$(PIP_INSTALL) --require-hashes -r $(VENV)/build-tools.txt
+	@$(PIP_INSTALL) --require-hashes --no-build-isolation -r requirements.lock
+	@$(PIP_INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+# The CUDA wheels are an addition to the same environment, at no version's expense.
+$(VENV)/installed-gpu: requirements-gpu.lock $(VENV)/installed
+	@echo "Installing requirements-gpu.lock (CUDA) into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements-gpu.lock
+	@touch $@
+
+lock: ## Remake the two lock files; pins stay unless ARGS moves them, as in ARGS="--upgrade-package scipy"
+	@.ci/lock $(UV_VERSION) $(ARGS)
+
+clean: ## Remove the environments and caches; runs/ stays
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,25 @@
+# gin has no annotations; without these a checker takes a decorated class or function for one without arguments.
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, overload
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+@overload
+def configurable(name_or_fn: _Decorated) -> _Decorated: ...
+@overload
+def configurable(
+    name_or_fn: str | None = None,
+    module: str | None = None,
+    allowlist: Sequence[str] | None = None,
+    denylist: Sequence[str] | None = None,
+) -> Callable[[_Decorated], _Decorated]: ...
+@overload
+def register(name_or_fn: _Decorated) -> _Decorated: ...
+@overload
+def register(
+    name_or_fn: str | None = None,
+    module: str | None = None,
+    allowlist: Sequence[str] | None = None,
+    denylist: Sequence[str] | None = None,
+) -> Callable[[_Decorated], _Decorated]: ...
+def __getattr__(name: str) -> Any: ...
