@@ -1,1 +1,34 @@
-"""."""
+"""TF-Agents agents on the Arcade Learning Environment. The only importer of tf_agents and ale_py.
+
+Units: the training loop counts gradient steps; here agent steps (decisions) appear too, of which the paper's protocol
+has 4 per gradient step, and emulator frames, of which there are 4 per agent step.
+"""
+
+try:
+    import ale_py  # noqa: F401
+    import tf_agents  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"tfplastic.rl needs {error.name}: pip install 'tfplastic[rl]' && pip install --no-deps tf-agents==0.19.0"
+    ) from error
+
+from tfplastic.rl.acting import LinearEpsilon, epsilon_greedy
+from tfplastic.rl.agents import QAgent, c51, double_dqn, dqn
+from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
+from tfplastic.rl.atari_task import AtariTask
+from tfplastic.rl.evaluation import Evaluation
+from tfplastic.rl.replay import FrameReplay
+
+__all__ = [
+    "AtariEnvironment",
+    "AtariProtocol",
+    "AtariTask",
+    "Evaluation",
+    "FrameReplay",
+    "LinearEpsilon",
+    "QAgent",
+    "c51",
+    "double_dqn",
+    "dqn",
+    "epsilon_greedy",
+]

@@ -1,0 +1,255 @@
+"""DQN, Double DQN and C51 of TF-Agents, trained by their public loss."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gin
+import numpy as np
+import tensorflow as tf
+from tf_agents.agents import tf_agent
+from tf_agents.agents.dqn import dqn_agent
+from tf_agents.networks import network
+from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory
+from tf_agents.utils import common
+
+from tfplastic._checks import check_fraction, check_positive, check_positive_integer
+from tfplastic._keras import keras
+from tfplastic.rl.c51_agent import PerExampleC51Agent
+
+ModelBuilder = Callable[[int | Sequence[int]], keras.Model]  # number of outputs, or (actions, atoms) -> model
+
+
+class QNetwork(network.Network):
+    """A Keras model as a TF-Agents network.
+
+    Args:
+        input_tensor_spec: of one observation.
+        build_model: makes the model; called once for each copy of the network.
+        num_atoms: size of the last axis of a categorical head, which C51 asks for.
+        name: of the network.
+    """
+
+    def __init__(self, input_tensor_spec: Any, build_model: Callable[[], keras.Model], num_atoms: int, name: str):
+        super().__init__(input_tensor_spec=input_tensor_spec, state_spec=(), name=name)
+        self.model = build_model()
+        self.num_atoms = num_atoms
+
+    def create_variables(self, input_tensor_spec: Any = None, **kwargs: Any) -> tf.TensorSpec:
+        """As the parent, on an input of zeros.
+
+        The parent draws a random input: from the global generator, and with an overflow for uint8 under numpy 2.
+        """
+        if self._network_output_spec is None:
+            spec = self.input_tensor_spec
+            outputs, _ = self(tf.zeros([1, *spec.shape], spec.dtype), step_type=tf.fill([1], ts.StepType.FIRST), **kwargs)
+            self._network_output_spec = tf.TensorSpec(outputs.shape[1:], outputs.dtype)
+        return self._network_output_spec
+
+    def call(
+        self, observation: tf.Tensor, step_type: Any = None, network_state: Any = (), training: bool = False
+    ) -> tuple[tf.Tensor, Any]:
+        return self.model(observation, training=training), network_state
+
+
+class QAgent:
+    """A TF-Agents value-based agent, its two networks, and what acting and training need of them.
+
+    Args:
+        agent: the TF-Agents agent.
+        q_network: its online network.
+        target_network: its target network; equal to the online one after construction.
+        support: `[atoms] float32` values of a categorical head, or None where the outputs are Q-values.
+        discount: gamma per agent step.
+        n_step: steps that the agent folds into one return.
+    """
+
+    def __init__(
+        self,
+        agent: tf_agent.TFAgent,
+        q_network: QNetwork,
+        target_network: QNetwork,
+        support: tf.Tensor | None,
+        discount: float,
+        n_step: int,
+    ):
+        self.agent = agent
+        self.model = q_network.model
+        self.target_model = target_network.model
+        self.discount = discount
+        self.n_step = n_step
+        self._support = support
+        self._greedy_actions = tf.function(lambda observation: tf.argmax(self.q_values(observation), axis=-1))
+        self.update_target()
+
+    @tf.function
+    def update_target(self) -> None:
+        """Hard copy of the online weights to the target network."""
+        common.soft_variables_update(self.model.variables, self.target_model.variables, tau=1.0)
+
+    def q_values(self, observation: tf.Tensor) -> tf.Tensor:
+        """`[batch, actions] float32`: the outputs, or the expectation of the categorical distribution."""
+        outputs = self.model(observation)  # [batch, actions] or [batch, actions, atoms]
+        if self._support is None:
+            return outputs
+        return tf.reduce_sum(tf.nn.softmax(outputs) * self._support, axis=-1)
+
+    def greedy_actions(self, observation: np.ndarray) -> np.ndarray:
+        """`[batch] int64`: the first action of largest Q-value."""
+        return self._greedy_actions(observation).numpy()
+
+    def loss(self, experience: trajectory.Trajectory, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """The agent's loss `[]` and that of each example `[batch]`, on `[batch, n_step + 1, ...]` experience.
+
+        The agent's public `loss` takes gamma as an argument, 1 by default, and only its `train` passes the agent's own.
+        """
+        info = self.agent.loss(experience, training=training, gamma=self.discount)
+        return info.loss, info.extra.td_loss
+
+
+@gin.register(module="tfplastic.rl")
+def dqn(
+    build_model: ModelBuilder,
+    time_step_spec: ts.TimeStep,
+    action_spec: Any,
+    batch_size: int,
+    *,
+    discount: float = 0.99,
+    n_step: int = 1,
+    grad_error_bound: float = 1 / 32,
+) -> QAgent:
+    """DQN (Mnih et al. 2015): target r + gamma max_a Q'(s', a). Arguments as for `double_dqn`."""
+    return _td_agent(
+        dqn_agent.DqnAgent, build_model, time_step_spec, action_spec, batch_size, discount, n_step, grad_error_bound
+    )
+
+
+@gin.register(module="tfplastic.rl")
+def double_dqn(
+    build_model: ModelBuilder,
+    time_step_spec: ts.TimeStep,
+    action_spec: Any,
+    batch_size: int,
+    *,
+    discount: float = 0.99,
+    n_step: int = 1,
+    grad_error_bound: float = 1 / 32,
+) -> QAgent:
+    """Double DQN (van Hasselt et al. 2016): target r + gamma Q'(s', argmax_a Q(s', a)).
+
+    The loss is the mean over the batch of TD-error^2 / 2, whose gradient with respect to each TD error, 1/batch_size
+    of it, is clipped to +-grad_error_bound. That equals a Huber loss with threshold grad_error_bound * batch_size.
+
+    Args:
+        build_model: makes a Keras model with the number of outputs it is given; called for each network.
+        time_step_spec: TF-Agents specs of a time step, without batch.
+        action_spec: of an action; a scalar integer from 0.
+        batch_size: of the training batches.
+        discount: gamma per agent step, in [0, 1]. 0.99 in DQN Zoo, which Lyle et al. 2023 start from.
+        n_step: number of rewards in a return.
+        grad_error_bound: as above. 1/32 in DQN Zoo.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    return _td_agent(
+        dqn_agent.DdqnAgent, build_model, time_step_spec, action_spec, batch_size, discount, n_step, grad_error_bound
+    )
+
+
+@gin.register(module="tfplastic.rl")
+def c51(
+    build_model: ModelBuilder,
+    time_step_spec: ts.TimeStep,
+    action_spec: Any,
+    batch_size: int,
+    *,
+    discount: float = 0.99,
+    n_step: int = 1,
+    num_atoms: int = 51,
+    max_value: float = 10.0,
+) -> QAgent:
+    """C51 (Bellemare et al. 2017): a categorical distribution over returns, trained by cross-entropy.
+
+    Args:
+        build_model: as for `double_dqn`; called with `(actions, num_atoms)`.
+        time_step_spec: as for `double_dqn`.
+        action_spec: as for `double_dqn`.
+        batch_size: not used by this loss; every agent takes it.
+        discount: gamma per agent step, in [0, 1]. 0.99 in DQN Zoo.
+        n_step: number of rewards in a return.
+        num_atoms: atoms of the distribution, at least 2. 51 in the paper.
+        max_value: the atoms are equally spaced over [-max_value, max_value]. 10 in the paper.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    del batch_size
+    _check_return(discount, n_step)
+    if check_positive_integer("num_atoms", num_atoms) < 2:
+        raise ValueError(f"`num_atoms` must be at least 2. Received: {num_atoms}")
+    check_positive("max_value", max_value)
+    outputs = (_num_actions(action_spec), num_atoms)
+    networks = _networks(lambda: build_model(outputs), time_step_spec, num_atoms)
+    agent = PerExampleC51Agent(
+        time_step_spec,
+        action_spec,
+        networks[0],
+        optimizer=None,  # the gradient step is training/step.py's
+        min_q_value=-max_value,
+        max_q_value=max_value,
+        target_categorical_q_network=networks[1],
+        n_step_update=n_step,
+        gamma=discount,
+    )
+    return QAgent(agent, *networks, tf.linspace(-max_value, max_value, num_atoms), discount, n_step)
+
+
+def _td_agent(
+    agent_class: type[dqn_agent.DqnAgent],
+    build_model: ModelBuilder,
+    time_step_spec: ts.TimeStep,
+    action_spec: Any,
+    batch_size: int,
+    discount: float,
+    n_step: int,
+    grad_error_bound: float,
+) -> QAgent:
+    _check_return(discount, n_step)
+    threshold = check_positive("grad_error_bound", grad_error_bound) * check_positive_integer("batch_size", batch_size)
+    networks = _networks(lambda: build_model(_num_actions(action_spec)), time_step_spec, num_atoms=1)
+
+    def clipped_error(targets: tf.Tensor, q_values: tf.Tensor) -> tf.Tensor:
+        reduction = tf.compat.v1.losses.Reduction.NONE
+        return tf.compat.v1.losses.huber_loss(targets, q_values, delta=threshold, reduction=reduction)
+
+    agent = agent_class(
+        time_step_spec,
+        action_spec,
+        networks[0],
+        optimizer=None,  # the gradient step is training/step.py's
+        target_q_network=networks[1],
+        n_step_update=n_step,
+        td_errors_loss_fn=clipped_error,
+        gamma=discount,
+    )
+    return QAgent(agent, *networks, None, discount, n_step)
+
+
+def _networks(
+    build_model: Callable[[], keras.Model], time_step_spec: ts.TimeStep, num_atoms: int
+) -> tuple[QNetwork, QNetwork]:
+    spec = time_step_spec.observation
+    return (
+        QNetwork(spec, build_model, num_atoms, "q_network"),
+        QNetwork(spec, build_model, num_atoms, "target_q_network"),
+    )
+
+
+def _num_actions(action_spec: Any) -> int:
+    return int(action_spec.maximum - action_spec.minimum + 1)
+
+
+def _check_return(discount: float, n_step: int) -> None:
+    check_fraction("discount", discount)
+    check_positive_integer("n_step", n_step)

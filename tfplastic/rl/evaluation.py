@@ -1,0 +1,80 @@
+"""Evaluation of a policy on a fresh environment."""
+
+import dataclasses
+from collections.abc import Callable
+
+import gin
+import numpy as np
+
+from tfplastic import seeds
+from tfplastic._checks import check_fraction, check_positive_integer
+from tfplastic.rl.acting import epsilon_greedy
+from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
+
+
+@gin.register(module="tfplastic.rl")
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Plays whole episodes with a nearly greedy policy.
+
+    DQN Zoo evaluates for 500,000 frames after each million frames of training; a fixed number of episodes is used here
+    because its mean has a standard error. Each of the `num_envs` environments plays its share of the episodes, so that
+    short episodes are not over-represented.
+
+    Attributes:
+        num_episodes: episodes in one evaluation.
+        epsilon: probability of a random action. 0.01 in DQN Zoo's `double_q`.
+        num_envs: environments side by side; at most `num_episodes`.
+    """
+
+    num_episodes: int = 30
+    epsilon: float = 0.01
+    num_envs: int = 8
+
+    def __post_init__(self) -> None:
+        check_positive_integer("num_episodes", self.num_episodes)
+        check_fraction("epsilon", self.epsilon)
+        check_positive_integer("num_envs", self.num_envs)
+
+    def __call__(
+        self,
+        greedy_actions: Callable[[np.ndarray], np.ndarray],
+        game: str,
+        protocol: AtariProtocol,
+        seed: int,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> np.ndarray | None:
+        """Plays `num_episodes` episodes.
+
+        Args:
+            greedy_actions: maps `[batch, height, width, stack] uint8` to `[batch] int`.
+            game: as for `AtariEnvironment`.
+            protocol: as for `AtariEnvironment`.
+            seed: of the episodes and of the random actions; same seed and policy, same returns.
+            should_stop: asked after each step; if it answers yes, the evaluation ends without a result.
+
+        Returns:
+            `[num_episodes] float64` unclipped returns, or None if stopped.
+        """
+        num_envs = min(self.num_envs, self.num_episodes)
+        shares = np.full(num_envs, self.num_episodes // num_envs)
+        shares[: self.num_episodes % num_envs] += 1
+        environment = AtariEnvironment(game, num_envs, seeds.derive_integer(seed, "episodes"), protocol)
+        try:
+            returns: list[list[float]] = [[] for _ in range(num_envs)]
+            num_actions = int(environment.action_spec().maximum) + 1
+            time_step = environment.reset()
+            step = 0
+            while any(len(played) < share for played, share in zip(returns, shares, strict=True)):
+                if should_stop():
+                    return None
+                key = seeds.derive(seed, "act", step)
+                actions = epsilon_greedy(greedy_actions, time_step.observation, self.epsilon, num_actions, key)
+                time_step = environment.step(actions)
+                step += 1
+                ended = np.flatnonzero(time_step.is_last())
+                for env, episode in zip(ended, environment.pop_finished_episodes(), strict=True):
+                    returns[env].append(episode.episode_return)
+        finally:
+            environment.close()
+        return np.concatenate([played[:share] for played, share in zip(returns, shares, strict=True)])

@@ -1,0 +1,88 @@
+"""The contract between the training loop and a task whose batches come from the host."""
+
+import abc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tfplastic._keras import keras
+
+
+class HostTask(abc.ABC):
+    """A source of batches that lives on the host, such as an emulator with a replay buffer.
+
+    A task is configured by its constructor, which only checks its arguments; `build` makes networks and buffers;
+    `start` or `restore` begins the interaction. Steps and periods count gradient steps.
+    """
+
+    name: str
+    model: keras.Model
+
+    @abc.abstractmethod
+    def build(self, seed: int) -> None:
+        """Makes the network(s) and buffers from the root seed. Starts no environment."""
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Begins afresh: resets what the task interacts with."""
+
+    @abc.abstractmethod
+    def warm_up(self) -> Iterator[None]:
+        """Does what precedes the first gradient step, in short pieces; may be stopped and saved at each `yield`."""
+
+    @abc.abstractmethod
+    def next(self) -> Any:
+        """The batch of the next gradient step: a nest of arrays with a fixed structure and fixed shapes."""
+
+    @abc.abstractmethod
+    def loss(self, model: keras.Model, batch: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss `[]` and the loss of each example `[batch]`; traceable, differentiable in the model's weights."""
+
+    @abc.abstractmethod
+    def after_step(self, step: int) -> None:
+        """Called after gradient step number `step` (from 1), for what happens between steps (target networks)."""
+
+    @abc.abstractmethod
+    def metrics(self) -> dict[str, float]:
+        """Scalars to be logged now, by tag; reproducible, so nothing that depends on the clock."""
+
+    @abc.abstractmethod
+    def progress(self) -> dict[str, float | int]:
+        """What the progress line shows of the task: any of `agent_steps`, `episode_return`, `epsilon`."""
+
+    @abc.abstractmethod
+    def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        """Scalars of an evaluation that leaves the training state alone; None if `should_stop` cut it short."""
+
+    @abc.abstractmethod
+    def diagnostics_batch(self) -> tuple[Any, Any]:
+        """A batch that stays the same for the whole run, and the model's inputs in it."""
+
+    @abc.abstractmethod
+    def trackables(self) -> dict[str, Any]:
+        """The TensorFlow objects whose variables belong in a checkpoint, by name; the model is among them."""
+
+    @abc.abstractmethod
+    def save(self, directory: Path, shared: Path) -> list[str]:
+        """Writes all other state into `directory`; large append-only files into `shared`, whose names it returns."""
+
+    @abc.abstractmethod
+    def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
+        """Takes up the state that `save` wrote, exactly."""
+
+    @abc.abstractmethod
+    def example(self) -> Any:
+        """A batch of the right structure, shapes and dtypes, without meaning; needs no environment."""
+
+    @abc.abstractmethod
+    def seconds_per_batch(self) -> float:
+        """How long `next` takes on this machine, by trying it; the task is of no further use after this."""
+
+    @abc.abstractmethod
+    def describe(self, total_steps: int) -> list[tuple[str, str]]:
+        """The plan as (what, how much) rows, for `--dry_run`."""
+
+    def close(self) -> None:
+        """Releases what `start` or `restore` acquired."""

@@ -1,0 +1,35 @@
+"""The plan of a run as text, for `--dry_run`."""
+
+from collections.abc import Sequence
+
+from tfplastic._keras import keras
+
+
+def describe(model: keras.Model, rows: Sequence[tuple[str, str]]) -> str:
+    """The layers of a model with their output shapes and numbers of parameters, then rows of (what, how much).
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic.training import plan
+        >>> layers = [tf.keras.layers.InputLayer((3,)), tf.keras.layers.Dense(2, name='output')]
+        >>> print(plan.describe(tf.keras.Sequential(layers, name='net'), [('seed', '0')]))
+        Network net
+          output  Dense  (2,)  8
+          in all               8
+        Plan
+          seed  0
+    """
+    layers = [
+        (layer.name, type(layer).__name__, str(tuple(layer.output.shape[1:])), f"{layer.count_params():,}")
+        for layer in model.layers
+    ]
+    layers.append(("in all", "", "", f"{model.count_params():,}"))
+    return "\n".join([f"Network {model.name}", *_aligned(layers, "<<<>"), "Plan", *_aligned(rows, "<<")])
+
+
+def _aligned(rows: Sequence[Sequence[str]], alignments: str) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join(f"{cell:{how}{width}}" for cell, how, width in zip(row, alignments, widths, strict=True)).rstrip()
+        for row in rows
+    ]
