@@ -1,1 +1,30 @@
-"""."""
+"""What the layers of a Keras model are doing, measured without disturbing it.
+
+>>> import tensorflow as tf
+>>> from tfplastic import diagnostics
+>>> model = tf.keras.Sequential([
+...     tf.keras.layers.Dense(3, activation='relu', kernel_initializer='ones', name='hidden'),
+...     tf.keras.layers.Dense(1, name='output'),
+... ])
+>>> inputs = tf.constant([[-1., -2.], [-3., -4.]])
+>>> _ = model(inputs)  # builds it
+>>> snapshot = diagnostics.Snapshot(model, inputs)
+>>> diagnostics.diagnose(snapshot, [diagnostics.dead_units])
+{'dead_units': {'hidden': 1.0}}
+"""
+
+from tfplastic.diagnostics.diagnose import diagnose
+from tfplastic.diagnostics.norms import gradient_norm, weight_norm
+from tfplastic.diagnostics.sharpness import sharpness
+from tfplastic.diagnostics.snapshot import Snapshot
+from tfplastic.diagnostics.units import dead_units, dormant_units
+
+__all__ = [
+    "Snapshot",
+    "dead_units",
+    "diagnose",
+    "dormant_units",
+    "gradient_norm",
+    "sharpness",
+    "weight_norm",
+]

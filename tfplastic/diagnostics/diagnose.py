@@ -1,0 +1,55 @@
+"""Many quantities of one snapshot."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tfplastic.diagnostics.snapshot import Snapshot
+
+Quantity = Callable[[Snapshot], dict[str, float]]
+
+
+def diagnose(
+    snapshot: Snapshot, quantities: Sequence[Quantity] | Mapping[str, Quantity]
+) -> dict[str, dict[str, float]]:
+    """Computes each of `quantities` from one snapshot; activations, loss and gradients are made once for all.
+
+    Args:
+        snapshot: what to measure. It is not refreshed here.
+        quantities: functions of a snapshot that return {layer name: value}, such as `dead_units`. They go by
+            their names, a `functools.partial` by that of its function; to have one function twice, with
+            different arguments, give a mapping {name: function}.
+
+    Returns:
+        {quantity name: {layer name: value}}, in the order of `quantities`.
+
+    Raises:
+        TypeError: one of `quantities` is not callable, or has no name.
+        ValueError: two of `quantities` have the same name; or from a quantity.
+
+    Example:
+        >>> import functools, tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> model = tf.keras.Sequential([tf.keras.layers.ReLU(name='relu'), tf.keras.layers.Dense(1)])
+        >>> inputs = tf.constant([[-1., .01, 2., 3.]])
+        >>> _ = model(inputs)  # builds it
+        >>> strict = functools.partial(diagnostics.dormant_units, tau=0.)
+        >>> snapshot = diagnostics.Snapshot(model, inputs)
+        >>> diagnostics.diagnose(snapshot, {'strict': strict, 'dormant': diagnostics.dormant_units})
+        {'strict': {'relu': 0.25}, 'dormant': {'relu': 0.5}}
+    """
+    if not isinstance(quantities, Mapping):
+        names = [_name(quantity) for quantity in quantities]
+        if len(set(names)) < len(names):
+            rule = "must have distinct names, or be a mapping {name: function}"
+            raise ValueError(f"`quantities` {rule}. Received: {', '.join(names)}")
+        quantities = dict(zip(names, quantities, strict=True))
+    return {name: quantity(snapshot) for name, quantity in quantities.items()}
+
+
+def _name(quantity: Any) -> str:
+    while isinstance(quantity, functools.partial):
+        quantity = quantity.func
+    if not callable(quantity) or not hasattr(quantity, "__name__"):
+        raise TypeError(f"`quantities` must hold functions of a snapshot. Received: {quantity!r}")
+    return quantity.__name__
