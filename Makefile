@@ -16,7 +16,8 @@ MAX_IGNORES := 0
 UV_VERSION := 0.13.9
 
 BIN := $(VENV)/bin
-PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-deps
+# Only what is imported gets compiled, when it is: compiling all of TensorFlow takes as long as installing it.
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-compile --no-deps
 INSTALLED := $(VENV)/installed $(if $(filter-out 0,$(GPU)),$(VENV)/installed-gpu)
 
 .PHONY: help setup train test test-slow test-pythons lint types contract doctest lock clean

@@ -1,4 +1,4 @@
-# gin has no annotations; without these a checker takes a decorated class or function for one without arguments.
+# gin has no annotations; without these a checker takes what it decorates for a function without arguments.
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 

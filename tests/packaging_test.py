@@ -1,0 +1,51 @@
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel that `pip install .` makes, built from a copy: a build leaves files behind in its tree."""
+    source = tmp_path_factory.mktemp("source")
+    for folder in ("tfplastic", "gin", "bin"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("setup.cfg", "setup.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / file, source)
+    target = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", str(target), str(source)], check=True, timeout=120)
+    (path,) = target.glob("tfplastic-*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_wheel_carries_every_module_and_nothing_beside_them(wheel: zipfile.ZipFile):
+    modules = {name for name in wheel.namelist() if name.endswith(".py")}
+    assert modules == {str(path.relative_to(ROOT)) for path in (ROOT / "tfplastic").rglob("*.py")}
+
+
+def test_wheel_carries_the_gin_files_as_data_of_tfplastic(wheel: zipfile.ZipFile):
+    carried = {name.removeprefix("tfplastic/") for name in wheel.namelist() if name.endswith(".gin")}
+    assert carried == {str(path.relative_to(ROOT)) for path in (ROOT / "gin").rglob("*.gin")}
+    assert carried
+
+
+def test_wheel_installs_the_programs_of_bin(wheel: zipfile.ZipFile):
+    programs = {Path(name).name for name in wheel.namelist() if "/scripts/" in name}
+    assert programs == {path.name for path in (ROOT / "bin").iterdir()}
+    assert "train" in programs
+
+
+def test_wheel_asks_pip_for_nothing_that_pip_cannot_resolve(wheel: zipfile.ZipFile):
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    lines = wheel.read(name).decode().splitlines()
+    extras = {line.removeprefix("Provides-Extra: ") for line in lines if line.startswith("Provides-Extra: ")}
+    assert extras == {"rl", "reports", "sweeps", "profile", "gpu", "dev"}
+    requirements = [line for line in lines if line.startswith("Requires-Dist: ")]
+    assert any("tensorflow<" in line for line in requirements)
+    assert not any("tf-agents" in line for line in requirements)
