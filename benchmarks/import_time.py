@@ -1,6 +1,6 @@
 """Seconds that importing tfplastic takes beyond importing TensorFlow and Keras, for either Keras.
 
-Each measurement is a fresh process; the smallest of the repetitions counts, after one that warms the disk cache.
+Each measurement is a fresh process; the least of the repetitions counts, after one that warms the disk cache.
 
     python benchmarks/import_time.py --repetitions=5 --json=import_time.json
 """
@@ -16,10 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 BASE = "import tensorflow as tf; tf.keras.Model"
+SUBPACKAGES = "[getattr(tp, name) for name in tp.__all__ if name != 'rl']"
 STATEMENTS = {
     "tensorflow and keras": BASE,
     "import tfplastic": f"{BASE}; import tfplastic",
-    "every subpackage but rl": f"{BASE}; import tfplastic as tp; [getattr(tp, n) for n in tp.__all__ if n != 'rl']",
+    "every subpackage but rl": f"{BASE}; import tfplastic as tp; {SUBPACKAGES}",
 }
 
 
