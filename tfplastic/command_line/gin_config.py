@@ -1,0 +1,139 @@
+"""The gin configuration of a program: parsed, checked that all of it is read, and as text.
+
+TensorFlow and the modules whose names gin files use are imported by `parse`.
+"""
+
+import contextlib
+import importlib
+import pkgutil
+from collections.abc import Iterator, Sequence
+
+import gin
+
+import tfplastic
+from tfplastic.command_line import gin_errors, gin_files
+from tfplastic.command_line.errors import UsageError, one_line
+
+PACKAGES = ("diagnostics", "layers", "networks", "optimizers", "rl", "training")
+"""The packages of this library whose names gin files may use."""
+
+
+def parse(files: Sequence[str], bindings: Sequence[str]) -> list[gin_files.Binding]:
+    """Replaces gin's configuration by that of `files` and, after them, `bindings`.
+
+    Args:
+        files: names of gin files, looked for from the working directory, then from `gin_files.root()`.
+        bindings: gin statements, one each.
+
+    Returns:
+        Where each binding stands, for the functions that report errors of what is built later.
+
+    Raises:
+        UsageError: a file is missing or is not gin; or a name or a parameter is unknown; or a macro or a
+            required parameter has no value.
+    """
+    sources = gin_files.scan(files, bindings)
+    _register_names()
+    gin.clear_config()
+    with _our_file_lookup():
+        for file in files:
+            with gin_errors.parsing(file):
+                gin.parse_config_file(file)
+        for binding in bindings:
+            with gin_errors.parsing(gin_files.as_flag(binding)):
+                gin.parse_config(binding)
+    with gin_errors.finalizing(sources):
+        gin.finalize()
+    return sources
+
+
+def check_all_bindings_used(sources: Sequence[gin_files.Binding]) -> None:
+    """Checks that all that was parsed has been read, now that all that is configured has been built.
+
+    A binding has been read if its configurable was called, in its scope, and took the value from it; or if a
+    binding that has been read hands over the configurable itself (`@name` without parentheses), to be called
+    later. A macro has been read if a binding that refers to it has been.
+
+    Args:
+        sources: what `parse` returned.
+
+    Raises:
+        UsageError: names each binding that nothing has read and where it stands.
+    """
+    unused = [_describe(key, sources) for key in sorted(_bound() - _read())]
+    if unused:
+        raise UsageError(f"nothing in this run reads {', '.join(unused)}")
+
+
+def config_text() -> str:
+    """What was parsed, as gin text: the bindings in force, sorted."""
+    return gin.config_str(max_line_length=110)
+
+
+def operative_text() -> str:
+    """What has been read, defaults included, as gin text, sorted."""
+    return gin.operative_config_str(max_line_length=110)
+
+
+def _register_names() -> None:
+    for package in PACKAGES:
+        name = f"{tfplastic.__name__}.{package}"
+        try:
+            for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
+                importlib.import_module(f"{name}.{module.name}")
+        except ImportError as error:
+            raise UsageError(f"cannot import {name}: {one_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _our_file_lookup() -> Iterator[None]:
+    # gin's own lookup of a file that is not in the working directory logs an error and imports its folder.
+    readers = gin.config._FILE_READERS
+    gin.config._FILE_READERS = [(lambda name: open(gin_files.find(name) or name), gin_files.find)]
+    try:
+        yield
+    finally:
+        gin.config._FILE_READERS = readers
+
+
+# Below, a binding is (scope, complete name of the configurable, parameter), as in gin's dictionaries.
+
+
+def _bound() -> set[tuple[str, str, str]]:
+    return {(*key, parameter) for key, values in gin.config._CONFIG.items() for parameter in values}
+
+
+def _read() -> set[tuple[str, str, str]]:
+    read = set()
+    handed_over = []
+    for (scope, selector), values in gin.config._OPERATIVE_CONFIG.items():
+        read |= {_in_force(scope, selector, parameter) for parameter in values}
+        references = gin.config.iterate_references(values)
+        handed_over += [reference for reference in references if not reference.evaluate]
+    seen = set()
+    while handed_over:
+        scope, selector = handed_over.pop().config_key
+        if (scope, selector) in seen:
+            continue
+        seen.add((scope, selector))
+        for outer in gin_files.enclosing_scopes(scope):
+            for parameter, value in gin.config._CONFIG.get((outer, selector), {}).items():
+                read.add(_in_force(scope, selector, parameter))
+                handed_over += gin.config.iterate_references(value)
+    return read
+
+
+def _in_force(scope: str, selector: str, parameter: str) -> tuple[str, str, str]:
+    for outer in gin_files.enclosing_scopes(scope):
+        if parameter in gin.config._CONFIG.get((outer, selector), {}):
+            return outer, selector, parameter
+    return scope, selector, parameter  # A default: no binding.
+
+
+def _describe(key: tuple[str, str, str], sources: Sequence[gin_files.Binding]) -> str:
+    scope, selector, parameter = key
+    if selector == "gin.macro":
+        outer, _, name = scope.rpartition("/")
+        return f"the macro {scope} ({gin_files.source_of(sources, outer, name, '')})"
+    name = "/".join([*filter(None, [scope]), gin.config._REGISTRY.minimal_selector(selector)])
+    return f"{name}.{parameter} ({gin_files.source_of(sources, scope, selector, parameter)})"

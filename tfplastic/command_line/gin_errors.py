@@ -1,0 +1,109 @@
+"""What gin raises, as one line that says the place, the name and the rule.
+
+gin appends lines to the message of every error that passes through it ("In call to configurable ..."), for a
+reader of tracebacks. Whoever wrote a gin file needs the place in it, the name, the rule and the value.
+"""
+
+import contextlib
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+
+import gin
+
+from tfplastic._checks import near_matches
+from tfplastic.command_line import gin_files
+from tfplastic.command_line.errors import UsageError, one_line
+
+
+@contextlib.contextmanager
+def parsing(given: str) -> Iterator[None]:
+    """Turns what gin raises while it parses into `UsageError`, with near matches for an unknown name.
+
+    Args:
+        given: what is parsed, for an error that does not say where it is.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, ImportError, OSError) as error:
+        text = str(error)
+        place = re.search(r'In file "(.*)", line (\d+)', text)  # gin appends the innermost file first.
+        where = f"{place[1].removeprefix(f'{gin_files.root()}/')}:{place[2]}" if place else given
+        raise UsageError(f"{where}: {_unknown_name(text) or _own_words(text)}") from error
+
+
+@contextlib.contextmanager
+def finalizing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
+    """Turns what gin's last checks of all that was parsed raise into `UsageError`.
+
+    Args:
+        sources: where each binding stands.
+    """
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        required = re.match(r"(\S+) set to `%gin.REQUIRED`", text)
+        macro = re.match(r"No bindings specified for '(.*)/gin.macro'", text)
+        if required:
+            scope, _, name = required[1].rpartition("/")
+            source = gin_files.source_of(sources, scope, *name.rsplit(".", 1))
+            text = f"{source}: {required[1]} is required: give it in a later gin file or with --gin_bindings"
+        elif macro:
+            macros = [binding.selector for binding in sources if not binding.parameter]
+            text = f"the macro %{macro[1]} has no value.{near_matches(macro[1], macros)}"
+        raise UsageError(one_line(text)) from error
+
+
+@contextlib.contextmanager
+def constructing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
+    """Turns the errors of building what is configured into `UsageError`.
+
+    Args:
+        sources: where each binding stands.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        raise UsageError(_construction_error(str(error), sources)) from error
+    except RuntimeError as error:  # gin's type where Python code requires a binding.
+        if "Required bindings for " not in str(error):
+            raise
+        raise UsageError(_own_words(str(error))) from error
+
+
+def _unknown_name(text: str) -> str | None:
+    parameter = re.search(r"Configurable '(.*?)' doesn't have a parameter named '(.*?)'", text)
+    if parameter:
+        near = near_matches(parameter[2], _parameters(parameter[1]))
+        return f"unknown parameter '{parameter[1]}.{parameter[2]}'.{near}"
+    name = re.search(r"No configurable matching (?:reference '@|')(.*?)(?:\(\))?'", text)
+    if name:
+        ours = [key for key, _ in gin.config._REGISTRY.items() if key.startswith("tfplastic.")]
+        near = near_matches(name[1].split(".")[-1], [key.split(".")[-1] for key in ours])
+        return f"unknown name '{name[1]}'.{near}"
+    return None
+
+
+def _parameters(selector: str) -> list[str]:
+    return list(inspect.signature(gin.config._REGISTRY.get_match(selector).wrapped).parameters)
+
+
+def _construction_error(text: str, sources: Sequence[gin_files.Binding]) -> str:
+    message = _own_words(text)
+    call = re.search(r"In call to configurable '(.*?)' \(.*\)(?: in scope '(.*)')?", text)  # The innermost.
+    if call is None:
+        return message
+    name, scope = call[1], call[2] or ""
+    missing = re.search(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)", message)
+    if missing:
+        names = " and ".join(f"{name}.{parameter}" for parameter in re.findall(r"'(.*?)'", missing[1]))
+        return f"no value for {names}: give it in a gin file or with --gin_bindings"
+    argument = re.match(r"`(\w+)`", message)
+    source = gin_files.source_of(sources, scope, name, argument[1]) if argument else None
+    return f"{f'{source}: ' if source else ''}{name}: {message}"
+
+
+def _own_words(text: str) -> str:
+    added = r"\n  (?:In call to configurable|No values supplied by Gin|In file|In bindings string)"
+    return one_line(re.split(added, text)[0])

@@ -1,0 +1,207 @@
+"""The flags of `bin/train`."""
+
+import dataclasses
+import functools
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from tfplastic.command_line import device
+from tfplastic.command_line.errors import UsageError, one_line
+
+USAGE = """\
+Usage: bin/train --gin_file=FILE [--gin_file=FILE ...] [--gin_bindings=BINDING ...] [flags]
+"""
+
+INTRODUCTION = """\
+bin/train trains an agent as gin files describe and writes what it measures to a run directory.
+"""
+
+EXAMPLES = """\
+Examples:
+  A run of a few minutes on a CPU:
+    bin/train --gin_file=gin/atari_dqn_ln.gin --gin_file=gin/sizes/quick.gin
+
+  What another game and another seed would take, without starting it:
+    bin/train --gin_file=gin/atari_dqn_ln.gin --gin_bindings="AtariTask.game = 'Pong'" --seed=1 --dry_run
+
+Ctrl-C stops a run; the same command goes on from where it stopped.
+TensorBoard shows it: tensorboard --logdir=runs
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The flags of one call of `bin/train`; `--help` says what each means."""
+
+    gin_files: tuple[str, ...]
+    gin_bindings: tuple[str, ...]
+    run_directory: str | None
+    seed: int | None
+    resume: bool
+    profile_steps: tuple[int, int] | None
+    device: str
+    deterministic: bool
+    dry_run: bool
+    debug: bool
+    help: bool
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The options that `arguments` (without the program's name) give.
+
+    Raises:
+        UsageError: a flag is unknown or its value is wrong, or an argument is no flag.
+    """
+    values = _define_flags()
+    try:
+        rest = values(["bin/train", *arguments])[1:]
+    except flags.IllegalFlagValueError as error:
+        raise UsageError(_wrong_value(str(error))) from error
+    except flags.Error as error:
+        raise UsageError(one_line(error)) from error
+    if rest:
+        raise UsageError(f"unexpected argument {rest[0]!r}. Gin files are given as --gin_file=FILE")
+    if "" in values.gin_file:
+        raise UsageError("--gin_file must name a file. Received: ''")
+    device.parse(values.device)
+    return Options(
+        gin_files=tuple(values.gin_file),
+        gin_bindings=tuple(values.gin_bindings),
+        run_directory=values.run_dir,
+        seed=values.seed,
+        resume=values.resume,
+        profile_steps=_parse_profile_steps(values.profile_steps),
+        device=values.device,
+        deterministic=values.deterministic,
+        dry_run=values.dry_run,
+        debug=values.debug,
+        help=values.help,
+    )
+
+
+def help_text() -> str:
+    """What `--help` prints: each flag with its unit and default, and two examples."""
+    lines = [INTRODUCTION, USAGE, "Flags:"]
+    for _, _, _, form, text in _FLAGS:
+        lines.append(f"  {form}")
+        lines.append(textwrap.fill(text, 108, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return "\n".join([*lines, "  --help, -h", f"      {_HELP}", "", EXAMPLES])
+
+
+# Kind, name and default; how --help shows the flag; its explanation.
+_FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
+    (
+        flags.DEFINE_multi_string,
+        "gin_file",
+        [],
+        "--gin_file=FILE",
+        "A gin file to read; may be given several times, and later files override earlier ones. It and what"
+        " it includes are looked for from the working directory, then from the repository's root. Required.",
+    ),
+    (
+        flags.DEFINE_multi_string,
+        "gin_bindings",
+        [],
+        "--gin_bindings=BINDING",
+        "One gin statement, such as \"AtariTask.game = 'Pong'\", read after all files; may be given several"
+        " times. Default: none.",
+    ),
+    (
+        flags.DEFINE_string,
+        "run_dir",
+        None,
+        "--run_dir=DIRECTORY",
+        "Directory of the run. Default: runs/NAMES-seedSEED in the working directory, where NAMES are the gin"
+        " files' names, without .gin, joined by '-'.",
+    ),
+    (
+        functools.partial(flags.DEFINE_integer, lower_bound=0),
+        "seed",
+        None,
+        "--seed=INTEGER",
+        "Root seed of every random draw, an integer of at least 0; the same as a last"
+        " --gin_bindings='train.seed = INTEGER'. Default: what the gin files say, else 0.",
+    ),
+    (
+        flags.DEFINE_boolean,
+        "resume",
+        True,
+        "--[no]resume",
+        "Go on from the last checkpoint if the run directory holds this run; one that holds another run is"
+        " refused. With --noresume, so is one that holds this run. Default: --resume.",
+    ),
+    (
+        flags.DEFINE_string,
+        "profile_steps",
+        None,
+        "--profile_steps=A,B",
+        "Trace gradient steps A to B (0 <= A < B) for TensorBoard's profile plugin. Default: none.",
+    ),
+    (
+        flags.DEFINE_string,
+        "device",
+        "auto",
+        "--device=auto|cpu|gpu|gpu:I",
+        "Where TensorFlow computes: auto is the first GPU, or the CPU where there is none; gpu is gpu:0, and"
+        " gpu:I the GPU that TensorFlow numbers I, an error where there is none. Default: auto.",
+    ),
+    (
+        flags.DEFINE_boolean,
+        "deterministic",
+        False,
+        "--[no]deterministic",
+        "Use only operations that give the same bits each time. A CPU repeats a run without it; a GPU does"
+        " not, and is slower with it. Default: --nodeterministic.",
+    ),
+    (
+        flags.DEFINE_boolean,
+        "dry_run",
+        False,
+        "--[no]dry_run",
+        "Read and build everything, print the plan (network, memory, disk, steps, periods, duration) and"
+        " exit; no environment starts, no file is written. Default: --nodry_run.",
+    ),
+    (
+        flags.DEFINE_boolean,
+        "debug",
+        False,
+        "--[no]debug",
+        "Show the traceback of an error, and all that TensorFlow says while it starts. Default: --nodebug.",
+    ),
+)
+
+
+_HELP = "Print this text and exit."
+
+
+def _define_flags() -> flags.FlagValues:
+    # A set of flags of our own, because imported packages define dozens in the common one.
+    values = flags.FlagValues()
+    values.set_gnu_getopt()
+    for define, name, default, _, text in _FLAGS:
+        define(name, default, text, flag_values=values)
+    flags.DEFINE_boolean("help", False, _HELP, flag_values=values, short_name="h")
+    return values
+
+
+def _wrong_value(text: str) -> str:
+    received = re.match(r"flag --(\w+)=(.*?): ", text)
+    if received is None:
+        return one_line(text)
+    rule = "an integer of at least 0" if received[1] == "seed" else "true or false"
+    return f"--{received[1]} must be {rule}. Received: {received[2]!r}"
+
+
+def _parse_profile_steps(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) == 2 and all(part.strip().isdecimal() for part in parts):
+        first, last = int(parts[0]), int(parts[1])
+        if first < last:
+            return first, last
+    raise UsageError(f"--profile_steps must be two integers A,B with 0 <= A < B. Received: {text!r}")

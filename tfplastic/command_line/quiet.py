@@ -1,0 +1,56 @@
+"""Holds back what TensorFlow and TF-Agents write although nobody who trains can act on it."""
+
+import contextlib
+import logging
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+# TensorFlow's C++ parts log these while they are loaded, whatever TF_CPP_MIN_LOG_LEVEL says: information (I)
+# and warnings (W), the heading of both, and an error on each machine without an NVIDIA driver.
+_CHATTER = re.compile(
+    r"^[IW]\d{4} .*\n|^WARNING: All log messages before absl::.*\n|^E\d{4} .*failed call to cuInit.*\n",
+    re.MULTILINE,
+)
+
+
+@contextlib.contextmanager
+def imports_quiet() -> Iterator[None]:
+    """Within the block, drops that chatter from standard error; the rest comes out when the block ends.
+
+    Asks TensorFlow for errors only, from here on. Where the environment sets TF_CPP_MIN_LOG_LEVEL, the user
+    has chosen what to see, and all of it comes out.
+    """
+    _silence_gym()
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    # In Python, TensorFlow warns of deprecations that TF-Agents meets,
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # and Python of its `is ()`, where autograph compiles it anew.
+    warnings.filterwarnings("ignore", category=SyntaxWarning, module=".*__autograph_generated_file")
+    sys.stderr.flush()
+    original = os.dup(2)  # The file descriptor, because C++ does not write to sys.stderr.
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(original, 2)
+            os.close(original)
+            held.seek(0)
+            sys.stderr.write(_CHATTER.sub("", held.read().decode(errors="replace")))
+            sys.stderr.flush()
+
+
+def _silence_gym() -> None:
+    # TF-Agents imports gym, which on import prints that it is unmaintained, from a table of another package.
+    with contextlib.suppress(ImportError):
+        from gym_notices import notices
+
+        notices.notices.clear()
