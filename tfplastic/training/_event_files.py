@@ -1,0 +1,49 @@
+"""TensorBoard event files, cut back to a step."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tfplastic.writers import atomic_file
+
+_FRAMING_BYTES = 16  # Of each TFRecord: its length, 8 bytes, and two checksums, 4 bytes each.
+
+
+def cut_event_files(directory: Path, step: int) -> None:
+    """Removes every summary of a step beyond `step` from the event files directly in `directory`.
+
+    What follows the last whole record of a file, where a kill struck, goes too. A file without either stays
+    as it is, and so does everything that is not an event file (traces of the profiler). One with nothing left
+    but its header is deleted. A file changes in one move: a kill during the cut leaves the old one or the new
+    one.
+
+    Args:
+        directory: where a `TensorBoardWriter` wrote; may be absent.
+        step: the last gradient step whose summaries stay; -1 for none.
+    """
+    for path in sorted(directory.glob("*.tfevents.*")):
+        sizes = [len(record) + _FRAMING_BYTES for record in _records_until(path, step)]
+        if sum(sizes) == path.stat().st_size:
+            continue
+        if len(sizes) < 2:
+            path.unlink()
+        else:
+            _write_records(path, _records_until(path, step))
+
+
+def _records_until(path: Path, step: int) -> Iterator[bytes]:
+    # Imported here, because it takes seconds that a new run has no use for.
+    import tensorflow as tf
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+
+    for record in RawEventFileLoader(str(path)).Load():  # Ends before a record that is cut short.
+        event = tf.compat.v1.Event.FromString(record)
+        if event.step <= step or not event.HasField("summary"):
+            yield record
+
+
+def _write_records(path: Path, records: Iterator[bytes]) -> None:
+    import tensorflow as tf
+
+    with atomic_file(path) as copy, tf.io.TFRecordWriter(copy.name) as writer:
+        for record in records:
+            writer.write(record)
