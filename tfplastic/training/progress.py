@@ -60,7 +60,7 @@ class Progress:
         >>> with Progress(total_steps=100, stream=sys.stdout) as progress:
         ...     progress.update(0, note='warm-up')
         step 0 of 100 (0.0%), ETA -, - agent steps/s, - gradient steps/s, return -, loss -, epsilon -
-        step 0 of 100 (0.0%), took 0 s, - agent steps/s, - gradient steps/s, return -, loss -, epsilon -,
+        step 0 of 100 (0.0%), took ... s, - agent steps/s, - gradient steps/s, return -, loss -, epsilon -,
         warm-up
     """
 
