@@ -1,0 +1,119 @@
+"""Checkpoints are whole or not there, share files, and keep as many as they are told to."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfplastic.training.checkpoints import Checkpoints
+
+
+def saver(*names):
+    """Stands for a task that writes its state and the shared files `names`."""
+
+    def save(directory, shared):
+        (directory / "task.json").write_text("[]")
+        for name in names:
+            (shared / name).write_text(name)
+        return list(names)
+
+    return save
+
+
+def names(root):
+    return sorted(path.name for path in root.iterdir())
+
+
+def test_round_trip_of_variables_and_state(tmp_path):
+    variable = tf.Variable([1.0, 2.0])
+    Checkpoints(tmp_path, {"v": variable}, keep=1).save(7, {"count": 3, "sum": 0.1}, saver("a"))
+    variable.assign([5.0, 6.0])
+
+    checkpoints = Checkpoints(tmp_path, {"v": variable}, keep=1)
+    checkpoint = checkpoints.latest()
+    checkpoints.restore(checkpoint)
+
+    assert (checkpoint.step, checkpoint.shared_files) == (7, ["a"])
+    assert checkpoint.state == {"count": 3, "sum": 0.1}
+    assert (checkpoint.directory / "task.json").exists()
+    np.testing.assert_array_equal(variable.numpy(), [1.0, 2.0])
+
+
+def test_there_is_none_before_the_first(tmp_path):
+    assert Checkpoints(tmp_path / "checkpoints", {}, keep=1).latest() is None
+
+
+def test_keeps_the_newest_and_the_shared_files_they_need(tmp_path):
+    checkpoints = Checkpoints(tmp_path, {"v": tf.Variable(0)}, keep=2)
+    for step, needed in ((1, ["a"]), (2, ["a", "b"]), (3, ["b", "c"]), (10, ["c"])):
+        checkpoints.save(step, {}, saver(*needed))
+    assert names(tmp_path) == ["shared", "step_000000000003", "step_000000000010"]
+    assert names(tmp_path / "shared") == ["b", "c"]
+    assert checkpoints.latest().step == 10
+
+
+@pytest.mark.parametrize("moment", ["task", "rename"])
+def test_a_write_that_breaks_off_leaves_the_last_one(tmp_path, monkeypatch, moment):
+    variable = tf.Variable(1.0)
+    checkpoints = Checkpoints(tmp_path, {"v": variable}, keep=1)
+    checkpoints.save(1, {}, saver("a"))
+    variable.assign(2.0)
+
+    def breaks(*arguments):
+        raise KeyboardInterrupt
+
+    if moment == "rename":
+        monkeypatch.setattr("pathlib.Path.rename", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(2, {}, breaks if moment == "task" else saver("a", "b"))
+    monkeypatch.undo()
+
+    checkpoints = Checkpoints(tmp_path, {"v": variable}, keep=1)
+    assert checkpoints.latest().step == 1
+    checkpoints.restore(checkpoints.latest())
+    assert variable.numpy() == 1.0
+    assert names(tmp_path) == ["shared", "step_000000000001"]
+    assert names(tmp_path / "shared") == ["a"]
+
+
+def test_a_deletion_that_breaks_off_does_not_leave_half_a_checkpoint(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, {"v": tf.Variable(0)}, keep=1)
+    checkpoints.save(1, {}, saver("a"))
+    remove = shutil.rmtree
+
+    def breaks(path, *arguments, **keywords):
+        if path.name == "step_000000000001":
+            raise KeyboardInterrupt
+        remove(path, *arguments, **keywords)
+
+    monkeypatch.setattr(shutil, "rmtree", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(2, {}, saver("b"))
+    monkeypatch.undo()
+    assert checkpoints.latest().step == 2
+    checkpoints.restore(checkpoints.latest())
+    assert names(tmp_path) == ["shared", "step_000000000002"]
+    assert names(tmp_path / "shared") == ["b"]
+
+
+def test_the_same_step_again_replaces_the_numbers_of_the_loop_only(tmp_path):
+    checkpoints = Checkpoints(tmp_path, {"v": tf.Variable(0)}, keep=1)
+    checkpoints.save(1, {"pending": ["evaluation"]}, saver("a"))
+    checkpoints.save(1, {"pending": []}, saver("b"))
+    assert checkpoints.latest().state == {"pending": []}
+    assert checkpoints.latest().shared_files == ["a"]
+
+
+def test_a_variable_of_another_shape_is_an_error(tmp_path):
+    Checkpoints(tmp_path, {"v": tf.Variable([1.0])}, keep=1).save(1, {}, saver())
+    checkpoints = Checkpoints(tmp_path, {"v": tf.Variable([1.0, 2.0])}, keep=1)
+    with pytest.raises(ValueError, match="shape"):
+        checkpoints.restore(checkpoints.latest())
+
+
+def test_a_variable_that_was_not_saved_is_an_error(tmp_path):
+    Checkpoints(tmp_path, {"v": tf.Variable(1.0)}, keep=1).save(1, {}, saver())
+    checkpoints = Checkpoints(tmp_path, {"v": tf.Variable(1.0), "w": tf.Variable(1.0)}, keep=1)
+    with pytest.raises(AssertionError):
+        checkpoints.restore(checkpoints.latest())
