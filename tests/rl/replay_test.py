@@ -12,7 +12,7 @@ from scipy import stats
 from tf_agents.agents import data_converter
 from tf_agents.agents.dqn import dqn_agent
 from tf_agents.networks import sequential
-from tf_agents.specs import tensor_spec
+from tf_agents.specs import array_spec, tensor_spec
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories.trajectory import Trajectory
 from tf_agents.utils import value_ops
@@ -200,10 +200,14 @@ def test_shapes_and_dtypes():
         assert column.shape == (5, 4) and column.dtype == np.float32
 
 
+def bounded_spec(shape, dtype, maximum):
+    return tensor_spec.from_spec(array_spec.BoundedArraySpec(shape, dtype, 0, maximum))
+
+
 def agents_transition(batch, gamma, n_step):
     """What TF-Agents' agents with `n_step_update=n_step` make of a sample."""
     observation = tf.TensorSpec(batch.observation.shape[2:], tf.uint8)
-    action = tensor_spec.BoundedTensorSpec([], tf.int32, 0, 17)
+    action = bounded_spec([], np.int32, 17)
     context = data_converter.DataContext(ts.time_step_spec(observation), action, info_spec=())
     if n_step == 1:
         converter = data_converter.AsTransition(context, squeeze_time_dim=True)
@@ -392,10 +396,10 @@ def test_a_tf_agents_agent_learns_from_its_dataset(n_step):
     )
     # With a maximum of 255, as with no bound, TF-Agents overflows when it makes up an input to build the
     # network.
-    observation = tensor_spec.BoundedTensorSpec([3, 3, 2], tf.uint8, 0, 254)
+    observation = bounded_spec([3, 3, 2], np.uint8, 254)
     agent = dqn_agent.DdqnAgent(
         ts.time_step_spec(observation),
-        tensor_spec.BoundedTensorSpec([], tf.int32, 0, 17),
+        bounded_spec([], np.int32, 17),
         q_network=network,
         optimizer=tf.keras.optimizers.legacy.SGD(1e-6),
         n_step_update=n_step,
