@@ -107,13 +107,14 @@ def test_another_run_in_the_directory_is_refused(recording, capsys):
 
 
 def test_a_failure_while_training(recording, capsys):
-    recording.error = ArithmeticError("the loss became\n nan")
+    recording.error = ArithmeticError("the loss became\n nan\n  In call to configurable 'a' (<function>)")
     assert train.main([*QUICK, "--run_dir=here"]) == 1
     expected = "bin/train: error: ArithmeticError: the loss became nan (--debug shows the traceback)\n"
     assert capsys.readouterr().err == expected
     assert train.main([*QUICK, "--run_dir=here", "--debug"]) == 1
     shown = capsys.readouterr().err
-    assert shown.startswith("Traceback") and shown.endswith("error: ArithmeticError: the loss became nan\n")
+    assert shown.startswith("Traceback")
+    assert shown.endswith("bin/train: error: ArithmeticError: the loss became nan\n")
 
 
 def test_an_interrupt_outside_the_training(recording, capsys):

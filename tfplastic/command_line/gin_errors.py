@@ -29,7 +29,7 @@ def parsing(given: str) -> Iterator[None]:
         text = str(error)
         place = re.search(r'In file "(.*)", line (\d+)', text)  # gin appends the innermost file first.
         where = f"{place[1].removeprefix(f'{gin_files.root()}/')}:{place[2]}" if place else given
-        raise UsageError(f"{where}: {_unknown_name(text) or _own_words(text)}") from error
+        raise UsageError(f"{where}: {_unknown_name(text) or own_words(text)}") from error
 
 
 @contextlib.contextmanager
@@ -69,7 +69,13 @@ def constructing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
     except RuntimeError as error:  # gin's type where Python code requires a binding.
         if "Required bindings for " not in str(error):
             raise
-        raise UsageError(_own_words(str(error))) from error
+        raise UsageError(own_words(str(error))) from error
+
+
+def own_words(text: str) -> str:
+    """The message of an error on one line, without what gin has appended to it."""
+    added = r"\n  (?:In call to configurable|No values supplied by Gin|In file|In bindings string)"
+    return one_line(re.split(added, text)[0])
 
 
 def _unknown_name(text: str) -> str | None:
@@ -90,7 +96,7 @@ def _parameters(selector: str) -> list[str]:
 
 
 def _construction_error(text: str, sources: Sequence[gin_files.Binding]) -> str:
-    message = _own_words(text)
+    message = own_words(text)
     call = re.search(r"In call to configurable '(.*?)' \(.*\)(?: in scope '(.*)')?", text)  # The innermost.
     if call is None:
         return message
@@ -102,8 +108,3 @@ def _construction_error(text: str, sources: Sequence[gin_files.Binding]) -> str:
     argument = re.match(r"`(\w+)`", message)
     source = gin_files.source_of(sources, scope, name, argument[1]) if argument else None
     return f"{f'{source}: ' if source else ''}{name}: {message}"
-
-
-def _own_words(text: str) -> str:
-    added = r"\n  (?:In call to configurable|No values supplied by Gin|In file|In bindings string)"
-    return one_line(re.split(added, text)[0])

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(str(error), 2, debug)
     except Exception as error:
         hint = "" if debug else " (--debug shows the traceback)"
-        return _fail(f"{type(error).__name__}: {one_line(error)}{hint}", 1, debug)
+        return _fail(f"{type(error).__name__}: {gin_errors.own_words(str(error))}{hint}", 1, debug)
 
 
 def _train(given: options.Options) -> int:
