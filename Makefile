@@ -60,6 +60,7 @@ doctest: $(INSTALLED) ## Run the examples in the docstrings alone
 	TF_USE_LEGACY_KERAS=1 $(BIN)/python -m pytest tfplastic $(ARGS)
 
 # The build tools of the one source distribution (gym) go first: `--no-build-isolation` keeps unpinned ones out.
+# TF-Agents is compiled because its first import would print Python's warnings about its syntax.
 $(VENV)/installed: requirements.lock
 	@python=$$(.ci/pythons $(PYTHON) | awk 'NR == 1 { print $$2 }'); \
 	echo "Installing requirements.lock into $(VENV) with $$python (one to two minutes)"; \
@@ -68,6 +69,7 @@ $(VENV)/installed: requirements.lock
 	@$(PIP_INSTALL) --require-hashes -r $(VENV)/build-tools.txt
 	@$(PIP_INSTALL) --require-hashes --no-build-isolation -r requirements.lock
 	@$(PIP_INSTALL) --no-build-isolation --editable .
+	@$(BIN)/python -W ignore -m compileall -q $(VENV)/lib/python3*/site-packages/tf_agents
 	@touch $@
 
 # The CUDA wheels are an addition to the same environment, at no version's expense.
