@@ -24,8 +24,8 @@ def dead_units(snapshot: Snapshot) -> dict[str, float]:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every hidden nonlinearity. NaN where an activation of the
-        layer is NaN or infinite.
+        {layer name: fraction in [0, 1]} for every hidden nonlinearity. NaN where an activation of the layer
+        is NaN or infinite; TensorFlow's fused ReLU for the CPU makes NaN 0, though.
 
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 4.1, Fig. 1;
         that a channel is one unit is our choice, as in Sokar et al. 2023.
@@ -46,8 +46,7 @@ def dormant_units(snapshot: Snapshot, tau: float = 0.025) -> dict[str, float]:
         tau: threshold of the score, at least 0. The field uses 0, 0.025 and 0.1.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every hidden nonlinearity. NaN where an activation of the
-        layer is NaN or infinite.
+        {layer name: fraction in [0, 1]} for every hidden nonlinearity. NaN as in `dead_units`.
 
     Raises:
         ValueError: `tau` is negative or not a finite number.

@@ -5,7 +5,7 @@ generated code around it.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -56,10 +56,14 @@ def trace(name: str, function: Callable[..., Any], *signature: Any) -> Callable[
             `training=True` and has BatchNorm or Dropout in it.
     """
     program = tf.function(function, input_signature=signature).get_concrete_function()
-    definition = program.graph.as_graph_def()
-    nodes = itertools.chain(definition.node, *(inner.node_def for inner in definition.library.function))
-    disturbing = sorted({node.op for node in nodes if node.op.startswith(_DISTURBING)})
+    disturbing = sorted({node.op for node in nodes(program) if node.op.startswith(_DISTURBING)})
     if disturbing:
         rule = "must neither write variables nor draw random numbers, as models do with `training=True`"
         raise ValueError(f"`{name}` {rule}. Received: the operations {', '.join(disturbing)}")
     return program
+
+
+def nodes(program: Any) -> Iterator[Any]:
+    """The operations of a compiled program and of the functions it calls, as `NodeDef`s."""
+    definition = program.graph.as_graph_def()
+    return itertools.chain(definition.node, *(inner.node_def for inner in definition.library.function))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfplastic.linalg._moments import check_moments, exact_moments
 from tfplastic.linalg._program import ScalarLoss, trace
 from tfplastic.linalg.flatten import as_tf_variables, flatten, unflatten
 
@@ -13,11 +14,12 @@ from tfplastic.linalg.flatten import as_tf_variables, flatten, unflatten
 class HessianOperator:
     """The matrix H with H_ij = d^2 L / d theta_i d theta_j, known by its products H v.
 
-    A product costs some two gradients: H v = d/dtheta (g(theta) . v) with v held constant, g the gradient of
-    L (Pearlmutter 1994, "Fast exact multiplication by the Hessian"), by a gradient tape over a gradient tape.
+    A product costs some two gradients: H v = d/dtheta (g(theta) . v), v held constant, g the gradient of L
+    (Pearlmutter 1994, "Fast exact multiplication by the Hessian"), by a gradient tape over a gradient tape.
     It is compiled at the first product and reads the variables' present values at each. Variables that the
     loss does not touch have zero rows and columns. Where L has kinks (ReLU), H is that of the smooth piece at
-    theta.
+    theta. Normalisation layers made of `tf.nn.moments`, whose second derivative TensorFlow gets wrong, are
+    put right.
 
     Args:
         loss_fn: takes nothing, returns the loss L, a floating-point scalar. Must be a fixed function of the
@@ -31,7 +33,8 @@ class HessianOperator:
     Raises:
         TypeError: `loss_fn` is not callable, or something among `variables` is not a variable.
         ValueError: no variables, the same one twice, or unfit dtypes; at the first product, a loss that is
-            not a scalar, writes variables or draws random numbers.
+            not a scalar, writes variables, draws random numbers or has a normalisation layer in a
+            `tf.function` traced before.
 
     Example:
         >>> import tensorflow as tf
@@ -72,6 +75,7 @@ class HessianOperator:
         if self._program is None:
             program = trace("loss_fn", self._product, tf.TensorSpec(self.shape[:1], self.dtype))
             self._loss.check()
+            check_moments(program)
             self._program = program
         return self._program(vector)
 
@@ -86,7 +90,8 @@ class HessianOperator:
             outer.watch(variables)
             with tf.GradientTape(watch_accessed_variables=False) as inner:
                 inner.watch(variables)
-                loss = self._loss()
+                with exact_moments():
+                    loss = self._loss()
             gradients = inner.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # embeddings' are sparse
         products = outer.gradient(
