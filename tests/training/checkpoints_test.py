@@ -21,6 +21,12 @@ def saver(*names):
     return save
 
 
+def latest(checkpoints):
+    checkpoint = checkpoints.latest()
+    assert checkpoint is not None
+    return checkpoint
+
+
 def names(root):
     return sorted(path.name for path in root.iterdir())
 
@@ -31,7 +37,7 @@ def test_round_trip_of_variables_and_state(tmp_path):
     variable.assign([5.0, 6.0])
 
     checkpoints = Checkpoints(tmp_path, {"v": variable}, keep=1)
-    checkpoint = checkpoints.latest()
+    checkpoint = latest(checkpoints)
     checkpoints.restore(checkpoint)
 
     assert (checkpoint.step, checkpoint.shared_files) == (7, ["a"])
@@ -50,7 +56,7 @@ def test_keeps_the_newest_and_the_shared_files_they_need(tmp_path):
         checkpoints.save(step, {}, saver(*needed))
     assert names(tmp_path) == ["shared", "step_000000000003", "step_000000000010"]
     assert names(tmp_path / "shared") == ["b", "c"]
-    assert checkpoints.latest().step == 10
+    assert latest(checkpoints).step == 10
 
 
 @pytest.mark.parametrize("moment", ["task", "rename"])
@@ -70,8 +76,8 @@ def test_a_write_that_breaks_off_leaves_the_last_one(tmp_path, monkeypatch, mome
     monkeypatch.undo()
 
     checkpoints = Checkpoints(tmp_path, {"v": variable}, keep=1)
-    assert checkpoints.latest().step == 1
-    checkpoints.restore(checkpoints.latest())
+    assert latest(checkpoints).step == 1
+    checkpoints.restore(latest(checkpoints))
     assert variable.numpy() == 1.0
     assert names(tmp_path) == ["shared", "step_000000000001"]
     assert names(tmp_path / "shared") == ["a"]
@@ -91,8 +97,8 @@ def test_a_deletion_that_breaks_off_does_not_leave_half_a_checkpoint(tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         checkpoints.save(2, {}, saver("b"))
     monkeypatch.undo()
-    assert checkpoints.latest().step == 2
-    checkpoints.restore(checkpoints.latest())
+    assert latest(checkpoints).step == 2
+    checkpoints.restore(latest(checkpoints))
     assert names(tmp_path) == ["shared", "step_000000000002"]
     assert names(tmp_path / "shared") == ["b"]
 
@@ -101,19 +107,19 @@ def test_the_same_step_again_replaces_the_numbers_of_the_loop_only(tmp_path):
     checkpoints = Checkpoints(tmp_path, {"v": tf.Variable(0)}, keep=1)
     checkpoints.save(1, {"pending": ["evaluation"]}, saver("a"))
     checkpoints.save(1, {"pending": []}, saver("b"))
-    assert checkpoints.latest().state == {"pending": []}
-    assert checkpoints.latest().shared_files == ["a"]
+    assert latest(checkpoints).state == {"pending": []}
+    assert latest(checkpoints).shared_files == ["a"]
 
 
 def test_a_variable_of_another_shape_is_an_error(tmp_path):
     Checkpoints(tmp_path, {"v": tf.Variable([1.0])}, keep=1).save(1, {}, saver())
     checkpoints = Checkpoints(tmp_path, {"v": tf.Variable([1.0, 2.0])}, keep=1)
     with pytest.raises(ValueError, match="shape"):
-        checkpoints.restore(checkpoints.latest())
+        checkpoints.restore(latest(checkpoints))
 
 
 def test_a_variable_that_was_not_saved_is_an_error(tmp_path):
     Checkpoints(tmp_path, {"v": tf.Variable(1.0)}, keep=1).save(1, {}, saver())
     checkpoints = Checkpoints(tmp_path, {"v": tf.Variable(1.0), "w": tf.Variable(1.0)}, keep=1)
     with pytest.raises(AssertionError):
-        checkpoints.restore(checkpoints.latest())
+        checkpoints.restore(latest(checkpoints))

@@ -27,7 +27,9 @@ def test_update_is_that_of_gradient_descent_on_the_mean_squared_error():
 
     error = x.astype(np.float64) @ kernel + bias - y
     gradient = 2 * x.T.astype(np.float64) @ error / len(x), 2 * error.mean(axis=0)
-    np.testing.assert_allclose(task.model.trainable_variables[0].numpy(), kernel - 0.1 * gradient[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        task.model.trainable_variables[0].numpy(), kernel - 0.1 * gradient[0], rtol=1e-5
+    )
     np.testing.assert_allclose(task.model.trainable_variables[1].numpy(), bias - 0.1 * gradient[1], rtol=1e-5)
     np.testing.assert_allclose(output.loss, np.mean(error**2), rtol=1e-5)
     np.testing.assert_allclose(output.per_example_loss, error[:, 0] ** 2, rtol=1e-5)

@@ -1,5 +1,5 @@
 """What a network is trained on."""
 
-from tfplastic.tasks.host_task import HostTask
+from tfplastic.tasks.host_task import HostTask, TaskProgress
 
-__all__ = ["HostTask"]
+__all__ = ["HostTask", "TaskProgress"]

@@ -3,18 +3,26 @@
 import abc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import tensorflow as tf
 
 from tfplastic._keras import keras
 
 
+class TaskProgress(TypedDict, total=False):
+    """What the progress line shows of a task."""
+
+    agent_steps: int
+    episode_return: float
+    epsilon: float
+
+
 class HostTask(abc.ABC):
     """A source of batches that lives on the host, such as an emulator with a replay buffer.
 
-    A task is configured by its constructor, which only checks its arguments; `build` makes networks and buffers;
-    `start` or `restore` begins the interaction. Steps and periods count gradient steps.
+    A task is configured by its constructor, which only checks its arguments; `build` makes networks and
+    buffers; `start` or `restore` begins the interaction. Steps and periods count gradient steps.
     """
 
     name: str
@@ -30,31 +38,31 @@ class HostTask(abc.ABC):
 
     @abc.abstractmethod
     def warm_up(self) -> Iterator[None]:
-        """Does what precedes the first gradient step, in short pieces; may be stopped and saved at each `yield`."""
+        """Does what precedes the first gradient step; may be stopped and saved at each `yield`."""
 
     @abc.abstractmethod
     def next(self) -> Any:
-        """The batch of the next gradient step: a nest of arrays with a fixed structure and fixed shapes."""
+        """The batch of the next gradient step: a nest of arrays of fixed structure and shapes."""
 
     @abc.abstractmethod
     def loss(self, model: keras.Model, batch: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss `[]` and the loss of each example `[batch]`; traceable, differentiable in the model's weights."""
+        """The loss `[]` and that of each example `[batch]`; traceable, differentiable in the weights."""
 
     @abc.abstractmethod
     def after_step(self, step: int) -> None:
-        """Called after gradient step number `step` (from 1), for what happens between steps (target networks)."""
+        """What happens between steps, such as target networks; called after gradient step `step`, from 1."""
 
     @abc.abstractmethod
     def metrics(self) -> dict[str, float]:
         """Scalars to be logged now, by tag; reproducible, so nothing that depends on the clock."""
 
     @abc.abstractmethod
-    def progress(self) -> dict[str, float | int]:
-        """What the progress line shows of the task: any of `agent_steps`, `episode_return`, `epsilon`."""
+    def progress(self) -> TaskProgress:
+        """What the progress line shows of the task; what the task does not know is absent."""
 
     @abc.abstractmethod
     def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
-        """Scalars of an evaluation that leaves the training state alone; None if `should_stop` cut it short."""
+        """Scalars of an evaluation that leaves the training state alone; None if `should_stop` ended it."""
 
     @abc.abstractmethod
     def diagnostics_batch(self) -> tuple[Any, Any]:
@@ -66,7 +74,7 @@ class HostTask(abc.ABC):
 
     @abc.abstractmethod
     def save(self, directory: Path, shared: Path) -> list[str]:
-        """Writes all other state into `directory`; large append-only files into `shared`, whose names it returns."""
+        """Writes all other state into `directory`, append-only files into `shared`; returns their names."""
 
     @abc.abstractmethod
     def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
@@ -78,7 +86,7 @@ class HostTask(abc.ABC):
 
     @abc.abstractmethod
     def seconds_per_batch(self) -> float:
-        """How long `next` takes on this machine, by trying it; the task is of no further use after this."""
+        """How long `next` takes on this machine, by trying it; the task is of no use after this."""
 
     @abc.abstractmethod
     def describe(self, total_steps: int) -> list[tuple[str, str]]:

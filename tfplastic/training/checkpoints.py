@@ -19,7 +19,8 @@ class Checkpoint:
     """One complete checkpoint on disk.
 
     Attributes:
-        directory: `step_<step>`, with `variables.*` (a `tf.train.Checkpoint`), the task's files and `manifest.json`.
+        directory: `step_<step>`, with `variables.*` (a `tf.train.Checkpoint`), the task's files and
+            `manifest.json`.
         step: gradient steps done.
         shared_files: names of the files in the `shared` folder that it needs.
         state: the loop's own numbers, as JSON keeps them.
@@ -34,9 +35,9 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of one run, the newest `keep` of them.
 
-    A checkpoint is written into a temporary folder which is renamed when it is complete, so that a process killed at
-    any moment leaves the last complete one. Files in `shared` (replay segments) belong to several checkpoints; those
-    that no complete checkpoint names are deleted.
+    A checkpoint is written into a temporary folder which is renamed when it is complete, so that a process
+    killed at any moment leaves the last complete one. Files in `shared` (replay segments) belong to several
+    checkpoints; those that no complete checkpoint names are deleted.
 
     Args:
         root: the folder `checkpoints` of a run directory; made when first needed.
@@ -56,11 +57,13 @@ class Checkpoints:
         Args:
             step: gradient steps done.
             state: JSON-able numbers of the loop.
-            save_task: called with the checkpoint's folder and the shared folder; returns the shared files it needs.
+            save_task: called with the checkpoint's folder and the shared folder; returns the shared files it
+                needs.
         """
         directory = self.root / f"step_{step:012d}"
         if (directory / _MANIFEST).exists():
-            # The same step of the same run: variables and task are as they were, only the loop's numbers may differ.
+            # The same step of the same run: variables and task are as they were, only the loop's numbers may
+            # differ.
             saved = _read(directory)
             _write_manifest(directory, dataclasses.replace(saved, state=state))
             return
@@ -83,7 +86,7 @@ class Checkpoints:
         return _read(complete[-1]) if complete else None
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Assigns the saved values to all variables; raises if a variable of either side has no counterpart."""
+        """Assigns the saved values to all variables; raises if one of them was not saved."""
         status = self._variables.read(str(checkpoint.directory / "variables"))
         status.assert_existing_objects_matched()
         status.expect_partial()  # tf.train.Checkpoint's own save counter is not ours

@@ -20,7 +20,7 @@ from tfplastic.training.profiler import Profiler
 from tfplastic.training.progress import Progress, duration
 from tfplastic.training.run_directory import RunDirectory
 from tfplastic.training.signals import StopRequest
-from tfplastic.training.step import GradientStep, StepOutput
+from tfplastic.training.step import GradientStep
 from tfplastic.writers import ManyWriters, MetricsFileWriter, TensorBoardWriter
 
 _TIMED_STEPS = 10  # of the estimate of a run's duration
@@ -59,7 +59,13 @@ class TrainConfig:
         if not isinstance(self.task, HostTask):
             raise ValueError(f"`task` must be a task, such as @AtariTask(). Received: {self.task!r}")
         check_integer("seed", self.seed)
-        for name in ("total_steps", "log_period", "diagnostics_period", "evaluation_period", "checkpoint_period"):
+        for name in (
+            "total_steps",
+            "log_period",
+            "diagnostics_period",
+            "evaluation_period",
+            "checkpoint_period",
+        ):
             check_positive_integer(name, getattr(self, name))
         check_positive_integer("keep_checkpoints", self.keep_checkpoints)
 
@@ -91,7 +97,7 @@ class Loop:
         self._count = 0
 
     def describe(self) -> str:
-        """The plan of the run as text; its duration is estimated by trying, after which this loop can't be run."""
+        """The plan of the run as text. Its duration is found by trying; the loop is of no use after that."""
         config = self.config
         batch = self.task.example()
         self._compiled_step(batch)
@@ -107,7 +113,10 @@ class Loop:
                 ("metrics", f"every {config.log_period:,} gradient steps"),
                 ("diagnostics", f"every {config.diagnostics_period:,}, {len(config.diagnostics)} quantities"),
                 ("evaluations", f"every {config.evaluation_period:,} and at the end"),
-                ("checkpoints", f"every {config.checkpoint_period:,}, the last {config.keep_checkpoints} kept"),
+                (
+                    "checkpoints",
+                    f"every {config.checkpoint_period:,}, the last {config.keep_checkpoints} kept",
+                ),
                 ("duration", f"about {duration(seconds * config.total_steps)}, without evaluations"),
             ],
         )
@@ -123,16 +132,22 @@ class Loop:
 
         Args:
             run_directory: where everything is written.
-            profile_steps: gradient steps (A, B); what happens after step A up to step B is traced for TensorBoard.
+            profile_steps: gradient steps (A, B); what happens after step A up to step B is traced for
+                TensorBoard.
             device: the device's name, for `status.json`.
             progress: makes the progress line from the total and the first step.
 
         Returns:
-            The exit code: 0 when the run is finished or was interrupted (SIGINT), 143 when terminated (SIGTERM).
+            The exit code: 0 when the run is finished or was interrupted (SIGINT), 143 when terminated
+            (SIGTERM).
 
         Raises:
-            NonFiniteLossError: if the loss became NaN or infinite. Whatever is raised is also in `status.json`.
+            NonFiniteLossError: if the loss became NaN or infinite. Whatever is raised is also in
+                `status.json`.
         """
+        if run_directory.state == "finished":
+            logging.info("This run is finished: %s. A larger train.total_steps goes on.", run_directory.path)
+            return 0
         self._directory = run_directory
         self._device = device
         self._profiler = Profiler(profile_steps, run_directory.tensorboard)
@@ -184,7 +199,7 @@ class Loop:
         self._work_off(stop)
         while self._step < self.config.total_steps and stop.signal is None:
             with self._profiler.step(self._step):
-                output = self._take_step()
+                self._take_step()
             self._step += 1
             self.task.after_step(self._step)
             self._pending = self._due()
@@ -202,7 +217,7 @@ class Loop:
         logging.info("Stopped at gradient step %d. The same command goes on from there.", self._step)
         return stop.exit_code
 
-    def _take_step(self) -> StepOutput:
+    def _take_step(self) -> None:
         batch = self.task.next()
         try:
             output = self._compiled_step(batch)
@@ -216,7 +231,6 @@ class Loop:
         for name, value in {"loss": output.loss, **output.metrics}.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value)
         self._count += 1
-        return output
 
     def _due(self) -> list[str]:
         config, is_last = self.config, self._step == self.config.total_steps
@@ -260,7 +274,9 @@ class Loop:
             return
         if self._snapshot is None:
             batch, inputs = self.task.diagnostics_batch()
-            self._snapshot = Snapshot(self.task.model, inputs, lambda: self.task.loss(self.task.model, batch)[0])
+            self._snapshot = Snapshot(
+                self.task.model, inputs, lambda: self.task.loss(self.task.model, batch)[0]
+            )
         self._snapshot.refresh()
         for quantity, by_layer in diagnose(self._snapshot, self.config.diagnostics).items():
             scalars = {f"diagnostics/{quantity}/{layer}": value for layer, value in by_layer.items()}

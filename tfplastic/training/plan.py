@@ -6,7 +6,7 @@ from tfplastic._keras import keras
 
 
 def describe(model: keras.Model, rows: Sequence[tuple[str, str]]) -> str:
-    """The layers of a model with their output shapes and numbers of parameters, then rows of (what, how much).
+    """The layers of a model with output shapes and numbers of parameters, then rows of (what, how much).
 
     Example:
         >>> import tensorflow as tf
@@ -29,7 +29,5 @@ def describe(model: keras.Model, rows: Sequence[tuple[str, str]]) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]], alignments: str) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  " + "  ".join(f"{cell:{how}{width}}" for cell, how, width in zip(row, alignments, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    formats = [f"{how}{width}" for how, width in zip(alignments, widths, strict=True)]
+    return ["  " + "  ".join(map(format, row, formats)).rstrip() for row in rows]

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class StopRequest:
-    """A context in which SIGINT and SIGTERM set `signal` instead of ending the process; a second SIGINT raises.
+    """A context in which SIGINT and SIGTERM only set `signal`; a second SIGINT raises `KeyboardInterrupt`.
 
     Outside the main thread, where Python handles no signals, it is a context in which no request arrives.
 

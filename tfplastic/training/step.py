@@ -25,8 +25,8 @@ class StepOutput(NamedTuple):
 class GradientStep:
     """theta <- optimizer(theta, grad of the task's loss on a batch); traceable by `tf.function`.
 
-    A loss that is NaN or infinite raises `tf.errors.InvalidArgumentError` with `NOT_FINITE` in its message and leaves
-    the weights as they were.
+    A loss that is NaN or infinite raises `tf.errors.InvalidArgumentError` with `NOT_FINITE` in its message
+    and leaves the weights as they were.
 
     Args:
         task: supplies `loss(model, batch, training) -> (loss [], per_example_loss [batch])`.
