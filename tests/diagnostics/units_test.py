@@ -14,7 +14,7 @@ BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "ker
 def test_golden(keras):
     """The units of `models.mlp` are relu(a + b), relu(-a - b), relu(a / 100) and relu(-1).
 
-    On (1, 2) and (3, 0) they are 3, 0, .01, 0 and 3, 0, .03, 0: means 3, 0, .02, 0. The mean of these is .755,
+    On (1, 2) and (3, 0) they are 3, 0, .01, 0 and 3, 0, .03, 0: means 3, 0, .02, 0. Their mean is .755,
     so the scores are 3.97, 0, .0265, 0.
     """
     snapshot = Snapshot(models.mlp(keras), tf.constant([[1.0, 2.0], [3.0, 0.0]]))
