@@ -1,5 +1,6 @@
 import pytest
 
+import tfplastic
 from tfplastic.command_line import gin_files
 from tfplastic.command_line.errors import UsageError
 
@@ -47,6 +48,12 @@ def test_the_working_directory_comes_before_the_root(write, tmp_path, monkeypatc
 
 def test_the_root_holds_the_gin_files_of_this_repository():
     assert (gin_files.root() / "gin" / "atari_dqn_ln.gin").is_file()
+
+
+def test_an_installed_package_carries_the_gin_files(tmp_path, monkeypatch):
+    (tmp_path / "tfplastic" / "gin").mkdir(parents=True)
+    monkeypatch.setattr(tfplastic, "__file__", str(tmp_path / "tfplastic" / "__init__.py"))
+    assert gin_files.root() == tmp_path / "tfplastic"
 
 
 def test_missing_file(write, tmp_path):
