@@ -11,4 +11,4 @@ keras = tf.keras
 
 def is_legacy() -> bool:
     """Whether `tf.keras` is Keras 2 (the package tf_keras), which TF-Agents needs."""
-    return keras.__version__.startswith("2.")
+    return keras.layers.Layer.__module__.startswith("tf_keras.")
