@@ -41,7 +41,7 @@ def check_fraction(name: str, value: Any) -> float:
 
 
 def check_one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
-    """Returns `value` if it is among `choices`, else raises `ValueError` that names the nearest ones."""
+    """Returns `value` if it is among `choices`, else raises `ValueError` that lists them."""
     if value not in choices:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {value!r}")
     return value

@@ -1,8 +1,8 @@
 """One root seed, named sub-seeds.
 
-Every random draw of this library comes from a key that is derived from the root seed and the names of what it is for,
-so that adding a consumer of randomness (a diagnostic, an evaluation) changes no other consumer's draws, and a run that
-is resumed needs its counters only, no generator state.
+Every random draw of this library comes from a key that is derived from the root seed and the names of what it
+is for, so that adding a consumer of randomness (a diagnostic, an evaluation) changes no other consumer's
+draws, and a run that is resumed needs its counters only, no generator state.
 """
 
 import hashlib

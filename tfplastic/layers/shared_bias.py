@@ -9,8 +9,8 @@ from tfplastic._keras import keras
 class SharedBias(keras.layers.Layer):
     """Adds one trainable scalar b to all of its inputs: y = x + b.
 
-    The last layer of the tuned Double DQN has a single bias shared by all actions, which can move the value of a state
-    without moving the advantages (van Hasselt et al. 2016, and `double_q` in DQN Zoo).
+    The last layer of the tuned Double DQN has a single bias shared by all actions, which can move the value
+    of a state without moving the advantages (van Hasselt et al. 2016, and `double_q` in DQN Zoo).
 
     Args:
         initializer: of the scalar; zeros by default.

@@ -10,10 +10,10 @@ from tfplastic._keras import keras
 def centered_rmsprop(
     learning_rate: float = 2.5e-4, decay: float = 0.95, epsilon: float = 0.01 / 32**2
 ) -> keras.optimizers.Optimizer:
-    """Keras' RMSprop, centred: theta <- theta - lr g / sqrt(v - m^2 + epsilon), m and v running means of g and g^2.
+    """Keras' centred RMSprop: theta <- theta - lr g / sqrt(v - m^2 + epsilon), m, v running means of g, g^2.
 
-    The defaults are those of DQN Zoo's `dqn` and `double_q`, which Lyle et al. 2023 (section 6.3) start from. Epsilon
-    is inside the root, there and here.
+    The defaults are those of DQN Zoo's `dqn` and `double_q`, which Lyle et al. 2023 (section 6.3) start from.
+    Epsilon is inside the root, there and here.
 
     Args:
         learning_rate: above 0.

@@ -1,0 +1,118 @@
+"""What every layer of `tfplastic.layers` keeps, under the Keras in use. A new layer is a row of the table."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfplastic import layers
+from tfplastic._keras import keras
+
+# name of the class -> (constructor arguments, shapes of inputs without the batch)
+TABLE = {
+    "SharedBias": ({"initializer": "ones"}, [(6,), (4, 5, 2), (1,)]),
+}
+ROWS = [(name, arguments, shape) for name, (arguments, shapes) in TABLE.items() for shape in shapes]
+EVERY_ROW = pytest.mark.parametrize(("name", "arguments", "shape"), ROWS)
+
+
+def make(class_name, arguments, **more):
+    return getattr(layers, class_name)(**arguments, **more)
+
+
+def values(variables):
+    return [np.array(variable) for variable in variables]
+
+
+def batch_of(shape, size=3):
+    return np.random.default_rng(0).normal(size=(size, *shape)).astype(np.float32)
+
+
+def test_the_table_has_every_public_layer():
+    assert sorted(TABLE) == sorted(layers.__all__)
+
+
+@EVERY_ROW
+def test_config_makes_the_same_layer_again(name, arguments, shape):
+    layer = make(name, arguments, name="renamed")
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    assert again.name == "renamed"
+    np.testing.assert_array_equal(again(batch_of(shape)), layer(batch_of(shape)))
+
+
+@EVERY_ROW
+def test_symbolic_shape_equals_eager_shape(name, arguments, shape):
+    layer = make(name, arguments)
+    eager = tuple(layer(batch_of(shape)).shape)
+    assert tuple(layer.compute_output_shape((3, *shape))) == eager
+    symbolic = make(name, arguments)(keras.Input(shape))
+    assert tuple(symbolic.shape) == (None, *eager[1:])
+
+
+@EVERY_ROW
+@pytest.mark.parametrize("size", [1, 3])
+def test_compiled_equals_eager_and_is_traced_once(name, arguments, shape, size):
+    layer, inputs = make(name, arguments), batch_of(shape, size)
+    expected = layer(inputs)
+    compiled = tf.function(layer)
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(tf.constant(inputs)), expected)
+    assert compiled.experimental_get_tracing_count() == 1
+
+
+@EVERY_ROW
+@pytest.mark.parametrize(
+    ("policy", "compute", "stored"),
+    [
+        ("mixed_bfloat16", "bfloat16", "float32"),
+        ("mixed_float16", "float16", "float32"),
+        ("float64", "float64", "float64"),
+    ],
+)
+def test_computes_in_the_dtype_of_its_policy(name, arguments, shape, policy, compute, stored):
+    layer = make(name, arguments, dtype=policy)
+    outputs = layer(tf.constant(batch_of(shape)))
+    assert outputs.dtype == compute
+    assert {tf.as_dtype(variable.dtype) for variable in layer.variables} == {tf.as_dtype(stored)}
+    expected = make(name, arguments)(batch_of(shape))
+    tolerance = 4 * float(np.finfo(np.float16).eps if compute == "float16" else 2**-7)
+    np.testing.assert_allclose(tf.cast(outputs, tf.float32), expected, rtol=tolerance, atol=tolerance)
+
+
+@EVERY_ROW
+def test_a_model_with_it_is_saved_and_loaded(name, arguments, shape, tmp_path):
+    model = keras.Sequential([keras.Input(shape), make(name, arguments), keras.layers.Flatten()])
+    for variable in model.trainable_variables:
+        variable.assign(variable + 0.25)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(batch_of(shape)), model(batch_of(shape)))
+
+
+@EVERY_ROW
+@pytest.mark.parametrize("training", [False, True])
+def test_a_call_assigns_no_weight(name, arguments, shape, training):
+    model = keras.Sequential([keras.Input(shape), make(name, arguments)])
+    before = values(model.variables)
+    model(batch_of(shape), training=training)
+    for old, new in zip(before, values(model.variables), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@EVERY_ROW
+def test_a_gradient_reaches_inputs_and_every_weight(name, arguments, shape):
+    layer, inputs = make(name, arguments), tf.constant(batch_of(shape))
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        loss = tf.reduce_sum(layer(inputs) ** 2)
+    gradients = tape.gradient(loss, [inputs, *layer.trainable_variables])
+    assert len(gradients) == 1 + len(layer.trainable_variables) > 1
+    assert all(gradient is not None and np.abs(gradient).max() > 0 for gradient in gradients)
+
+
+@EVERY_ROW
+def test_each_row_of_a_batch_is_on_its_own(name, arguments, shape):
+    layer, inputs = make(name, arguments), batch_of(shape)
+    together = layer(inputs)
+    for row in range(len(inputs)):
+        np.testing.assert_allclose(layer(inputs[row : row + 1])[0], together[row], rtol=1e-6)
