@@ -42,7 +42,7 @@ def seconds(statement: str, legacy_keras: bool, repetitions: int) -> float:
 
 def main() -> None:
     """Measures, prints a table and writes it as JSON if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Import time of tfplastic beyond TensorFlow and Keras")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--json", type=Path, help="a file to write the results to")
     arguments = parser.parse_args()
