@@ -162,8 +162,8 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "dry_run",
         False,
         "--[no]dry_run",
-        "Read and build everything, print the plan (network, memory, disk, steps, periods, duration) and"
-        " exit; no environment starts, no file is written. Default: --nodry_run.",
+        "Read and build everything, try the speed for a moment, print the plan (network, memory, disk, steps,"
+        " periods, duration) and exit; no file is written. Default: --nodry_run.",
     ),
     (
         flags.DEFINE_boolean,
