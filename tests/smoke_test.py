@@ -1,0 +1,111 @@
+"""The real program on the real emulator: stopped or killed and resumed, a run ends as if it had not been."""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfplastic import seeds
+from tfplastic.rl import FrameReplay
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+COMMAND = (sys.executable, str(ROOT / "bin" / "train"), "--gin_file=gin/atari_dqn_ln.gin")
+COMMAND += ("--gin_file=gin/sizes/quick.gin", "--device=cpu")
+SMALL = (
+    "train.total_steps = 60",
+    "train.log_period = 10",
+    "train.diagnostics_period = 30",
+    "train.checkpoint_period = 20",
+    "AtariTask.warm_up_agent_steps = 200",
+    "AtariTask.replay_capacity = 400",  # 440 agent steps, so that the ring wraps around
+    "AtariTask.target_update_period = 15",
+    "AtariTask.diagnostics_batch_size = 8",
+    "LinearEpsilon.decay_agent_steps = 100",
+    "Evaluation.num_episodes = 2",
+    "AtariProtocol.max_frames_per_episode = 600",
+)
+
+
+def start(run_dir, bindings=()):
+    arguments = [*COMMAND, f"--run_dir={run_dir}", *(f"--gin_bindings={binding}" for binding in bindings)]
+    return subprocess.Popen(
+        arguments, cwd=run_dir.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=1200)
+    assert process.returncode == 0, output
+    return output
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+
+
+def final_state(run_dir, capacity):
+    """Everything a run ends with, in a form that compares bit for bit."""
+    (checkpoint,) = sorted(run_dir.glob("checkpoints/step_*"))[-1:]
+    reader = tf.train.load_checkpoint(str(checkpoint / "variables"))
+    state = {
+        name: reader.get_tensor(name).tobytes()
+        for name in reader.get_variable_to_shape_map()
+        if "OBJECT" not in name
+    }
+    for path in checkpoint.glob("*.npz"):
+        with np.load(path) as arrays:
+            state |= {f"{path.name}/{name}": array.tobytes() for name, array in arrays.items()}
+    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    replay = FrameReplay(capacity)
+    replay.restore(run_dir / "checkpoints/shared", manifest["shared_files"])
+    sample = replay.sample(2_000, seeds.derive(0, "compare"))
+    state |= {
+        f"replay/{name}": array.tobytes() for name, array in sample._asdict().items() if name != "policy_info"
+    }
+    state["replay/size"] = (replay.num_frames(), replay.num_transitions)
+    state["task"] = (checkpoint / "task.json").read_text()
+    state["metrics"] = (run_dir / "metrics.csv").read_text()
+    return state
+
+
+def assert_equal(state, other):
+    assert state.keys() == other.keys()
+    assert [name for name in state if state[name] != other[name]] == []
+
+
+def test_sigterm_and_resume(tmp_path):
+    finish(start(tmp_path / "whole", SMALL))
+
+    process = start(tmp_path / "parts", SMALL)
+    wait_for(tmp_path / "parts/checkpoints/step_000000000020/manifest.json", process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 143, output
+    assert "The same command goes on from there" in output
+    assert json.loads((tmp_path / "parts/status.json").read_text())["state"] == "stopped"
+    finish(start(tmp_path / "parts", SMALL))
+
+    assert_equal(final_state(tmp_path / "whole", 400), final_state(tmp_path / "parts", 400))
+
+
+@pytest.mark.slow
+def test_killed_five_times_and_resumed(tmp_path):
+    finish(start(tmp_path / "whole"))
+    moments = random.Random(0)
+    for _ in range(5):
+        process = start(tmp_path / "parts")
+        wait_for(tmp_path / "parts/metrics.csv", process)
+        time.sleep(moments.uniform(5, 25))
+        process.kill()
+        process.communicate()
+    finish(start(tmp_path / "parts"))
+    assert_equal(final_state(tmp_path / "whole", 20_000), final_state(tmp_path / "parts", 20_000))
