@@ -14,8 +14,8 @@ SMALL = (44, 40, 2)  # 44 x 40 -> 10 x 9 -> 4 x 3 -> 2 x 1 pixels
 ACTIVATIONS = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
 
 
-def small(num_outputs=3, **arguments):
-    return nature_dqn(num_outputs, **{"observation_shape": SMALL, "seed": 0, "width": 0.25, **arguments})
+def small(**arguments):
+    return nature_dqn(**{"num_outputs": 3, "observation_shape": SMALL, "seed": 0, "width": 0.25, **arguments})
 
 
 def pixels(size=5, shape=SMALL):
@@ -72,7 +72,7 @@ def oracle(model, images, norm_position=None, epsilon=1e-5, activation="relu"):
 @pytest.mark.parametrize("shared_bias", [False, True])
 def test_equals_a_float64_forward_pass(activation, norm_position, num_outputs, shared_bias):
     norm = {} if norm_position is None else {"norm": "layer", "norm_position": norm_position}
-    model = small(num_outputs, activation=activation, shared_bias=shared_bias, **norm)
+    model = small(num_outputs=num_outputs, activation=activation, shared_bias=shared_bias, **norm)
     disturb(model)
     outputs = model(pixels())
     assert outputs.dtype == tf.float32
@@ -123,7 +123,9 @@ def test_the_layers_are_named_and_in_order():
         *("rescaling", "conv1", "conv1_relu", "conv2", "conv2_relu", "conv3", "conv3_relu", "flatten"),
         *("dense", "dense_relu", "output"),
     ]
-    after = small((3, 7), norm="layer", norm_position="after", activation="tanh", shared_bias=True)
+    after = small(
+        num_outputs=(3, 7), norm="layer", norm_position="after", activation="tanh", shared_bias=True
+    )
     assert [layer.name for layer in after.layers if "conv1" in layer.name or "output" in layer.name] == [
         *("conv1", "conv1_tanh", "conv1_norm", "output", "output_bias", "output_shape"),
     ]
@@ -229,7 +231,7 @@ def test_compiled_equals_eager_and_is_traced_once():
 
 
 def test_is_saved_and_loaded(tmp_path):
-    model = small((3, 7), norm="layer", shared_bias=True)
+    model = small(num_outputs=(3, 7), norm="layer", shared_bias=True)
     disturb(model)
     model.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")

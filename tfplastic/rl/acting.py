@@ -1,7 +1,7 @@
 """Acting: epsilon-greedy as a function of Q-values and a key.
 
-TF-Agents' own epsilon-greedy policy draws from TensorFlow's global generator, whose state no checkpoint holds; here
-the draws of an agent step depend on its key alone.
+TF-Agents' own epsilon-greedy policy draws from TensorFlow's global generator, whose state no checkpoint
+holds; here the draws of an agent step depend on its key alone.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ def epsilon_greedy(
     num_actions: int,
     key: np.ndarray,
 ) -> np.ndarray:
-    """Actions that are uniformly random with probability epsilon and greedy otherwise, independently for each row.
+    """Actions that are, row by row, uniformly random with probability epsilon and greedy otherwise.
 
     Args:
         greedy_actions: maps `observation` to `[batch] int`; not called where every row explores.
@@ -52,12 +52,21 @@ def epsilon_greedy(
 @gin.register(module="tfplastic.rl")
 @dataclasses.dataclass(frozen=True)
 class LinearEpsilon:
-    """epsilon falls linearly from `begin` to `end` over `decay_agent_steps`, counted from the end of the warm-up.
+    """epsilon falls linearly from `begin` to `end` over `decay_agent_steps` after the end of the warm-up.
 
     Attributes:
         begin: epsilon during the warm-up and at its end. 1 in DQN Zoo.
         end: epsilon from then on. 0.1 in Lyle et al. 2023, appendix A.3.
         decay_agent_steps: 1,000,000 agent steps = 4M frames = 2 % of 200M frames in DQN Zoo.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> from tfplastic.rl.acting import LinearEpsilon
+        >>> epsilon = LinearEpsilon(begin=1.0, end=0.5, decay_agent_steps=100)
+        >>> epsilon(-7), epsilon(50), epsilon(1_000)
+        (1.0, 0.75, 0.5)
     """
 
     begin: float = 1.0

@@ -13,8 +13,8 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 from tf_agents.utils import common
 
-from tfplastic._checks import check_fraction, check_positive, check_positive_integer
-from tfplastic._keras import keras
+from tfplastic._checks import check_fraction, check_integer, check_positive, check_positive_integer
+from tfplastic._keras import is_legacy, keras
 from tfplastic.rl.c51_agent import PerExampleC51Agent
 
 ModelBuilder = Callable[[int | Sequence[int]], keras.Model]  # number of outputs, or (actions, atoms) -> model
@@ -30,7 +30,9 @@ class QNetwork(network.Network):
         name: of the network.
     """
 
-    def __init__(self, input_tensor_spec: Any, build_model: Callable[[], keras.Model], num_atoms: int, name: str):
+    def __init__(
+        self, input_tensor_spec: Any, build_model: Callable[[], keras.Model], num_atoms: int, name: str
+    ):
         super().__init__(input_tensor_spec=input_tensor_spec, state_spec=(), name=name)
         self.model = build_model()
         self.num_atoms = num_atoms
@@ -38,11 +40,14 @@ class QNetwork(network.Network):
     def create_variables(self, input_tensor_spec: Any = None, **kwargs: Any) -> tf.TensorSpec:
         """As the parent, on an input of zeros.
 
-        The parent draws a random input: from the global generator, and with an overflow for uint8 under numpy 2.
+        The parent draws a random input: from the global generator, and with an overflow for a bounded uint8
+        under numpy 2.
         """
         if self._network_output_spec is None:
-            spec = self.input_tensor_spec
-            outputs, _ = self(tf.zeros([1, *spec.shape], spec.dtype), step_type=tf.fill([1], ts.StepType.FIRST), **kwargs)
+            (spec,) = tf.nest.flatten(self.input_tensor_spec)
+            outputs, _ = self(
+                tf.zeros([1, *spec.shape], spec.dtype), step_type=tf.fill([1], ts.StepType.FIRST), **kwargs
+            )
             self._network_output_spec = tf.TensorSpec(outputs.shape[1:], outputs.dtype)
         return self._network_output_spec
 
@@ -101,7 +106,8 @@ class QAgent:
     def loss(self, experience: trajectory.Trajectory, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """The agent's loss `[]` and that of each example `[batch]`, on `[batch, n_step + 1, ...]` experience.
 
-        The agent's public `loss` takes gamma as an argument, 1 by default, and only its `train` passes the agent's own.
+        The agent's public `loss` takes gamma as an argument, 1 by default, and only its `train` passes the
+        agent's own.
         """
         info = self.agent.loss(experience, training=training, gamma=self.discount)
         return info.loss, info.extra.td_loss
@@ -120,7 +126,14 @@ def dqn(
 ) -> QAgent:
     """DQN (Mnih et al. 2015): target r + gamma max_a Q'(s', a). Arguments as for `double_dqn`."""
     return _td_agent(
-        dqn_agent.DqnAgent, build_model, time_step_spec, action_spec, batch_size, discount, n_step, grad_error_bound
+        dqn_agent.DqnAgent,
+        build_model,
+        time_step_spec,
+        action_spec,
+        batch_size,
+        discount,
+        n_step,
+        grad_error_bound,
     )
 
 
@@ -137,8 +150,9 @@ def double_dqn(
 ) -> QAgent:
     """Double DQN (van Hasselt et al. 2016): target r + gamma Q'(s', argmax_a Q(s', a)).
 
-    The loss is the mean over the batch of TD-error^2 / 2, whose gradient with respect to each TD error, 1/batch_size
-    of it, is clipped to +-grad_error_bound. That equals a Huber loss with threshold grad_error_bound * batch_size.
+    The loss is the mean over the batch of TD-error^2 / 2, whose gradient with respect to each TD error,
+    1/batch_size of it, is clipped to +-grad_error_bound. That equals a Huber loss with threshold
+    grad_error_bound * batch_size.
 
     Args:
         build_model: makes a Keras model with the number of outputs it is given; called for each network.
@@ -151,9 +165,30 @@ def double_dqn(
 
     Raises:
         ValueError: if an argument is out of its range.
+
+    Example:
+        >>> import functools
+        >>> import numpy as np, tensorflow as tf, tfplastic as tp
+        >>> from tf_agents.specs import BoundedTensorSpec
+        >>> from tf_agents.trajectories import time_step_spec
+        >>> agent = tp.rl.double_dqn(
+        ...     functools.partial(tp.networks.nature_dqn, seed=0),
+        ...     time_step_spec(tf.TensorSpec([84, 84, 4], tf.uint8)),
+        ...     BoundedTensorSpec([], tf.int32, 0, 5),
+        ...     batch_size=32,
+        ... )
+        >>> agent.greedy_actions(np.zeros([8, 84, 84, 4], np.uint8)).shape
+        (8,)
     """
     return _td_agent(
-        dqn_agent.DdqnAgent, build_model, time_step_spec, action_spec, batch_size, discount, n_step, grad_error_bound
+        dqn_agent.DdqnAgent,
+        build_model,
+        time_step_spec,
+        action_spec,
+        batch_size,
+        discount,
+        n_step,
+        grad_error_bound,
     )
 
 
@@ -186,9 +221,8 @@ def c51(
     """
     del batch_size
     _check_return(discount, n_step)
-    if check_positive_integer("num_atoms", num_atoms) < 2:
-        raise ValueError(f"`num_atoms` must be at least 2. Received: {num_atoms}")
-    check_positive("max_value", max_value)
+    check_integer("num_atoms", num_atoms, minimum=2)
+    max_value = check_positive("max_value", max_value)
     outputs = (_num_actions(action_spec), num_atoms)
     networks = _networks(lambda: build_model(outputs), time_step_spec, num_atoms)
     agent = PerExampleC51Agent(
@@ -216,7 +250,8 @@ def _td_agent(
     grad_error_bound: float,
 ) -> QAgent:
     _check_return(discount, n_step)
-    threshold = check_positive("grad_error_bound", grad_error_bound) * check_positive_integer("batch_size", batch_size)
+    check_positive("grad_error_bound", grad_error_bound)
+    threshold = grad_error_bound * check_positive_integer("batch_size", batch_size)
     networks = _networks(lambda: build_model(_num_actions(action_spec)), time_step_spec, num_atoms=1)
 
     def clipped_error(targets: tf.Tensor, q_values: tf.Tensor) -> tf.Tensor:
@@ -239,6 +274,11 @@ def _td_agent(
 def _networks(
     build_model: Callable[[], keras.Model], time_step_spec: ts.TimeStep, num_atoms: int
 ) -> tuple[QNetwork, QNetwork]:
+    if not is_legacy():
+        raise ValueError(
+            "The environment variable `TF_USE_LEGACY_KERAS` must be 1 before TensorFlow is imported, as "
+            "TF-Agents needs Keras 2. Received: Keras 3"
+        )
     spec = time_step_spec.observation
     return (
         QNetwork(spec, build_model, num_atoms, "q_network"),

@@ -35,8 +35,8 @@ _AGENT_STEPS_PER_YIELD = 100  # of the warm-up
 class AtariTask(HostTask):
     """A TF-Agents value-based agent that acts, stores and samples on one Atari game.
 
-    Agent steps and gradient steps keep the ratio `agent_steps_per_gradient_step` exactly, whatever `num_envs` is: after
-    gradient step s, warm_up + s * ratio agent steps have been made, or up to num_envs - 1 more.
+    Agent steps and gradient steps keep the ratio `agent_steps_per_gradient_step` exactly, whatever `num_envs`
+    is: after gradient step s, warm_up + s * ratio agent steps have been made, or up to num_envs - 1 more.
 
     Args:
         game: ALE name, such as `'Breakout'`.
@@ -46,16 +46,32 @@ class AtariTask(HostTask):
         num_envs: environments side by side. 1 in the paper.
         replay_capacity: steps kept. 100,000 in Lyle et al. 2023, appendix A.3.
         batch_size: of a gradient step. 32 in DQN Zoo.
-        warm_up_agent_steps: agent steps before the first gradient step. 5 % of the replay capacity in DQN Zoo.
+        warm_up_agent_steps: agent steps before the first gradient step. 5 % of the replay capacity in DQN
+            Zoo.
         agent_steps_per_gradient_step: 4 in the paper.
-        target_update_period: gradient steps between hard copies to the target network. 120,000 frames = 7,500 gradient
-            steps in DQN Zoo's `double_q`.
+        target_update_period: gradient steps between hard copies to the target network. 120,000 frames = 7,500
+            gradient steps in DQN Zoo's `double_q`.
         epsilon: maps agent steps since the warm-up to the probability of a random action.
         evaluation: how to evaluate.
         diagnostics_batch_size: size of the batch that diagnostics see, drawn once at the end of the warm-up.
 
     Raises:
         ValueError: if the game is unknown or a number is out of its range.
+
+    Example:
+        >>> import tfplastic as tp
+        >>> task = tp.rl.AtariTask(
+        ...     'Breakout', tp.rl.double_dqn, tp.networks.nature_dqn, warm_up_agent_steps=50
+        ... )
+        >>> task.build(seed=0)
+        >>> task.start()
+        >>> for _ in task.warm_up():
+        ...     pass
+        >>> task.next().observation.shape  # [batch, n_step + 1, height, width, stack]
+        (32, 2, 84, 84, 4)
+        >>> task.metrics()['train/agent_steps']
+        54
+        >>> task.close()
     """
 
     name = "atari"
@@ -95,6 +111,10 @@ class AtariTask(HostTask):
                 f"`warm_up_agent_steps` must be below `replay_capacity`, {replay_capacity}. "
                 f"Received: {warm_up_agent_steps}"
             )
+        if replay_capacity % num_envs:
+            raise ValueError(
+                f"`replay_capacity` must be a multiple of `num_envs`, {num_envs}. Received: {replay_capacity}"
+            )
         self._make_agent = agent
         self._make_network = network
         self._environment: AtariEnvironment | None = None
@@ -104,12 +124,20 @@ class AtariTask(HostTask):
         self._num_actions = num_actions(self.game, self.protocol.full_action_set)
         size, stack = self.protocol.frame_size, self.protocol.stack_size
         observation_spec = tensor_spec.TensorSpec((size, size, stack), tf.uint8, "observation")
-        action_spec = tensor_spec.from_spec(array_spec.BoundedArraySpec((), np.int32, 0, self._num_actions - 1, "action"))
+        action_spec = tensor_spec.from_spec(
+            array_spec.BoundedArraySpec((), np.int32, 0, self._num_actions - 1, "action")
+        )
         build_model = functools.partial(self._make_network, observation_shape=(size, size, stack), seed=seed)
         self._agent = self._make_agent(
             build_model, ts.time_step_spec(observation_spec), action_spec, batch_size=self.batch_size
         )
         self.model = self._agent.model
+        at_most = self.num_envs * self._agent.n_step  # agent steps without a transition of n steps
+        if self.warm_up_agent_steps <= at_most:
+            raise ValueError(
+                f"`warm_up_agent_steps` must be above `num_envs` times the agent's `n_step`, {at_most}. "
+                f"Received: {self.warm_up_agent_steps}"
+            )
         self._replay = FrameReplay(
             self.replay_capacity, self.num_envs, (size, size), stack_size=stack, n_step=self._agent.n_step
         )
@@ -202,9 +230,11 @@ class AtariTask(HostTask):
             "returns": list(self._returns),
         }
         (directory / "task.json").write_text(json.dumps(counters))
-        np.savez(directory / "environment.npz", **self._env.get_state())
+        _save_arrays(directory / "environment.npz", self._env.get_state())
         if self._diagnostics_batch is not None:
-            np.savez(directory / "diagnostics_batch.npz", **_without_policy_info(self._diagnostics_batch))
+            batch = self._diagnostics_batch._asdict()
+            del batch["policy_info"]  # ()
+            _save_arrays(directory / "diagnostics_batch.npz", batch)
         return self._replay.save(shared)
 
     def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
@@ -214,7 +244,7 @@ class AtariTask(HostTask):
         self._agent_steps = counters["agent_steps"]
         self._gradient_steps = counters["gradient_steps"]
         self._num_episodes = counters["num_episodes"]
-        self._returns.extend(counters["returns"])
+        self._returns = collections.deque(counters["returns"], maxlen=_RETURN_WINDOW)
         if (directory / "diagnostics_batch.npz").exists():
             with np.load(directory / "diagnostics_batch.npz") as arrays:
                 self._diagnostics_batch = trajectory.Trajectory(policy_info=(), **arrays)
@@ -255,12 +285,18 @@ class AtariTask(HostTask):
         kept = min(1.0, agent_steps / self.replay_capacity)
         return [
             ("game", f"{self.game}, {self._num_actions} actions, {self.num_envs} environment(s)"),
-            ("agent steps", f"{agent_steps:,} = {frames:,} frames, the first {self.warm_up_agent_steps:,} as warm-up"),
+            (
+                "agent steps",
+                f"{agent_steps:,} = {frames:,} frames, the first {self.warm_up_agent_steps:,} as warm-up",
+            ),
             ("gradient steps", f"{total_steps:,}, one per {self.agent_steps_per_gradient_step} agent steps"),
             ("target network", f"copied every {self.target_update_period:,} gradient steps"),
             ("evaluation", f"{self.evaluation.num_episodes} episodes at epsilon {self.evaluation.epsilon:g}"),
             ("replay memory", f"{self.replay_capacity:,} steps, {replay:.2f} GB"),
-            ("replay on disk", f"{replay * kept:.2f} GB, shared by all checkpoints, plus what is new at each"),
+            (
+                "replay on disk",
+                f"{replay * kept:.2f} GB, shared by all checkpoints, plus what is new at each",
+            ),
         ]
 
     def close(self) -> None:
@@ -308,5 +344,5 @@ class AtariTask(HostTask):
             self._returns.append(episode.episode_return)
 
 
-def _without_policy_info(batch: trajectory.Trajectory) -> dict[str, np.ndarray]:
-    return {name: array for name, array in batch._asdict().items() if name != "policy_info"}
+def _save_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    np.savez(path, **arrays)

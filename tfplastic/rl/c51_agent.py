@@ -12,8 +12,8 @@ from tf_agents.trajectories import trajectory
 class PerExampleC51Agent(categorical_dqn_agent.CategoricalDqnAgent):
     """`CategoricalDqnAgent` whose public `loss` fills `extra.td_loss`, which TF-Agents leaves empty.
 
-    The loss is the cross-entropy between the projected target distribution (Bellemare et al. 2017, Algorithm 1) and
-    the predicted one, averaged over the batch; equal to the parent's, for n steps too.
+    The loss is the cross-entropy between the projected target distribution (Bellemare et al. 2017, Algorithm
+    1) and the predicted one, averaged over the batch; equal to the parent's, for n steps too.
     """
 
     def _loss(

@@ -17,14 +17,24 @@ from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
 class Evaluation:
     """Plays whole episodes with a nearly greedy policy.
 
-    DQN Zoo evaluates for 500,000 frames after each million frames of training; a fixed number of episodes is used here
-    because its mean has a standard error. Each of the `num_envs` environments plays its share of the episodes, so that
-    short episodes are not over-represented.
+    DQN Zoo evaluates for 500,000 frames after each million frames of training; a fixed number of episodes is
+    used here because its mean has a standard error. Each of the `num_envs` environments plays its share of
+    the episodes, so that short episodes are not over-represented.
 
     Attributes:
         num_episodes: episodes in one evaluation.
         epsilon: probability of a random action. 0.01 in DQN Zoo's `double_q`.
-        num_envs: environments side by side; at most `num_episodes`.
+        num_envs: environments side by side; at most `num_episodes` are used.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> from tfplastic.rl import AtariProtocol, Evaluation
+        >>> half_a_minute = AtariProtocol(max_frames_per_episode=1_800)
+        >>> evaluation = Evaluation(num_episodes=2, epsilon=0.0)
+        >>> evaluation(lambda observation: [0] * len(observation), 'Freeway', half_a_minute, seed=0)
+        array([0., 0.])
     """
 
     num_episodes: int = 30
@@ -69,7 +79,9 @@ class Evaluation:
                 if should_stop():
                     return None
                 key = seeds.derive(seed, "act", step)
-                actions = epsilon_greedy(greedy_actions, time_step.observation, self.epsilon, num_actions, key)
+                actions = epsilon_greedy(
+                    greedy_actions, time_step.observation, self.epsilon, num_actions, key
+                )
                 time_step = environment.step(actions)
                 step += 1
                 ended = np.flatnonzero(time_step.is_last())
