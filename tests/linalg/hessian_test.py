@@ -163,6 +163,24 @@ def test_follows_the_variables_and_is_traced_once():
     assert len(traces) == 1
 
 
+def test_large_programs_give_the_same_bits_each_time():
+    """16 MB a tensor: enough for TensorFlow to save memory by adding in the order of arrival, were it let."""
+    x = tf.random.stateless_normal((2048, 2048), [0, 1])
+    weights = tf.Variable(tf.random.stateless_normal((2048,), [0, 2]))
+
+    def loss_fn():
+        hidden = x * weights
+        for _ in range(4):
+            hidden = tf.tanh(hidden) * tf.sigmoid(hidden) + hidden
+        return tf.reduce_mean(hidden**2)
+
+    operator = linalg.HessianOperator(loss_fn, [weights])
+    vector = tf.ones(2048)
+    first = operator.matvec(vector)
+    for _ in range(3):
+        np.testing.assert_array_equal(operator.matvec(vector), first)
+
+
 def test_python_conditions_on_tensors_work_in_the_loss():
     x = tf.Variable([2.0])
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfplastic.diagnostics import _layers
 from tfplastic.linalg import HessianOperator
-from tfplastic.linalg._program import ScalarLoss, trace
+from tfplastic.linalg._program import Program, ScalarLoss, trace
 
 
 class Snapshot:
@@ -62,7 +62,7 @@ class Snapshot:
         layers = _layers.named_layers(model)
         self._nonlinear = _layers.nonlinear_layers(layers)
         self._weights = _layers.layer_weights(layers)
-        self._programs: dict[str, Callable[..., Any]] = {}
+        self._programs: dict[str, Program] = {}
         self._hessian: HessianOperator | None = None
         self._values: dict[str, Any] = {}
 

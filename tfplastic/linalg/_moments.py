@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.ops import nn_impl
 
-from tfplastic.linalg._program import nodes
+from tfplastic.linalg._program import Program
 
 
 @contextlib.contextmanager
@@ -28,9 +28,9 @@ def exact_moments() -> Iterator[None]:
         nn_impl.moments = original
 
 
-def check_moments(program: Any) -> None:
+def check_moments(program: Program) -> None:
     """Raises `ValueError` if `program` has TensorFlow's own moments in it, from a function traced before."""
-    if any(re.search(r"moments(_\d+)?/StopGradient$", node.name) for node in nodes(program)):
+    if any(re.search(r"moments(_\d+)?/StopGradient$", node.name) for node in program.nodes()):
         raise ValueError(
             "`loss_fn` must not call a `tf.function` traced before with `tf.nn.moments` in it, whose second"
             " derivatives are wrong. Received: such a function"

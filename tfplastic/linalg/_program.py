@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfplastic.linalg._call_options import sums_in_order
+
 # Operations that change a variable, or draw from a random state of their own.
 _DISTURBING = (
     "Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter",
@@ -40,7 +42,24 @@ class ScalarLoss:
             raise ValueError(f"`loss_fn` must return a floating-point scalar. Received: {received}")
 
 
-def trace(name: str, function: Callable[..., Any], *signature: Any) -> Callable[..., Any]:
+class Program:
+    """A compiled program that, given the same values on the same CPU, returns the same bits."""
+
+    def __init__(self, concrete_function: Any):
+        self._concrete_function = concrete_function
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Runs it."""
+        with sums_in_order():
+            return self._concrete_function(*arguments)
+
+    def nodes(self) -> Iterator[Any]:
+        """Its operations and those of the functions it calls, as `NodeDef`s."""
+        definition = self._concrete_function.graph.as_graph_def()
+        return itertools.chain(definition.node, *(inner.node_def for inner in definition.library.function))
+
+
+def trace(name: str, function: Callable[..., Any], *signature: Any) -> Program:
     """Compiles `function` once, and refuses it if it would disturb what it reads.
 
     Args:
@@ -55,15 +74,9 @@ def trace(name: str, function: Callable[..., Any], *signature: Any) -> Callable[
         ValueError: the function writes variables or draws random numbers, as a model does that is called with
             `training=True` and has BatchNorm or Dropout in it.
     """
-    program = tf.function(function, input_signature=signature).get_concrete_function()
-    disturbing = sorted({node.op for node in nodes(program) if node.op.startswith(_DISTURBING)})
+    program = Program(tf.function(function, input_signature=signature).get_concrete_function())
+    disturbing = sorted({node.op for node in program.nodes() if node.op.startswith(_DISTURBING)})
     if disturbing:
         rule = "must neither write variables nor draw random numbers, as models do with `training=True`"
         raise ValueError(f"`{name}` {rule}. Received: the operations {', '.join(disturbing)}")
     return program
-
-
-def nodes(program: Any) -> Iterator[Any]:
-    """The operations of a compiled program and of the functions it calls, as `NodeDef`s."""
-    definition = program.graph.as_graph_def()
-    return itertools.chain(definition.node, *(inner.node_def for inner in definition.library.function))

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic.linalg._moments import check_moments, exact_moments
-from tfplastic.linalg._program import ScalarLoss, trace
+from tfplastic.linalg._program import Program, ScalarLoss, trace
 from tfplastic.linalg.flatten import as_tf_variables, flatten, unflatten
 
 
@@ -54,7 +54,7 @@ class HessianOperator:
         size = sum(variable.shape.num_elements() for variable in self._variables)
         self.shape = (size, size)
         self.dtype = np.dtype(dtypes[0])
-        self._program: Callable[..., tf.Tensor] | None = None
+        self._program: Program | None = None
 
     def matvec(self, vector: Any) -> tf.Tensor:
         """The product H v.
