@@ -1,0 +1,449 @@
+import functools
+import math
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tf_agents.trajectories import StepType
+
+from tfplastic import seeds
+from tfplastic._keras import keras
+from tfplastic.rl import AtariProtocol, AtariTask, Evaluation, LinearEpsilon, atari_task, c51, double_dqn
+from tfplastic.rl.atari import AtariEnvironment
+
+SHORT = AtariProtocol(frame_size=12, stack_size=2, max_frames_per_episode=132)  # 33 agent steps
+WARM_UP = 40
+
+
+def dense(num_outputs, observation_shape, seed):
+    def draw(name):
+        return keras.initializers.RandomNormal(stddev=1.0, seed=seeds.derive_integer(seed, name))
+
+    shape = (num_outputs,) if isinstance(num_outputs, int) else num_outputs
+    return keras.Sequential(
+        [
+            keras.layers.InputLayer(observation_shape, dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, "tanh", kernel_initializer=draw("hidden")),
+            keras.layers.Dense(math.prod(shape), kernel_initializer=draw("output")),
+            keras.layers.Reshape(shape),
+        ]
+    )
+
+
+def make(game="Breakout", agent=double_dqn, network=dense, **arguments):
+    defaults = {
+        "protocol": SHORT,
+        "replay_capacity": 600,
+        "batch_size": 4,
+        "warm_up_agent_steps": WARM_UP,
+        "target_update_period": 3,
+        "epsilon": LinearEpsilon(1.0, 0.2, 60),
+        "evaluation": Evaluation(num_episodes=2, num_envs=2),
+        "diagnostics_batch_size": 6,
+    }
+    return AtariTask(game, agent, network, **{**defaults, **arguments})
+
+
+def built(seed=0, **arguments):
+    task = make(**arguments)
+    task.build(seed)
+    return task
+
+
+@pytest.fixture
+def warmed_up():
+    """Makes tasks at the end of their warm-up, and closes them."""
+    tasks = []
+
+    def make_one(seed=0, **arguments):
+        task = built(seed, **arguments)
+        tasks.append(task)
+        task.start()
+        for _ in task.warm_up():
+            pass
+        return task
+
+    yield make_one
+    for task in tasks:
+        task.close()
+
+
+def assert_same(one, other):
+    for a, b in zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == b.dtype
+
+
+def differs(one, other):
+    return any(
+        not np.array_equal(a, b) for a, b in zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True)
+    )
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The agent steps that the environments really made, and the returns of their episodes."""
+    account = {"agent_steps": 0, "returns": []}
+
+    class Counting(AtariEnvironment):
+        def _step(self, action):
+            account["agent_steps"] += int((self.current_time_step().step_type != StepType.LAST).sum())
+            return super()._step(action)
+
+        def pop_finished_episodes(self):
+            finished = super().pop_finished_episodes()
+            account["returns"] += [episode.episode_return for episode in finished]
+            return finished
+
+    monkeypatch.setattr(atari_task, "AtariEnvironment", Counting)
+    return account
+
+
+@pytest.mark.parametrize(("num_envs", "ratio"), [(1, 4), (3, 4), (3, 1)])
+def test_agent_steps_per_gradient_step_are_exact(counted, warmed_up, num_envs, ratio):
+    task = warmed_up(num_envs=num_envs, agent_steps_per_gradient_step=ratio)
+    # The warm-up of 40 steps is 14 rounds of 3 environments.
+    assert counted["agent_steps"] == {1: 40, 3: 42}[num_envs]
+    for step in range(1, 80 // ratio):
+        task.next()
+        due = WARM_UP + step * ratio
+        assert due <= counted["agent_steps"] <= due + num_envs - 1
+        assert task.metrics()["train/agent_steps"] == counted["agent_steps"]
+    assert task.metrics()["train/episodes"] == len(counted["returns"]) > 1  # resets are no agent steps
+
+
+@pytest.mark.parametrize("warm_up", [2, 100, 101, 250])
+def test_the_warm_up_pauses_every_hundred_agent_steps_and_stops_exactly(counted, warm_up):
+    task = built(warm_up_agent_steps=warm_up)
+    task.start()
+    at_pauses = [counted["agent_steps"] for _ in task.warm_up()]
+    assert at_pauses == list(range(0, warm_up, 100))
+    assert counted["agent_steps"] == warm_up
+    task.close()
+
+
+def test_epsilon_counts_from_the_end_of_the_warm_up(warmed_up):
+    epsilons = []
+
+    def epsilon(agent_steps):
+        epsilons.append(agent_steps)
+        return 1.0
+
+    warmed_up(epsilon=epsilon).next()
+    assert sorted(set(epsilons)) == list(range(-WARM_UP, 4))
+    assert epsilons == sorted(epsilons)
+
+
+def test_metrics_and_progress(counted, warmed_up):
+    task = warmed_up()
+    for _ in range(7):
+        task.next()
+    # 40 + 7 x 4 = 68 agent steps of 4 frames; 28 of the 60 from epsilon 1 to 0.2.
+    epsilon, mean = 1 - 0.8 * 28 / 60, float(np.mean(counted["returns"]))
+    assert len(counted["returns"]) == 2
+    assert task.metrics() == {
+        "train/agent_steps": 68,
+        "train/frames": 272,
+        "train/episodes": 2,
+        "train/epsilon": pytest.approx(epsilon),
+        "train/episode_return": mean,
+    }
+    assert task.progress() == {"agent_steps": 68, "epsilon": pytest.approx(epsilon), "episode_return": mean}
+
+
+def test_the_return_is_the_mean_of_the_last_hundred_episodes(monkeypatch, warmed_up, counted):
+    monkeypatch.setattr(atari_task, "_RETURN_WINDOW", 3)
+    task = warmed_up(
+        game="Alien", protocol=AtariProtocol(frame_size=12, stack_size=2, max_frames_per_episode=240)
+    )
+    assert "train/episode_return" not in task.metrics()
+    for _ in range(68):
+        task.next()
+    assert len(counted["returns"]) == 5 and max(counted["returns"]) > 1  # not clipped
+    assert len(set(counted["returns"])) > 1
+    assert task.metrics()["train/episode_return"] == np.mean(counted["returns"][-3:])
+
+
+def test_the_return_window_is_a_hundred_episodes():
+    assert atari_task._RETURN_WINDOW == 100
+
+
+def test_the_same_seed_gives_the_same_batches_and_metrics(warmed_up):
+    one, other = warmed_up(), warmed_up()
+    assert_same(one.diagnostics_batch(), other.diagnostics_batch())
+    for _ in range(12):
+        assert_same(one.next(), other.next())
+        assert one.metrics() == other.metrics()
+
+
+def test_another_seed_gives_other_batches_and_another_network(warmed_up):
+    one, other = warmed_up(0), warmed_up(1)
+    assert differs(one.next(), other.next())
+    assert differs(one.diagnostics_batch(), other.diagnostics_batch())
+    assert differs(one.model.get_weights(), other.model.get_weights())
+
+
+def test_a_batch_has_the_structure_of_the_example(warmed_up):
+    task = warmed_up(agent=functools.partial(double_dqn, n_step=3))
+    batch, example = task.next(), task.example()
+    tf.nest.assert_same_structure(batch, example)
+    for one, other in zip(tf.nest.flatten(batch), tf.nest.flatten(example), strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
+    assert batch.observation.shape == (4, 4, 12, 12, 2)
+
+
+@pytest.mark.parametrize("agent", [double_dqn, c51])
+def test_the_loss_is_that_of_the_agent_and_its_gradient_reaches_every_weight(agent, warmed_up):
+    task = warmed_up(agent=agent)
+    batch = tf.nest.map_structure(tf.constant, task.next())
+    with tf.GradientTape() as tape:
+        loss, per_example = task.loss(task.model, batch, training=True)
+    assert per_example.shape == (4,)
+    np.testing.assert_allclose(loss, np.mean(per_example), rtol=1e-6)
+    assert np.isfinite(loss) and loss > 0
+    assert all(gradient is not None for gradient in tape.gradient(loss, task.model.trainable_variables))
+
+
+def test_the_target_is_copied_at_multiples_of_its_period_only():
+    task = built(target_update_period=3)
+    model, target = (task.trackables()[name] for name in ("model", "target_model"))
+    assert model is task.model and sorted(task.trackables()) == ["model", "target_model"]
+    copied = []
+    for step in range(1, 10):
+        for variable in model.variables:
+            variable.assign_add(tf.ones_like(variable))
+        before = target.get_weights()
+        task.after_step(step)
+        if differs(before, target.get_weights()):
+            assert_same(model.get_weights(), target.get_weights())
+            copied.append(step)
+    assert copied == [3, 6, 9]
+
+
+def save(task, folder):
+    (folder / "step").mkdir()
+    (folder / "shared").mkdir()
+    return task.save(folder / "step", folder / "shared")
+
+
+def restored(folder, files, **arguments):
+    task = built(**arguments)
+    task.restore(folder / "step", folder / "shared", files)
+    return task
+
+
+@pytest.mark.parametrize("num_envs", [1, 2])
+def test_goes_on_from_a_save_as_if_nothing_had_been(num_envs, warmed_up, tmp_path):
+    """Episodes end after 33 steps, and the save at 40 + 9 x 4 = 76 steps falls into the middle of them."""
+    uninterrupted, saved = warmed_up(num_envs=num_envs), warmed_up(num_envs=num_envs)
+    for _ in range(9):
+        assert_same(uninterrupted.next(), saved.next())
+    files = save(saved, tmp_path)
+    again = restored(tmp_path, files, num_envs=num_envs)
+    assert again.metrics() == saved.metrics() == uninterrupted.metrics()
+    saved_episodes = again.metrics()["train/episodes"]
+    assert_same(again.diagnostics_batch(), uninterrupted.diagnostics_batch())
+    for _ in again.warm_up():
+        raise AssertionError("the warm-up was over")
+    for _ in range(15):
+        expected = uninterrupted.next()
+        assert_same(saved.next(), expected)
+        assert_same(again.next(), expected)
+        assert again.metrics() == saved.metrics() == uninterrupted.metrics()
+    assert_same(again.diagnostics_batch(), uninterrupted.diagnostics_batch())
+    assert uninterrupted.metrics()["train/episodes"] > saved_episodes > 0
+    again.close()
+
+
+def test_goes_on_from_a_save_in_the_warm_up(warmed_up, tmp_path):
+    uninterrupted = warmed_up(warm_up_agent_steps=150)
+    saved = built(warm_up_agent_steps=150)
+    saved.start()
+    pauses = saved.warm_up()
+    for _ in range(2):
+        next(pauses)
+    assert saved.metrics()["train/agent_steps"] == 100
+    again = restored(tmp_path, save(saved, tmp_path), warm_up_agent_steps=150)
+    with pytest.raises(ValueError, match=r"^The diagnostics batch exists from the end of the warm-up on\.$"):
+        again.diagnostics_batch()
+    assert len(list(again.warm_up())) == 1
+    assert again.metrics() == uninterrupted.metrics()
+    assert_same(again.diagnostics_batch(), uninterrupted.diagnostics_batch())
+    assert_same(again.next(), uninterrupted.next())
+    saved.close()
+    again.close()
+
+
+def test_the_diagnostics_batch_stays_the_same(warmed_up):
+    task = warmed_up()
+    batch, inputs = task.diagnostics_batch()
+    assert inputs.shape == (6, 12, 12, 2)
+    np.testing.assert_array_equal(inputs, batch.observation[:, 0])
+    assert len({array.numpy().tobytes() for array in inputs}) > 2
+    assert task.loss(task.model, batch)[1].shape == (6,)
+    for _ in range(10):
+        task.next()
+    assert_same(task.diagnostics_batch(), (batch, inputs))
+
+
+def test_the_size_of_the_diagnostics_batch_changes_no_other_batch(warmed_up):
+    one, other = warmed_up(), warmed_up(diagnostics_batch_size=50)
+    for _ in range(5):
+        assert_same(one.next(), other.next())
+
+
+def test_an_evaluation_leaves_the_training_alone(warmed_up):
+    evaluated, plain = warmed_up(), warmed_up()
+    before = evaluated.model.get_weights()
+    for step in range(1, 9):
+        assert_same(evaluated.next(), plain.next())
+        if step == 4:
+            first = evaluated.evaluate(step, lambda: False)
+            assert evaluated.evaluate(step, lambda: False) == first
+            assert evaluated.evaluate(step, lambda: True) is None
+        assert evaluated.metrics() == plain.metrics()
+    assert_same(evaluated.model.get_weights(), before)
+
+
+def evaluating(returns, calls, **arguments):
+    def evaluation(greedy_actions, game, protocol, seed, should_stop):
+        calls.append((greedy_actions, game, protocol, seed, should_stop))
+        return None if returns is None else np.array(returns)
+
+    return built(evaluation=evaluation, **arguments)
+
+
+def test_the_scalars_of_an_evaluation():
+    # Mean 10; standard deviation sqrt((64 + 16 + 144) / 2) = 10.583, over sqrt(3): 6.1101.
+    # Breakout: random play 1.7, a human 30.5, so (10 - 1.7) / 28.8 = 0.28819.
+    calls = []
+    task = evaluating([2.0, 6.0, 22.0], calls)
+
+    def should_stop():
+        return False
+
+    scalars = task.evaluate(5, should_stop)
+    assert scalars == {
+        "evaluation/episode_return": 10.0,
+        "evaluation/episodes": 3,
+        "evaluation/episode_return_stderr": pytest.approx(6.1101, rel=1e-4),
+        "evaluation/human_normalized_score": pytest.approx(0.28819, rel=1e-4),
+    }
+    ((greedy_actions, game, protocol, _, stop),) = calls
+    assert (game, protocol, stop) == ("Breakout", SHORT, should_stop)
+    assert greedy_actions(np.zeros([5, 12, 12, 2], np.uint8)).shape == (5,)
+
+
+def test_one_episode_has_no_standard_error_and_an_unlisted_game_no_human_score():
+    scalars = evaluating([3.0], [], game="Adventure").evaluate(5, lambda: False)
+    assert scalars == {"evaluation/episode_return": 3.0, "evaluation/episodes": 1}
+
+
+def test_each_evaluation_has_a_seed_of_its_own_that_the_root_seed_and_the_step_fix():
+    calls = []
+    for seed, step in [(0, 5), (0, 5), (0, 6), (1, 5)]:
+        evaluating([0.0], calls, seed=seed).evaluate(step, lambda: False)
+    drawn = [seed for _, _, _, seed, _ in calls]
+    assert drawn[0] == drawn[1] and len(set(drawn)) == 3
+
+
+def test_a_stopped_evaluation_has_no_scalars():
+    assert evaluating(None, []).evaluate(5, lambda: True) is None
+
+
+def test_describe():
+    # 40 + 100 x 4 = 440 agent steps; a step takes 12 x 12 + 14 = 158 bytes, 600 of them 94,800.
+    assert built(num_envs=2).describe(100) == [
+        ("game", "Breakout, 4 actions, 2 environment(s)"),
+        ("agent steps", "440 = 1,760 frames, the first 40 as warm-up"),
+        ("gradient steps", "100, one per 4 agent steps"),
+        ("target network", "copied every 3 gradient steps"),
+        ("evaluation", "2 episodes at epsilon 0.01"),
+        ("replay memory", "600 steps, 0.00 GB"),
+        ("replay on disk", "0.00 GB, shared by all checkpoints, plus what is new at each"),
+    ]
+
+
+def test_describe_tells_the_size_of_the_replay():
+    # 84 x 84 + 14 = 7,070 bytes a step: 100,000 steps 0.707 GB, of which a run of 40 + 12,490 x 4 = 50,000
+    # agent steps fills half.
+    task = built(protocol=AtariProtocol(), replay_capacity=100_000)
+    rows = dict(task.describe(12_490))
+    assert rows["replay memory"] == "100,000 steps, 0.71 GB"
+    assert rows["replay on disk"].startswith("0.35 GB, ")
+    assert dict(task.describe(10**6))["replay on disk"].startswith("0.71 GB, ")
+
+
+def test_seconds_per_batch_are_measured():
+    assert 0 < built().seconds_per_batch() < 1
+
+
+def test_a_build_starts_no_environment(monkeypatch):
+    monkeypatch.setattr(atari_task, "AtariEnvironment", None)
+    task = built()
+    task.describe(10)
+    task.close()
+
+
+def test_the_full_action_set_reaches_network_and_environment(warmed_up):
+    protocol = AtariProtocol(frame_size=12, stack_size=2, full_action_set=True)
+    task = warmed_up(protocol=protocol)
+    assert task.model.output_shape == (None, 18)
+    assert set(task.next().action.ravel()) <= set(range(18))
+
+
+NOT_STARTED = "The task must be started or restored before it acts."
+
+
+def test_a_task_that_was_not_started_says_so(tmp_path):
+    task = built()
+    with pytest.raises(ValueError, match=f"^{re.escape(NOT_STARTED)}$"):
+        task.next()
+    with pytest.raises(ValueError, match=f"^{re.escape(NOT_STARTED)}$"):
+        task.save(tmp_path, tmp_path)
+    with pytest.raises(ValueError, match=r"^The diagnostics batch exists from the end of the warm-up on\.$"):
+        task.diagnostics_batch()
+
+
+def test_the_loss_of_another_model_is_refused(warmed_up):
+    task = warmed_up()
+    other = dense(4, (12, 12, 2), 0)
+    with pytest.raises(ValueError, match=r"^`model` must be the task's own online network\. Received: <"):
+        task.loss(other, task.next())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"game": "Brakeout"}, ".*Received: 'Brakeout'. Did you mean 'Breakout'.*"),
+        *(
+            ({name: 0}, f"`{name}` must be an integer of at least 1. Received: 0")
+            for name in (
+                *("num_envs", "replay_capacity", "batch_size", "warm_up_agent_steps", "target_update_period"),
+                *("agent_steps_per_gradient_step", "diagnostics_batch_size"),
+            )
+        ),
+        (
+            {"warm_up_agent_steps": 600},
+            "`warm_up_agent_steps` must be below `replay_capacity`, 600. Received: 600",
+        ),
+        ({"num_envs": 7}, "`replay_capacity` must be a multiple of `num_envs`, 7. Received: 600"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        make(**arguments)
+
+
+@pytest.mark.parametrize(("num_envs", "n_step", "at_most"), [(1, 1, 1), (2, 1, 2), (3, 4, 12)])
+def test_a_warm_up_without_a_transition_is_refused(num_envs, n_step, at_most, warmed_up):
+    arguments = {"num_envs": num_envs, "agent": functools.partial(double_dqn, n_step=n_step)}
+    message = (
+        f"`warm_up_agent_steps` must be above `num_envs` times the agent's `n_step`, {at_most}. Received: "
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}{at_most}$"):
+        built(warm_up_agent_steps=at_most, **arguments)
+    assert warmed_up(warm_up_agent_steps=at_most + 1, **arguments).next().reward.shape == (4, n_step + 1)
