@@ -1,0 +1,330 @@
+"""Agent steps per CPU-second of whole DQN training loops on Atari: this library's against its peers'.
+
+    .venv/bin/python benchmarks/atari_throughput.py
+
+Each contender is a process of its own that is pinned to the same core (or, with --threads=2, to the same
+two). After start-up and warm-up they take turns, a block of agent steps each, round after round, so that
+what else the machine does meets all of them alike; a ratio compares two contenders within a round. Times are
+CPU times, so the machine need not be quiet. A last round measures where the time goes. benchmarks/README.md
+says more, and how to read the result.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import IO, Any, NamedTuple, Self
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PARTS = ("environment", "acting", "replay add", "replay sample", "gradient step", "bookkeeping")
+SHARED_SETTINGS = {"warm_up_agent_steps": 5_000, "epsilon": 0.1, "target_update_agent_steps": 1_000}
+AGENT_STEPS_PER_GRADIENT_STEP = 4
+_SECONDS_TO_END = 20
+_PROTOCOL = (
+    "Breakout, 84 x 84 grey, 4 stacked, action repeat 4, maximum over 2 frames, no-ops, rewards clipped, "
+    "a lost life ends the return, batch 32, one gradient step per 4 agent steps, replay 100,000, epsilon 0.1"
+)
+
+
+class BenchmarkError(Exception):
+    """The benchmark cannot be run; the message says why in one line."""
+
+
+class Contender(NamedTuple):
+    """Something that trains, in a process of its own.
+
+    Attributes:
+        name: in tables and on the command line.
+        module: what to run, from the root of the repository.
+        is_peer: whether it runs in the peers' environment.
+        settings: what it is told beside `SHARED_SETTINGS` and the number of threads.
+        is_reference: whether it is a peer as its users run it, of which the fastest is what ratios are to.
+    """
+
+    name: str
+    module: str
+    is_peer: bool
+    settings: dict[str, Any]
+    is_reference: bool = False
+
+
+_OURS, _CLEANRL = "benchmarks.tfplastic_dqn", "benchmarks.peers.cleanrl_style_dqn"
+CONTENDERS = (
+    Contender("tfplastic-dqn", _OURS, False, {"agent": "dqn", "norm": None}),
+    Contender("tfplastic-double", _OURS, False, {"agent": "double_dqn", "norm": None}),
+    Contender("tfplastic-double-ln", _OURS, False, {"agent": "double_dqn", "norm": "layer"}),
+    Contender("sb3", "benchmarks.peers.sb3_dqn", True, {}, is_reference=True),
+    Contender("cleanrl-style", _CLEANRL, True, {"tuned": False}, is_reference=True),
+    Contender("cleanrl-tuned", _CLEANRL, True, {"tuned": True}),
+)
+
+
+class Process:
+    """A contender at work; it starts and warms up at once, without being waited for.
+
+    Args:
+        contender: what to run.
+        python: the interpreter of its environment.
+        threads: how many it may use.
+    """
+
+    def __init__(self, contender: Contender, python: str, threads: int):
+        self.contender = contender
+        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        settings = {**SHARED_SETTINGS, **contender.settings, "threads": threads}
+        environment = os.environ | {
+            "OMP_NUM_THREADS": str(threads),
+            "CUDA_VISIBLE_DEVICES": "-1",
+            "TF_USE_LEGACY_KERAS": "1",
+        }
+        self._process = subprocess.Popen(
+            [python, "-m", contender.module, json.dumps(settings)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+
+    def reply(self) -> dict[str, Any]:
+        """The next reply: what the contender says of itself, or the measurements of a block."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise BenchmarkError(f"{self.contender.name} ended: {self._last_error()}")
+        return json.loads(line)
+
+    def run_block(self, agent_steps: int, parts: bool = False) -> dict[str, Any]:
+        """Runs a block and returns its measurements; see `blocks.serve`."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # `reply` says what happened
+            self._process.stdin.write(json.dumps({"agent_steps": agent_steps, "parts": parts}) + "\n")
+            self._process.stdin.flush()
+        return self.reply()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if any(exception):
+            self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired, BrokenPipeError):
+            self._process.communicate(timeout=_SECONDS_TO_END)
+        self._process.kill()
+        self._process.wait()
+        self._errors.close()
+
+    def _last_error(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_SECONDS_TO_END)
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
+
+
+@dataclasses.dataclass
+class Result:
+    """What was measured of one contender.
+
+    Attributes:
+        about: optimizer and versions.
+        speeds: agent steps per CPU-second, by round.
+        ratios: to the fastest reference of this run in the same round; empty without any.
+        parts: CPU milliseconds per agent step, by part.
+        peak_mib: largest resident memory of the process.
+    """
+
+    about: dict[str, Any]
+    speeds: list[float] = dataclasses.field(default_factory=list)
+    ratios: list[float] = dataclasses.field(default_factory=list)
+    parts: dict[str, float] = dataclasses.field(default_factory=dict)
+    peak_mib: float = 0.0
+
+
+def measure(processes: Sequence[Process], rounds: int, block: int) -> dict[str, Result]:
+    """Starts, warms up and times the contenders in turns.
+
+    Args:
+        processes: the contenders.
+        rounds: blocks of each that count.
+        block: agent steps in a block.
+    """
+    results = {}
+    for process in processes:
+        results[process.contender.name] = Result(process.reply())
+        _say(f"{process.contender.name} has started")
+    for process in processes:
+        process.run_block(block)  # compiles, allocates and fills caches
+    for number in range(rounds):
+        for process in processes:
+            reply = process.run_block(block)
+            results[process.contender.name].speeds.append(block / reply["cpu_s"])
+        _say(f"round {number + 1} of {rounds}")
+    for process in processes:
+        reply = process.run_block(block, parts=True)
+        result = results[process.contender.name]
+        rest = reply["cpu_s"] - sum(reply["parts"].values())
+        seconds = reply["parts"] | {result.about["rest"]: rest}
+        result.parts = {part: 1e3 * seconds.get(part, 0.0) / block for part in PARTS}
+        result.peak_mib = reply["peak_mib"]
+    return results
+
+
+def compare(results: dict[str, Result], references: Sequence[str]) -> str | None:
+    """Fills in the ratios to the reference of largest median speed and returns its name, if there is any."""
+    if not references:
+        return None
+    fastest = max(references, key=lambda name: statistics.median(results[name].speeds))
+    for result in results.values():
+        result.ratios = [own / its for own, its in zip(result.speeds, results[fastest].speeds, strict=True)]
+    return fastest
+
+
+def machine() -> dict[str, Any]:
+    """The processor, its instruction sets that matter here, and how busy it is."""
+    fields: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            fields.setdefault(name.strip(), value.strip())
+    flags = fields.get("flags", "").split()
+    known = ("avx2", "avx512f", "avx512_bf16", "amx_tile")
+    return {
+        "processor": fields.get("model name", platform.processor()),
+        "cores": os.cpu_count(),
+        "instruction_sets": [name for name in known if name in flags],
+        "system": platform.platform(),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def speed_table(results: dict[str, Result], reference: str | None) -> str:
+    """Speed, ratio and memory of each contender; median, and smallest to largest over the rounds."""
+    rows = [("", "agent steps per CPU-second", f"ratio to {reference or '-'}", "peak MiB", "optimizer")]
+    for name, result in results.items():
+        speed, ratio = _spread(result.speeds, 1), _spread(result.ratios, 2) if result.ratios else "-"
+        rows.append((name, speed, ratio, f"{result.peak_mib:.0f}", result.about["optimizer"]))
+    return _table(rows)
+
+
+def parts_table(results: dict[str, Result]) -> str:
+    """CPU milliseconds per agent step of each part, and its share."""
+    rows: list[tuple[str, ...]] = [("CPU ms per agent step", *PARTS, "one gradient step")]
+    for name, result in results.items():
+        whole = sum(result.parts.values())
+        cells = [f"{value:.2f} ({value / whole:.0%})" for value in result.parts.values()]
+        rows.append((name, *cells, f"{result.parts['gradient step'] * AGENT_STEPS_PER_GRADIENT_STEP:.1f}"))
+    return _table(rows)
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _pin(threads: int, first_core: int | None) -> list[int]:
+    """Pins this process and those it starts, and returns the cores."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if first_core is not None and first_core not in allowed:
+        raise BenchmarkError(f"--core must be one of {allowed}. Received: {first_core}")
+    begin = 0 if first_core is None else allowed.index(first_core)
+    cores = allowed[begin : begin + threads]
+    if len(cores) < threads:
+        raise BenchmarkError(f"--threads must be at most {len(allowed) - begin} here. Received: {threads}")
+    os.sched_setaffinity(0, cores)
+    return cores
+
+
+def _check(options: argparse.Namespace, chosen: Sequence[Contender]) -> None:
+    if any(contender.is_peer for contender in chosen) and not os.access(options.peers_python, os.X_OK):
+        raise BenchmarkError(
+            f"the peers' environment is missing ({options.peers_python}): "
+            "run `make bench-peers`, or choose contenders with --only"
+        )
+    for name, least in (("rounds", 1), ("block", AGENT_STEPS_PER_GRADIENT_STEP), ("threads", 1)):
+        if getattr(options, name) < least:
+            raise BenchmarkError(f"--{name} must be at least {least}. Received: {getattr(options, name)}")
+    if options.block % AGENT_STEPS_PER_GRADIENT_STEP:
+        raise BenchmarkError(
+            f"--block must be a multiple of {AGENT_STEPS_PER_GRADIENT_STEP}. Received: {options.block}"
+        )
+
+
+def _options() -> argparse.Namespace:
+    names = [contender.name for contender in CONTENDERS]
+    parser = argparse.ArgumentParser(
+        description="Agent steps per CPU-second of whole DQN training loops on Atari, ours and the peers'.",
+        epilog="Takes about 5 minutes on an idle machine. `make bench-peers` makes the peers' environment.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help="who runs")
+    parser.add_argument("--rounds", type=int, default=7, help="blocks of each contender that count")
+    parser.add_argument("--block", type=int, default=200, help="agent steps in a block, a multiple of 4")
+    parser.add_argument("--threads", type=int, default=1, help="of each contender; as many cores are used")
+    parser.add_argument("--core", type=int, help="the first core to use, if not the first there is")
+    json_path, peers_python = ROOT / "runs/atari_throughput.json", ROOT / ".venv-peers/bin/python"
+    parser.add_argument("--json", type=pathlib.Path, default=json_path, help="where the result is written")
+    parser.add_argument("--peers-python", default=str(peers_python), help="interpreter that has the peers")
+    return parser.parse_args()
+
+
+def _run(options: argparse.Namespace) -> None:
+    chosen = [contender for contender in CONTENDERS if contender.name in options.only]
+    _check(options, chosen)
+    cores = _pin(options.threads, options.core)
+    at_start = machine()
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for contender in chosen:
+            python = options.peers_python if contender.is_peer else sys.executable
+            processes.append(stack.enter_context(Process(contender, python, options.threads)))
+        results = measure(processes, options.rounds, options.block)
+    fastest = compare(results, [contender.name for contender in chosen if contender.is_reference])
+
+    taken = {"rounds": options.rounds, "block": options.block, "threads": options.threads}
+    report = {
+        "protocol": _PROTOCOL,
+        "settings": SHARED_SETTINGS | taken,
+        "machine": at_start | {"cores_used": cores},
+        "ratios_to": fastest,
+        "contenders": {name: dataclasses.asdict(result) for name, result in results.items()},
+    }
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"{at_start['processor']}, core(s) {cores}, load {at_start['load_average']:.1f} at the start")
+    print(f"{_PROTOCOL}\n")
+    print(f"{options.rounds} rounds of {options.block} agent steps, median (smallest-largest)")
+    print(f"{speed_table(results, fastest)}\n\n{parts_table(results)}\n\nWritten to {options.json}")
+
+
+def main() -> int:
+    """Runs the benchmark and returns the exit code."""
+    try:
+        _run(_options())
+    except (BenchmarkError, OSError) as error:
+        _say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
