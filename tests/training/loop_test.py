@@ -49,7 +49,7 @@ def make_loop(task=None, seed=0, total_steps=14, **periods):
 def run(path, loop=None, signals=None):
     """Runs a loop in the directory `path`; returns it with its exit code."""
     loop = loop or make_loop()
-    directory = RunDirectory.open(path, "", "")
+    directory = RunDirectory.open(path, "", f"train.total_steps = {loop.config.total_steps}")
     try:
         code = loop.run(directory, progress=lambda total, step: QuietProgress(total, step, signals))
     finally:
