@@ -30,7 +30,9 @@ def bindings_in_force(*files):
 
 
 def test_there_are_files():
-    assert {"gin/atari_dqn.gin", "gin/atari_dqn_ln.gin", "gin/atari_c51.gin", "gin/atari_c51_ln.gin"} <= set(TASKS)
+    assert {"gin/atari_dqn.gin", "gin/atari_dqn_ln.gin", "gin/atari_c51.gin", "gin/atari_c51_ln.gin"} <= set(
+        TASKS
+    )
     assert {f"gin/sizes/{size}.gin" for size in ("paper", "100k", "cpu", "quick")} == set(SIZES)
 
 

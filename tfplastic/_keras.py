@@ -1,7 +1,7 @@
 """The Keras that `tf.keras` is: Keras 3, or Keras 2 under `TF_USE_LEGACY_KERAS=1`.
 
-What this library creates (layers, networks, optimizers) follows `keras` below. What it inspects may be a model of
-either Keras, so nothing here or elsewhere tests `isinstance(model, keras.Model)`.
+What this library creates (layers, networks, optimizers) follows `keras` below. What it inspects may be a
+model of either Keras, so nothing here or elsewhere tests `isinstance(model, keras.Model)`.
 """
 
 import tensorflow as tf

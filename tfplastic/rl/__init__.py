@@ -1,7 +1,7 @@
 """TF-Agents agents on the Arcade Learning Environment. The only importer of tf_agents and ale_py.
 
-Units: the training loop counts gradient steps; here agent steps (decisions) appear too, of which the paper's protocol
-has 4 per gradient step, and emulator frames, of which there are 4 per agent step.
+Units: the training loop counts gradient steps; here agent steps (decisions) appear too, of which the paper's
+protocol has 4 per gradient step, and emulator frames, of which there are 4 per agent step.
 """
 
 try:
@@ -9,7 +9,8 @@ try:
     import tf_agents  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        f"tfplastic.rl needs {error.name}: pip install 'tfplastic[rl]' && pip install --no-deps tf-agents==0.19.0"
+        f"tfplastic.rl needs {error.name}: "
+        "pip install 'tfplastic[rl]' && pip install --no-deps tf-agents==0.19.0"
     ) from error
 
 from tfplastic.rl.acting import LinearEpsilon, epsilon_greedy
