@@ -13,6 +13,7 @@ from absl import logging
 from tfplastic._checks import check_integer, check_positive_integer
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Snapshot, diagnose
+from tfplastic.linalg._call_options import sums_in_order
 from tfplastic.tasks import HostTask
 from tfplastic.training import plan
 from tfplastic.training.checkpoints import Checkpoints
@@ -220,7 +221,8 @@ class Loop:
     def _take_step(self) -> None:
         batch = self.task.next()
         try:
-            output = self._compiled_step(batch)
+            with sums_in_order():  # a step of large batches would not repeat itself bit for bit
+                output = self._compiled_step(batch)
         except tf.errors.InvalidArgumentError as error:
             if GradientStep.NOT_FINITE not in str(error):
                 raise
