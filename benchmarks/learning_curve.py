@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import gin
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 
 from tfplastic.rl import AtariProtocol, Evaluation
 
@@ -51,7 +52,7 @@ def play_at_random(game: str) -> np.ndarray:
     return returns
 
 
-def draw(runs: Sequence[pathlib.Path], game: str, random_returns: np.ndarray, ax: plt.Axes) -> None:
+def draw(runs: Sequence[pathlib.Path], game: str, random_returns: np.ndarray, ax: Axes) -> None:
     """Training return (thin) and evaluations with their standard errors (points), by agent steps."""
     mean, error = random_returns.mean(), random_returns.std(ddof=1) / len(random_returns) ** 0.5
     label = f"random play: {mean:.1f} ± {error:.1f} (100 episodes)"
