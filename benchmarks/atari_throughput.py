@@ -82,6 +82,7 @@ class Process:
         settings = {**SHARED_SETTINGS, **contender.settings, "threads": threads}
         environment = os.environ | {
             "OMP_NUM_THREADS": str(threads),
+            "OMP_WAIT_POLICY": "passive",  # a thread that spins while it waits would count as work
             "CUDA_VISIBLE_DEVICES": "-1",
             "TF_USE_LEGACY_KERAS": "1",
         }
