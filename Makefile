@@ -7,6 +7,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
+PEERS ?= .venv-peers
 GPU ?=
 ARGS ?=
 # The interpreters of test-pythons; empty for all that are found.
@@ -20,7 +21,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-compile --no-deps
 INSTALLED := $(VENV)/installed $(if $(filter-out 0,$(GPU)),$(VENV)/installed-gpu)
 
-.PHONY: help setup train test test-slow test-pythons lint types contract doctest lock clean
+.PHONY: help setup train test test-slow test-pythons lint types contract doctest lock clean bench-peers bench-atari
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +81,18 @@ $(VENV)/installed-gpu: requirements-gpu.lock $(VENV)/installed
 
 lock: ## Remake the two lock files; pins stay unless ARGS moves them, as in ARGS="--upgrade-package scipy"
 	@.ci/lock $(UV_VERSION) $(ARGS)
+
+bench-peers: $(PEERS)/installed ## Make the environment of the benchmarks' peers (.venv-peers)
+
+bench-atari: $(INSTALLED) $(PEERS)/installed ## Measure Atari training beside stable-baselines3 and CleanRL's style
+	$(BIN)/python benchmarks/atari_throughput.py --peers-python=$(PEERS)/bin/python $(ARGS)
+
+$(PEERS)/installed: benchmarks/peers/requirements.txt
+	@python=$$(.ci/pythons $(PYTHON) | awk 'NR == 1 { print $$2 }'); "$$python" -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet "$$(grep '^torch==' $<)"
+	@$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet -r $<
+	@$(PEERS)/bin/python benchmarks/peers/check_torch.py
+	@touch $@
 
 clean: ## Remove the environments and caches; runs/ stays
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -39,7 +39,7 @@ def test_there_are_files():
 @pytest.mark.parametrize("task", TASKS)
 def test_a_file_builds_on_its_own_at_the_size_of_the_paper(task):
     loop = build(task, bindings=["AtariTask.replay_capacity = 20_000"])  # saves the test 0.7 GB
-    frames = dict(loop.task.describe(loop.config.total_steps))["agent steps"]
+    frames = dict(loop.task.describe(loop.config.total_steps, 1, 1))["agent steps"]
     assert frames.startswith("50,000,000 = 200,000,000 frames")
 
 
@@ -59,6 +59,17 @@ def test_layer_norm_is_the_only_difference(task):
         if line.strip() and not line.startswith("#")
     ]
     assert len(statements) == 2
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_size_of_the_paper_is_the_default(task):
+    assert bindings_in_force(task, "gin/sizes/paper.gin") == bindings_in_force(task)
+
+
+def test_the_operative_text_holds_what_is_called_later():
+    build("gin/atari_dqn.gin", bindings=["AtariTask.replay_capacity = 20_000", "sharpness.max_steps = 7"])
+    lines = gin_config.operative_text().splitlines()
+    assert {"dormant_units.tau = 0.025", "sharpness.max_steps = 7", "sharpness.tol = 0.001"} <= set(lines)
 
 
 def test_every_number_says_where_it_is_from():

@@ -52,6 +52,12 @@ def wait_for(path, process):
         time.sleep(0.05)
 
 
+def newest_step(run_dir):
+    """Gradient step of the newest complete checkpoint, 0 if there is none."""
+    manifests = sorted(run_dir.glob("checkpoints/step_*/manifest.json"))
+    return int(manifests[-1].parent.name.removeprefix("step_")) if manifests else 0
+
+
 def final_state(run_dir, capacity):
     """Everything a run ends with, in a form that compares bit for bit."""
     (checkpoint,) = sorted(run_dir.glob("checkpoints/step_*"))[-1:]
@@ -99,13 +105,21 @@ def test_sigterm_and_resume(tmp_path):
 
 @pytest.mark.slow
 def test_killed_five_times_and_resumed(tmp_path):
-    finish(start(tmp_path / "whole"))
-    moments = random.Random(0)
+    """The quick size with more frequent checkpoints; each kill comes some time after a new checkpoint."""
+    bindings = ("train.checkpoint_period = 50",)
+    finish(start(tmp_path / "whole", bindings))
+    moments, reached = random.Random(0), []
     for _ in range(5):
-        process = start(tmp_path / "parts")
-        wait_for(tmp_path / "parts/metrics.csv", process)
-        time.sleep(moments.uniform(5, 25))
+        process = start(tmp_path / "parts", bindings)
+        while newest_step(tmp_path / "parts") <= max(reached, default=0):
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.05)
+        time.sleep(moments.uniform(0, 12))
         process.kill()
         process.communicate()
-    finish(start(tmp_path / "parts"))
+        assert process.returncode == -signal.SIGKILL  # it had not ended before
+        reached.append(newest_step(tmp_path / "parts"))
+    assert reached == sorted(set(reached))
+    output = finish(start(tmp_path / "parts", bindings))
+    assert f"Resumed at gradient step {reached[-1]}." in output
     assert_equal(final_state(tmp_path / "whole", 20_000), final_state(tmp_path / "parts", 20_000))

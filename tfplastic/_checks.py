@@ -47,6 +47,13 @@ def check_one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
     return value
 
 
+def check_instance(name: str, value: Any, kind: type, example: str) -> Any:
+    """Returns `value` if it is an instance of `kind`, else raises `ValueError` that shows an example."""
+    if not isinstance(value, kind):
+        raise ValueError(f"`{name}` must be of type {kind.__name__}, such as {example}. Received: {value!r}")
+    return value
+
+
 def near_matches(word: str, choices: Collection[str], count: int = 3) -> str:
     """A phrase such as " Did you mean 'Pong' or 'Boxing'?", empty where nothing is near."""
     by_lower = {choice.lower(): choice for choice in choices}

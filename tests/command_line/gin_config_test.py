@@ -200,6 +200,14 @@ def test_read_bindings_pass(bindings):
     build([*COMPLETE, *bindings])
 
 
+def test_the_operative_text_holds_what_is_handed_over():
+    build([*COMPLETE, "FakeTask.metrics = [@fake_sharpness]", "fake_sharpness.num_steps = %k", "k = 3"])
+    lines = gin_config.operative_text().splitlines()
+    assert "fake_sharpness.num_steps = %k" in lines
+    assert "k = 3" in lines
+    assert lines == gin_config.operative_text().splitlines()
+
+
 @pytest.mark.parametrize(
     ("bindings", "unused"),
     [

@@ -356,25 +356,32 @@ def test_a_stopped_evaluation_has_no_scalars():
 
 def test_describe():
     # 40 + 100 x 4 = 440 agent steps; a step takes 12 x 12 + 14 = 158 bytes, 600 of them 94,800.
-    assert built(num_envs=2).describe(100) == [
+    assert built(num_envs=2).describe(100, 50, 2) == [
         ("game", "Breakout, 4 actions, 2 environment(s)"),
         ("agent steps", "440 = 1,760 frames, the first 40 as warm-up"),
         ("gradient steps", "100, one per 4 agent steps"),
         ("target network", "copied every 3 gradient steps"),
         ("evaluation", "2 episodes at epsilon 0.01"),
         ("replay memory", "600 steps, 0.00 GB"),
-        ("replay on disk", "0.00 GB, shared by all checkpoints, plus what is new at each"),
+        ("replay on disk", "up to 0.00 GB, 0.00 GB while a checkpoint is written"),
     ]
 
 
 def test_describe_tells_the_size_of_the_replay():
-    # 84 x 84 + 14 = 7,070 bytes a step: 100,000 steps 0.707 GB, of which a run of 40 + 12,490 x 4 = 50,000
-    # agent steps fills half.
+    # 84 x 84 + 14 = 7,070 bytes a step: 100,000 steps 0.707 GB.
     task = built(protocol=AtariProtocol(), replay_capacity=100_000)
-    rows = dict(task.describe(12_490))
-    assert rows["replay memory"] == "100,000 steps, 0.71 GB"
-    assert rows["replay on disk"].startswith("0.35 GB, ")
-    assert dict(task.describe(10**6))["replay on disk"].startswith("0.71 GB, ")
+    assert dict(task.describe(1, 1, 1))["replay memory"] == "100,000 steps, 0.71 GB"
+
+    def on_disk(*arguments):
+        return dict(task.describe(*arguments))["replay on disk"]
+
+    # A run of 40 + 12,490 x 4 = 50,000 agent steps writes no more than these.
+    assert on_disk(12_490, 1_000, 2) == "up to 0.35 GB, 0.35 GB while a checkpoint is written"
+    # Periods of 4 x 7,500 = 30,000 agent steps: 4 segments cover the replay, and each older checkpoint needs
+    # one more: 150,000 steps in two checkpoints, 180,000 while a third is written.
+    assert on_disk(10**6, 7_500, 2) == "up to 1.06 GB, 1.27 GB while a checkpoint is written"
+    # Periods longer than the replay share nothing.
+    assert on_disk(10**6, 62_500, 2) == "up to 1.41 GB, 2.12 GB while a checkpoint is written"
 
 
 def test_seconds_per_batch_are_measured():
@@ -384,7 +391,7 @@ def test_seconds_per_batch_are_measured():
 def test_a_build_starts_no_environment(monkeypatch):
     monkeypatch.setattr(atari_task, "AtariEnvironment", None)
     task = built()
-    task.describe(10)
+    task.describe(10, 5, 1)
     task.close()
 
 

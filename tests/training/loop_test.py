@@ -113,8 +113,9 @@ def whole(tmp_path_factory):
     return path, weights(run(path)[0])
 
 
-# Progress is updated 3 times in the warm-up, once for each step and once as each evaluation begins: the stops
-# are in the warm-up, after step 1, after step 5, between checkpoints, and after step 13.
+# Progress is updated 3 times in the warm-up, once for each step, and as each event but a row of metrics
+# begins: the stops are in the warm-up, at the first diagnostics, at a checkpoint, at an evaluation, and after
+# step 9.
 @pytest.mark.parametrize("stop_at", [1, 4, 8, 13, 18])
 def test_stopped_and_resumed_is_the_same_as_not_stopped(tmp_path, whole, stop_at):
     _, code = run(tmp_path, signals={stop_at: signal.SIGTERM})
@@ -125,7 +126,7 @@ def test_stopped_and_resumed_is_the_same_as_not_stopped(tmp_path, whole, stop_at
 
 
 def test_an_evaluation_that_is_cut_short_is_made_up_for(tmp_path, whole):
-    loop, code = run(tmp_path, signals={10: signal.SIGINT})  # as the evaluation of step 6 begins
+    loop, code = run(tmp_path, signals={13: signal.SIGINT})  # as the evaluation of step 6 begins
     assert code == 0
     assert steps_of(tmp_path, "evaluation/loss") == []
     assert read_status(tmp_path)["step"] == 6
@@ -186,7 +187,12 @@ def test_profile_is_written_and_parses(tmp_path):
     ],
 )
 def test_errors(field, value, message):
-    arguments = {"task": RegressionTask(), "optimizer": None, "total_steps": 1, field: value}
+    arguments = {
+        "task": RegressionTask(),
+        "optimizer": keras.optimizers.SGD(),
+        "total_steps": 1,
+        field: value,
+    }
     with pytest.raises(ValueError) as error:
         TrainConfig(**arguments)
     assert str(error.value).splitlines()[0] == message  # gin adds where it was configured

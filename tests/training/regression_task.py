@@ -95,7 +95,7 @@ class RegressionTask(HostTask):
     def seconds_per_batch(self):
         return 0.0
 
-    def describe(self, total_steps):
+    def describe(self, total_steps, checkpoint_period, keep_checkpoints):
         return [("gradient steps", f"{total_steps}")]
 
     def close(self):

@@ -71,8 +71,26 @@ def config_text() -> str:
 
 
 def operative_text() -> str:
-    """What has been read, defaults included, as gin text, sorted."""
-    return gin.operative_config_str(max_line_length=110)
+    """What has been read or will be, defaults included, as gin text, sorted.
+
+    gin counts what has been called; what is handed over to be called later, such as a diagnostic, is added
+    with the values it will be called with.
+    """
+    operative = gin.config._OPERATIVE_CONFIG
+    before = {key: dict(values) for key, values in operative.items()}
+    for scope, selector in _handed_over():
+        registered = gin.config._REGISTRY[selector]
+        values = gin.config._get_default_configurable_parameter_values(
+            registered.wrapped, registered.allowlist, registered.denylist
+        )
+        for outer in gin_files.enclosing_scopes(scope)[::-1]:
+            values |= gin.config._CONFIG.get((outer, selector), {})
+        operative[scope, selector] = values | operative.get((scope, selector), {})
+    try:
+        return gin.operative_config_str(max_line_length=110)
+    finally:
+        operative.clear()
+        operative.update(before)
 
 
 def _register_names() -> None:
@@ -105,22 +123,33 @@ def _bound() -> set[tuple[str, str, str]]:
 
 def _read() -> set[tuple[str, str, str]]:
     read = set()
-    handed_over = []
     for (scope, selector), values in gin.config._OPERATIVE_CONFIG.items():
         read |= {_in_force(scope, selector, parameter) for parameter in values}
-        references = gin.config.iterate_references(values)
-        handed_over += [reference for reference in references if not reference.evaluate]
-    seen = set()
-    while handed_over:
-        scope, selector = handed_over.pop().config_key
-        if (scope, selector) in seen:
-            continue
-        seen.add((scope, selector))
+    for scope, selector in _handed_over():
         for outer in gin_files.enclosing_scopes(scope):
-            for parameter, value in gin.config._CONFIG.get((outer, selector), {}).items():
-                read.add(_in_force(scope, selector, parameter))
-                handed_over += gin.config.iterate_references(value)
+            parameters = gin.config._CONFIG.get((outer, selector), {})
+            read |= {_in_force(scope, selector, parameter) for parameter in parameters}
     return read
+
+
+def _handed_over() -> set[tuple[str, str]]:
+    """(scope, complete name) of what is passed on to be called later, and of what that refers to."""
+    references = [
+        reference
+        for values in gin.config._OPERATIVE_CONFIG.values()
+        for reference in gin.config.iterate_references(values)
+        if not reference.evaluate
+    ]
+    found: set[tuple[str, str]] = set()
+    while references:
+        scope, selector = references.pop().config_key
+        if (scope, selector) in found:
+            continue
+        found.add((scope, selector))
+        for outer in gin_files.enclosing_scopes(scope):
+            for value in gin.config._CONFIG.get((outer, selector), {}).values():
+                references += gin.config.iterate_references(value)
+    return found
 
 
 def _in_force(scope: str, selector: str, parameter: str) -> tuple[str, str, str]:

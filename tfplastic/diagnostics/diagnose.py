@@ -38,18 +38,38 @@ def diagnose(
         >>> diagnostics.diagnose(snapshot, {'strict': strict, 'dormant': diagnostics.dormant_units})
         {'strict': {'relu': 0.25}, 'dormant': {'relu': 0.5}}
     """
-    if not isinstance(quantities, Mapping):
-        names = [_name(quantity) for quantity in quantities]
-        if len(set(names)) < len(names):
-            rule = "must have distinct names, or be a mapping {name: function}"
-            raise ValueError(f"`quantities` {rule}. Received: {', '.join(names)}")
-        quantities = dict(zip(names, quantities, strict=True))
-    return {name: quantity(snapshot) for name, quantity in quantities.items()}
+    by_name = check_quantities("quantities", quantities)
+    return {name: quantity(snapshot) for name, quantity in by_name.items()}
 
 
-def _name(quantity: Any) -> str:
+def check_quantities(
+    argument: str, quantities: Sequence[Quantity] | Mapping[str, Quantity]
+) -> Mapping[str, Quantity]:
+    """The quantities by their names, as `diagnose` understands them.
+
+    Args:
+        argument: name of the argument, for the error.
+        quantities: as for `diagnose`.
+
+    Raises:
+        TypeError: one of `quantities` is not callable, or has no name; or it is no sequence or mapping.
+        ValueError: two of `quantities` have the same name.
+    """
+    if isinstance(quantities, Mapping):
+        return quantities
+    if not isinstance(quantities, Sequence) or isinstance(quantities, str):
+        rule = "must be a list of functions of a snapshot, or a mapping {name: function}"
+        raise TypeError(f"`{argument}` {rule}. Received: {quantities!r}")
+    names = [_name(argument, quantity) for quantity in quantities]
+    if len(set(names)) < len(names):
+        rule = "must have distinct names, or be a mapping {name: function}"
+        raise ValueError(f"`{argument}` {rule}. Received: {', '.join(names)}")
+    return dict(zip(names, quantities, strict=True))
+
+
+def _name(argument: str, quantity: Any) -> str:
     while isinstance(quantity, functools.partial):
         quantity = quantity.func
     if not callable(quantity) or not hasattr(quantity, "__name__"):
-        raise TypeError(f"`quantities` must hold functions of a snapshot. Received: {quantity!r}")
+        raise TypeError(f"`{argument}` must hold functions of a snapshot. Received: {quantity!r}")
     return quantity.__name__

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic.linalg._call_options import sums_in_order
+from tfplastic._call_options import sums_in_order
 
 # Operations that change a variable, or draw from a random state of their own.
 _DISTURBING = (

@@ -16,7 +16,7 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
 from tfplastic import seeds
-from tfplastic._checks import check_integer, check_positive_integer
+from tfplastic._checks import check_instance, check_integer, check_positive_integer
 from tfplastic._keras import keras
 from tfplastic.rl.acting import LinearEpsilon, epsilon_greedy
 from tfplastic.rl.agents import QAgent
@@ -94,6 +94,16 @@ class AtariTask(HostTask):
         diagnostics_batch_size: int = 128,
     ):
         self.game = check_game(game)
+        check_instance("protocol", protocol, AtariProtocol, "@AtariProtocol()")
+        for name, value, example in (
+            ("agent", agent, "@double_dqn"),
+            ("network", network, "@nature_dqn"),
+            ("epsilon", epsilon, "@LinearEpsilon()"),
+            ("evaluation", evaluation, "@Evaluation()"),
+        ):
+            # A class is a forgotten pair of parentheses.
+            if not callable(value) or isinstance(value, type):
+                raise ValueError(f"`{name}` must be a function, such as {example}. Received: {value!r}")
         self.protocol = protocol
         self.num_envs = check_positive_integer("num_envs", num_envs)
         self.replay_capacity = check_positive_integer("replay_capacity", replay_capacity)
@@ -277,12 +287,21 @@ class AtariTask(HostTask):
         self.close()
         return seconds_per_agent_step * self.agent_steps_per_gradient_step
 
-    def describe(self, total_steps: int) -> list[tuple[str, str]]:
+    def describe(
+        self, total_steps: int, checkpoint_period: int, keep_checkpoints: int
+    ) -> list[tuple[str, str]]:
         agent_steps = self.warm_up_agent_steps + total_steps * self.agent_steps_per_gradient_step
         frames = agent_steps * self.protocol.action_repeat
         size = self.protocol.frame_size
-        replay = replay_bytes(self.replay_capacity, (size, size)) / 1e9
-        kept = min(1.0, agent_steps / self.replay_capacity)
+        # A checkpoint needs segments, one for each period, that cover the replay; an older one one more.
+        segment = min(checkpoint_period * self.agent_steps_per_gradient_step, self.replay_capacity)
+        covering = -(-self.replay_capacity // segment) * segment
+        kept = min(agent_steps, covering + (keep_checkpoints - 1) * segment)
+        peak = min(agent_steps, kept + segment)
+
+        def gigabytes(steps: int) -> str:
+            return f"{replay_bytes(steps, (size, size)) / 1e9:.2f} GB"
+
         return [
             ("game", f"{self.game}, {self._num_actions} actions, {self.num_envs} environment(s)"),
             (
@@ -292,11 +311,8 @@ class AtariTask(HostTask):
             ("gradient steps", f"{total_steps:,}, one per {self.agent_steps_per_gradient_step} agent steps"),
             ("target network", f"copied every {self.target_update_period:,} gradient steps"),
             ("evaluation", f"{self.evaluation.num_episodes} episodes at epsilon {self.evaluation.epsilon:g}"),
-            ("replay memory", f"{self.replay_capacity:,} steps, {replay:.2f} GB"),
-            (
-                "replay on disk",
-                f"{replay * kept:.2f} GB, shared by all checkpoints, plus what is new at each",
-            ),
+            ("replay memory", f"{self.replay_capacity:,} steps, {gigabytes(self.replay_capacity)}"),
+            ("replay on disk", f"up to {gigabytes(kept)}, {gigabytes(peak)} while a checkpoint is written"),
         ]
 
     def close(self) -> None:

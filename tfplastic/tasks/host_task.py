@@ -89,7 +89,9 @@ class HostTask(abc.ABC):
         """How long `next` takes on this machine, by trying it; the task is of no use after this."""
 
     @abc.abstractmethod
-    def describe(self, total_steps: int) -> list[tuple[str, str]]:
+    def describe(
+        self, total_steps: int, checkpoint_period: int, keep_checkpoints: int
+    ) -> list[tuple[str, str]]:
         """The plan as (what, how much) rows, for `--dry_run`."""
 
     def close(self) -> None:

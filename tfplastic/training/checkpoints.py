@@ -61,9 +61,9 @@ class Checkpoints:
                 needs.
         """
         directory = self.root / f"step_{step:012d}"
-        if (directory / _MANIFEST).exists():
+        if step > 0 and (directory / _MANIFEST).exists():
             # The same step of the same run: variables and task are as they were, only the loop's numbers may
-            # differ.
+            # differ. (Not at step 0, where a warm-up may have gone on.)
             saved = _read(directory)
             _write_manifest(directory, dataclasses.replace(saved, state=state))
             return
@@ -76,6 +76,9 @@ class Checkpoints:
         _write_manifest(temporary, Checkpoint(temporary, step, shared_files, state))
         for path in (*temporary.iterdir(), temporary):
             _sync(path)
+        _sync(self.shared)
+        if directory.exists():
+            directory.rename(self.root / f".old_{directory.name}")
         temporary.rename(directory)
         _sync(self.root)
         self._clean()

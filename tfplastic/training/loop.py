@@ -10,10 +10,11 @@ import gin
 import tensorflow as tf
 from absl import logging
 
+from tfplastic._call_options import sums_in_order
 from tfplastic._checks import check_integer, check_positive_integer
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Snapshot, diagnose
-from tfplastic.linalg._call_options import sums_in_order
+from tfplastic.diagnostics.diagnose import check_quantities
 from tfplastic.tasks import HostTask
 from tfplastic.training import plan
 from tfplastic.training.checkpoints import Checkpoints
@@ -59,6 +60,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.task, HostTask):
             raise ValueError(f"`task` must be a task, such as @AtariTask(). Received: {self.task!r}")
+        if not hasattr(self.optimizer, "apply_gradients") or isinstance(self.optimizer, type):
+            rule = "must be an optimizer, such as @centered_rmsprop()"
+            raise ValueError(f"`optimizer` {rule}. Received: {self.optimizer!r}")
+        check_quantities("diagnostics", self.diagnostics)
         check_integer("seed", self.seed)
         for name in (
             "total_steps",
@@ -109,7 +114,7 @@ class Loop:
         return plan.describe(
             self.task.model,
             [
-                *self.task.describe(config.total_steps),
+                *self.task.describe(config.total_steps, config.checkpoint_period, config.keep_checkpoints),
                 ("seed", f"{config.seed}"),
                 ("metrics", f"every {config.log_period:,} gradient steps"),
                 ("diagnostics", f"every {config.diagnostics_period:,}, {len(config.diagnostics)} quantities"),
@@ -118,7 +123,10 @@ class Loop:
                     "checkpoints",
                     f"every {config.checkpoint_period:,}, the last {config.keep_checkpoints} kept",
                 ),
-                ("duration", f"about {duration(seconds * config.total_steps)}, without evaluations"),
+                (
+                    "duration",
+                    f"about {duration(seconds * config.total_steps)} of gradient steps and acting alone",
+                ),
             ],
         )
 
@@ -159,7 +167,7 @@ class Loop:
         )
         try:
             with StopRequest() as stop:
-                self._begin()
+                self._begin(profile_steps)
                 with progress(self.config.total_steps, self._step) as self._progress:
                     self._train(stop)
             return self._end(stop)
@@ -170,7 +178,7 @@ class Loop:
             self._profiler.close()
             self.task.close()
 
-    def _begin(self) -> None:
+    def _begin(self, profile_steps: tuple[int, int] | None) -> None:
         checkpoint = self._checkpoints.latest()
         if checkpoint is None:
             self._directory.cut_after(-1, 0)
@@ -184,6 +192,8 @@ class Loop:
             self._count = checkpoint.state["count"]
             self._directory.cut_after(checkpoint.step, checkpoint.state["metrics_position"])
             logging.info("Resumed at gradient step %d.", self._step)
+            if profile_steps is not None and profile_steps[1] <= self._step:
+                logging.info("Nothing is traced: --profile_steps ends at step %d.", profile_steps[1])
         self._metrics_file = MetricsFileWriter(self._directory.path)
         self._writer = ManyWriters([self._metrics_file, TensorBoardWriter(self._directory.tensorboard)])
         if checkpoint is None:
@@ -202,6 +212,7 @@ class Loop:
             with self._profiler.step(self._step):
                 self._take_step()
             self._step += 1
+            self._profiler.after(self._step)
             self.task.after_step(self._step)
             self._pending = self._due()
             self._progress.update(self._step, loss=self._sums["loss"] / self._count, **self.task.progress())
@@ -212,7 +223,8 @@ class Loop:
         self._writer.close()
         if self._step == self.config.total_steps and not self._pending:
             self._write_status("finished")
-            logging.info("Finished at gradient step %d: %s", self._step, self._directory.path)
+            path = self._directory.path
+            logging.info("Finished at gradient step %d. tensorboard --logdir=%s", self._step, path)
             return 0
         self._write_status("stopped")
         logging.info("Stopped at gradient step %d. The same command goes on from there.", self._step)
@@ -248,12 +260,15 @@ class Loop:
         """Does what is pending, in order; an evaluation that is cut short stays pending."""
         act = {"log": self._log, "diagnostics": self._diagnose, "checkpoint": self._save}
         while self._pending:
-            if self._pending[0] == "evaluation":
-                if not self._evaluate(stop):
-                    return
-                self._pending.pop(0)
-            else:
-                act[self._pending.pop(0)]()
+            event = self._pending[0]
+            if event != "log":
+                self._progress.update(self._step, note=event, **self.task.progress())
+            if event == "evaluation" and not self._evaluate(stop):
+                return
+            self._pending.pop(0)
+            if event in act:
+                act[event]()
+            self._writer.flush()
 
     def _log(self) -> None:
         scalars = {f"train/{name}": total / self._count for name, total in self._sums.items()}
@@ -285,11 +300,12 @@ class Loop:
             self._writer.scalars(self._step, scalars)
 
     def _evaluate(self, stop: StopRequest) -> bool:
-        self._progress.update(self._step, note="evaluating", **self.task.progress())
         scalars = self.task.evaluate(self._step, lambda: stop.signal is not None)
         if scalars is None:
             return False
         self._writer.scalars(self._step, scalars)
+        shown = ", ".join(f"{tag.removeprefix('evaluation/')} {value:.4g}" for tag, value in scalars.items())
+        logging.info("Evaluation at gradient step %d: %s", self._step, shown)
         return True
 
     def _save(self) -> None:

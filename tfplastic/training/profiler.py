@@ -9,7 +9,7 @@ from tfplastic._checks import check_integer
 
 
 class Profiler:
-    """Traces the gradient steps after step A up to step B, all that happens between them included.
+    """Traces the gradient steps after step A up to step B, and all that happens between them.
 
     The trace lies under `plugins/profile/` in the log directory, as `*.xplane.pb`.
 
@@ -37,11 +37,14 @@ class Profiler:
         if not self._is_tracing and first <= step < last:
             tf.profiler.experimental.start(str(self._log_dir))
             self._is_tracing = True
-        if self._is_tracing and step >= last:
-            self.close()
         if self._is_tracing:
             return tf.profiler.experimental.Trace("gradient_step", step_num=step + 1, _r=1)
         return contextlib.nullcontext()
+
+    def after(self, step: int) -> None:
+        """Ends the trace if `step` is its last gradient step; to be called before what else happens at it."""
+        if self._steps is not None and step >= self._steps[1]:
+            self.close()
 
     def close(self) -> None:
         """Ends the trace and writes it, if one is being taken."""
