@@ -2,15 +2,13 @@
 
 import dataclasses
 import functools
-import re
-import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
-from tfplastic.command_line import device
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line import device, flag_table
+from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line.flag_table import Flag
 
 USAGE = """\
 Usage: bin/train --gin_file=FILE [--gin_file=FILE ...] [--gin_bindings=BINDING ...] [flags]
@@ -56,13 +54,7 @@ def parse(arguments: Sequence[str]) -> Options:
     Raises:
         UsageError: a flag is unknown or its value is wrong, or an argument is no flag.
     """
-    values = _define_flags()
-    try:
-        rest = values(["bin/train", *arguments])[1:]
-    except flags.IllegalFlagValueError as error:
-        raise UsageError(_wrong_value(str(error))) from error
-    except flags.Error as error:
-        raise UsageError(one_line(error)) from error
+    values, rest = flag_table.parse("bin/train", _FLAGS, arguments, {"seed": "an integer of at least 0"})
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}. Gin files are given as --gin_file=FILE")
     if "" in values.gin_file:
@@ -85,16 +77,11 @@ def parse(arguments: Sequence[str]) -> Options:
 
 def help_text() -> str:
     """What `--help` prints: each flag with its unit and default, and two examples."""
-    lines = [INTRODUCTION, USAGE, "Flags:"]
-    for _, _, _, form, text in _FLAGS:
-        lines.append(f"  {form}")
-        lines.append(textwrap.fill(text, 108, initial_indent=" " * 6, subsequent_indent=" " * 6))
-    return "\n".join([*lines, "  --help, -h", f"      {_HELP}", "", EXAMPLES])
+    return flag_table.help_text(INTRODUCTION, USAGE, _FLAGS, EXAMPLES)
 
 
-# Kind, name and default; how --help shows the flag; its explanation.
-_FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
-    (
+_FLAGS = (
+    Flag(
         flags.DEFINE_multi_string,
         "gin_file",
         [],
@@ -102,7 +89,7 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "A gin file to read; may be given several times, and later files override earlier ones. It and what"
         " it includes are looked for from the working directory, then from the repository's root. Required.",
     ),
-    (
+    Flag(
         flags.DEFINE_multi_string,
         "gin_bindings",
         [],
@@ -110,7 +97,7 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "One gin statement, such as \"AtariTask.game = 'Pong'\", read after all files; may be given several"
         " times. Default: none.",
     ),
-    (
+    Flag(
         flags.DEFINE_string,
         "run_dir",
         None,
@@ -118,7 +105,7 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "Directory of the run. Default: runs/NAMES-seedSEED in the working directory, where NAMES are the gin"
         " files' names, without .gin, joined by '-'.",
     ),
-    (
+    Flag(
         functools.partial(flags.DEFINE_integer, lower_bound=0),
         "seed",
         None,
@@ -126,7 +113,7 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "Root seed of every random draw, an integer of at least 0; the same as a last"
         " --gin_bindings='train.seed = INTEGER'. Default: what the gin files say, else 0.",
     ),
-    (
+    Flag(
         flags.DEFINE_boolean,
         "resume",
         True,
@@ -134,22 +121,15 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "Go on from the last checkpoint if the run directory holds this run; one that holds another run is"
         " refused. With --noresume, so is one that holds this run. Default: --resume.",
     ),
-    (
+    Flag(
         flags.DEFINE_string,
         "profile_steps",
         None,
         "--profile_steps=A,B",
         "Trace gradient steps A to B (0 <= A < B) for TensorBoard's profile plugin. Default: none.",
     ),
-    (
-        flags.DEFINE_string,
-        "device",
-        "auto",
-        "--device=auto|cpu|gpu|gpu:I",
-        "Where TensorFlow computes: auto is the first GPU, or the CPU where there is none; gpu is gpu:0, and"
-        " gpu:I the GPU that TensorFlow numbers I, an error where there is none. Default: auto.",
-    ),
-    (
+    flag_table.DEVICE,
+    Flag(
         flags.DEFINE_boolean,
         "deterministic",
         False,
@@ -157,7 +137,7 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "Use only operations that give the same bits each time. A CPU repeats a run without it; a GPU does"
         " not, and is slower with it. Default: --nodeterministic.",
     ),
-    (
+    Flag(
         flags.DEFINE_boolean,
         "dry_run",
         False,
@@ -165,35 +145,8 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "Read and build everything, try the speed for a moment, print the plan (network, memory, disk, steps,"
         " periods, duration) and exit; no file is written. Default: --nodry_run.",
     ),
-    (
-        flags.DEFINE_boolean,
-        "debug",
-        False,
-        "--[no]debug",
-        "Show the traceback of an error, and all that TensorFlow says while it starts. Default: --nodebug.",
-    ),
+    flag_table.DEBUG,
 )
-
-
-_HELP = "Print this text and exit."
-
-
-def _define_flags() -> flags.FlagValues:
-    # A set of flags of our own, because imported packages define dozens in the common one.
-    values = flags.FlagValues()
-    values.set_gnu_getopt()
-    for define, name, default, _, text in _FLAGS:
-        define(name, default, text, flag_values=values)
-    flags.DEFINE_boolean("help", False, _HELP, flag_values=values, short_name="h")
-    return values
-
-
-def _wrong_value(text: str) -> str:
-    received = re.match(r"flag --(\w+)=(.*?): ", text)
-    if received is None:
-        return one_line(text)
-    rule = "an integer of at least 0" if received[1] == "seed" else "true or false"
-    return f"--{received[1]} must be {rule}. Received: {received[2]!r}"
 
 
 def _parse_profile_steps(text: str | None) -> tuple[int, int] | None:

@@ -4,12 +4,20 @@ import contextlib
 import os
 import pathlib
 import sys
-import traceback
 from collections.abc import Sequence
 
 import gin
 
-from tfplastic.command_line import device, gin_config, gin_errors, gin_files, messages, options, quiet
+from tfplastic.command_line import (
+    device,
+    gin_config,
+    gin_errors,
+    gin_files,
+    messages,
+    options,
+    programs,
+    quiet,
+)
 from tfplastic.command_line.errors import UsageError, one_line
 
 
@@ -23,26 +31,17 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 0 if the run finished or Ctrl-C stopped it, 143 if SIGTERM stopped it, 2 if what was
         asked for cannot be done, 1 if it failed, 130 if Ctrl-C came outside the training.
     """
-    debug = False
-    try:
-        given = options.parse(arguments)
-        debug = given.debug
-        if given.help:
-            sys.stdout.write(options.help_text())
-            return 0
-        if not given.gin_files:
-            sys.stderr.write(
-                f"{options.USAGE}Name at least one gin file. bin/train --help explains the flags.\n"
-            )
-            return 2
-        return _train(given)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130, debug)
-    except UsageError as error:
-        return _fail(str(error), 2, debug)
-    except Exception as error:
-        hint = "" if debug else " (--debug shows the traceback)"
-        return _fail(f"{type(error).__name__}: {gin_errors.own_words(str(error))}{hint}", 1, debug)
+    return programs.run("bin/train", lambda: options.parse(arguments), _act)
+
+
+def _act(given: options.Options) -> int:
+    if given.help:
+        sys.stdout.write(options.help_text())
+        return 0
+    if not given.gin_files:
+        sys.stderr.write(f"{options.USAGE}Name at least one gin file. bin/train --help explains the flags.\n")
+        return 2
+    return _train(given)
 
 
 def _train(given: options.Options) -> int:
@@ -60,9 +59,11 @@ def _train(given: options.Options) -> int:
         rule = f"--profile_steps must end within the run's {config.total_steps} steps"
         raise UsageError(f"{rule}. Received: {given.profile_steps}")
     found_none = given.device == "auto" and device_name.startswith("CPU")
-    _say(f"No GPU found; going on with the {device_name}." if found_none else f"Device: {device_name}")
+    programs.say(
+        f"No GPU found; going on with the {device_name}." if found_none else f"Device: {device_name}"
+    )
     if given.dry_run:
-        _say(loop.describe())
+        programs.say(loop.describe())
         return 0
     path = given.run_directory or default_run_directory(given.gin_files, config.seed)
     try:
@@ -78,7 +79,7 @@ def _train(given: options.Options) -> int:
 def _start_tensorflow(given: options.Options, bindings: Sequence[str]) -> tuple[str, list[gin_files.Binding]]:
     """Imports TensorFlow with Keras 2, selects the device and parses gin."""
     if os.environ.get("TF_USE_LEGACY_KERAS", "1").lower() not in ("1", "true"):
-        _say("TF_USE_LEGACY_KERAS is set to 1 for this run, because TF-Agents needs Keras 2.")
+        programs.say("TF_USE_LEGACY_KERAS is set to 1 for this run, because TF-Agents needs Keras 2.")
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     with contextlib.nullcontext() if given.debug else quiet.imports_quiet():
         device_name = device.select(given.device, given.deterministic)
@@ -94,15 +95,3 @@ def default_run_directory(files: Sequence[str], seed: int) -> str:
         'runs/atari_dqn_ln-quick-seed0'
     """
     return f"runs/{'-'.join(pathlib.Path(file).stem for file in files)}-seed{seed}"
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _fail(message: str, code: int, show_traceback: bool = False) -> int:
-    if show_traceback:
-        traceback.print_exc()
-    sys.stderr.write(f"bin/train: error: {message}\n")
-    return code

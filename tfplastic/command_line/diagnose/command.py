@@ -3,14 +3,12 @@
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 
-from tfplastic.command_line import device, gin_errors, messages, quiet
+from tfplastic.command_line import device, messages, programs, quiet
 from tfplastic.command_line.diagnose import keras_file, model_files, options, run_checkpoint
 from tfplastic.command_line.diagnose.places import Places
 from tfplastic.command_line.diagnose.subject import Subject
-from tfplastic.command_line.errors import UsageError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,25 +21,18 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 0 if what was asked for is written, 2 if it cannot be done, 1 if it failed, 130 if
         Ctrl-C stopped it. Where it is not 0, no output is new.
     """
-    debug = False
-    try:
-        if not arguments:
-            sys.stderr.write(f"{options.USAGE}bin/diagnose --help explains the flags.\n")
-            return 2
-        given = options.parse(arguments)
-        debug = given.debug
-        if given.help:
-            sys.stdout.write(options.help_text())
-            return 0
+    if not arguments:
+        sys.stderr.write(f"{options.USAGE}bin/diagnose --help explains the flags.\n")
+        return 2
+    return programs.run("bin/diagnose", lambda: options.parse(arguments), _act)
+
+
+def _act(given: options.Options) -> int:
+    if given.help:
+        sys.stdout.write(options.help_text())
+    else:
         _spectrum(given)
-        return 0
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130, debug)
-    except UsageError as error:
-        return _fail(str(error), 2, debug)
-    except Exception as error:
-        hint = "" if debug else " (--debug shows the traceback)"
-        return _fail(f"{type(error).__name__}: {gin_errors.own_words(str(error))}{hint}", 1, debug)
+    return 0
 
 
 def _spectrum(given: options.Options) -> None:
@@ -50,14 +41,14 @@ def _spectrum(given: options.Options) -> None:
     from tfplastic.command_line.diagnose import measurement, output
 
     hessian = subject.hessian
-    _say(f"{subject.name}: loss on {subject.num_examples:,} examples, {hessian.shape[0]:,} weights")
+    programs.say(f"{subject.name}: loss on {subject.num_examples:,} examples, {hessian.shape[0]:,} weights")
     with messages.messages_shown():
         spectrum = measurement.measure(
             hessian, given.num_eigenvalues, given.tol, given.num_steps, given.num_probes, given.seed
         )
-    _say(measurement.table(spectrum))
+    programs.say(measurement.table(spectrum))
     for path in output.write(spectrum, subject, places, given.seed):
-        _say(f"wrote {path}")
+        programs.say(f"wrote {path}")
 
 
 def _run(given: options.Options) -> tuple[Subject, Places]:
@@ -86,21 +77,9 @@ def _tensorflow(given: options.Options, legacy: bool, because: str) -> Iterator[
     wanted = "1" if legacy else "0"
     found = os.environ.get("TF_USE_LEGACY_KERAS")
     if found is not None and (found.lower() in ("1", "true")) != legacy:
-        _say(f"TF_USE_LEGACY_KERAS is set to {wanted} for this command, because {because}.")
+        programs.say(f"TF_USE_LEGACY_KERAS is set to {wanted} for this command, because {because}.")
     os.environ["TF_USE_LEGACY_KERAS"] = wanted
     os.environ["KERAS_BACKEND"] = "tensorflow"
     with contextlib.nullcontext() if given.debug else quiet.imports_quiet():
-        _say(f"Device: {device.select(given.device)}")
+        programs.say(f"Device: {device.select(given.device)}")
         yield
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _fail(message: str, code: int, show_traceback: bool = False) -> int:
-    if show_traceback:
-        traceback.print_exc()
-    sys.stderr.write(f"bin/diagnose: error: {message}\n")
-    return code

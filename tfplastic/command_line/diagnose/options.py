@@ -3,16 +3,15 @@
 import dataclasses
 import functools
 import math
-import re
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
 from tfplastic._checks import near_matches
-from tfplastic.command_line import device
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line import device, flag_table
+from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line.flag_table import Flag
 
 COMMANDS = ("spectrum",)
 
@@ -69,13 +68,8 @@ def parse(arguments: Sequence[str]) -> Options:
         UsageError: the command or a flag is unknown, a value is wrong, flags do not go together, or there is
             an argument too many.
     """
-    values: Any = _define_flags()
-    try:
-        words = values(["bin/diagnose", *arguments])[1:]
-    except flags.IllegalFlagValueError as error:
-        raise UsageError(_wrong_value(str(error))) from error
-    except flags.Error as error:
-        raise UsageError(one_line(error)) from error
+    values: Any
+    values, words = flag_table.parse("bin/diagnose", _FLAGS, arguments, _RULES)
     names = {field.name: field.name for field in dataclasses.fields(Options)} | {"run_directory": "run_dir"}
     given = Options(**{field: values[name].value for field, name in names.items()})
     if given.help:
@@ -90,20 +84,15 @@ def parse(arguments: Sequence[str]) -> Options:
 
 def help_text() -> str:
     """What `--help` prints: each flag with its unit and default, and two examples."""
-    lines = [INTRODUCTION, USAGE, "Flags:"]
-    for _, _, _, form, text in _FLAGS:
-        lines.append(f"  {form}")
-        lines.append(textwrap.fill(text, 108, initial_indent=" " * 6, subsequent_indent=" " * 6))
-    return "\n".join([*lines, "  --help, -h", f"      {_HELP}", "", EXAMPLES])
+    return flag_table.help_text(INTRODUCTION, USAGE, _FLAGS, EXAMPLES)
 
 
 def _integer(minimum: int) -> Any:
     return functools.partial(flags.DEFINE_integer, lower_bound=minimum)
 
 
-# Kind, name and default; how --help shows the flag; its explanation.
-_FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
-    (
+_FLAGS = (
+    Flag(
         flags.DEFINE_string,
         "run_dir",
         None,
@@ -112,14 +101,14 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         " is the training loss on the fixed batch that the run's own diagnostics see. A run that is at work"
         " goes on undisturbed.",
     ),
-    (
+    Flag(
         _integer(0),
         "checkpoint",
         None,
         "--checkpoint=STEP",
         "Gradient step of the checkpoint to take. Only with --run_dir. Default: the newest.",
     ),
-    (
+    Flag(
         flags.DEFINE_string,
         "model",
         None,
@@ -127,14 +116,14 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "Keras model, in the format .keras, with one input and one output; whether it is of Keras 2 or Keras"
         " 3 is read from it. It is called with training=False.",
     ),
-    (
+    Flag(
         flags.DEFINE_string,
         "data",
         None,
         "--data=FILE.npz",
         "Inputs x and targets y, or x_train and y_train, as arrays [examples, ...]. Required with --model.",
     ),
-    (
+    Flag(
         flags.DEFINE_string,
         "loss",
         None,
@@ -142,7 +131,7 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "Name of a Keras loss, such as mse or categorical_crossentropy; the loss is its mean over all"
         " examples of --data. Required with --model.",
     ),
-    (
+    Flag(
         flags.DEFINE_boolean,
         "from_logits",
         False,
@@ -150,7 +139,7 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "Whether the model's outputs are logits, for the crossentropies. Only with --model. Default:"
         " --nofrom_logits, outputs are probabilities.",
     ),
-    (
+    Flag(
         _integer(1),
         "batch_size",
         256,
@@ -158,7 +147,7 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "Examples that go through the model at once: more are faster and take more memory; results differ by"
         " rounding alone. Only with --model. Default: 256.",
     ),
-    (
+    Flag(
         _integer(1),
         "num_eigenvalues",
         10,
@@ -166,7 +155,7 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "How many eigenvalues to find at each end of the spectrum, with at most 100 Hessian-vector products,"
         " or 5 for each where that is more; as many vectors of all weights are held in memory. Default: 10.",
     ),
-    (
+    Flag(
         flags.DEFINE_float,
         "tol",
         1e-3,
@@ -174,7 +163,7 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "An eigenvalue counts as found when the residual of its eigenpair, |H v - lambda v|, is at most this"
         " fraction of it. Default: 0.001.",
     ),
-    (
+    Flag(
         _integer(1),
         "num_steps",
         90,
@@ -182,21 +171,21 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         "Lanczos steps for each probe of the density, a Hessian-vector product each: more resolve finer"
         " detail. Default: 90.",
     ),
-    (
+    Flag(
         _integer(1),
         "num_probes",
         10,
         "--num_probes=INTEGER",
         "Random start vectors that the density is averaged over: more make its bulk less noisy. Default: 10.",
     ),
-    (
+    Flag(
         _integer(0),
         "seed",
         0,
         "--seed=INTEGER",
         "Root seed of the random start vectors, at least 0. Default: 0.",
     ),
-    (
+    Flag(
         flags.DEFINE_string,
         "out",
         None,
@@ -205,24 +194,10 @@ _FLAGS: tuple[tuple[Any, str, Any, str, str], ...] = (
         " arrays/spectrum/ (npz) and figures/spectrum/ in its directory, NAME being the step; for a model:"
         " its own directory, NAME being MODEL_spectrum.",
     ),
-    (
-        flags.DEFINE_string,
-        "device",
-        "auto",
-        "--device=auto|cpu|gpu|gpu:I",
-        "Where TensorFlow computes: auto is the first GPU, or the CPU where there is none; gpu is gpu:0, and"
-        " gpu:I the GPU that TensorFlow numbers I, an error where there is none. Default: auto.",
-    ),
-    (
-        flags.DEFINE_boolean,
-        "debug",
-        False,
-        "--[no]debug",
-        "Show the traceback of an error, and all that TensorFlow says while it starts. Default: --nodebug.",
-    ),
+    flag_table.DEVICE,
+    flag_table.DEBUG,
 )
 
-_HELP = "Print this text and exit."
 _WITH_RUN = ("checkpoint",)
 _WITH_MODEL = ("data", "loss", "from_logits", "batch_size")
 _RULES: dict[str, str] = dict.fromkeys(
@@ -231,16 +206,6 @@ _RULES: dict[str, str] = dict.fromkeys(
 _RULES |= dict.fromkeys(("checkpoint", "seed"), "an integer of at least 0") | {
     "tol": "a finite number above 0"
 }
-
-
-def _define_flags() -> flags.FlagValues:
-    # A set of flags of our own, because imported packages define dozens in the common one.
-    values = flags.FlagValues()
-    values.set_gnu_getopt()
-    for define, name, default, _, text in _FLAGS:
-        define(name, default, text, flag_values=values)
-    flags.DEFINE_boolean("help", False, _HELP, flag_values=values, short_name="h")
-    return values
 
 
 def _check_command(words: Sequence[str]) -> None:
@@ -269,10 +234,3 @@ def _check_what(given: Options, present: set[str]) -> None:
             raise UsageError(
                 f"--{name} must be given" if fields[name] is None else f"--{name} must not be empty"
             )
-
-
-def _wrong_value(text: str) -> str:
-    received = re.match(r"flag --(\w+)=(.*?): ", text)
-    if received is None:
-        return one_line(text)
-    return f"--{received[1]} must be {_RULES.get(received[1], 'true or false')}. Received: {received[2]!r}"

@@ -1,0 +1,48 @@
+"""What the programs in `bin/` share: how they end, and what they say."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from tfplastic.command_line import gin_errors
+from tfplastic.command_line.errors import UsageError
+
+
+def run(program: str, parse: Callable[[], Any], act: Callable[[Any], int]) -> int:
+    """Runs a program: errors become one line on standard error, with a traceback under `--debug` alone.
+
+    Args:
+        program: its name, for errors.
+        parse: gives its options, which have an attribute `debug`.
+        act: does what they ask for and returns the exit code.
+
+    Returns:
+        The exit code: that of `act`, 2 if what was asked for cannot be done, 1 if it failed, 130 after
+        Ctrl-C.
+    """
+    debug = False
+    try:
+        given = parse()
+        debug = given.debug
+        return act(given)
+    except KeyboardInterrupt:
+        return _fail(program, "interrupted", 130, debug)
+    except UsageError as error:
+        return _fail(program, str(error), 2, debug)
+    except Exception as error:
+        hint = "" if debug else " (--debug shows the traceback)"
+        return _fail(program, f"{type(error).__name__}: {gin_errors.own_words(str(error))}{hint}", 1, debug)
+
+
+def say(text: str) -> None:
+    """A line on standard output, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _fail(program: str, message: str, code: int, show_traceback: bool) -> int:
+    if show_traceback:
+        traceback.print_exc()
+    sys.stderr.write(f"{program}: error: {message}\n")
+    return code
