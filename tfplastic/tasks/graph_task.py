@@ -1,0 +1,110 @@
+"""The contract between the training loop and a task whose data is in memory."""
+
+import abc
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfplastic._keras import keras
+from tfplastic.tasks.host_task import TaskProgress
+
+State = Any
+"""A nest of tensors whose structure, shapes and dtypes stay the same."""
+
+
+class TaskLoss(NamedTuple):
+    """What a task says of a batch.
+
+    Attributes:
+        loss: `[] float32`, differentiable in the weights.
+        per_example_loss: `[batch] float32`.
+        metrics: scalars of the batch by name, such as its accuracy; logged under `train/` as means over the
+            steps since the last row.
+    """
+
+    loss: tf.Tensor
+    per_example_loss: tf.Tensor
+    metrics: dict[str, tf.Tensor]
+
+
+class GraphTask(abc.ABC):
+    """A source of batches that is itself a part of the compiled program of the training loop.
+
+    What changes from step to step is `state`, a nest of tensors that the loop carries along and saves with
+    its checkpoints; the task object holds only what stays: networks, data, settings. A task is configured by
+    its constructor, which only checks its arguments; `build` makes networks and loads data. Steps and periods
+    count gradient steps, from 1.
+
+    Attributes:
+        name: what the task is called.
+        kind: `'supervised'` or `'mdp'`, as the rule table of programs knows it.
+        model: the network that is trained, from `build` on.
+        boundary_period: gradient steps between changes of what the network is trained towards: copies to the
+            target network, or new labels; None if there are none. Mitigations act there by default.
+    """
+
+    name: str
+    kind: str
+    model: keras.Model
+    boundary_period: int | None
+
+    @abc.abstractmethod
+    def build(self, seed: int) -> None:
+        """Makes the network(s) and loads the data, from the root seed."""
+
+    @abc.abstractmethod
+    def initial_state(self) -> State:
+        """The state before the first gradient step, a warm-up included; a function of the root seed."""
+
+    @abc.abstractmethod
+    def next(self, state: State, key: tf.Tensor) -> tuple[Any, State]:
+        """The batch of the next gradient step, and the state with it taken; traceable.
+
+        Args:
+            state: from `initial_state` or `after_step`.
+            key: `[2] int32`, the seed of this step's draws.
+
+        Returns:
+            A nest of tensors of fixed structure and shapes, and the new state.
+        """
+
+    @abc.abstractmethod
+    def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:
+        """The loss of a batch; traceable, differentiable in the weights of `model`."""
+
+    def after_step(self, state: State, step: tf.Tensor, output: TaskLoss) -> State:
+        """What follows a gradient step, such as a copy to the target network; traceable.
+
+        Args:
+            state: from `next`.
+            step: `[] int64`, number of the gradient step that was taken.
+            output: what `loss` said of its batch, before the update.
+
+        Returns:
+            The new state.
+        """
+        return state
+
+    def metrics(self, state: State) -> dict[str, float]:
+        """Scalars to be logged now, by tag; reproducible, so nothing that depends on the clock."""
+        return {}
+
+    def progress(self, state: State) -> TaskProgress:
+        """What the progress line shows of the task; what the task does not know is absent."""
+        return {}
+
+    @abc.abstractmethod
+    def evaluate(self, step: int, state: State) -> dict[str, float]:
+        """Scalars of an evaluation, by tag under `evaluation/`; changes nothing."""
+
+    @abc.abstractmethod
+    def diagnostics_batch(self) -> tuple[Any, Any]:
+        """A batch that is the same for the whole run, and the model's inputs in it."""
+
+    def trackables(self) -> dict[str, Any]:
+        """The TensorFlow objects whose variables belong in a checkpoint, by name; the model is among them."""
+        return {"model": self.model}
+
+    @abc.abstractmethod
+    def describe(self, total_steps: int) -> list[tuple[str, str]]:
+        """The plan as (what, how much) rows, for `--dry_run`."""
