@@ -10,6 +10,7 @@ from tfplastic.optimizers.pure import (
 )
 from tfplastic.optimizers.rmsprop import centered_rmsprop
 from tfplastic.optimizers.sgd import sgd
+from tfplastic.optimizers.slots import slots
 
 __all__ = [
     "OptimizerState",
@@ -20,4 +21,5 @@ __all__ = [
     "adam",
     "centered_rmsprop",
     "sgd",
+    "slots",
 ]

@@ -1,0 +1,74 @@
+"""The slots of a Keras optimizer: what it remembers of each weight."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfplastic.optimizers._keras_form import index_of
+
+# Lists with one variable for each weight, all zero at first, by the optimizer's attribute that holds them.
+_NAMES = {
+    "_average_gradients": "average_gradient",  # centred RMSprop
+    "_increments": "increment",  # CenteredRMSprop of this package
+    "_momentums": "momentum",
+    "momentums": "momentum",  # SGD, and Lion of Keras 2
+    "_velocities": "velocity",
+    "_velocity_hats": "velocity_hat",  # Adam with `amsgrad`
+}
+
+
+def slots(optimizer: Any, variable: Any) -> dict[str, tf.Variable]:
+    """The slots of `optimizer` for one weight, by name; they are the optimizer's own variables.
+
+    Names are those of Keras: `momentum` and `velocity` are the m and v of Adam; `velocity` and
+    `average_gradient` those of RMSprop. The count of steps, `optimizer.iterations`, belongs to no single
+    weight and is not among them.
+
+    Args:
+        optimizer: this package's or Keras' Adam, RMSprop, SGD or another whose slots have those names
+            (AdamW, Lion), of the Keras in use; built.
+        variable: a weight that the optimizer was built for, as the model has it.
+
+    Returns:
+        Variables of the weight's shape, all zero before the first step; none if the optimizer remembers
+        nothing.
+
+    Raises:
+        ValueError: if the optimizer was not built for the weight, or has variables of another kind, such as
+            averages of the weights.
+
+    Example:
+        >>> import tensorflow as tf, tfplastic as tp
+        >>> layer = tf.keras.layers.Dense(2)
+        >>> layer.build((None, 3))
+        >>> adam = tp.optimizers.adam()
+        >>> adam.build(layer.trainable_variables)
+        >>> sorted(tp.optimizers.slots(adam, layer.trainable_variables[0]))
+        ['momentum', 'velocity']
+    """
+    try:
+        index = index_of(optimizer, variable)
+    except (AttributeError, KeyError):
+        rule = f"must be a weight that the {type(optimizer).__name__} was built for"
+        raise ValueError(f"`variable` {rule}. Received: {getattr(variable, 'name', variable)!r}") from None
+    found = {
+        name: getattr(optimizer, attribute)
+        for attribute, name in _NAMES.items()
+        if getattr(optimizer, attribute, None)  # absent, or empty where the settings need none
+    }
+    _check_complete(optimizer, found)
+    return {name: _as_tf_variable(of_weights[index]) for name, of_weights in found.items()}
+
+
+def _check_complete(optimizer: Any, found: dict[str, Any]) -> None:
+    known = {id(slot) for of_weights in found.values() for slot in of_weights}
+    known |= {id(optimizer._iterations), id(optimizer._learning_rate)}
+    others = [each.name for each in optimizer.variables if id(each) not in known]
+    if others:
+        rule = f"must remember of a weight nothing but {', '.join(sorted(set(_NAMES.values())))}"
+        raise ValueError(f"`optimizer` {rule}. Received: a {type(optimizer).__name__} with {others[0]!r}")
+
+
+def _as_tf_variable(variable: Any) -> tf.Variable:
+    # In Keras 2 `value` is a method, in Keras 3 a property that holds the tf.Variable.
+    return variable if isinstance(variable, tf.Variable) else variable.value
