@@ -8,9 +8,16 @@ from tfplastic import layers
 from tfplastic._keras import keras
 
 # name of the class -> (constructor arguments, shapes of inputs without the batch)
+SEEDED = {"kernel_initializer": keras.initializers.GlorotUniform(seed=1)}
 TABLE = {
     "RMSNormalization": ({"axis": -1, "epsilon": 1e-3}, [(6,), (4, 5, 2)]),
     "SharedBias": ({"initializer": "ones"}, [(6,), (4, 5, 2), (1,)]),
+    "SpectralConv2D": (
+        {"filters": 3, "kernel_size": 2, "initial_steps": 1, **SEEDED},
+        [(4, 5, 2), (2, 2, 1)],
+    ),
+    "SpectralDense": ({"units": 3, "seed": 3, "initial_steps": 2, **SEEDED}, [(6,), (4, 5), (2,)]),
+    "SteppedDropout": ({"rate": 0.25, "seed": 3}, [(6,), (4, 5, 2)]),
 }
 ROWS = [(name, arguments, shape) for name, (arguments, shapes) in TABLE.items() for shape in shapes]
 EVERY_ROW = pytest.mark.parametrize(("name", "arguments", "shape"), ROWS)
@@ -29,7 +36,8 @@ def batch_of(shape, size=3):
 
 
 def test_the_table_has_every_public_layer():
-    assert sorted(TABLE) == sorted(layers.__all__)
+    public = [name for name in layers.__all__ if name[0].isupper()]
+    assert sorted(TABLE) == sorted(set(public) - {"Advancing"})
 
 
 @EVERY_ROW
@@ -74,8 +82,12 @@ def test_computes_in_the_dtype_of_its_policy(name, arguments, shape, policy, com
     layer = make(name, arguments, dtype=policy)
     outputs = layer(tf.constant(batch_of(shape)))
     assert outputs.dtype == compute
-    assert {tf.as_dtype(variable.dtype) for variable in layer.variables} == {tf.as_dtype(stored)}
-    expected = make(name, arguments)(batch_of(shape))
+    dtypes = {tf.as_dtype(variable.dtype) for variable in layer.variables}
+    assert {dtype for dtype in dtypes if dtype.is_floating} <= {tf.as_dtype(stored)}
+    reference = make(name, arguments)
+    reference.build((None, *shape))
+    reference.set_weights(layer.get_weights())  # initialisers draw other numbers in float64
+    expected = reference(batch_of(shape))
     tolerance = 4 * float(np.finfo(np.float16).eps if compute == "float16" else 2**-7)
     np.testing.assert_allclose(tf.cast(outputs, tf.float32), expected, rtol=tolerance, atol=tolerance)
 
@@ -107,7 +119,6 @@ def test_a_gradient_reaches_inputs_and_every_weight(name, arguments, shape):
         tape.watch(inputs)
         loss = tf.reduce_sum(layer(inputs) ** 2)
     gradients = tape.gradient(loss, [inputs, *layer.trainable_variables])
-    assert len(gradients) == 1 + len(layer.trainable_variables) > 1
     assert all(gradient is not None and np.abs(gradient).max() > 0 for gradient in gradients)
 
 
@@ -116,4 +127,21 @@ def test_each_row_of_a_batch_is_on_its_own(name, arguments, shape):
     layer, inputs = make(name, arguments), batch_of(shape)
     together = layer(inputs)
     for row in range(len(inputs)):
-        np.testing.assert_allclose(layer(inputs[row : row + 1])[0], together[row], rtol=1e-6)
+        np.testing.assert_allclose(layer(inputs[row : row + 1])[0], together[row], rtol=1e-6, atol=1e-6)
+
+
+@EVERY_ROW
+def test_only_advance_goes_on_and_the_state_is_saved(name, arguments, shape, tmp_path):
+    model = keras.Sequential([keras.Input(shape), make(name, arguments), keras.layers.Flatten()])
+    before = values(model.variables)
+    for _ in range(2):
+        layers.advance(model)
+    after = values(model.variables)
+    changed = [not np.array_equal(old, new) for old, new in zip(before, after, strict=True)]
+    assert any(changed) == isinstance(model.layers[0], layers.Advancing)
+    trainable = [id(variable) for variable in model.trainable_variables]
+    assert not any(c for c, v in zip(changed, model.variables, strict=True) if id(v) in trainable)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for old, new in zip(after, values(loaded.variables), strict=True):
+        np.testing.assert_array_equal(old, new)
