@@ -54,6 +54,16 @@ def check_instance(name: str, value: Any, kind: type, example: str) -> Any:
     return value
 
 
+def check_callable(name: str, value: Any, example: str) -> Any:
+    """Returns `value` if it is a function and no class, else raises `ValueError` that shows an example.
+
+    A class is what gin hands over where a pair of parentheses was forgotten.
+    """
+    if not callable(value) or isinstance(value, type):
+        raise ValueError(f"`{name}` must be a function, such as {example}. Received: {value!r}")
+    return value
+
+
 def near_matches(word: str, choices: Collection[str], count: int = 3) -> str:
     """A phrase such as " Did you mean 'Pong' or 'Boxing'?", empty where nothing is near."""
     by_lower = {choice.lower(): choice for choice in choices}

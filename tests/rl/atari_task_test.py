@@ -200,7 +200,7 @@ def test_the_loss_is_that_of_the_agent_and_its_gradient_reaches_every_weight(age
     task = warmed_up(agent=agent)
     batch = tf.nest.map_structure(tf.constant, task.next())
     with tf.GradientTape() as tape:
-        loss, per_example = task.loss(task.model, batch, training=True)
+        loss, per_example, _ = task.loss(task.model, batch, training=True)
     assert per_example.shape == (4,)
     np.testing.assert_allclose(loss, np.mean(per_example), rtol=1e-6)
     assert np.isfinite(loss) and loss > 0

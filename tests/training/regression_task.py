@@ -7,13 +7,14 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._keras import keras
-from tfplastic.tasks import HostTask
+from tfplastic.tasks import HostTask, TaskLoss
 
 
 class RegressionTask(HostTask):
     """Batches of y = x w + noise, drawn by counter; every hook notes that it was called."""
 
     name = "regression"
+    boundary_period = None
 
     def __init__(self, warm_up_pieces=3, evaluation_steps=2, bad_step=None):
         self.warm_up_pieces = warm_up_pieces
@@ -53,7 +54,7 @@ class RegressionTask(HostTask):
 
     def loss(self, model, batch, training=False):
         per_example = tf.reduce_sum((model(batch[0], training=training) - batch[1]) ** 2, axis=-1)
-        return tf.reduce_mean(per_example), per_example
+        return TaskLoss(tf.reduce_mean(per_example), per_example, {})
 
     def after_step(self, step):
         self.calls.append(("after_step", step))

@@ -13,18 +13,22 @@
 {'dead_units': {'hidden': 1.0}}
 """
 
+from tfplastic.diagnostics._layers import recorded_activations
 from tfplastic.diagnostics.diagnose import diagnose
 from tfplastic.diagnostics.norms import gradient_norm, weight_norm
 from tfplastic.diagnostics.sharpness import sharpness
 from tfplastic.diagnostics.snapshot import Snapshot
-from tfplastic.diagnostics.units import dead_units, dormant_units
+from tfplastic.diagnostics.units import dead_fraction, dead_units, dormant_fraction, dormant_units
 
 __all__ = [
     "Snapshot",
+    "dead_fraction",
     "dead_units",
     "diagnose",
+    "dormant_fraction",
     "dormant_units",
     "gradient_norm",
+    "recorded_activations",
     "sharpness",
     "weight_norm",
 ]

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfplastic.linalg._variables import as_tf_variables
 
+_WHOLE = ""  # no layer's name
 # By name, because Keras 2 and Keras 3 share no class.
 _NONLINEARITIES = {"Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "ThresholdedReLU"}
 
@@ -98,6 +99,36 @@ def hidden_outputs(calls: list[tuple[str, Any]], outputs: Any) -> dict[str, tf.T
         if id(tensor) not in final and tensor.graph is graph:
             hidden[_free_name(name, ":", hidden)] = tensor
     return hidden
+
+
+@contextlib.contextmanager
+def recorded_activations(model: Any) -> Iterator[dict[str, tf.Tensor]]:
+    """The outputs of the hidden nonlinearities in the first call of `model` while this is open.
+
+    For code that traces a program around calls of a model that it does not make itself, such as a gradient
+    step. The tensors are those of the call, gradients flow through them.
+
+    Args:
+        model: a Keras model, built.
+
+    Yields:
+        {layer name: `[batch, ..., units]`} in call order, filled when the context is left.
+
+    Raises:
+        ValueError: on leaving, if the model was not called.
+    """
+    hidden: dict[str, tf.Tensor] = {}
+    layers = nonlinear_layers(named_layers(model))
+    layers.pop(model.name, None)
+    with recording({**layers, _WHOLE: model}) as calls:
+        yield hidden
+    names = [name for name, _ in calls]
+    if _WHOLE not in names:
+        raise ValueError(
+            f"`model` must be called while its activations are recorded. Received: {model.name!r}"
+        )
+    first = names.index(_WHOLE)  # entered when the call returned, after those of its layers
+    hidden |= hidden_outputs(calls[:first], calls[first][1])
 
 
 def _free_name(name: str, separator: str, taken: Mapping[str, Any]) -> str:

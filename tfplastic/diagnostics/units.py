@@ -4,8 +4,6 @@ A unit is an entry of an activation's last axis: a unit of a dense layer, or a c
 is then judged over the batch and all positions together. Images are channels-last.
 """
 
-from collections.abc import Callable
-
 import gin
 import tensorflow as tf
 
@@ -30,7 +28,7 @@ def dead_units(snapshot: Snapshot) -> dict[str, float]:
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 4.1, Fig. 1;
         that a channel is one unit is our choice, as in Sokar et al. 2023.
     """
-    return _fractions(snapshot, lambda means: means == 0)
+    return {layer: float(dead_fraction(each)) for layer, each in snapshot.activations.items()}
 
 
 @gin.register(module="tfplastic.diagnostics")
@@ -53,16 +51,60 @@ def dormant_units(snapshot: Snapshot, tau: float = 0.025) -> dict[str, float]:
 
     Source: Sokar et al. 2023, "The dormant neuron phenomenon in deep reinforcement learning", Definition 3.1.
     """
+    return {layer: float(dormant_fraction(each, tau)) for layer, each in snapshot.activations.items()}
+
+
+@gin.register(module="tfplastic.diagnostics")
+def dead_fraction(activations: tf.Tensor) -> tf.Tensor:
+    """As `dead_units`, of one layer's activations; traceable, for each step of a training loop.
+
+    Args:
+        activations: `[batch, ..., units]` floats.
+
+    Returns:
+        `[] float64` in [0, 1]. NaN where an activation is NaN or infinite.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> float(diagnostics.dead_fraction(tf.constant([[0., 1.], [0., 0.]])))
+        0.5
+    """
+    means = _mean_magnitudes(activations)
+    return _fraction(means == 0, means)
+
+
+@gin.register(module="tfplastic.diagnostics")
+def dormant_fraction(activations: tf.Tensor, tau: float = 0.025) -> tf.Tensor:
+    """As `dormant_units`, of one layer's activations; traceable, for each step of a training loop.
+
+    Args:
+        activations: `[batch, ..., units]` floats.
+        tau: threshold of the score, at least 0.
+
+    Returns:
+        `[] float64` in [0, 1]. NaN where an activation is NaN or infinite.
+
+    Raises:
+        ValueError: `tau` is negative or not a finite number.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> float(diagnostics.dormant_fraction(tf.constant([[.01, 1., 1., 0.]]), tau=.025))
+        0.5
+    """
     _checks.check_non_negative("tau", tau)
-    return _fractions(snapshot, lambda means: means <= tau * tf.reduce_mean(means))
+    means = _mean_magnitudes(activations)
+    return _fraction(means <= tau * tf.reduce_mean(means), means)
 
 
-def _fractions(snapshot: Snapshot, is_counted: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, float]:
-    """For each layer the fraction of units for which `is_counted` holds, given E|h_i|, `[units] float64`."""
-    fractions = {}
-    for layer, activations in snapshot.activations.items():
-        magnitudes = tf.abs(tf.cast(activations, tf.float64))  # [batch, ..., units]
-        means = tf.reduce_mean(magnitudes, axis=tf.range(tf.rank(magnitudes) - 1))  # [units]
-        fraction = tf.reduce_mean(tf.cast(is_counted(means), tf.float64))
-        fractions[layer] = float(fraction) if bool(tf.reduce_all(tf.math.is_finite(means))) else float("nan")
-    return fractions
+def _mean_magnitudes(activations: tf.Tensor) -> tf.Tensor:
+    """E|h_i|, `[units] float64`."""
+    magnitudes = tf.abs(tf.cast(activations, tf.float64))  # [batch, ..., units]
+    return tf.reduce_mean(magnitudes, axis=tf.range(tf.rank(magnitudes) - 1))
+
+
+def _fraction(is_counted: tf.Tensor, means: tf.Tensor) -> tf.Tensor:
+    fraction = tf.reduce_mean(tf.cast(is_counted, tf.float64))
+    return tf.where(tf.reduce_all(tf.math.is_finite(means)), fraction, tf.constant(float("nan"), tf.float64))

@@ -16,7 +16,7 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
 from tfplastic import seeds
-from tfplastic._checks import check_instance, check_integer, check_positive_integer
+from tfplastic._checks import check_callable, check_instance, check_integer, check_positive_integer
 from tfplastic._keras import keras
 from tfplastic.rl.acting import LinearEpsilon, epsilon_greedy
 from tfplastic.rl.agents import QAgent
@@ -25,7 +25,7 @@ from tfplastic.rl.atari_games import check_game, num_actions
 from tfplastic.rl.atari_scores import human_normalized_score, reference_scores
 from tfplastic.rl.evaluation import Evaluation
 from tfplastic.rl.replay import FrameReplay, replay_bytes
-from tfplastic.tasks import HostTask
+from tfplastic.tasks import HostTask, TaskLoss
 
 _RETURN_WINDOW = 100  # episodes in the running mean of the return
 _AGENT_STEPS_PER_YIELD = 100  # of the warm-up
@@ -101,9 +101,7 @@ class AtariTask(HostTask):
             ("epsilon", epsilon, "@LinearEpsilon()"),
             ("evaluation", evaluation, "@Evaluation()"),
         ):
-            # A class is a forgotten pair of parentheses.
-            if not callable(value) or isinstance(value, type):
-                raise ValueError(f"`{name}` must be a function, such as {example}. Received: {value!r}")
+            check_callable(name, value, example)
         self.protocol = protocol
         self.num_envs = check_positive_integer("num_envs", num_envs)
         self.replay_capacity = check_positive_integer("replay_capacity", replay_capacity)
@@ -113,6 +111,7 @@ class AtariTask(HostTask):
             "agent_steps_per_gradient_step", agent_steps_per_gradient_step
         )
         self.target_update_period = check_positive_integer("target_update_period", target_update_period)
+        self.boundary_period = self.target_update_period
         self.epsilon = epsilon
         self.evaluation = evaluation
         self.diagnostics_batch_size = check_positive_integer("diagnostics_batch_size", diagnostics_batch_size)
@@ -181,12 +180,10 @@ class AtariTask(HostTask):
         self._gradient_steps += 1
         return self._replay.sample(self.batch_size, seeds.derive(self._seed, "sample", self._gradient_steps))
 
-    def loss(
-        self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def loss(self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False) -> TaskLoss:
         if model is not self.model:
             raise ValueError(f"`model` must be the task's own online network. Received: {model!r}")
-        return self._agent.loss(batch, training)
+        return TaskLoss(*self._agent.loss(batch, training), metrics={})
 
     def after_step(self, step: int) -> None:
         if step % self.target_update_period == 0:

@@ -1,15 +1,25 @@
 """What a network is trained on."""
 
 from tfplastic.tasks.accuracy import average_online_accuracy, end_of_task_accuracy, online_accuracy
+from tfplastic.tasks.classification_mdp import (
+    ClassificationMdp,
+    random_label_mdp,
+    sparse_reward_mdp,
+    true_label_mdp,
+)
 from tfplastic.tasks.datasets import Dataset, choose_examples, load_dataset, scale_pixels
-from tfplastic.tasks.graph_task import GraphTask, State, TaskLoss
+from tfplastic.tasks.graph_task import GraphTask, State
 from tfplastic.tasks.host_task import HostTask, TaskProgress
+from tfplastic.tasks.random_label_task import RandomLabelTask
 from tfplastic.tasks.schedules import epoch_order, random_labels, shuffled_labels
+from tfplastic.tasks.task_loss import TaskLoss
 
 __all__ = [
+    "ClassificationMdp",
     "Dataset",
     "GraphTask",
     "HostTask",
+    "RandomLabelTask",
     "State",
     "TaskLoss",
     "TaskProgress",
@@ -19,7 +29,10 @@ __all__ = [
     "epoch_order",
     "load_dataset",
     "online_accuracy",
+    "random_label_mdp",
     "random_labels",
     "scale_pixels",
     "shuffled_labels",
+    "sparse_reward_mdp",
+    "true_label_mdp",
 ]

@@ -1,30 +1,16 @@
 """The contract between the training loop and a task whose data is in memory."""
 
 import abc
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
 from tfplastic._keras import keras
 from tfplastic.tasks.host_task import TaskProgress
+from tfplastic.tasks.task_loss import TaskLoss
 
 State = Any
 """A nest of tensors whose structure, shapes and dtypes stay the same."""
-
-
-class TaskLoss(NamedTuple):
-    """What a task says of a batch.
-
-    Attributes:
-        loss: `[] float32`, differentiable in the weights.
-        per_example_loss: `[batch] float32`.
-        metrics: scalars of the batch by name, such as its accuracy; logged under `train/` as means over the
-            steps since the last row.
-    """
-
-    loss: tf.Tensor
-    per_example_loss: tf.Tensor
-    metrics: dict[str, tf.Tensor]
 
 
 class GraphTask(abc.ABC):

@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
-import tensorflow as tf
-
 from tfplastic._keras import keras
+from tfplastic.tasks.task_loss import TaskLoss
 
 
 class TaskProgress(TypedDict, total=False):
@@ -23,10 +22,17 @@ class HostTask(abc.ABC):
 
     A task is configured by its constructor, which only checks its arguments; `build` makes networks and
     buffers; `start` or `restore` begins the interaction. Steps and periods count gradient steps.
+
+    Attributes:
+        name: what the task is called.
+        model: the network that is trained, from `build` on.
+        boundary_period: gradient steps between changes of what the network is trained towards, such as copies
+            to the target network; None if there are none. Mitigations act there by default.
     """
 
     name: str
     model: keras.Model
+    boundary_period: int | None
 
     @abc.abstractmethod
     def build(self, seed: int) -> None:
@@ -45,8 +51,8 @@ class HostTask(abc.ABC):
         """The batch of the next gradient step: a nest of arrays of fixed structure and shapes."""
 
     @abc.abstractmethod
-    def loss(self, model: keras.Model, batch: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss `[]` and that of each example `[batch]`; traceable, differentiable in the weights."""
+    def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:
+        """The loss of a batch; traceable, differentiable in the weights of `model`."""
 
     @abc.abstractmethod
     def after_step(self, step: int) -> None:

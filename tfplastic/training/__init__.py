@@ -1,8 +1,8 @@
 """The gradient step, the loop around it, and what a run leaves on disk."""
 
-from tfplastic.training.loop import Loop, NonFiniteLossError, TrainConfig
+from tfplastic.training.loop import Loop, TrainConfig
 from tfplastic.training.run_directory import RunDirectory, RunDirectoryError
-from tfplastic.training.step import GradientStep, StepOutput
+from tfplastic.training.step import GradientStep, NonFiniteLossError, StepOutput
 
 __all__ = [
     "GradientStep",

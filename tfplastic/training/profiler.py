@@ -30,7 +30,7 @@ class Profiler:
         self._is_tracing = False
 
     def step(self, step: int) -> contextlib.AbstractContextManager:
-        """A context for the gradient step that follows step number `step`."""
+        """A context for the gradient steps that follow step number `step`, none of them beyond an edge."""
         if self._steps is None:
             return contextlib.nullcontext()
         first, last = self._steps
@@ -45,6 +45,10 @@ class Profiler:
         """Ends the trace if `step` is its last gradient step; to be called before what else happens at it."""
         if self._steps is not None and step >= self._steps[1]:
             self.close()
+
+    def edges_after(self, step: int) -> list[int]:
+        """The steps after `step` at which the trace begins or ends."""
+        return [edge for edge in self._steps or () if edge > step]
 
     def close(self) -> None:
         """Ends the trace and writes it, if one is being taken."""

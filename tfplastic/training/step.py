@@ -1,20 +1,32 @@
 """THE gradient step: every task, and everything that changes or watches training, goes through it."""
 
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfplastic._keras import keras
-from tfplastic.tasks import HostTask
+from tfplastic.diagnostics import recorded_activations
+from tfplastic.mitigations.mitigation import Mitigation
+from tfplastic.tasks import GraphTask, HostTask
+
+StepStatistic = Callable[[tf.Tensor], tf.Tensor]
+"""Of a layer's activations `[batch, ..., units]`, a scalar; traceable. `diagnostics.dead_fraction` is one."""
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss became NaN or infinite."""
 
 
 class StepOutput(NamedTuple):
     """What one gradient step reports.
 
     Attributes:
-        loss: `[] float32`, the mean loss of the batch before the update.
+        loss: `[] float32`, the task's loss: the mean of the batch before the update, without penalties.
         per_example_loss: `[batch] float32`.
-        metrics: scalars by name.
+        metrics: scalars by name: those of the task's loss; `gradient_norm`, of the loss with its penalties;
+            `penalty`, if mitigations add some; and `<statistic>/<layer>`.
     """
 
     loss: tf.Tensor
@@ -23,23 +35,36 @@ class StepOutput(NamedTuple):
 
 
 class GradientStep:
-    """theta <- optimizer(theta, grad of the task's loss on a batch); traceable by `tf.function`.
+    """theta <- optimizer(theta, transform(grad(loss + penalties))) on a batch; traceable by `tf.function`.
 
     A loss that is NaN or infinite raises `tf.errors.InvalidArgumentError` with `NOT_FINITE` in its message
-    and leaves the weights as they were.
+    and leaves the weights as they were; only under XLA, which drops such checks, the update is made.
 
     Args:
-        task: supplies `loss(model, batch, training) -> (loss [], per_example_loss [batch])`.
+        task: supplies `loss(model, batch, training) -> TaskLoss`.
         model: its trainable variables are updated.
         optimizer: a Keras optimizer.
+        mitigations: whose penalties are added to the loss and whose transforms change the gradients, in this
+            order.
+        statistics: by name, of the activations of each hidden nonlinearity in the first call of the model,
+            before the update.
     """
 
     NOT_FINITE = "the loss of the gradient step is not finite"
 
-    def __init__(self, task: HostTask, model: keras.Model, optimizer: keras.optimizers.Optimizer):
+    def __init__(
+        self,
+        task: GraphTask | HostTask,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        mitigations: Sequence[Mitigation] = (),
+        statistics: Mapping[str, StepStatistic] | None = None,
+    ):
         self._task = task
         self._model = model
         self._optimizer = optimizer
+        self._mitigations = mitigations
+        self._statistics = statistics or {}
         optimizer.build(model.trainable_variables)
 
     def __call__(self, batch: Any) -> StepOutput:
@@ -47,8 +72,21 @@ class GradientStep:
         variables = self._model.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            loss, per_example_loss = self._task.loss(self._model, batch, training=True)
-        gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        with tf.control_dependencies([tf.debugging.assert_all_finite(loss, self.NOT_FINITE)]):
+            with self._recording() as activations:
+                output = self._task.loss(self._model, batch, training=True)
+            penalties = [each.penalty(variables) for each in self._mitigations if each.adds_penalty]
+            total = tf.add_n([output.loss, *penalties])
+        gradients = tape.gradient(total, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        metrics = {**output.metrics, "gradient_norm": tf.linalg.global_norm(gradients)}
+        if penalties:
+            metrics["penalty"] = tf.add_n(penalties)
+        for name, statistic in self._statistics.items():
+            metrics |= {f"{name}/{layer}": statistic(values) for layer, values in activations.items()}
+        for mitigation in self._mitigations:  # those that transform nothing return the same
+            gradients = mitigation.transform_gradients(gradients, variables)
+        with tf.control_dependencies([tf.debugging.assert_all_finite(output.loss, self.NOT_FINITE)]):
             self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return StepOutput(loss, per_example_loss, {"gradient_norm": tf.linalg.global_norm(gradients)})
+        return StepOutput(output.loss, output.per_example_loss, metrics)
+
+    def _recording(self) -> contextlib.AbstractContextManager[Mapping[str, tf.Tensor]]:
+        return recorded_activations(self._model) if self._statistics else contextlib.nullcontext({})

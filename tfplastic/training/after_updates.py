@@ -1,0 +1,85 @@
+"""When mitigations act on weights and optimizer slots: between gradient steps, at exactly their step."""
+
+import functools
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfplastic import seeds
+from tfplastic._keras import keras
+from tfplastic.mitigations.mitigation import Mitigation
+from tfplastic.optimizers import slots
+
+_FREQUENT = 10  # gradient steps; what comes more often belongs into the program that takes the steps
+
+
+class AfterUpdates:
+    """The mitigations that act after updates, each at the multiples of its own period.
+
+    Args:
+        mitigations: all of a run, built; only those that act after updates play a part here.
+        model: whose weights they change.
+        optimizer: whose slots they change.
+        seed: root seed of the run.
+        boundary_period: of the task: the period of those that have none of their own.
+        in_program: whether those that come more often than every 10 steps are called by the program that
+            takes the gradient steps, with `in_program`. All others are called by the loop, with `act`.
+
+    Raises:
+        ValueError: if a mitigation has no period and the task no boundaries.
+    """
+
+    def __init__(
+        self,
+        mitigations: Sequence[Mitigation],
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        seed: int,
+        boundary_period: int | None,
+        in_program: bool,
+    ):
+        self._model = model
+        self._slots = functools.partial(slots, optimizer)
+        self._calls = []  # (period, mitigation, key)
+        for number, mitigation in enumerate(mitigations):
+            if mitigation.acts_after_update:
+                period = mitigation.period or boundary_period
+                if period is None:
+                    rule = "must have a `period`, because the task has no boundaries"
+                    raise ValueError(f"`{type(mitigation).__name__}` {rule}. Received: None")
+                key = tf.constant(seeds.derive(seed, "mitigation", number))
+                self._calls.append((period, mitigation, key))
+        self._frequent = [call for call in self._calls if in_program and call[0] < _FREQUENT]
+        self._rare = [call for call in self._calls if call not in self._frequent]
+        self._programs = [
+            tf.function(functools.partial(self._call, mitigation, key), autograph=False)
+            for _, mitigation, key in self._rare
+        ]
+
+    @property
+    def periods(self) -> list[int]:
+        """Periods of what `act` does."""
+        return [period for period, _, _ in self._rare]
+
+    def in_program(self, step: tf.Tensor) -> None:
+        """What is due after gradient step `step`, `[] int64`; traceable."""
+        for period, mitigation, key in self._frequent:
+            if period == 1:
+                self._call(mitigation, key, step)
+            else:
+                tf.cond(
+                    step % period == 0,
+                    functools.partial(self._call, mitigation, key, step),
+                    lambda: tf.constant(True),
+                )
+
+    def act(self, step: int) -> None:
+        """Does what is due after gradient step `step`, in the order of the mitigations."""
+        for (period, _, _), program in zip(self._rare, self._programs, strict=True):
+            if step % period == 0:
+                program(tf.constant(step, tf.int64))
+
+    def _call(self, mitigation: Mitigation, key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        step_key = tf.random.experimental.stateless_fold_in(key, tf.cast(step, tf.int32), alg="philox")
+        mitigation.after_update(step, self._model, self._slots, step_key)
+        return tf.constant(True)

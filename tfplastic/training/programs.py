@@ -1,0 +1,53 @@
+"""Which program a chunk of gradient steps is compiled to: TensorFlow's graph or XLA."""
+
+from tfplastic._checks import check_one_of
+from tfplastic._keras import keras
+
+PROGRAMS = ("graph", "xla")
+AUTO = "auto"
+
+# (kind of task, kind of network, device) -> program, the faster one in benchmarks/train_loop.py; its numbers
+# are in benchmarks/README.md. No GPU has been measured: what is faster on a CPU stands for it.
+_RULES = {
+    ("supervised", "dense", "CPU"): "xla",
+    ("supervised", "convolutional", "CPU"): "graph",
+    ("mdp", "dense", "CPU"): "graph",
+    ("mdp", "convolutional", "CPU"): "graph",
+    ("supervised", "dense", "GPU"): "xla",
+    ("supervised", "convolutional", "GPU"): "graph",
+    ("mdp", "dense", "GPU"): "graph",
+    ("mdp", "convolutional", "GPU"): "graph",
+}
+
+
+def choose_program(program: str, task_kind: str, model: keras.Model, device: str) -> str:
+    """`program`, or for `'auto'` the one that the committed rules give.
+
+    A rule, and no timing at the start of a run, because the two programs round differently: which one it is
+    belongs to the run.
+
+    Args:
+        program: `'auto'`, `'graph'` or `'xla'`.
+        task_kind: `'supervised'` or `'mdp'`.
+        model: a network with a convolution, at any depth of nesting, counts as convolutional.
+        device: `'CPU'` or `'GPU'`.
+
+    Returns:
+        `'graph'` or `'xla'`.
+
+    Raises:
+        ValueError: if an argument is none of these.
+
+    Example:
+        >>> import tfplastic as tp
+        >>> from tfplastic.training.programs import choose_program
+        >>> choose_program('auto', 'supervised', tp.networks.mlp(10), 'CPU')
+        'xla'
+    """
+    check_one_of("program", program, (AUTO, *PROGRAMS))
+    if program != AUTO:
+        return program
+    check_one_of("task_kind", task_kind, sorted({kind for kind, _, _ in _RULES}))
+    check_one_of("device", device, sorted({device for _, _, device in _RULES}))
+    is_convolutional = any("Conv" in type(layer).__name__ for layer in model._flatten_layers())
+    return _RULES[task_kind, "convolutional" if is_convolutional else "dense", device]
