@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.networks.oracle import disturb, forward
+from tfplastic import layers
 from tfplastic.networks import cnn
 
 SHAPE = (7, 6, 2)
@@ -41,6 +42,17 @@ def test_equals_a_float64_forward_pass(norm, norm_position, form):
     names = ("conv1", "conv2", "hidden1", "hidden2")
     expected = forward(model, images(), names, **{**options, **form, "strides": strides})
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_spectral_normalisation_equals_a_float64_forward_pass():
+    names = ("conv1", "conv2", "hidden1", "hidden2")
+    for spectral in (("conv1",), ("hidden1",), names):
+        model = small(kernel_sizes=(4, 3), spectral_norm_layers=spectral)
+        disturb(model)
+        layers.advance(model)
+        strides = {"conv1": 1, "conv2": 1}
+        expected = forward(model, images(), names, spectral=spectral, strides=strides, padding="same")
+        np.testing.assert_allclose(model(images()), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 # conv1 5 x 5 x 3 x 64 + 64 = 4,864; conv2 3 x 3 x 64 x 64 + 64 = 36,928; hidden1 32 x 32 x 64 x 256 + 256 =
@@ -93,6 +105,7 @@ def test_valid_padding_leaves_at_least_one_pixel():
         ({}, {"width": 2.0}),
         ({}, {"activation": "tanh"}),
         ({}, {"initializer": "he_normal"}),
+        ({}, {"spectral_norm_layers": ("conv2",)}),
         ({"norm": "layer"}, {"norm_epsilon": 0.1}),
     ],
 )
@@ -118,6 +131,11 @@ def test_every_argument_changes_the_outputs(base, changed):
         ({"hidden": (0,)}, "`hidden` must be an integer of at least 1. Received: 0"),
         ({"norm_position": "in"}, "`norm_position` must be one of 'before', 'after'. Received: 'in'"),
         ({"activation": "rellu"}, "`activation` must name a Keras activation. Received: 'rellu'"),
+        (
+            {"spectral_norm_layers": ("conv3",)},
+            "`spectral_norm_layers` must be a sequence of names of hidden layers: 'conv1', 'conv2', "
+            "'hidden1', 'hidden2'. Received: ('conv3',)",
+        ),
         ({"width": -1}, "`width` must be a finite number above 0. Received: -1"),
     ],
 )

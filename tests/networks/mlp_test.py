@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.networks.oracle import disturb, forward, weights
+from tfplastic import layers
 from tfplastic.networks import mlp
 
 SHAPE = (3, 2, 2)
@@ -29,6 +30,27 @@ def test_equals_a_float64_forward_pass(norm, norm_position, num_outputs, activat
     assert outputs.dtype == tf.float32
     expected = forward(model, inputs(), ("hidden1", "hidden2"), **options)
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("spectral", [("hidden1",), ("hidden1", "hidden2")])
+def test_spectral_normalisation_equals_a_float64_forward_pass(spectral):
+    model = small(spectral_norm_layers=spectral)
+    disturb(model)
+    layers.advance(model)
+    expected = forward(model, inputs(), ("hidden1", "hidden2"), spectral=spectral)
+    np.testing.assert_allclose(model(inputs()), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_spectral_normalisation_changes_neither_kernels_nor_other_layers():
+    plain, changed = small(), small(spectral_norm_layers=["hidden1"])
+    for name in ("hidden1", "hidden2", "output"):
+        for one, other in zip(weights(plain, name), weights(changed, name)[:2], strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert changed.count_params() == plain.count_params() + 12 + 7  # u and v
+    assert type(plain.get_layer("hidden1")) is type(changed.get_layer("hidden2"))
+    u = weights(changed, "hidden1")[2]
+    np.testing.assert_array_equal(weights(small(spectral_norm_layers=["hidden1"]), "hidden1")[2], u)
+    assert np.abs(weights(small(spectral_norm_layers=["hidden1"], seed=1), "hidden1")[2] - u).max() > 1e-2
 
 
 # 784 x 512 + 512 + 512 x 512 + 512 + 512 x 10 + 10 = 669,706.
@@ -82,6 +104,7 @@ def test_kernels_start_truncated_normal_by_fan_in_and_biases_at_zero():
         ({}, {"width": 2.0}),
         ({}, {"activation": "tanh"}),
         ({}, {"initializer": "he_normal"}),
+        ({}, {"spectral_norm_layers": ("hidden2",)}),
         ({"norm": "layer"}, {"norm_epsilon": 0.1}),
     ],
 )
@@ -98,6 +121,15 @@ def test_every_argument_changes_the_outputs(base, changed):
         ({"hidden": (512, 0)}, "`hidden` must be an integer of at least 1. Received: 0"),
         ({"input_shape": "8"}, "`input_shape` must be a sequence of integers. Received: '8'"),
         ({"norm": "l2"}, "`norm` must be one of None, 'layer', 'batch', 'rms'. Received: 'l2'"),
+        (
+            {"spectral_norm_layers": ("hidden1", "output")},
+            "`spectral_norm_layers` must be a sequence of names of hidden layers: 'hidden1', 'hidden2'. "
+            "Received: ('hidden1', 'output')",
+        ),
+        (
+            {"spectral_norm_layers": "hidden1", "hidden": ()},
+            "`spectral_norm_layers` must be a sequence of names of hidden layers: none. Received: 'hidden1'",
+        ),
         ({"width": 0}, "`width` must be a finite number above 0. Received: 0"),
         (
             {"initializer": "zeros"},

@@ -9,10 +9,15 @@ def weights(model, name):
     return [np.array(variable, np.float64) for variable in model.get_layer(name).variables]
 
 
+def moving_statistics(model):
+    normalisations = [layer for layer in model.layers if "BatchNorm" in type(layer).__name__]
+    return [variable for layer in normalisations for variable in layer.non_trainable_variables]
+
+
 def disturb(model):
     """Moves every weight away from its initial value, so that gains of 1 and offsets of 0 hide nothing."""
     generator = np.random.default_rng(2)
-    for variable in model.variables:
+    for variable in model.trainable_variables + moving_statistics(model):
         # Moving variances stay above 0.
         noise = np.abs(generator.normal(scale=0.1, size=variable.shape))
         variable.assign(variable + noise.astype(np.float32))
@@ -46,16 +51,31 @@ def normalise(kind, x, variables, epsilon):
     return gain * deviation / np.sqrt((deviation**2).mean(axes, keepdims=True) + epsilon) + offset
 
 
+def divisor(kernel, bias, u, v):
+    return u @ kernel.reshape(-1, kernel.shape[-1]) @ v
+
+
 def forward(
-    model, x, hidden, norm=None, norm_position="before", norm_epsilon=1e-5, activation="relu", **convolutions
+    model,
+    x,
+    hidden,
+    norm=None,
+    norm_position="before",
+    norm_epsilon=1e-5,
+    activation="relu",
+    spectral=(),
+    **convolutions,
 ):
     """The outputs of the model, whose hidden layers are `hidden`, for the inputs `x`.
 
-    `convolutions` has `strides`, by the name of the layer, and `padding`.
+    `spectral` names the layers whose kernel is divided by u'Wv; `convolutions` has `strides`, by the name of
+    the layer, and `padding`.
     """
     x = np.asarray(x, np.float64)
     for name in hidden:
-        kernel, bias = weights(model, name)
+        kernel, bias = weights(model, name)[:2]
+        if name in spectral:
+            kernel = kernel / divisor(*weights(model, name))
         if kernel.ndim == 4:
             x = convolve(x, kernel, bias, convolutions["strides"][name], convolutions["padding"])
         else:

@@ -8,7 +8,7 @@ from typing import Any
 from tfplastic import seeds
 from tfplastic._checks import check_one_of, check_positive, check_positive_integer
 from tfplastic._keras import keras
-from tfplastic.layers import RMSNormalization, SharedBias
+from tfplastic.layers import RMSNormalization, SharedBias, SpectralConv2D, SpectralDense
 
 Initializers = dict[str, keras.initializers.Initializer]
 
@@ -49,6 +49,7 @@ class HiddenLayers:
         activation: name of a Keras activation.
         norms: the names that `norm` may have.
         dtype: Keras' policy of the layers; None for the global one.
+        spectral_norm_layers: names of the layers whose kernel is divided by its largest singular value.
     """
 
     norm: str | None
@@ -57,6 +58,7 @@ class HiddenLayers:
     activation: str
     norms: Sequence[str] = tuple(NORMS)
     dtype: Any = None
+    spectral_norm_layers: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_one_of("norm", self.norm, (None, *self.norms))
@@ -66,16 +68,45 @@ class HiddenLayers:
 
     def around(self, layer: keras.layers.Layer, rank: int) -> list[keras.layers.Layer]:
         """`layer`, whose outputs have `rank` axes, its normalisation and its nonlinearity, in their order."""
-        name = f"{layer.name}_{self.activation}"
-        nonlinearity = keras.layers.Activation(self.activation, name=name, dtype=self.dtype)
-        if self.norm is None:
-            return [layer, nonlinearity]
-        normalisation = NORMS[self.norm](
-            rank, epsilon=self.norm_epsilon, name=f"{layer.name}_norm", dtype=self.dtype
-        )
+        normalisation, nonlinearity = self.normalisation(layer.name, rank), self.nonlinearity(layer.name)
         if self.norm_position == "before":
-            return [layer, normalisation, nonlinearity]
-        return [layer, nonlinearity, normalisation]
+            return [layer, *normalisation, nonlinearity]
+        return [layer, nonlinearity, *normalisation]
+
+    def normalisation(self, name: str, rank: int) -> list[keras.layers.Layer]:
+        """The normalisation `<name>_norm` of outputs that have `rank` axes, if there is one."""
+        if self.norm is None:
+            return []
+        make = NORMS[self.norm]
+        return [make(rank, epsilon=self.norm_epsilon, name=f"{name}_norm", dtype=self.dtype)]
+
+    def nonlinearity(self, name: str) -> keras.layers.Layer:
+        """The nonlinearity as a layer that is called `<name>_relu` or the like."""
+        return keras.layers.Activation(self.activation, name=f"{name}_{self.activation}", dtype=self.dtype)
+
+    def dense(self, units: int, name: str, initializer: str, seed: int) -> keras.layers.Layer:
+        """A fully connected layer, with its spectral normalisation if it is to have one."""
+        arguments = {"name": name, "dtype": self.dtype, **keras_initializers(initializer, seed, name)}
+        if name in self.spectral_norm_layers:
+            return SpectralDense(units, seed=_initial_seed(seed, name, "u"), **arguments)
+        return keras.layers.Dense(units, **arguments)
+
+    def convolution(
+        self,
+        filters: int,
+        kernel_size: int,
+        strides: int,
+        name: str,
+        initializer: str,
+        seed: int,
+        **arguments: Any,
+    ) -> keras.layers.Layer:
+        """A convolution, with its spectral normalisation if it is to have one."""
+        arguments |= {"name": name, "dtype": self.dtype, **keras_initializers(initializer, seed, name)}
+        if name in self.spectral_norm_layers:
+            u_seed = _initial_seed(seed, name, "u")
+            return SpectralConv2D(filters, kernel_size, strides, seed=u_seed, **arguments)
+        return keras.layers.Conv2D(filters, kernel_size, strides, **arguments)
 
 
 def outputs_dtype(policy: str | None) -> str:
@@ -109,11 +140,7 @@ def dense_layers(
     """Fully connected hidden layers `hidden1`, `hidden2` and so on, each with its norm and nonlinearity."""
     layers = []
     for number, count in enumerate(units, start=1):
-        name = f"hidden{number}"
-        initializers = keras_initializers(initializer, seed, name)
-        layers += hidden.around(
-            keras.layers.Dense(count, name=name, dtype=hidden.dtype, **initializers), rank=2
-        )
+        layers += hidden.around(hidden.dense(count, f"hidden{number}", initializer, seed), rank=2)
     return layers
 
 
@@ -155,6 +182,16 @@ def check_counts(name: str, counts: Any) -> tuple[int, ...]:
     if not isinstance(counts, Sequence) or isinstance(counts, str):
         raise ValueError(f"`{name}` must be a sequence of integers. Received: {counts!r}")
     return tuple(check_positive_integer(name, count) for count in counts)
+
+
+def check_layer_names(name: str, chosen: Any, hidden: Sequence[str]) -> tuple[str, ...]:
+    """`chosen` if it is a sequence of names that are all among `hidden`."""
+    if isinstance(chosen, str) or not isinstance(chosen, Sequence) or not set(chosen) <= set(hidden):
+        known = ", ".join(map(repr, hidden)) or "none"
+        raise ValueError(
+            f"`{name}` must be a sequence of names of hidden layers: {known}. Received: {chosen!r}"
+        )
+    return tuple(chosen)
 
 
 def widened(width: float, count: int) -> int:

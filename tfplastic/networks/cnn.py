@@ -25,6 +25,7 @@ def cnn(
     norm_epsilon: float = 1e-5,
     activation: str = "relu",
     initializer: str = "lecun_normal",
+    spectral_norm_layers: Sequence[str] = (),
     width: float = 1.0,
     dtype: str | None = None,
 ) -> keras.Model:
@@ -55,6 +56,10 @@ def cnn(
         activation: name of a Keras activation for the hidden layers.
         initializer: name of a Keras initialiser for the kernels; biases start at zero. The paper names none;
             LeCun's truncated normal with zero biases is Haiku's default.
+        spectral_norm_layers: names of the hidden layers whose kernel is divided by its largest singular
+            value, as in `SpectralDense` and `SpectralConv2D`, where the matrix of a convolution's kernel is
+            given; call `tfplastic.layers.advance` between steps. Lyle et al. 2023, section 6.2, normalise
+            "the first linear layer", which may be `('hidden1',)` or `('conv1',)`.
         width: multiplies the channels and units of every hidden layer; at least one is left.
         dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
             weights; None for Keras' global policy. The outputs have the dtype of the weights.
@@ -81,20 +86,19 @@ def cnn(
         _check_pixels(shape, convolutions)
     units = [_parts.widened(width, count) for count in _parts.check_counts("hidden", hidden)]
     head_dtype = _parts.outputs_dtype(dtype)
-    around = _parts.HiddenLayers(norm, norm_position, norm_epsilon, activation, dtype=dtype)
+    names = [f"conv{number}" for number in range(1, len(convolutions) + 1)]
+    names += [f"hidden{number}" for number in range(1, len(units) + 1)]
+    spectral = _parts.check_layer_names("spectral_norm_layers", spectral_norm_layers, names)
+    around = _parts.HiddenLayers(
+        norm, norm_position, norm_epsilon, activation, dtype=dtype, spectral_norm_layers=spectral
+    )
     head_weights = _parts.keras_initializers(initializer, seed, "output")
 
     layers: list[keras.layers.Layer] = [keras.layers.InputLayer(shape, name="inputs")]
     for number, (count, kernel_size, stride) in enumerate(convolutions, start=1):
-        name = f"conv{number}"
-        convolution = keras.layers.Conv2D(
-            _parts.widened(width, count),
-            kernel_size,
-            stride,
-            padding,
-            name=name,
-            dtype=dtype,
-            **_parts.keras_initializers(initializer, seed, name),
+        channels = _parts.widened(width, count)
+        convolution = around.convolution(
+            channels, kernel_size, stride, f"conv{number}", initializer, seed, padding=padding
         )
         layers += around.around(convolution, rank=4)
     layers.append(keras.layers.Flatten(name="flatten", dtype=dtype))

@@ -21,6 +21,7 @@ def mlp(
     norm_epsilon: float = 1e-5,
     activation: str = "relu",
     initializer: str = "lecun_normal",
+    spectral_norm_layers: Sequence[str] = (),
     width: float = 1.0,
     dtype: str | None = None,
 ) -> keras.Model:
@@ -46,6 +47,9 @@ def mlp(
         activation: name of a Keras activation for the hidden layers. ReLU in the paper.
         initializer: name of a Keras initialiser for the kernels; biases start at zero. The paper names none;
             LeCun's truncated normal with zero biases is Haiku's default.
+        spectral_norm_layers: names of the hidden layers whose kernel is divided by its largest singular
+            value, as in `SpectralDense`; call `tfplastic.layers.advance` between steps. Lyle et al. 2023,
+            section 6.2, normalise the first linear layer: `('hidden1',)`.
         width: multiplies the units of every hidden layer; at least one is left. 1 to 16 in Fig. 5.
         dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
             weights; None for Keras' global policy. The outputs have the dtype of the weights.
@@ -69,7 +73,11 @@ def mlp(
     ]
     shape = _parts.check_counts("input_shape", input_shape)
     head_dtype = _parts.outputs_dtype(dtype)
-    around = _parts.HiddenLayers(norm, norm_position, norm_epsilon, activation, dtype=dtype)
+    names = [f"hidden{number}" for number in range(1, len(units) + 1)]
+    spectral = _parts.check_layer_names("spectral_norm_layers", spectral_norm_layers, names)
+    around = _parts.HiddenLayers(
+        norm, norm_position, norm_epsilon, activation, dtype=dtype, spectral_norm_layers=spectral
+    )
     head_weights = _parts.keras_initializers(initializer, seed, "output")
 
     layers: list[keras.layers.Layer] = [keras.layers.InputLayer(shape, name="inputs")]
