@@ -1,0 +1,69 @@
+"""The trainable weights of a model: which layer owns each, and what it is in that layer."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfplastic._checks import check_one_of
+from tfplastic.diagnostics._layers import named_layers
+from tfplastic.mitigations.mitigation import Slots
+
+_KERNELS = ("kernel", "embeddings")
+
+
+class Weight(NamedTuple):
+    """A trainable weight.
+
+    Attributes:
+        variable: as the model has it.
+        layer: the innermost that owns it.
+        role: its name in that layer, such as 'kernel' or 'gamma'.
+    """
+
+    variable: Any
+    layer: Any
+    role: str
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether it multiplies inputs from other units: no bias, and no gain or offset of a norm."""
+        return self.role.endswith(_KERNELS)
+
+    def __str__(self) -> str:
+        return f"{self.layer.name}/{self.role}"
+
+
+def trainable_weights(model: Any) -> list[Weight]:
+    """The weights of `model` in the order of `model.trainable_variables`.
+
+    Raises:
+        ValueError: if there is none, as in a model that is not built.
+    """
+    owners = {}
+    for layer in named_layers(model).values():  # outer before inner
+        owners |= {id(variable): layer for variable in layer.trainable_variables}
+    variables = model.trainable_variables
+    if not variables:
+        raise ValueError(f"`model` must be built and have trainable weights. Received: {model.name!r}")
+    return [Weight(each, owners[id(each)], _role(each)) for each in variables]
+
+
+def select(weights: Sequence[Weight], which: str) -> list[Weight]:
+    """Those of `weights` that `which` means: 'all' or 'kernels'."""
+    return [each for each in weights if which == "all" or each.is_kernel]
+
+
+def check_which(which: Any) -> str:
+    """Returns `which` if `select` knows it, else raises `ValueError`."""
+    return check_one_of("weights", which, ("all", "kernels"))
+
+
+def reset_slots(slots: Slots, variable: Any) -> None:
+    """Assigns zero, with which they start, to the slots of a weight."""
+    for slot in slots(variable).values():
+        slot.assign(tf.zeros_like(slot))
+
+
+def _role(variable: Any) -> str:
+    return variable.name.split("/")[-1].split(":")[0]  # 'dense/kernel:0' in Keras 2, 'kernel' in Keras 3

@@ -1,0 +1,185 @@
+"""Weights as a freshly initialised network has them, drawn inside a compiled program."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfplastic._keras import keras
+from tfplastic.layers import RMSNormalization
+from tfplastic.mitigations._weights import Weight
+
+Draw = Callable[[Sequence[int], tf.Tensor], tf.Tensor]
+"""From a shape and a key `[2] int32` to `float32` values; traceable."""
+
+
+class FreshWeights:
+    """Draws of weights from the distributions that their layers' initialisers have.
+
+    Keras' initialisers draw once, by a seed that is fixed when a layer is made; these draw from the same
+    distributions by a key that may be a tensor. The same key gives the same bits, eager and in a graph; XLA
+    draws the same random bits, so that it differs by rounding only (1e-5, relative to the largest).
+
+    Known are Keras' Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling with
+    all its forms of other names (Glorot, He, LeCun) and Orthogonal; in layers that keep the initialiser of
+    their weight `x` as `x_initializer`, as Keras' do, or that of their only weight as `initializer`, and in
+    this library's.
+
+    Args:
+        weights: of a model.
+
+    Raises:
+        ValueError: if the initialiser of a weight is not known.
+    """
+
+    def __init__(self, weights: Sequence[Weight]):
+        self._weights = list(weights)
+        self._draws = [_draw_of(weight) for weight in self._weights]
+
+    def draw(self, key: tf.Tensor) -> list[tf.Tensor]:
+        """One value for each weight, of its shape and dtype; traceable.
+
+        Args:
+            key: `[2] int32`.
+        """
+        values = []
+        for index, (weight, draw) in enumerate(zip(self._weights, self._draws, strict=True)):
+            own_key = tf.random.experimental.stateless_fold_in(key, index, alg="philox")
+            value = draw(tuple(weight.variable.shape), own_key)
+            values.append(tf.cast(value, weight.variable.dtype))
+        return values
+
+
+def stateless_initializer(initializer: Any) -> Draw | None:
+    """The draw from the distribution of a Keras initialiser; None if it is not known."""
+    for kind, rule in _RULES.items():
+        # A subclass with a `__call__` of its own may have any distribution.
+        if isinstance(initializer, kind) and type(initializer).__call__ is kind.__call__:
+            return functools.partial(rule, initializer)
+    return None
+
+
+def _draw_of(weight: Weight) -> Draw:
+    initializer = _initializer_of(weight)
+    draw = stateless_initializer(initializer)
+    if draw is None:
+        what = f"{weight} with {'none' if initializer is None else type(initializer).__name__}"
+        rule = "must have weights with initialisers that can be drawn from again"
+        raise ValueError(f"`model` {rule}. Received: {what}")
+    return draw
+
+
+def _initializer_of(weight: Weight) -> Any:
+    layer = weight.layer
+    if isinstance(layer, RMSNormalization):
+        return keras.initializers.Ones()
+    initializer = getattr(layer, f"{weight.role}_initializer", None)
+    if initializer is None and len(layer.trainable_variables) == 1:
+        return getattr(layer, "initializer", None)
+    if isinstance(layer, keras.layers.EinsumDense) and hasattr(initializer, "input_axes"):
+        return _with_axes(initializer, layer.equation)
+    return initializer
+
+
+def _with_axes(initializer: Any, equation: str) -> Any:
+    # Keras 3 draws the kernel by such a copy of the initialiser, which it does not keep.
+    inputs_and_kernel, _, outputs = equation.partition("->")
+    kernel = inputs_and_kernel.split(",")[1]
+    axes = {
+        "input_axes": [axis for axis, label in enumerate(kernel) if label not in outputs],
+        "output_axes": [axis for axis, label in enumerate(kernel) if label in outputs],
+    }
+    return type(initializer).from_config({**initializer.get_config(), **axes})
+
+
+def _zeros(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    return tf.zeros(shape)
+
+
+def _ones(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    return tf.ones(shape)
+
+
+def _constant(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    return tf.broadcast_to(tf.constant(initializer.value, tf.float32), shape)
+
+
+def _random_uniform(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    return initializer.minval + (initializer.maxval - initializer.minval) * _unit_uniform(shape, key)
+
+
+def _random_normal(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    return initializer.mean + _normal(shape, key, initializer.stddev)
+
+
+def _truncated_normal(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    return initializer.mean + _normal(shape, key, initializer.stddev, truncated_at=2.0)
+
+
+def _variance_scaling(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    fan_in, fan_out = _fans(initializer, shape)
+    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[initializer.mode]
+    stddev = math.sqrt(initializer.scale / max(1.0, fan))
+    if initializer.distribution == "uniform":
+        limit = math.sqrt(3) * stddev
+        return limit * _symmetric_uniform(shape, key)
+    if initializer.distribution == "untruncated_normal":
+        return _normal(shape, key, stddev)
+    return _normal(shape, key, stddev / _STDDEV_WITHIN_TWO, truncated_at=2.0)
+
+
+def _orthogonal(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    q, r = tf.linalg.qr(_normal((max(rows, columns), min(rows, columns)), key, stddev=1.0))
+    q *= tf.sign(tf.linalg.diag_part(r))  # makes it uniform among the orthogonal matrices
+    return initializer.gain * tf.reshape(q if rows >= columns else tf.transpose(q), shape)
+
+
+_RULES = {
+    keras.initializers.Zeros: _zeros,
+    keras.initializers.Ones: _ones,
+    keras.initializers.Constant: _constant,
+    keras.initializers.RandomUniform: _random_uniform,
+    keras.initializers.RandomNormal: _random_normal,
+    keras.initializers.TruncatedNormal: _truncated_normal,
+    keras.initializers.VarianceScaling: _variance_scaling,
+    keras.initializers.Orthogonal: _orthogonal,
+}
+
+# The standard deviation of a standard normal variable that is known to be within 2 of its mean:
+# sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)).
+_STDDEV_WITHIN_TWO = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
+
+
+def _fans(initializer: Any, shape: Sequence[int]) -> tuple[int, int]:
+    # Some layers of Keras 3 tell their initialiser which axes of the kernel are inputs and which outputs.
+    inputs, outputs = (getattr(initializer, axes, None) for axes in ("input_axes", "output_axes"))
+    if inputs is not None and outputs is not None:
+        return math.prod(shape[axis] for axis in inputs), math.prod(shape[axis] for axis in outputs)
+    if len(shape) < 2:
+        return math.prod(shape), math.prod(shape)
+    receptive_field = math.prod(shape[:-2])
+    return receptive_field * shape[-2], receptive_field * shape[-1]
+
+
+def _unit_uniform(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    return _random_integers(shape, key) * 2.0**-23  # in [0, 1)
+
+
+def _symmetric_uniform(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    return (2 * _random_integers(shape, key) + 1) * 2.0**-23 - 1  # in (-1, 1), exact
+
+
+def _normal(shape: Sequence[int], key: tf.Tensor, stddev: float, truncated_at: float = math.inf) -> tf.Tensor:
+    # By the inverse of the distribution function: what XLA itself draws as a normal is not what a graph does.
+    # One factor, because a graph would make one of two, and round differently than eager execution.
+    within = math.erf(truncated_at / math.sqrt(2))
+    return stddev * math.sqrt(2) * tf.math.erfinv(within * _symmetric_uniform(shape, key))
+
+
+def _random_integers(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    # Of [0, 2^23), as floats. XLA and a graph draw the same integers by Philox, but not the same floats.
+    bits = tf.random.stateless_uniform(shape, key, None, None, tf.uint32, alg="philox")
+    return tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.float32)

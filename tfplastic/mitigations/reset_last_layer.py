@@ -1,0 +1,69 @@
+"""Reset of the last layer."""
+
+from typing import Any
+
+import gin
+import tensorflow as tf
+
+from tfplastic._checks import check_integer
+from tfplastic.mitigations._weights import Weight, reset_slots, trainable_weights
+from tfplastic.mitigations.fresh import FreshWeights
+from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
+
+
+@gin.register(module="tfplastic.mitigations")
+class ResetLastLayer(Mitigation):
+    """Draws the weights of the last layer anew, and zeroes the optimizer's slots of them.
+
+    Lyle et al. 2023, section 6.2, reset the last layer at each target update. A layer counts if it has a
+    kernel; what follows it without one, such as a bias for all outputs or a normalisation, is reset with it.
+    The order is that of `model.trainable_variables`. New values come from the layer's own initialisers.
+
+    The optimizer's slots of the new weights start from zero. Its count of steps, which is of all weights,
+    goes on, so that Adam does not correct their bias: by constant gradients, the k-th update of the new
+    weights is (1 - beta_1^k) / sqrt(1 - beta_2^k) times as large as a new optimizer's, at most 6.6 times (in
+    the 12th) with the usual betas of 0.9 and 0.999. `ResetOptimizerState` resets the count as well.
+
+    Args:
+        period: see `Mitigation`. None, at each target update, in the paper.
+        num_layers: how many of the last layers with a kernel are reset; with 0 nothing happens. 1 in the
+            paper; Nikishin et al. 2022, "The primacy bias in deep RL", reset 3 of 7 on pixels.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> import tfplastic as tp
+        >>> tp.mitigations.ResetLastLayer(period=1_000).period
+        1000
+    """
+
+    def __init__(self, period: int | None = None, num_layers: int = 1):
+        self.period = check_period(period)
+        self._num_layers = check_integer("num_layers", num_layers)
+        self._weights: list[Weight] = []
+
+    def build(self, model: Any, optimizer: Any, seed: int) -> None:
+        """Finds the last layers.
+
+        Raises:
+            ValueError: if the model has fewer layers with a kernel, or an initialiser of theirs is not known.
+        """
+        self._weights = _last_layers(model, self._num_layers)
+        self._fresh = FreshWeights(self._weights)
+
+    def after_update(self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor) -> None:
+        for weight, value in zip(self._weights, self._fresh.draw(key), strict=True):
+            weight.variable.assign(value)
+            reset_slots(slots, weight.variable)
+
+
+def _last_layers(model: Any, count: int) -> list[Weight]:
+    weights = trainable_weights(model)
+    with_kernel = {id(weight.layer) for weight in weights if weight.is_kernel}
+    if count > len(with_kernel):
+        rule = f"must be at most {len(with_kernel)}, the number of layers of `model` with a kernel"
+        raise ValueError(f"`num_layers` {rule}. Received: {count}")
+    first = {id(weight.layer): index for index, weight in reversed(list(enumerate(weights)))}
+    starts = sorted(first[layer] for layer in with_kernel)
+    return weights[starts[-count] :] if count else []

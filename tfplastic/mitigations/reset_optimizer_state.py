@@ -1,0 +1,48 @@
+"""Reset of the optimizer's state."""
+
+from typing import Any
+
+import gin
+import tensorflow as tf
+
+from tfplastic.mitigations._weights import reset_slots
+from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
+
+
+@gin.register(module="tfplastic.mitigations")
+class ResetOptimizerState(Mitigation):
+    """Zeroes all slots of the optimizer and, unless told otherwise, its count of steps.
+
+    Lyle et al. 2023, appendix B.1, name it beside the reset of the last layer; Asadi et al. 2023, "Resetting
+    the optimizer in deep RL", do it at each target update. With the count at zero, the next update is the
+    first of a new optimizer, bit for bit. A count that goes on leaves Adam's bias uncorrected after the
+    reset: with betas of 0.9 and 0.999 and constant gradients, its updates are 3.2 times as large at once and
+    6.6 times in the 12th. The count is all that Keras' learning-rate schedules know of time, so that a reset
+    starts them anew as well.
+
+    Args:
+        period: see `Mitigation`.
+        reset_step: whether `optimizer.iterations` is set to zero too. The paper is silent.
+
+    Raises:
+        ValueError: if `period` is out of its range.
+
+    Example:
+        >>> import tfplastic as tp
+        >>> tp.mitigations.ResetOptimizerState().period is None
+        True
+    """
+
+    def __init__(self, period: int | None = None, reset_step: bool = True):
+        self.period = check_period(period)
+        self._reset_step = reset_step
+
+    def build(self, model: Any, optimizer: Any, seed: int) -> None:
+        """Keeps the count of steps."""
+        self._iterations = optimizer.iterations
+
+    def after_update(self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor) -> None:
+        for variable in model.trainable_variables:
+            reset_slots(slots, variable)
+        if self._reset_step:
+            self._iterations.assign(tf.zeros([], self._iterations.dtype))
