@@ -10,9 +10,8 @@ import pytest
 import tensorflow as tf
 
 import tfplastic as tp
-from tfplastic._keras import keras
 from tfplastic.diagnostics import dead_fraction, dead_units, dormant_fraction
-from tfplastic.mitigations.mitigation import Mitigation
+from tfplastic.mitigations import Mitigation
 from tfplastic.training import GradientStep, Loop, NonFiniteLossError, RunDirectory, TrainConfig
 from tfplastic.training.progress import Progress
 

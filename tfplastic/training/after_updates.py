@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._keras import keras
-from tfplastic.mitigations.mitigation import Mitigation
+from tfplastic.mitigations import Mitigation
 from tfplastic.optimizers import slots
 
 _FREQUENT = 10  # gradient steps; what comes more often belongs into the program that takes the steps

@@ -14,7 +14,7 @@ from tfplastic._checks import check_integer, check_one_of, check_positive_intege
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Snapshot, diagnose
 from tfplastic.diagnostics.diagnose import check_quantities
-from tfplastic.mitigations.mitigation import Mitigation
+from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training import plan
 from tfplastic.training.after_updates import AfterUpdates

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from tfplastic._keras import keras
 from tfplastic.diagnostics import recorded_activations
-from tfplastic.mitigations.mitigation import Mitigation
+from tfplastic.layers import advance
+from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import GraphTask, HostTask
 
 StepStatistic = Callable[[tf.Tensor], tf.Tensor]
@@ -36,6 +37,8 @@ class StepOutput(NamedTuple):
 
 class GradientStep:
     """theta <- optimizer(theta, transform(grad(loss + penalties))) on a batch; traceable by `tf.function`.
+
+    Layers that change between steps (`layers.advance`) do so after the update.
 
     A loss that is NaN or infinite raises `tf.errors.InvalidArgumentError` with `NOT_FINITE` in its message
     and leaves the weights as they were; only under XLA, which drops such checks, the update is made.
@@ -86,6 +89,7 @@ class GradientStep:
             gradients = mitigation.transform_gradients(gradients, variables)
         with tf.control_dependencies([tf.debugging.assert_all_finite(output.loss, self.NOT_FINITE)]):
             self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        advance(self._model)
         return StepOutput(output.loss, output.per_example_loss, metrics)
 
     def _recording(self) -> contextlib.AbstractContextManager[Mapping[str, tf.Tensor]]:
