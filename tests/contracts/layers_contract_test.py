@@ -10,7 +10,10 @@ from tfplastic._keras import keras
 # name of the class -> (constructor arguments, shapes of inputs without the batch)
 SEEDED = {"kernel_initializer": keras.initializers.GlorotUniform(seed=1)}
 TABLE = {
+    "ClassToken": ({"initializer": "ones"}, [(4, 5)]),
+    "PositionEmbedding": ({"initializer": "ones"}, [(4, 5), (6,)]),
     "RMSNormalization": ({"axis": -1, "epsilon": 1e-3}, [(6,), (4, 5, 2)]),
+    "SelfAttention": ({"num_heads": 2}, [(4, 12)]),
     "SharedBias": ({"initializer": "ones"}, [(6,), (4, 5, 2), (1,)]),
     "SpectralConv2D": (
         {"filters": 3, "kernel_size": 2, "initial_steps": 1, **SEEDED},

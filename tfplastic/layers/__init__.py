@@ -1,14 +1,20 @@
 """Keras layers, one per file. No layer assigns a weight in `call`."""
 
 from tfplastic.layers.advancing import Advancing, advance
+from tfplastic.layers.class_token import ClassToken
+from tfplastic.layers.position_embedding import PositionEmbedding
 from tfplastic.layers.rms_normalization import RMSNormalization
+from tfplastic.layers.self_attention import SelfAttention
 from tfplastic.layers.shared_bias import SharedBias
 from tfplastic.layers.spectral_normalization import SpectralConv2D, SpectralDense
 from tfplastic.layers.stepped_dropout import SteppedDropout
 
 __all__ = [
     "Advancing",
+    "ClassToken",
+    "PositionEmbedding",
     "RMSNormalization",
+    "SelfAttention",
     "SharedBias",
     "SpectralConv2D",
     "SpectralDense",

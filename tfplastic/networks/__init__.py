@@ -10,6 +10,8 @@ from tfplastic.networks.categorical import (
 from tfplastic.networks.cnn import cnn
 from tfplastic.networks.mlp import mlp
 from tfplastic.networks.nature_dqn import nature_dqn
+from tfplastic.networks.resnet18 import resnet18
+from tfplastic.networks.vit import vit
 
 __all__ = [
     "CategoricalHead",
@@ -19,5 +21,7 @@ __all__ = [
     "hl_gauss",
     "mlp",
     "nature_dqn",
+    "resnet18",
     "two_hot",
+    "vit",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 from tfplastic import seeds
 from tfplastic._checks import check_one_of, check_positive, check_positive_integer
 from tfplastic._keras import keras
-from tfplastic.layers import RMSNormalization, SharedBias, SpectralConv2D, SpectralDense
+from tfplastic.layers import RMSNormalization, SharedBias, SpectralConv2D, SpectralDense, SteppedDropout
 
 Initializers = dict[str, keras.initializers.Initializer]
 
@@ -159,6 +159,17 @@ def keras_initializers(initializer: str, seed: int, name: str) -> Initializers:
     kind = "kernel_initializer"
     config = {"class_name": initializer, "config": {"seed": _initial_seed(seed, name, kind)}}
     return {kind: keras.initializers.get(config), "bias_initializer": keras.initializers.Zeros()}
+
+
+def normal(standard_deviation: float, seed: int, name: str) -> keras.initializers.Initializer:
+    """Normal values around zero, by the seed of the layer `name`."""
+    return keras.initializers.RandomNormal(0.0, standard_deviation, _initial_seed(seed, name, "initializer"))
+
+
+def dropout(rate: float, seed: int, name: str, dtype: Any) -> keras.layers.Layer:
+    """The layer `<name>_dropout`, which has a seed of its own."""
+    name = f"{name}_dropout"
+    return SteppedDropout(rate, seeds.derive_integer(seed, name), name=name, dtype=dtype)
 
 
 def check_output_shape(num_outputs: Any) -> tuple[int, ...]:

@@ -1,0 +1,129 @@
+"""ResNet-18 of He et al. 2016; stem, width and normalisation are arguments."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gin
+
+from tfplastic._checks import check_one_of, check_positive
+from tfplastic._keras import keras
+from tfplastic.networks import _parts
+
+# (channels, stride of the first convolution) of the eight blocks of He et al. 2016, Table 1, 18 layers.
+_BLOCKS = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))
+# (kernel size, stride) of the first convolution, and whether max pooling follows.
+_STEMS = {"cifar": (3, 1, False), "imagenet": (7, 2, True)}
+
+
+@gin.register(module="tfplastic.networks")
+def resnet18(
+    num_outputs: int | Sequence[int],
+    *,
+    input_shape: Sequence[int] = (32, 32, 3),
+    seed: int = 0,
+    stem: str = "cifar",
+    norm: str | None = "batch",
+    norm_epsilon: float = 1e-5,
+    activation: str = "relu",
+    initializer: str = "he_normal",
+    width: float = 1.0,
+    dtype: str | None = None,
+) -> keras.Model:
+    """Builds the 18-layer residual network of He et al. 2016, section 4.1, for small images.
+
+    A convolution, eight blocks of two 3x3 convolutions with 64, 64, 128, 128, 256, 256, 512 and 512 channels,
+    the mean over all pixels, and a linear layer. A block computes f(h(x) + s(x)): f is the nonlinearity, h is
+    convolution, norm, nonlinearity, convolution, norm, and s is the identity or, where the shape changes, a
+    1x1 convolution with a norm (option B). The first convolution of blocks 3, 5 and 7 has stride 2. Padding
+    is 'same': with stride 2 on an even size, TensorFlow puts one more pixel behind than before the image.
+    Lyle et al. 2023, appendix A.2, say "standard ResNet-18" and no more.
+
+    The layers are named `conv1`, `block1_conv1`, `block1_conv2`, ..., `block3_shortcut`, ... and `output`;
+    norms and nonlinearities are layers of their own (`conv1_norm`, `conv1_relu`, `block1_conv1_relu`), as are
+    sums and what follows them (`block1_add`, `block1_relu`).
+
+    Args:
+        num_outputs: number of outputs; or a shape such as `(actions, bins)` for a categorical head.
+        input_shape: `(height, width, channels)`; CIFAR-10's by default.
+        seed: root seed of the initial weights. Same seed, same weights.
+        stem: `'cifar'`, a 3x3 convolution with stride 1, as in their section 4.2; or `'imagenet'`, a 7x7
+            convolution with stride 2 and 3x3 max pooling with stride 2. Both have 64 channels.
+        norm: None; `'batch'`: BatchNormalization of each channel with Keras' momentum of 0.99, as the
+            standard has it; `'layer'`: LayerNormalization, or `'rms'`: `RMSNormalization`, over height, width
+            and channels, with a gain for each. Convolutions have biases unless a norm with an offset follows.
+        norm_epsilon: added to the variance, or the mean of squares. 1e-5 in PyTorch's ResNet-18.
+        activation: name of a Keras activation.
+        initializer: name of a Keras initialiser for the kernels; biases start at zero. He's normal is
+            what He et al. 2016 use.
+        width: multiplies the channels of every convolution; at least one is left.
+        dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
+            weights; None for Keras' global policy. The outputs have the dtype of the weights.
+
+    Returns:
+        A `keras.Model` from `[batch, height, width, channels] float32` to `[batch, *num_outputs] float32`.
+
+    Raises:
+        ValueError: if a count, size, name or factor is out of its range.
+
+    Example:
+        >>> import tfplastic as tp
+        >>> network = tp.networks.resnet18(10, seed=0, width=0.125)
+        >>> network.output_shape, network.get_layer('block8_conv2').kernel.shape[-1]
+        ((None, 10), 64)
+    """
+    output_shape = _parts.check_output_shape(num_outputs)
+    shape = _parts.check_image_shape("input_shape", input_shape)
+    check_one_of("stem", stem, tuple(_STEMS))
+    check_positive("width", width)
+    head_dtype = _parts.outputs_dtype(dtype)
+    around = _parts.HiddenLayers(norm, "before", norm_epsilon, activation, dtype=dtype)
+    head_weights = _parts.keras_initializers(initializer, seed, "output")
+    blocks = _Blocks(around, initializer, seed)
+
+    inputs = keras.Input(shape, name="inputs")
+    kernel_size, stride, pooled = _STEMS[stem]
+    channels = _parts.widened(width, _BLOCKS[0][0])
+    x = blocks.convolved(inputs, "conv1", channels, kernel_size, stride)
+    x = around.nonlinearity("conv1")(x)
+    if pooled:
+        x = keras.layers.MaxPooling2D(3, 2, "same", name="stem_pool", dtype=dtype)(x)
+    for number, (count, stride) in enumerate(_BLOCKS, start=1):
+        x = blocks.block(x, f"block{number}", _parts.widened(width, count), stride)
+    x = keras.layers.GlobalAveragePooling2D(name="pool", dtype=dtype)(x)
+    for layer in _parts.head(output_shape, head_weights, dtype=head_dtype):
+        x = layer(x)
+    return keras.Model(inputs, x, name="resnet18")
+
+
+class _Blocks:
+    def __init__(self, around: _parts.HiddenLayers, initializer: str, seed: int):
+        self._around = around
+        self._initializer = initializer
+        self._seed = seed
+
+    def convolved(self, x: Any, name: str, channels: int, kernel_size: int, stride: int) -> Any:
+        """A convolution and its norm."""
+        convolution = self._around.convolution(
+            channels,
+            kernel_size,
+            stride,
+            name,
+            self._initializer,
+            self._seed,
+            padding="same",
+            use_bias=self._around.norm not in ("batch", "layer"),
+        )
+        for layer in (convolution, *self._around.normalisation(name, rank=4)):
+            x = layer(x)
+        return x
+
+    def block(self, x: Any, name: str, channels: int, stride: int) -> Any:
+        """f(h(x) + s(x)) as in `resnet18`; the shortcut is convolved where stride or channels ask for it."""
+        shortcut = x
+        if stride > 1 or x.shape[-1] != channels:
+            shortcut = self.convolved(x, f"{name}_shortcut", channels, 1, stride)
+        x = self.convolved(x, f"{name}_conv1", channels, 3, stride)
+        x = self._around.nonlinearity(f"{name}_conv1")(x)
+        x = self.convolved(x, f"{name}_conv2", channels, 3, 1)
+        x = keras.layers.Add(name=f"{name}_add", dtype=self._around.dtype)([x, shortcut])
+        return self._around.nonlinearity(name)(x)
