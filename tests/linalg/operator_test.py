@@ -174,6 +174,21 @@ def test_loops_of_products_equal_single_ones(name):
         np.testing.assert_allclose(operator.matvec(vector), product, rtol=1e-5, atol=1e-7)
 
 
+def test_loops_of_products_whose_parts_are_parts_of_the_vector():
+    x, y = tf.Variable([1.0] * 16), tf.Variable([1.0] * 16)
+    operator = linalg.HessianOperator(lambda: tf.reduce_sum(x * y), [x, y])  # H swaps the halves
+    vectors = []
+
+    def advance(product):
+        vectors.append(product.copy())
+        return vectors[-1] + 1 if len(vectors) < 3 else None
+
+    start = np.arange(32, dtype=np.float32)
+    operator.feed(start, advance)
+    swapped = np.roll(start, 16)
+    np.testing.assert_array_equal(vectors, [swapped, start + 1, swapped + 2])
+
+
 @pytest.mark.parametrize("data", [(X, Y), None], ids=["minibatches", "one batch"])
 def test_what_a_loop_of_products_raises_is_raised_as_it_is(data):
     variables = _variables()

@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfplastic.linalg.flatten import flatten, unflatten
-
 _ZERO = tf.UnconnectedGradients.ZERO
 
 
@@ -33,15 +31,14 @@ class Jacobian:
             self._cotangent_tape.watch(self._cotangent)
             self._gradients = self._backward(self._cotangent)
 
-    def transposed_product(self, cotangent: tf.Tensor) -> tf.Tensor:
-        """J^T u, `[n]`, of u in the shape of the outputs."""
-        return flatten(self._backward(cotangent))
+    def transposed_product(self, cotangent: tf.Tensor) -> list[tf.Tensor]:
+        """J^T u, in the shapes of the variables, of u in the shape of the outputs."""
+        return self._backward(cotangent)
 
-    def product(self, vector: tf.Tensor) -> tf.Tensor:
-        """J v, in the shape of the outputs, of v `[n]`."""
-        tangents = unflatten(vector, self._variables)
+    def product(self, tangents: Sequence[tf.Tensor]) -> tf.Tensor:
+        """J v, in the shape of the outputs, of v in the shapes of the variables."""
         return self._cotangent_tape.gradient(
-            self._gradients, self._cotangent, output_gradients=tangents, unconnected_gradients=_ZERO
+            self._gradients, self._cotangent, output_gradients=list(tangents), unconnected_gradients=_ZERO
         )
 
     def _backward(self, cotangent: tf.Tensor) -> list[tf.Tensor]:

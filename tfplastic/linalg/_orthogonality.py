@@ -1,29 +1,43 @@
-"""Keeping Lanczos vectors orthogonal: projections, and an estimate of when they are needed."""
+"""Keeping Lanczos vectors orthogonal: inner products, projections, and an estimate of when they are needed."""
 
 import numpy as np
 
-# Vectors are worked through in pieces of this many entries, so that what two sums need is fetched once: 64
-# rows of a piece are 1 MB in float32.
-_PIECE = 4096
+# Entries that are summed in the vectors' own dtype; such sums are added in float64. A piece of 64 float32
+# rows is 1 MB.
+_PIECE = 1 << 12
+# Entries worked through at a time where no basis is read: few enough to stay in a cache.
+_STRETCH = 1 << 17
 
 
 def dot(left: np.ndarray, right: np.ndarray) -> float:
-    """The inner product of two vectors, multiplied and summed in float64."""
-    total = 0.0
-    for piece in _pieces(len(left)):
-        total += float(np.dot(left[piece].astype(np.float64), right[piece].astype(np.float64)))
-    return total
+    """The inner product of two vectors: a float64 sum over pieces, each of them summed in their dtype.
+
+    The sums of pieces round independently of each other, which leaves, in float32, some 1e-9 of |left|
+    |right|.
+    """
+    whole = len(left) // _PIECE * _PIECE
+    sums = np.vecdot(left[:whole].reshape(-1, _PIECE), right[:whole].reshape(-1, _PIECE))
+    return float(sums.sum(dtype=np.float64)) + float(np.dot(left[whole:], right[whole:]))
 
 
-def subtract(vector: np.ndarray, *parts: tuple[float, np.ndarray], along: np.ndarray) -> float:
-    """Takes from `vector`, in place, factor times direction of each part; returns `along` . vector."""
-    total = 0.0
-    for piece in _pieces(len(vector)):
-        part = vector[piece]
+def subtract(
+    vector: np.ndarray, *parts: tuple[float, np.ndarray], along: np.ndarray, out: np.ndarray
+) -> tuple[float, float]:
+    """Writes `vector` less factor times direction of each part into `out`, which may be `vector` itself.
+
+    Returns:
+        The inner products of `out` with `along` and with itself.
+    """
+    inner, square = 0.0, 0.0
+    product = np.empty(min(_STRETCH, len(vector)), vector.dtype)
+    for stretch in _slices(len(vector), _STRETCH):
+        source, target = vector[stretch], out[stretch]
         for factor, direction in parts:
-            part -= vector.dtype.type(factor) * direction[piece]
-        total += float(np.dot(along[piece].astype(np.float64), part.astype(np.float64)))
-    return total
+            multiple = np.multiply(direction[stretch], vector.dtype.type(factor), out=product[: len(target)])
+            source = np.subtract(source, multiple, out=target)
+        inner += dot(along[stretch], target)
+        square += dot(target, target)
+    return inner, square
 
 
 def project_out(vector: np.ndarray, basis: np.ndarray, passes: int = 2) -> None:
@@ -31,42 +45,40 @@ def project_out(vector: np.ndarray, basis: np.ndarray, passes: int = 2) -> None:
 
     One pass leaves of those parts what the rows' own deviation from orthogonality makes of them; two passes
     leave rounding errors only ("twice is enough"; Parlett 1998, "The symmetric eigenvalue problem", section
-    6.9). Coefficients are float64 sums over pieces, each of them summed in the dtype of
-    the vectors. A pass reads the basis once more, not twice, because each piece
-    of the vector meets the next pass's sums while it is in the cache.
+    6.9). Coefficients are summed as those of `dot`. A pass reads the basis once more, not twice, because
+    each piece of the vector meets the next pass's sums while it is in the cache.
     """
     coefficients = np.zeros(len(basis))
-    for piece in _pieces(len(vector)):
+    for piece in _slices(len(vector), _PIECE):
         coefficients += basis[:, piece] @ vector[piece]
     for remaining in reversed(range(passes)):
         along, coefficients = coefficients.astype(vector.dtype), np.zeros(len(basis))
-        for piece in _pieces(len(vector)):
+        for piece in _slices(len(vector), _PIECE):
             vector[piece] -= along @ basis[:, piece]
             if remaining:
                 coefficients += basis[:, piece] @ vector[piece]
 
 
-def project_out_pair(vector: np.ndarray, previous: np.ndarray, basis: np.ndarray) -> tuple[float, float]:
-    """`project_out` in one pass from two vectors, in place; the basis is read as often as for one.
+def project_out_pair(pair: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """`project_out` in one pass from two vectors, the rows of `pair`; the basis is read as often as for one.
 
     Returns:
-        The largest part taken from each.
+        `[2]`, the largest part taken from each.
     """
     coefficients = np.zeros((2, len(basis)))
-    for piece in _pieces(len(vector)):
-        coefficients[0] += basis[:, piece] @ vector[piece]
-        coefficients[1] += basis[:, piece] @ previous[piece]
-    along, previous_along = coefficients.astype(vector.dtype)
-    for piece in _pieces(len(vector)):
-        vector[piece] -= along @ basis[:, piece]
-        previous[piece] -= previous_along @ basis[:, piece]
-    return float(np.abs(along).max(initial=0)), float(np.abs(previous_along).max(initial=0))
+    for piece in _slices(pair.shape[1], _PIECE):
+        coefficients += pair[:, piece] @ basis[:, piece].T
+    along = coefficients.astype(pair.dtype)
+    for piece in _slices(pair.shape[1], _PIECE):
+        for row, factors in zip(pair, along, strict=True):
+            row[piece] -= factors @ basis[:, piece]
+    return np.abs(coefficients).max(axis=1, initial=0.0)
 
 
 class OrthogonalityEstimate:
     """What rounding has made of q_i . q_j, without computing it: Simon's recurrence.
 
-    The inner products of the newest vector with the earlier ones follow from those of the two vectors before
+    The inner products of the next vector with the earlier ones follow from those of the two vectors before
     it by Lanczos' own three-term recurrence, to which step j adds rounding of the size epsilon (beta_i +
     beta_j) (Simon 1984, "The Lanczos algorithm with partial reorthogonalization", Mathematics of Computation
     42). Here it is always added in the direction that makes things worse. Where the true inner products were
@@ -79,42 +91,40 @@ class OrthogonalityEstimate:
 
     def __init__(self, epsilon: float):
         self._epsilon = epsilon
+        # Of the newest vector and the one before it with all vectors up to themselves, so with a 1 at the end.
         self._newest, self._previous = np.ones(1), np.ones(0)
 
-    def advance(self, alpha: np.ndarray, beta: np.ndarray) -> float:
-        """Goes on to the vector that the last of `beta` normalises.
+    def predict(self, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
+        """The inner products of the vector that the last of `beta` normalises with all earlier ones.
 
         Args:
-            alpha: `[m]`.
+            alpha: `[m]`, m being the number of vectors so far.
             beta: `[m]`, the last above 0.
 
         Returns:
-            The largest estimated inner product of that vector, number m + 1, with an earlier one.
+            `[m]`.
         """
         last = len(alpha) - 1
-        newest, previous = self._newest, self._previous  # of lengths m and m - 1, each with a 1 at its end
-        following = np.zeros(last + 2)
-        following[-1] = 1.0
+        newest = self._newest
+        products = np.zeros(last + 1)
         if last:
             sums = beta[:last] * newest[1:] + (alpha[:last] - alpha[last]) * newest[:last]
             sums[1:] += beta[: last - 1] * newest[: last - 1]
-            sums -= beta[last - 1] * previous
-            following[:last] = sums / beta[last]
+            sums -= beta[last - 1] * self._previous
+            products[:last] = sums / beta[last]
         noise = self._epsilon * (beta + beta[last]) / beta[last]
-        following[:-1] += np.copysign(noise, following[:-1])
-        self._previous, self._newest = newest, following
-        return float(np.abs(following[:-1]).max())
+        return products + np.copysign(noise, products)
 
-    def reset(self) -> None:
-        """Notes that the newest vector and the one before it were made orthogonal to all earlier ones."""
-        self._newest[:-1] = self._previous[:-1] = self._epsilon
+    def advance(self, products: np.ndarray | None) -> None:
+        """Goes on to the next vector, which has these inner products; None where all were taken out."""
+        if products is None:
+            products = np.full(len(self._newest), self._epsilon)
+        self._newest, self._previous = np.append(products, 1.0), self._newest
 
-    def restart(self, count: int) -> None:
-        """Notes that vector number `count` is a fresh one, made orthogonal to all earlier ones."""
-        # `advance` may have gone on to the vector that the fresh one replaces.
-        self._previous = self._newest if len(self._newest) < count else self._previous
-        self._newest = np.append(np.full(count - 1, self._epsilon), 1.0)
+    def clean(self) -> None:
+        """Notes that the newest vector was made orthogonal to all earlier ones."""
+        self._newest[:-1] = self._epsilon
 
 
-def _pieces(size: int) -> list[slice]:
-    return [slice(start, start + _PIECE) for start in range(0, size, _PIECE)]
+def _slices(size: int, width: int) -> list[slice]:
+    return [slice(start, start + width) for start in range(0, size, width)]

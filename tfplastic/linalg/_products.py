@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tfplastic import _checks, seeds
-from tfplastic.linalg.lanczos import NonFiniteError, Progress, check_deterministic
+from tfplastic.linalg.lanczos import NonFiniteError, Progress, check_deterministic, check_square
 
 
 class Products:
@@ -29,9 +29,7 @@ class Products:
     def __init__(
         self, operator: Any, budget: int, minimum: int, block_size: int, progress: Progress | None = None
     ):
-        if len(operator.shape) != 2 or operator.shape[0] != operator.shape[1]:
-            raise ValueError(f"`operator` must be square. Received: shape {tuple(operator.shape)}")
-        self.size = int(operator.shape[0])
+        self.size = check_square(operator)
         self.dtype = np.dtype(operator.dtype)
         self.budget = _checks.check_integer("max_products", budget, minimum=min(minimum, self.size))
         self.block_size = _checks.check_positive_integer("block_size", block_size)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
 from tfplastic import _checks
-from tfplastic.linalg.lanczos import Progress, Tridiagonal, run
+from tfplastic.linalg.lanczos import Progress, Tridiagonal, check_square, runs
 
 # Where the wanted eigenvalues come first: positions into values that ascend.
 _ORDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -88,12 +88,11 @@ def eigsh(
     """
     _checks.check_one_of("which", which, _ORDERS)
     _checks.check_positive("tol", tol)
-    size = operator.shape[0]
+    size = check_square(operator)
     if _checks.check_positive_integer("k", k) > size:
         raise ValueError(f"`k` must be at most the operator's size, {size}. Received: {k}")
     _checks.check_integer("max_steps", max_steps, minimum=k)
-    pairs: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-    converged = False
+    pairs, converged = [np.zeros(0)] * 3, False
 
     def is_enough(state: Tridiagonal) -> bool:
         nonlocal pairs, converged
@@ -102,12 +101,13 @@ def eigsh(
         values, combinations, residuals = _ritz_pairs(state, k, which)
         largest = np.abs(state.alpha).max() + 2 * state.beta.max()  # bounds every |theta|, by Gershgorin
         floor = 10 * np.finfo(operator.dtype).eps * largest
-        pairs = values, combinations, np.maximum(residuals, floor)
-        converged = bool(np.all(pairs[2] <= np.maximum(tol * np.abs(values), floor)))
+        residuals = np.maximum(residuals, floor)
+        pairs = [values, combinations, residuals]
+        converged = bool(np.all(residuals <= np.maximum(tol * np.abs(values), floor)))
         return converged
 
-    state = run(operator, max_steps, seed, "full", progress, is_enough)
-    values, combinations, residuals = pairs or _ritz_pairs(state, k, which)
+    [state] = runs(operator, max_steps, [seed], "full", progress, is_enough)
+    values, combinations, residuals = pairs  # there are some, because at least k steps were made
     wanted = combinations.astype(state.basis.dtype)[:, : k if return_eigenvectors else 0]
     vectors = state.basis.T @ wanted
     return Eigen(values, vectors, residuals, len(state.alpha), converged)

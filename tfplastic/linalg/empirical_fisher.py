@@ -9,6 +9,7 @@ from tfplastic.linalg import _variables
 from tfplastic.linalg._batches import Batches
 from tfplastic.linalg._jacobian import Jacobian
 from tfplastic.linalg._program import Traced
+from tfplastic.linalg.flatten import unflatten
 from tfplastic.linalg.operator import Linear, Operator
 
 
@@ -67,4 +68,6 @@ class EmpiricalFisherOperator(Operator):
     def _linearize(self, *batch: Any) -> Linear:
         jacobian = Jacobian(lambda: self._losses(*batch), self._variables)
         count = tf.cast(tf.size(jacobian.outputs), self.dtype)
-        return lambda vector: jacobian.transposed_product(jacobian.product(vector)) / count
+        return lambda vector: jacobian.transposed_product(
+            jacobian.product(unflatten(vector, self._variables)) / count
+        )

@@ -9,6 +9,7 @@ from tfplastic.linalg import _variables
 from tfplastic.linalg._batches import Batches
 from tfplastic.linalg._jacobian import Jacobian
 from tfplastic.linalg._program import Traced
+from tfplastic.linalg.flatten import unflatten
 from tfplastic.linalg.operator import Linear, Operator
 
 
@@ -86,8 +87,8 @@ class GaussNewtonOperator(Operator):
                 loss = self._loss(outputs, *batch[1:])
             gradient = inner.gradient(loss, outputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-        def product(vector: tf.Tensor) -> tf.Tensor:
-            tangent = jacobian.product(vector)
+        def product(vector: tf.Tensor) -> list[tf.Tensor]:
+            tangent = jacobian.product(unflatten(vector, self._variables))
             curved = tape.gradient(
                 gradient,
                 outputs,

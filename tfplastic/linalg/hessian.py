@@ -12,7 +12,7 @@ from tfplastic import _checks, seeds
 from tfplastic.linalg import _variables
 from tfplastic.linalg._batches import Batches
 from tfplastic.linalg._program import Program, Traced
-from tfplastic.linalg.flatten import flatten, unflatten
+from tfplastic.linalg.flatten import unflatten
 from tfplastic.linalg.operator import Linear, Operator
 
 MODES = ("reverse-over-reverse", "forward-over-reverse")
@@ -126,24 +126,24 @@ class HessianOperator(Operator):
             tape.watch(variables)
             gradients = self._gradients(*batch)
 
-        def product(vector: tf.Tensor) -> tf.Tensor:
+        def product(vector: tf.Tensor) -> list[tf.Tensor]:
             products = tape.gradient(
                 gradients,
                 variables,
                 output_gradients=unflatten(vector, variables),
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
-            return flatten([tf.convert_to_tensor(each) for each in products])
+            return [tf.convert_to_tensor(each) for each in products]
 
         return product
 
     def _forward(self, *batch: Any) -> Linear:
         variables = self._variables
 
-        def product(vector: tf.Tensor) -> tf.Tensor:
+        def product(vector: tf.Tensor) -> list[tf.Tensor]:
             with tf.autodiff.ForwardAccumulator(variables, unflatten(vector, variables)) as accumulator:
                 gradients = self._gradients(*batch)
-            return flatten(accumulator.jvp(gradients, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+            return accumulator.jvp(gradients, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
         return product
 

@@ -1,7 +1,7 @@
 """The Lanczos process: a small tridiagonal matrix that stands for a large symmetric one."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,8 @@ def lanczos(
     - 'none': never. Costs no memory and gives copies of converged eigenvalues. Extreme eigenvalues are right;
       multiplicities, and in a quadrature the places of single nodes, are not.
 
-    Products and basis are in the operator's dtype, alpha and beta are summed in float64. When beta_j is
+    Products and basis are in the operator's dtype; alpha and beta are float64 sums over pieces of 4,096
+    entries. When beta_j is
     within rounding of 0 the subspace is invariant: beta_j becomes 0 and the process goes on from a fresh
     random vector orthogonal to the basis, so that n steps give the whole spectrum, multiple eigenvalues
     included; with 'none' it ends there.
@@ -94,35 +95,54 @@ def lanczos(
         >>> result.basis.shape, round(float(result.alpha.sum()), 4)  # the trace of T is that of A
         ((3, 3), 8.0)
     """
-    return run(operator, num_steps, seed, reorthogonalize, progress, lambda tridiagonal: False)
+    return next(runs(operator, num_steps, [seed], reorthogonalize, progress))
 
 
-def run(
+def runs(
     operator: Any,
     num_steps: int,
-    seed: int,
+    seeds: Sequence[int],
     reorthogonalize: str | bool,
     progress: Progress | None,
-    is_enough: Callable[[Tridiagonal], bool],
-) -> Tridiagonal:
-    """As `lanczos`, which ends as soon as `is_enough` of what it has after a step."""
-    process = _Process(operator, num_steps, seed, reorthogonalize)
+    is_enough: Callable[[Tridiagonal], bool] = lambda tridiagonal: False,
+) -> Iterator[Tridiagonal]:
+    """`lanczos` from each of `seeds`, in the memory of one basis: a result's is good until the next result.
+
+    Args:
+        operator: as there.
+        num_steps: as there.
+        seeds: of the start vectors.
+        reorthogonalize: as there.
+        progress: called with the products of all runs so far and the number planned.
+        is_enough: of what a run has after a step: whether to end it there.
+    """
+    process = _Process(operator, num_steps, reorthogonalize)
     check_deterministic(operator)
 
     def advance(product: np.ndarray) -> np.ndarray | None:
         following = process.take(product)
         if progress is not None:
-            progress(process.num_steps, process.max_steps)
+            progress(before + process.num_steps, len(seeds) * process.max_steps)
         is_done = is_enough(process.result())
         return None if is_done else following
 
-    if hasattr(operator, "feed"):
-        operator.feed(process.vector, advance)
-    else:
-        vector: np.ndarray | None = process.vector
-        while vector is not None:
-            vector = advance(np.asarray(operator.matvec(vector)))
-    return process.result()
+    for number, seed in enumerate(seeds):
+        before = number * process.max_steps
+        process.begin(seed)
+        if hasattr(operator, "feed"):
+            operator.feed(process.vector, advance)
+        else:
+            vector: np.ndarray | None = process.vector
+            while vector is not None:
+                vector = advance(np.asarray(operator.matvec(vector)))
+        yield process.result()
+
+
+def check_square(operator: Any) -> int:
+    """Returns n of a square operator, else raises `ValueError`."""
+    if len(operator.shape) != 2 or operator.shape[0] != operator.shape[1]:
+        raise ValueError(f"`operator` must be square. Received: shape {tuple(operator.shape)}")
+    return int(operator.shape[0])
 
 
 def check_deterministic(operator: Any) -> None:
@@ -142,22 +162,24 @@ class _Process:
         max_steps: products to take at most.
     """
 
-    def __init__(self, operator: Any, num_steps: int, seed: int, reorthogonalize: str | bool):
+    def __init__(self, operator: Any, num_steps: int, reorthogonalize: str | bool):
         modes = {True: "full", False: "none", "full": "full", "partial": "partial", "none": "none"}
         self._mode = modes[_checks.check_one_of("reorthogonalize", reorthogonalize, modes)]
-        if len(operator.shape) != 2 or operator.shape[0] != operator.shape[1]:
-            raise ValueError(f"`operator` must be square. Received: shape {tuple(operator.shape)}")
-        size = int(operator.shape[0])
+        size = check_square(operator)
         self.max_steps = min(_checks.check_positive_integer("num_steps", num_steps), size)
-        self.num_steps = 0
-        self._seed = seed
         dtype = np.dtype(tf.as_dtype(operator.dtype).as_numpy_dtype)
         self._epsilon = float(np.finfo(dtype).eps)
+        # The last row is for what the last step leaves. Without a basis three take turns. The system gives
+        # memory to rows as they are written.
+        self._rows = np.empty((3 if self._mode == "none" else self.max_steps + 1, size), dtype)
+
+    def begin(self, seed: int) -> None:
+        """Starts anew, with the start vector of `seed`."""
+        self.num_steps = 0
+        self._seed = seed
         self._alpha, self._beta = np.zeros(self.max_steps), np.zeros(self.max_steps)
-        # The system gives memory to rows as they are written. Without a basis three take turns.
-        self._rows = np.empty((3 if self._mode == "none" else self.max_steps, size), dtype)
         self._estimate = OrthogonalityEstimate(self._epsilon)
-        self._rows[0] = self._fresh_direction(self._rows[:0])
+        self._write_fresh_direction(0)
 
     @property
     def vector(self) -> np.ndarray:
@@ -173,23 +195,31 @@ class _Process:
         """Takes A times `vector`; returns the next vector, None at the end."""
         step = self.num_steps
         self.num_steps += 1
-        rest = self._residual(product)
-        alpha, beta = self._alpha[: step + 1], self._beta[: step + 1]
-        # What is left after the subtractions is their rounding error, a few units of the last place.
-        rounding = 10 * self._epsilon * max(np.abs(alpha).max(), beta.max())
-        if self._mode == "partial" and beta[step] > rounding:
-            self._reorthogonalize_if_needed(rest)
-        is_invariant = self.num_steps == len(product) or beta[step] <= rounding
+        rest = self._residual(product)  # in the row of the next vector
+        predicted = None
+        if self._mode == "partial" and not self._is_invariant():
+            predicted = self._estimate.predict(self._alpha[: step + 1], self._beta[: step + 1])
+            if np.abs(predicted).max() > np.sqrt(self._epsilon):
+                self._reorthogonalize()
+                predicted = None
+        is_invariant = self._is_invariant()
         if is_invariant:
-            beta[step] = 0.0
+            self._beta[step] = 0.0
         if self.num_steps == self.max_steps or (is_invariant and self._mode == "none"):
             return None
         if is_invariant:
-            self._row(step + 1)[:] = self._fresh_direction(self._rows[: step + 1])
-            self._estimate.restart(step + 2)
+            self._write_fresh_direction(step + 1)
+            predicted = None
         else:
-            rest /= rest.dtype.type(beta[step])  # which is in its row already
-        return self.vector
+            rest /= rest.dtype.type(self._beta[step])
+        self._estimate.advance(predicted)
+        return rest
+
+    def _is_invariant(self) -> bool:
+        """Whether what is left of the newest product is nothing but its rounding error."""
+        alpha, beta = self._alpha[: self.num_steps], self._beta[: self.num_steps]
+        rounding = 10 * self._epsilon * max(np.abs(alpha).max(), beta.max())  # a few units of the last place
+        return self.num_steps == self._rows.shape[1] or bool(beta[-1] <= rounding)
 
     def _residual(self, product: np.ndarray) -> np.ndarray:
         """Sets alpha and beta; returns what is left of the product without its parts along the basis."""
@@ -198,43 +228,44 @@ class _Process:
         if not np.isfinite(self._alpha[step]):  # as soon as one entry of the product is not
             received = f"NaN or Inf at step {step + 1}"
             raise NonFiniteError(f"`operator` must give finite products. Received: {received}")
-        rest = self._row(step + 1) if self.num_steps < self.max_steps else np.empty_like(product)
-        rest[:] = product
+        rest = self._row(step + 1)
         if self._mode == "full":
+            rest[:] = product
             project_out(rest, self._rows[: step + 1], passes=2)
-            self._beta[step] = np.sqrt(dot(rest, rest))
+            square = dot(rest, rest)
         else:
             previous = [(self._beta[step - 1], self._row(step - 1))] if step else []
-            left = subtract(rest, (self._alpha[step], vector), *previous, along=vector)  # by rounding
-            self._beta[step] = np.sqrt(subtract(rest, (left, vector), along=rest))
+            left, square = subtract(product, (self._alpha[step], vector), *previous, along=vector, out=rest)
+            if abs(left) > self._epsilon * np.sqrt(square):  # by the rounding of a far larger alpha
+                _, square = subtract(rest, (left, vector), along=vector, out=rest)
+        self._beta[step] = np.sqrt(square)
         return rest
 
-    def _reorthogonalize_if_needed(self, rest: np.ndarray) -> None:
-        """Makes `rest` and the vector before it orthogonal to the basis if `rest` may not be."""
-        steps = self.num_steps
-        largest = self._estimate.advance(self._alpha[:steps], self._beta[:steps])
-        if largest <= np.sqrt(self._epsilon):
-            return
+    def _reorthogonalize(self) -> None:
+        """Takes all earlier vectors out of what is left of the product and out of the vector before it."""
         # Both, because the next vector is made of both (Parlett 1998, section 13.8).
-        previous = self._row(steps - 1)
+        last = self.num_steps - 1
+        previous, rest = pair = self._rows[last : last + 2]
         for _ in range(3):
-            taken, taken_before = project_out_pair(rest, previous, self._rows[: steps - 1])
+            taken_before, taken = project_out_pair(pair, self._rows[:last])
             left = dot(previous, rest) / dot(previous, previous)
-            length = np.sqrt(subtract(rest, (left, previous), along=rest))
+            _, square = subtract(rest, (left, previous), along=previous, out=rest)
+            self._beta[last] = length = np.sqrt(square)
             # What a pass leaves is what it took, times the basis' own deviation, at most such a root.
             if max(taken, abs(left), taken_before * length) <= np.sqrt(self._epsilon) * length:
                 break
-        self._beta[steps - 1] = length
-        self._estimate.reset()
+        self._estimate.clean()
 
     def _row(self, index: int) -> np.ndarray:
         return self._rows[index % 3 if self._mode == "none" else index]
 
-    def _fresh_direction(self, basis: np.ndarray) -> np.ndarray:
-        """A random unit vector orthogonal to the rows of `basis`."""
-        key = tf.constant(seeds.derive(self._seed, "lanczos", len(basis)))
-        vector = tf.random.stateless_normal([basis.shape[1]], key, dtype=basis.dtype).numpy()
+    def _write_fresh_direction(self, step: int) -> None:
+        """Makes row `step` a random unit vector orthogonal to those before it."""
+        vector, basis = self._rows[step], self._rows[:step]
+        key = tf.constant(seeds.derive(self._seed, "lanczos", step))
+        normal: Any = tf.random.stateless_normal(vector.shape, key, dtype=vector.dtype)
+        vector[:] = memoryview(normal)  # without a copy between
         for _ in range(3):  # Unit length before the subtractions and after, which may leave little.
             vector /= np.sqrt(dot(vector, vector)).astype(vector.dtype)
             project_out(vector, basis)
-        return vector / np.sqrt(dot(vector, vector)).astype(vector.dtype)
+        vector /= np.sqrt(dot(vector, vector)).astype(vector.dtype)

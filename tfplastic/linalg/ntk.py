@@ -64,9 +64,8 @@ class NTKOperator(Operator):
     def _linearize(self, *batch: Any) -> Linear:
         jacobian = Jacobian(lambda: self._outputs(*batch), self._variables)
 
-        def product(vector: tf.Tensor) -> tf.Tensor:
-            gradient = jacobian.transposed_product(tf.reshape(vector, self._output_shape))
-            return tf.reshape(jacobian.product(gradient), [-1])
+        def product(vector: tf.Tensor) -> list[tf.Tensor]:
+            return [jacobian.product(jacobian.transposed_product(tf.reshape(vector, self._output_shape)))]
 
         return product
 

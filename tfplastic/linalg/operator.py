@@ -13,11 +13,13 @@ from tfplastic.linalg import _variables
 from tfplastic.linalg._batches import Batches, as_tensor
 from tfplastic.linalg._moments import check_moments, exact_moments
 from tfplastic.linalg._program import Program, Traced, trace
+from tfplastic.linalg.flatten import flatten
 
 # A compiled loop of products does not hear Ctrl-C, so it comes back after these many.
 _PRODUCTS_PER_CALL = 32
 
-Linear = Callable[[tf.Tensor], tf.Tensor]
+# From a vector, `[n]`, to tensors whose entries, one tensor after another, are the product's.
+Linear = Callable[[tf.Tensor], list[tf.Tensor]]
 
 
 class Operator(abc.ABC):
@@ -47,7 +49,7 @@ class Operator(abc.ABC):
 
     @abc.abstractmethod
     def _linearize(self, *batch: Any) -> Linear:
-        """The product with a vector, `[n] -> [n]`, on one batch; traceable.
+        """The product with a vector on one batch; traceable.
 
         What does not depend on the vector is computed here, once for all products of a program.
         """
@@ -113,8 +115,8 @@ class Operator(abc.ABC):
 
         Args:
             start: the first vector, `[n]`, in the operator's dtype.
-            advance: takes a product, `[n]`, which it must not write to; returns the next vector, or None to
-                stop. What it raises is raised here.
+            advance: takes a product, `[n]`, whose memory serves the next one; returns the next vector, or
+                None to stop. What it raises is raised here.
         """
         if self._batches.single is None:
             vector: np.ndarray | None = start
@@ -122,12 +124,12 @@ class Operator(abc.ABC):
                 vector = advance(self.matvec(vector).numpy())
             return
         program = self._program("feed")
-        self._host = _Host(start, advance)
-        while self._host.vector is not None:
-            program(self._host.vector, *self._batches.single)
-        error, self._host = self._host.error, None
-        if error is not None:
-            raise error
+        self._host = host = _Host(start, advance)
+        while host.vector is not None:
+            program(*self._batches.single)
+        self._host = None
+        if host.error is not None:
+            raise host.error
 
     def blocks(self, by: str = "variable") -> dict[str, "Operator"]:
         """The operators of parts of the variables, as if the others were constants: the diagonal blocks.
@@ -196,40 +198,46 @@ class Operator(abc.ABC):
         return functions.get(kind, self._value)
 
     def _signature(self, kind: str) -> list[tf.TensorSpec]:
-        if kind == "value":
+        if kind in ("value", "feed"):
             return []
         size = self.shape[0]
         return [tf.TensorSpec([None, size] if kind == "matmat" else [size], self.dtype)]
 
     def _product(self, vector: tf.Tensor, *batch: Any) -> tf.Tensor:
-        return self._linearize(*batch)(vector)
+        return flatten(self._linearize(*batch)(vector))
 
     def _products(self, rows: tf.Tensor, *batch: Any) -> tf.Tensor:
         product = self._linearize(*batch)
-        return tf.map_fn(product, rows, parallel_iterations=1)
+        return tf.map_fn(lambda row: flatten(product(row)), rows, parallel_iterations=1)
 
-    def _feed_loop(self, vector: tf.Tensor, *batch: Any) -> tf.Tensor:
+    def _feed_loop(self, *batch: Any) -> tf.Tensor:
         product = self._linearize(*batch)
 
-        def body(step: tf.Tensor, vector: tf.Tensor, goes_on: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            following, goes_on = tf.numpy_function(self._advance, [product(vector)], (self.dtype, tf.bool))
-            return step + 1, tf.ensure_shape(following, self.shape[:1]), tf.ensure_shape(goes_on, [])
+        def body(step: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            vector = tf.ensure_shape(tf.numpy_function(self._give, [], self.dtype), self.shape[:1])
+            goes_on = tf.numpy_function(self._take, product(vector), tf.bool)
+            return step + 1, tf.ensure_shape(goes_on, [])
 
         return tf.while_loop(
-            lambda step, vector, goes_on: goes_on,
+            lambda step, goes_on: goes_on,
             body,
-            (0, vector, True),
+            (0, True),
             parallel_iterations=1,
             maximum_iterations=_PRODUCTS_PER_CALL,
         )[0]
 
-    def _advance(self, product: np.ndarray) -> tuple[np.ndarray, np.bool_]:
-        host = self._host
-        if host is None:
+    def _give(self) -> np.ndarray:
+        return self._running().give()
+
+    def _take(self, *parts: np.ndarray) -> np.bool_:
+        host = self._running()
+        host.take(parts)
+        return np.bool_(host.vector is not None)
+
+    def _running(self) -> "_Host":
+        if self._host is None:
             raise RuntimeError("A loop of products runs outside `feed`.")
-        host.take(product)
-        # A copy, because TensorFlow may take the memory of what it is given for its own.
-        return (product, np.False_) if host.vector is None else (host.vector.copy(), np.True_)
+        return self._host
 
 
 class _Host:
@@ -239,10 +247,22 @@ class _Host:
         self.vector: np.ndarray | None = start
         self.error: BaseException | None = None
         self._advance = advance
+        # TensorFlow copies what does not begin at a multiple of 64 bytes.
+        memory = np.empty(start.nbytes + 64, np.uint8)
+        first = -memory.ctypes.data % 64
+        self._memory = memory[first : first + start.nbytes].view(start.dtype)
 
-    def take(self, product: np.ndarray) -> None:
+    def give(self) -> np.ndarray:
+        """The vector to multiply, in memory that TensorFlow may take for its own until the product is there."""
+        np.copyto(self._memory, self.vector)
+        return self._memory
+
+    def take(self, parts: Sequence[np.ndarray]) -> None:
         """Makes the next vector. Errors are kept, since TensorFlow would wrap them in its own."""
         try:
-            self.vector = self._advance(product)
+            # Parts of the product may be parts of the vector, not merely equal to them.
+            rows = [part.ravel() for part in parts]
+            kept = [row.copy() if np.may_share_memory(row, self._memory) else row for row in rows]
+            self.vector = self._advance(np.concatenate(kept, out=self._memory))
         except BaseException as error:  # Ctrl-C as well
             self.vector, self.error = None, error

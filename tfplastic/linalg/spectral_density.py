@@ -10,7 +10,7 @@ from scipy.linalg import eigh_tridiagonal
 
 from tfplastic import _checks, seeds
 from tfplastic.linalg.estimate import Estimate
-from tfplastic.linalg.lanczos import Progress, lanczos
+from tfplastic.linalg.lanczos import Progress, check_square, runs
 
 _MARGIN = 6  # widths; outside of them a Gaussian has 2e-9 of its mass
 
@@ -184,22 +184,11 @@ def spectral_density(
         (10000,)
     """
     num_probes = _checks.check_positive_integer("num_probes", num_probes)
-    num_steps = min(_checks.check_positive_integer("num_steps", num_steps), int(operator.shape[0]))
+    size = check_square(operator)
+    num_steps = min(_checks.check_positive_integer("num_steps", num_steps), size)
     nodes, weights = np.empty((2, num_probes, num_steps))
-    for probe in range(num_probes):
-        result = lanczos(
-            operator,
-            num_steps,
-            seed=seeds.derive_integer(seed, "spectral_density", probe),
-            reorthogonalize="partial",
-            progress=_shifted(progress, probe * num_steps, num_probes * num_steps),
-        )
+    keys = [seeds.derive_integer(seed, "spectral_density", probe) for probe in range(num_probes)]
+    for probe, result in enumerate(runs(operator, num_steps, keys, "partial", progress)):
         nodes[probe], vectors = eigh_tridiagonal(result.alpha, result.beta[:-1])
         weights[probe] = vectors[0] ** 2
-    return SpectralDensity(nodes, weights, int(operator.shape[0]))
-
-
-def _shifted(progress: Progress | None, before: int, planned: int) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, _: progress(before + done, planned)
+    return SpectralDensity(nodes, weights, size)
