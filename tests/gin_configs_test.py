@@ -1,20 +1,65 @@
 """Every gin file a person would run builds, and reads all it says."""
 
 import gin
+import numpy as np
 import pytest
 
 from tfplastic.command_line import gin_config, gin_files
 from tfplastic.training import Loop, TrainConfig
 
 ROOT = gin_files.root()
-TASKS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("gin/*.gin"))
-SIZES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("gin/sizes/*.gin"))
+
+
+def names(pattern):
+    return sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern))
+
+
+FILES = names("gin/*.gin")
+ATARI = names("gin/atari_*.gin")
+IN_MEMORY = sorted(set(FILES) - set(ATARI))
+ATARI_SIZES = [f"gin/sizes/{size}.gin" for size in ("100k", "cpu", "paper", "quick")]
+SMALL_REPLAY = ["AtariTask.replay_capacity = 20_000"]  # saves the test 0.7 GB
+# (a file, its twin, what the twin includes, and the bindings that differ in the first and in the twin)
+LAYER_NORM_ON_ATARI = ({"nature_dqn.norm = None"}, {"nature_dqn.norm = 'layer'"})
+TUNED_ADAM = (
+    {"adam.beta_2 = 0.999", "adam.epsilon_root = 0.0"},
+    {"adam.beta_2 = 0.9", "adam.epsilon_root = 0.001"},
+)
+PLAIN = (
+    "random_labels_mnist",
+    "random_labels_digits",
+    "mdp_true_label_mnist",
+    "mdp_random_label_cifar10",
+    "mdp_sparse_mnist",
+)
+NETWORK = {"mdp_random_label_cifar10": "cnn"}  # the others have an MLP
+TWINS = [
+    *[(f"atari_{agent}", f"atari_{agent}_ln", *LAYER_NORM_ON_ATARI) for agent in ("dqn", "c51")],
+    *[(name, f"{name}_ln", set(), {f"{NETWORK.get(name, 'mlp')}.norm = 'layer'"}) for name in PLAIN],
+    *[(name, f"{name}_tuned_adam", *TUNED_ADAM) for name in PLAIN],
+]
 
 
 @pytest.fixture(autouse=True)
 def no_configuration_left():
     yield
     gin.clear_config()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def data(tmp_path_factory):
+    """Data of the right shapes, so that nothing is downloaded."""
+    generator, path = np.random.default_rng(0), tmp_path_factory.mktemp("data")
+    for name, shape in (("mnist", (28, 28)), ("cifar10", (32, 32, 3))):
+        arrays = {
+            f"{kind}_{part}": generator.integers(256 if kind == "x" else 10, size=size, dtype=np.uint8)
+            for part, count in (("train", 5_000), ("test", 10))
+            for kind, size in (("x", (count, *shape)), ("y", count))
+        }
+        np.savez(path / f"{name}.npz", **arrays)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TFPLASTIC_DATA_DIR", str(path))
+        yield
 
 
 def build(*files, bindings=()):
@@ -30,50 +75,62 @@ def bindings_in_force(*files):
 
 
 def test_there_are_files():
-    assert {"gin/atari_dqn.gin", "gin/atari_dqn_ln.gin", "gin/atari_c51.gin", "gin/atari_c51_ln.gin"} <= set(
-        TASKS
-    )
-    assert {f"gin/sizes/{size}.gin" for size in ("paper", "100k", "cpu", "quick")} == set(SIZES)
+    wanted = {name for twins in TWINS for name in twins[:2]}
+    wanted |= {"mdp_true_label_digits", "mdp_random_label_digits", "mdp_sparse_digits"}
+    assert {f"gin/{name}.gin" for name in wanted} == set(FILES)
+    in_memory_sizes = [f"gin/sizes/{size}.gin" for size in ("mdp_quick", "random_labels_quick")]
+    assert sorted([*ATARI_SIZES, *in_memory_sizes]) == names("gin/sizes/*.gin")
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_a_file_builds_on_its_own_at_the_size_of_the_paper(task):
-    loop = build(task, bindings=["AtariTask.replay_capacity = 20_000"])  # saves the test 0.7 GB
+@pytest.mark.parametrize("file", ATARI)
+def test_a_file_builds_on_its_own_at_the_size_of_the_paper(file):
+    loop = build(file, bindings=SMALL_REPLAY)
     frames = dict(loop.task.describe(loop.config.total_steps, 1, 1))["agent steps"]
     assert frames.startswith("50,000,000 = 200,000,000 frames")
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_every_size_builds(size):
-    build("gin/atari_dqn_ln.gin", size, bindings=["AtariTask.replay_capacity = 20_000"])
+@pytest.mark.parametrize("size", ATARI_SIZES)
+def test_every_size_of_atari_builds(size):
+    build("gin/atari_dqn_ln.gin", size, bindings=SMALL_REPLAY)
 
 
-@pytest.mark.parametrize("task", ["gin/atari_dqn", "gin/atari_c51"])
-def test_layer_norm_is_the_only_difference(task):
-    without, with_it = bindings_in_force(f"{task}.gin"), bindings_in_force(f"{task}_ln.gin")
-    assert without - with_it == {"nature_dqn.norm = None"}
-    assert with_it - without == {"nature_dqn.norm = 'layer'"}
-    statements = [
-        line
-        for line in (ROOT / f"{task}_ln.gin").read_text().splitlines()
-        if line.strip() and not line.startswith("#")
-    ]
+@pytest.mark.parametrize("file", IN_MEMORY)
+def test_a_file_whose_data_is_in_memory_builds_on_its_own_and_in_its_quick_size(file):
+    size = "mdp" if "mdp" in file else "random_labels"
+    assert dict(build(file).task.describe(1))
+    if "digits" not in file:
+        build(file, f"gin/sizes/{size}_quick.gin")
+
+
+@pytest.mark.parametrize(("file", "twin", "in_file", "in_twin"), TWINS, ids=lambda value: str(value)[:40])
+def test_a_twin_differs_by_an_include_or_a_line(file, twin, in_file, in_twin):
+    without, with_it = bindings_in_force(f"gin/{file}.gin"), bindings_in_force(f"gin/{twin}.gin")
+    assert without - with_it == in_file
+    assert {line for line in with_it - without if line and not line.startswith("#")} == in_twin
+    text = (ROOT / f"gin/{twin}.gin").read_text()
+    statements = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     assert len(statements) == 2
+    assert statements[0] == f"include 'gin/{file}.gin'"
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_size_of_the_paper_is_the_default(task):
-    assert bindings_in_force(task, "gin/sizes/paper.gin") == bindings_in_force(task)
+@pytest.mark.parametrize("file", ATARI)
+def test_the_size_of_the_paper_is_the_default(file):
+    assert bindings_in_force(file, "gin/sizes/paper.gin") == bindings_in_force(file)
 
 
 def test_the_operative_text_holds_what_is_called_later():
-    build("gin/atari_dqn.gin", bindings=["AtariTask.replay_capacity = 20_000", "sharpness.max_steps = 7"])
+    build("gin/atari_dqn.gin", bindings=[*SMALL_REPLAY, "sharpness.max_steps = 7"])
     lines = gin_config.operative_text().splitlines()
     assert {"dormant_units.tau = 0.025", "sharpness.max_steps = 7", "sharpness.tol = 0.001"} <= set(lines)
 
 
-def test_every_number_says_where_it_is_from():
-    for path in ROOT.glob("gin/*.gin"):
+def test_every_number_of_the_paper_says_where_it_is_from():
+    for path in [*ROOT.glob("gin/*.gin"), *ROOT.glob("gin/tasks/*.gin")]:
+        if "digits" in path.name:  # an experiment of ours
+            continue
         for line in path.read_text().splitlines():
-            if "=" in line and not line.startswith("#") and any(character.isdigit() for character in line):
+            if line.startswith("#") or "period" in line or "keep_checkpoints" in line:
+                continue
+            _, _, value = line.partition(" = ")
+            if any(character.isdigit() for character in value) and not value.startswith("'"):
                 assert "#" in line, f"{path.name}: {line}"

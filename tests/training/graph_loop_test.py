@@ -73,7 +73,7 @@ def run(path, loop=None, interrupt_at=None):
     loop = loop or make_loop()
     directory = RunDirectory.open(path, "", f"train.total_steps = {loop.config.total_steps}")
     try:
-        code = loop.run(directory, progress=lambda total, step: Interrupting(total, step, interrupt_at))
+        code = loop.run(directory, progress=lambda total, step, _: Interrupting(total, step, interrupt_at))
     finally:
         directory.close()
     return loop, code

@@ -23,7 +23,7 @@ PERIODS = dict(log_period=4, diagnostics_period=5, evaluation_period=6, checkpoi
 class QuietProgress(Progress):
     """Counts updates; sends this process a signal at the update numbers it is told."""
 
-    def __init__(self, total_steps, initial_step, signals=None):
+    def __init__(self, total_steps, initial_step, fields=(), signals=None):
         super().__init__(total_steps, initial_step, stream=io.StringIO())
         self.signals = signals or {}
         self.count = 0
@@ -51,7 +51,9 @@ def run(path, loop=None, signals=None):
     loop = loop or make_loop()
     directory = RunDirectory.open(path, "", f"train.total_steps = {loop.config.total_steps}")
     try:
-        code = loop.run(directory, progress=lambda total, step: QuietProgress(total, step, signals))
+        code = loop.run(
+            directory, progress=lambda total, step, _: QuietProgress(total, step, signals=signals)
+        )
     finally:
         directory.close()
     return loop, code

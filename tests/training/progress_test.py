@@ -115,6 +115,12 @@ class TestPlain:
             progress.update(2)
             assert last_line(stream).endswith("loss 0.5, epsilon 1")
 
+    def test_fields_that_the_run_has_not_are_not_shown(self, clock, stream):
+        with Progress(100, 0, ("accuracy",), stream, plain_interval_s=0) as progress:
+            progress.update(1, accuracy=0.25, loss=2.0, epsilon=0.1)
+        expected = "step 1 of 100 (1.0%), took 0 s, - gradient steps/s, accuracy 0.25, loss 2"
+        assert last_line(stream) == expected
+
     def test_what_is_not_finite_is_shown(self, stream):
         with Progress(100, stream=stream) as progress:
             progress.update(1, loss=float("nan"), episode_return=float("-inf"))
@@ -125,7 +131,7 @@ class TestPlain:
         [
             ((0,), "`total_steps` must be an integer of at least 1. Received: 0"),
             ((5, -1), "`initial_step` must be an integer of at least 0. Received: -1"),
-            ((5, 0, None, -3), "`plain_interval_s` must be a finite number of at least 0. Received: -3"),
+            ((5, 0, (), None, -3), "`plain_interval_s` must be a finite number of at least 0. Received: -3"),
         ],
     )
     def test_refuses(self, arguments, message):

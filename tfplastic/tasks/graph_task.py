@@ -1,6 +1,7 @@
 """The contract between the training loop and a task whose data is in memory."""
 
 import abc
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -24,6 +25,7 @@ class GraphTask(abc.ABC):
     Attributes:
         name: what the task is called.
         kind: `'supervised'` or `'mdp'`, as the rule table of programs knows it.
+        progress_fields: what of `TaskProgress` the task knows.
         model: the network that is trained, from `build` on.
         boundary_period: gradient steps between changes of what the network is trained towards: copies to the
             target network, or new labels; None if there are none. Mitigations act there by default.
@@ -31,6 +33,7 @@ class GraphTask(abc.ABC):
 
     name: str
     kind: str
+    progress_fields: Sequence[str]
     model: keras.Model
     boundary_period: int | None
 
@@ -75,9 +78,9 @@ class GraphTask(abc.ABC):
         """Scalars to be logged now, by tag; reproducible, so nothing that depends on the clock."""
         return {}
 
+    @abc.abstractmethod
     def progress(self, state: State) -> TaskProgress:
-        """What the progress line shows of the task; what the task does not know is absent."""
-        return {}
+        """What the progress line shows of the task, the `progress_fields`; cheap."""
 
     @abc.abstractmethod
     def evaluate(self, step: int, state: State) -> dict[str, float]:

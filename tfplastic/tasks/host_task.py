@@ -1,7 +1,7 @@
 """The contract between the training loop and a task whose batches come from the host."""
 
 import abc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,6 +14,7 @@ class TaskProgress(TypedDict, total=False):
 
     agent_steps: int
     episode_return: float
+    accuracy: float
     epsilon: float
 
 
@@ -25,12 +26,14 @@ class HostTask(abc.ABC):
 
     Attributes:
         name: what the task is called.
+        progress_fields: what of `TaskProgress` the task knows, at least from some time on.
         model: the network that is trained, from `build` on.
         boundary_period: gradient steps between changes of what the network is trained towards, such as copies
             to the target network; None if there are none. Mitigations act there by default.
     """
 
     name: str
+    progress_fields: Sequence[str] = ("agent_steps", "episode_return", "epsilon")
     model: keras.Model
     boundary_period: int | None
 

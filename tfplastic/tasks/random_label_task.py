@@ -11,6 +11,7 @@ from tfplastic._checks import check_callable, check_one_of, check_positive_integ
 from tfplastic._keras import keras
 from tfplastic.tasks.datasets import choose_examples, load_dataset, scale_pixels
 from tfplastic.tasks.graph_task import GraphTask
+from tfplastic.tasks.host_task import TaskProgress
 from tfplastic.tasks.schedules import epoch_order, random_labels
 from tfplastic.tasks.task_loss import TaskLoss
 
@@ -94,6 +95,7 @@ class RandomLabelTask(GraphTask):
 
     name = "random_labels"
     kind = "supervised"
+    progress_fields = ("accuracy",)
 
     def __init__(
         self,
@@ -167,13 +169,15 @@ class RandomLabelTask(GraphTask):
             task_accuracy=state.task_accuracy + accuracy, total_accuracy=state.total_accuracy + accuracy
         )
 
+    def progress(self, state: RandomLabelState) -> TaskProgress:
+        return {"accuracy": _mean(state.task_accuracy, state.step)}
+
     def evaluate(self, step: int, state: RandomLabelState) -> dict[str, float]:
         return {
             "evaluation/task": float(state.task),
             "evaluation/accuracy": float(self._accuracy(state.labels)),
-            "evaluation/online_accuracy": float(state.task_accuracy) / max(int(state.step), 1),
-            "evaluation/average_online_accuracy": float(state.total_accuracy)
-            / max(int(state.total_steps), 1),
+            "evaluation/online_accuracy": _mean(state.task_accuracy, state.step),
+            "evaluation/average_online_accuracy": _mean(state.total_accuracy, state.total_steps),
         }
 
     def diagnostics_batch(self) -> tuple[RandomLabelBatch, tf.Tensor]:
@@ -224,3 +228,7 @@ class RandomLabelTask(GraphTask):
             found = tf.argmax(logits, axis=-1, output_type=tf.int32)
             hits += tf.math.count_nonzero(found == labels[first : first + _EVALUATION_BATCH])
         return tf.cast(hits, tf.float64) / self.num_examples
+
+
+def _mean(total: tf.Tensor, count: tf.Tensor) -> float:
+    return float(total) / max(int(count), 1)

@@ -172,7 +172,7 @@ class Loop:
         run_directory: RunDirectory,
         profile_steps: tuple[int, int] | None = None,
         device: str = "",
-        progress: Callable[[int, int], Progress] = Progress,
+        progress: Callable[[int, int, Sequence[str]], Progress] = Progress,
     ) -> int:
         """Trains from the last checkpoint, if there is one, to the last step, a signal or an error.
 
@@ -181,7 +181,7 @@ class Loop:
             profile_steps: gradient steps (A, B); what happens after step A up to step B is traced for
                 TensorBoard.
             device: the device's name, for `status.json`.
-            progress: makes the progress line from the total and the first step.
+            progress: makes the progress line from the total, the first step and the fields of the task.
 
         Returns:
             The exit code: 0 when the run is finished or was interrupted (SIGINT), 143 when terminated
@@ -205,7 +205,8 @@ class Loop:
         try:
             with StopRequest() as stop:
                 self._begin(profile_steps)
-                with progress(self.config.total_steps, self._step) as self._progress:
+                fields = self.task.progress_fields
+                with progress(self.config.total_steps, self._step, fields) as self._progress:
                     self._train(stop)
             return self._end(stop)
         except BaseException as error:
@@ -329,13 +330,10 @@ class Loop:
             (time.monotonic(), self._step, self._source.progress().get("agent_steps", 0)),
         )
         seconds = now[0] - before[0]
-        self._writer.clock_scalars(
-            self._step,
-            {
-                "speed/gradient_steps_per_second": (now[1] - before[1]) / seconds,
-                "speed/agent_steps_per_second": (now[2] - before[2]) / seconds,
-            },
-        )
+        speeds = {"speed/gradient_steps_per_second": (now[1] - before[1]) / seconds}
+        if "agent_steps" in self.task.progress_fields:
+            speeds["speed/agent_steps_per_second"] = (now[2] - before[2]) / seconds
+        self._writer.clock_scalars(self._step, speeds)
         self._clock = now
         self._sums, self._count = {}, 0
         self._write_status("running")

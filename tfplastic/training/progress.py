@@ -9,7 +9,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import IO, Any, NamedTuple, Self
 
 from absl import logging as absl_logging
@@ -28,6 +28,8 @@ _SAMPLE_PERIOD_S = 0.25
 _REDRAWS_PER_S = 4
 _SHORTEST_BAR = 8
 _MISSING = "-"
+_SHORT_WORDS = {"return": "ret", "accuracy": "acc", "loss": "loss", "epsilon": "eps"}
+_WIDTHS = {"return": (">6", ">5"), "accuracy": ("<5", "<5"), "loss": ("<8", "<6"), "epsilon": ("<5", "<4")}
 
 
 class _Sample(NamedTuple):
@@ -37,7 +39,7 @@ class _Sample(NamedTuple):
 
 
 class Progress:
-    """Shows step / total, the time left, agent and gradient steps per second, return, loss and epsilon.
+    """Shows step / total, the time left, steps per second, and what the run has of return, loss and so on.
 
     On a terminal it is one line, redrawn four times a second by a thread, so that the training loop only
     stores numbers; lines that are printed or logged meanwhile appear above it. Where there is no terminal it
@@ -51,6 +53,8 @@ class Progress:
     Args:
         total_steps: gradient steps of the whole run.
         initial_step: gradient steps done before, by the run that this one resumes.
+        fields: which of `agent_steps`, `episode_return`, `accuracy` and `epsilon` the run has; the others
+            are not shown.
         stream: where to write; standard error unless given.
         plain_interval_s: seconds between plain lines.
 
@@ -68,6 +72,7 @@ class Progress:
         self,
         total_steps: int,
         initial_step: int = 0,
+        fields: Collection[str] = ("agent_steps", "episode_return", "epsilon"),
         stream: IO[str] | None = None,
         plain_interval_s: float = 30.0,
     ):
@@ -76,7 +81,9 @@ class Progress:
         self._plain_interval_s = check_non_negative("plain_interval_s", plain_interval_s)
         self._stream = sys.stderr if stream is None else stream
         self._agent_steps: int | None = None
-        self._values: dict[str, Any] = dict.fromkeys(("return", "loss", "epsilon"))
+        self._has_agent = "agent_steps" in fields
+        shown = [name for name in _SHORT_WORDS if name in ("loss", *fields) or f"episode_{name}" in fields]
+        self._values: dict[str, Any] = dict.fromkeys(shown)
         self._note = ""
         self._opened_at = self._updated_at = self._plain_at = time.monotonic()
         self._took: float | None = None
@@ -99,6 +106,7 @@ class Progress:
         *,
         agent_steps: int | None = None,
         episode_return: float | None = None,
+        accuracy: float | None = None,
         loss: float | None = None,
         epsilon: float | None = None,
         note: str = "",
@@ -109,6 +117,7 @@ class Progress:
             step: gradient steps done.
             agent_steps: agent steps done.
             episode_return: mean return of the last 100 episodes, unclipped.
+            accuracy: of the training batches.
             loss: of a recent step; anything that `float` takes, converted only when it is drawn.
             epsilon: of the policy that acts.
             note: what the run is doing if not training, such as 'warm-up', 'evaluating' or 'checkpoint'. It
@@ -122,12 +131,10 @@ class Progress:
         self._note = note
         if agent_steps is not None:
             self._agent_steps = agent_steps
-        if episode_return is not None:
-            self._values["return"] = episode_return
-        if loss is not None:
-            self._values["loss"] = loss
-        if epsilon is not None:
-            self._values["epsilon"] = epsilon
+        given = {"return": episode_return, "accuracy": accuracy, "loss": loss, "epsilon": epsilon}
+        for name, value in given.items():
+            if value is not None and name in self._values:
+                self._values[name] = value
         if self._trained_from is None and step > self._initial:
             self._trained_from = _Sample(now, step, None)
         self._sample(now - self._paused_s)
@@ -195,20 +202,16 @@ class Progress:
         long = [
             f"{self._step:>{len(f'{self._total:,}')},} / {self._total:,}",
             f"{word} {duration(seconds):<10}",
-            f"{agent_rate:>5} agent steps/s",
+            *[f"{agent_rate:>5} agent steps/s"] * self._has_agent,
             f"{gradient_rate:>5} gradient steps/s",
-            f"return {values['return']:>6}",
-            f"loss {values['loss']:<8}",
-            f"epsilon {values['epsilon']:<5}",
+            *(f"{name} {value:{_WIDTHS[name][0]}}" for name, value in values.items()),
         ]
         short = [
             f"{short_number(self._step, 4):>6}/{short_number(self._total)}",
             f"{word} {duration(seconds).replace(' ', '').replace('min', 'm'):<6}",
-            f"{agent_rate:>5} agent/s",
+            *[f"{agent_rate:>5} agent/s"] * self._has_agent,
             f"{gradient_rate:>4} grad/s",
-            f"ret {values['return']:>5}",
-            f"loss {values['loss']:<6}",
-            f"eps {values['epsilon']:<4}",
+            *(f"{_SHORT_WORDS[name]} {value:{_WIDTHS[name][1]}}" for name, value in values.items()),
         ]
         for text in ("  ".join(long + note), " ".join(short + note)):
             if len(text) <= width:
@@ -228,7 +231,7 @@ class Progress:
         cells = [
             f"step {self._step:,} of {self._total:,} ({self._step / self._total:.1%})",
             f"{word} {duration(seconds)}",
-            f"{agent_rate} agent steps/s",
+            *[f"{agent_rate} agent steps/s"] * self._has_agent,
             f"{gradient_rate} gradient steps/s",
             *(f"{name} {short_number(value)}" for name, value in self._values.items()),
         ]

@@ -1,0 +1,148 @@
+"""Random-label memorisation: what comes in which order, with which labels, and what is reported of it."""
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfplastic import networks, seeds, tasks
+from tfplastic.tasks import RandomLabelTask, TaskLoss
+
+MLP = functools.partial(networks.mlp, hidden=(8,))
+
+
+def make(seed=0, **arguments):
+    task = RandomLabelTask(
+        "digits", MLP, **{**dict(num_examples=50, steps_per_task=7, batch_size=8), **arguments}
+    )
+    task.build(seed)
+    return task
+
+
+def stream(task, count, state=None):
+    """The batches of `count` steps and the states after them."""
+    state = state or task.initial_state()
+    step = tf.function(task.next, autograph=False)
+    batches, states = [], []
+    for number in range(count):
+        batch, state = step(state, tf.constant(seeds.derive(0, "step", number)))
+        state = task.after_step(
+            state, tf.constant(number + 1), TaskLoss(0.0, [0.0], {"accuracy": number / 100})
+        )
+        batches.append(batch)
+        states.append(state)
+    return batches, states
+
+
+def indices_of(task, images):
+    """Which of the task's images these are; the images of the digits used here all differ."""
+    everything = task._images.numpy().reshape(50, -1)
+    distances = np.abs(everything[None] - images.numpy().reshape(len(images), 1, -1)).sum(-1)
+    assert (distances.min(axis=1) == 0).all()
+    return distances.argmin(axis=1)
+
+
+def test_each_epoch_has_every_image_at_most_once_in_an_order_of_its_own():
+    task = make(steps_per_task=100)
+    batches, _ = stream(task, 18)  # three epochs of 6 batches; 2 images of each order are given up
+    epochs = np.reshape([indices_of(task, batch.images) for batch in batches], [3, 48])
+    assert all(len(set(epoch)) == 48 for epoch in epochs)
+    for number, epoch in enumerate(epochs):
+        np.testing.assert_array_equal(epoch, tasks.epoch_order(50, 0, number)[:48])
+
+
+def test_labels_are_those_of_the_task_and_change_as_it_begins():
+    task = make()
+    batches, states = stream(task, 21)
+    for number, (batch, state) in enumerate(zip(batches, states, strict=True)):
+        labels = tasks.random_labels(50, 10, 0, number // 7).numpy()
+        np.testing.assert_array_equal(batch.labels, labels[indices_of(task, batch.images)])
+        np.testing.assert_array_equal(state.labels, labels)
+        assert (int(state.task), int(state.step)) == (number // 7, number % 7 + 1)
+
+
+def test_draws_with_replacement_are_uniform():
+    task = make(sampling="replacement", batch_size=50)
+    batches, _ = stream(task, 40)
+    counts = np.bincount(np.concatenate([indices_of(task, batch.images) for batch in batches]), minlength=50)
+    chi_square = np.sum((counts - 40) ** 2 / 40)
+    assert chi_square < 94.6  # 49 degrees of freedom: exceeded once in 10,000
+    assert len(set(indices_of(task, batches[0].images))) < 50
+
+
+def test_seeds():
+    first, same, other = (stream(make(seed), 3)[0] for seed in (0, 0, 1))
+    for batch, equal, different in zip(first, same, other, strict=True):
+        np.testing.assert_array_equal(batch.images, equal.images)
+        np.testing.assert_array_equal(batch.labels, equal.labels)
+        assert (batch.images.numpy() != different.images.numpy()).any()
+
+
+def test_xla_gives_the_same_batches_as_the_graph():
+    task = make()
+    compiled = tf.function(task.next, autograph=False, jit_compile=True)
+    state = task.initial_state()
+    batches, _ = stream(task, 9)
+    for number, batch in enumerate(batches):
+        found, state = compiled(state, tf.constant(seeds.derive(0, "step", number)))
+        np.testing.assert_array_equal(found.images, batch.images)
+        np.testing.assert_array_equal(found.labels, batch.labels)
+
+
+def test_loss_is_the_mean_cross_entropy():
+    task = make()
+    (batch, *_), _ = stream(task, 1)
+    output = task.loss(task.model, batch, training=True)
+    logits = task.model(batch.images).numpy().astype(np.float64)
+    labels = batch.labels.numpy()
+    expected = np.log(np.exp(logits).sum(-1)) - logits[np.arange(8), labels]
+    np.testing.assert_allclose(output.per_example_loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(output.loss, expected.mean(), rtol=1e-5)
+    assert float(output.metrics["accuracy"]) == np.mean(logits.argmax(-1) == labels)
+
+
+def test_evaluation():
+    task = make()
+    _, states = stream(task, 17)
+    for done in (5, 7, 17):
+        found = task.evaluate(done, states[done - 1])
+        number = (done - 1) // 7
+        labels = tasks.random_labels(50, 10, 0, number).numpy()
+        accuracy = np.mean(task.model(task._images).numpy().argmax(-1) == labels)
+        assert found == {
+            "evaluation/task": number,
+            "evaluation/accuracy": accuracy,
+            "evaluation/online_accuracy": pytest.approx(np.mean(np.arange(7 * number, done) / 100), rel=1e-6),
+            "evaluation/average_online_accuracy": pytest.approx(np.mean(np.arange(done) / 100), rel=1e-6),
+        }
+        assert task.progress(states[done - 1]) == {"accuracy": found["evaluation/online_accuracy"]}
+
+
+def test_diagnostics_batch_stays_the_same_and_has_labels_of_no_task():
+    task = make()
+    (batch, inputs), (again, _) = task.diagnostics_batch(), task.diagnostics_batch()
+    np.testing.assert_array_equal(batch.labels, again.labels)
+    np.testing.assert_array_equal(inputs, task._images)
+    assert (batch.labels.numpy() != tasks.random_labels(50, 10, 0, 0).numpy()).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_examples": 0}, "`num_examples` must be an integer of at least 1. Received: 0"),
+        ({"steps_per_task": 0}, "`steps_per_task` must be an integer of at least 1. Received: 0"),
+        ({"batch_size": 51}, "`batch_size` must be at most `num_examples`, 50. Received: 51"),
+        ({"sampling": "all"}, "`sampling` must be one of 'epochs', 'replacement'. Received: 'all'"),
+        ({"network": 3}, "`network` must be a function, such as @mlp. Received: 3"),
+        (
+            {"num_examples": 2_000},
+            "`count` must be at most 1500, the training examples of 'digits'. Received: 2000",
+        ),
+    ],
+)
+def test_errors(arguments, message):
+    with pytest.raises(ValueError) as error:
+        task = RandomLabelTask(**{"dataset": "digits", "network": MLP, "num_examples": 50, **arguments})
+        task.build(0)
+    assert str(error.value) == message
