@@ -198,6 +198,12 @@ def test_wrong_initial_steps_are_refused():
         SpectralDense(3, initial_steps=0)
 
 
+def test_channels_that_come_first_are_refused():
+    message = "`data_format` must be one of 'channels_last'. Received: 'channels_first'"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        SpectralConv2D(3, 3, data_format="channels_first")
+
+
 def test_every_layer_of_a_model_advances_once():
     shared = SpectralDense(4)
     inputs = keras.Input((4,))

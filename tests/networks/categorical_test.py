@@ -1,8 +1,9 @@
 import re
 
+import gin
 import numpy as np
 import pytest
-import scipy.stats
+import scipy.special
 import tensorflow as tf
 
 from tfplastic.networks import (
@@ -38,8 +39,8 @@ def hl_gauss_oracle(value, support, sigma):
     """The integral over each bin by the error function of scipy, in float64."""
     width = support[1] - support[0]
     value = min(max(value, support[0]), support[-1])
-    normal = scipy.stats.norm(value, sigma * width)
-    mass = np.array([normal.cdf(centre + width / 2) - normal.cdf(centre - width / 2) for centre in support])
+    below = [scipy.special.ndtr((support + side * width / 2 - value) / (sigma * width)) for side in (-1, 1)]
+    mass = below[1] - below[0]
     return mass / mass.sum()
 
 
@@ -192,13 +193,17 @@ def test_a_regression_is_learned_with_it(encoding):
     model = mlp(head.num_bins, (32,), input_shape=(1,), seed=0)
     inputs = tf.linspace([-1.0], [1.0], 64)
     targets = tf.sin(3 * inputs[:, 0])
-    for _ in range(300):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(head.loss(model(inputs), targets))
-        for variable, gradient in zip(
-            model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
-        ):
-            variable.assign(variable - 0.5 * gradient)
+
+    @tf.function
+    def train():
+        for _ in tf.range(300):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(head.loss(model(inputs), targets))
+            gradients = tape.gradient(loss, model.trainable_variables)
+            for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+                variable.assign(variable - 0.5 * gradient)
+
+    train()
     assert tf.reduce_mean((head.values(model(inputs)) - targets) ** 2) < 0.05  # 0.55 for zeros
 
 
@@ -211,6 +216,24 @@ def test_the_head_has_an_equally_spaced_support_and_the_functions_of_it():
     assert np.abs(expected - CategoricalHead(-1.0, 3.0, 5).loss(logits, values)).max() > 1e-3
     np.testing.assert_array_equal(head.values(logits), expected_value(logits, head.support))
     assert CategoricalHead(0.0, 1.0).num_bins == 51
+
+
+def test_gin_chooses_the_encoding_and_its_width():
+    bindings = [
+        "CategoricalHead.num_bins = 5",
+        "CategoricalHead.encoding = @hl_gauss",
+        "hl_gauss.sigma = 2.0",
+    ]
+    try:
+        gin.parse_config(bindings)
+        head = gin.get_configurable(CategoricalHead)(-1.0, 3.0)
+        support = np.arange(-1.0, 4.0, dtype=np.float32)
+        expected = categorical_cross_entropy(
+            np.eye(5, dtype=np.float32), np.ones(5), support, lambda v, s: hl_gauss(v, s, sigma=2.0)
+        )
+        np.testing.assert_array_equal(head.loss(np.eye(5, dtype=np.float32), np.ones(5)), expected)
+    finally:
+        gin.clear_config()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._checks import check_positive_integer
+from tfplastic._checks import check_one_of, check_positive_integer
 from tfplastic._keras import keras
 from tfplastic.layers.advancing import Advancing
 
@@ -86,7 +86,8 @@ class SpectralDense(_SpectralNormalization, keras.layers.Dense):
         *args: `units` and the like, as for `keras.layers.Dense`.
         seed: of the initial u, an integer.
         initial_steps: of power iteration when the layer is built, at least 1. 15 in PyTorch's
-            `parametrizations.spectral_norm`; Miyato et al. have a random u.
+            `parametrizations.spectral_norm`, after which sigma of a random 784 x 512 kernel is 3 % too
+            small; Miyato et al. have a random u.
         **kwargs: `activation`, `use_bias`, `kernel_initializer`, `name`, `dtype` and the like, as for
             `keras.layers.Dense`.
 
@@ -127,7 +128,7 @@ class SpectralConv2D(_SpectralNormalization, keras.layers.Conv2D):
     Input and output: as of `keras.layers.Conv2D`.
 
     Raises:
-        ValueError: if `initial_steps` is below 1.
+        ValueError: if `initial_steps` is below 1, or the channels are not last.
 
     Example:
         >>> import numpy as np, tensorflow as tf, tfplastic as tp
@@ -137,6 +138,10 @@ class SpectralConv2D(_SpectralNormalization, keras.layers.Conv2D):
         >>> bool(np.isclose(layer.singular_value(), np.linalg.norm(matrix, 2), rtol=1e-3))
         True
     """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        check_one_of("data_format", self.data_format, ("channels_last",))
 
     def linear(self, inputs: Any, kernel: tf.Tensor) -> tf.Tensor:
         return self.convolution_op(inputs, kernel)
