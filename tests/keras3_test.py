@@ -15,6 +15,7 @@ TESTS = (
         "tests/linalg",
         "tests/diagnostics",
         "tests/tasks",
+        "tests/mitigations",
     ),
     *("tests/contracts/layers_contract_test.py", "tests/contracts/networks_contract_test.py"),
     "tests/docs_test.py",
@@ -26,6 +27,7 @@ DOCTESTS = (
     "tfplastic/linalg",
     "tfplastic/diagnostics",
     "tfplastic/tasks",
+    "tfplastic/mitigations",
 )
 # What takes a Keras as its parameter has met both already.
 SELECTED = "not keras_2 and not keras_3"

@@ -18,6 +18,7 @@ __all__ = [
     "diagnostics",
     "layers",
     "linalg",
+    "mitigations",
     "networks",
     "optimizers",
     "rl",

@@ -1,10 +1,12 @@
 """The gradient step, the loop around it, and what a run leaves on disk."""
 
+from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.loop import Loop, TrainConfig
 from tfplastic.training.run_directory import RunDirectory, RunDirectoryError
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepOutput
 
 __all__ = [
+    "BrownianTwin",
     "GradientStep",
     "Loop",
     "NonFiniteLossError",

@@ -38,7 +38,7 @@ class StepOutput(NamedTuple):
 class GradientStep:
     """theta <- optimizer(theta, transform(grad(loss + penalties))) on a batch; traceable by `tf.function`.
 
-    Layers that change between steps (`layers.advance`) do so after the update.
+    Layers that change between steps (`layers.advance`) do so before all else.
 
     A loss that is NaN or infinite raises `tf.errors.InvalidArgumentError` with `NOT_FINITE` in its message
     and leaves the weights as they were; only under XLA, which drops such checks, the update is made.
@@ -72,6 +72,7 @@ class GradientStep:
 
     def __call__(self, batch: Any) -> StepOutput:
         """One update on `batch`, a nest of arrays as the task's loss takes it."""
+        advance(self._model)  # first, because a mitigation may have changed the weights since the last step
         variables = self._model.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
@@ -89,7 +90,6 @@ class GradientStep:
             gradients = mitigation.transform_gradients(gradients, variables)
         with tf.control_dependencies([tf.debugging.assert_all_finite(output.loss, self.NOT_FINITE)]):
             self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        advance(self._model)
         return StepOutput(output.loss, output.per_example_loss, metrics)
 
     def _recording(self) -> contextlib.AbstractContextManager[Mapping[str, tf.Tensor]]:

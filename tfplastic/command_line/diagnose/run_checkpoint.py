@@ -5,6 +5,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import gin
 
@@ -51,8 +52,8 @@ def find_checkpoint(run_directory: str, step: int | None) -> Checkpoint:
 def load(checkpoint: Checkpoint) -> Subject:
     """The Hessian of the run's training loss at `checkpoint`, on the batch that its own diagnostics see.
 
-    Needs Keras 2, replaces gin's configuration by the run's, and starts what the task interacts with, such as
-    an emulator, for as long as it takes to restore the batch.
+    Needs Keras 2, replaces gin's configuration by the run's, and starts what a task on the host interacts
+    with, such as an emulator, for as long as it takes to restore the batch.
 
     Raises:
         UsageError: the run cannot be built or restored, or the checkpoint is from before the warm-up's end.
@@ -67,18 +68,27 @@ def load(checkpoint: Checkpoint) -> Subject:
         config = gin.get_configurable(TrainConfig)()
         task = config.task
         task.build(config.seed)
-    with _restoring(checkpoint), contextlib.closing(task):
+    with _restoring(checkpoint):
         variables = tf.train.Checkpoint(**task.trackables()).read(str(checkpoint.directory / "variables"))
         variables.assert_existing_objects_matched()
         variables.expect_partial()  # The optimizer is not needed.
-        manifest = json.loads((checkpoint.directory / "manifest.json").read_text(encoding="utf-8"))
-        shared = checkpoint.run_directory / _CHECKPOINTS / "shared"
-        task.restore(checkpoint.directory, shared, manifest["shared_files"])
-        batch, inputs = task.diagnostics_batch()
+        batch, inputs = _diagnostics_batch(task, checkpoint)
     # As the training loop has it, so that `diagnostics/sharpness/all` is the largest of these eigenvalues.
     snapshot = Snapshot(task.model, inputs, lambda: task.loss(task.model, batch)[0])
     name = f"{checkpoint.run_directory.resolve().name}, gradient step {checkpoint.step:,}"
     return Subject(snapshot.hessian, name, len(tf.nest.flatten(inputs)[0]), checkpoint.step)
+
+
+def _diagnostics_batch(task: Any, checkpoint: Checkpoint) -> tuple[Any, Any]:
+    from tfplastic.tasks import GraphTask
+
+    if isinstance(task, GraphTask):
+        return task.diagnostics_batch()
+    manifest = json.loads((checkpoint.directory / "manifest.json").read_text(encoding="utf-8"))
+    shared = checkpoint.run_directory / _CHECKPOINTS / "shared"
+    with contextlib.closing(task):
+        task.restore(checkpoint.directory, shared, manifest["shared_files"])
+        return task.diagnostics_batch()
 
 
 @contextlib.contextmanager
