@@ -12,15 +12,16 @@ from tfplastic.layers import RMSNormalization
 from tfplastic.mitigations._weights import Weight
 
 Draw = Callable[[Sequence[int], tf.Tensor], tf.Tensor]
-"""From a shape and a key `[2] int32` to `float32` values; traceable."""
+"""From a shape and a key `[2] int32` to `float64` values; traceable."""
 
 
 class FreshWeights:
     """Draws of weights from the distributions that their layers' initialisers have.
 
     Keras' initialisers draw once, by a seed that is fixed when a layer is made; these draw from the same
-    distributions by a key that may be a tensor. The same key gives the same bits, eager and in a graph; XLA
-    draws the same random bits, so that it differs by rounding only (1e-5, relative to the largest).
+    distributions by a key that may be a tensor. The same key gives the same bits, eager and in a graph, and
+    under XLA but for the last bit of one value in a thousand: all is computed in float64 and rounded to the
+    weight's dtype at the end.
 
     Known are Keras' Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling with
     all its forms of other names (Glorot, He, LeCun) and Orthogonal; in layers that keep the initialiser of
@@ -95,15 +96,15 @@ def _with_axes(initializer: Any, equation: str) -> Any:
 
 
 def _zeros(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
-    return tf.zeros(shape)
+    return tf.zeros(shape, tf.float64)
 
 
 def _ones(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
-    return tf.ones(shape)
+    return tf.ones(shape, tf.float64)
 
 
 def _constant(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
-    return tf.broadcast_to(tf.constant(initializer.value, tf.float32), shape)
+    return tf.broadcast_to(tf.constant(initializer.value, tf.float64), shape)
 
 
 def _random_uniform(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
@@ -165,21 +166,20 @@ def _fans(initializer: Any, shape: Sequence[int]) -> tuple[int, int]:
 
 
 def _unit_uniform(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
-    return _random_integers(shape, key) * 2.0**-23  # in [0, 1)
+    return _random_integers(shape, key) * 2.0**-32  # in [0, 1)
 
 
 def _symmetric_uniform(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
-    return (2 * _random_integers(shape, key) + 1) * 2.0**-23 - 1  # in (-1, 1), exact
+    return (2 * _random_integers(shape, key) + 1) * 2.0**-32 - 1  # in (-1, 1)
 
 
 def _normal(shape: Sequence[int], key: tf.Tensor, stddev: float, truncated_at: float = math.inf) -> tf.Tensor:
     # By the inverse of the distribution function: what XLA itself draws as a normal is not what a graph does.
-    # One factor, because a graph would make one of two, and round differently than eager execution.
     within = math.erf(truncated_at / math.sqrt(2))
     return stddev * math.sqrt(2) * tf.math.erfinv(within * _symmetric_uniform(shape, key))
 
 
 def _random_integers(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
-    # Of [0, 2^23), as floats. XLA and a graph draw the same integers by Philox, but not the same floats.
+    # Of [0, 2^32), as float64. XLA and a graph draw the same integers by Philox, but not the same floats.
     bits = tf.random.stateless_uniform(shape, key, None, None, tf.uint32, alg="philox")
-    return tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.float32)
+    return tf.cast(bits, tf.float64)

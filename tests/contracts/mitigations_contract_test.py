@@ -1,0 +1,160 @@
+"""What every mitigation keeps. A new one is a row of the table."""
+
+import inspect
+from typing import Any, NamedTuple
+
+import gin
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.mitigations.small_run import PROGRAMS, SmallRun, network, same_bits
+from tfplastic import mitigations
+from tfplastic.mitigations import Mitigation
+
+ALL = {f"{layer}/{role}" for layer in ("hidden1", "hidden2", "output") for role in ("kernel", "bias")}
+ALL |= {f"{layer}_norm/{role}" for layer in ("hidden1", "hidden2") for role in ("gamma", "beta")}
+HEAD = {"output/kernel", "output/bias"}
+
+
+class Row(NamedTuple):
+    """A mitigation of the table.
+
+    Attributes:
+        arguments: of the constructor, with which everything it can do is done.
+        zero_strength: what to add to them so that nothing is done; None if it knows no strength.
+        weights: those that `after_update` changes.
+        slots: the weights whose slots it zeroes.
+        draws: whether what it does depends on its key.
+    """
+
+    arguments: dict[str, Any]
+    zero_strength: dict[str, Any] | None
+    weights: set[str]
+    slots: set[str]
+    draws: bool
+
+
+TABLE = {
+    "ResetLastLayer": Row({}, {"num_layers": 0}, HEAD, HEAD, draws=True),
+    "ResetOptimizerState": Row({}, None, set(), ALL, draws=False),
+    "ShrinkAndPerturb": Row({"reset_slots": True}, {"shrink": 1.0, "perturb": 0.0}, ALL, ALL, draws=True),
+    "WeightDecay": Row({"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), draws=False),
+}
+EVERY_ROW = pytest.mark.parametrize(("name", "row"), TABLE.items(), ids=TABLE)
+
+
+def make(name, row, **more) -> Mitigation:
+    return getattr(mitigations, name)(**{**row.arguments, **more})
+
+
+def run(name, row, seed=0):
+    return SmallRun([make(name, row)], seed=seed).train()
+
+
+@pytest.fixture(scope="module")
+def without():
+    """Everything after a run without mitigations."""
+    return SmallRun().train().everything()
+
+
+def test_the_table_has_every_public_mitigation():
+    public = [getattr(mitigations, name) for name in mitigations.__all__]
+    classes = [each for each in public if inspect.isclass(each) and issubclass(each, Mitigation)]
+    assert sorted(TABLE) == sorted(each.__name__ for each in classes if each is not Mitigation)
+
+
+@EVERY_ROW
+def test_it_does_something(name, row, without):
+    assert not same_bits(run(name, row).everything(), without)
+
+
+@EVERY_ROW
+def test_at_zero_strength_it_does_nothing_bit_for_bit(name, row, without):
+    if row.zero_strength is None:
+        assert name == "ResetOptimizerState"  # nothing else is without a strength
+        pytest.skip("has no strength")
+    mitigation = make(name, row, **row.zero_strength)
+    assert same_bits(SmallRun([mitigation]).train().everything(), without)
+
+
+@EVERY_ROW
+def test_it_acts_on_these_weights_and_their_slots_together_and_on_no_other(name, row):
+    training = SmallRun().train()
+    weights, slots = training.weights(), training.slot_values()
+    assert set(weights) == ALL and all(slot.any() for each in slots.values() for slot in each.values())
+    training.act(make(name, row))
+    changed = {each for each, value in training.weights().items() if not same_bits([value], [weights[each]])}
+    assert changed == row.weights
+    for each, values in training.slot_values().items():
+        assert set(values) == {"momentum", "velocity"}
+        for slot, value in values.items():
+            if each in row.slots:
+                assert not value.any()
+            else:
+                assert same_bits([value], [slots[each][slot]])
+
+
+@EVERY_ROW
+def test_same_seed_same_bits_and_other_seed_other_bits_if_it_draws(name, row):
+    first = run(name, row).everything()
+    assert same_bits(run(name, row).everything(), first)
+    assert same_bits(run(name, row, seed=1).everything(), first) != row.draws
+
+
+@EVERY_ROW
+def test_each_kind_of_program_does_the_same(name, row):
+    # Without a norm, because a graph rounds layer normalisation differently than eager execution does.
+    eager, graph, loop, xla = (
+        SmallRun([make(name, row)], network(norm=None)).train(program).everything() for program in PROGRAMS
+    )
+    assert same_bits(graph, eager) and same_bits(loop, eager)
+    for one, other in zip(xla, eager, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
+
+
+@EVERY_ROW
+def test_what_it_remembers_is_in_its_state(name, row):
+    training, made = SmallRun(), []
+
+    def remember(next_creator, **arguments):
+        made.append(next_creator(**arguments))
+        return made[-1]
+
+    mitigation = make(name, row)
+    with tf.variable_creator_scope(remember):
+        mitigation.build(training.model, training.optimizer, seed=0)
+    assert {id(each) for each in made} == {id(each) for each in mitigation.state.values()}
+
+
+@EVERY_ROW
+def test_its_class_says_where_it_acts(name, row):
+    mitigation = make(name, row)
+    assert mitigation.acts_after_update == bool(row.weights | row.slots)
+    assert mitigation.acts_after_update == ("period" in inspect.signature(type(mitigation)).parameters)
+    assert mitigation.adds_penalty == ("penalty" in vars(type(mitigation)))
+    assert mitigation.transforms_gradients == ("transform_gradients" in vars(type(mitigation)))
+
+
+@EVERY_ROW
+def test_gin_knows_its_arguments(name, row):
+    try:
+        bindings = {**row.arguments, **({"period": 7} if make(name, row).acts_after_update else {})}
+        gin.parse_config([f"tfplastic.mitigations.{name}.{key} = {bindings[key]!r}" for key in bindings])
+        configured = gin.get_configurable(f"tfplastic.mitigations.{name}")()
+        assert type(configured).__name__ == name
+        assert configured.period == bindings.get("period")
+    finally:
+        gin.clear_config()
+
+
+@EVERY_ROW
+def test_a_period_below_1_is_refused(name, row):
+    if not make(name, row).acts_after_update:
+        with pytest.raises(TypeError):
+            make(name, row, period=1)
+        return
+    assert make(name, row).period is None and make(name, row, period=1).period == 1
+    with pytest.raises(ValueError) as error:
+        make(name, row, period=0)
+    assert str(error.value) == "`period` must be an integer of at least 1. Received: 0"

@@ -1,0 +1,64 @@
+"""Mitigations together: all of them, and each two choices of them in one of a few combinations."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.mitigations.combinations import pairs_of_all, pairwise
+from tests.mitigations.small_run import SmallRun, network, same_bits
+from tfplastic.mitigations import ResetLastLayer, ResetOptimizerState, ShrinkAndPerturb, WeightDecay
+from tfplastic.optimizers import adam, centered_rmsprop, sgd
+
+CHOICES = {
+    "reset": [None, ResetLastLayer, lambda: ResetLastLayer(num_layers=2)],
+    "shrink": [None, ShrinkAndPerturb, lambda: ShrinkAndPerturb(weights="kernels", reset_slots=True)],
+    "decay": [None, WeightDecay, lambda: WeightDecay(1e-2, weights="kernels")],
+    "optimizer_state": [None, ResetOptimizerState, lambda: ResetOptimizerState(reset_step=False)],
+    "norm": [None, "layer", "batch", "rms"],
+    "optimizer": [
+        lambda: adam(0.01),
+        lambda: adam(0.01, beta_2=0.9, epsilon=1e-9, epsilon_root=1e-3, bias_correction="means"),
+        centered_rmsprop,
+        lambda: sgd(0.1, momentum=0.9),
+    ],
+    "program": ["eager", "loop"],
+}
+MITIGATIONS = ("reset", "shrink", "decay", "optimizer_state")
+COMBINATIONS = pairwise(CHOICES)
+
+
+def run(reset, shrink, decay, optimizer_state, norm, optimizer, program):
+    mitigations = [make() for make in (reset, shrink, decay, optimizer_state) if make]
+    return SmallRun(mitigations, network(norm), optimizer()).train(program)
+
+
+def test_every_two_choices_meet_in_at_most_20_combinations():
+    indices = {kind: list(range(len(options))) for kind, options in CHOICES.items()}
+    combinations = pairwise(indices)
+    assert len(combinations) == len(COMBINATIONS) <= 20
+    met = {tuple(sorted(pair)) for each in combinations for pair in itertools.combinations(each.items(), 2)}
+    assert met == pairs_of_all(CHOICES)
+
+
+def test_the_combinations_are_the_same_every_time():
+    assert pairwise(CHOICES) == COMBINATIONS != pairwise(CHOICES, seed=1)
+
+
+@pytest.mark.parametrize("choice", COMBINATIONS, ids=range(len(COMBINATIONS)))
+def test_combinations_train(choice):
+    training = run(**choice)
+    assert np.isfinite(training.losses).all()
+    assert all(np.isfinite(value).all() for value in training.everything())
+
+
+@pytest.mark.parametrize("program", ["eager", "xla"])
+def test_all_together_train_and_each_of_them_counts(program):
+    everything = {kind: options[1] for kind, options in CHOICES.items() if kind in MITIGATIONS}
+    setting = {"norm": "layer", "optimizer": CHOICES["optimizer"][1], "program": program}
+    together = run(**everything, **setting)
+    assert np.isfinite(together.losses).all() and len(together.mitigations) == 4
+    if program == "eager":
+        for kind in MITIGATIONS:
+            without = run(**{**everything, kind: None}, **setting)
+            assert not same_bits(without.everything(), together.everything()), kind

@@ -1,0 +1,49 @@
+import pytest
+import tensorflow as tf
+
+from tests.mitigations.small_run import SmallRun, same_bits
+from tfplastic.mitigations import ResetOptimizerState
+from tfplastic.optimizers import adam, centered_rmsprop, sgd
+
+OPTIMIZERS = {
+    "adam": lambda: adam(0.01),
+    "tuned adam": lambda: adam(1e-3, beta_2=0.9, epsilon=1e-9, epsilon_root=1e-3, bias_correction="means"),
+    "centered_rmsprop": centered_rmsprop,
+    "sgd": lambda: sgd(0.1, momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_the_next_updates_are_those_of_a_new_optimizer(make):
+    used = SmallRun(optimizer=make()).train().act(ResetOptimizerState())
+    new = SmallRun(optimizer=make(), model=used.model)
+    weights = used.model.get_weights()
+    after = used.train().model.get_weights()
+    used.model.set_weights(weights)
+    assert same_bits(new.train().model.get_weights(), after)
+
+
+def test_the_weights_stay():
+    training = SmallRun().train()
+    before = training.model.get_weights()
+    assert same_bits(training.act(ResetOptimizerState()).model.get_weights(), before)
+
+
+@pytest.mark.parametrize("reset_step", [True, False])
+def test_the_count_of_steps_goes_on_if_asked(reset_step):
+    training = SmallRun().train().act(ResetOptimizerState(reset_step=reset_step))
+    assert int(training.optimizer.iterations.numpy()) == (0 if reset_step else 6)
+    assert not any(value.any() for slots in training.slot_values().values() for value in slots.values())
+
+
+def test_a_new_optimizer_is_left_as_it_is():
+    training = SmallRun()
+    before = training.everything()
+    assert same_bits(training.act(ResetOptimizerState()).everything(), before)
+
+
+def test_the_learning_rate_stays():
+    training = SmallRun().train()
+    training.optimizer.learning_rate.assign(tf.constant(0.125))
+    training.act(ResetOptimizerState())
+    assert float(training.optimizer.learning_rate.numpy()) == 0.125

@@ -1,0 +1,111 @@
+"""A small run by hand that calls mitigations where the training loop does, in four kinds of program."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from tfplastic import networks, seeds
+from tfplastic.mitigations._weights import trainable_weights
+from tfplastic.optimizers import adam, slots
+
+NUM_STEPS, PERIOD = 6, 2
+PROGRAMS = ("eager", "graph", "loop", "xla")
+
+
+def network(norm: str | None = "layer"):
+    return networks.mlp(3, (6, 5), input_shape=(4,), norm=norm)
+
+
+class SmallRun:
+    """A classifier of noise and its mitigations, each of which acts after every second step.
+
+    Args:
+        mitigations: already constructed; they are built here.
+        model: a small MLP by default.
+        optimizer: Adam by default.
+        seed: of the mitigations' keys.
+    """
+
+    def __init__(self, mitigations=(), model=None, optimizer=None, seed=0):
+        self.model = network() if model is None else model
+        self.optimizer = adam(0.01, epsilon=1e-3) if optimizer is None else optimizer
+        self.optimizer.build(self.model.trainable_variables)
+        self.slots = functools.partial(slots, self.optimizer)
+        self.mitigations = list(mitigations)
+        for mitigation in self.mitigations:
+            mitigation.build(self.model, self.optimizer, seed)
+        self.keys = [tf.constant(seeds.derive(seed, "mitigation", n)) for n in range(len(self.mitigations))]
+        generator = np.random.default_rng(0)
+        self.inputs = tf.constant(generator.normal(size=(NUM_STEPS, 8, 4)), tf.float32)
+        self.labels = tf.constant(generator.integers(0, 3, size=(NUM_STEPS, 8)))
+        self.losses = []
+
+    def train(self, program="eager"):
+        """Takes the steps and returns itself."""
+        if program in ("eager", "graph"):
+            step = self._step if program == "eager" else tf.function(self._step, autograph=False)
+            self.losses += [float(step(tf.constant(n, tf.int64))) for n in range(1, NUM_STEPS + 1)]
+            return self
+        compiled = tf.function(self._loop, autograph=False, jit_compile=program == "xla")
+        self.losses.append(float(compiled()))
+        return self
+
+    def act(self, mitigation, seed=0):
+        """Builds a mitigation that played no part in the training, calls it once and returns itself."""
+        mitigation.build(self.model, self.optimizer, seed)
+        key = tf.constant(seeds.derive(seed, "act"))
+        mitigation.after_update(tf.constant(NUM_STEPS, tf.int64), self.model, self.slots, key)
+        return self
+
+    def weights(self):
+        """{'layer/role': value} of the trainable weights."""
+        return {str(each): each.variable.numpy() for each in trainable_weights(self.model)}
+
+    def slot_values(self):
+        """{'layer/role': {slot: value}}."""
+        return {
+            str(each): {name: slot.numpy() for name, slot in self.slots(each.variable).items()}
+            for each in trainable_weights(self.model)
+        }
+
+    def everything(self):
+        """The values of all variables of model and optimizer."""
+        return [each.numpy() for each in (*self.model.variables, *self.optimizer.variables)]
+
+    def _loop(self):
+        def body(step, loss):
+            return step + 1, self._step(step)
+
+        start = (tf.constant(1, tf.int64), tf.zeros([]))
+        return tf.while_loop(lambda step, _: step <= NUM_STEPS, body, start)[1]
+
+    def _step(self, step):
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self.model(self.inputs[step - 1], training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(self.labels[step - 1], logits)
+            loss = tf.reduce_mean(losses)
+            for mitigation in self.mitigations:
+                if mitigation.adds_penalty:
+                    loss += mitigation.penalty(variables)
+        gradients = tape.gradient(loss, variables)
+        for mitigation in self.mitigations:
+            if mitigation.transforms_gradients:
+                gradients = mitigation.transform_gradients(gradients, variables)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        tf.cond(step % PERIOD == 0, lambda: self._after_update(step), lambda: tf.constant(False))
+        return loss
+
+    def _after_update(self, step):
+        for mitigation, key in zip(self.mitigations, self.keys, strict=True):
+            if mitigation.acts_after_update:
+                own_key = tf.random.experimental.stateless_fold_in(key, tf.cast(step, tf.int32), "philox")
+                mitigation.after_update(step, self.model, self.slots, own_key)
+        return tf.constant(True)
+
+
+def same_bits(first, second):
+    """Whether two sequences of arrays are equal to the last bit, signs of zeros included."""
+    pairs = zip(first, second, strict=True)
+    return all(one.shape == other.shape and one.tobytes() == other.tobytes() for one, other in pairs)
