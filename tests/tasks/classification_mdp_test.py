@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import numpy as np
@@ -174,3 +175,45 @@ def test_integers_are_uniform_below_a_limit_of_their_own():
 def test_errors(labels, arguments, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ClassificationMdp(labels, **{"num_states": 5, **arguments})
+
+
+def best_values_of_all_policies(rewards, follow, discount):
+    """V*(s) as the best of every deterministic policy's, each by its linear equations."""
+    num_states = len(rewards)
+    best = np.full(num_states, -np.inf)
+    for policy in itertools.product(range(num_states), repeat=num_states):
+        chosen = np.arange(num_states), np.array(policy)
+        values = np.linalg.solve(np.eye(num_states) - discount * follow[chosen], rewards[chosen])
+        best = np.maximum(best, values)
+    return best
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"advances": True}, {"advances": True, "after_last": "uniform"}], ids=str
+)
+def test_optimal_values_are_those_of_the_best_policy(arguments, discount):
+    rewards, follow = np.zeros([4, 4]), np.full([4, 4, 4], 1 / 4)
+    for state in range(4):
+        advances = "advances" in arguments
+        rewards[state, state] = state == 3 if advances else 1
+        if advances and (state < 3 or "after_last" not in arguments):
+            follow[state, state] = np.eye(4)[(state + 1) % 4]
+    best = best_values_of_all_policies(rewards, follow, discount)
+    values = ClassificationMdp(np.arange(4), 4, **arguments).optimal_values(discount)
+    np.testing.assert_allclose(values, rewards + discount * follow @ best, atol=2e-6)
+
+
+def test_naming_the_class_is_optimal_only_near_the_reward_of_the_sparse_mdp():
+    for after_last in ("first", "uniform"):
+        values = sparse_reward_mdp(np.arange(10), 10, 0, after_last=after_last).optimal_values(0.99)
+        right = values.argmax(axis=1) == np.arange(10)
+        assert right.tolist() == [False] * 6 + [True] * 4
+    assert (random_label_mdp(np.zeros(500), 10, 0).optimal_values(0.99).argmax(axis=1) == range(10)).all()
+
+
+@pytest.mark.parametrize("discount", [1, -0.1])
+def test_optimal_values_of_a_discount_out_of_range(discount):
+    message = f"`discount` must be a number in [0, 1). Received: {discount}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make().optimal_values(discount)

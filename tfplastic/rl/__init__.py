@@ -18,18 +18,24 @@ from tfplastic.rl.agents import QAgent, c51, double_dqn, dqn
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
 from tfplastic.rl.atari_task import AtariTask
 from tfplastic.rl.evaluation import Evaluation
+from tfplastic.rl.graph_replay import GraphReplay
+from tfplastic.rl.mdp_task import ClassificationMdpTask
 from tfplastic.rl.replay import FrameReplay
+from tfplastic.rl.two_hot_agent import two_hot_dqn
 
 __all__ = [
     "AtariEnvironment",
     "AtariProtocol",
     "AtariTask",
+    "ClassificationMdpTask",
     "Evaluation",
     "FrameReplay",
+    "GraphReplay",
     "LinearEpsilon",
     "QAgent",
     "c51",
     "double_dqn",
     "dqn",
     "epsilon_greedy",
+    "two_hot_dqn",
 ]

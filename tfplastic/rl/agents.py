@@ -117,9 +117,11 @@ class QAgent:
         """The agent's loss `[]` and that of each example `[batch]`, on `[batch, n_step + 1, ...]` experience.
 
         The agent's public `loss` takes gamma as an argument, 1 by default, and only its `train` passes the
-        agent's own.
+        agent's own. TF-Agents writes summaries from within its loss, which must not get into a compiled
+        program.
         """
-        info = self.agent.loss(experience, training=training, gamma=self.discount)
+        with tf.summary.record_if(False):
+            info = self.agent.loss(experience, training=training, gamma=self.discount)
         return info.loss, info.extra.td_loss
 
 
@@ -230,11 +232,11 @@ def c51(
         ValueError: if an argument is out of its range.
     """
     del batch_size
-    _check_return(discount, n_step)
+    check_return(discount, n_step)
     check_integer("num_atoms", num_atoms, minimum=2)
     max_value = check_positive("max_value", max_value)
-    outputs = (_num_actions(action_spec), num_atoms)
-    networks = _networks(lambda: build_model(outputs), time_step_spec, num_atoms)
+    outputs = (count_actions(action_spec), num_atoms)
+    networks = make_networks(lambda: build_model(outputs), time_step_spec, num_atoms)
     agent = PerExampleC51Agent(
         time_step_spec,
         action_spec,
@@ -268,10 +270,10 @@ def _td_agent(
     n_step: int,
     grad_error_bound: float,
 ) -> QAgent:
-    _check_return(discount, n_step)
+    check_return(discount, n_step)
     check_positive("grad_error_bound", grad_error_bound)
     threshold = grad_error_bound * check_positive_integer("batch_size", batch_size)
-    networks = _networks(lambda: build_model(_num_actions(action_spec)), time_step_spec, num_atoms=1)
+    networks = make_networks(lambda: build_model(count_actions(action_spec)), time_step_spec, num_atoms=1)
 
     def clipped_error(targets: tf.Tensor, q_values: tf.Tensor) -> tf.Tensor:
         reduction = tf.compat.v1.losses.Reduction.NONE
@@ -290,9 +292,14 @@ def _td_agent(
     return QAgent(agent, *networks, None, discount, n_step)
 
 
-def _networks(
+def make_networks(
     build_model: Callable[[], keras.Model], time_step_spec: ts.TimeStep, num_atoms: int
 ) -> tuple[QNetwork, QNetwork]:
+    """The online and the target network, each with a model of its own.
+
+    Raises:
+        ValueError: under Keras 3.
+    """
     if not is_legacy():
         raise ValueError(
             "The environment variable `TF_USE_LEGACY_KERAS` must be 1 before TensorFlow is imported, as "
@@ -305,10 +312,12 @@ def _networks(
     )
 
 
-def _num_actions(action_spec: Any) -> int:
+def count_actions(action_spec: Any) -> int:
+    """The number of actions of a scalar integer spec."""
     return int(action_spec.maximum - action_spec.minimum + 1)
 
 
-def _check_return(discount: float, n_step: int) -> None:
+def check_return(discount: float, n_step: int) -> None:
+    """Checks that gamma is in [0, 1] and the number of rewards in a return at least 1."""
     check_fraction("discount", discount)
     check_positive_integer("n_step", n_step)

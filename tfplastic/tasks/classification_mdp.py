@@ -111,6 +111,42 @@ class ClassificationMdp:
         next_states = tf.where(advance, (states + 1) % self.num_states, next_states)
         return tf.cast(right & last, tf.float32), next_states
 
+    def optimal_values(self, discount: float) -> np.ndarray:
+        """Q*(s, a), `[states, actions] float64`, to within 1e-6, by value iteration.
+
+        With `advances` naming the class is not always best: it takes a low state to the reward in many small
+        steps, any wrong action on average in fewer. With ten states and discounts from 0.8 on it is best in
+        the last four, so that an optimal policy has an accuracy of 0.4.
+
+        Args:
+            discount: gamma, in [0, 1).
+
+        Raises:
+            ValueError: if `discount` is out of its range; at 1 values are infinite.
+
+        Example:
+            >>> import numpy as np, tfplastic as tp
+            >>> tp.tasks.ClassificationMdp([0, 1], num_states=2).optimal_values(0.5).round(3).tolist()
+            [[2.0, 1.0], [1.0, 2.0]]
+        """
+        if not 0 <= discount < 1:
+            raise ValueError(f"`discount` must be a number in [0, 1). Received: {discount!r}")
+        reward = np.ones(self.num_states)  # of the right action
+        if self._advances:
+            reward[:-1] = 0
+        values = np.zeros(self.num_states)
+        while True:
+            wrong = np.full(self.num_states, discount * values.mean())
+            right = reward + wrong
+            if self._advances:
+                right = reward + discount * np.roll(values, -1)
+                if self._after_last == "uniform":
+                    right[-1] = reward[-1] + wrong[-1]
+            change = np.abs(np.maximum(right, wrong) - values).max()
+            values = np.maximum(right, wrong)
+            if change * discount <= 1e-6 * (1 - discount):
+                return np.where(np.eye(self.num_states, dtype=bool), right[:, None], wrong[:, None])
+
 
 @gin.register(module="tfplastic.tasks")
 def true_label_mdp(labels: np.ndarray, num_classes: int, seed: int) -> ClassificationMdp:
