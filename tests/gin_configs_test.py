@@ -76,7 +76,12 @@ def bindings_in_force(*files):
 
 def test_there_are_files():
     wanted = {name for twins in TWINS for name in twins[:2]}
-    wanted |= {"mdp_true_label_digits", "mdp_random_label_digits", "mdp_sparse_digits"}
+    wanted |= {
+        "mdp_true_label_mnist_two_hot",
+        "mdp_true_label_digits",
+        "mdp_random_label_digits",
+        "mdp_sparse_digits",
+    }
     assert {f"gin/{name}.gin" for name in wanted} == set(FILES)
     in_memory_sizes = [f"gin/sizes/{size}.gin" for size in ("mdp_quick", "random_labels_quick")]
     assert sorted([*ATARI_SIZES, *in_memory_sizes]) == names("gin/sizes/*.gin")
@@ -102,6 +107,12 @@ def test_a_file_whose_data_is_in_memory_builds_on_its_own_and_in_its_quick_size(
         build(file, f"gin/sizes/{size}_quick.gin")
 
 
+@pytest.mark.parametrize("choice", [*names("gin/mitigations/*.gin"), *names("gin/networks/mlp_*.gin")])
+@pytest.mark.parametrize("file", ["gin/mdp_true_label_digits.gin", "gin/random_labels_digits.gin"])
+def test_a_mitigation_or_a_network_goes_with_every_kind_of_task(file, choice):
+    build(file, choice)
+
+
 @pytest.mark.parametrize(("file", "twin", "in_file", "in_twin"), TWINS, ids=lambda value: str(value)[:40])
 def test_a_twin_differs_by_an_include_or_a_line(file, twin, in_file, in_twin):
     without, with_it = bindings_in_force(f"gin/{file}.gin"), bindings_in_force(f"gin/{twin}.gin")
@@ -125,7 +136,7 @@ def test_the_operative_text_holds_what_is_called_later():
 
 
 def test_every_number_of_the_paper_says_where_it_is_from():
-    for path in [*ROOT.glob("gin/*.gin"), *ROOT.glob("gin/tasks/*.gin")]:
+    for path in [*ROOT.glob("gin/*.gin"), *ROOT.glob("gin/tasks/*.gin"), *ROOT.glob("gin/agents/*.gin")]:
         if "digits" in path.name:  # an experiment of ours
             continue
         for line in path.read_text().splitlines():
