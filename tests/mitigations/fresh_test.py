@@ -162,6 +162,9 @@ MODELS = {
     "mlp": lambda: networks.mlp(10, (128, 128), input_shape=(64,), norm="layer", initializer="he_uniform"),
     "cnn": lambda: networks.cnn(10, input_shape=(12, 12, 8), norm="batch", hidden=(64,)),
     "cnn with RMS norm": lambda: networks.cnn(10, input_shape=(12, 12, 8), norm="rms", hidden=(64,)),
+    "mlp, spectral": lambda: networks.mlp(10, (64, 64), input_shape=(64,), spectral_norm_layers=["hidden1"]),
+    "vit": lambda: networks.vit(10, input_shape=(9, 9, 3), model_dim=64, feed_forward_dim=64),
+    "resnet18": lambda: networks.resnet18(10, width=0.25),
     "nature_dqn": lambda: networks.nature_dqn(6, seed=0, width=0.5, shared_bias=True),
     "attention": attention,
 }
