@@ -5,21 +5,13 @@ import pytest
 import scipy.sparse.linalg
 import tensorflow as tf
 
+from tests.linalg.dense_operator import DenseOperator
 from tfplastic import linalg
-
-
-class Matrix:
-    def __init__(self, matrix):
-        self.matrix = matrix
-        self.shape, self.dtype = matrix.shape, matrix.dtype
-
-    def matvec(self, vector):
-        return self.matrix @ np.asarray(vector)
 
 
 def _symmetric(size, dtype="float64", seed=0):
     matrix = np.random.default_rng(seed).standard_normal((size, size))
-    return Matrix(((matrix + matrix.T) / 2).astype(dtype))
+    return DenseOperator((matrix + matrix.T) / 2, dtype)
 
 
 def _wanted(matrix, k, which):
@@ -59,7 +51,7 @@ def test_too_few_steps_are_told_and_give_a_lower_bound():
 def test_residuals_are_not_below_rounding():
     """After three steps nothing is left but rounding of the outlier; the bulk's end is not resolved."""
     values = np.concatenate([[1e6], np.linspace(-1, 1, 199)])
-    result = linalg.eigsh(Matrix(np.diag(values).astype("float32")), which="SA")
+    result = linalg.eigsh(DenseOperator(np.diag(values), "float32"), which="SA")
     vector = result.vectors[:, 0].astype(float)
     true_residual = np.linalg.norm(values * vector - result.values[0] * vector)
     assert true_residual <= result.residuals[0] and abs(result.values[0] + 1) <= result.residuals[0]
@@ -67,14 +59,16 @@ def test_residuals_are_not_below_rounding():
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -3.0])
 def test_multiples_of_the_identity_take_one_step(value):
-    result = linalg.eigsh(Matrix(value * np.eye(6)))
+    result = linalg.eigsh(DenseOperator(value * np.eye(6)))
     assert result.converged and result.num_steps == 1 and result.residuals[0] <= 1e-13
     np.testing.assert_allclose(result.values, [value], rtol=1e-12)
-    np.testing.assert_allclose(linalg.eigsh(Matrix(value * np.eye(6)), k=3).values, [value] * 3, rtol=1e-12)
+    np.testing.assert_allclose(
+        linalg.eigsh(DenseOperator(value * np.eye(6)), k=3).values, [value] * 3, rtol=1e-12
+    )
 
 
 def test_size_one():
-    result = linalg.eigsh(Matrix(np.array([[-2.0]])))
+    result = linalg.eigsh(DenseOperator(np.array([[-2.0]])))
     assert result.values.tolist() == [-2.0] and np.abs(result.vectors).tolist() == [[1.0]]
 
 
@@ -129,4 +123,4 @@ def test_errors():
     with pytest.raises(ValueError, match=r"^`tol` must be a finite number above 0. Received: 0$"):
         linalg.eigsh(operator, tol=0)
     with pytest.raises(linalg.NonFiniteError, match=r"NaN or Inf at step 1$"):
-        linalg.eigsh(Matrix(np.full((3, 3), np.nan)))
+        linalg.eigsh(DenseOperator(np.full((3, 3), np.nan)))

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.optimizers.problems import SHAPES, adam_reference, assert_within, gradients, train
+from tests.optimizers.problems import (
+    adam_reference,
+    assert_goes_on_from_a_checkpoint,
+    assert_within,
+    gradients,
+    train,
+)
 from tfplastic._keras import keras
 from tfplastic.optimizers import adam
 from tfplastic.optimizers.adam import Adam
@@ -94,20 +100,7 @@ def test_config_makes_the_same_optimizer_again():
 
 @pytest.mark.parametrize("settings", [{}, TUNED], ids=["kernel", "rule"])
 def test_goes_on_exactly_from_a_checkpoint(tmp_path, settings):
-    steps = list(gradients(20))
-    expected = train(adam(max_gradient_norm=1.0, **settings), steps)
-
-    first = adam(max_gradient_norm=1.0, **settings)
-    variables = train(first, steps[:10])
-    path = tf.train.Checkpoint(optimizer=first, variables=variables).write(str(tmp_path / "checkpoint"))
-    second, again = (
-        adam(max_gradient_norm=1.0, **settings),
-        [tf.Variable(tf.zeros(shape)) for shape in SHAPES],
-    )
-    second.build(again)
-    tf.train.Checkpoint(optimizer=second, variables=again).read(path).assert_consumed()
-    for one, other in zip(train(second, steps[10:], again), expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_goes_on_from_a_checkpoint(lambda: adam(max_gradient_norm=1.0, **settings), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,20 @@ def train(optimizer, steps, variables=None):
     return variables
 
 
+def assert_goes_on_from_a_checkpoint(make, folder):
+    """Ten steps, a checkpoint and ten more by another optimizer of `make` leave the bits of twenty steps."""
+    steps = list(gradients(20))
+    expected = train(make(), steps)
+    first, second = make(), make()
+    variables = train(first, steps[:10])
+    path = tf.train.Checkpoint(optimizer=first, variables=variables).write(str(folder / "checkpoint"))
+    again = [tf.Variable(tf.zeros(shape)) for shape in SHAPES]
+    second.build(again)
+    tf.train.Checkpoint(optimizer=second, variables=again).read(path).assert_consumed()
+    for one, other in zip(train(second, steps[10:], again), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def train_pure(optimizer, steps, jit_compile=False):
     """The parameters and the state after the steps of a pure optimizer, which are one `tf.while_loop`."""
     stacked = [tf.constant(np.stack(arrays)) for arrays in zip(*steps, strict=True)]

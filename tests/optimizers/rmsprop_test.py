@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.optimizers.problems import SHAPES, assert_within, gradients, rmsprop_reference, train
+from tests.optimizers.problems import (
+    assert_goes_on_from_a_checkpoint,
+    assert_within,
+    gradients,
+    rmsprop_reference,
+    train,
+)
 from tfplastic._keras import keras
 from tfplastic.optimizers import centered_rmsprop
 from tfplastic.optimizers.rmsprop import CenteredRMSprop
@@ -39,17 +45,7 @@ def test_the_defaults_are_those_of_the_source():
 
 
 def test_goes_on_exactly_from_a_checkpoint(tmp_path):
-    steps = list(gradients(20))
-    expected = train(centered_rmsprop(), steps)
-
-    first = centered_rmsprop()
-    variables = train(first, steps[:10])
-    path = tf.train.Checkpoint(optimizer=first, variables=variables).write(str(tmp_path / "checkpoint"))
-    second, again = centered_rmsprop(), [tf.Variable(tf.zeros(shape)) for shape in SHAPES]
-    second.build(again)
-    tf.train.Checkpoint(optimizer=second, variables=again).read(path).assert_consumed()
-    for one, other in zip(train(second, steps[10:], again), expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_goes_on_from_a_checkpoint(centered_rmsprop, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.optimizers.problems import SHAPES, assert_within, gradients, sgd_reference, train
+from tests.optimizers.problems import (
+    assert_goes_on_from_a_checkpoint,
+    assert_within,
+    gradients,
+    sgd_reference,
+    train,
+)
 from tfplastic._keras import keras
 from tfplastic.optimizers import sgd
 from tfplastic.optimizers.sgd import SGD
@@ -54,17 +60,7 @@ def test_config_makes_the_same_optimizer_again():
 
 
 def test_goes_on_exactly_from_a_checkpoint(tmp_path):
-    steps = list(gradients(20))
-    expected = train(sgd(momentum=0.9), steps)
-
-    first = sgd(momentum=0.9)
-    variables = train(first, steps[:10])
-    path = tf.train.Checkpoint(optimizer=first, variables=variables).write(str(tmp_path / "checkpoint"))
-    second, again = sgd(momentum=0.9), [tf.Variable(tf.zeros(shape)) for shape in SHAPES]
-    second.build(again)
-    tf.train.Checkpoint(optimizer=second, variables=again).read(path).assert_consumed()
-    for one, other in zip(train(second, steps[10:], again), expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_goes_on_from_a_checkpoint(lambda: sgd(momentum=0.9), tmp_path)
 
 
 @pytest.mark.parametrize(
