@@ -11,6 +11,7 @@ from tfplastic.diagnostics import recorded_activations
 from tfplastic.layers import advance
 from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import GraphTask, HostTask
+from tfplastic.training.global_norm import global_norm
 
 StepStatistic = Callable[[tf.Tensor], tf.Tensor]
 """Of a layer's activations `[batch, ..., units]`, a scalar; traceable. `diagnostics.dead_fraction` is one."""
@@ -81,7 +82,7 @@ class GradientStep:
             penalties = [each.penalty(variables) for each in self._mitigations if each.adds_penalty]
             total = tf.add_n([output.loss, *penalties])
         gradients = tape.gradient(total, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        metrics = {**output.metrics, "gradient_norm": tf.linalg.global_norm(gradients)}
+        metrics = {**output.metrics, "gradient_norm": global_norm(gradients)}
         if penalties:
             metrics["penalty"] = tf.add_n(penalties)
         for name, statistic in self._statistics.items():
