@@ -185,7 +185,7 @@ def test_mitigations_act_after_their_steps_and_no_others(tmp_path):
 
 def test_is_traced_once_whatever_the_lengths_of_chunks(tmp_path, whole):
     loop, _ = run(tmp_path, remade(whole, log_period=7, checkpoint_period=4))
-    assert loop._steps._program.experimental_get_tracing_count() == 1
+    assert loop.steps._program.experimental_get_tracing_count() == 1
 
 
 def test_losses_are_means_of_all_steps_since_the_last_row(tmp_path):
@@ -226,10 +226,10 @@ def test_no_summary_is_written_from_within_the_program(tmp_path):
 
 def test_a_resumed_run_keeps_its_program(tmp_path, monkeypatch):
     loop, _ = run(tmp_path, make_loop(), interrupt_at=4)
-    assert loop._program == "xla"
+    assert loop.program == "xla"
     monkeypatch.setattr("tfplastic.training.loop.choose_program", lambda *arguments: "graph")
     resumed, code = run(tmp_path, make_loop())
-    assert (resumed._program, code) == ("xla", 0)
+    assert (resumed.program, code) == ("xla", 0)
 
 
 def test_a_mitigation_without_a_period_needs_boundaries():

@@ -12,10 +12,10 @@ from tfplastic import seeds
 from tfplastic._call_options import sums_in_order
 from tfplastic.tasks import GraphTask, TaskLoss, TaskProgress
 from tfplastic.training.after_updates import AfterUpdates
+from tfplastic.training.chunks import Chunks
 from tfplastic.training.step import GradientStep, NonFiniteLossError
 
 _STATE_FILE = "task_state.npz"
-_LONG_CALL_S = 0.5  # of the program, after which a signal or the progress line has waited long enough
 _TIMED_STEPS = 10
 
 
@@ -33,6 +33,9 @@ class GraphSteps:
         after_updates: what of the mitigations acts in the program.
         seed: root seed of the run.
         program: `'graph'` or `'xla'`.
+
+    Attributes:
+        state: of the task, once it has been started or restored.
     """
 
     def __init__(
@@ -52,8 +55,8 @@ class GraphSteps:
         self._program = tf.function(self._take_steps, autograph=False, jit_compile=program == "xla" or None)
         self._at = tf.Variable(0, trainable=False, dtype=tf.int64)  # the step that the program is at
         self._names: list[str] = []  # of what a step reports, known once it has been traced
-        self._state: Any = None
-        self._chunk = 1
+        self.state: Any = None
+        self._chunks = Chunks()
 
     def advance(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float]]:
         """Takes gradient steps that follow `step`, as many as fit into about half a second.
@@ -70,34 +73,30 @@ class GraphSteps:
             NonFiniteLossError: if the loss is NaN or infinite; the weights are as they were then in the
                 graph, and updated once more under XLA.
         """
-        target = min(last, step + self._chunk)
-        begun = time.perf_counter()
-        reached, sums, is_finite = self._run(step, target, sums)
-        seconds = time.perf_counter() - begun
+        reached, sums, is_finite = self._chunks.take(step, last, lambda target: self._run(step, target, sums))
         if not is_finite:
             raise NonFiniteLossError(f"The loss is not finite at gradient step {reached}")
-        if seconds > 2 * _LONG_CALL_S:
-            self._chunk = max(1, self._chunk // 2)
-        elif seconds < _LONG_CALL_S and target == step + self._chunk:
-            self._chunk *= 2
         return reached, sums
+
+    def traced_step(self) -> Any:
+        """The trace of one gradient step: (number `[] int64`, state) -> (state, what it reports by name)."""
+        specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.state)
+        return self._step.get_concrete_function(tf.TensorSpec([], tf.int64), specs)
 
     def _run(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float], bool]:
         # Summaries that a task's library writes would have no place in the program.
         with tf.summary.record_if(False), sums_in_order():
             if not self._names:
-                specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self._state)
-                traced = self._step.get_concrete_function(tf.TensorSpec([], tf.int64), specs)
-                self._names = sorted(traced.structured_outputs[1])
+                self._names = sorted(self.traced_step().structured_outputs[1])
             tensors = {name: tf.constant(sums.get(name, 0.0), tf.float64) for name in self._names}
             bounds = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
             try:
-                outputs = self._program(*bounds, self._state, tensors)
+                outputs = self._program(*bounds, self.state, tensors)
             except tf.errors.InvalidArgumentError as error:
                 if GradientStep.NOT_FINITE not in str(error):
                     raise
                 return int(self._at), sums, False
-        reached, self._state, tensors, is_finite = outputs
+        reached, self.state, tensors, is_finite = outputs
         return int(reached), {name: float(value) for name, value in tensors.items()}, bool(is_finite)
 
     def _take_steps(self, step: tf.Tensor, last: tf.Tensor, state: Any, sums: dict[str, tf.Tensor]) -> Any:
@@ -126,7 +125,7 @@ class GraphSteps:
 
     def start(self) -> None:
         """Begins afresh."""
-        self._state = self._task.initial_state()
+        self.state = self._task.initial_state()
 
     def warm_up(self) -> Iterator[None]:
         """Nothing: it is part of the initial state."""
@@ -134,16 +133,16 @@ class GraphSteps:
 
     def metrics(self) -> dict[str, float]:
         """As `GraphTask.metrics`, of the present state."""
-        return self._task.metrics(self._state)
+        return self._task.metrics(self.state)
 
     def progress(self) -> TaskProgress:
         """As `GraphTask.progress`, of the present state."""
-        return self._task.progress(self._state)
+        return self._task.progress(self.state)
 
     def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         """As `GraphTask.evaluate`, of the present state; too short to be stopped."""
         del should_stop
-        return self._task.evaluate(step, self._state)
+        return self._task.evaluate(step, self.state)
 
     def diagnostics_batch(self) -> tuple[Any, Any]:
         """As `GraphTask.diagnostics_batch`."""
@@ -156,7 +155,7 @@ class GraphSteps:
     def save(self, directory: Path, shared: Path) -> list[str]:
         """Writes the state of the task into `directory`, its tensors in the order of `tf.nest.flatten`."""
         del shared
-        np.savez(directory / _STATE_FILE, *(value.numpy() for value in tf.nest.flatten(self._state)))
+        np.savez(directory / _STATE_FILE, *(value.numpy() for value in tf.nest.flatten(self.state)))
         return []
 
     def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
@@ -165,7 +164,7 @@ class GraphSteps:
         structure = self._task.initial_state()
         with np.load(directory / _STATE_FILE) as arrays:
             values = [tf.constant(arrays[name]) for name in arrays.files]
-        self._state = tf.nest.pack_sequence_as(structure, values)
+        self.state = tf.nest.pack_sequence_as(structure, values)
 
     def describe(
         self, total_steps: int, checkpoint_period: int, keep_checkpoints: int

@@ -1,9 +1,10 @@
 """THE loop: batches from the task, the gradient step, and what happens between steps at exactly its step."""
 
+import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gin
@@ -100,6 +101,13 @@ class Loop:
 
     Args:
         config: what to train.
+
+    Attributes:
+        step: gradient steps done.
+        sums: of what each gradient step reports, by name, since the last row of metrics.
+        steps: takes the gradient steps.
+        profiler: of the run that is at work.
+        program: what the gradient steps of a `GraphTask` are compiled to, `'graph'` or `'xla'`.
     """
 
     def __init__(self, config: TrainConfig):
@@ -125,36 +133,41 @@ class Loop:
             self.task.boundary_period,
             in_program=isinstance(self.task, GraphTask),
         )
-        self._program = ""
+        self.program = ""
         if isinstance(self.task, GraphTask):
             device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-            self._program = choose_program(config.program, self.task.kind, model, device)
+            self.program = choose_program(config.program, self.task.kind, model, device)
         self._make_steps()
         self._snapshot: Snapshot | None = None
-        self._step = 0
+        self.step = 0
         self._pending = ["diagnostics"]  # what is still to be done at this step, in order
-        self._sums: dict[str, float] = {}  # of what each gradient step reports, since the last row of metrics
+        self.sums: dict[str, float] = {}
         self._count = 0
 
     def _make_steps(self) -> None:
-        """`_steps` takes gradient steps; `_source` is the task, of either kind, as the loop talks to it."""
+        """`steps` takes gradient steps; `_source` is the task, of either kind, as the loop talks to it."""
         if isinstance(self.task, GraphTask):
-            self._source = self._steps = GraphSteps(
-                self.task, self._gradient_step, self._after_updates, self.config.seed, self._program
+            self._source = self.steps = GraphSteps(
+                self.task, self._gradient_step, self._after_updates, self.config.seed, self.program
             )
         else:
-            self._source, self._steps = self.task, HostSteps(self.task, self._gradient_step)
+            self._source, self.steps = self.task, HostSteps(self.task, self._gradient_step)
 
-    def describe(self) -> str:
-        """The plan of the run as text. Its duration is found by trying; the loop is of no use after that."""
+    def describe(self, seeds: str = "", seconds_per_step: float | None = None) -> str:
+        """The plan of the run as text. Its duration is found by trying; the loop is of no use after that.
+
+        Args:
+            seeds: in words, of runs side by side.
+            seconds_per_step: of such runs, instead of trying this one.
+        """
         config = self.config
-        seconds = self._steps.seconds_per_step() * config.total_steps
+        seconds = (seconds_per_step or self.steps.seconds_per_step()) * config.total_steps
         acting = " and acting" if isinstance(self.task, HostTask) else ""
         return plan.describe(
             self.task.model,
             [
                 *self._source.describe(config.total_steps, config.checkpoint_period, config.keep_checkpoints),
-                ("seed", f"{config.seed}"),
+                ("seed", seeds or f"{config.seed}"),
                 *[("mitigation", type(mitigation).__name__) for mitigation in config.mitigations],
                 ("metrics", f"every {config.log_period:,} gradient steps"),
                 ("diagnostics", f"every {config.diagnostics_period:,}, {len(config.diagnostics)} quantities"),
@@ -194,29 +207,41 @@ class Loop:
         if run_directory.state == "finished":
             logging.info("This run is finished: %s. A larger train.total_steps goes on.", run_directory.path)
             return 0
+        with self.at_work(run_directory, profile_steps, device):
+            with StopRequest() as stop:
+                self.begin()
+                fields = self.task.progress_fields
+                with progress(self.config.total_steps, self.step, fields) as shown:
+                    self.train(shown, stop, self.config.total_steps)
+            return self.end(stop)
+
+    # The parts of `run`, for several loops side by side (`ParallelLoops`).
+
+    @contextlib.contextmanager
+    def at_work(
+        self, run_directory: RunDirectory, profile_steps: tuple[int, int] | None, device: str
+    ) -> Iterator[None]:
+        """While open, this loop is at work there; what is raised meanwhile is also in `status.json`."""
         self._directory = run_directory
         self._device = device
-        self._profiler = Profiler(profile_steps, run_directory.tensorboard)
+        self._profile_steps = profile_steps
+        self.profiler = Profiler(profile_steps, run_directory.tensorboard)
         self._checkpoints = Checkpoints(
             run_directory.checkpoints,
             {**self._source.trackables(), "optimizer": self.config.optimizer, **self._mitigation_states()},
             self.config.keep_checkpoints,
         )
         try:
-            with StopRequest() as stop:
-                self._begin(profile_steps)
-                fields = self.task.progress_fields
-                with progress(self.config.total_steps, self._step, fields) as self._progress:
-                    self._train(stop)
-            return self._end(stop)
+            yield
         except BaseException as error:
             self._write_status("failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
             raise
         finally:
-            self._profiler.close()
+            self.profiler.close()
             self._source.close()
 
-    def _begin(self, profile_steps: tuple[int, int] | None) -> None:
+    def begin(self) -> None:
+        """Begins afresh or goes on from the last checkpoint."""
         checkpoint = self._checkpoints.latest()
         if checkpoint is None:
             self._directory.cut_after(-1, 0)
@@ -225,61 +250,76 @@ class Loop:
             self._keep_program(checkpoint.state.get("program", ""))
             self._checkpoints.restore(checkpoint)
             self._source.restore(checkpoint.directory, self._checkpoints.shared, checkpoint.shared_files)
-            self._step = checkpoint.step
+            self.step = checkpoint.step
             self._pending = checkpoint.state["pending"]
-            self._sums = checkpoint.state["sums"]
+            self.sums = checkpoint.state["sums"]
             self._count = checkpoint.state["count"]
             self._directory.cut_after(checkpoint.step, checkpoint.state["metrics_position"])
-            logging.info("Resumed at gradient step %d.", self._step)
-            if profile_steps is not None and profile_steps[1] <= self._step:
-                logging.info("Nothing is traced: --profile_steps ends at step %d.", profile_steps[1])
+            logging.info("Resumed at gradient step %d.", self.step)
+            if self._profile_steps is not None and self._profile_steps[1] <= self.step:
+                logging.info("Nothing is traced: --profile_steps ends at step %d.", self._profile_steps[1])
         self._metrics_file = MetricsFileWriter(self._directory.path)
         self._writer = ManyWriters([self._metrics_file, TensorBoardWriter(self._directory.tensorboard)])
         if checkpoint is None:
             config = (self._directory.path / "operative_config.gin").read_text()
             self._writer.text(0, "operative_config", f"```\n{config}\n```")
         self._write_status("running")
-        self._clock = (time.monotonic(), self._step, self._source.progress().get("agent_steps", 0))
+        self._clock = (time.monotonic(), self.step, self._source.progress().get("agent_steps", 0))
 
-    def _train(self, stop: StopRequest) -> None:
+    def train(self, progress: Progress, stop: StopRequest, last: int) -> None:
+        """Goes on to gradient step `last`, what is due at it included."""
+        self._progress = progress
         for _ in self._source.warm_up():
-            self._progress.update(self._step, note="warm-up", **self._source.progress())
+            self._progress.update(self.step, note="warm-up", **self._source.progress())
             if stop.signal is not None:
                 return
         self._work_off(stop)
-        while self._step < self.config.total_steps and stop.signal is None:
-            with self._profiler.step(self._step):
-                self._advance()
-            self._profiler.after(self._step)
-            self._pending = self._due()
-            self._progress.update(
-                self._step, loss=self._sums["loss"] / self._count, **self._source.progress()
-            )
-            self._work_off(stop)
+        while self.step < last and stop.signal is None:
+            with self.profiler.step(self.step):
+                reached, sums = self._advance(last)
+            self.arrive(reached, sums, stop)
 
-    def _end(self, stop: StopRequest) -> int:
+    def arrive(self, step: int, sums: dict[str, float], stop: StopRequest) -> None:
+        """Does what is due at gradient step `step`, to which gradient steps have led.
+
+        Args:
+            step: gradient steps done.
+            sums: `sums` with what the new ones reported.
+            stop: leaves an evaluation for the next time.
+        """
+        self._count += step - self.step
+        self.step, self.sums = step, sums
+        self.profiler.after(step)
+        self._pending = self._due()
+        self._progress.update(step, loss=sums["loss"] / self._count, **self._source.progress())
+        self._work_off(stop)
+
+    def end(self, stop: StopRequest) -> int:
+        """Saves and says where the run stands; the exit code."""
         self._save()
         self._writer.close()
-        if self._step == self.config.total_steps and not self._pending:
+        if self.step == self.config.total_steps and not self._pending:
             self._write_status("finished")
             path = self._directory.path
-            logging.info("Finished at gradient step %d. tensorboard --logdir=%s", self._step, path)
+            logging.info("Finished at gradient step %d. tensorboard --logdir=%s", self.step, path)
             return 0
         self._write_status("stopped")
-        logging.info("Stopped at gradient step %d. The same command goes on from there.", self._step)
+        logging.info("Stopped at gradient step %d. The same command goes on from there.", self.step)
         return stop.exit_code
 
-    def _advance(self) -> None:
+    def _advance(self, last: int) -> tuple[int, dict[str, float]]:
         """Takes one gradient step or more, at most to the next at which something is due."""
-        before = self._step
         try:
-            self._step, self._sums = self._steps.advance(self._step, self._next_event(), self._sums)
+            return self.steps.advance(self.step, min(last, self.next_event()), self.sums)
         except NonFiniteLossError as error:
-            layer = _first_non_finite_layer(self.task.model)
-            raise NonFiniteLossError(f"{error}; the first layer with a weight that is not: {layer}") from None
-        self._count += self._step - before
+            raise self.located(error) from None
 
-    def _next_event(self) -> int:
+    def located(self, error: NonFiniteLossError) -> NonFiniteLossError:
+        """The error with the name of the first layer whose weights are not finite."""
+        layer = _first_non_finite_layer(self.task.model)
+        return NonFiniteLossError(f"{error}; the first layer with a weight that is not: {layer}")
+
+    def next_event(self) -> int:
         """The first step after this one at which the loop has something to do."""
         config = self.config
         periods = [
@@ -289,17 +329,17 @@ class Loop:
             config.checkpoint_period,
             *self._after_updates.periods,
         ]
-        nexts = [(self._step // period + 1) * period for period in periods]
-        return min([*nexts, config.total_steps, *self._profiler.edges_after(self._step)])
+        nexts = [(self.step // period + 1) * period for period in periods]
+        return min([*nexts, config.total_steps, *self.profiler.edges_after(self.step)])
 
     def _due(self) -> list[str]:
-        config, is_last = self.config, self._step == self.config.total_steps
+        config, is_last = self.config, self.step == self.config.total_steps
         due = {
-            "log": is_last or self._step % config.log_period == 0,
-            "diagnostics": self._step % config.diagnostics_period == 0,
-            "evaluation": is_last or self._step % config.evaluation_period == 0,
-            "mitigations": any(self._step % period == 0 for period in self._after_updates.periods),
-            "checkpoint": is_last or self._step % config.checkpoint_period == 0,
+            "log": is_last or self.step % config.log_period == 0,
+            "diagnostics": self.step % config.diagnostics_period == 0,
+            "evaluation": is_last or self.step % config.evaluation_period == 0,
+            "mitigations": any(self.step % period == 0 for period in self._after_updates.periods),
+            "checkpoint": is_last or self.step % config.checkpoint_period == 0,
         }
         return [event for event, is_due in due.items() if is_due]
 
@@ -308,13 +348,13 @@ class Loop:
         act = {
             "log": self._log,
             "diagnostics": self._diagnose,
-            "mitigations": lambda: self._after_updates.act(self._step),
+            "mitigations": lambda: self._after_updates.act(self.step),
             "checkpoint": self._save,
         }
         while self._pending:
             event = self._pending[0]
             if event not in ("log", "mitigations"):
-                self._progress.update(self._step, note=event, **self._source.progress())
+                self._progress.update(self.step, note=event, **self._source.progress())
             if event == "evaluation" and not self._evaluate(stop):
                 return
             self._pending.pop(0)
@@ -323,19 +363,19 @@ class Loop:
             self._writer.flush()
 
     def _log(self) -> None:
-        scalars = {f"train/{name}": total / self._count for name, total in self._sums.items()}
-        self._writer.scalars(self._step, {**scalars, **self._source.metrics()})
+        scalars = {f"train/{name}": total / self._count for name, total in self.sums.items()}
+        self._writer.scalars(self.step, {**scalars, **self._source.metrics()})
         before, now = (
             self._clock,
-            (time.monotonic(), self._step, self._source.progress().get("agent_steps", 0)),
+            (time.monotonic(), self.step, self._source.progress().get("agent_steps", 0)),
         )
         seconds = now[0] - before[0]
         speeds = {"speed/gradient_steps_per_second": (now[1] - before[1]) / seconds}
         if "agent_steps" in self.task.progress_fields:
             speeds["speed/agent_steps_per_second"] = (now[2] - before[2]) / seconds
-        self._writer.clock_scalars(self._step, speeds)
+        self._writer.clock_scalars(self.step, speeds)
         self._clock = now
-        self._sums, self._count = {}, 0
+        self.sums, self._count = {}, 0
         self._write_status("running")
 
     def _diagnose(self) -> None:
@@ -349,27 +389,27 @@ class Loop:
         self._snapshot.refresh()
         for quantity, by_layer in diagnose(self._snapshot, self.config.diagnostics).items():
             scalars = {f"diagnostics/{quantity}/{layer}": value for layer, value in by_layer.items()}
-            self._writer.scalars(self._step, scalars)
+            self._writer.scalars(self.step, scalars)
 
     def _evaluate(self, stop: StopRequest) -> bool:
-        scalars = self._source.evaluate(self._step, lambda: stop.signal is not None)
+        scalars = self._source.evaluate(self.step, lambda: stop.signal is not None)
         if scalars is None:
             return False
-        self._writer.scalars(self._step, scalars)
+        self._writer.scalars(self.step, scalars)
         shown = ", ".join(f"{tag.removeprefix('evaluation/')} {value:.4g}" for tag, value in scalars.items())
-        logging.info("Evaluation at gradient step %d: %s", self._step, shown)
+        logging.info("Evaluation at gradient step %d: %s", self.step, shown)
         return True
 
     def _save(self) -> None:
         self._writer.flush()
         state = {
             "pending": self._pending,
-            "sums": self._sums,
+            "sums": self.sums,
             "count": self._count,
             "metrics_position": self._metrics_file.position(),
-            "program": self._program,
+            "program": self.program,
         }
-        self._checkpoints.save(self._step, state, self._source.save)
+        self._checkpoints.save(self.step, state, self._source.save)
         self._write_status("running")
 
     def _mitigation_states(self) -> dict[str, Any]:
@@ -378,14 +418,14 @@ class Loop:
 
     def _keep_program(self, program: str) -> None:
         """Goes on with the program of a checkpoint, which `'auto'` may not be on this machine."""
-        if program != self._program:
+        if program != self.program:
             logging.info("Going on with the program that this run began with: %s.", program)
-            self._program = program
+            self.program = program
             self._make_steps()
 
     def _write_status(self, state: str, **fields: Any) -> None:
         self._directory.write_status(
-            state, self._step, total_steps=self.config.total_steps, device=self._device, **fields
+            state, self.step, total_steps=self.config.total_steps, device=self._device, **fields
         )
 
 

@@ -1,0 +1,32 @@
+"""How many gradient steps go into one call of a compiled program."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+_LONG_CALL_S = 0.5  # after which a signal or the progress line has waited long enough
+
+
+class Chunks:
+    """Calls a program for as many steps at a time as fit into about half a second, found by trying."""
+
+    def __init__(self) -> None:
+        self._length = 1
+
+    def take(self, step: int, last: int, program: Callable[[int], Any]) -> Any:
+        """What `program` returns for the number of the step that it shall go on to.
+
+        Args:
+            step: where it is.
+            last: not beyond this one.
+            program: called once.
+        """
+        target = min(last, step + self._length)
+        begun = time.perf_counter()
+        result = program(target)
+        seconds = time.perf_counter() - begun
+        if seconds > 2 * _LONG_CALL_S:
+            self._length = max(1, self._length // 2)
+        elif seconds < _LONG_CALL_S and target == step + self._length:
+            self._length *= 2
+        return result
