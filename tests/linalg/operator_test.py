@@ -23,6 +23,9 @@ def _network(variables):
     return lambda x: tf.matmul(tf.tanh(tf.matmul(x, variables[0])), variables[1])
 
 
+_NETWORK = _network
+
+
 def _losses(outputs, y):
     return tf.nn.sparse_softmax_cross_entropy_with_logits(y, outputs)
 
@@ -237,6 +240,31 @@ def test_data_that_change_between_passes_are_an_error():
         linalg.lanczos(operator, 3)
     with pytest.raises(ValueError, match=message):
         linalg.eigsh(operator)
+
+
+def test_a_density_asks_once_whether_the_loss_changes(monkeypatch):
+    operator, asked = _hessian(_variables()), []
+    monkeypatch.setattr(operator, "is_deterministic", lambda: not asked.append(None))
+    linalg.spectral_density(operator, 2, num_probes=3)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_variables_of_another_model_are_an_error(name, monkeypatch):
+    others = [tf.Variable(tf.ones([2, 2], tf.float64), name=f"other/{index}") for index in range(4)]
+    used = _variables()
+    monkeypatch.setitem(globals(), "_network", lambda _: _NETWORK(used))
+    rule = "`variables` must be some that .* depends on. Received: other/0, other/1, other/2, ..."
+    operator = OPERATORS[name](others)
+    for product in (operator.matvec, operator.matmat):
+        with pytest.raises(ValueError, match=f"^{rule}$") as error:
+            product(np.ones(operator.shape[:1] if product == operator.matvec else (operator.shape[0], 1)))
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=f"^{rule}$"):
+        linalg.lanczos(operator, 2)
+    assert not OPERATORS[name](others[:1]).to_dense().numpy().any()
+    block = OPERATORS[name]([*used, *others]).blocks("layer")["other"]
+    assert not block.to_dense().numpy().any()
 
 
 def test_forward_mode_falls_back_where_it_is_wrong():

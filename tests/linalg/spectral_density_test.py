@@ -106,12 +106,17 @@ def test_width_and_grid_rules():
     wide = linalg.SpectralDensity(np.array([[-10.0, 30.0]]), np.array([[0.5, 0.5]]), size=2)
     assert wide.width() == pytest.approx(np.sqrt(1e-5 * 40))
     narrow = linalg.SpectralDensity(np.array([[0.1, 0.2]]), np.array([[0.5, 0.5]]), size=2)
-    assert narrow.width() == pytest.approx(np.sqrt(1e-5))  # the range counts as 1 at least
+    assert narrow.width() == pytest.approx(0.1 * np.sqrt(1e-5))
+    for node in (0.0, 1e6):
+        point = linalg.SpectralDensity(np.array([[node]]), np.array([[1.0]]), size=1)
+        assert point.width() == pytest.approx(1e-12 * max(1, node))
     grid = wide.grid()
     assert grid.shape == (10_000,) and grid.dtype == np.float64
     assert grid[0] == pytest.approx(-10.12) and grid[-1] == pytest.approx(30.12)  # 6 * 0.02 beyond
     coarse = wide.grid(width=1.0, num_points=5)  # from -16 to 36 in steps of 1 at most
     assert coarse.shape == (53,) and coarse[0] == -16 and coarse[-1] == 36
+    assert wide.grid(width=1e-9).shape == (1_000_000,)  # not 40 thousand million
+    assert wide.grid(width=1e-9, num_points=1_000_001).shape == (1_000_001,)
 
 
 def test_same_seed_same_bits_other_seed_other_bits():

@@ -1,5 +1,6 @@
 """The data of an operator, in minibatches."""
 
+import abc
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,45 +10,16 @@ import tensorflow as tf
 from tfplastic import _checks
 
 
-class Batches:
-    """Minibatches of one structure, in the same order at each pass; one empty batch without data.
-
-    Args:
-        data: None, a `tf.data.Dataset` of batches, or arrays (an array, or a tuple or dict of arrays) with
-            the examples along their first axis. Arrays of floating point are cast to `dtype`.
-        batch_size: how many examples of the arrays to take at a time, the last time fewer; None: all at once.
-        dtype: the operator's.
+class Batches(abc.ABC):
+    """Minibatches of one structure, in the same order at each pass.
 
     Attributes:
         signature: a (nest of) `tf.TensorSpec` for each argument of a function of a batch.
         single: the one batch, where the data are known to be no more; else None.
-
-    Raises:
-        ValueError: no examples, arrays of unequal length, an endless dataset, or a `batch_size` that is not
-            a positive integer or that has no arrays to cut.
     """
 
-    def __init__(self, data: Any, batch_size: int | None, dtype: np.dtype):
-        if batch_size is not None:
-            _checks.check_positive_integer("batch_size", batch_size)
-            if data is None or isinstance(data, tf.data.Dataset):
-                rule = "must be None unless `data` are arrays; a dataset comes in batches already"
-                raise ValueError(f"`batch_size` {rule}. Received: {batch_size}")
-        self._batch_size = batch_size
-        self.single: tuple[Any, ...] | None = None
-        if data is None:
-            self.single, self.signature = (), ()
-        elif isinstance(data, tf.data.Dataset):
-            if data.cardinality() == tf.data.INFINITE_CARDINALITY:
-                raise ValueError("`data` must be a dataset that ends. Received: an endless one")
-            self._dataset = data
-            self.signature = _arguments(data.element_spec)
-        else:
-            self._arrays = _as_tensors(_arguments(data), dtype)
-            self._size = _common_length(self._arrays)
-            if batch_size is None or batch_size >= self._size:
-                self.single = self._arrays
-            self.signature = tf.nest.map_structure(self._spec, self._arrays)
+    signature: tuple[Any, ...]
+    single: tuple[Any, ...] | None = None
 
     @property
     def num_examples(self) -> int | None:
@@ -55,26 +27,79 @@ class Batches:
         shapes = [spec.shape for spec in tf.nest.flatten(self.signature)]
         return shapes[0][0] if shapes and shapes[0].rank else None
 
+    @abc.abstractmethod
     def __iter__(self) -> Iterator[tuple[tuple[Any, ...], int]]:
         """Pairs of a batch and its weight, the number of its examples; 1 where there is one batch only.
 
         Raises:
             ValueError: there is no example.
         """
-        if self.single is not None:
-            yield self.single, 1
-        elif hasattr(self, "_dataset"):
-            yield from self._of_dataset()
-        else:
-            step = self._batch_size or self._size
-            for start in range(0, self._size, step):
-                stop = min(start + step, self._size)
-                yield (
-                    tf.nest.map_structure(lambda each, a=start, b=stop: each[a:b], self._arrays),
-                    stop - start,
-                )
 
-    def _of_dataset(self) -> Iterator[tuple[tuple[Any, ...], int]]:
+
+def make_batches(data: Any, batch_size: int | None, dtype: np.dtype) -> Batches:
+    """The minibatches of `data`; one empty batch without data.
+
+    Args:
+        data: None, a `tf.data.Dataset` of batches, or arrays (an array, or a tuple or dict of arrays) with
+            the examples along their first axis. Arrays of floating point are cast to `dtype`.
+        batch_size: how many examples of the arrays to take at a time, the last time fewer; None: all at once.
+        dtype: the operator's.
+
+    Raises:
+        ValueError: no examples, arrays of unequal length, an endless dataset, or a `batch_size` that is not
+            a positive integer or that has no arrays to cut.
+    """
+    if batch_size is not None:
+        _checks.check_positive_integer("batch_size", batch_size)
+        if data is None or isinstance(data, tf.data.Dataset):
+            rule = "must be None unless `data` are arrays; a dataset comes in batches already"
+            raise ValueError(f"`batch_size` {rule}. Received: {batch_size}")
+    if data is None:
+        return _Single(())
+    if isinstance(data, tf.data.Dataset):
+        return _OfDataset(data)
+    arrays = _as_tensors(_arguments(data), dtype)
+    size = _common_length(arrays)
+    return _Single(arrays) if batch_size is None or batch_size >= size else _Cut(arrays, size, batch_size)
+
+
+class _Single(Batches):
+    """One batch, perhaps with nothing in it."""
+
+    def __init__(self, batch: tuple[Any, ...]):
+        self.single = self._batch = batch
+        self.signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, batch)
+
+    def __iter__(self) -> Iterator[tuple[tuple[Any, ...], int]]:
+        yield self._batch, 1
+
+
+class _Cut(Batches):
+    """Arrays, a part at a time."""
+
+    def __init__(self, arrays: tuple[Any, ...], size: int, batch_size: int):
+        self._arrays, self._size, self._batch_size = arrays, size, batch_size
+        self.signature = tf.nest.map_structure(
+            lambda array: tf.TensorSpec([None, *array.shape[1:]], array.dtype), arrays
+        )
+
+    def __iter__(self) -> Iterator[tuple[tuple[Any, ...], int]]:
+        for start in range(0, self._size, self._batch_size):
+            part = slice(start, min(start + self._batch_size, self._size))
+            batch = tf.nest.map_structure(lambda array, part=part: array[part], self._arrays)
+            yield batch, part.stop - part.start
+
+
+class _OfDataset(Batches):
+    """The elements of a dataset that hold examples."""
+
+    def __init__(self, dataset: tf.data.Dataset):
+        if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise ValueError("`data` must be a dataset that ends. Received: an endless one")
+        self._dataset = dataset
+        self.signature = _arguments(dataset.element_spec)
+
+    def __iter__(self) -> Iterator[tuple[tuple[Any, ...], int]]:
         empty = True
         for element in self._dataset:
             batch = _arguments(element)
@@ -84,10 +109,6 @@ class Batches:
                 yield batch, count
         if empty:
             raise ValueError("`data` must hold at least one example. Received: an empty dataset")
-
-    def _spec(self, array: tf.Tensor) -> tf.TensorSpec:
-        lengths = [self._size] if self.single is not None else [None]
-        return tf.TensorSpec(lengths + array.shape.as_list()[1:], array.dtype)
 
 
 def as_tensor(values: Any) -> tf.Tensor:

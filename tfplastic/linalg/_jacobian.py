@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-_ZERO = tf.UnconnectedGradients.ZERO
+from tfplastic.linalg._variables import dense
 
 
 class Jacobian:
@@ -19,6 +19,7 @@ class Jacobian:
 
     Attributes:
         outputs: what `function` returned.
+        is_connected: whether the outputs depend on any of the variables.
     """
 
     def __init__(self, function: Callable[[], tf.Tensor], variables: Sequence[tf.Variable]):
@@ -29,20 +30,20 @@ class Jacobian:
         self._cotangent = tf.zeros_like(self.outputs)
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as self._cotangent_tape:
             self._cotangent_tape.watch(self._cotangent)
-            self._gradients = self._backward(self._cotangent)
+            gradients = self._tape.gradient(self.outputs, variables, output_gradients=self._cotangent)
+            self._gradients = dense(gradients, variables)
+        self.is_connected = any(gradient is not None for gradient in gradients)
 
     def transposed_product(self, cotangent: tf.Tensor) -> list[tf.Tensor]:
         """J^T u, in the shapes of the variables, of u in the shape of the outputs."""
-        return self._backward(cotangent)
+        gradients = self._tape.gradient(self.outputs, self._variables, output_gradients=cotangent)
+        return dense(gradients, self._variables)
 
     def product(self, tangents: Sequence[tf.Tensor]) -> tf.Tensor:
         """J v, in the shape of the outputs, of v in the shapes of the variables."""
         return self._cotangent_tape.gradient(
-            self._gradients, self._cotangent, output_gradients=list(tangents), unconnected_gradients=_ZERO
+            self._gradients,
+            self._cotangent,
+            output_gradients=list(tangents),
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-
-    def _backward(self, cotangent: tf.Tensor) -> list[tf.Tensor]:
-        gradients = self._tape.gradient(
-            self.outputs, self._variables, output_gradients=cotangent, unconnected_gradients=_ZERO
-        )
-        return [tf.convert_to_tensor(gradient) for gradient in gradients]  # embeddings' are sparse

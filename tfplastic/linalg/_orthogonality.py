@@ -1,4 +1,4 @@
-"""Keeping Lanczos vectors orthogonal: inner products, projections, and an estimate of when they are needed."""
+"""Keeping Lanczos vectors orthogonal: sums, projections, and an estimate of when they are needed."""
 
 import numpy as np
 
@@ -91,7 +91,7 @@ class OrthogonalityEstimate:
 
     def __init__(self, epsilon: float):
         self._epsilon = epsilon
-        # Of the newest vector and the one before it with all vectors up to themselves, so with a 1 at the end.
+        # Of the newest vector and of the one before it with all up to themselves, so with a 1 at the end.
         self._newest, self._previous = np.ones(1), np.ones(0)
 
     def predict(self, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:

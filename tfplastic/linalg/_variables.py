@@ -40,6 +40,14 @@ def common_dtype(variables: Sequence[tf.Variable]) -> np.dtype:
     return np.dtype(dtypes[0])
 
 
+def dense(gradients: Sequence[Any], variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+    """A tape's gradients as tensors: of embeddings they are sparse, of what was not touched None."""
+    return [
+        tf.zeros_like(variable) if gradient is None else tf.convert_to_tensor(gradient)
+        for gradient, variable in zip(gradients, variables, strict=True)
+    ]
+
+
 def names(variables: Sequence[Any]) -> list[str]:
     """A name such as 'dense/kernel' for each variable: its path in Keras 3, its name otherwise."""
     return [getattr(each, "path", each.name).split(":")[0] for each in variables]

@@ -5,8 +5,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic.linalg import _variables
-from tfplastic.linalg._batches import Batches
 from tfplastic.linalg._jacobian import Jacobian
 from tfplastic.linalg._program import Traced
 from tfplastic.linalg.flatten import unflatten
@@ -54,10 +52,8 @@ class EmpiricalFisherOperator(Operator):
     ):
         takes = "no arguments" if data is None else "the elements of a batch"
         self._losses = Traced("per_example_loss_fn", per_example_loss_fn, takes)
-        self.dtype = _variables.common_dtype(_variables.as_tf_variables(variables))
-        super().__init__([self._losses], variables, Batches(data, batch_size, self.dtype), "mean")
+        super().__init__([self._losses], variables, data, batch_size)
         self._losses.check_takes(len(self._batches.signature))
-        self._resize()
 
     def _value(self, *batch: Any) -> tf.Tensor:
         return self._losses(*batch)
@@ -67,6 +63,7 @@ class EmpiricalFisherOperator(Operator):
 
     def _linearize(self, *batch: Any) -> Linear:
         jacobian = Jacobian(lambda: self._losses(*batch), self._variables)
+        self._note_connected(jacobian.is_connected)
         count = tf.cast(tf.size(jacobian.outputs), self.dtype)
         return lambda vector: jacobian.transposed_product(
             jacobian.product(unflatten(vector, self._variables)) / count

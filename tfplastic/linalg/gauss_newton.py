@@ -5,8 +5,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic.linalg import _variables
-from tfplastic.linalg._batches import Batches
 from tfplastic.linalg._jacobian import Jacobian
 from tfplastic.linalg._program import Traced
 from tfplastic.linalg.flatten import unflatten
@@ -63,12 +61,9 @@ class GaussNewtonOperator(Operator):
     ):
         self._outputs = Traced("output_fn", output_fn, "no arguments" if data is None else "inputs")
         self._loss = Traced("loss_on_outputs", loss_on_outputs, "the outputs")
-        self.dtype = _variables.common_dtype(_variables.as_tf_variables(variables))
-        batches = Batches(data, batch_size, self.dtype)
-        super().__init__([self._outputs, self._loss], variables, batches, reduction)
-        self._outputs.check_takes(min(1, len(batches.signature)))
-        self._loss.check_takes(max(1, len(batches.signature)))
-        self._resize()
+        super().__init__([self._outputs, self._loss], variables, data, batch_size, reduction)
+        self._outputs.check_takes(min(1, len(self._batches.signature)))
+        self._loss.check_takes(max(1, len(self._batches.signature)))
 
     def _value(self, *batch: Any) -> tf.Tensor:
         return self._loss(self._outputs(*batch[:1]), *batch[1:])
@@ -79,6 +74,7 @@ class GaussNewtonOperator(Operator):
 
     def _linearize(self, *batch: Any) -> Linear:
         jacobian = Jacobian(lambda: self._outputs(*batch[:1]), self._variables)
+        self._note_connected(jacobian.is_connected)
         outputs = tf.stop_gradient(jacobian.outputs)  # on their own: H_L alone is wanted here
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(outputs)

@@ -1,6 +1,5 @@
 """The Hessian of a loss, as a linear operator."""
 
-import copy
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,10 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks, seeds
-from tfplastic.linalg import _variables
-from tfplastic.linalg._batches import Batches
 from tfplastic.linalg._program import Program, Traced
-from tfplastic.linalg.flatten import unflatten
+from tfplastic.linalg._variables import dense
+from tfplastic.linalg.flatten import flatten, unflatten
 from tfplastic.linalg.operator import Linear, Operator
 
 MODES = ("reverse-over-reverse", "forward-over-reverse")
@@ -23,9 +21,10 @@ class HessianOperator(Operator):
 
     H v = d/dtheta (g(theta) . v), v held constant, g the gradient of L (Pearlmutter 1994, "Fast exact
     multiplication by the Hessian"). A single product costs some two gradients, one among many (`matmat`,
-    `lanczos`) some 1.5. Variables that the loss does not touch have zero rows and columns. Where L has kinks
-    (ReLU), H is that of the smooth piece at theta. Normalisation layers made of `tf.nn.moments`, whose second
-    derivative TensorFlow gets wrong, are put right.
+    `lanczos`) some 1.5. Variables that the loss does not touch have zero rows and columns, but one of
+    several at least must be touched. Where L has kinks (ReLU), H is that of the smooth piece at theta.
+    Normalisation layers made of `tf.nn.moments`, whose second derivative TensorFlow gets wrong, are put
+    right.
 
     Args:
         loss_fn: returns the loss L, a floating-point scalar. Takes nothing, or with `data` the elements of a
@@ -51,8 +50,8 @@ class HessianOperator(Operator):
     Raises:
         TypeError: `loss_fn` is not callable, or something among `variables` is not a variable.
         ValueError: no variables, the same one twice, unfit dtypes, unfit data; at the first product, a loss
-            that is not a scalar, writes variables, draws random numbers or has a normalisation layer in a
-            `tf.function` traced before.
+            that is not a scalar, touches none of several variables, writes variables, draws random numbers or
+            has a normalisation layer in a `tf.function` traced before.
 
     Example:
         >>> import tensorflow as tf
@@ -78,11 +77,10 @@ class HessianOperator(Operator):
         mode: str = "reverse-over-reverse",
     ):
         self._loss = Traced("loss_fn", loss_fn, "no arguments" if data is None else "the elements of a batch")
-        self.dtype = _variables.common_dtype(_variables.as_tf_variables(variables))
-        super().__init__([self._loss], variables, Batches(data, batch_size, self.dtype), reduction)
+        super().__init__([self._loss], variables, data, batch_size, reduction)
         self._loss.check_takes(len(self._batches.signature))
         self._mode = _checks.check_one_of("mode", mode, MODES)
-        self._resize()
+        self._is_mode_checked = mode == MODES[0]
 
     def _value(self, *batch: Any) -> tf.Tensor:
         return self._loss(*batch)
@@ -93,32 +91,34 @@ class HessianOperator(Operator):
     def _linearize(self, *batch: Any) -> Linear:
         return self._reverse(*batch) if self._mode == MODES[0] else self._forward(*batch)
 
-    def _program(self, kind: str) -> Program:
-        if self._mode == MODES[1] and not self._programs:
-            self._check_forward_mode()
-        return super()._program(kind)
+    def _program(self, function: Callable[..., Any], *signature: tf.TensorSpec) -> Program:
+        if not self._is_mode_checked:
+            fault = self._fault_of_forward_mode()
+            self._is_mode_checked = True
+            if fault is not None:
+                self._mode = MODES[0]
+                message = f"`mode` is taken as {MODES[0]!r}: {MODES[1]!r} fails here, {fault}."
+                warnings.warn(message, stacklevel=3)
+        return super()._program(function, *signature)
 
-    def _check_forward_mode(self) -> None:
-        """Falls back to reverse mode, with a warning, unless a product of forward mode is the same."""
-        reverse = copy.copy(self)
-        reverse._programs, reverse._mode = {}, MODES[0]
+    def _fault_of_forward_mode(self) -> str | None:
+        """What is wrong with a product of forward mode, compared with one of reverse mode."""
         vector = tf.random.stateless_normal(self.shape[:1], seeds.derive(0, "forward mode"), dtype=self.dtype)
         batch, _ = next(iter(self._batches))
-        wanted = reverse._program("matvec")(vector, *batch)
+
+        def product(linearize: Callable[..., Linear]) -> tf.Tensor:
+            program = self._compile(lambda vector, *batch: flatten(linearize(*batch)(vector)), spec)
+            return program(vector, *batch)
+
+        spec = tf.TensorSpec(self.shape[:1], self.dtype)
+        wanted = product(self._reverse)
         try:
-            product = super()._program("matvec")(vector, *batch)
+            difference = float(tf.norm(product(self._forward) - wanted) / tf.norm(wanted))
         except Exception as error:  # whatever TensorFlow raises where it has no rule
-            reason = f"it raises a {type(error).__name__}"
-        else:
-            difference = float(tf.norm(product - wanted) / tf.norm(wanted))
-            if difference <= np.sqrt(np.finfo(self.dtype).eps):
-                return
-            # NaN where the right product is zero: one cannot tell.
-            reason = (
-                "its product cannot be checked" if np.isnan(difference) else f"it is off by {difference:.0%}"
-            )
-        warnings.warn(f"`mode` is taken as {MODES[0]!r}: {MODES[1]!r} fails here, {reason}.", stacklevel=2)
-        self._programs, self._mode = reverse._programs, MODES[0]
+            return f"it raises a {type(error).__name__}"
+        if np.isnan(difference):  # where the right product is zero: one cannot tell
+            return "its product cannot be checked"
+        return None if difference <= np.sqrt(np.finfo(self.dtype).eps) else f"it is off by {difference:.0%}"
 
     def _reverse(self, *batch: Any) -> Linear:
         variables = self._variables
@@ -151,5 +151,6 @@ class HessianOperator(Operator):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._variables)
             loss = self._loss(*batch)
-        gradients = tape.gradient(loss, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return [tf.convert_to_tensor(gradient) for gradient in gradients]  # embeddings' are sparse
+        gradients = tape.gradient(loss, self._variables)
+        self._note_connected(any(gradient is not None for gradient in gradients))
+        return dense(gradients, self._variables)

@@ -64,10 +64,9 @@ def lanczos(
       multiplicities, and in a quadrature the places of single nodes, are not.
 
     Products and basis are in the operator's dtype; alpha and beta are float64 sums over pieces of 4,096
-    entries. When beta_j is
-    within rounding of 0 the subspace is invariant: beta_j becomes 0 and the process goes on from a fresh
-    random vector orthogonal to the basis, so that n steps give the whole spectrum, multiple eigenvalues
-    included; with 'none' it ends there.
+    entries. When beta_j is within rounding of 0 the subspace is invariant: beta_j becomes 0 and the process
+    goes on from a fresh random vector orthogonal to the basis, so that n steps give the whole spectrum,
+    multiple eigenvalues included; with 'none' it ends there.
 
     Args:
         operator: symmetric, with `shape` (n, n), `dtype` float32 or float64, and `matvec` from `[n]` to

@@ -5,8 +5,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic.linalg import _variables
-from tfplastic.linalg._batches import Batches
 from tfplastic.linalg._jacobian import Jacobian
 from tfplastic.linalg._program import Traced
 from tfplastic.linalg.operator import Linear, Operator
@@ -48,10 +46,8 @@ class NTKOperator(Operator):
 
     def __init__(self, output_fn: Callable[..., Any], variables: Sequence[Any], inputs: Any):
         self._outputs = Traced("output_fn", output_fn, "the inputs")
-        self.dtype = _variables.common_dtype(_variables.as_tf_variables(variables))
-        # The outer tuple keeps `inputs` one argument.
-        super().__init__([self._outputs], variables, Batches((inputs,), None, self.dtype), "mean")
-        self._program("value")
+        super().__init__([self._outputs], variables, (inputs,), None)  # the tuple keeps `inputs` one argument
+        self._program(self._value)
         self._output_shape = self._outputs.shape
         self.shape = (self._output_shape.num_elements(),) * 2
 
@@ -63,6 +59,7 @@ class NTKOperator(Operator):
 
     def _linearize(self, *batch: Any) -> Linear:
         jacobian = Jacobian(lambda: self._outputs(*batch), self._variables)
+        self._note_connected(jacobian.is_connected)
 
         def product(vector: tf.Tensor) -> list[tf.Tensor]:
             return [jacobian.product(jacobian.transposed_product(tf.reshape(vector, self._output_shape)))]

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfplastic import _checks
 from tfplastic.linalg import _variables
-from tfplastic.linalg._batches import Batches, as_tensor
+from tfplastic.linalg._batches import as_tensor, make_batches
 from tfplastic.linalg._moments import check_moments, exact_moments
 from tfplastic.linalg._program import Program, Traced, trace
 from tfplastic.linalg.flatten import flatten
@@ -37,15 +37,23 @@ class Operator(abc.ABC):
     dtype: np.dtype
 
     def __init__(
-        self, functions: Sequence[Traced], variables: Sequence[Any], batches: Batches, reduction: str
+        self,
+        functions: Sequence[Traced],
+        variables: Sequence[Any],
+        data: Any,
+        batch_size: int | None,
+        reduction: str = "mean",
     ):
         self._functions = functions
         self._variables = _variables.as_tf_variables(variables)
         self._names = _variables.names(variables)
-        self._batches = batches
+        self.dtype = _variables.common_dtype(self._variables)
+        self._batches = make_batches(data, batch_size, self.dtype)
         self._reduction = _checks.check_one_of("reduction", reduction, ("mean", "sum"))
-        self._programs: dict[str, Program] = {}
+        self._is_whole = True  # not a block of another operator
+        self._programs: dict[Callable[..., Any], Program] = {}
         self._host: _Host | None = None
+        self._resize()
 
     @abc.abstractmethod
     def _linearize(self, *batch: Any) -> Linear:
@@ -78,7 +86,8 @@ class Operator(abc.ABC):
         if vector.shape != self.shape[:1]:
             received = vector.shape.as_list()
             raise ValueError(f"`vector` must be of shape [{self.shape[0]}]. Received: shape {received}")
-        return self._over_batches("matvec", vector)
+        program = self._program(self._product, tf.TensorSpec(self.shape[:1], self.dtype))
+        return self._over_batches(program, vector)
 
     def matmat(self, vectors: Any) -> tf.Tensor:
         """The products A V with several vectors, which share what does not depend on them.
@@ -96,7 +105,8 @@ class Operator(abc.ABC):
         if vectors.shape.rank != 2 or vectors.shape[0] != self.shape[0]:
             received = vectors.shape.as_list()
             raise ValueError(f"`vectors` must be of shape [{self.shape[0]}, k]. Received: shape {received}")
-        return tf.transpose(self._over_batches("matmat", tf.transpose(vectors)))
+        program = self._program(self._products, tf.TensorSpec([None, self.shape[0]], self.dtype))
+        return tf.transpose(self._over_batches(program, tf.transpose(vectors)))
 
     def __matmul__(self, other: Any) -> tf.Tensor:
         """`matvec` of a vector, `matmat` of a matrix."""
@@ -123,7 +133,7 @@ class Operator(abc.ABC):
             while vector is not None:
                 vector = advance(self.matvec(vector).numpy())
             return
-        program = self._program("feed")
+        program = self._program(self._feed_loop)
         self._host = host = _Host(start, advance)
         while host.vector is not None:
             program(*self._batches.single)
@@ -154,14 +164,14 @@ class Operator(abc.ABC):
         return self._values() == self._values()
 
     def _values(self) -> list[bytes]:
-        program = self._program("value")
+        program = self._program(self._value)
         return [program(*batch).numpy().tobytes() for batch, _ in self._batches]
 
     def _restricted(self, indices: Sequence[int]) -> "Operator":
         part = copy.copy(self)
         part._variables = [self._variables[index] for index in indices]
         part._names = [self._names[index] for index in indices]
-        part._programs = {}
+        part._programs, part._is_whole = {}, False
         part._resize()
         return part
 
@@ -170,8 +180,7 @@ class Operator(abc.ABC):
         size = sum(variable.shape.num_elements() for variable in self._variables)
         self.shape = (size, size)
 
-    def _over_batches(self, kind: str, argument: tf.Tensor) -> tf.Tensor:
-        program = self._program(kind)
+    def _over_batches(self, program: Program, argument: tf.Tensor) -> tf.Tensor:
         if self._batches.single is not None:
             return program(argument, *self._batches.single)
         total, num_examples = tf.zeros_like(argument), 0
@@ -181,27 +190,27 @@ class Operator(abc.ABC):
             num_examples += weight
         return total / num_examples if self._reduction == "mean" else total
 
-    def _program(self, kind: str) -> Program:
-        if kind not in self._programs:
-            names = " and ".join(f"`{each.name}`" for each in self._functions)
-            with exact_moments():
-                program = trace(
-                    names, self._traceable(kind), *self._signature(kind), *self._batches.signature
-                )
-            self._check_functions()
-            check_moments(names, program)
-            self._programs[kind] = program
-        return self._programs[kind]
+    def _program(self, function: Callable[..., Any], *signature: tf.TensorSpec) -> Program:
+        """The compiled form of a method that takes what `signature` says, and a batch."""
+        if function not in self._programs:
+            self._programs[function] = self._compile(function, *signature)
+        return self._programs[function]
 
-    def _traceable(self, kind: str) -> Callable[..., tf.Tensor]:
-        functions = {"matvec": self._product, "matmat": self._products, "feed": self._feed_loop}
-        return functions.get(kind, self._value)
+    def _compile(self, function: Callable[..., Any], *signature: tf.TensorSpec) -> Program:
+        names = " and ".join(f"`{each.name}`" for each in self._functions)
+        self._is_connected = True
+        with exact_moments():
+            program = trace(names, function, *signature, *self._batches.signature)
+        self._check_functions()
+        check_moments(names, program)
+        if not self._is_connected and self._is_whole and len(self._variables) > 1:
+            received = ", ".join(self._names[:3]) + ", ..." * (len(self._names) > 3)
+            raise ValueError(f"`variables` must be some that {names} depends on. Received: {received}")
+        return program
 
-    def _signature(self, kind: str) -> list[tf.TensorSpec]:
-        if kind in ("value", "feed"):
-            return []
-        size = self.shape[0]
-        return [tf.TensorSpec([None, size] if kind == "matmat" else [size], self.dtype)]
+    def _note_connected(self, is_connected: bool) -> None:
+        """Notes, while a program is traced, whether its function depends on any of the variables."""
+        self._is_connected = is_connected
 
     def _product(self, vector: tf.Tensor, *batch: Any) -> tf.Tensor:
         return flatten(self._linearize(*batch)(vector))
@@ -253,8 +262,9 @@ class _Host:
         self._memory = memory[first : first + start.nbytes].view(start.dtype)
 
     def give(self) -> np.ndarray:
-        """The vector to multiply, in memory that TensorFlow may take for its own until the product is there."""
-        np.copyto(self._memory, self.vector)
+        """The vector to multiply, in memory that is TensorFlow's own until the product is there."""
+        if self.vector is not None:  # the loop ends where there is none
+            np.copyto(self._memory, self.vector)
         return self._memory
 
     def take(self, parts: Sequence[np.ndarray]) -> None:

@@ -13,6 +13,7 @@ from tfplastic.linalg.estimate import Estimate
 from tfplastic.linalg.lanczos import Progress, check_square, runs
 
 _MARGIN = 6  # widths; outside of them a Gaussian has 2e-9 of its mass
+_MOST_POINTS = 1_000_000  # of a grid: 8 MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +31,15 @@ class SpectralDensity:
     size: int
 
     def width(self) -> float:
-        """The default standard deviation of the kernel: sqrt(1e-5 max(1, largest node - smallest node)).
+        """The default standard deviation of the kernel: sqrt(1e-5 L), L = largest node - smallest node.
 
         The rule of google/spectral-density, the code of Ghorbani et al. 2019, whose paper has 1e-5 as well.
-        It is not free of scale: where all eigenvalues are far below 1 give a width of your own.
+        That code takes L to be 1 at least, which would make a single bump of a spectrum 0.01 long; here it is
+        sqrt(1e-5) L below 1. At least 1e-12 of the largest |node|, and 1e-12, where all nodes are one point.
         """
-        return float(np.sqrt(1e-5 * max(1.0, self.nodes.max() - self.nodes.min())))
+        length = float(self.nodes.max() - self.nodes.min())
+        smallest = 1e-12 * max(1.0, float(np.abs(self.nodes).max()))
+        return max(smallest, float(np.sqrt(1e-5 * length)) * min(1.0, float(np.sqrt(length))))
 
     def grid(self, width: float | None = None, num_points: int = 10_000) -> np.ndarray:
         """Evenly spaced points from 6 widths below the smallest node to 6 above the largest.
@@ -43,7 +47,9 @@ class SpectralDensity:
         google/spectral-density has 10,000 points too. It goes 0.01 beyond the nodes, which can cut the
         outermost kernels in half and is put right there by rescaling the density. And its points are further
         apart than the kernel is wide once the nodes span more than about 1,000; here there are as many more
-        points as keep the distance within one width. On this grid the density sums to 1 within 1e-8.
+        points as keep the distance within one width, at most 1,000,000 (or `num_points`). On this grid the
+        density sums to 1 within 1e-8, unless so many points are not enough: with the default width once the
+        nodes span more than some 10 million.
 
         Args:
             width: standard deviation of the kernel; default `width()`.
@@ -58,7 +64,8 @@ class SpectralDensity:
         width = self.width() if width is None else _checks.check_positive("width", width)
         num_points = _checks.check_integer("num_points", num_points, minimum=2)
         low, high = self.nodes.min() - _MARGIN * width, self.nodes.max() + _MARGIN * width
-        return np.linspace(low, high, max(num_points, int(np.ceil((high - low) / width)) + 1))
+        wanted = min(_MOST_POINTS, int(np.ceil((high - low) / width)) + 1)
+        return np.linspace(low, high, max(num_points, wanted))
 
     def density(self, grid: Any = None, width: float | None = None) -> np.ndarray:
         """The density convolved with a Gaussian: mean over probes of sum_i weight_i N(t; node_i, width^2).

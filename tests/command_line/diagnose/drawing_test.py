@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfplastic.command_line.diagnose import drawing
-from tfplastic.command_line.diagnose.measurement import Spectrum, kernel_width, table
+from tfplastic.command_line.diagnose.measurement import Spectrum, table
 from tfplastic.command_line.diagnose.subject import Subject
 from tfplastic.linalg import SpectralDensity
 
@@ -20,10 +20,8 @@ def make_spectrum(outlier):
     weights = np.tile(np.r_[np.full(20, 0.999 / 20), 0.001], (2, 1))
     density = SpectralDensity(nodes, weights, 1_000)
     values = np.sort([outlier, 0.1, -0.09, -0.1])[::-1]
-    width = kernel_width(float(np.ptp(nodes)))
-    return Spectrum(
-        1_000, values, np.full(4, 1e-4), np.array([True, True, False, True]), 2, density, width, 99
-    )
+    converged = np.array([True, True, False, True])
+    return Spectrum(1_000, values, np.full(4, 1e-4), converged, 2, density, density.width(), 99)
 
 
 def draw(outlier) -> list[Any]:
@@ -69,17 +67,10 @@ def test_words_stand_where_the_longer_tail_is():
 
 def test_a_spectrum_that_is_one_point():
     density = SpectralDensity(np.zeros([1, 1]), np.ones([1, 1]), 1)
-    spectrum = Spectrum(1, np.zeros(1), np.zeros(1), np.ones(1, bool), 1, density, kernel_width(0.0), 1)
+    spectrum = Spectrum(1, np.zeros(1), np.zeros(1), np.ones(1, bool), 1, density, density.width(), 1)
     file = io.BytesIO()
     drawing.save(drawing.draw(spectrum, SUBJECT), file, "png")
     assert file.getvalue().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(
-    ("length", "width"), [(100.0, 1e-3**0.5), (1.0, 1e-5**0.5), (0.01, 0.01 * 1e-5**0.5)]
-)
-def test_the_width_of_the_kernel(length, width):
-    assert kernel_width(length) == pytest.approx(width)
 
 
 def test_the_table():

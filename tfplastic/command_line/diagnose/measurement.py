@@ -93,7 +93,7 @@ def measure(
         converged=np.concatenate([end.converged for end in ends])[order],
         num_largest=num_largest,
         density=density,
-        width=kernel_width(float(density.nodes.max() - density.nodes.min())),
+        width=density.width(),
         num_products=sum(end.num_products for end in ends) + density.nodes.size,
     )
 
@@ -101,15 +101,6 @@ def measure(
 def max_steps(count: int) -> int:
     """Most products to make for `count` eigenvalues at one end: 100, or 5 for each where that is more."""
     return max(100, 5 * count)
-
-
-def kernel_width(length: float) -> float:
-    """The width to draw a spectrum of that length with: sqrt(1e-5 length), or, below 1, sqrt(1e-5) length.
-
-    From 1 on it is the default of `SpectralDensity`, which does not shrink any further below: a spectrum that
-    is 0.01 long would become a single bump. At least 1e-12, for one that is a point.
-    """
-    return max(1e-12, float(np.sqrt(1e-5 * length) * min(1.0, np.sqrt(length))))
 
 
 def table(spectrum: Spectrum) -> str:
