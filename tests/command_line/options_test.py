@@ -23,7 +23,14 @@ def test_every_flag():
         [
             *("--gin_file=a.gin", "--gin_file", "b.gin"),
             *("--gin_bindings=x.y = 'a,b'", "--gin_bindings", "m = 3"),
-            *("--run_dir=here", "--seed=7", "--noresume", "--profile_steps=10,20", "--device=gpu:1"),
+            *(
+                "--run_dir=here",
+                "--seed=7",
+                "--num_parallel_seeds=3",
+                "--noresume",
+                "--profile_steps=10,20",
+                "--device=gpu:1",
+            ),
             *("--deterministic", "--dry_run", "--debug"),
         ]
     )
@@ -32,6 +39,7 @@ def test_every_flag():
         gin_bindings=("x.y = 'a,b'", "m = 3"),
         run_directory="here",
         seed=7,
+        num_parallel_seeds=3,
         resume=False,
         profile_steps=(10, 20),
         device="gpu:1",
@@ -56,6 +64,10 @@ def test_each_call_starts_from_the_defaults():
         (["--gin_file="], "--gin_file must name a file. Received: ''"),
         (["--gin_file"], "Missing value for flag --gin_file"),
         (["--seed=x"], "--seed must be an integer of at least 0. Received: 'x'"),
+        (
+            ["--num_parallel_seeds=0"],
+            "--num_parallel_seeds must be an integer of at least 1. Received: '0'",
+        ),
         (["--seed=-1"], "--seed must be an integer of at least 0. Received: '-1'"),
         (["--resume=maybe"], "--resume must be true or false. Received: 'maybe'"),
         (["--device=tpu"], "--device must be auto, cpu, gpu or gpu:I with an integer I. Received: 'tpu'"),
@@ -77,7 +89,10 @@ def test_wrong_flags(arguments, message):
 def test_help_explains_every_flag_with_its_default():
     text = options.help_text()
     explained = re.findall(r"^  --(?:\[no\])?(\w+)", text, re.MULTILINE)
-    names = "gin_file gin_bindings run_dir seed resume profile_steps device deterministic dry_run debug help"
+    names = (
+        "gin_file gin_bindings run_dir seed num_parallel_seeds resume profile_steps device deterministic"
+        " dry_run debug help"
+    )
     assert explained == names.split()
     flags = text[text.index("Flags:") : text.index("Examples:")]
     assert (

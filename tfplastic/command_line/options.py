@@ -39,6 +39,7 @@ class Options:
     gin_bindings: tuple[str, ...]
     run_directory: str | None
     seed: int | None
+    num_parallel_seeds: int
     resume: bool
     profile_steps: tuple[int, int] | None
     device: str
@@ -54,7 +55,7 @@ def parse(arguments: Sequence[str]) -> Options:
     Raises:
         UsageError: a flag is unknown or its value is wrong, or an argument is no flag.
     """
-    values, rest = flag_table.parse("bin/train", _FLAGS, arguments, {"seed": "an integer of at least 0"})
+    values, rest = flag_table.parse("bin/train", _FLAGS, arguments, _RULES)
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}. Gin files are given as --gin_file=FILE")
     if "" in values.gin_file:
@@ -65,6 +66,7 @@ def parse(arguments: Sequence[str]) -> Options:
         gin_bindings=tuple(values.gin_bindings),
         run_directory=values.run_dir,
         seed=values.seed,
+        num_parallel_seeds=values.num_parallel_seeds,
         resume=values.resume,
         profile_steps=_parse_profile_steps(values.profile_steps),
         device=values.device,
@@ -114,6 +116,15 @@ _FLAGS = (
         " --gin_bindings='train.seed = INTEGER'. Default: what the gin files say, else 0.",
     ),
     Flag(
+        functools.partial(flags.DEFINE_integer, lower_bound=1),
+        "num_parallel_seeds",
+        1,
+        "--num_parallel_seeds=K",
+        "Train K seeds side by side, in one process and by one program: the root seed and the K - 1 after it."
+        " Each has a run directory of its own, the default one or DIRECTORY-seedSEED, and may be finished by"
+        " itself. For tasks whose data is in memory. Default: 1.",
+    ),
+    Flag(
         flags.DEFINE_boolean,
         "resume",
         True,
@@ -147,6 +158,9 @@ _FLAGS = (
     ),
     flag_table.DEBUG,
 )
+
+
+_RULES = {"seed": "an integer of at least 0", "num_parallel_seeds": "an integer of at least 1"}
 
 
 def _parse_profile_steps(text: str | None) -> tuple[int, int] | None:

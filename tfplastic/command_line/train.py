@@ -5,6 +5,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import gin
 
@@ -44,36 +45,36 @@ def _act(given: options.Options) -> int:
     return _train(given)
 
 
+class _Run(NamedTuple):
+    """A loop, what it was asked to do and every value it uses, as gin text."""
+
+    loop: Any
+    config_text: str
+    operative_text: str
+
+
 def _train(given: options.Options) -> int:
     bindings = [*given.gin_bindings, *([] if given.seed is None else [f"train.seed = {given.seed}"])]
     gin_files.scan(given.gin_files, bindings)  # A missing file is found before TensorFlow's import, at once.
     device_name, sources = _start_tensorflow(given, bindings)  # Takes seconds.
-    from tfplastic.training.loop import Loop, TrainConfig
-    from tfplastic.training.run_directory import RunDirectory
-
-    with gin_errors.constructing(sources):
-        config = gin.get_configurable(TrainConfig)()
-        loop = Loop(config)
-    gin_config.check_all_bindings_used(sources)
+    runs = _build(given, sources)
+    config = runs[0].loop.config
     if given.profile_steps and given.profile_steps[1] > config.total_steps:
         rule = f"--profile_steps must end within the run's {config.total_steps} steps"
         raise UsageError(f"{rule}. Received: {given.profile_steps}")
+    trained = runs[0].loop if len(runs) == 1 else _side_by_side(runs, device_name)
     found_none = given.device == "auto" and device_name.startswith("CPU")
     programs.say(
         f"No GPU found; going on with the {device_name}." if found_none else f"Device: {device_name}"
     )
     if given.dry_run:
-        programs.say(loop.describe())
+        programs.say(trained.describe())
         return 0
-    path = given.run_directory or default_run_directory(given.gin_files, config.seed)
-    try:
-        directory = RunDirectory.open(
-            path, gin_config.config_text(), gin_config.operative_text(), resume=given.resume
-        )
-    except (ValueError, OSError) as error:
-        raise UsageError(f"--run_dir: {one_line(error)}") from error
-    with directory, messages.messages_shown():
-        return loop.run(directory, given.profile_steps, device_name)
+    with contextlib.ExitStack() as stack:
+        directories = [stack.enter_context(_open(given, run, is_one=len(runs) == 1)) for run in runs]
+        stack.enter_context(messages.messages_shown())
+        where = directories[0] if len(runs) == 1 else directories
+        return trained.run(where, given.profile_steps, device_name)
 
 
 def _start_tensorflow(given: options.Options, bindings: Sequence[str]) -> tuple[str, list[gin_files.Binding]]:
@@ -84,6 +85,49 @@ def _start_tensorflow(given: options.Options, bindings: Sequence[str]) -> tuple[
     with contextlib.nullcontext() if given.debug else quiet.imports_quiet():
         device_name = device.select(given.device, given.deterministic)
         return device_name, gin_config.parse(given.gin_files, bindings)
+
+
+def _build(given: options.Options, sources: Sequence[gin_files.Binding]) -> list[_Run]:
+    """Builds all that is configured, once for each seed; gin has been parsed for the first."""
+    runs = [_construct(sources)]
+    first = runs[0].loop.config.seed
+    for seed in range(first + 1, first + given.num_parallel_seeds):
+        bindings = [*given.gin_bindings, f"train.seed = {seed}"]
+        runs.append(_construct(gin_config.parse(given.gin_files, bindings)))
+    return runs
+
+
+def _construct(sources: Sequence[gin_files.Binding]) -> _Run:
+    from tfplastic._keras import keras
+    from tfplastic.training.loop import Loop, TrainConfig
+
+    keras.backend.reset_uids()  # Layers without names of their own are called as in a process of their own.
+    with gin_errors.constructing(sources):
+        loop = Loop(gin.get_configurable(TrainConfig)())
+    gin_config.check_all_bindings_used(sources)
+    return _Run(loop, gin_config.config_text(), gin_config.operative_text())
+
+
+def _side_by_side(runs: Sequence[_Run], device_name: str) -> Any:
+    from tfplastic.training.parallel_loops import ParallelLoops
+
+    try:
+        return ParallelLoops([run.loop for run in runs])
+    except ValueError as error:
+        raise UsageError(f"--num_parallel_seeds: {one_line(error)}") from error
+
+
+def _open(given: options.Options, run: _Run, is_one: bool) -> Any:
+    from tfplastic.training.run_directory import RunDirectory
+
+    seed = run.loop.config.seed
+    path = given.run_directory or default_run_directory(given.gin_files, seed)
+    if given.run_directory and not is_one:
+        path = f"{path.rstrip('/')}-seed{seed}"
+    try:
+        return RunDirectory.open(path, run.config_text, run.operative_text, resume=given.resume)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"--run_dir: {one_line(error)}") from error
 
 
 def default_run_directory(files: Sequence[str], seed: int) -> str:
