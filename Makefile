@@ -23,7 +23,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-compile --no-deps
 INSTALLED := $(VENV)/installed $(if $(filter-out 0,$(GPU)),$(VENV)/installed-gpu)
 
-.PHONY: help setup train test test-slow test-pythons lint types contract doctest lock clean bench-peers bench-atari bench-curvature
+.PHONY: help setup train test test-slow test-pythons lint types contract doctest lock clean bench-peers bench-atari bench-curvature bench-loop
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ bench-atari: $(INSTALLED) $(PEERS)/installed ## Measure Atari training beside st
 
 bench-curvature: $(INSTALLED) $(PEERS)/installed-curvature ## Measure Hessian products and spectra beside peers in PyTorch and JAX
 	$(BIN)/python benchmarks/curvature.py --peers-python=$(PEERS)/bin/python $(ARGS)
+
+bench-loop: $(INSTALLED) $(PEERS)/installed-curvature ## Measure gradient steps on data in memory beside JAX, PyTorch and Keras
+	$(BIN)/python benchmarks/train_loop.py --peers-python=$(PEERS)/bin/python $(ARGS)
 
 $(PEERS)/installed: benchmarks/peers/requirements.txt
 	@python=$$(.ci/pythons $(PYTHON) | awk 'NR == 1 { print $$2 }'); "$$python" -m venv --clear $(PEERS)
