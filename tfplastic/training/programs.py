@@ -6,8 +6,8 @@ from tfplastic._keras import keras
 PROGRAMS = ("graph", "xla")
 AUTO = "auto"
 
-# (kind of task, kind of network, device) -> program, the faster one in benchmarks/train_loop.py. On one core of
-# an AMD EPYC a gradient step took, in CPU milliseconds as graph and by XLA:
+# (kind of task, kind of network, device) -> program, the faster one in benchmarks/train_loop.py. On one core
+# of an AMD EPYC a gradient step took, in CPU milliseconds as graph and by XLA:
 #   supervised, dense (784-256-256-10, batch 16)       1.0, 0.58
 #   supervised, convolutional (16 channels, stride 2)  1.6, 4.6: XLA's convolutions are slow in loops
 #   mdp, dense (2 x 512, batch 32)                     5.5, 4.5
