@@ -62,7 +62,7 @@ def _train(given: options.Options) -> int:
     if given.profile_steps and given.profile_steps[1] > config.total_steps:
         rule = f"--profile_steps must end within the run's {config.total_steps} steps"
         raise UsageError(f"{rule}. Received: {given.profile_steps}")
-    trained = runs[0].loop if len(runs) == 1 else _side_by_side(runs, device_name)
+    trained = runs[0].loop if len(runs) == 1 else _side_by_side(runs)
     found_none = given.device == "auto" and device_name.startswith("CPU")
     programs.say(
         f"No GPU found; going on with the {device_name}." if found_none else f"Device: {device_name}"
@@ -108,13 +108,16 @@ def _construct(sources: Sequence[gin_files.Binding]) -> _Run:
     return _Run(loop, gin_config.config_text(), gin_config.operative_text())
 
 
-def _side_by_side(runs: Sequence[_Run], device_name: str) -> Any:
+def _side_by_side(runs: Sequence[_Run]) -> Any:
     from tfplastic.training.parallel_loops import ParallelLoops
 
     try:
-        return ParallelLoops([run.loop for run in runs])
+        loops = ParallelLoops([run.loop for run in runs])
     except ValueError as error:
         raise UsageError(f"--num_parallel_seeds: {one_line(error)}") from error
+    if loops.warning:
+        programs.say(f"--num_parallel_seeds: {loops.warning}")
+    return loops
 
 
 def _open(given: options.Options, run: _Run, is_one: bool) -> Any:

@@ -19,6 +19,7 @@ Emit = Callable[..., list[tf.Tensor]]
 _IGNORED = ("Assert", "NoOp", "Placeholder")  # checks stop no program under XLA either
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _CONDITIONALS = ("If", "StatelessIf")
+_LOOPS = ("StatelessWhile", "While")
 
 
 class Value:
@@ -26,14 +27,19 @@ class Value:
 
     Attributes:
         is_stacked: whether it has a first axis `[seeds]`; else it is equal in all seeds.
-        tensor: None as long as only `is_stacked` is asked for, or until it is computed.
+        tensor: None as long as only `is_stacked` is asked for, or until it is computed. Of what cannot be
+            stacked, such as lists of tensors, a list with that of each seed.
         variable: its number, if this is a reference to a variable.
+        constant: its value, if it is a constant that is equal in all seeds.
     """
 
-    def __init__(self, is_stacked: bool, tensor: Any = None, variable: int | None = None):
+    def __init__(
+        self, is_stacked: bool, tensor: Any = None, variable: int | None = None, constant: Any = None
+    ):
         self.is_stacked = is_stacked
         self.tensor = tensor
         self.variable = variable
+        self.constant = constant
 
 
 class Variable:
@@ -153,6 +159,10 @@ class _Run:
 
         def of_one_seed(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
             known = dict(zip(sources, tensors, strict=True))
+            for _, inputs, _ in waiting:
+                # Under XLA this is a function of its own, where what comes from outside is no constant.
+                constants = {id(value): value.constant for value in inputs if value.constant is not None}
+                known |= {key: tf.constant(array) for key, array in constants.items() if key not in known}
             for emit, inputs, outputs in waiting:
                 made = emit(*(known.get(id(value), value.tensor) for value in inputs))
                 known |= {id(value): tensor for value, tensor in zip(outputs, made, strict=True)}
@@ -177,8 +187,11 @@ class _Run:
             return self._by_rule(first, inputs)
         if any(value.variable is not None for value in inputs) or first.op_def.is_stateful:
             raise _not_side_by_side(f"the operation {first.type!r}")
+        if first.type in _LOOPS:
+            for name in ("cond", "body"):
+                _check_alike(_functions(operations, name), with_constants=True)
         if any(value.is_stacked for value in inputs):
-            if first.type in RANDOM:
+            if first.type in (*RANDOM, *_LOOPS) or _uses_lists(first):
                 return self._at_once(lambda: self._one_by_one(first, inputs), len(first.outputs))
             if first.type in STACKED:
                 rule = STACKED[first.type]
@@ -212,9 +225,11 @@ class _Run:
         if not self._emits:
             return Value(is_stacked)
         arrays = [tf.make_ndarray(proto) for proto in protos]
-        return Value(is_stacked, tf.constant(np.stack(arrays) if is_stacked else arrays[0]))
+        if is_stacked:
+            return Value(True, tf.constant(np.stack(arrays)))
+        return Value(False, tf.constant(arrays[0]), constant=arrays[0])
 
-    def _at_once(self, emit: Callable[[], list[tf.Tensor]], count: int) -> list[Value]:
+    def _at_once(self, emit: Callable[[], list[Any]], count: int) -> list[Value]:
         """Stacked outputs of what needs its inputs now."""
         outputs = [Value(True) for _ in range(count)]
         if self._emits:
@@ -223,13 +238,16 @@ class _Run:
                 value.tensor = tensor
         return outputs
 
-    def _one_by_one(self, operation: tf.Operation, inputs: list[Value]) -> list[tf.Tensor]:
+    def _one_by_one(self, operation: tf.Operation, inputs: list[Value]) -> list[Any]:
         emit = _again(operation)
         of_seeds = [
             emit(*(value.tensor[seed] if value.is_stacked else value.tensor for value in inputs))
             for seed in range(self._count)
         ]
-        return [tf.stack(tensors) for tensors in zip(*of_seeds, strict=True)]
+        return [
+            list(tensors) if tensors[0].dtype == tf.variant else tf.stack(tensors)
+            for tensors in zip(*of_seeds, strict=True)
+        ]
 
     def _conditional(self, branches: list[list[Any]], which: Value, inputs: list[Value]) -> list[Value]:
         """One branch if all seeds take the same, else both and the result of one of them."""
@@ -285,21 +303,28 @@ def _select(which: Value, true: Callable[[], list[tf.Tensor]], false: Callable[[
 def _again(operation: tf.Operation) -> Emit:
     """The same operation on other inputs, in the graph that is the default when it is called."""
     attributes = {name: value for name, value in operation.node_def.attr.items() if name[0] != "_"}
+    functions = [value.func.name for value in attributes.values() if value.HasField("func")]
     dtypes = [output.dtype for output in operation.outputs]
 
     def emit(*inputs: tf.Tensor) -> list[tf.Tensor]:
         graph = tf.compat.v1.get_default_graph()
+        for name in functions:
+            graph._add_function_recursive(operation.graph._get_function(name))
         return graph.create_op(operation.type, list(inputs), dtypes, attrs=attributes).outputs
 
     return emit
+
+
+def _uses_lists(operation: tf.Operation) -> bool:
+    return any(tensor.dtype == tf.variant for tensor in (*operation.inputs, *operation.outputs))
 
 
 def _functions(operations: Sequence[tf.Operation], attribute: str) -> list[Any]:
     return [each.graph._get_function(each.get_attr(attribute).name).graph for each in operations]
 
 
-def _check_alike(graphs: Sequence[Any]) -> None:
-    first, *others = map(_signatures, graphs)
+def _check_alike(graphs: Sequence[Any], with_constants: bool = False) -> None:
+    first, *others = (_signatures(graph, with_constants) for graph in graphs)
     for seed, signatures in enumerate(others, start=1):
         if signatures != first:
             pairs = itertools.zip_longest(signatures, first, fillvalue=("nothing",))
@@ -308,15 +333,19 @@ def _check_alike(graphs: Sequence[Any]) -> None:
             raise _not_side_by_side(f"a step of seed number {seed} with {what} that of the first seed")
 
 
-def _signatures(graph: Any) -> list[tuple[Any, ...]]:
+def _signatures(graph: Any, with_constants: bool) -> list[tuple[Any, ...]]:
+    """Of each operation, all but the names and, unless asked for, the values of constants."""
     numbers, signatures = {}, []
     for number, operation in enumerate(graph.get_operations()):
         numbers |= {output.name: (number, index) for index, output in enumerate(operation.outputs)}
-        attributes = {
-            name: value.SerializeToString(deterministic=True)
-            for name, value in operation.node_def.attr.items()
-            if name[0] != "_" and not value.HasField("func") and (operation.type, name) != ("Const", "value")
-        }
+        attributes = {}
+        for name, value in operation.node_def.attr.items():
+            if value.HasField("func"):
+                if with_constants:
+                    inner = operation.graph._get_function(value.func.name).graph
+                    attributes[name] = _signatures(inner, with_constants)
+            elif name[0] != "_" and (with_constants or (operation.type, name) != ("Const", "value")):
+                attributes[name] = value.SerializeToString(deterministic=True)
         signatures.append((operation.type, [numbers[each.name] for each in operation.inputs], attributes))
     return signatures
 

@@ -108,6 +108,7 @@ class Loop:
         steps: takes the gradient steps.
         profiler: of the run that is at work.
         program: what the gradient steps of a `GraphTask` are compiled to, `'graph'` or `'xla'`.
+        label: what its messages begin with, where there are several loops.
     """
 
     def __init__(self, config: TrainConfig):
@@ -142,6 +143,7 @@ class Loop:
         self.step = 0
         self._pending = ["diagnostics"]  # what is still to be done at this step, in order
         self.sums: dict[str, float] = {}
+        self.label = ""
         self._count = 0
 
     def _make_steps(self) -> None:
@@ -255,7 +257,7 @@ class Loop:
             self.sums = checkpoint.state["sums"]
             self._count = checkpoint.state["count"]
             self._directory.cut_after(checkpoint.step, checkpoint.state["metrics_position"])
-            logging.info("Resumed at gradient step %d.", self.step)
+            logging.info("%sResumed at gradient step %d.", self.label, self.step)
             if self._profile_steps is not None and self._profile_steps[1] <= self.step:
                 logging.info("Nothing is traced: --profile_steps ends at step %d.", self._profile_steps[1])
         self._metrics_file = MetricsFileWriter(self._directory.path)
@@ -304,7 +306,9 @@ class Loop:
             logging.info("Finished at gradient step %d. tensorboard --logdir=%s", self.step, path)
             return 0
         self._write_status("stopped")
-        logging.info("Stopped at gradient step %d. The same command goes on from there.", self.step)
+        logging.info(
+            "%sStopped at gradient step %d. The same command goes on from there.", self.label, self.step
+        )
         return stop.exit_code
 
     def _advance(self, last: int) -> tuple[int, dict[str, float]]:
@@ -397,7 +401,7 @@ class Loop:
             return False
         self._writer.scalars(self.step, scalars)
         shown = ", ".join(f"{tag.removeprefix('evaluation/')} {value:.4g}" for tag, value in scalars.items())
-        logging.info("Evaluation at gradient step %d: %s", self.step, shown)
+        logging.info("%sEvaluation at gradient step %d: %s", self.label, self.step, shown)
         return True
 
     def _save(self) -> None:

@@ -10,6 +10,7 @@ from tfplastic.training.chunks import Chunks
 from tfplastic.training.graph_steps import GraphSteps
 from tfplastic.training.loop import Loop
 from tfplastic.training.parallel_steps import ParallelChunk, ParallelSteps
+from tfplastic.training.programs import is_convolutional
 from tfplastic.training.progress import Progress
 from tfplastic.training.run_directory import RunDirectory
 from tfplastic.training.signals import StopRequest
@@ -37,8 +38,16 @@ class ParallelLoops:
     def __init__(self, loops: Sequence[Loop]):
         self._loops = loops
         for loop in loops:
+            loop.label = f"Seed {loop.config.seed}: "
             _steps(loop).start()
         self._parallel_steps = ParallelSteps([_steps(loop) for loop in loops], loops[0].program)
+
+    @property
+    def warning(self) -> str:
+        """One line where this is slower than one run after another; else empty."""
+        if not is_convolutional(self._loops[0].task.model):
+            return ""
+        return "Kernels of convolutions are not batched: these seeds would train faster one after another."
 
     def describe(self) -> str:
         """As `Loop.describe`."""

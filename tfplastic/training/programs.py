@@ -54,5 +54,9 @@ def choose_program(program: str, task_kind: str, model: keras.Model, device: str
         return program
     check_one_of("task_kind", task_kind, sorted({kind for kind, _, _ in _RULES}))
     check_one_of("device", device, sorted({device for _, _, device in _RULES}))
-    is_convolutional = any("Conv" in type(layer).__name__ for layer in model._flatten_layers())
-    return _RULES[task_kind, "convolutional" if is_convolutional else "dense", device]
+    return _RULES[task_kind, "convolutional" if is_convolutional(model) else "dense", device]
+
+
+def is_convolutional(model: keras.Model) -> bool:
+    """Whether a network has a convolution, at any depth of nesting."""
+    return any("Conv" in type(layer).__name__ for layer in model._flatten_layers())
