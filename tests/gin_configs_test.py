@@ -113,7 +113,7 @@ def test_a_mitigation_or_a_network_goes_with_every_kind_of_task(file, choice):
     build(file, choice)
 
 
-@pytest.mark.parametrize(("file", "twin", "in_file", "in_twin"), TWINS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("file", "twin", "in_file", "in_twin"), TWINS, ids=[twin for _, twin, *_ in TWINS])
 def test_a_twin_differs_by_an_include_or_a_line(file, twin, in_file, in_twin):
     without, with_it = bindings_in_force(f"gin/{file}.gin"), bindings_in_force(f"gin/{twin}.gin")
     assert without - with_it == in_file
