@@ -115,7 +115,7 @@ def test_seeds_side_by_side_have_directories_and_configs_of_their_own(
     for path, seed in zip(named, seeds, strict=True):
         assert f"train.seed = {seed}" in (path / "config.gin").read_text()
         assert f"train.seed = {seed}" in (path / "operative_config.gin").read_text()
-    assert capsys.readouterr().out.splitlines()[0] == "--num_parallel_seeds: slower"
+    assert capsys.readouterr().out.splitlines()[0] == "--num_parallel_seeds: slower."
 
 
 def test_the_operative_config_of_a_seed_side_by_side_is_that_of_its_own_run(

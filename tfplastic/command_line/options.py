@@ -121,8 +121,8 @@ _FLAGS = (
         1,
         "--num_parallel_seeds=K",
         "Train K seeds side by side, in one process and by one program: the root seed and the K - 1 after it."
-        " Each has a run directory of its own, the default one or DIRECTORY-seedSEED, and may be finished by"
-        " itself. For tasks whose data is in memory. Default: 1.",
+        " Each run is what it is by itself, up to rounding, has a directory of its own, the default one or"
+        " DIRECTORY-seedSEED, and may be finished by itself. For tasks whose data is in memory. Default: 1.",
     ),
     Flag(
         flags.DEFINE_boolean,

@@ -116,7 +116,7 @@ def _side_by_side(runs: Sequence[_Run]) -> Any:
     except ValueError as error:
         raise UsageError(f"--num_parallel_seeds: {one_line(error)}") from error
     if loops.warning:
-        programs.say(f"--num_parallel_seeds: {loops.warning}")
+        programs.say(f"--num_parallel_seeds: {loops.warning}.")
     return loops
 
 

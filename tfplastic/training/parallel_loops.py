@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
+import tensorflow as tf
 from absl import logging
 
 from tfplastic.training.chunks import Chunks
@@ -44,10 +45,21 @@ class ParallelLoops:
 
     @property
     def warning(self) -> str:
-        """One line where this is slower than one run after another; else empty."""
-        if not is_convolutional(self._loops[0].task.model):
-            return ""
-        return "Kernels of convolutions are not batched: these seeds would train faster one after another."
+        """One line where this saves no time, or costs some; else empty."""
+        # K steps by themselves took so many times the CPU time of one step of K seeds, on one core of an AMD
+        # EPYC with networks of two hidden layers and batches of 16:
+        #   graph, 64-16-16-10    3.0 (K = 4), 4.0 (8)
+        #   graph, 64-64-64-10    2.2, 2.8
+        #   graph, 784-256-256-10 0.5, 0.4: the weights of all seeds do not fit into the cache
+        #   XLA, the same three   0.9, 0.9 | 0.9, 0.8 | 0.9, 0.9: XLA loses no time between operations
+        #   graph, convolutions   0.6 (K = 2)
+        # So what is saved on a CPU is the start: one import of TensorFlow and one compilation. No GPU has
+        # been measured; there such steps wait for launches more than for arithmetic.
+        if is_convolutional(self._loops[0].task.model):
+            return "kernels of convolutions are not batched, so these seeds train faster one after another"
+        if self._loops[0].program == "xla" and not tf.config.list_logical_devices("GPU"):
+            return "on a CPU this is about as fast as one seed after another, and only starting is faster"
+        return ""
 
     def describe(self) -> str:
         """As `Loop.describe`."""
