@@ -33,7 +33,17 @@ def make(seed):
         weight.assign_sub(own * 0.125)
         places = tf.reshape(tf.cast(count % 2, tf.int64), [1, 1])
         memory = tf.tensor_scatter_nd_update(weight, places, draws[:1])
-        return shared, own, draws, memory, tf.nn.l2_loss(captured), weight + 0.0, tf.cast(count, tf.float32)
+        folded = tf.foldl(lambda total, each: total / 2 + each, captured[:4])  # a loop over a list
+        return (
+            shared,
+            own,
+            draws,
+            memory,
+            folded,
+            tf.nn.l2_loss(captured),
+            weight + 0.0,
+            tf.cast(count, tf.float32),
+        )
 
     return function, (count, weight)
 
@@ -75,7 +85,7 @@ def test_knows_what_differs_between_seeds():
     lockstep = Lockstep([trace(make(seed)[0]) for seed in SEEDS])
     are_weights = [of_seeds[0].value().shape.rank == 1 for of_seeds in lockstep.variables]
     outputs, variables = lockstep.stacked_after([False], are_weights)
-    assert outputs == [True, True, True, True, True, True, True, False]
+    assert outputs == [True, True, True, True, True, True, True, True, False]
     assert variables == are_weights
 
 
@@ -92,4 +102,19 @@ def test_traces_must_be_alike():
     assert str(caught.value) == (
         "Seeds side by side must take the same steps, of pure operations. Received: a step of seed number 1"
         " with 'Mul' where it is 'AddV2' in that of the first seed"
+    )
+
+
+def test_constants_within_loops_must_be_alike():
+    def make_loop(number):
+        return tf.function(
+            lambda value: tf.while_loop(lambda each: each < 9.0, lambda each: each + number, [value])[0],
+            autograph=False,
+        )
+
+    with pytest.raises(ValueError) as caught:
+        Lockstep([trace(make_loop(number)) for number in (1.0, 2.0)]).stacked_after([False], [])
+    assert str(caught.value) == (
+        "Seeds side by side must take the same steps, of pure operations. Received: a step of seed number 1"
+        " with another 'Const' than that of the first seed"
     )
