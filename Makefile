@@ -34,7 +34,7 @@ train: $(INSTALLED) ## Train LayerNorm Double DQN on Atari in its short form, in
 	$(BIN)/python bin/train --gin_file=gin/atari_dqn_ln.gin --gin_file=gin/sizes/quick.gin --run_dir=runs/quick $(ARGS)
 
 test: $(INSTALLED) ## Run the tests, doctests and the import contract
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow: $(INSTALLED) ## Run the tests that are marked slow
 	$(BIN)/python -m pytest -m slow $(ARGS)

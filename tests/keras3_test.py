@@ -50,7 +50,7 @@ def test_everything_but_rl_and_training_passes_under_keras_3():
         env={**os.environ, "TF_USE_LEGACY_KERAS": "0"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert process.returncode == 0, process.stdout[-6_000:] + process.stderr[-2_000:]
     assert re.search(r"^Keras 3 keras\.\S+ False$", process.stdout, re.MULTILINE), process.stdout[-2_000:]
