@@ -14,7 +14,17 @@ import tfplastic
 from tfplastic.command_line import gin_errors, gin_files
 from tfplastic.command_line.errors import UsageError, one_line
 
-PACKAGES = ("diagnostics", "layers", "linalg", "mitigations", "networks", "optimizers", "rl", "tasks", "training")
+PACKAGES = (
+    "diagnostics",
+    "layers",
+    "linalg",
+    "mitigations",
+    "networks",
+    "optimizers",
+    "rl",
+    "tasks",
+    "training",
+)
 """The packages of this library whose names gin files may use."""
 
 
