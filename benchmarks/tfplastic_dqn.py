@@ -7,7 +7,7 @@ import functools
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -45,11 +45,12 @@ class Blocks(Progress):
     Args:
         total_steps: as for `Progress`.
         initial_step: as for `Progress`.
+        fields: as for `Progress`.
         lengths: of the blocks in agent steps, as they are asked for.
     """
 
-    def __init__(self, total_steps: int, initial_step: int, lengths: Iterator[int]):
-        super().__init__(total_steps, initial_step, stream=io.StringIO())
+    def __init__(self, total_steps: int, initial_step: int, fields: Sequence[str], lengths: Iterator[int]):
+        super().__init__(total_steps, initial_step, fields, stream=io.StringIO())
         self._lengths = lengths
         self._until = 0
 

@@ -1,5 +1,7 @@
 """Every gin file a person would run builds, and reads all it says."""
 
+from typing import Any
+
 import gin
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ def data(tmp_path_factory):
     """Data of the right shapes, so that nothing is downloaded."""
     generator, path = np.random.default_rng(0), tmp_path_factory.mktemp("data")
     for name, shape in (("mnist", (28, 28)), ("cifar10", (32, 32, 3))):
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{kind}_{part}": generator.integers(256 if kind == "x" else 10, size=size, dtype=np.uint8)
             for part, count in (("train", 5_000), ("test", 10))
             for kind, size in (("x", (count, *shape)), ("y", count))
@@ -62,7 +64,7 @@ def data(tmp_path_factory):
         yield
 
 
-def build(*files, bindings=()):
+def build(*files, bindings=()) -> Any:
     sources = gin_config.parse(files, bindings)
     loop = Loop(gin.get_configurable(TrainConfig)())
     gin_config.check_all_bindings_used(sources)

@@ -4,6 +4,7 @@ import functools
 import io
 import os
 import signal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,12 +53,12 @@ class Interrupting(Progress):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def make_task(learns=True, **arguments):
+def make_task(**arguments) -> Any:
     settings = dict(num_examples=64, steps_per_task=10, batch_size=8) | arguments
     return tp.tasks.RandomLabelTask("digits", functools.partial(tp.networks.mlp, hidden=(16, 8)), **settings)
 
 
-def make_loop(seed=0, total_steps=30, learning_rate=1e-2, task=None, **config):
+def make_loop(seed=0, total_steps=30, learning_rate=1e-2, task=None, **config) -> Any:
     return Loop(
         TrainConfig(
             task=task or make_task(),
