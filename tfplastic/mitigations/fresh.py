@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import keras
+from tfplastic._keys import folded
 from tfplastic.layers import RMSNormalization
 from tfplastic.mitigations._weights import Weight
 
@@ -47,7 +48,7 @@ class FreshWeights:
         """
         values = []
         for index, (weight, draw) in enumerate(zip(self._weights, self._draws, strict=True)):
-            own_key = tf.random.experimental.stateless_fold_in(key, index, alg="philox")
+            own_key = folded(key, index)
             value = draw(tuple(weight.variable.shape), own_key)
             values.append(tf.cast(value, weight.variable.dtype))
         return values

@@ -14,6 +14,7 @@ from tf_agents.trajectories import trajectory
 from tfplastic import seeds
 from tfplastic._checks import check_callable, check_fraction, check_positive_integer
 from tfplastic._keras import keras
+from tfplastic._keys import folded
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.graph_replay import GraphReplay
 from tfplastic.tasks import (
@@ -194,11 +195,11 @@ class ClassificationMdpTask(GraphTask):
         @tf.function(autograph=False)
         def warmed_up() -> MdpTaskState:
             replay = GraphReplay.empty(self.replay_capacity, spec)
-            begin = MdpTaskState(*self._begin(self.num_envs, _folded(key, 0)), replay)
+            begin = MdpTaskState(*self._begin(self.num_envs, folded(key, 0)), replay)
             acts = self.warm_up_agent_steps // self.num_envs
             _, end = tf.while_loop(
                 lambda act, state: act <= acts,
-                lambda act, state: (act + 1, self._act(state, _folded(key, act), self._random_actions)),
+                lambda act, state: (act + 1, self._act(state, folded(key, act), self._random_actions)),
                 (1, begin),
             )
             return end
@@ -352,7 +353,3 @@ class ClassificationMdpTask(GraphTask):
 def _split(key: tf.Tensor, count: int) -> tf.Tensor:
     """`[count, 2] int32`: independent keys; Philox, so that a graph and XLA draw alike."""
     return tf.random.split(key, count, alg="philox")
-
-
-def _folded(key: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
-    return tf.random.fold_in(key, tf.cast(number, tf.int32), alg="philox")

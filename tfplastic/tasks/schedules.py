@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._checks import check_integer, check_positive_integer
+from tfplastic._keys import folded
 
 
 def random_labels(num_examples: int, num_classes: int, seed: int, task: int | tf.Tensor) -> tf.Tensor:
@@ -114,4 +115,4 @@ def _folded_key(seed: int, name: str, number_name: str, number: int | tf.Tensor)
     if not tf.is_tensor(number):
         check_integer(number_name, number)
     key = tf.constant(seeds.derive(seed, name))
-    return tf.random.experimental.stateless_fold_in(key, tf.cast(number, tf.int32), alg="philox")  # [2]
+    return folded(key, number)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._keras import keras
+from tfplastic._keys import folded
 from tfplastic.mitigations import Mitigation
 from tfplastic.optimizers import slots
 
@@ -40,46 +41,40 @@ class AfterUpdates:
     ):
         self._model = model
         self._slots = functools.partial(slots, optimizer)
-        self._calls = []  # (period, mitigation, key)
+        self._frequent, self._rare = [], []  # (period, what to call with the step)
         for number, mitigation in enumerate(mitigations):
-            if mitigation.acts_after_update:
-                period = mitigation.period or boundary_period
-                if period is None:
-                    rule = "must have a `period`, because the task has no boundaries"
-                    raise ValueError(f"`{type(mitigation).__name__}` {rule}. Received: None")
-                key = tf.constant(seeds.derive(seed, "mitigation", number))
-                self._calls.append((period, mitigation, key))
-        self._frequent = [call for call in self._calls if in_program and call[0] < _FREQUENT]
-        self._rare = [call for call in self._calls if call not in self._frequent]
-        self._programs = [
-            tf.function(functools.partial(self._call, mitigation, key), autograph=False)
-            for _, mitigation, key in self._rare
-        ]
+            if not mitigation.acts_after_update:
+                continue
+            period = mitigation.period or boundary_period
+            if period is None:
+                rule = "must have a `period`, because the task has no boundaries"
+                raise ValueError(f"`{type(mitigation).__name__}` {rule}. Received: None")
+            key = tf.constant(seeds.derive(seed, "mitigation", number))
+            call = functools.partial(self._call, mitigation, key)
+            if in_program and period < _FREQUENT:
+                self._frequent.append((period, call))
+            else:
+                self._rare.append((period, tf.function(call, autograph=False)))
 
     @property
     def periods(self) -> list[int]:
         """Periods of what `act` does."""
-        return [period for period, _, _ in self._rare]
+        return [period for period, _ in self._rare]
 
     def in_program(self, step: tf.Tensor) -> None:
         """What is due after gradient step `step`, `[] int64`; traceable."""
-        for period, mitigation, key in self._frequent:
+        for period, call in self._frequent:
             if period == 1:
-                self._call(mitigation, key, step)
+                call(step)
             else:
-                tf.cond(
-                    step % period == 0,
-                    functools.partial(self._call, mitigation, key, step),
-                    lambda: tf.constant(True),
-                )
+                tf.cond(step % period == 0, functools.partial(call, step), lambda: tf.constant(True))
 
     def act(self, step: int) -> None:
         """Does what is due after gradient step `step`, in the order of the mitigations."""
-        for (period, _, _), program in zip(self._rare, self._programs, strict=True):
+        for period, program in self._rare:
             if step % period == 0:
                 program(tf.constant(step, tf.int64))
 
     def _call(self, mitigation: Mitigation, key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        step_key = tf.random.experimental.stateless_fold_in(key, tf.cast(step, tf.int32), alg="philox")
-        mitigation.after_update(step, self._model, self._slots, step_key)
+        mitigation.after_update(step, self._model, self._slots, folded(key, step))
         return tf.constant(True)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._call_options import sums_in_order
+from tfplastic._keys import folded
 from tfplastic.tasks import GraphTask, TaskLoss, TaskProgress
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.chunks import Chunks
@@ -112,7 +113,7 @@ class GraphSteps:
 
     def _take_step(self, step: tf.Tensor, state: Any) -> tuple[Any, dict[str, tf.Tensor]]:
         """Gradient step number `step`, and what it reports."""
-        key = tf.random.experimental.stateless_fold_in(self._key, tf.cast(step, tf.int32), alg="philox")
+        key = folded(self._key, step)
         with tf.control_dependencies([self._at.assign(step)]):
             batch, state = self._task.next(state, key)
             output = self._gradient_step(batch)
