@@ -1,5 +1,6 @@
 """DQN, Double DQN and C51 of TF-Agents, trained by their public loss."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -235,20 +236,43 @@ def c51(
     check_return(discount, n_step)
     check_integer("num_atoms", num_atoms, minimum=2)
     max_value = check_positive("max_value", max_value)
-    outputs = (count_actions(action_spec), num_atoms)
-    networks = make_networks(lambda: build_model(outputs), time_step_spec, num_atoms)
-    agent = PerExampleC51Agent(
+    make_agent = functools.partial(PerExampleC51Agent, min_q_value=-max_value, max_q_value=max_value)
+    support = tf.linspace(-max_value, max_value, num_atoms)
+    return categorical_agent(make_agent, support, build_model, time_step_spec, action_spec, discount, n_step)
+
+
+def categorical_agent(
+    make_agent: Callable[..., tf_agent.TFAgent],
+    support: tf.Tensor,
+    build_model: ModelBuilder,
+    time_step_spec: ts.TimeStep,
+    action_spec: Any,
+    discount: float,
+    n_step: int,
+) -> QAgent:
+    """An agent whose networks give a categorical distribution over `support` for each action.
+
+    Args:
+        make_agent: makes TF-Agents' agent, from what a `CategoricalDqnAgent` takes.
+        support: `[atoms] float32`, their values.
+        build_model: as for `double_dqn`; called with `(actions, atoms)`.
+        time_step_spec: as for `double_dqn`.
+        action_spec: as for `double_dqn`.
+        discount: gamma per agent step, checked.
+        n_step: number of rewards in a return, checked.
+    """
+    outputs = (_num_actions(action_spec), len(support))
+    networks = _networks(lambda: build_model(outputs), time_step_spec, len(support))
+    agent = make_agent(
         time_step_spec,
         action_spec,
         networks[0],
         optimizer=None,  # the gradient step is training/step.py's
-        min_q_value=-max_value,
-        max_q_value=max_value,
         target_categorical_q_network=networks[1],
         n_step_update=n_step,
         gamma=discount,
     )
-    return QAgent(agent, *networks, tf.linspace(-max_value, max_value, num_atoms), discount, n_step)
+    return QAgent(agent, *networks, support, discount, n_step)
 
 
 class _OnePassDqnAgent(dqn_agent.DqnAgent):
@@ -273,7 +297,7 @@ def _td_agent(
     check_return(discount, n_step)
     check_positive("grad_error_bound", grad_error_bound)
     threshold = grad_error_bound * check_positive_integer("batch_size", batch_size)
-    networks = make_networks(lambda: build_model(count_actions(action_spec)), time_step_spec, num_atoms=1)
+    networks = _networks(lambda: build_model(_num_actions(action_spec)), time_step_spec, num_atoms=1)
 
     def clipped_error(targets: tf.Tensor, q_values: tf.Tensor) -> tf.Tensor:
         reduction = tf.compat.v1.losses.Reduction.NONE
@@ -292,7 +316,7 @@ def _td_agent(
     return QAgent(agent, *networks, None, discount, n_step)
 
 
-def make_networks(
+def _networks(
     build_model: Callable[[], keras.Model], time_step_spec: ts.TimeStep, num_atoms: int
 ) -> tuple[QNetwork, QNetwork]:
     """The online and the target network, each with a model of its own.
@@ -312,7 +336,7 @@ def make_networks(
     )
 
 
-def count_actions(action_spec: Any) -> int:
+def _num_actions(action_spec: Any) -> int:
     """The number of actions of a scalar integer spec."""
     return int(action_spec.maximum - action_spec.minimum + 1)
 

@@ -1,5 +1,6 @@
 """DQN whose Q-values are the means of categorical distributions: two-hot DQN, and with HL-Gauss."""
 
+import functools
 from typing import Any
 
 import gin
@@ -13,7 +14,7 @@ from tf_agents.trajectories import trajectory
 
 from tfplastic.networks import CategoricalHead, two_hot
 from tfplastic.networks.categorical import Encoding
-from tfplastic.rl.agents import ModelBuilder, QAgent, check_return, count_actions, make_networks
+from tfplastic.rl.agents import ModelBuilder, QAgent, categorical_agent, check_return
 
 
 class CategoricalValueAgent(categorical_dqn_agent.CategoricalDqnAgent):
@@ -133,17 +134,7 @@ def two_hot_dqn(
             raise ValueError("`max_value` must be given where `discount` is 1. Received: None")
         max_value = 1 / (1 - discount)
     head = CategoricalHead(min_value, max_value, num_bins, encoding)
-    outputs = (count_actions(action_spec), num_bins)
-    networks = make_networks(lambda: build_model(outputs), time_step_spec, num_bins)
-    agent = CategoricalValueAgent(
-        head,
-        double_q,
-        time_step_spec,
-        action_spec,
-        networks[0],
-        optimizer=None,  # the gradient step is training/step.py's
-        target_categorical_q_network=networks[1],
-        n_step_update=n_step,
-        gamma=discount,
+    make_agent = functools.partial(CategoricalValueAgent, head, double_q)
+    return categorical_agent(
+        make_agent, head.support, build_model, time_step_spec, action_spec, discount, n_step
     )
-    return QAgent(agent, *networks, head.support, discount, n_step)
