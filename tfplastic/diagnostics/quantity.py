@@ -1,0 +1,44 @@
+"""What a quantity is: a function of a snapshot that says what it costs and needs."""
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, TypeVar
+
+import gin
+
+Cost = Literal["cheap", "medium", "full"]
+Need = Literal["loss", "optimizer", "reference"]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Quantity(Protocol):
+    """A function of a snapshot that returns {layer name: value}; values of the whole network go by 'all'.
+
+    A value is a float, or an array: `[k]`, a distribution, or `[k, k]`, a matrix.
+
+    Attributes:
+        cost: 'cheap': at most one forward pass; 'medium': gradients; 'full': products with curvature,
+            gradients of single examples.
+        needs: what the snapshot must have been given.
+    """
+
+    cost: Cost
+    needs: tuple[Need, ...]
+
+    def __call__(self, snapshot: Any, /) -> dict[str, Any]:
+        """Computes it."""
+        ...
+
+
+def quantity(cost: Cost, needs: tuple[Need, ...] = ()) -> Callable[[Function], Function]:
+    """A decorator that makes a function of a snapshot a quantity, which gin files can name.
+
+    Args:
+        cost: `'cheap'`, `'medium'` or `'full'`, see `Quantity`.
+        needs: of `'loss'`, `'optimizer'` and `'reference'`.
+    """
+
+    def decorate(function: Function) -> Function:
+        vars(function).update(cost=cost, needs=needs)
+        return gin.register(function, module="tfplastic.diagnostics")
+
+    return decorate
