@@ -38,7 +38,8 @@ def quantity(cost: Cost, needs: tuple[Need, ...] = ()) -> Callable[[Function], F
     """
 
     def decorate(function: Function) -> Function:
-        vars(function).update(cost=cost, needs=needs)
-        return gin.register(function, module="tfplastic.diagnostics")
+        for name, value in (("cost", cost), ("needs", needs)):
+            setattr(function, name, value)
+        return gin.register(module="tfplastic.diagnostics")(function)
 
     return decorate
