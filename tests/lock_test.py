@@ -43,7 +43,7 @@ def test_lock_meets_the_ranges_of_setup_cfg(python: str):
     extras = configuration["options.extras_require"]
     texts = [
         configuration["options"]["install_requires"],
-        *(extras[name] for name in ("rl", "reports", "dev")),
+        *(extras[name] for name in ("rl", "reports", "sweeps", "dev")),
     ]
     requirements = [Requirement(line) for text in texts for line in text.split("\n") if line]
     assert len(requirements) > 20
