@@ -12,6 +12,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util.tensor_util import make_ndarray
 
 from tfplastic import writers
@@ -82,6 +83,7 @@ def test_the_base_ignores_everything():
         writer.image(0, "a", np.zeros([1, 1, 3], np.uint8))
         writer.text(0, "a", "b")
         writer.arrays(0, "a", b=np.zeros(1))
+        writer.layout({"a": {"b": "c"}})
         writer.flush()
 
 
@@ -242,6 +244,19 @@ class TestTensorBoard:
         assert buckets.shape == (30, 3)  # left edge, right edge, count
         assert (buckets[:, 2].sum(), buckets[0, 2], buckets[-1, 2]) == (3, 1, 2)
         assert empty[:, 2].sum() == 0
+
+    def test_layout_comes_back(self, tmp_path):
+        with writers.ManyWriters([writers.TensorBoardWriter(tmp_path)]) as writer:
+            writer.layout({"Diagnostics": {"dead_units": "diagnostics/dead_units/.*"}})
+        accumulator, series = self.read(tmp_path)
+        ((step, layout),) = series("custom_scalars__config__")
+        (category,) = layout_pb2.Layout.FromString(layout.item()).category
+        assert (step, category.title, category.chart[0].title) == (0, "Diagnostics", "dead_units")
+        assert list(category.chart[0].multiline.tag) == ["diagnostics/dead_units/.*"]
+        assert (
+            accumulator.summary_metadata["custom_scalars__config__"].plugin_data.plugin_name
+            == "custom_scalars"
+        )
 
     @pytest.mark.parametrize(
         "shape, dtype", [([2, 2], "uint8"), ([2, 2, 1], "uint8"), ([2, 2, 3], "float32")]

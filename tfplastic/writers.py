@@ -81,6 +81,9 @@ class Writer:
     def arrays(self, step: int, tag: str, /, **arrays: Any) -> None:
         """Writes numeric arrays that belong together, such as the points and the density of a spectrum."""
 
+    def layout(self, charts: Mapping[str, Mapping[str, str]]) -> None:
+        """Says how a page of charts is arranged: {category: {chart: regular expression of its tags}}."""
+
     def flush(self) -> None:
         """Hands what was written so far to the operating system, so that readers see it."""
 
@@ -137,6 +140,24 @@ class TensorBoardWriter(Writer):
     def text(self, step: int, tag: str, text: str) -> None:
         with self._writer.as_default(check_integer("step", step)):
             self._tf.summary.text(check_tag(tag), text)
+
+    def layout(self, charts: Mapping[str, Mapping[str, str]]) -> None:
+        """The page "Custom scalars" opens with it."""
+        from tensorboard.plugins.custom_scalar import layout_pb2, summary
+
+        categories = [
+            layout_pb2.Category(
+                title=title,
+                chart=[
+                    layout_pb2.Chart(title=name, multiline=layout_pb2.MultilineChartContent(tag=[tags]))
+                    for name, tags in group.items()
+                ],
+            )
+            for title, group in charts.items()
+        ]
+        serialized = summary.pb(layout_pb2.Layout(category=categories)).SerializeToString()
+        with self._writer.as_default(0):
+            self._tf.summary.experimental.write_raw_pb(serialized)
 
     def flush(self) -> None:
         self._writer.flush()
@@ -306,6 +327,10 @@ class ManyWriters(Writer):
     def arrays(self, step: int, tag: str, /, **arrays: Any) -> None:
         for writer in self.writers:
             writer.arrays(step, tag, **arrays)
+
+    def layout(self, charts: Mapping[str, Mapping[str, str]]) -> None:
+        for writer in self.writers:
+            writer.layout(charts)
 
     def flush(self) -> None:
         for writer in self.writers:
