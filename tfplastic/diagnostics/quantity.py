@@ -1,5 +1,6 @@
 """What a quantity is: a function of a snapshot that says what it costs and needs."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -43,3 +44,10 @@ def quantity(cost: Cost, needs: tuple[Need, ...] = ()) -> Callable[[Function], F
         return gin.register(module="tfplastic.diagnostics")(function)
 
     return decorate
+
+
+def needs_of(function: Callable[..., Any]) -> tuple[Need, ...]:
+    """The needs of a quantity or a `functools.partial` of one; none of a function that does not say."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "needs", ())
