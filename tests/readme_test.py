@@ -10,5 +10,5 @@ def test_the_python_example_runs():
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     names = {}
     exec(compile(code, str(README), "exec"), names)
-    report = names["tp"].diagnostics.diagnose(names["snapshot"], [names["tp"].diagnostics.dead_units])
+    report = names["tp"].diagnostics.measure(names["snapshot"], [names["tp"].diagnostics.dead_units])
     assert set(report["dead_units"]) == {"conv1_relu", "conv2_relu", "conv3_relu", "dense_relu"}

@@ -14,7 +14,7 @@ from keras.src.random.seed_generator import global_seed_generator
 from tests.diagnostics import models
 from tfplastic import diagnostics
 
-NOT_QUANTITIES = {"Snapshot", "diagnose", "recorded_activations", "dead_fraction", "dormant_fraction"}
+NOT_QUANTITIES = {"Snapshot", "measure", "recorded_activations", "dead_fraction", "dormant_fraction"}
 QUANTITIES = [getattr(diagnostics, name) for name in sorted(set(diagnostics.__all__) - NOT_QUANTITIES)]
 FRACTIONS = (diagnostics.dead_units, diagnostics.dormant_units)
 MODELS = {

@@ -9,12 +9,12 @@
 >>> inputs = tf.constant([[-1., -2.], [-3., -4.]])
 >>> _ = model(inputs)  # builds it
 >>> snapshot = diagnostics.Snapshot(model, inputs)
->>> diagnostics.diagnose(snapshot, [diagnostics.dead_units])
+>>> diagnostics.measure(snapshot, [diagnostics.dead_units])
 {'dead_units': {'hidden': 1.0}}
 """
 
 from tfplastic.diagnostics._layers import recorded_activations
-from tfplastic.diagnostics.diagnose import diagnose
+from tfplastic.diagnostics.measure import measure
 from tfplastic.diagnostics.norms import gradient_norm, weight_norm
 from tfplastic.diagnostics.sharpness import sharpness
 from tfplastic.diagnostics.snapshot import Snapshot
@@ -24,10 +24,10 @@ __all__ = [
     "Snapshot",
     "dead_fraction",
     "dead_units",
-    "diagnose",
     "dormant_fraction",
     "dormant_units",
     "gradient_norm",
+    "measure",
     "recorded_activations",
     "sharpness",
     "weight_norm",

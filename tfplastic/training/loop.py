@@ -13,8 +13,8 @@ from absl import logging
 
 from tfplastic._checks import check_integer, check_one_of, check_positive_integer
 from tfplastic._keras import keras
-from tfplastic.diagnostics import Snapshot, diagnose
-from tfplastic.diagnostics.diagnose import check_quantities
+from tfplastic.diagnostics import Snapshot, measure
+from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training import plan
@@ -391,7 +391,7 @@ class Loop:
                 self.task.model, inputs, lambda: self.task.loss(self.task.model, batch)[0]
             )
         self._snapshot.refresh()
-        for quantity, by_layer in diagnose(self._snapshot, self.config.diagnostics).items():
+        for quantity, by_layer in measure(self._snapshot, self.config.diagnostics).items():
             scalars = {f"diagnostics/{quantity}/{layer}": value for layer, value in by_layer.items()}
             self._writer.scalars(self.step, scalars)
 

@@ -6,12 +6,13 @@ from typing import Any
 
 from tfplastic.diagnostics.snapshot import Snapshot
 
-Quantity = Callable[[Snapshot], dict[str, float]]
+Function = Callable[..., dict[str, Any]]
+"""Of a snapshot, to {layer name: value}: a quantity, a `functools.partial` of one, or a function of yours."""
 
 
-def diagnose(
-    snapshot: Snapshot, quantities: Sequence[Quantity] | Mapping[str, Quantity]
-) -> dict[str, dict[str, float]]:
+def measure(
+    snapshot: Snapshot, quantities: Sequence[Function] | Mapping[str, Function]
+) -> dict[str, dict[str, Any]]:
     """Computes each of `quantities` from one snapshot; activations, loss and gradients are made once for all.
 
     Args:
@@ -35,7 +36,7 @@ def diagnose(
         >>> _ = model(inputs)  # builds it
         >>> strict = functools.partial(diagnostics.dormant_units, tau=0.)
         >>> snapshot = diagnostics.Snapshot(model, inputs)
-        >>> diagnostics.diagnose(snapshot, {'strict': strict, 'dormant': diagnostics.dormant_units})
+        >>> diagnostics.measure(snapshot, {'strict': strict, 'dormant': diagnostics.dormant_units})
         {'strict': {'relu': 0.25}, 'dormant': {'relu': 0.5}}
     """
     by_name = check_quantities("quantities", quantities)
@@ -43,13 +44,13 @@ def diagnose(
 
 
 def check_quantities(
-    argument: str, quantities: Sequence[Quantity] | Mapping[str, Quantity]
-) -> Mapping[str, Quantity]:
-    """The quantities by their names, as `diagnose` understands them.
+    argument: str, quantities: Sequence[Function] | Mapping[str, Function]
+) -> Mapping[str, Function]:
+    """The quantities by their names, as `measure` understands them.
 
     Args:
         argument: name of the argument, for the error.
-        quantities: as for `diagnose`.
+        quantities: as for `measure`.
 
     Raises:
         TypeError: one of `quantities` is not callable, or has no name; or it is no sequence or mapping.

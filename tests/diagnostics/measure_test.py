@@ -28,11 +28,11 @@ def test_names_and_order(snapshot):
         functools.partial(functools.partial(diagnostics.dormant_units), tau=0.1),
         diagnostics.dead_units,
     )
-    result = diagnostics.diagnose(snapshot, quantities)
+    result = diagnostics.measure(snapshot, quantities)
     assert list(result) == ["weight_norm", "dormant_units", "dead_units"]
     assert result["dormant_units"] == diagnostics.dormant_units(snapshot, tau=0.1) == {"hidden": 0.75}
     assert result["dead_units"] == {"hidden": 0.5}
-    assert diagnostics.diagnose(snapshot, ()) == {}
+    assert diagnostics.measure(snapshot, ()) == {}
 
 
 def test_a_mapping_gives_names(snapshot):
@@ -40,7 +40,7 @@ def test_a_mapping_gives_names(snapshot):
         "strict": functools.partial(diagnostics.dormant_units, tau=0),
         "lax": functools.partial(diagnostics.dormant_units, tau=0.1),
     }
-    assert diagnostics.diagnose(snapshot, quantities) == {"strict": {"hidden": 0.5}, "lax": {"hidden": 0.75}}
+    assert diagnostics.measure(snapshot, quantities) == {"strict": {"hidden": 0.5}, "lax": {"hidden": 0.75}}
 
 
 def test_from_gin(snapshot, clean_gin):
@@ -53,7 +53,7 @@ def test_from_gin(snapshot, clean_gin):
         dormant_units.tau = 0.1
         sharpness.max_steps = 7
     """)
-    result = diagnostics.diagnose(snapshot, settings())
+    result = diagnostics.measure(snapshot, settings())
     assert list(result) == ["dead_units", "weight_norm", "gradient_norm", "sharpness", "dormant_units"]
     assert result["dormant_units"] == {"hidden": 0.75}
     assert result["sharpness"] == diagnostics.sharpness(snapshot, max_steps=7)
@@ -64,13 +64,13 @@ def test_from_gin(snapshot, clean_gin):
             strict/dormant_units.tau = 0
             lax/dormant_units.tau = 4
         """)
-    assert diagnostics.diagnose(snapshot, settings()) == {"strict": {"hidden": 0.5}, "lax": {"hidden": 1.0}}
+    assert diagnostics.measure(snapshot, settings()) == {"strict": {"hidden": 0.5}, "lax": {"hidden": 1.0}}
 
 
 def test_errors(snapshot):
     twice = (diagnostics.dormant_units, functools.partial(diagnostics.dormant_units, tau=0.1))
     with pytest.raises(ValueError) as error:
-        diagnostics.diagnose(snapshot, twice)
+        diagnostics.measure(snapshot, twice)
     assert str(error.value) == (
         "`quantities` must have distinct names, or be a mapping {name: function}. "
         "Received: dormant_units, dormant_units"
@@ -78,4 +78,4 @@ def test_errors(snapshot):
     wrongs: list[Any] = ["dead_units", 1]
     for wrong in wrongs:
         with pytest.raises(TypeError, match=r"^`quantities` must hold functions of a snapshot. Received: "):
-            diagnostics.diagnose(snapshot, [wrong])
+            diagnostics.measure(snapshot, [wrong])
