@@ -1,4 +1,4 @@
-"""Keras in train_loop.py: `fit`, with 100 gradient steps for each call of its program.
+"""Keras in train_loop.py: `fit`, with as many gradient steps for each call of its program as it is told.
 
 The driver starts it, with Keras 2 or Keras 3 as `tf.keras`; `loop_blocks.py` says how they talk.
 """
@@ -18,10 +18,8 @@ from benchmarks.loop_blocks import (
     settings,
 )
 
-_STEPS_PER_EXECUTION = 100
 
-
-def make(problem: Problem) -> TakeSteps:
+def make(problem: Problem, steps_per_execution: int) -> TakeSteps:
     """Gradient steps of a problem."""
     keras = tf.keras
     x, y = data()
@@ -37,7 +35,7 @@ def make(problem: Problem) -> TakeSteps:
         optimizer=keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        steps_per_execution=_STEPS_PER_EXECUTION,
+        steps_per_execution=steps_per_execution,
         jit_compile=settings()["jit_compile"],
     )
     images, labels = tf.constant(x), tf.constant(y)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from benchmarks.processes import spread, table
 
 PROGRAMS = ("graph", "xla")
-_EAGER, _FIT = ("torch", "torch-fused"), ("keras-3", "keras-2")
+# Peers to be three times as fast as: as they come, and at their fastest.
+_PEERS = (("torch",), ("torch-fused",), ("keras-3",), ("keras-3-chunked", "keras-2-chunked"))
 _LARGEST_MDP_MS = 4.0
 
 
@@ -84,7 +85,7 @@ def _aims(problem: str, results: Results) -> Iterator[tuple[str, ...]]:
     if jax := _fastest(results, ["jax"]):
         yield aim("steps per second, times those of jax", _ratios(results, jax, own), 0.9, False)
     if problem.endswith("-16") and not problem.startswith("cnn"):
-        for peers in (_EAGER, _FIT):
+        for peers in _PEERS:
             if peer := _fastest(results, peers):
                 yield aim(f"steps per second, times those of {peer}", _ratios(results, peer, own), 3, False)
     if with_statistics := _fastest(results, [f"{program}-statistics" for program in PROGRAMS]):

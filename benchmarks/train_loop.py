@@ -97,8 +97,9 @@ CONTENDERS = (
     Contender("torch", _TORCH),
     Contender("torch-fused", _TORCH, {"fused": True}),
     Contender("torch-compiled", _TORCH, {"compiled": True}, _DENSE),
-    Contender("keras-3", _KERAS_3),
-    Contender("keras-2", _KERAS_2),
+    Contender("keras-3", _KERAS_3, {"steps_per_execution": 1}, _DENSE),
+    Contender("keras-3-chunked", _KERAS_3, {"steps_per_execution": 100}),
+    Contender("keras-2-chunked", _KERAS_2, {"steps_per_execution": 100}),
     Contender("tf-agents", _TF_AGENTS, problems=_MDPS),
 )
 
