@@ -3,9 +3,9 @@
 from typing import Any
 
 import gin
-import numpy as np
 import pytest
 
+from tests import made_up_data
 from tfplastic.command_line import gin_config, gin_files
 from tfplastic.training import Loop, TrainConfig
 
@@ -51,14 +51,9 @@ def no_configuration_left():
 @pytest.fixture(autouse=True, scope="module")
 def data(tmp_path_factory):
     """Data of the right shapes, so that nothing is downloaded."""
-    generator, path = np.random.default_rng(0), tmp_path_factory.mktemp("data")
-    for name, shape in (("mnist", (28, 28)), ("cifar10", (32, 32, 3))):
-        arrays: dict[str, Any] = {
-            f"{kind}_{part}": generator.integers(256 if kind == "x" else 10, size=size, dtype=np.uint8)
-            for part, count in (("train", 5_000), ("test", 10))
-            for kind, size in (("x", (count, *shape)), ("y", count))
-        }
-        np.savez(path / f"{name}.npz", **arrays)
+    path = tmp_path_factory.mktemp("data")
+    for name in ("mnist", "cifar10"):
+        made_up_data.write(path, name)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TFPLASTIC_DATA_DIR", str(path))
         yield

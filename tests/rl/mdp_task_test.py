@@ -1,5 +1,4 @@
 import functools
-import os
 import re
 
 import numpy as np
@@ -8,6 +7,7 @@ import tensorflow as tf
 from scipy import stats
 from tf_agents.trajectories import StepType
 
+from tests import made_up_data
 from tfplastic import seeds
 from tfplastic._keras import keras
 from tfplastic.networks import mlp
@@ -363,8 +363,9 @@ def test_the_true_labels_of_digits_are_learned():
     assert task.metrics(state)["train/mean_reward"] > 0.5
 
 
-@pytest.mark.skipif(not os.environ.get("TFPLASTIC_DATA_DIR"), reason="needs TFPLASTIC_DATA_DIR with MNIST")
-def test_mnist():
+def test_mnist(tmp_path, monkeypatch):
+    made_up_data.write(tmp_path, "mnist")
+    monkeypatch.setenv("TFPLASTIC_DATA_DIR", str(tmp_path))
     task = ClassificationMdpTask("mnist", true_label_mdp, double_dqn, mlp, warm_up_agent_steps=400)
     task.build(0)
     batch, _ = task.next(task.initial_state(), key())

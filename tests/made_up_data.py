@@ -1,0 +1,17 @@
+"""Data sets of the real shapes with random content, for tests that must not need a network."""
+
+from pathlib import Path
+
+import numpy as np
+
+SHAPES = {"mnist": (28, 28), "cifar10": (32, 32, 3)}
+
+
+def write(directory: Path, name: str, num_train: int = 5_000, num_test: int = 10) -> None:
+    """Writes `<name>.npz`, with the names of Keras' loader, where `TFPLASTIC_DATA_DIR` may point."""
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for part, count in (("train", num_train), ("test", num_test)):
+        arrays[f"x_{part}"] = generator.integers(256, size=(count, *SHAPES[name]), dtype=np.uint8)
+        arrays[f"y_{part}"] = generator.integers(10, size=count, dtype=np.uint8)
+    np.savez(directory / f"{name}.npz", allow_pickle=False, **arrays)
