@@ -142,3 +142,37 @@ def test_the_global_policy_is_the_default(name):
         keras.mixed_precision.set_global_policy(before)
     assert model.layers[-2].compute_dtype == "bfloat16"
     assert model(inputs(name)).dtype == tf.float32
+
+
+@EVERY_NETWORK
+def test_monitors_watch_every_nonlinearity_and_change_nothing_else(name):
+    batch = tf.constant(inputs(name))
+    targets = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
+    weights = []
+    for monitor in (False, True):
+        model = build(name, monitor=monitor, seed=2)
+        optimizer = keras.optimizers.SGD(0.01)
+        optimizer.build(model.trainable_variables)
+
+        @tf.function
+        def step(model=model, optimizer=optimizer):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((model(batch, training=True) - targets) ** 2)
+            gradients = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+
+        before = np.array(model(batch))
+        for _ in range(2):
+            step()
+        weights.append([before, *map(np.array, model.trainable_variables), np.array(model(batch))])
+        names = [layer.name for layer in model.layers if layer.name.endswith("_monitor")]
+        if not monitor:
+            assert not names
+    for plain, monitored in zip(*weights, strict=True):
+        np.testing.assert_array_equal(plain, monitored)
+    nonlinear = [layer.name for layer in model.layers if type(layer).__name__ == "Activation"]
+    assert names == [f"{each.rpartition('_')[0]}_monitor" for each in nonlinear]
+    for each in names:
+        result = model.get_layer(each).result()
+        assert float(model.get_layer(each).total_weight) == pytest.approx(1 - 0.99**2, rel=1e-5)
+        assert np.isfinite(result["variance"]).all() and (result["mean_abs"].numpy() > 0).any()

@@ -1,5 +1,6 @@
-"""Keras layers, one per file. No layer assigns a weight in `call`."""
+"""Keras layers, one per file. No layer assigns a weight in `call`, but `ActivationMonitor` in training."""
 
+from tfplastic.layers.activation_monitor import ActivationMonitor
 from tfplastic.layers.advancing import Advancing, advance
 from tfplastic.layers.class_token import ClassToken
 from tfplastic.layers.position_embedding import PositionEmbedding
@@ -10,6 +11,7 @@ from tfplastic.layers.spectral_normalization import SpectralConv2D, SpectralDens
 from tfplastic.layers.stepped_dropout import SteppedDropout
 
 __all__ = [
+    "ActivationMonitor",
     "Advancing",
     "ClassToken",
     "PositionEmbedding",

@@ -8,7 +8,14 @@ from typing import Any
 from tfplastic import seeds
 from tfplastic._checks import check_one_of, check_positive, check_positive_integer
 from tfplastic._keras import keras
-from tfplastic.layers import RMSNormalization, SharedBias, SpectralConv2D, SpectralDense, SteppedDropout
+from tfplastic.layers import (
+    ActivationMonitor,
+    RMSNormalization,
+    SharedBias,
+    SpectralConv2D,
+    SpectralDense,
+    SteppedDropout,
+)
 
 Initializers = dict[str, keras.initializers.Initializer]
 
@@ -50,6 +57,7 @@ class HiddenLayers:
         norms: the names that `norm` may have.
         dtype: Keras' policy of the layers; None for the global one.
         spectral_norm_layers: names of the layers whose kernel is divided by its largest singular value.
+        monitor: whether an `ActivationMonitor` follows each nonlinearity.
     """
 
     norm: str | None
@@ -59,6 +67,7 @@ class HiddenLayers:
     norms: Sequence[str] = tuple(NORMS)
     dtype: Any = None
     spectral_norm_layers: Sequence[str] = ()
+    monitor: bool = False
 
     def __post_init__(self) -> None:
         check_one_of("norm", self.norm, (None, *self.norms))
@@ -70,8 +79,8 @@ class HiddenLayers:
         """`layer`, whose outputs have `rank` axes, its normalisation and its nonlinearity, in their order."""
         normalisation, nonlinearity = self.normalisation(layer.name, rank), self.nonlinearity(layer.name)
         if self.norm_position == "before":
-            return [layer, *normalisation, nonlinearity]
-        return [layer, nonlinearity, *normalisation]
+            return [layer, *normalisation, *nonlinearity]
+        return [layer, *nonlinearity, *normalisation]
 
     def normalisation(self, name: str, rank: int) -> list[keras.layers.Layer]:
         """The normalisation `<name>_norm` of outputs that have `rank` axes, if there is one."""
@@ -80,9 +89,13 @@ class HiddenLayers:
         make = NORMS[self.norm]
         return [make(rank, epsilon=self.norm_epsilon, name=f"{name}_norm", dtype=self.dtype)]
 
-    def nonlinearity(self, name: str) -> keras.layers.Layer:
-        """The nonlinearity as a layer that is called `<name>_relu` or the like."""
-        return keras.layers.Activation(self.activation, name=f"{name}_{self.activation}", dtype=self.dtype)
+    def nonlinearity(self, name: str) -> list[keras.layers.Layer]:
+        """The nonlinearity, called `<name>_relu` or the like, and `<name>_monitor` if there is to be one."""
+        activation = keras.layers.Activation(
+            self.activation, name=f"{name}_{self.activation}", dtype=self.dtype
+        )
+        monitor = [ActivationMonitor(name=f"{name}_monitor", dtype=self.dtype)] if self.monitor else []
+        return [activation, *monitor]
 
     def dense(self, units: int, name: str, initializer: str, seed: int) -> keras.layers.Layer:
         """A fully connected layer, with its spectral normalisation if it is to have one."""

@@ -28,6 +28,7 @@ def cnn(
     spectral_norm_layers: Sequence[str] = (),
     width: float = 1.0,
     dtype: str | None = None,
+    monitor: bool = False,
 ) -> keras.Model:
     """Builds conv 64@5 -> conv 64@3 -> dense 256 -> dense 256 -> linear, the CNN of Lyle et al. 2023, A.2.
 
@@ -63,6 +64,8 @@ def cnn(
         width: multiplies the channels and units of every hidden layer; at least one is left.
         dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
             weights; None for Keras' global policy. The outputs have the dtype of the weights.
+        monitor: whether an `ActivationMonitor` follows each nonlinearity, `conv1_monitor` and so on.
+            Outputs and all other weights stay the same, bit for bit, in the graph and in eager code.
 
     Returns:
         A `keras.Sequential` from `[batch, height, width, channels] float32` to
@@ -90,7 +93,13 @@ def cnn(
     names += [f"hidden{number}" for number in range(1, len(units) + 1)]
     spectral = _parts.check_layer_names("spectral_norm_layers", spectral_norm_layers, names)
     around = _parts.HiddenLayers(
-        norm, norm_position, norm_epsilon, activation, dtype=dtype, spectral_norm_layers=spectral
+        norm,
+        norm_position,
+        norm_epsilon,
+        activation,
+        dtype=dtype,
+        spectral_norm_layers=spectral,
+        monitor=monitor,
     )
     head_weights = _parts.keras_initializers(initializer, seed, "output")
 

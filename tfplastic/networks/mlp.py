@@ -24,6 +24,7 @@ def mlp(
     spectral_norm_layers: Sequence[str] = (),
     width: float = 1.0,
     dtype: str | None = None,
+    monitor: bool = False,
 ) -> keras.Model:
     """Builds inputs -> dense -> ... -> dense -> linear; by default the MLP of Lyle et al. 2023, appendix A.2.
 
@@ -53,6 +54,8 @@ def mlp(
         width: multiplies the units of every hidden layer; at least one is left. 1 to 16 in Fig. 5.
         dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
             weights; None for Keras' global policy. The outputs have the dtype of the weights.
+        monitor: whether an `ActivationMonitor` follows each nonlinearity, `hidden1_monitor` and so on.
+            Outputs and all other weights stay the same, bit for bit, in the graph and in eager code.
 
     Returns:
         A `keras.Sequential` from `[batch, *input_shape] float32` to `[batch, *num_outputs] float32`.
@@ -76,7 +79,13 @@ def mlp(
     names = [f"hidden{number}" for number in range(1, len(units) + 1)]
     spectral = _parts.check_layer_names("spectral_norm_layers", spectral_norm_layers, names)
     around = _parts.HiddenLayers(
-        norm, norm_position, norm_epsilon, activation, dtype=dtype, spectral_norm_layers=spectral
+        norm,
+        norm_position,
+        norm_epsilon,
+        activation,
+        dtype=dtype,
+        spectral_norm_layers=spectral,
+        monitor=monitor,
     )
     head_weights = _parts.keras_initializers(initializer, seed, "output")
 

@@ -26,6 +26,7 @@ def nature_dqn(
     activation: str = "relu",
     width: float = 1.0,
     shared_bias: bool = False,
+    monitor: bool = False,
 ) -> keras.Model:
     """Builds pixels / 255 -> conv 32@8/4 -> conv 64@4/2 -> conv 64@3/1 -> dense 512 -> linear.
 
@@ -50,6 +51,8 @@ def nature_dqn(
         width: multiplies the number of channels and units of every hidden layer; at least one is left.
         shared_bias: one bias for all outputs instead of one each, as Double DQN (tuned) has it (van Hasselt
             et al. 2016; DQN Zoo's `double_q`).
+        monitor: whether an `ActivationMonitor` follows each nonlinearity, `conv1_monitor` and so on.
+            Outputs and all other weights stay the same, bit for bit, in the graph and in eager code.
 
     Returns:
         A `keras.Sequential` from `[batch, height, width, channels] uint8` to `[batch, *num_outputs] float32`.
@@ -67,7 +70,7 @@ def nature_dqn(
     height, width_in_pixels, channels = _parts.check_image_shape(
         "observation_shape", observation_shape, _SMALLEST_IMAGE
     )
-    hidden = _parts.HiddenLayers(norm, norm_position, norm_epsilon, activation, norms=("layer",))
+    hidden = _parts.HiddenLayers(norm, norm_position, norm_epsilon, activation, ("layer",), monitor=monitor)
     check_positive("width", width)
 
     layers: list[keras.layers.Layer] = [

@@ -28,6 +28,7 @@ def resnet18(
     initializer: str = "he_normal",
     width: float = 1.0,
     dtype: str | None = None,
+    monitor: bool = False,
 ) -> keras.Model:
     """Builds the 18-layer residual network of He et al. 2016, section 4.1, for small images.
 
@@ -58,6 +59,8 @@ def resnet18(
         width: multiplies the channels of every convolution; at least one is left.
         dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
             weights; None for Keras' global policy. The outputs have the dtype of the weights.
+        monitor: whether an `ActivationMonitor` follows each nonlinearity, `conv1_monitor` and so on.
+            Outputs and all other weights stay the same, bit for bit, in the graph and in eager code.
 
     Returns:
         A `keras.Model` from `[batch, height, width, channels] float32` to `[batch, *num_outputs] float32`.
@@ -76,7 +79,7 @@ def resnet18(
     check_one_of("stem", stem, tuple(_STEMS))
     check_positive("width", width)
     head_dtype = _parts.outputs_dtype(dtype)
-    around = _parts.HiddenLayers(norm, "before", norm_epsilon, activation, dtype=dtype)
+    around = _parts.HiddenLayers(norm, "before", norm_epsilon, activation, dtype=dtype, monitor=monitor)
     head_weights = _parts.keras_initializers(initializer, seed, "output")
     blocks = _Blocks(around, initializer, seed)
 
@@ -84,7 +87,7 @@ def resnet18(
     kernel_size, stride, pooled = _STEMS[stem]
     channels = _parts.widened(width, _BLOCKS[0][0])
     x = blocks.convolved(inputs, "conv1", channels, kernel_size, stride)
-    x = around.nonlinearity("conv1")(x)
+    x = blocks.nonlinear(x, "conv1")
     if pooled:
         x = keras.layers.MaxPooling2D(3, 2, "same", name="stem_pool", dtype=dtype)(x)
     for number, (count, stride) in enumerate(_BLOCKS, start=1):
@@ -117,13 +120,19 @@ class _Blocks:
             x = layer(x)
         return x
 
+    def nonlinear(self, x: Any, name: str) -> Any:
+        """The nonlinearity after `name`."""
+        for layer in self._around.nonlinearity(name):
+            x = layer(x)
+        return x
+
     def block(self, x: Any, name: str, channels: int, stride: int) -> Any:
         """f(h(x) + s(x)) as in `resnet18`; the shortcut is convolved where stride or channels ask for it."""
         shortcut = x
         if stride > 1 or x.shape[-1] != channels:
             shortcut = self.convolved(x, f"{name}_shortcut", channels, 1, stride)
         x = self.convolved(x, f"{name}_conv1", channels, 3, stride)
-        x = self._around.nonlinearity(f"{name}_conv1")(x)
+        x = self.nonlinear(x, f"{name}_conv1")
         x = self.convolved(x, f"{name}_conv2", channels, 3, 1)
         x = keras.layers.Add(name=f"{name}_add", dtype=self._around.dtype)([x, shortcut])
-        return self._around.nonlinearity(name)(x)
+        return self.nonlinear(x, name)

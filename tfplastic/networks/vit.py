@@ -33,6 +33,7 @@ def vit(
     activation: str = "gelu",
     initializer: str = "lecun_normal",
     dtype: str | None = None,
+    monitor: bool = False,
 ) -> keras.Model:
     """Builds patches -> + positions -> blocks of attention and feed-forward -> pooling -> linear.
 
@@ -71,6 +72,8 @@ def vit(
             positions normal with a standard deviation of 0.02. The paper names none.
         dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
             weights; None for Keras' global policy. The outputs have the dtype of the weights.
+        monitor: whether an `ActivationMonitor` follows each nonlinearity, `block1_hidden_monitor` and so on.
+            Outputs and all other weights stay the same, bit for bit, in the graph and in eager code.
 
     Returns:
         A `keras.Model` from `[batch, height, width, channels] float32` to `[batch, *num_outputs] float32`.
@@ -90,7 +93,9 @@ def vit(
     check_one_of("pooling", pooling, _POOLINGS)
     head_dtype = _parts.outputs_dtype(dtype)
     head_weights = _parts.keras_initializers(initializer, seed, "output")
-    hidden = _parts.HiddenLayers(norm, norm_position, norm_epsilon, activation, tuple(_NORMS), dtype)
+    hidden = _parts.HiddenLayers(
+        norm, norm_position, norm_epsilon, activation, tuple(_NORMS), dtype, monitor=monitor
+    )
     check_positive_integer("num_heads", num_heads)
     if check_positive_integer("model_dim", model_dim) % num_heads:
         raise ValueError(f"`model_dim` must be a multiple of the {num_heads} heads. Received: {model_dim}")
@@ -143,7 +148,7 @@ class _Transformer:
         ]
         feed_forward = [
             self._dense(feed_forward_dim, f"{name}_hidden"),
-            self._hidden.nonlinearity(f"{name}_hidden"),
+            *self._hidden.nonlinearity(f"{name}_hidden"),
             self.dropout(f"{name}_hidden"),
             self._dense(features, f"{name}_project"),
             self.dropout(f"{name}_project"),

@@ -1,0 +1,115 @@
+"""Statistics of single units, gathered while training goes on."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfplastic._keras import is_legacy, keras
+
+_STATISTICS = ("mean_abs", "zero_fraction", "mean", "variance")
+# Statistics of 16-bit activations are kept in the dtype of the weights.
+_NOT_CAST = {"experimental_autocast": False} if is_legacy() else {"autocast": False}
+
+
+@keras.utils.register_keras_serializable(package="tfplastic")
+class ActivationMonitor(keras.layers.Layer):
+    """Returns its inputs h, and keeps running means of what each unit does on the batches of training.
+
+    For each unit (an entry of the last axis; for images a channel), over the batch and all positions: the
+    mean of |h|, the fraction of exact zeros, the mean, and the variance with division by the count. Each call
+    with `training=True` moves the four statistics s towards those of its batch, s_batch, and a weight w, all
+    starting at zero:
+
+        s <- s + (1 - momentum) (s_batch - s),    w <- w + (1 - momentum) (1 - w);    `result` gives s / w.
+
+    So the first batch counts in full, and after many the mean is that of BatchNormalization's statistics with
+    the same momentum; with a zero fraction of one in every batch the result is exactly one. The variance is
+    the running mean of the batches' variances, as BatchNormalization's is; means that drift do not add to it.
+
+    Like BatchNormalization, and unlike every other layer here, it changes weights of its own in a call, if
+    the call is one of training. It changes neither outputs nor gradients. What that means where:
+
+    - `training.GradientStep`, and so the loop with all of its tasks, seeds side by side, `PlasticModel`; and
+      `fit` of any Keras model: once for each call of the network with `training=True` in a step, before the
+      weights are updated. TF-Agents' losses call the online network so once, on the observations: bootstrap
+      targets, the target network and acting do not count.
+    - A copy to the target network copies the statistics along, as it copies BatchNormalization's.
+    - Diagnostics, curvature, probes and evaluations call with `training=False`, and change nothing.
+    - Checkpoints and saved models hold the statistics. Mitigations leave them alone, as they are not trained.
+
+    Args:
+        momentum: in [0, 1): what is left of the old statistics after a batch; 0 is the last batch alone. 0.99
+            is the default of Keras' BatchNormalization.
+        **kwargs: `name`, `dtype` and the like, as for every Keras layer.
+
+    Input and output: `[batch, ..., units]` floats, unchanged but for the cast to the layer's compute dtype.
+    Masks are passed on and not looked at.
+
+    Raises:
+        ValueError: if `momentum` is not in [0, 1), or the inputs have no axis of units.
+
+    Example:
+        >>> import tensorflow as tf, tfplastic as tp
+        >>> monitor = tp.layers.ActivationMonitor()
+        >>> _ = monitor(tf.constant([[0.0, 1.0], [0.0, 3.0]]), training=True)
+        >>> {name: value.numpy().tolist() for name, value in monitor.result().items()}
+        {'mean_abs': [0.0, 2.0], 'zero_fraction': [1.0, 0.0], 'mean': [0.0, 2.0], 'variance': [0.0, 1.0]}
+    """
+
+    def __init__(self, momentum: float = 0.99, **kwargs: Any):
+        super().__init__(**kwargs)
+        if isinstance(momentum, bool) or not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
+            raise ValueError(f"`momentum` must be a number in [0, 1). Received: {momentum!r}")
+        self.momentum = float(momentum)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        if len(input_shape) < 2 or input_shape[-1] is None:
+            rule = "must be of shape [batch, ..., units], with a known number of units"
+            raise ValueError(f"The inputs {rule}. Received: {tuple(input_shape)}")
+        units = int(input_shape[-1])
+        self.mean_abs, self.zero_fraction, self.mean, self.variance = (
+            self._statistic(name, (units,)) for name in _STATISTICS
+        )
+        self.total_weight = self._statistic("total_weight", ())
+        super().build(input_shape)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        inputs = tf.cast(inputs, self.compute_dtype)
+        if training:
+            self._update(tf.stop_gradient(inputs))
+        return inputs
+
+    def result(self) -> dict[str, tf.Tensor]:
+        """The statistics: {'mean_abs', 'zero_fraction', 'mean', 'variance'}, each `[units]`; traceable.
+
+        Of the dtype of the layer's weights. NaN before the first call with `training=True`; and from then on
+        for a unit that had an activation that is NaN or infinite, though its zero fraction goes on.
+        """
+        total_weight = tf.convert_to_tensor(self.total_weight)
+        return {name: tf.convert_to_tensor(getattr(self, name)) / total_weight for name in _STATISTICS}
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "momentum": self.momentum}
+
+    def _statistic(self, name: str, shape: tuple[int, ...]) -> Any:
+        return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False, **_NOT_CAST)
+
+    def _update(self, inputs: tf.Tensor) -> None:
+        values = tf.cast(inputs, self.variable_dtype)  # [batch, ..., units]
+        axes = list(range(len(values.shape) - 1))
+        mean = tf.reduce_mean(values, axes)  # [units]
+        batch = {
+            "mean_abs": tf.reduce_mean(tf.abs(values), axes),
+            "zero_fraction": tf.reduce_mean(tf.cast(values == 0, values.dtype), axes),
+            "mean": mean,
+            "variance": tf.reduce_mean(tf.square(values - mean), axes),
+            "total_weight": tf.ones([], values.dtype),
+        }
+        for name, new in batch.items():
+            variable = getattr(self, name)
+            old = tf.convert_to_tensor(variable)
+            variable.assign(old + (new - old) * (1 - self.momentum))
