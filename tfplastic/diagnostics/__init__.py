@@ -18,10 +18,16 @@ from tfplastic.diagnostics.measure import measure
 from tfplastic.diagnostics.norms import gradient_norm, weight_norm
 from tfplastic.diagnostics.sharpness import sharpness
 from tfplastic.diagnostics.snapshot import Snapshot
+from tfplastic.diagnostics.unit_map import UnitMap
+from tfplastic.diagnostics.unit_slices import Normalisation, Slice, Units
 from tfplastic.diagnostics.units import dead_fraction, dead_units, dormant_fraction, dormant_units
 
 __all__ = [
+    "Normalisation",
+    "Slice",
     "Snapshot",
+    "UnitMap",
+    "Units",
     "dead_fraction",
     "dead_units",
     "dormant_fraction",

@@ -1,0 +1,157 @@
+"""Which layers keep units apart, and how they move them.
+
+The labels of a tensor are an integer array of its shape, without the batch, that says for every entry which
+unit it is made of, -1 for none. Layers go by the names of their classes, since Keras 2 and Keras 3 share
+none. Channels are last.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfplastic.diagnostics.unit_slices import Slice
+from tfplastic.layers import SpectralConv2D, SpectralDense
+
+Labels = np.ndarray
+_Move = Callable[[Any, Labels, tuple[int, ...]], Labels | None]
+
+# Layers with a kernel: its axis of their own units, and that of what they read.
+KERNEL_AXES = {
+    "Dense": (-1, -2),
+    **{f"Conv{rank}D": (-1, -2) for rank in (1, 2, 3)},
+    **{f"Conv{rank}DTranspose": (-2, -1) for rank in (1, 2, 3)},
+}
+MERGES = frozenset({"Add", "Average", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"})
+NORMS = frozenset(
+    {
+        "BatchNormalization",
+        "GroupNormalization",
+        "LayerNormalization",
+        "RMSNormalization",
+        "UnitNormalization",
+    }
+)
+_ROLES = {
+    "scale": ("gamma", "scale"),
+    "offset": ("beta",),
+    "mean": ("moving_mean",),
+    "variance": ("moving_variance",),
+}
+_TRUSTED = frozenset({"keras", "tf_keras", "tfplastic"})
+
+
+def kind_of(layer: Any) -> str:
+    """The name of the class of Keras or of this library that `layer` is of; '' if it is not known here."""
+    bases = type(layer).__mro__
+    owner = next((base for base in bases if "call" in vars(base)), object)
+    known = next((base.__name__ for base in bases if base.__name__ in _KNOWN), "")
+    channels_first = getattr(layer, "data_format", None) == "channels_first"
+    grouped = known in KERNEL_AXES and getattr(layer, "groups", 1) > 1
+    is_own = owner.__module__.split(".")[0] not in _TRUSTED  # a `call` of its own may do anything
+    is_layer = hasattr(layer, "_flatten_layers")  # and none of Keras 3's operations
+    return "" if is_own or channels_first or grouped or not is_layer else known
+
+
+def of_channels(labels: Labels) -> Labels | None:
+    """`[channels]`: the labels of the last axis, if they are the same at all positions."""
+    flat = labels.reshape(-1, labels.shape[-1])
+    return flat[0] if len(flat) and (flat == flat[0]).all() else None
+
+
+def moved_labels(kind: str, layer: Any, labels: list[Labels], shape: tuple[int, ...]) -> Labels | None:
+    """The labels of what a layer without a kernel returns, of `shape`; None if it mixes units."""
+    if kind == "Concatenate" and layer.axis:
+        axis = layer.axis - 1 if layer.axis > 0 else layer.axis
+        return np.concatenate(labels, axis)
+    if kind not in _MOVES or len(labels) != 1 or not has_elementwise_activation(layer):
+        return None
+    moved = _MOVES[kind](layer, labels[0], shape)
+    return moved if moved is not None and moved.shape == shape else None
+
+
+def has_elementwise_activation(layer: Any) -> bool:
+    """Whether `layer` has no `activation`, or one that does not mix units, as softmax does."""
+    activation = getattr(layer, "activation", None)
+    if activation is None:
+        return True
+    if hasattr(activation, "_flatten_layers"):  # a layer
+        return _MOVES.get(kind_of(activation)) is _stay and has_elementwise_activation(activation)
+    values = np.linspace(-2.0, 2.0, 8, dtype=np.float32).reshape(2, 4)
+    changed = values.copy()
+    changed[0, 1] = 3.0
+    try:
+        one, other = (np.array(activation(tf.constant(each))) for each in (values, changed))
+    except (TypeError, ValueError, tf.errors.OpError):
+        return False
+    return one.shape == values.shape and np.count_nonzero(one != other) <= (one[0, 1] != other[0, 1])
+
+
+def is_spectral(layer: Any) -> bool:
+    """Whether the kernel of `layer` is divided by its largest singular value."""
+    return isinstance(layer, (SpectralConv2D, SpectralDense))
+
+
+def norm_couples(kind: str, layer: Any, labels: Labels) -> bool:
+    """Whether a normalisation makes units of an example depend on each other, at inference."""
+    if kind == "BatchNormalization":
+        return False
+    if kind == "GroupNormalization":
+        return layer.groups != labels.shape[-1]
+    return labels.ndim in _axes(layer, labels.ndim + 1)
+
+
+def norm_parameters(kind: str, layer: Any, labels: Labels) -> dict[str, Slice]:
+    """The parts of a normalisation's variables that belong to `labels`, by role; axes of units come last."""
+    channels, axes = of_channels(labels), _axes(layer, labels.ndim + 1)
+    if channels is None or axes != sorted(axes) or axes[-1] != labels.ndim:
+        return {}
+    found = {
+        role: next((value for name in names if (value := getattr(layer, name, None)) is not None), None)
+        for role, names in _ROLES.items()
+    }
+    return {role: Slice(value, -1, channels) for role, value in found.items() if hasattr(value, "shape")}
+
+
+def _axes(layer: Any, rank: int) -> list[int]:
+    axes = [layer.axis] if isinstance(layer.axis, int) else layer.axis
+    return [int(axis) % rank for axis in axes]
+
+
+def _stay(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | None:
+    return labels
+
+
+def _keep_channels(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | None:
+    channels = of_channels(labels)
+    return channels if channels is None else np.broadcast_to(channels, shape)
+
+
+def _reshape(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | None:
+    return labels.reshape(shape) if labels.size == math.prod(shape) else None
+
+
+def _permute(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | None:
+    return labels.transpose([axis - 1 for axis in layer.dims])
+
+
+_ELEMENTWISE = (
+    *("Activation", "ActivationMonitor", "ActivityRegularization", "AlphaDropout", "Dropout", "ELU"),
+    *("GaussianDropout", "GaussianNoise", "Identity", "InputLayer", "LeakyReLU", "PReLU"),
+    *("PositionEmbedding", "ReLU", "Rescaling", "SharedBias", "SteppedDropout", "ThresholdedReLU"),
+)
+_OF_CHANNELS = (
+    *("AveragePooling", "Cropping", "GlobalAveragePooling", "GlobalMaxPooling", "MaxPooling"),
+    *("SpatialDropout", "UpSampling", "ZeroPadding"),
+)
+_MOVES: dict[str, _Move] = {
+    **dict.fromkeys(_ELEMENTWISE, _stay),
+    **{f"{name}{rank}D": _keep_channels for name in _OF_CHANNELS for rank in (1, 2, 3)},
+    "RepeatVector": _keep_channels,
+    "Flatten": _reshape,
+    "Reshape": _reshape,
+    "Permute": _permute,
+}
+_KNOWN = {*KERNEL_AXES, *MERGES, *NORMS, *_MOVES, "Concatenate"}
