@@ -13,7 +13,7 @@ from tfplastic import diagnostics
 @pytest.fixture
 def snapshot():
     model, inputs = models.mlp(keras_2), tf.constant([[1.0, 2.0], [3.0, 0.0]])
-    return diagnostics.Snapshot(model, inputs, models.squared_loss(model, inputs))
+    return diagnostics.Snapshot(model, inputs, loss=models.mean_square)
 
 
 @pytest.fixture

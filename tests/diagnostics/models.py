@@ -50,6 +50,12 @@ def stateful(keras, seed=0):
     return _with_random_weights(keras.Sequential(layers), seed)
 
 
+def mean_square(targets, outputs):
+    """The loss mean(f(x)^2), as a snapshot takes it; there are no targets."""
+    del targets
+    return tf.reduce_mean(outputs**2)
+
+
 def squared_loss(model, inputs, training=False):
     """The loss mean(f(x)^2) on fixed inputs."""
     return lambda: tf.reduce_mean(model(inputs, training=training) ** 2)

@@ -20,7 +20,7 @@ def test_golden(keras):
     inputs, so dL/df is f itself.
     """
     model, inputs = models.mlp(keras), tf.constant([[1.0, 2.0], [3.0, 0.0]])
-    snapshot = Snapshot(model, inputs, models.squared_loss(model, inputs))
+    snapshot = Snapshot(model, inputs, loss=models.mean_square)
     hidden, output = 4 * 1 + 0.01**2 + 1, 1 + 1 + 4 + 1 + 9
     weights = {"hidden": math.sqrt(hidden), "output": 4.0, "all": math.sqrt(hidden + output)}
     assert weight_norm(snapshot) == pytest.approx(weights, rel=1e-7)
@@ -37,7 +37,7 @@ def test_golden(keras):
 @BOTH
 def test_against_numpy(keras):
     model, inputs = models.cnn(keras), tf.random.stateless_normal((1, 6, 6, 2), [0, 1])
-    snapshot = Snapshot(model, inputs, models.squared_loss(model, inputs))
+    snapshot = Snapshot(model, inputs, loss=models.mean_square)
 
     def norm(tensors):
         return np.linalg.norm(np.concatenate([np.ravel(each).astype("float64") for each in tensors]))
@@ -58,7 +58,9 @@ def test_against_numpy(keras):
 @BOTH
 def test_edges(keras):
     model, inputs = models.mlp(keras), tf.ones((1, 2))
-    snapshot = Snapshot(model, inputs, lambda: tf.reduce_mean(model.get_layer("hidden")(inputs) ** 2))
+    snapshot = Snapshot(
+        model, inputs, inputs, example_losses=lambda x: tf.reduce_mean(model.get_layer("hidden")(x) ** 2, 1)
+    )
     assert gradient_norm(snapshot)["output"] == 0  # not touched by the loss
     model.set_weights([np.full_like(weight, 1e30) for weight in model.get_weights()])
     assert weight_norm(snapshot)["output"] == pytest.approx(math.sqrt(5) * 1e30)  # squares overflow float32

@@ -55,7 +55,7 @@ def test_activations_equal_a_numpy_forward_pass(keras):
 def test_weights_and_gradients_by_layer(keras):
     model = models.cnn(keras)
     inputs = tf.random.stateless_normal((3, 6, 6, 2), [0, 1])
-    snapshot = Snapshot(model, inputs, models.squared_loss(model, inputs))
+    snapshot = Snapshot(model, inputs, loss=models.mean_square)
     layers = ["conv1", "conv1_norm", "conv2", "conv2_norm", "dense", "output"]
     assert list(snapshot.weights) == layers and list(snapshot.gradients) == layers
     with tf.GradientTape() as tape:
@@ -195,7 +195,7 @@ def test_the_model_is_as_found_also_after_an_error(keras):
 def test_an_own_call_of_a_nonlinear_layer_is_kept():
     model = models.mlp(keras_2)
     hidden: Any = model.get_layer("hidden")
-    own_call = vars(hidden)["call"] = lambda inputs: 7 * tf.ones((1, 4))
+    own_call = vars(hidden)["call"] = lambda inputs: hidden.activation(7 * tf.ones((1, 4)))
     assert Snapshot(model, tf.ones((1, 2))).activations["hidden"].numpy().tolist() == [[7.0] * 4]
     assert vars(hidden)["call"] is own_call
 
@@ -218,7 +218,7 @@ def test_refresh_gives_new_values_without_a_new_trace(keras):
     inputs = tf.constant([[1.0, 2.0], [3.0, 4.0]])
     model.set_weights([np.ones_like(weight) for weight in model.get_weights()])
     traces.clear()
-    snapshot = Snapshot(model, inputs, models.squared_loss(model, inputs))
+    snapshot = Snapshot(model, inputs, loss=models.mean_square)
     weight_norm(snapshot)
     assert not traces  # lazy: weights need no pass
     quantities = (dead_units, gradient_norm, sharpness)
@@ -273,12 +273,12 @@ def test_errors_are_one_line():
         assert _one_line(error) == f"`inputs` must be a batch of at least one. Received: shape {shape}"
     with pytest.raises(ValueError) as error:
         gradient_norm(Snapshot(model, inputs))
-    assert _one_line(error) == "`loss_fn` must be given for quantities of the loss. Received: None"
+    rule = "`loss` or `example_losses` must be given for quantities of the loss"
+    assert _one_line(error) == f"{rule}. Received: None"
     with pytest.raises(ValueError) as error:
-        gradient_norm(Snapshot(model, inputs, lambda: model(inputs)))
-    assert (
-        _one_line(error) == "`loss_fn` must return a floating-point scalar. Received: shape (1, 1), float32"
-    )
+        gradient_norm(Snapshot(model, inputs, loss=lambda targets, outputs: tf.ones(7)))
+    rule = "`loss` must return a loss for each example, or their mean"
+    assert _one_line(error) == f"{rule}. Received: shape (7,)"
 
 
 @BOTH
@@ -286,10 +286,14 @@ def test_a_loss_in_training_mode_is_refused_before_it_changes_anything(keras):
     model = models.stateful(keras)
     inputs = tf.ones((2, 3))
     before = model.get_weights()
-    snapshot = Snapshot(model, inputs, models.squared_loss(model, inputs, training=True))
+    snapshot = Snapshot(
+        model, inputs, inputs, example_losses=lambda x: tf.reduce_mean(model(x, training=True) ** 2, axis=1)
+    )
     for quantity in (gradient_norm, sharpness):
         with pytest.raises(ValueError) as error:
             quantity(snapshot)
-        assert _one_line(error).startswith("`loss_fn` must neither write variables nor draw random numbers")
+        assert _one_line(error).startswith(
+            "`example_losses` must neither write variables nor draw random numbers"
+        )
     for weight, old in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, old)

@@ -13,21 +13,25 @@
 {'dead_units': {'hidden': 1.0}}
 """
 
-from tfplastic.diagnostics._layers import recorded_activations
+from tfplastic.diagnostics._recording import recorded_activations
 from tfplastic.diagnostics.measure import measure
 from tfplastic.diagnostics.norms import gradient_norm, weight_norm
 from tfplastic.diagnostics.sharpness import sharpness
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_map import UnitMap
 from tfplastic.diagnostics.unit_slices import Normalisation, Slice, Units
+from tfplastic.diagnostics.unit_statistics import UnitStatistics
 from tfplastic.diagnostics.units import dead_fraction, dead_units, dormant_fraction, dormant_units
+from tfplastic.diagnostics.virtual_step import VirtualStep, virtual_step
 
 __all__ = [
     "Normalisation",
     "Slice",
     "Snapshot",
+    "UnitStatistics",
     "UnitMap",
     "Units",
+    "VirtualStep",
     "dead_fraction",
     "dead_units",
     "dormant_fraction",
@@ -36,5 +40,6 @@ __all__ = [
     "measure",
     "recorded_activations",
     "sharpness",
+    "virtual_step",
     "weight_norm",
 ]

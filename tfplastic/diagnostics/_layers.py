@@ -1,16 +1,23 @@
-"""Which layers a model has, by name, and the recording of what they return: for Keras 2 and Keras 3."""
+"""Which layers a model has, by name, and what they are: for Keras 2 and Keras 3."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import functools
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from tfplastic._checks import near_matches
 from tfplastic.linalg._variables import as_tf_variables
 
-_WHOLE = ""  # no layer's name
-# By name, because Keras 2 and Keras 3 share no class.
-_NONLINEARITIES = {"Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "ThresholdedReLU"}
+# Names of the activations that layers stand for. By class name, because Keras 2 and Keras 3 share no class.
+_ACTIVATION_LAYERS = {
+    "Activation": "",
+    "ELU": "elu",
+    "LeakyReLU": "leaky_relu",
+    "PReLU": "prelu",
+    "ReLU": "relu",
+    "ThresholdedReLU": "thresholded_relu",
+}
 
 
 def named_layers(model: Any) -> dict[str, Any]:
@@ -18,12 +25,12 @@ def named_layers(model: Any) -> dict[str, Any]:
     layers: dict[str, Any] = {}
     for layer in model._flatten_layers():  # nothing public finds the layers inside custom layers as well
         if not any(layer is each for each in layers.values()):
-            layers[_free_name(layer.name, ".", layers)] = layer
+            layers[free_name(layer.name, ".", layers)] = layer
     return layers
 
 
 def nonlinear_layers(layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `layers` that end in a nonlinearity: activation layers, or with an `activation` not linear."""
+    """Those of `layers` that have a nonlinearity: activation layers, or with an `activation` not linear."""
     activations = [getattr(layer, "activation", None) for layer in layers.values()]
     return {
         name: layer
@@ -34,10 +41,37 @@ def nonlinear_layers(layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_nonlinear(layer: Any) -> bool:
-    if any(base.__name__ in _NONLINEARITIES for base in type(layer).__mro__):
-        return getattr(getattr(layer, "activation", None), "__name__", None) != "linear"
     activation = getattr(layer, "activation", None)
-    return callable(activation) and getattr(activation, "__name__", None) != "linear"
+    if getattr(activation, "__name__", None) == "linear":
+        return False
+    return is_activation_layer(layer) or callable(activation)
+
+
+def is_activation_layer(layer: Any) -> bool:
+    """Whether `layer` is nothing but a nonlinearity."""
+    return any(base.__name__ in _ACTIVATION_LAYERS for base in type(layer).__mro__)
+
+
+def has_own_function(layer: Any) -> bool:
+    """Whether `layer` applies an activation function that it holds itself, beside what else it does.
+
+    Recurrent layers do not: theirs is their cell's. Nor do cells, for which it is one of several.
+    """
+    is_cell = hasattr(layer, "state_size")
+    return "activation" in vars(layer) and not is_cell and not is_activation_layer(layer)
+
+
+def activation_name(layer: Any) -> str:
+    """The name of the nonlinearity of `layer`, such as 'relu'."""
+    for base in type(layer).__mro__:
+        if _ACTIVATION_LAYERS.get(base.__name__):
+            return _ACTIVATION_LAYERS[base.__name__]
+    function = layer.activation
+    while isinstance(function, functools.partial):
+        function = function.func
+    if isinstance(name := getattr(function, "__name__", None), str):
+        return name
+    return activation_name(function) if is_activation_layer(function) else type(function).__name__
 
 
 def layer_weights(layers: Mapping[str, Any]) -> dict[str, list[tf.Variable]]:
@@ -54,86 +88,43 @@ def layer_weights(layers: Mapping[str, Any]) -> dict[str, list[tf.Variable]]:
     return weights
 
 
-@contextlib.contextmanager
-def recording(layers: Mapping[str, Any]) -> Iterator[list[tuple[str, Any]]]:
-    """While open, appends (name, what it returned) to the list it gives, for each call of one of `layers`.
-
-    An instance's own `call` hides its class's; it is put into `__dict__` past Keras' tracking of attributes,
-    and taken out on leaving, also by an error.
-    """
-    calls: list[tuple[str, Any]] = []
-    originals = []
-    try:
-        for name, layer in layers.items():
-            originals.append((vars(layer), vars(layer).get("call")))
-            vars(layer)["call"] = _recorded(name, layer.call, calls)
-        yield calls
-    finally:
-        for attributes, call in originals:
-            if call is None:
-                attributes.pop("call", None)
-            else:
-                attributes["call"] = call
-
-
-def _recorded(name: str, call: Callable[..., Any], calls: list[tuple[str, Any]]) -> Callable[..., Any]:
-    def recorded(*args: Any, **kwargs: Any) -> Any:
-        result = call(*args, **kwargs)
-        calls.append((name, result))
-        return result
-
-    return recorded
-
-
-def hidden_outputs(calls: list[tuple[str, Any]], outputs: Any) -> dict[str, tf.Tensor]:
-    """The recorded tensors that are not among the model's `outputs`; a name's later calls get ':1', ':2', ...
-
-    Tensors made inside a loop, a branch or a function of its own cannot leave it, and are not among them
-    either.
-    """
-    final = {id(output) for output in tf.nest.flatten(outputs)}
-    graph = tf.compat.v1.get_default_graph()
-    hidden: dict[str, tf.Tensor] = {}
-    for name, result in calls:
-        tensor = tf.nest.flatten(result)[0]  # recurrent layers may return their states after it
-        if id(tensor) not in final and tensor.graph is graph:
-            hidden[_free_name(name, ":", hidden)] = tensor
-    return hidden
-
-
-@contextlib.contextmanager
-def recorded_activations(model: Any) -> Iterator[dict[str, tf.Tensor]]:
-    """The outputs of the hidden nonlinearities in the first call of `model` while this is open.
-
-    For code that traces a program around calls of a model that it does not make itself, such as a gradient
-    step. The tensors are those of the call, gradients flow through them.
-
-    Args:
-        model: a Keras model, built.
-
-    Yields:
-        {layer name: `[batch, ..., units]`} in call order, filled when the context is left.
-
-    Raises:
-        ValueError: on leaving, if the model was not called.
-    """
-    hidden: dict[str, tf.Tensor] = {}
-    layers = nonlinear_layers(named_layers(model))
-    layers.pop(model.name, None)
-    with recording({**layers, _WHOLE: model}) as calls:
-        yield hidden
-    names = [name for name, _ in calls]
-    if _WHOLE not in names:
-        raise ValueError(
-            f"`model` must be called while its activations are recorded. Received: {model.name!r}"
-        )
-    first = names.index(_WHOLE)  # entered when the call returned, after those of its layers
-    hidden |= hidden_outputs(calls[:first], calls[first][1])
-
-
-def _free_name(name: str, separator: str, taken: Mapping[str, Any]) -> str:
+def free_name(name: str, separator: str, taken: Mapping[str, Any]) -> str:
+    """`name`, or with the first free number after `separator` where it is taken."""
     free, count = name, 0
     while free in taken:
         count += 1
         free = f"{name}{separator}{count}"
     return free
+
+
+def chosen_layers(layers: Mapping[str, Any], choice: Any) -> dict[str, Any]:
+    """Those of the named `layers` that `choice` is for: see `Snapshot`.
+
+    Raises:
+        TypeError: `choice` is no function of a layer, class, name of one, or list of names.
+        ValueError: it is for none of them, or a name is not among them.
+    """
+    if choice is None:
+        return dict(layers)
+    if isinstance(choice, str):
+        found = {
+            name: layer
+            for name, layer in layers.items()
+            if any(base.__name__ == choice for base in type(layer).__mro__)
+        }
+    elif isinstance(choice, type):
+        found = {name: layer for name, layer in layers.items() if isinstance(layer, choice)}
+    elif callable(choice):
+        found = {name: layer for name, layer in layers.items() if choice(layer)}
+    elif isinstance(choice, Collection):
+        for name in choice:
+            if name not in layers:
+                hint = near_matches(str(name), list(layers))
+                raise ValueError(f"`layers` must be names of the model's layers. Received: {name!r}.{hint}")
+        found = {name: layer for name, layer in layers.items() if name in choice}
+    else:
+        rule = "must be a function of a layer, a class or its name, or a list of names"
+        raise TypeError(f"`layers` {rule}. Received: {choice!r}")
+    if not found:
+        raise ValueError(f"`layers` must fit a layer of the model. Received: {choice!r}")
+    return found

@@ -1,18 +1,27 @@
 """What the diagnostics read of a model."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from tfplastic.diagnostics import _layers
+from tfplastic import _checks
+from tfplastic.diagnostics import _forward, _layers, _losses, unit_statistics
+from tfplastic.diagnostics.quantity import Need
+from tfplastic.diagnostics.unit_statistics import UnitStatistics
 from tfplastic.linalg import HessianOperator
-from tfplastic.linalg._program import Program, Traced, trace
+from tfplastic.linalg._program import Program, trace
+
+_NEEDS: dict[Need, str] = {
+    "loss": "`loss` or `example_losses` must be given for quantities of the loss",
+    "optimizer": "`optimizer` must be given for quantities of the next update",
+    "reference": "`reference` must be given for quantities of change",
+}
 
 
 class Snapshot:
-    """A model on one fixed batch: its activations, weights, loss, gradients and Hessian, lazily.
+    """A model on one fixed batch: activations, unit statistics, weights, loss, gradients, Hessian, lazily.
 
     It only reads: variables, optimizer slots, BatchNorm's statistics and random states stay bit-identical,
     and a function that would change them is refused. Each value is made when first asked for and kept until
@@ -22,14 +31,34 @@ class Snapshot:
     Args:
         model: a Keras model, of Keras 2 or Keras 3, built. It is called with `training=False` where it takes
             that.
-        inputs: a batch of its inputs, `[batch, ...]`, batch at least 1: an array, a tensor or a nest of them.
-        loss_fn: takes nothing, returns the scalar loss on the fixed batch; must call the model with
-            `training=False`. Without it `loss`, `gradients` and `hessian` are errors.
+        inputs: a batch of its inputs, `[n, ...]`, n at least 1: an array, a tensor or a nest of them.
+        targets: what the loss takes beside the outputs, `[n, ...]`: an array, a tensor or a nest of them.
+        loss: a function of targets and outputs that returns the mean loss of a batch, `[]`, or the losses of
+            its examples, `[n]` (or `[n, ...]`, an example's loss being their mean); a Keras loss of either
+            Keras, or its name. Of a function that returns the mean an example's loss is taken to be its value
+            on a batch of that one. Without targets it takes None for them.
+        example_losses: instead of `loss`, a function of `targets` that returns the losses of the examples,
+            `[n]`, and calls the model itself, with `training=False`; for losses that take more than
+            one call, such as that of temporal differences. It is given blocks of `targets`.
+        optimizer: the model's Keras optimizer, for quantities of its next update.
+        reference: what quantities of change compare with.
+        layers: which layers to look at: a function of a layer, a class or its name, or a list of the layers'
+            names. Weights, gradients and the Hessian are those of these layers as well. None: all.
+        batch_size: most examples to take at a time; a smaller last block counts by its examples.
+
+    Attributes:
+        model: as given.
+        inputs: as given, as tensors.
+        targets: as given, as tensors; None without.
+        num_examples: n.
+        optimizer: as given.
+        reference: as given.
 
     Raises:
-        TypeError: `model` is not a Keras model or layer, or `loss_fn` is not callable.
-        ValueError: `model` is not built, or `inputs` is empty; on use, a model or a loss that writes
-            variables or draws random numbers, or a loss that is not a scalar.
+        TypeError: `model` is not a Keras model or layer, or a loss is not callable.
+        ValueError: `model` is not built, `inputs` is empty, arguments do not go together, or `layers` fits
+            none; on use, a model or a loss that writes variables or draws random numbers, or a loss that is
+            no loss of the examples.
 
     Example:
         >>> import tensorflow as tf
@@ -40,50 +69,119 @@ class Snapshot:
         ... ])
         >>> inputs = tf.ones([3, 4])
         >>> _ = model(inputs)  # builds it
-        >>> loss_fn = lambda: tf.reduce_mean(model(inputs, training=False) ** 2)
-        >>> snapshot = diagnostics.Snapshot(model, inputs, loss_fn)
+        >>> snapshot = diagnostics.Snapshot(model, inputs, targets=tf.zeros([3, 1]), loss='mse')
         >>> {name: value.shape.as_list() for name, value in snapshot.activations.items()}
         {'hidden': [3, 2]}
+        >>> snapshot.unit_statistics['hidden'].mean_abs.tolist()
+        [0.0, 0.0]
         >>> list(snapshot.gradients), float(snapshot.loss)
         (['hidden', 'output'], 0.0)
     """
 
-    def __init__(self, model: Any, inputs: Any, loss_fn: Callable[[], Any] | None = None):
+    def __init__(
+        self,
+        model: Any,
+        inputs: Any,
+        targets: Any = None,
+        loss: Any = None,
+        *,
+        example_losses: Callable[[Any], Any] | None = None,
+        optimizer: Any = None,
+        reference: Any = None,
+        layers: Any = None,
+        batch_size: int = 512,
+    ):
         if not hasattr(model, "_flatten_layers"):
             raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
         if not model.built:
             raise ValueError(f"`model` must be built, by a call on a batch. Received: {model.name!r}")
         self.model = model
         self.inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
-        for shape in (each.shape.as_list() for each in tf.nest.flatten(self.inputs)):
-            if not shape or not shape[0]:
-                raise ValueError(f"`inputs` must be a batch of at least one. Received: shape {shape}")
-        self._scalar_loss = None if loss_fn is None else Traced("loss_fn", loss_fn, "no arguments")
-        layers = _layers.named_layers(model)
-        self._nonlinear = _layers.nonlinear_layers(layers)
-        self._weights = _layers.layer_weights(layers)
+        self.num_examples = _num_examples(self.inputs)
+        self.targets = None if targets is None else tf.nest.map_structure(tf.convert_to_tensor, targets)
+        self._check_targets()
+        self.optimizer = optimizer
+        self.reference = reference
+        self._batch_size = _checks.check_positive_integer("batch_size", batch_size)
+        self._losses = self._make_losses(loss, example_losses)
+        found = _layers.named_layers(model)
+        self._chosen = _layers.chosen_layers(found, layers)
+        self._nonlinear = _layers.nonlinear_layers(found)
+        weights = _layers.layer_weights(found)
+        self._weights = {name: variables for name, variables in weights.items() if name in self._chosen}
+        self._forward_pass: _forward.ForwardPass | None = None
         self._programs: dict[str, Program] = {}
         self._hessian: HessianOperator | None = None
+        self._block_hessians: dict[str, HessianOperator] = {}
         self._values: dict[str, Any] = {}
 
     def refresh(self) -> None:
         """Forgets the values, after the weights have changed. Compiled programs stay."""
         self._values.clear()
 
+    def require(self, need: Need) -> None:
+        """Raises `ValueError` unless what a quantity needs was given.
+
+        Args:
+            need: 'loss', 'optimizer' or 'reference'.
+        """
+        given = {"loss": self._losses, "optimizer": self.optimizer, "reference": self.reference}
+        if given[_checks.check_one_of("need", need, tuple(given))] is None:
+            raise ValueError(f"{_NEEDS[need]}. Received: None")
+
     @property
     def activations(self) -> dict[str, tf.Tensor]:
-        """Outputs of the hidden nonlinearities, in call order: {layer name: `[batch, ..., units]`}.
+        """Outputs of the hidden nonlinearities, in call order: {layer name: `[n, ..., units]`}.
 
-        Of activation layers and of layers whose `activation` is not linear; the model's own outputs are left
-        out. The second call of a shared layer is 'name:1'. Not seen: functions such as `tf.nn.relu` that are
-        called bare, and layers called inside a loop, a branch or a `tf.function` of the model's own.
+        Of activation layers, and of the `activation` of layers where that is not linear, whatever else these
+        do after it; the model's own outputs are left out. The second call of a shared layer, or of one
+        layer's activation, is 'name:1'. `unmeasured` names what is missing.
+        """
+        return self._joined("activations")
+
+    @property
+    def pre_activations(self) -> dict[str, tf.Tensor]:
+        """What the nonlinearities of `activations` were given, in the same form.
+
+        Without those where it is unknown: recurrent layers.
+        """
+        return self._joined("pre_activations")
+
+    @property
+    def features(self) -> dict[str, tf.Tensor]:
+        """The last of `activations`, which the model's head works on: {layer name: `[n, ..., units]`}.
+
+        Empty where there is none.
         """
         if "activations" not in self._values:
-            if "activations" not in self._programs:
-                signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.inputs)
-                self._programs["activations"] = trace("`model`", self._forward, signature)
-            self._values["activations"] = self._programs["activations"](self.inputs)
-        return self._values["activations"]
+            return self._joined("features")
+        return dict(list(self._values["activations"].items())[-1:])
+
+    @property
+    def outputs(self) -> Any:
+        """What the model returns, a nest of tensors `[n, ...]`.
+
+        Raises:
+            ValueError: it returns something that is no tensor, such as a distribution.
+        """
+        if not self._forward().outputs_are_tensors:
+            raise ValueError("`model` must return tensors for its `outputs`. Received: other things")
+        return self._joined("outputs")
+
+    @property
+    def unit_statistics(self) -> dict[str, UnitStatistics]:
+        """Statistics of each unit of `activations` and `pre_activations`, {layer name: `UnitStatistics`}.
+
+        Made in one pass, block by block, of which only the statistics are kept.
+        """
+        if "unit_statistics" not in self._values:
+            functions = self._forward().functions
+            blocks = self._run("unit_statistics")
+            self._values["unit_statistics"] = {
+                name: unit_statistics.of_blocks(function, [block[name] for block, _ in blocks])
+                for name, function in functions.items()
+            }
+        return self._values["unit_statistics"]
 
     @property
     def weights(self) -> dict[str, list[tf.Variable]]:
@@ -91,47 +189,173 @@ class Snapshot:
         return self._weights
 
     @property
+    def examples(self) -> tuple[Any, Any]:
+        """(inputs, targets), which `losses_of` takes blocks of; () for targets where there are none."""
+        return self.inputs, () if self.targets is None else self.targets
+
+    def losses_of(self, examples: tuple[Any, Any]) -> tf.Tensor:
+        """The losses of a block of examples, `[b]`; traceable, differentiable in the weights.
+
+        Args:
+            examples: b of `examples`, in the same nest: `[b, ...]`.
+
+        Raises:
+            ValueError: the snapshot has no loss.
+        """
+        return self._require_losses().of_examples(examples)
+
+    @property
     def loss(self) -> tf.Tensor:
-        """The loss, `[]`."""
-        return self._loss_and_gradients()[0]
+        """The mean of the examples' losses, `[]`."""
+        return self._of_losses("loss", self._require_losses().mean)
 
     @property
     def gradients(self) -> dict[str, list[tf.Tensor]]:
         """The gradient of the loss, in the form of `weights`; zeros where it does not touch a variable."""
-        return self._loss_and_gradients()[1]
+        return self._of_losses("gradients", self._differentiate)
 
     @property
     def hessian(self) -> HessianOperator:
         """The Hessian of the loss over all of `weights`, layer after layer. Needs no `refresh`."""
         if self._hessian is None:
+            losses = self._require_losses()
+            self._loss_program("loss", losses.mean)  # refuses an unfit loss under its own name
             variables = [variable for layer in self._weights.values() for variable in layer]
-            self._hessian = HessianOperator(self._require_loss(), variables)
+            specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.examples)
+
+            def loss(*flat: tf.Tensor) -> tf.Tensor:  # the operator takes floats in its own dtype
+                examples = tf.nest.pack_sequence_as(specs, flat)
+                return losses.mean(
+                    tf.nest.map_structure(lambda each, spec: tf.cast(each, spec.dtype), examples, specs)
+                )
+
+            size = None if self.num_examples <= self._batch_size else self._batch_size
+            data = tuple(tf.nest.flatten(self.examples))
+            self._hessian = HessianOperator(loss, variables, data, batch_size=size)
         return self._hessian
 
-    def _forward(self, inputs: Any) -> dict[str, tf.Tensor]:
+    def _call(self, inputs: Any) -> Any:
         kwargs = {"training": False} if "training" in inspect.signature(self.model.call).parameters else {}
-        with _layers.recording(self._nonlinear) as calls:
-            outputs = self.model(inputs, **kwargs)
-        return _layers.hidden_outputs(calls, outputs)
+        return self.model(inputs, **kwargs)
 
-    def _loss_and_gradients(self) -> tuple[tf.Tensor, dict[str, list[tf.Tensor]]]:
-        if "loss" not in self._values:
-            if "loss" not in self._programs:
-                loss = self._require_loss()
-                program = trace("`loss_fn`", self._differentiate)
-                loss.check_scalar()
-                self._programs["loss"] = program
-            self._values["loss"] = self._programs["loss"]()
-        return self._values["loss"]
+    def _forward(self) -> _forward.ForwardPass:
+        if self._forward_pass is None:
+            signature = self._signature(self.inputs)
+            self._forward_pass = _forward.ForwardPass(self._call, self._nonlinear, self._chosen, signature)
+        return self._forward_pass
 
-    def _differentiate(self) -> tuple[tf.Tensor, dict[str, list[tf.Tensor]]]:
+    def _run(self, part: str) -> list[tuple[Any, int]]:
+        """What the program of a part of `_PARTS` gives for each block, and the number of its examples."""
+        if part not in self._programs:
+            forward = self._forward()
+            self._programs[part] = forward.program(lambda traced: _PARTS[part](forward, traced))
+        return [(self._programs[part](block), count) for block, count in self._blocks(self.inputs)]
+
+    def _joined(self, part: str) -> Any:
+        if part not in self._values:
+            blocks = [block for block, _ in self._run(part)]
+            self._values[part] = (
+                blocks[0]
+                if len(blocks) == 1
+                else tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *blocks)
+            )
+        return self._values[part]
+
+    def _blocks(self, nest: Any) -> Iterator[tuple[Any, int]]:
+        if self.num_examples <= self._batch_size:
+            yield nest, self.num_examples
+            return
+        for start in range(0, self.num_examples, self._batch_size):
+            stop = min(start + self._batch_size, self.num_examples)
+            yield tf.nest.map_structure(lambda each: each[start:stop], nest), stop - start  # noqa: B023
+
+    def _signature(self, nest: Any) -> Any:
+        """Of one block: the shape itself where there is only one."""
+        length = self.num_examples if self.num_examples <= self._batch_size else None
+        return tf.nest.map_structure(lambda each: tf.TensorSpec([length, *each.shape[1:]], each.dtype), nest)
+
+    def _of_losses(self, part: str, function: Callable[[Any], Any]) -> Any:
+        """The mean over the examples of what `function` makes of a block of them."""
+        if part not in self._values:
+            program = self._loss_program(part, function)
+            parts = [(program(block), count) for block, count in self._blocks(self.examples)]
+            self._values[part] = parts[0][0] if len(parts) == 1 else _weighted(parts, self.num_examples)
+        return self._values[part]
+
+    def _loss_program(self, part: str, function: Callable[[Any], Any]) -> Program:
+        if part not in self._programs:
+            losses = self._require_losses()
+            signature = self._signature(self.examples)
+            program = trace(f"`{losses.name}`", function, signature)
+            losses.check(tf.nest.flatten(signature)[0].shape[0])
+            self._programs[part] = program
+        return self._programs[part]
+
+    def _differentiate(self, examples: tuple[Any, Any]) -> dict[str, list[tf.Tensor]]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._weights)
-            loss = self._require_loss()()
+            loss = self._require_losses().mean(examples)
         gradients = tape.gradient(loss, self._weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return loss, tf.nest.map_structure(tf.convert_to_tensor, gradients)  # embeddings' are sparse
+        return tf.nest.map_structure(tf.convert_to_tensor, gradients)  # embeddings' are sparse
 
-    def _require_loss(self) -> Traced:
-        if self._scalar_loss is None:
-            raise ValueError("`loss_fn` must be given for quantities of the loss. Received: None")
-        return self._scalar_loss
+    def _require_losses(self) -> _losses.Losses:
+        if self._losses is None:
+            raise ValueError(f"{_NEEDS['loss']}. Received: None")
+        return self._losses
+
+    def _make_losses(self, loss: Any, example_losses: Any) -> _losses.Losses | None:
+        if loss is None and example_losses is None:
+            return None
+        if loss is not None and example_losses is not None:
+            raise ValueError(
+                f"`example_losses` must be None where `loss` is given. Received: {example_losses!r}"
+            )
+        if loss is None:
+            if self.targets is None:
+                raise ValueError("`targets` must be given with `example_losses`. Received: None")
+            return _losses.Losses(None, example_losses, self._call)
+        return _losses.Losses(_losses.as_loss_function(loss, self.model), None, self._call)
+
+    def _check_targets(self) -> None:
+        shapes = [
+            each.shape.as_list() for each in tf.nest.flatten(() if self.targets is None else self.targets)
+        ]
+        if any(not shape or shape[0] != self.num_examples for shape in shapes):
+            rule = f"must have an entry for each of the {self.num_examples} inputs"
+            raise ValueError(f"`targets` {rule}. Received: shapes {', '.join(map(str, shapes))}")
+
+
+# What is made of a pass: of the pass, for its metadata, and of what it computes.
+_PARTS: dict[str, Callable[[_forward.ForwardPass, Any], Any]] = {
+    "activations": lambda forward, traced: traced["activations"],
+    "pre_activations": lambda forward, traced: traced["pre_activations"],
+    "features": lambda forward, traced: dict(list(traced["activations"].items())[-1:]),
+    "outputs": lambda forward, traced: traced["outputs"],
+    "unit_statistics": lambda forward, traced: {
+        name: unit_statistics.traced_statistics(
+            values, traced["pre_activations"].get(name), forward.functions[name]
+        )
+        for name, values in traced["activations"].items()
+    },
+}
+
+
+def _num_examples(inputs: Any) -> int:
+    shapes = [each.shape.as_list() for each in tf.nest.flatten(inputs)]
+    for shape in shapes:
+        if not shape or not shape[0]:
+            raise ValueError(f"`inputs` must be a batch of at least one. Received: shape {shape}")
+    if len({shape[0] for shape in shapes}) != 1:
+        raise ValueError(f"`inputs` must be of one length. Received: shapes {', '.join(map(str, shapes))}")
+    return shapes[0][0]
+
+
+def _weighted(parts: list[tuple[Any, int]], total: int) -> Any:
+    """The sum of nests of tensors, each times the share of its examples."""
+    shares = [count / total for _, count in parts]
+    return tf.nest.map_structure(
+        lambda *tensors: tf.add_n(
+            [tf.cast(share, tensor.dtype) * tensor for share, tensor in zip(shares, tensors, strict=True)]
+        ),
+        *[nest for nest, _ in parts],
+    )

@@ -388,7 +388,11 @@ class Loop:
         if self._snapshot is None:
             batch, inputs = self._source.diagnostics_batch()
             self._snapshot = Snapshot(
-                self.task.model, inputs, lambda: self.task.loss(self.task.model, batch)[0]
+                self.task.model,
+                inputs,
+                targets=batch,
+                example_losses=lambda batch: self.task.loss(self.task.model, batch).per_example_loss,
+                optimizer=self.config.optimizer,
             )
         self._snapshot.refresh()
         for quantity, by_layer in measure(self._snapshot, self.config.diagnostics).items():

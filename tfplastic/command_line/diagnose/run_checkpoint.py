@@ -74,7 +74,12 @@ def load(checkpoint: Checkpoint) -> Subject:
         variables.expect_partial()  # The optimizer is not needed.
         batch, inputs = _diagnostics_batch(task, checkpoint)
     # As the training loop has it, so that `diagnostics/sharpness/all` is the largest of these eigenvalues.
-    snapshot = Snapshot(task.model, inputs, lambda: task.loss(task.model, batch)[0])
+    snapshot = Snapshot(
+        task.model,
+        inputs,
+        targets=batch,
+        example_losses=lambda batch: task.loss(task.model, batch).per_example_loss,
+    )
     name = f"{checkpoint.run_directory.resolve().name}, gradient step {checkpoint.step:,}"
     return Subject(snapshot.hessian, name, len(tf.nest.flatten(inputs)[0]), checkpoint.step)
 

@@ -1,0 +1,160 @@
+"""The recording of what the nonlinearities of a model are given and return, while it is called."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tfplastic.diagnostics import _layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of a layer, or of its activation function, in a graph.
+
+    Attributes:
+        name: the layer's.
+        graph: where it was made.
+        span: the numbers of the first operation it made there, and of the one after its last.
+        result: what it returned, a tensor; recurrent layers may return their states beside it.
+        argument: what a nonlinearity was given; None where that is not its pre-activation.
+        activation: name of the nonlinearity; empty for the call of a layer that is none.
+        is_recurrent: whether the layer is a recurrent one.
+    """
+
+    name: str
+    graph: Any
+    span: tuple[int, int]
+    result: tf.Tensor
+    argument: tf.Tensor | None
+    activation: str
+    is_recurrent: bool
+
+
+@contextlib.contextmanager
+def recording(nonlinear: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[list[Call]]:
+    """While open, appends to the list it gives each call of a nonlinearity and of the other layers.
+
+    Of layers with an activation function of their own the calls of that function are taken, of activation
+    layers and recurrent ones those of the layer. What is replaced for that, `activation` or `call`, is put
+    into the layers' `__dict__` past Keras' tracking of attributes, and put back on leaving, also by an error.
+    """
+    calls: list[Call] = []
+    with contextlib.ExitStack() as stack:
+        for name, layer in nonlinear.items():
+            attribute = "activation" if _layers.has_own_function(layer) else "call"
+            recorded = _Recorded(
+                getattr(layer, attribute),
+                calls,
+                name,
+                _layers.activation_name(layer),
+                attribute == "activation" or _layers.is_activation_layer(layer),
+                hasattr(layer, "cell"),
+            )
+            stack.enter_context(_replaced(layer, attribute, recorded.function()))
+        for name, layer in others.items():
+            stack.enter_context(_replaced(layer, "call", _Recorded(layer.call, calls, name).function()))
+        yield calls
+
+
+@contextlib.contextmanager
+def _replaced(layer: Any, attribute: str, value: Any) -> Iterator[None]:
+    attributes = vars(layer)
+    is_own, before = attribute in attributes, attributes.get(attribute)
+    attributes[attribute] = value
+    try:
+        yield
+    finally:
+        if is_own:
+            attributes[attribute] = before
+        else:
+            attributes.pop(attribute, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Recorded:
+    """A function whose calls are noted."""
+
+    original: Callable[..., Any]
+    calls: list[Call]
+    name: str
+    activation: str = ""
+    takes_pre_activation: bool = False
+    is_recurrent: bool = False
+
+    def function(self) -> Callable[..., Any]:
+        """It, as a function, which is what Keras takes."""
+
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            graph = tf.compat.v1.get_default_graph()
+            first = graph.version
+            result = self.original(*args, **kwargs)
+            argument = tf.nest.flatten((args, kwargs))[0] if self.takes_pre_activation else None
+            span, tensor = (first, graph.version), tf.nest.flatten(result)[0]
+            self.calls.append(
+                Call(self.name, graph, span, tensor, argument, self.activation, self.is_recurrent)
+            )
+            return result
+
+        return recorded
+
+
+def hidden_calls(calls: list[Call], outputs: Any) -> dict[str, Call]:
+    """The calls of nonlinearities whose results are not among the model's `outputs`, in their order.
+
+    A name's later calls get ':1', ':2', ... Tensors made inside a loop, a branch or a function of its own
+    cannot leave it, and are not among them either. Nor are calls inside that of a recurrent layer, which
+    tells of them itself.
+    """
+    final = {id(output) for output in tf.nest.flatten(outputs)}
+    graph = tf.compat.v1.get_default_graph()
+    here = [call for call in calls if call.activation and call.result.graph is graph]
+    recurrent = [call for call in here if call.is_recurrent]
+    hidden: dict[str, Call] = {}
+    for call in here:
+        is_inside = any(call is not each and _contains(each.span, call.span) for each in recurrent)
+        if id(call.result) not in final and not is_inside:
+            hidden[_layers.free_name(call.name, ":", hidden)] = call
+    return hidden
+
+
+def _contains(outer: tuple[int, int], inner: tuple[int, int]) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]
+
+
+@contextlib.contextmanager
+def recorded_activations(model: Any) -> Iterator[dict[str, tf.Tensor]]:
+    """The outputs of the hidden nonlinearities in the first call of `model` while this is open.
+
+    For code that traces a program around calls of a model that it does not make itself, such as a gradient
+    step. The tensors are those of the call, gradients flow through them.
+
+    Args:
+        model: a Keras model, built.
+
+    Yields:
+        {layer name: `[batch, ..., units]`} in call order, filled when the context is left.
+
+    Raises:
+        ValueError: on leaving, if the model was not called.
+    """
+    hidden: dict[str, tf.Tensor] = {}
+    nonlinear = _layers.nonlinear_layers(_layers.named_layers(model))
+    outputs: list[Any] = []
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        result = call(*args, **kwargs)
+        outputs.append((len(calls), result))
+        return result
+
+    call = model.call
+    with _replaced(model, "call", noted), recording(nonlinear, {}) as calls:
+        yield hidden
+    if not outputs:
+        raise ValueError(
+            f"`model` must be called while its activations are recorded. Received: {model.name!r}"
+        )
+    count, result = outputs[0]
+    hidden |= {name: each.result for name, each in hidden_calls(calls[:count], result).items()}
