@@ -2,6 +2,7 @@
 
 from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.loop import Loop, TrainConfig
+from tfplastic.training.plastic_model import PlasticModel
 from tfplastic.training.run_directory import RunDirectory, RunDirectoryError
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepOutput
 
@@ -10,6 +11,7 @@ __all__ = [
     "GradientStep",
     "Loop",
     "NonFiniteLossError",
+    "PlasticModel",
     "RunDirectory",
     "RunDirectoryError",
     "StepOutput",

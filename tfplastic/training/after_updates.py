@@ -1,7 +1,7 @@
 """When mitigations act on weights and optimizer slots: between gradient steps, at exactly their step."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -62,12 +62,8 @@ class AfterUpdates:
         return [period for period, _ in self._rare]
 
     def in_program(self, step: tf.Tensor) -> None:
-        """What is due after gradient step `step`, `[] int64`; traceable."""
-        for period, call in self._frequent:
-            if period == 1:
-                call(step)
-            else:
-                tf.cond(step % period == 0, functools.partial(call, step), lambda: tf.constant(True))
+        """What is due after gradient step `step`, `[] int64`, and is not done by `act`; traceable."""
+        _call_if_due(self._frequent, step)
 
     def act(self, step: int) -> None:
         """Does what is due after gradient step `step`, in the order of the mitigations."""
@@ -75,6 +71,18 @@ class AfterUpdates:
             if step % period == 0:
                 program(tf.constant(step, tf.int64))
 
+    def act_in_program(self, step: tf.Tensor) -> None:
+        """As `act`, of a step that is a tensor `[] int64`; traceable."""
+        _call_if_due(self._rare, step)
+
     def _call(self, mitigation: Mitigation, key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         mitigation.after_update(step, self._model, self._slots, folded(key, step))
         return tf.constant(True)
+
+
+def _call_if_due(calls: Sequence[tuple[int, Callable[[tf.Tensor], tf.Tensor]]], step: tf.Tensor) -> None:
+    for period, call in calls:
+        if period == 1:
+            call(step)
+        else:
+            tf.cond(step % period == 0, functools.partial(call, step), lambda: tf.constant(True))

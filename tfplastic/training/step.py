@@ -2,15 +2,16 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
 from tfplastic._keras import keras
 from tfplastic.diagnostics import recorded_activations
 from tfplastic.layers import advance
+from tfplastic.linalg._variables import as_tf_variables
 from tfplastic.mitigations import Mitigation
-from tfplastic.tasks import GraphTask, HostTask
+from tfplastic.tasks import TaskLoss
 from tfplastic.training.global_norm import global_norm
 
 StepStatistic = Callable[[tf.Tensor], tf.Tensor]
@@ -36,6 +37,14 @@ class StepOutput(NamedTuple):
     metrics: dict[str, tf.Tensor]
 
 
+class HasLoss(Protocol):
+    """What the gradient step needs of a task; every `GraphTask` and `HostTask` has it."""
+
+    def loss(self, model: Any, batch: Any, training: bool = False) -> TaskLoss:
+        """The loss of a batch; traceable, differentiable in the weights of `model`."""
+        ...
+
+
 class GradientStep:
     """theta <- optimizer(theta, transform(grad(loss + penalties))) on a batch; traceable by `tf.function`.
 
@@ -58,7 +67,7 @@ class GradientStep:
 
     def __init__(
         self,
-        task: GraphTask | HostTask,
+        task: HasLoss,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         mitigations: Sequence[Mitigation] = (),
@@ -76,12 +85,14 @@ class GradientStep:
         advance(self._model)  # first, because a mitigation may have changed the weights since the last step
         variables = self._model.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(variables)
+            tape.watch(as_tf_variables(variables))
             with self._recording() as activations:
                 output = self._task.loss(self._model, batch, training=True)
             penalties = [each.penalty(variables) for each in self._mitigations if each.adds_penalty]
             total = tf.add_n([output.loss, *penalties])
-        gradients = tape.gradient(total, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = tape.gradient(
+            total, as_tf_variables(variables), unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         metrics = {**output.metrics, "gradient_norm": global_norm(gradients)}
         if penalties:
             metrics["penalty"] = tf.add_n(penalties)

@@ -1,0 +1,273 @@
+"""A Keras model that `fit` trains by the gradient step of this library's loop."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfplastic._call_options import sums_in_order
+from tfplastic._checks import check_integer
+from tfplastic._keras import keras
+from tfplastic.diagnostics.measure import check_quantities
+from tfplastic.linalg import HessianOperator
+from tfplastic.mitigations import Mitigation
+from tfplastic.training.after_updates import AfterUpdates
+from tfplastic.training.compiled_loss import CompiledLoss
+from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic
+
+
+@keras.utils.register_keras_serializable(package="tfplastic")
+class PlasticModel(keras.Model):
+    """A network for Keras' `compile` and `fit`, whose `train_step` is `GradientStep`, the step of our loop.
+
+    So penalties, transforms of gradients and what mitigations do after updates, each at its period in
+    gradient steps, are those of the loop: given the same batches in the same order and the same seed, `fit`
+    and the loop lead to the same weights (the same bits on a CPU, both compiled as graph). `evaluate`,
+    `predict`, callbacks and metrics are Keras' own.
+
+    What `fit` reports beside the metrics: `loss`, the compiled loss before the update without penalties;
+    `penalty`, if a mitigation adds one; `gradient_norm`, of both; and `<statistic>/<layer>` for each of the
+    `step_statistics`. Each is the mean over the epoch's examples so far.
+
+    Args:
+        network: a built model of the Keras in use. Layers of its own, weights and all, are what is trained.
+        **kwargs: `name`, as for every Keras model.
+
+    Attributes:
+        network: as given.
+
+    Raises:
+        TypeError: `network` is no model of the Keras in use.
+        ValueError: `network` is not built.
+
+    Example:
+        >>> import tensorflow as tf, tfplastic as tp
+        >>> model = tp.training.PlasticModel(tp.networks.mlp(1, (8,), input_shape=(3,)))
+        >>> model.compile(
+        ...     tp.optimizers.adam(1e-2),
+        ...     'mse',
+        ...     mitigations=[tp.mitigations.WeightDecay(), tp.mitigations.ShrinkAndPerturb(period=5)],
+        ...     step_statistics=[tp.diagnostics.dead_fraction],
+        ... )
+        >>> history = model.fit(tf.ones([32, 3]), tf.zeros([32, 1]), batch_size=4, verbose=0)
+        >>> sorted(history.history), model.gradient_steps
+        (['dead_fraction/hidden1_relu', 'gradient_norm', 'loss', 'penalty'], 8)
+    """
+
+    def __init__(self, network: keras.Model, **kwargs: Any):
+        if not isinstance(network, keras.Model):
+            rule = f"must be a model of the Keras in use, {keras.Model.__module__.partition('.')[0]}"
+            raise TypeError(f"`network` {rule}. Received: {network!r}")
+        if not network.built:
+            raise ValueError(f"`network` must be built, by a call on a batch. Received: {network.name!r}")
+        # This layer computes nothing: the network's policies alone decide about dtypes.
+        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
+        self.network = network
+        self.built = True
+        self._training: _Training | None = None
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        return self.network(inputs, training=training)
+
+    def compile(  # noqa: D417
+        self,
+        optimizer: Any,
+        loss: Any,
+        metrics: Any = None,
+        *,
+        loss_weights: Any = None,
+        mitigations: Sequence[Mitigation] = (),
+        step_statistics: Sequence[StepStatistic] | Mapping[str, StepStatistic] = (),
+        seed: int = 0,
+        jit_compile: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """As Keras' `compile`, and what changes or watches training. It begins anew: optimizer, step count.
+
+        Args:
+            optimizer: a Keras optimizer or its name; not one that scales losses.
+            loss: a Keras loss, a function `(targets, outputs)` or a name; or a nest of them, that of the
+                outputs. Not with the reduction 'none'.
+            metrics: as for Keras.
+            loss_weights: a number for each loss, in the nest of `loss`.
+            mitigations: what changes loss, gradients, weights or optimizer slots, in this order. Those that
+                act after updates need a period of their own: `fit` knows no boundaries.
+            step_statistics: functions of the activations of each hidden nonlinearity on the batch of every
+                gradient step, such as `diagnostics.dead_fraction`, or {name: function}.
+            seed: root seed, from which those of the mitigations are derived.
+            jit_compile: whether to compile with XLA, which rounds otherwise than the graph and does not stop
+                at a loss that is not finite.
+            **kwargs: as for Keras, such as `weighted_metrics` or `steps_per_execution`.
+
+        Raises:
+            TypeError: a loss or statistic is none.
+            ValueError: an argument is outside its range, or a mitigation cannot act on this network.
+        """
+        for mitigation in mitigations:
+            if not isinstance(mitigation, Mitigation):
+                rule = "must hold mitigations, such as ShrinkAndPerturb(period=100)"
+                raise ValueError(f"`mitigations` {rule}. Received: {mitigation!r}")
+        if hasattr(optimizer, "inner_optimizer"):
+            rule = "must be an optimizer that does not scale losses"
+            raise ValueError(f"`optimizer` {rule}. Received: {type(optimizer).__name__}")
+        statistics = check_quantities("step_statistics", step_statistics)
+        compiled_loss = CompiledLoss(loss, loss_weights)
+        super().compile(
+            optimizer, loss, metrics=metrics, loss_weights=loss_weights, jit_compile=jit_compile, **kwargs
+        )
+        self._training = _Training(
+            self.network, self.optimizer, compiled_loss, mitigations, statistics, check_integer("seed", seed)
+        )
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As Keras' `fit`.
+
+        Raises:
+            NonFiniteLossError: if the loss became NaN or infinite; the weights are as they were then.
+        """
+        training = self._compiled_training()
+        try:
+            with sums_in_order():  # the bits are not to depend on how much memory the program needs
+                return super().fit(*args, **kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            if GradientStep.NOT_FINITE not in str(error):
+                raise
+            step = self.gradient_steps
+            training.step.assign_sub(1)
+            raise NonFiniteLossError(f"The loss is not finite at gradient step {step}") from None
+
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One `GradientStep` on a batch, and what follows it; traceable.
+
+        Returns:
+            {name: running mean} of what `fit` reports.
+        """
+        training = self._compiled_training()
+        inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
+        reported = training.take(inputs, targets, weights)
+        metrics = self.compute_metrics(inputs, targets, training.loss.outputs, weights)
+        return {**metrics, **training.means.update(reported, tf.shape(tf.nest.flatten(inputs)[0])[0])}
+
+    def hessian_vector_product(self, batch: Any, vector: Any) -> tf.Tensor:
+        """H v: the Hessian H of the compiled loss on a batch, in the trainable variables, times a vector.
+
+        The network is called with `training=False`, and penalties are left out; regularisation losses of the
+        layers belong to the loss. Each new shape of a batch is compiled once.
+
+        Args:
+            batch: `(inputs, targets)` or `(inputs, targets, sample_weight)`, as for `fit`.
+            vector: v, `[n]`, in the order of `trainable_variables`; see `linalg.flatten`.
+
+        Returns:
+            `[n]`, in the dtype of the weights; `linalg.unflatten` gives it the shapes of the variables.
+
+        Raises:
+            ValueError: the model is not compiled, or `vector` is not of shape `[n]`.
+
+        Example:
+            >>> import tensorflow as tf, tfplastic as tp
+            >>> model = tp.training.PlasticModel(tp.networks.mlp(1, (), input_shape=(2,)))
+            >>> model.compile('sgd', 'mse')  # L = (w1 + w2 + b)^2 for an input of ones and a target of zero
+            >>> batch = tf.ones([1, 2]), tf.zeros([1, 1])
+            >>> model.hessian_vector_product(batch, [1., 0., 0.]).numpy().tolist()
+            [2.0, 2.0, 2.0]
+        """
+        return self._compiled_training().hessian(keras.utils.unpack_x_y_sample_weight(batch)).matvec(vector)
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps done since `compile`, on which mitigations' periods count."""
+        return int(self._compiled_training().step)
+
+    def reset_metrics(self) -> None:
+        super().reset_metrics()
+        if self._training is not None:
+            self._training.means.reset()
+
+    def get_config(self) -> dict[str, Any]:
+        network = keras.layers.serialize(self.network)
+        return {"name": self.name, "trainable": self.trainable, "network": network}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "PlasticModel":
+        """The model of a config; it is to be compiled again."""
+        network = keras.layers.deserialize(config["network"], custom_objects=custom_objects)
+        return cls(**{**config, "network": network})
+
+    def get_compile_config(self) -> None:
+        """Nothing: what `compile` was given is not saved with the model."""
+
+    def _compiled_training(self) -> "_Training":
+        if self._training is None:
+            raise ValueError(f"The model must be compiled before it is trained. Received: {self.name!r}")
+        return self._training
+
+
+class _Training:
+    """All that `compile` makes; a plain object, so that Keras takes nothing in it for the model's own."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        optimizer: Any,
+        loss: CompiledLoss,
+        mitigations: Sequence[Mitigation],
+        statistics: Mapping[str, Callable[..., Any]],
+        seed: int,
+    ):
+        optimizer.build(network.trainable_variables)
+        for mitigation in mitigations:
+            mitigation.build(network, optimizer, seed)
+        self.loss = loss
+        self.means = _Means()
+        self.step = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._network = network
+        self._gradient_step = GradientStep(loss, network, optimizer, mitigations, statistics)
+        self._after_updates = AfterUpdates(mitigations, network, optimizer, seed, None, in_program=False)
+        self._hessians: dict[Any, tuple[Any, HessianOperator]] = {}
+
+    def take(self, *batch: Any) -> dict[str, tf.Tensor]:
+        """One gradient step and what follows it; what it reports."""
+        with tf.control_dependencies([self.step.assign_add(1)]):  # before a loss that is not finite
+            output = self._gradient_step(batch)
+        self._after_updates.act_in_program(tf.convert_to_tensor(self.step))
+        return {"loss": output.loss, **output.metrics}
+
+    def hessian(self, batch: Any) -> HessianOperator:
+        """That of the loss on a batch, of which there is one for each shape, with a place for the batch."""
+        flat = [each if each is None else tf.convert_to_tensor(each) for each in tf.nest.flatten(batch)]
+        key = tuple(each if each is None else (each.dtype.name, *each.shape) for each in flat)
+        if key not in self._hessians:
+            places = [each if each is None else tf.Variable(each, trainable=False) for each in flat]
+
+            def loss_fn() -> tf.Tensor:
+                values = [each if each is None else tf.convert_to_tensor(each) for each in places]
+                return self.loss.loss(self._network, tf.nest.pack_sequence_as(batch, values)).loss
+
+            self._hessians[key] = places, HessianOperator(loss_fn, self._network.trainable_variables)
+        places, operator = self._hessians[key]
+        for place, value in zip(places, flat, strict=True):
+            if place is not None:
+                place.assign(value)
+        return operator
+
+
+class _Means:
+    """Means of what the steps since the last reset reported, each step counting by its examples."""
+
+    def __init__(self) -> None:
+        self._means: dict[str, keras.metrics.Mean] = {}
+
+    def update(self, values: Mapping[str, tf.Tensor], num_examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The means with `values`; traceable."""
+        for name, value in values.items():
+            if name not in self._means:
+                with tf.init_scope():  # variables are made once, outside of the program that is being traced
+                    self._means[name] = keras.metrics.Mean(name=name.replace("/", "_"))
+            self._means[name].update_state(value, sample_weight=num_examples)
+        return {name: mean.result() for name, mean in self._means.items()}
+
+    def reset(self) -> None:
+        for mean in self._means.values():
+            mean.reset_state()
