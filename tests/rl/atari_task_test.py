@@ -289,6 +289,16 @@ def test_the_diagnostics_batch_stays_the_same(warmed_up):
     assert_same(task.diagnostics_batch(), (batch, inputs))
 
 
+def test_probe_inputs_are_observations_of_the_replay(warmed_up):
+    task, key = warmed_up(), seeds.derive(0, "probe")
+    inputs = task.probe_inputs(20, key)
+    assert inputs.shape == (20, 12, 12, 2) and inputs.dtype == np.uint8
+    stored = {frame.tobytes() for frame in task.probe_inputs(2_000, seeds.derive(1, "probe"))}
+    assert {frame.tobytes() for frame in inputs} <= stored
+    np.testing.assert_array_equal(inputs, task.probe_inputs(20, key))
+    assert (inputs != task.probe_inputs(20, seeds.derive(2, "probe"))).any()
+
+
 def test_the_size_of_the_diagnostics_batch_changes_no_other_batch(warmed_up):
     one, other = warmed_up(), warmed_up(diagnostics_batch_size=50)
     for _ in range(5):

@@ -330,6 +330,18 @@ def test_the_diagnostics_batch_is_of_random_transitions():
     assert_same(task.diagnostics_batch(), (batch, inputs))
 
 
+def test_probe_inputs_are_observations_of_the_replay():
+    task = built(warm_up_agent_steps=400)
+    state, key = task.initial_state(), seeds.derive(0, "probe")
+    inputs = task.probe_inputs(state, 30, key)
+    observed = set(transitions(state)[0].ravel().tolist())
+    images = {task._pixels(tf.constant(image)).numpy().tobytes() for image in observed}
+    assert inputs.shape == (30, 8, 8, 1)
+    assert {image.tobytes() for image in inputs} <= images
+    np.testing.assert_array_equal(inputs, task.probe_inputs(state, 30, key))
+    assert (inputs != task.probe_inputs(state, 30, seeds.derive(1, "probe"))).any()
+
+
 def test_metrics_and_progress_count_agent_steps_and_average_recent_rewards():
     task = built(warm_up_agent_steps=4_400, replay_capacity=8_000)
     state = task.initial_state()

@@ -127,6 +127,18 @@ def test_diagnostics_batch_stays_the_same_and_has_labels_of_no_task():
     assert (batch.labels.numpy() != tasks.random_labels(50, 10, 0, 0).numpy()).any()
 
 
+def test_probe_inputs_are_different_training_images():
+    task = make()
+    state, key = task.initial_state(), seeds.derive(0, "probe")
+    inputs = task.probe_inputs(state, 20, key)
+    images = [image.tobytes() for image in task._images.numpy()]
+    chosen = [images.index(image.tobytes()) for image in inputs]
+    assert len(set(chosen)) == 20
+    np.testing.assert_array_equal(inputs, task.probe_inputs(state, 20, key))
+    assert (inputs != task.probe_inputs(state, 20, seeds.derive(1, "probe"))).any()
+    np.testing.assert_array_equal(task.probe_inputs(state, 500, key), task._images)  # all there are
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -76,6 +76,9 @@ class RegressionTask(HostTask):
         batch = tf.nest.map_structure(tf.constant, self._batch("diagnostics"))
         return batch, batch[0]
 
+    def probe_inputs(self, count, key):
+        return seeds.generator(key).normal(size=(count, 3)).astype(np.float32)
+
     def trackables(self):
         return {"model": self.model}
 

@@ -225,6 +225,10 @@ class AtariTask(HostTask):
         batch = tf.nest.map_structure(tf.constant, self._diagnostics_batch)
         return batch, batch.observation[:, 0]
 
+    def probe_inputs(self, count: int, key: np.ndarray) -> np.ndarray:
+        """Observations in the replay buffer, `[count, height, width, stack_size] uint8`."""
+        return self._replay.sample(count, key).observation[:, 0]
+
     def trackables(self) -> dict[str, Any]:
         return {"model": self._agent.model, "target_model": self._agent.target_model}
 

@@ -267,6 +267,10 @@ class ClassificationMdpTask(GraphTask):
         batch = self._batch(self._transition(*begin, keys[1], self._random_actions)[0])
         return batch, batch.observation[:, 0]
 
+    def probe_inputs(self, state: MdpTaskState, count: int, key: np.ndarray) -> np.ndarray:
+        """Observations in the replay buffer."""
+        return self._pixels(state.replay.sample(count, tf.constant(key)).observation).numpy()
+
     def trackables(self) -> dict[str, Any]:
         return {"model": self._agent.model, "target_model": self._agent.target_model}
 

@@ -4,6 +4,7 @@ import abc
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfplastic._keras import keras
@@ -89,6 +90,10 @@ class GraphTask(abc.ABC):
     @abc.abstractmethod
     def diagnostics_batch(self) -> tuple[Any, Any]:
         """A batch that is the same for the whole run, and the model's inputs in it."""
+
+    @abc.abstractmethod
+    def probe_inputs(self, state: State, count: int, key: np.ndarray) -> Any:
+        """Inputs of the model to probe it on, `[count, ...]` or fewer, by the seed `key`, `[2] int32`."""
 
     def trackables(self) -> dict[str, Any]:
         """The TensorFlow objects whose variables belong in a checkpoint, by name; the model is among them."""

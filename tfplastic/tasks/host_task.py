@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
+
 from tfplastic._keras import keras
 from tfplastic.tasks.task_loss import TaskLoss
 
@@ -76,6 +78,10 @@ class HostTask(abc.ABC):
     @abc.abstractmethod
     def diagnostics_batch(self) -> tuple[Any, Any]:
         """A batch that stays the same for the whole run, and the model's inputs in it."""
+
+    @abc.abstractmethod
+    def probe_inputs(self, count: int, key: np.ndarray) -> Any:
+        """Inputs of the model to probe it on, `[count, ...]` or fewer, by the seed `key`, `[2] int32`."""
 
     @abc.abstractmethod
     def trackables(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import gin
+import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
@@ -185,6 +186,11 @@ class RandomLabelTask(GraphTask):
         count = min(_DIAGNOSTICS_EXAMPLES, self.num_examples)
         labels = random_labels(count, self.num_classes, seeds.derive_integer(self._seed, "diagnostics"), 0)
         return RandomLabelBatch(self._images[:count], labels), self._images[:count]
+
+    def probe_inputs(self, state: RandomLabelState, count: int, key: np.ndarray) -> np.ndarray:
+        """Images of the training set, each at most once."""
+        chosen = seeds.generator(key).permutation(self.num_examples)[:count]
+        return self._images.numpy()[np.sort(chosen)]
 
     def describe(self, total_steps: int) -> list[tuple[str, str]]:
         tasks = -(-total_steps // self.steps_per_task)

@@ -149,6 +149,10 @@ class GraphSteps:
         """As `GraphTask.diagnostics_batch`."""
         return self._task.diagnostics_batch()
 
+    def probe_inputs(self, count: int, key: np.ndarray) -> Any:
+        """As `GraphTask.probe_inputs`, of the present state."""
+        return self._task.probe_inputs(self.state, count, key)
+
     def trackables(self) -> dict[str, Any]:
         """As `GraphTask.trackables`."""
         return self._task.trackables()
