@@ -16,6 +16,7 @@
 from tfplastic.diagnostics._recording import recorded_activations
 from tfplastic.diagnostics.measure import measure
 from tfplastic.diagnostics.norms import gradient_norm, weight_norm
+from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.sharpness import sharpness
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_map import UnitMap
@@ -26,10 +27,11 @@ from tfplastic.diagnostics.virtual_step import VirtualStep, virtual_step
 
 __all__ = [
     "Normalisation",
+    "Report",
     "Slice",
     "Snapshot",
-    "UnitStatistics",
     "UnitMap",
+    "UnitStatistics",
     "Units",
     "VirtualStep",
     "dead_fraction",
