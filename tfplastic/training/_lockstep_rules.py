@@ -61,6 +61,13 @@ def _centered_rmsprop(operation: Any, theta: Any, *rest: Any) -> list[tf.Tensor]
     return [theta - increment, mean, mean_square, increment]
 
 
+def _read_and_skip(operation: Any, state: Any, algorithm: Any, delta: Any) -> list[tf.Tensor]:
+    # The state of a `tf.random.Generator`: two words of a counter, which goes on by 256 for each of `delta`,
+    # and the key. The carry into the second word would come after 2^56 draws.
+    skipped = tf.cast(delta, state.dtype) * 256
+    return [state, state + tf.stack([skipped, tf.zeros_like(skipped), tf.zeros_like(skipped)])]
+
+
 RULES = {
     "ReadVariableOp": Rule(lambda operation, value: [value]),
     "AssignVariableOp": Rule(lambda operation, old, new: [new], assigns=(0,)),
@@ -68,5 +75,6 @@ RULES = {
     "AssignSubVariableOp": Rule(lambda operation, old, change: [old - change], assigns=(0,)),
     "ResourceApplyAdam": Rule(_adam, 3, assigns=(0, 1, 2)),
     "ResourceApplyCenteredRMSProp": Rule(_centered_rmsprop, 4, assigns=(0, 1, 2, 3)),
+    "RngReadAndSkip": Rule(_read_and_skip, 2, assigns=(0,)),
     "L2Loss": Rule(lambda operation, value: [tf.reduce_sum(tf.square(value)) / 2]),
 }

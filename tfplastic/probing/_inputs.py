@@ -1,0 +1,70 @@
+"""The inputs that a probe is made on, from whatever holds them."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfplastic import seeds
+
+
+def as_inputs(inputs: Any, num_inputs: int | None, seed: int) -> Any:
+    """A nest of arrays `[n, ...]` from arrays, a dataset or a replay buffer.
+
+    Args:
+        inputs: a nest of arrays; a `tf.data.Dataset` of batches that ends, of which `(inputs, targets)`
+            elements give their inputs; or a replay buffer, which gives observations: this library's draws
+            `num_inputs`, another gives all that it holds, by `gather_all`.
+        num_inputs: how many to draw of them, without replacement and by the seed, in the order that they
+            have; None for all.
+        seed: of the probe.
+
+    Raises:
+        ValueError: if there are none or too few, their lengths differ, or the dataset is endless.
+    """
+    key = seeds.derive(seed, "inputs")
+    if isinstance(inputs, tf.data.Dataset):
+        inputs = _of_dataset(inputs)
+    elif hasattr(inputs, "gather_all") and hasattr(inputs, "sample"):
+        if num_inputs is None:
+            raise ValueError("`num_inputs` must be given for a replay buffer. Received: None")
+        first = tf.nest.map_structure(lambda each: each[:, 0], inputs.sample(num_inputs, key).observation)
+        return tf.nest.map_structure(np.asarray, first)
+    elif hasattr(inputs, "gather_all"):
+        inputs = _of_buffer(inputs)
+    arrays = tf.nest.map_structure(np.asarray, inputs)
+    shapes = [each.shape for each in tf.nest.flatten(arrays)]
+    if not shapes or not all(shapes) or len({shape[0] for shape in shapes}) != 1 or not shapes[0][0]:
+        received = [list(shape) for shape in shapes]
+        raise ValueError(f"`inputs` must be arrays of one length of at least 1. Received: shapes {received}")
+    length = shapes[0][0]
+    if num_inputs is None or num_inputs == length:
+        return arrays
+    if num_inputs > length:
+        raise ValueError(f"`num_inputs` must be at most {length}, all there are. Received: {num_inputs}")
+    chosen = np.sort(seeds.generator(key).permutation(length)[:num_inputs])
+    return tf.nest.map_structure(lambda each: each[chosen], arrays)
+
+
+def digest(arrays: Any) -> str:
+    """A fingerprint of shapes, dtypes and values of a nest of arrays."""
+    state = hashlib.blake2b(digest_size=16)
+    for array in tf.nest.flatten(arrays):
+        state.update(f"{array.shape}{array.dtype}".encode())
+        state.update(np.ascontiguousarray(array).data)
+    return state.hexdigest()
+
+
+def _of_dataset(dataset: tf.data.Dataset) -> Any:
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("`inputs` must be a dataset that ends. Received: an endless one")
+    elements = [each[0] if isinstance(each, tuple) else each for each in dataset.as_numpy_iterator()]
+    if not elements:
+        raise ValueError("`inputs` must hold at least one example. Received: an empty dataset")
+    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *elements)
+
+
+def _of_buffer(replay: Any) -> Any:
+    observations = replay.gather_all().observation  # [environments or segments, time, ...]
+    return tf.nest.map_structure(lambda each: np.concatenate(list(np.asarray(each))), observations)

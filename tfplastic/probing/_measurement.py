@@ -1,0 +1,192 @@
+"""The course of one measurement."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfplastic import seeds
+from tfplastic.probing._cache import ProbeCache
+from tfplastic.probing._execution import make_program
+from tfplastic.probing._inputs import digest
+from tfplastic.probing._optimizers import copied, state_of
+from tfplastic.probing._programs import Program
+from tfplastic.probing._protocol import Protocol
+from tfplastic.probing._rebuild import architecture, rebuild, weights_of
+from tfplastic.probing._twin import Twin
+from tfplastic.probing.result import FreshNetworks, ProbeResult
+from tfplastic.probing.targets import GivenTargets, TargetSource
+
+
+class _Task(NamedTuple):
+    """What all networks of a probe are trained on.
+
+    Attributes:
+        targets: `[targets, n, ...]`, without the offsets.
+        variances: `[targets]`, b.
+        batches: `[targets, steps, batch] int32`, places of inputs.
+    """
+
+    targets: np.ndarray
+    variances: np.ndarray
+    batches: np.ndarray
+
+
+@dataclasses.dataclass
+class _Bench:
+    """What trains networks: compiled at its first use."""
+
+    twin: Twin
+    program: Program | None = None
+    how: str = ""
+
+
+class _Trained(NamedTuple):
+    """Losses `[targets]` and curves `[targets, steps]` of one network."""
+
+    initial_losses: np.ndarray
+    final_losses: np.ndarray
+    curves: np.ndarray
+    warning: str
+
+
+class Measurement:
+    """One network on one set of inputs, probed by a protocol.
+
+    Args:
+        protocol: of the probe.
+        cache: what probes have in common.
+        model: the network; only read.
+        inputs: a nest of arrays `[n, ...]`.
+        optimizer: a Keras optimizer; only read.
+    """
+
+    def __init__(self, protocol: Protocol, cache: ProbeCache, model: Any, inputs: Any, optimizer: Any):
+        self._protocol = protocol
+        self._model = model
+        self._inputs = inputs
+        self._optimizer = optimizer
+        self._example = tf.nest.map_structure(lambda each: each[:1], inputs)
+        key = self._key()
+        self._bench = cache.get("bench", key, self._make_bench)
+        self._twin = self._bench.twin
+        self._twin.inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
+        key = (key, digest(inputs), protocol.num_steps, protocol.losses_over)
+        self._task = cache.get("task", key, self._make_task)
+        self._fresh = cache.get("fresh", (key, protocol.baselines), self._train_fresh)
+
+    def result(self) -> ProbeResult:
+        """Probes the network."""
+        slots = None
+        if self._protocol.optimizer_state == "copied":
+            slots = state_of(self._optimizer, self._twin.num_slots)
+        own = self._train(weights_of(self._model), slots)
+        return ProbeResult(
+            initial_losses=own.initial_losses,
+            final_losses=own.final_losses,
+            target_variances=self._task.variances,
+            curves=own.curves,
+            fresh=self._fresh,
+            how=self._bench.how,
+            notes=(own.warning,) if own.warning else (),
+        )
+
+    def _key(self) -> tuple[Any, ...]:
+        """What compiled programs depend on."""
+        protocol, optimizer = self._protocol, self._optimizer
+        specs = [(each.shape, str(each.dtype)) for each in tf.nest.flatten(self._inputs)]
+        given = digest(protocol.targets.values) if isinstance(protocol.targets, GivenTargets) else ""
+        return (
+            architecture(self._model, protocol.make_model),
+            (type(optimizer), repr(optimizer.get_config())),
+            tuple(specs),
+            (type(protocol.targets), given or repr(protocol.targets), repr(protocol.head)),
+            (protocol.num_targets, protocol.batch_size, protocol.seed),
+            (protocol.execution, protocol.program),
+        )
+
+    def _make_bench(self) -> _Bench:
+        weights = [self._fresh_weights("check", number) for number in (0, 0, 1)]
+        for one, other, are_equal in ((0, 1, True), (0, 2, False)):
+            pairs = zip(weights[one], weights[other], strict=True)
+            if are_equal != all(np.array_equal(*pair, equal_nan=True) for pair in pairs):
+                rule = "must have initial weights that are a function of the seed, or `make_model` be given"
+                received = "other weights for the same seed" if are_equal else "the same for other seeds"
+                raise ValueError(f"`model` {rule}. Received: {received}")
+        return _Bench(Twin(self._rebuilt("twin", 0), copied(self._optimizer), self._protocol.head))
+
+    def _make_task(self) -> _Task:
+        protocol = self._protocol
+        self._twin.load(weights_of(self._model))
+        predictions = self._twin.predictions()
+        source = TargetSource(
+            count=protocol.num_targets,
+            seed=protocol.seed,
+            num_examples=len(predictions),
+            num_outputs=predictions.shape[-1],
+            fresh_predictions=self._fresh_predictions,
+        )
+        targets = protocol.targets.make(source)
+        protocol.head.check_targets(targets, predictions)
+        variances = np.array([protocol.head.constant_error(each) for each in targets])
+        size = (protocol.num_steps, protocol.batch_size)
+        batches = [
+            seeds.generator(seeds.derive(protocol.seed, "batches", number)).integers(
+                len(predictions), size=size, dtype=np.int32
+            )
+            for number in range(len(targets))
+        ]
+        return _Task(targets, variances, np.stack(batches))
+
+    def _train_fresh(self) -> FreshNetworks:
+        found = [
+            self._train(self._fresh_weights("baseline", number)) for number in range(self._protocol.baselines)
+        ]
+        targets, steps = self._task.batches.shape[:2]
+        return FreshNetworks(
+            _stacked([each.initial_losses for each in found], (0, targets)),
+            _stacked([each.final_losses for each in found], (0, targets)),
+            _stacked([each.curves for each in found], (0, targets, steps)),
+        )
+
+    def _train(self, weights: Sequence[np.ndarray], slots: Sequence[np.ndarray] | None = None) -> _Trained:
+        twin, protocol = self._twin, self._protocol
+        twin.load(weights)
+        before = twin.predictions()
+        targets = self._task.targets
+        if targets.dtype.kind == "f":
+            targets = targets + protocol.targets.offset(before)
+        curves, after = self._program().train(weights, slots, targets, self._task.batches)
+        if protocol.losses_over == "batches":
+            initial, final = curves[:, 0].astype(np.float64), curves[:, -1].astype(np.float64)
+        else:
+            initial = np.array([twin.error(before, each) for each in targets])
+            final = np.array([twin.error(*each) for each in zip(after, targets, strict=True)])
+        return _Trained(initial, final, curves, protocol.head.warning(targets))
+
+    def _program(self) -> Program:
+        bench, protocol = self._bench, self._protocol
+        if bench.program is None:
+            targets = self._task.targets
+            bench.twin.trace(targets[0], protocol.batch_size)
+            bench.program, bench.how = make_program(
+                bench.twin, len(targets), protocol.execution, protocol.program
+            )
+        return bench.program
+
+    def _fresh_predictions(self, number: int) -> np.ndarray:
+        self._twin.load(self._fresh_weights("target", number))
+        return self._twin.predictions()
+
+    def _fresh_weights(self, name: str, number: int) -> list[np.ndarray]:
+        return weights_of(self._rebuilt(name, number))
+
+    def _rebuilt(self, name: str, number: int) -> Any:
+        seed = seeds.derive_integer(self._protocol.seed, "fresh", name, number)
+        return rebuild(self._model, seed, self._example, self._protocol.make_model)
+
+
+def _stacked(arrays: Sequence[np.ndarray], empty_shape: tuple[int, ...]) -> np.ndarray:
+    return np.stack(arrays) if arrays else np.zeros(empty_shape)

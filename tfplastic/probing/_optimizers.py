@@ -1,0 +1,47 @@
+"""Copies of Keras optimizers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def optimizer_of(model: Any, optimizer: Any) -> Any:
+    """`optimizer`, or the one that the model is compiled with.
+
+    Raises:
+        ValueError: if there is neither, or it is no Keras optimizer.
+    """
+    found = optimizer if optimizer is not None else getattr(model, "optimizer", None)
+    if not all(hasattr(found, name) for name in ("apply_gradients", "get_config", "from_config")):
+        rule = "must be a Keras optimizer, or the model be compiled with one"
+        raise ValueError(f"`optimizer` {rule}. Received: {optimizer!r}")
+    return found
+
+
+def copied(optimizer: Any) -> Any:
+    """An optimizer with the same settings, that has seen no step."""
+    return type(optimizer).from_config(optimizer.get_config())
+
+
+def state_of(optimizer: Any, count: int) -> list[np.ndarray]:
+    """The values of all its variables.
+
+    Args:
+        optimizer: that has trained the network.
+        count: how many a copy has that is built for the same network.
+
+    Raises:
+        ValueError: if it was not built for such a network.
+    """
+    variables = variables_of(optimizer)
+    if len(variables) != count:
+        rule = f"must have been built for the model, with {count} variables, for its state to be copied"
+        raise ValueError(f"`optimizer` {rule}. Received: a {type(optimizer).__name__} with {len(variables)}")
+    return [np.array(tf.convert_to_tensor(each)) for each in variables]
+
+
+def variables_of(optimizer: Any) -> Sequence[Any]:
+    """All variables of an optimizer of either Keras."""
+    return list(optimizer.variables)  # a property in both, and in Keras 2 one that may be called

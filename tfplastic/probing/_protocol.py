@@ -1,0 +1,53 @@
+"""What a probe is: its protocol, checked."""
+
+import dataclasses
+from typing import Any
+
+from tfplastic import seeds
+from tfplastic._checks import check_instance, check_integer, check_one_of, check_positive_integer
+from tfplastic.probing._execution import AUTO, EXECUTIONS
+from tfplastic.probing._rebuild import MakeModel
+from tfplastic.probing.heads import Head, Regression
+from tfplastic.probing.targets import GivenTargets, SineTargets, Targets
+from tfplastic.training.programs import PROGRAMS
+
+OPTIMIZER_STATES = ("fresh", "copied")
+LOSSES_OVER = ("inputs", "batches")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Protocol:
+    """The settings of a `Probe`, which describes them.
+
+    Raises:
+        ValueError: if one is out of its range.
+    """
+
+    num_targets: int = 10
+    num_steps: int = 2_000
+    batch_size: int = 32
+    baselines: int = 8
+    num_inputs: int | None = None
+    targets: Any = dataclasses.field(default_factory=SineTargets)
+    head: Head = dataclasses.field(default_factory=Regression)
+    optimizer_state: str = "fresh"
+    losses_over: str = "inputs"
+    execution: str = AUTO
+    program: str = AUTO
+    make_model: MakeModel | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_targets", "num_steps", "batch_size"):
+            check_positive_integer(name, getattr(self, name))
+        check_integer("baselines", self.baselines)
+        if self.num_inputs is not None:
+            check_positive_integer("num_inputs", self.num_inputs)
+        if not isinstance(self.targets, Targets):
+            object.__setattr__(self, "targets", GivenTargets(self.targets))
+        check_instance("head", self.head, Head, "Regression()")
+        check_one_of("optimizer_state", self.optimizer_state, OPTIMIZER_STATES)
+        check_one_of("losses_over", self.losses_over, LOSSES_OVER)
+        check_one_of("execution", self.execution, (AUTO, *EXECUTIONS))
+        check_one_of("program", self.program, (AUTO, *PROGRAMS))
+        seeds.derive(self.seed)  # a TypeError if it is no integer

@@ -1,0 +1,200 @@
+"""Another network of the same architecture, initialised by a seed: of either Keras, or of TF-Agents."""
+
+import contextlib
+import inspect
+import random
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.eager import context
+
+from tfplastic import seeds
+
+MakeModel = Callable[[int], Any]
+"""From a seed to a model of the architecture, initialised by it."""
+
+_CLONEABLE = ("Functional", "Sequential")
+
+
+def rebuild(model: Any, seed: int, example: Any, make_model: MakeModel | None = None) -> Any:
+    """A network of the architecture of `model` whose initial weights are a function of the seed.
+
+    Layers are made again from their configurations with other seeds. What `adapt` has computed from data, as
+    in Keras' `Normalization`, is part of the architecture and is kept. Global random states stay as they are.
+
+    Args:
+        model: a Keras model, of Keras 2 or Keras 3, or a TF-Agents network; built.
+        seed: an integer in [0, 2^31).
+        example: a nest of inputs `[1, ...]`, to build it with.
+        make_model: makes the network instead, from a seed.
+
+    Raises:
+        ValueError: if it cannot be rebuilt, or is another one.
+    """
+    with _own_randomness(seed):
+        if make_model is not None:
+            other = make_model(seed)
+            _call(other, example)
+        elif _is_of(model, "tf_agents"):
+            other = model.copy(name=model.name)
+            other.create_variables()
+            _draw_again(other, seed)
+        else:
+            other = _rebuilt(model, seed)
+            _call(other, example)
+    _copy_adapted(model, other)
+    shapes, expected = _shapes(other), _shapes(model)
+    if shapes != expected:
+        name, what = ("make_model", "return") if make_model else ("model", "be rebuilt as")
+        rule = f"must {what} a network with the weights of `model`, of shapes {_short(expected)}"
+        raise ValueError(f"`{name}` {rule}. Received: {_short(shapes)}")
+    return other
+
+
+def call(model: Any, inputs: Any, training: bool) -> Any:
+    """The outputs of a Keras model or a TF-Agents network."""
+    takes_training = "training" in inspect.signature(model.call).parameters
+    outputs = model(inputs, **({"training": training} if takes_training else {}))
+    if _is_of(model, "tf_agents"):
+        outputs = outputs[0]  # the other is the state of the network
+    if not tf.is_tensor(outputs):
+        raise ValueError(f"`model` must have one output, a tensor. Received: {type(outputs).__name__}")
+    return outputs
+
+
+def architecture(model: Any, make_model: MakeModel | None) -> Any:
+    """What tells architectures apart; hashable."""
+    if make_model is not None:
+        return make_model, _shapes(model)
+    if _is_of(model, "tf_agents"):
+        return type(model), _shapes(model)
+    return type(model), repr(_config(model)), _shapes(model)
+
+
+def _rebuilt(model: Any, seed: int) -> Any:
+    """By the Keras that the model is of."""
+    keras = sys.modules["tf_keras" if _is_of(model, "tf_keras") else "keras"]
+    if any(base.__name__ in _CLONEABLE for base in type(model).__mro__):
+        with _generators_with_state(keras):
+            return keras.models.clone_model(model, clone_function=lambda layer: _layer(layer, seed))
+    try:
+        with _generators_with_state(keras):
+            return type(model).from_config(_reseeded(_config(model), seed))
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        raise _cannot_rebuild(model) from None
+
+
+def _layer(layer: Any, seed: int) -> Any:
+    if any(base.__name__ in _CLONEABLE for base in type(layer).__mro__):
+        return _rebuilt(layer, seeds.derive_integer(seed, layer.name))
+    try:
+        return type(layer).from_config(_reseeded(layer.get_config(), seed, layer.name))
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        raise _cannot_rebuild(layer) from None
+
+
+def _config(model: Any) -> Any:
+    try:
+        return model.get_config()
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        raise _cannot_rebuild(model) from None
+
+
+def _cannot_rebuild(layer: Any) -> ValueError:
+    rule = (
+        "must be rebuilt by `get_config` and `from_config`; or `make_model`, from a seed to a model, be given"
+    )
+    return ValueError(f"`model` {rule}. Received: {layer.name!r} of type {type(layer).__name__}")
+
+
+def _reseeded(config: Any, seed: int, *path: str) -> Any:
+    """The configuration with another integer for each `seed`, wherever it is."""
+    if isinstance(config, dict):
+        return {
+            key: seeds.derive_integer(seed, *path, key)
+            if key == "seed" and (value is None or isinstance(value, int))
+            else _reseeded(value, seed, *path, str(key))
+            for key, value in config.items()
+        }
+    if type(config) in (list, tuple):
+        return type(config)(_reseeded(each, seed, *path, str(place)) for place, each in enumerate(config))
+    return config
+
+
+def _draw_again(network: Any, seed: int) -> None:
+    """Draws the weights of all layers that keep their initialisers, for networks without configuration."""
+    for number, layer in enumerate(network._flatten_layers()):
+        for name, initializer in list(vars(layer).items()):
+            variable: Any = getattr(layer, name.removesuffix("_initializer"), None)
+            if name.endswith("_initializer") and hasattr(variable, "assign") and initializer is not None:
+                config = _reseeded(initializer.get_config(), seed, str(number), name)
+                again = type(initializer).from_config(config)
+                variable.assign(again(variable.shape, dtype=variable.dtype))
+
+
+def _copy_adapted(model: Any, other: Any) -> None:
+    for layer, copy in zip(model._flatten_layers(), other._flatten_layers(), strict=False):
+        if hasattr(layer, "adapt") and type(layer) is type(copy):
+            copy.set_weights(layer.get_weights())
+            if hasattr(copy, "finalize_state"):
+                copy.finalize_state()
+
+
+def _call(model: Any, example: Any) -> None:
+    if not hasattr(model, "weights") or not callable(model):
+        raise ValueError(f"`make_model` must return a Keras model. Received: {model!r}")
+    call(model, example, training=False)
+
+
+def _shapes(model: Any) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(weight.shape) for weight in model.weights)
+
+
+def _short(shapes: tuple[tuple[int, ...], ...]) -> str:
+    text = ", ".join(str(list(shape)) for shape in shapes[:4])
+    return f"{text}, ... ({len(shapes)} in all)" if len(shapes) > 4 else text or "none"
+
+
+def _is_of(model: Any, package: str) -> bool:
+    return any(base.__module__.partition(".")[0] == package for base in type(model).__mro__)
+
+
+@contextlib.contextmanager
+def _generators_with_state(keras: Any) -> Iterator[None]:
+    """While open, Keras 2 makes layers such as Dropout with random states in variables, as Keras 3 does."""
+    switch = getattr(keras.backend, "experimental", None)
+    if switch is None or switch.is_tf_random_generator_enabled():
+        yield
+        return
+    switch.enable_tf_random_generator()
+    try:
+        yield
+    finally:
+        switch.disable_tf_random_generator()
+
+
+@contextlib.contextmanager
+def _own_randomness(seed: int) -> Iterator[None]:
+    """While open, what takes its seeds from global generators is a function of `seed`."""
+    generators = [random, getattr(context.context(), "_rng", None)]
+    backend = sys.modules.get("tf_keras.src.backend")
+    generators.append(getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None))
+    known = [each for each in generators if each is not None]
+    states, numpy_state = [each.getstate() for each in known], np.random.get_state()
+    for each in known:
+        each.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        for each, state in zip(known, states, strict=True):
+            each.setstate(state)
+        np.random.set_state(numpy_state)
+
+
+def weights_of(model: Any) -> list[np.ndarray]:
+    """The values of all weights, also of those that are not trained."""
+    return [np.array(tf.convert_to_tensor(weight)) for weight in model.weights]

@@ -1,0 +1,126 @@
+"""A copy of a network with an optimizer of its own, on which probes train."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfplastic._call_options import sums_in_order
+from tfplastic.layers import advance
+from tfplastic.linalg._variables import as_tf_variables
+from tfplastic.probing._optimizers import variables_of
+from tfplastic.probing._rebuild import call
+from tfplastic.probing.heads import Head
+from tfplastic.training.lockstep import Variable
+
+_PREDICTED_AT_ONCE = 1024  # examples
+
+
+class Twin:
+    """Gradient steps and predictions of a network, with any values for its weights.
+
+    Args:
+        model: the copy; built.
+        optimizer: the copy; built for it here.
+        head: what its outputs mean.
+
+    Attributes:
+        model: the copy.
+        inputs: a nest of tensors `[n, ...]` that it is probed on; to be set.
+        traced_step: from `trace` on, one gradient step: (inputs, targets) of a batch -> its error before the
+            update, `[]`.
+        num_weights: how many scalars are trained.
+        num_slots: how many variables the optimizer has.
+    """
+
+    def __init__(self, model: Any, optimizer: Any, head: Head):
+        self.model = model
+        self.inputs: Any = None
+        self.traced_step: Any = None
+        self.num_weights = sum(int(np.prod(each.shape)) for each in model.trainable_variables)
+        self._optimizer = optimizer
+        self._head = head
+        self._variables: list[Variable] = []
+        self._initial: list[tf.Tensor] = []
+        self._outputs = tf.function(self._predict, autograph=False, reduce_retracing=True)
+        _build(optimizer, model.trainable_variables)
+        self.num_slots = len(variables_of(optimizer))
+
+    def trace(self, targets: np.ndarray, batch_size: int) -> None:
+        """Traces the gradient step.
+
+        Args:
+            targets: one of them, `[n, ...]`, for its shape and dtype.
+            batch_size: of a gradient step.
+        """
+        inputs = tf.nest.map_structure(
+            lambda each: tf.TensorSpec([batch_size, *each.shape[1:]], each.dtype), self.inputs
+        )
+        target = tf.TensorSpec([batch_size, *targets.shape[1:]], targets.dtype)
+        with tf.summary.record_if(False):
+            self.traced_step = tf.function(self._step, autograph=False).get_concrete_function(inputs, target)
+        # Also those that Keras hides, such as the random states of dropout.
+        captured = [handle for handle, _ in self.traced_step.graph.captures]
+        handles = [each for each in captured if each.dtype == tf.resource and _is_of_variable(each)]
+        self._variables = [Variable(handle) for handle in handles]
+        self._initial = [variable.value() for variable in self._variables]
+
+    def load(self, weights: Sequence[np.ndarray], slots: Sequence[np.ndarray] | None = None) -> None:
+        """Takes the weights of a network, with the optimizer and random states as they are at first.
+
+        Args:
+            weights: as `_rebuild.weights_of` has them.
+            slots: all variables of an optimizer that has trained that network, instead.
+        """
+        for variable, value in zip(self._variables, self._initial, strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.model.weights, weights, strict=True):
+            variable.assign(value)
+        if slots is not None:
+            for variable, value in zip(variables_of(self._optimizer), slots, strict=True):
+                variable.assign(value)
+
+    def predictions(self) -> np.ndarray:
+        """`[n, ...]`, those of the head for all inputs, at inference."""
+        length = tf.nest.flatten(self.inputs)[0].shape[0]
+        parts = []
+        for first in range(0, length, _PREDICTED_AT_ONCE):
+            part = tf.nest.map_structure(
+                lambda each, first=first: each[first : first + _PREDICTED_AT_ONCE], self.inputs
+            )
+            with sums_in_order():
+                parts.append(self._outputs(part).numpy())
+        return np.concatenate(parts)
+
+    def error(self, predictions: np.ndarray, targets: np.ndarray) -> float:
+        """The mean error of predictions `[n, ...]`."""
+        return float(
+            np.mean(self._head.errors(tf.constant(predictions), tf.constant(targets)), dtype=np.float64)
+        )
+
+    def _predict(self, inputs: Any) -> tf.Tensor:
+        return self._head.predictions(self._head.chosen(call(self.model, inputs, training=False)))
+
+    def _step(self, inputs: Any, targets: tf.Tensor) -> tf.Tensor:
+        advance(self.model)
+        variables = self.model.trainable_variables
+        watched = as_tf_variables(variables)  # Keras 3 has variables of its own around them
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(watched)
+            outputs = self._head.chosen(call(self.model, inputs, training=True))  # [batch, outputs, ...]
+            penalties = [tf.cast(each, tf.float32) for each in self.model.losses]
+            loss = tf.add_n([tf.cast(self._head.loss(outputs, targets), tf.float32), *penalties])
+        gradients = tape.gradient(loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return tf.reduce_mean(self._head.errors(self._head.predictions(outputs), targets))
+
+
+def _build(optimizer: Any, variables: Sequence[Any]) -> None:
+    # Keras 2 has optimizers of an older kind as well, which make their slots otherwise.
+    build = getattr(optimizer, "build", None) or optimizer._create_all_weights
+    build(variables)
+
+
+def _is_of_variable(handle: Any) -> bool:
+    return bool(handle._handle_data.shape_and_type)
