@@ -50,6 +50,24 @@ def stateful(keras, seed=0):
     return _with_random_weights(keras.Sequential(layers), seed)
 
 
+def bare(keras):
+    """A subclassed model of two hidden layers; the nonlinearity of the first is called as a bare function."""
+
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.bare = keras.layers.Dense(3, kernel_initializer="ones", name="bare")
+            self.activated = keras.layers.Dense(3, "relu", kernel_initializer="ones", name="activated")
+            self.head = keras.layers.Dense(1, name="head")
+
+        def call(self, inputs):
+            return self.head(self.activated(tf.nn.relu(self.bare(inputs))))
+
+    model = Subclassed()
+    model(tf.ones((1, 2)))
+    return model
+
+
 def mean_square(targets, outputs):
     """The loss mean(f(x)^2), as a snapshot takes it; there are no targets."""
     del targets

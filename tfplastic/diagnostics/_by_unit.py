@@ -1,0 +1,35 @@
+"""From the statistics of units to a value for each layer."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from tfplastic.diagnostics.snapshot import Snapshot
+from tfplastic.diagnostics.unit_statistics import UnitStatistics
+
+
+def by_layer(
+    snapshot: Snapshot,
+    per_position: bool,
+    measure: Callable[[UnitStatistics], Any],
+    finite: Literal["mean_abs", "pre_mean"] = "mean_abs",
+) -> dict[str, float]:
+    """{layer name: `measure` of the statistics of its units}.
+
+    Args:
+        snapshot: of the model.
+        per_position: whether a channel's statistics are taken position by position, or over all of them.
+        measure: takes statistics whose arrays are `[units]`, or `[*positions, units]` with `per_position`.
+        finite: the array that must be finite. The value is NaN where it is not, and for layers whose
+            statistics are unknown.
+    """
+
+    def measured(statistics: UnitStatistics) -> float:
+        if not per_position:
+            statistics = statistics.by_channel()
+        is_known = np.isfinite(getattr(statistics, finite)).all()
+        return float(measure(statistics)) if is_known else float("nan")
+
+    values = {layer: measured(each) for layer, each in snapshot.unit_statistics.items()}
+    return values | dict.fromkeys(snapshot.unmeasured, float("nan"))

@@ -1,0 +1,210 @@
+"""How far the weights are from where they were, and how far the next update moves them.
+
+Trainable variables count, those of a layer together, biases as well. Sums are in float64. Values are NaN or
+infinite where a variable is.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfplastic._checks import check_one_of
+from tfplastic.diagnostics._kept import kept_program
+from tfplastic.diagnostics.quantity import quantity
+from tfplastic.diagnostics.snapshot import Snapshot
+from tfplastic.diagnostics.unit_map import UnitMap
+from tfplastic.diagnostics.virtual_step import virtual_step
+
+
+@quantity("cheap", ("reference",))
+def distance_from_init(snapshot: Snapshot) -> dict[str, float]:
+    """The Euclidean distance of each layer's weights from the reference's: ||theta - theta_0||_2.
+
+    Cheap: no pass at all. The reference is commonly the initialisation, hence the name.
+
+    Args:
+        snapshot: of the model, with a reference.
+
+    Returns:
+        {layer name: distance, at least 0} for every layer with variables of its own, and under 'all' that of
+        all of them together.
+
+    Raises:
+        ValueError: the snapshot has no reference, or one of another model.
+
+    Source: the root of what L2 Init penalises, Kumar et al. 2023, "Maintaining plasticity in continual
+        learning via regenerative regularization", section 4. `rms_distance_from_init` is a mean.
+    """
+    squares = {layer: _squared_distance(now, then) for layer, (now, then) in _pairs(snapshot).items()}
+    return {layer: math.sqrt(square) for layer, square in _with_all(squares).items()}
+
+
+@quantity("cheap", ("reference",))
+def rms_distance_from_init(snapshot: Snapshot) -> dict[str, float]:
+    """The root mean square of each layer's change: sqrt((1/N) sum_i (theta_i - theta_i0)^2).
+
+    `distance_from_init` over the root of the number N of weights, so that layers of different sizes compare.
+    Cheap: no pass at all.
+
+    Args:
+        snapshot: of the model, with a reference.
+
+    Returns:
+        {layer name: distance, at least 0} for every layer with variables of its own, and under 'all' that of
+        all of them together; NaN there if there is none.
+
+    Raises:
+        ValueError: the snapshot has no reference, or one of another model.
+
+    Source: the "difference from initialisation" of Plasticine.
+    """
+    pairs = _pairs(snapshot)
+    squares = _with_all({layer: _squared_distance(now, then) for layer, (now, then) in pairs.items()})
+    counts = _with_all({layer: len(now) for layer, (now, _) in pairs.items()})
+    return {layer: _root_of_ratio(square, counts[layer]) for layer, square in squares.items()}
+
+
+@quantity("cheap", ("reference",))
+def cosine_from_init(snapshot: Snapshot) -> dict[str, float]:
+    """The cosine of each layer's weights with the reference's: <theta, theta_0> / (||theta|| ||theta_0||).
+
+    Cheap: no pass at all.
+
+    Args:
+        snapshot: of the model, with a reference.
+
+    Returns:
+        {layer name: cosine in [-1, 1]} for every layer with variables of its own, and under 'all' that of all
+        of them together. NaN where either is all zeros.
+
+    Raises:
+        ValueError: the snapshot has no reference, or one of another model.
+
+    Source: common usage; a scale-invariant companion of `distance_from_init`.
+    """
+    pairs = _pairs(snapshot)
+    inner = _with_all({layer: float(now @ then) for layer, (now, then) in pairs.items()})
+    now_squares = _with_all({layer: float(now @ now) for layer, (now, _) in pairs.items()})
+    then_squares = _with_all({layer: float(then @ then) for layer, (_, then) in pairs.items()})
+    return {layer: _cosine(inner[layer], now_squares[layer], then_squares[layer]) for layer in inner}
+
+
+@quantity("medium", ("loss", "optimizer"))
+def update_ratio(snapshot: Snapshot) -> dict[str, float]:
+    """The size of the optimizer's next update beside that of the weights: ||Delta theta|| / ||theta||.
+
+    The update is that of `virtual_step` on the snapshot's batch. Medium: a gradient, an update that is
+    undone, and a loss.
+
+    Args:
+        snapshot: of the model, with a loss and an optimizer.
+
+    Returns:
+        {layer name: ratio, at least 0} for every layer with variables of its own, and under 'all' that of all
+        of them together. Where the weights are all zeros infinite, or NaN if they stay so.
+
+    Raises:
+        ValueError: the snapshot has no loss or no optimizer.
+
+    Source: common usage, such as Lyle et al. 2024, "Normalization and effective learning rates in
+        reinforcement learning"; some 1e-3 is a rule of thumb for healthy training.
+    """
+    updates, weights = _squares(virtual_step(snapshot).updates), _squares(snapshot.weights)
+    return {layer: _root_of_ratio(updates[layer], weights[layer]) for layer in weights}
+
+
+@quantity("medium", ("loss", "optimizer"))
+def effective_learning_rate(snapshot: Snapshot, layers: Sequence[str] | None = None) -> dict[str, float]:
+    """The learning rate of normalised layers' directions theta / ||theta||: ||Delta|| / (||g|| ||theta||^2).
+
+    If a normalisation takes the scale of theta = (kernel, bias) away, the loss depends on its direction
+    alone, whose gradient is ||theta|| times the gradient g with respect to theta; and an update Delta moves
+    the direction by ||Delta|| / ||theta||. The ratio is eta / ||theta||^2 exactly for gradient descent with
+    the rate eta; for other optimizers it is the rate with which gradient descent would have moved the
+    direction as far. Medium: a gradient, an update that is undone, and a loss.
+
+    Args:
+        snapshot: of the model, with a loss and an optimizer.
+        layers: names of the normalised layers. None: those that have units in the model's `UnitMap` with a
+            normalisation behind them. It is assumed that what comes between, such as ReLU or pooling, keeps
+            scales; tanh does not.
+
+    Returns:
+        {layer name: rate, at least 0}; empty where there is no such layer, or `UnitMap` cannot trace the
+        model. NaN where the gradient or the weights are all zeros.
+
+    Raises:
+        ValueError: the snapshot has no loss or no optimizer, or no weights of one of `layers`.
+
+    Source: van Laarhoven 2017, "L2 regularization versus batch and weight normalization", section 2; Lyle et
+        al. 2024, "Normalization and effective learning rates in reinforcement learning". For Adam the latter
+        writes eta / ||theta||, to which `update_ratio` is proportional.
+    """
+    updates = _squares(virtual_step(snapshot).updates)
+    gradients, weights = _squares(snapshot.gradients), _squares(snapshot.weights)
+    names = (
+        kept_program(snapshot, "normalised_layers", lambda: _normalised(snapshot))
+        if layers is None
+        else layers
+    )
+    for name in names:
+        check_one_of("layers", name, list(snapshot.weights))
+    return {
+        name: _root_of_ratio(updates[name], gradients[name] * weights[name] ** 2)
+        if gradients[name]
+        else float("nan")
+        for name in names
+    }
+
+
+def _normalised(snapshot: Snapshot) -> list[str]:
+    """The layers behind which there is a normalisation; spectral normalisation is of the layer itself."""
+    try:
+        units_by_layer = UnitMap(snapshot.model)
+    except ValueError:  # not traced, or without hidden units
+        return []
+    return [
+        layer
+        for layer, units in units_by_layer.items()
+        if layer in snapshot.weights and any(norm.layer != layer for norm in units.norms)
+    ]
+
+
+def _pairs(snapshot: Snapshot) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{layer: its weights now and in the reference, as two vectors}."""
+    snapshot.require("reference")
+    return {
+        layer: (_vector(weights), _vector(snapshot.reference.weights_like(layer, weights)))
+        for layer, weights in snapshot.weights.items()
+    }
+
+
+def _squared_distance(now: np.ndarray, then: np.ndarray) -> float:
+    difference = now - then
+    return float(difference @ difference)
+
+
+def _cosine(inner: float, left_square: float, right_square: float) -> float:
+    """The cosine of two vectors; NaN where one is zero. Rounding does not take it beyond 1."""
+    norms = math.sqrt(left_square) * math.sqrt(right_square)
+    return float(np.clip(inner / norms, -1, 1)) if norms else float("nan")
+
+
+def _with_all(sums: dict[str, float]) -> dict[str, float]:
+    return {**sums, "all": float(sum(sums.values()))}
+
+
+def _squares(tensors: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+    vectors = {layer: _vector(each) for layer, each in tensors.items()}
+    return _with_all({layer: float(each @ each) for layer, each in vectors.items()})
+
+
+def _vector(tensors: Sequence[Any]) -> np.ndarray:
+    return np.concatenate([np.asarray(each).astype(np.float64).ravel() for each in tensors])
+
+
+def _root_of_ratio(numerator: float, denominator: float) -> float:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.sqrt(np.divide(numerator, denominator)))

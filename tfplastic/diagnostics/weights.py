@@ -1,0 +1,118 @@
+"""Sizes of the weights.
+
+Trainable variables count, those of a layer together: biases as well, and scales and offsets of normalisation
+layers under their own layer's name, unless a docstring speaks of weight matrices, which are those of
+`weight_ranks`. Each is cheap: no pass at all. Sums are in float64, and NaN or infinite where a variable is.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tfplastic.diagnostics._spectra import weight_spectra
+from tfplastic.diagnostics.quantity import quantity
+from tfplastic.diagnostics.snapshot import Snapshot
+
+
+@quantity("cheap")
+def weight_norm(snapshot: Snapshot) -> dict[str, float]:
+    """The norm of each layer's trainable variables together: sqrt(sum_i theta_i^2).
+
+    Args:
+        snapshot: of the model; needs no loss.
+
+    Returns:
+        {layer name: norm, at least 0} for every layer with variables of its own, and under 'all' the norm of
+        all of them together.
+
+    Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 5.1 (which
+        variables count is not said there).
+    """
+    return {layer: math.sqrt(each) for layer, each in _sums(snapshot, lambda values: values @ values).items()}
+
+
+@quantity("cheap")
+def weight_l1_norm(snapshot: Snapshot) -> dict[str, float]:
+    """The sum of magnitudes of each layer's trainable variables: sum_i |theta_i|.
+
+    Args:
+        snapshot: of the model; needs no loss.
+
+    Returns:
+        {layer name: norm, at least 0} for every layer with variables of its own, and under 'all' their sum.
+
+    Source: common usage; `weight_magnitude` is the mean in place of the sum.
+    """
+    return _sums(snapshot, lambda values: np.abs(values).sum())
+
+
+@quantity("cheap")
+def weight_magnitude(snapshot: Snapshot) -> dict[str, float]:
+    """The mean magnitude of each layer's trainable variables: (1/N) sum_i |theta_i|.
+
+    Args:
+        snapshot: of the model; needs no loss.
+
+    Returns:
+        {layer name: mean, at least 0} for every layer with variables of its own, and under 'all' the mean
+        over all N variables; NaN there if there is none.
+
+    Source: Dohare et al. 2024, "Loss of plasticity in deep continual learning", Fig. 4, "average weight
+        magnitude" (which variables count is not said there).
+    """
+    counts = _sums(snapshot, lambda values: values.size)
+    return {
+        layer: norm / counts[layer] if counts[layer] else float("nan")
+        for layer, norm in weight_l1_norm(snapshot).items()
+    }
+
+
+@quantity("cheap")
+def weight_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
+    """The largest singular value of each weight matrix, ||W||_2.
+
+    Args:
+        snapshot: of the model; needs no loss.
+
+    Returns:
+        {layer name: norm, at least 0}. The norm of a convolution's reshaped kernel is not that of the
+        convolution as a linear map, which is at most sqrt(height * width) times as large.
+
+    Source: the norm that Lyle et al. 2023 normalise by, "Understanding plasticity in neural networks",
+        section 5.1, after Miyato et al. 2018, "Spectral normalization for generative adversarial networks".
+    """
+    return {layer: float(each.values[0]) for layer, each in weight_spectra(snapshot).items()}
+
+
+@quantity("cheap")
+def deviation_from_isometry(snapshot: Snapshot) -> dict[str, float]:
+    """How far each weight matrix is from orthonormal rows or columns: DfI = sum_i (s_i^2 - 1)^2.
+
+    The sum is over the min(inputs, outputs) singular values s: ||W^T W - I||_F^2 with the Gram matrix of the
+    smaller side, which is 0 where W is orthogonal. With that of the longer side the value would be
+    greater by the difference of the sides, whatever the weights.
+
+    Args:
+        snapshot: of the model; needs no loss.
+
+    Returns:
+        {layer name: deviation, at least 0}; the smaller side for weights of zeros.
+
+    Source: Han et al. 2026, "FIRE: Frobenius-isometry reinitialization for balancing the
+        stability-plasticity tradeoff", which takes kernels of convolutions position by position.
+    """
+    return {
+        layer: float(np.square(np.square(each.values) - 1).sum())
+        for layer, each in weight_spectra(snapshot).items()
+    }
+
+
+def _sums(snapshot: Snapshot, measure: Callable[[np.ndarray], Any]) -> dict[str, float]:
+    """{layer: sum over its variables of `measure` of the flat float64 values}, and 'all', the sum of all."""
+    sums = {
+        layer: float(sum(measure(np.asarray(each).astype(np.float64).ravel()) for each in weights))
+        for layer, weights in snapshot.weights.items()
+    }
+    return {**sums, "all": float(sum(sums.values()))}
