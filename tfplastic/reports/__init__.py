@@ -1,0 +1,31 @@
+"""Run directories as tables, statistics and figures, beside the paper's numbers. Needs no TensorFlow.
+
+"The paper" is Lyle et al. 2023, "Understanding plasticity in neural networks".
+
+>>> from tfplastic import reports
+>>> float(reports.aggregate.interquartile_mean({'Pong': [0.0, 1.0, 2.0, 9.0]}))
+1.5
+"""
+
+from tfplastic.reports import aggregate
+from tfplastic.reports.agreement import agreement, missing_cells
+from tfplastic.reports.atari_scores import human_normalised, improvement
+from tfplastic.reports.falsification import correlations, verdicts
+from tfplastic.reports.paper import paper_cells, paper_numbers
+from tfplastic.reports.runs import Arrays, Run, Runs, read_runs
+
+__all__ = [
+    "Arrays",
+    "Run",
+    "Runs",
+    "aggregate",
+    "agreement",
+    "correlations",
+    "human_normalised",
+    "improvement",
+    "missing_cells",
+    "paper_cells",
+    "paper_numbers",
+    "read_runs",
+    "verdicts",
+]

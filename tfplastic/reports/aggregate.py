@@ -1,0 +1,263 @@
+"""Many scores in one number, with the interval that resampling the runs gives.
+
+Scores are a mapping {task: `[runs]` floats}: those of the runs, one for each seed, on each task; tasks may
+have different numbers of runs. A NaN among them makes the results NaN: what a failed run counts for is for
+the caller to say.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfplastic import seeds
+from tfplastic._checks import check_fraction, check_integer, check_positive_integer
+
+Scores = Mapping[str, Any]
+Statistic = Callable[[Sequence[np.ndarray]], np.ndarray]
+"""From one array `[..., runs]` for each task, with the same axes before the last, to `[...]`."""
+
+_TRIMMED = 0.25
+CONFIDENCE = 0.95
+NUM_RESAMPLES = 2_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A value and the bounds of its interval; all NaN where a score is.
+
+    Attributes:
+        point: of the scores themselves.
+        low: the lower bound.
+        high: the upper bound.
+    """
+
+    point: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.point:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def bootstrap(
+    scores: Scores,
+    statistic: Statistic,
+    confidence: float = CONFIDENCE,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """The percentile interval of `statistic` over stratified resamples: runs, with replacement, in each task.
+
+    Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice", section 4.1.
+
+    Args:
+        scores: {task: `[runs]`}.
+        statistic: `mean`, `median`, `median_of_tasks`, `interquartile_mean`, `optimality_gap`, or any other
+            function of that form.
+        confidence: probability that the interval should have, in [0, 1]. 0.95 in Agarwal et al.
+        num_resamples: 2,000, as Agarwal et al. say is enough for the interval of an aggregate.
+        seed: same seed, same interval.
+
+    Raises:
+        ValueError: there are no scores, or an argument is outside its range.
+
+    Example:
+        >>> from tfplastic.reports import aggregate
+        >>> str(aggregate.bootstrap({'Pong': [0.0, 1.0, 2.0]}, aggregate.mean))
+        '1 [0, 2]'
+    """
+    arrays = _arrays(scores)
+    resampled = statistic(_resamples(arrays, num_resamples, seed, "bootstrap"))  # [num_resamples]
+    return _interval(float(statistic(arrays)), resampled, confidence)
+
+
+def mean(scores: Scores | Sequence[np.ndarray]) -> np.ndarray:
+    """The mean over tasks of the means over runs."""
+    return np.mean([np.mean(of_task, axis=-1) for of_task in _arrays(scores)], axis=0)
+
+
+def median(scores: Scores | Sequence[np.ndarray]) -> np.ndarray:
+    """The median of all runs of all tasks."""
+    return np.median(np.concatenate(_arrays(scores), axis=-1), axis=-1)
+
+
+def median_of_tasks(scores: Scores | Sequence[np.ndarray]) -> np.ndarray:
+    """The median over tasks of the means over runs, the usual aggregate over the games of Atari."""
+    return np.median([np.mean(of_task, axis=-1) for of_task in _arrays(scores)], axis=0)
+
+
+def interquartile_mean(scores: Scores | Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of the middle half of all runs of all tasks (IQM).
+
+    Of n runs the floor(n / 4) smallest and as many of the largest are left out. Agarwal et al. 2021, section
+    4.3. A task with more runs weighs more.
+    """
+    ordered = np.sort(np.concatenate(_arrays(scores), axis=-1), axis=-1)
+    count = ordered.shape[-1]
+    cut = int(_TRIMMED * count)
+    return np.where(np.isnan(ordered).any(-1), np.nan, np.mean(ordered[..., cut : count - cut], axis=-1))[()]
+
+
+def optimality_gap(scores: Scores | Sequence[np.ndarray], gamma: float = 1.0) -> np.ndarray:
+    """How far scores fall short of `gamma` on average, what exceeds it not counting: Agarwal et al. 2021.
+
+    gamma - mean over tasks of the mean over runs of min(score, gamma).
+    """
+    return gamma - mean([np.minimum(of_task, gamma) for of_task in _arrays(scores)])
+
+
+def probability_of_improvement(
+    scores: Scores,
+    baseline: Scores,
+    confidence: float = CONFIDENCE,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """How probable it is that a run is better than a run of the baseline, on a task drawn at random.
+
+    The mean over tasks of #{(i, j): x_i > y_j} / (N M), a tie counting one half, for the N runs x and the M
+    runs y of the baseline on the task: Agarwal et al. 2021, section 4.3. 0.5 where they are equal.
+
+    Args:
+        scores: {task: `[runs]`}.
+        baseline: of the same tasks.
+        confidence: see `bootstrap`.
+        num_resamples: see `bootstrap`.
+        seed: see `bootstrap`.
+
+    Raises:
+        ValueError: the tasks differ, there are none, or an argument is outside its range.
+
+    Example:
+        >>> from tfplastic.reports import aggregate
+        >>> aggregate.probability_of_improvement({'Pong': [1.0, 3.0]}, {'Pong': [2.0, 2.0]}).point
+        0.5
+    """
+    if set(scores) != set(baseline):
+        different = sorted(set(scores) ^ set(baseline))
+        raise ValueError(
+            f"`baseline` must have the tasks of `scores`. Received: {different[0]!r} in one only"
+        )
+    ours, theirs = _arrays(scores), _arrays({task: baseline[task] for task in scores})
+    resampled = _improvements(
+        _resamples(ours, num_resamples, seed, "scores"), _resamples(theirs, num_resamples, seed, "baseline")
+    )
+    return _interval(float(_improvements(ours, theirs)), resampled, confidence)
+
+
+def performance_profile(
+    scores: Scores,
+    thresholds: Any,
+    confidence: float = CONFIDENCE,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The fraction of runs above each threshold, on a task drawn at random, with a band for each threshold.
+
+    The mean over tasks of #{i: x_i > tau} / N: the run-score distribution of Agarwal et al. 2021, section
+    4.2.
+
+    Args:
+        scores: {task: `[runs]`}.
+        thresholds: `[k]`, the values tau.
+        confidence: see `bootstrap`; of each threshold by itself.
+        num_resamples: see `bootstrap`.
+        seed: see `bootstrap`.
+
+    Returns:
+        The fractions, their lower and their upper bounds, each `[k]` in [0, 1]; NaN where a score is.
+
+    Raises:
+        ValueError: there are no scores, or an argument is outside its range.
+    """
+    arrays = _arrays(scores)
+    resampled = _resamples(arrays, num_resamples, seed, "bootstrap")
+    intervals = [
+        _interval(float(_above(arrays, tau)), _above(resampled, tau), confidence)
+        for tau in np.asarray(thresholds, np.float64)
+    ]
+    point, low, high = np.array([dataclasses.astuple(each) for each in intervals]).reshape(-1, 3).T
+    return point, low, high
+
+
+def band(
+    curves: Any, confidence: float = CONFIDENCE, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The median of several curves at each point, and a band by resampling whole curves.
+
+    With three runs the percentile interval of a median is about their smallest and largest value.
+
+    Args:
+        curves: `[runs, points]` floats; NaN where a run has no value, which then has no part in that point.
+        confidence: see `bootstrap`; of each point by itself.
+        num_resamples: see `bootstrap`.
+        seed: see `bootstrap`.
+
+    Returns:
+        The medians, their lower and their upper bounds, each `[points]`; NaN where no run has a value.
+
+    Raises:
+        ValueError: there are no curves, or an argument is outside its range.
+    """
+    curves = np.asarray(curves, np.float64)
+    if curves.ndim != 2 or not len(curves):
+        raise ValueError(f"`curves` must be of shape [runs, points]. Received: {list(curves.shape)}")
+    check_positive_integer("num_resamples", num_resamples)
+    tail = 100 * (1 - check_fraction("confidence", confidence)) / 2
+    chosen = _generator(seed, "band").integers(len(curves), size=(num_resamples, len(curves)))
+    point, low, high = (np.full(curves.shape[1], np.nan) for _ in range(3))
+    for column in np.flatnonzero(np.isfinite(curves).any(axis=0)):
+        values = curves[:, column]
+        point[column] = np.nanmedian(values)
+        resampled = values[chosen] if np.isfinite(values).all() else _of_finite(values, chosen)
+        low[column], high[column] = np.percentile(np.median(resampled, axis=1), [tail, 100 - tail])
+    return point, low, high
+
+
+def _of_finite(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    finite = values[np.isfinite(values)]
+    return finite[chosen[:, : len(finite)] % len(finite)]
+
+
+def _arrays(scores: Scores | Sequence[np.ndarray]) -> list[np.ndarray]:
+    of_tasks = scores.values() if isinstance(scores, Mapping) else scores
+    arrays = [np.asarray(of_task, np.float64) for of_task in of_tasks]
+    if not arrays or not all(array.ndim and array.shape[-1] for array in arrays):
+        shapes = [list(array.shape) for array in arrays]
+        raise ValueError(
+            f"`scores` must have at least one run of at least one task. Received: shapes {shapes}"
+        )
+    return arrays
+
+
+def _resamples(arrays: Sequence[np.ndarray], count: int, seed: int, name: str) -> list[np.ndarray]:
+    """`[count, runs]` for each task."""
+    check_positive_integer("num_resamples", count)
+    generator = _generator(seed, name)
+    return [array[generator.integers(len(array), size=(count, len(array)))] for array in arrays]
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    return seeds.generator(seeds.derive(check_integer("seed", seed), "reports", name))
+
+
+def _interval(point: float, resampled: np.ndarray, confidence: float) -> Interval:
+    tail = 100 * (1 - check_fraction("confidence", confidence)) / 2
+    low, high = np.percentile(resampled, [tail, 100 - tail])
+    return Interval(point, float(low), float(high))
+
+
+def _improvements(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> np.ndarray:
+    of_tasks = []
+    for x, y in zip(ours, theirs, strict=True):
+        difference = x[..., :, None] - y[..., None, :]
+        of_tasks.append(
+            np.mean(np.where(np.isnan(difference), np.nan, 0.5 + 0.5 * np.sign(difference)), (-2, -1))
+        )
+    return np.mean(of_tasks, axis=0)
+
+
+def _above(arrays: Sequence[np.ndarray], threshold: float) -> np.ndarray:
+    return mean([np.where(np.isnan(array), np.nan, array > threshold) for array in arrays])

@@ -1,0 +1,136 @@
+"""How far our interventions do what the paper's did."""
+
+import numpy as np
+import pandas as pd
+
+from tfplastic import seeds
+from tfplastic._checks import check_integer, check_positive_integer
+from tfplastic.reports._ranks import spearman
+from tfplastic.reports.paper import CELL, paper_cells
+
+NUM_RUNS = 3
+_NONE = "none"
+_FEWEST = 3  # cells that a correlation is of
+_MEASURES = (
+    "sign_of_clear_differences",
+    "sign_of_all_differences",
+    "rho_of_losses_of_plasticity",
+    "rho_of_final_losses",
+)
+
+
+def agreement(
+    ours: pd.DataFrame,
+    paper: pd.DataFrame | None = None,
+    num_runs: int = NUM_RUNS,
+    num_simulations: int = 1_000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Agreement with the heat maps of the paper, Figs. 8 to 11, beside what an exact replication would reach.
+
+    A cell is an intervention in a column, a column an architecture on some data. The measures:
+
+    - `sign_of_clear_differences`: of the cells whose difference to the column's 'none' in the paper exceeds
+      two standard errors, sqrt((s^2 + s_none^2) / `num_runs`) each, s the printed spreads: the fraction
+      whose difference to 'none' has the same sign in ours. A difference of exactly 0 agrees with none.
+    - `sign_of_all_differences`: the same of all cells but 'none'.
+    - `rho_of_losses_of_plasticity`, `rho_of_final_losses`: Spearman's rank correlation over all cells, of the
+      increase of the probe loss and of the probe loss at the end of training.
+
+    The ceiling is the mean of a measure over simulated replications of the same cells: the printed value plus
+    normal noise with the standard deviation s / sqrt(`num_runs`), for the final losses as well, whose spreads
+    the paper does not print. Where the measure is low and so is its ceiling, more runs are needed to tell.
+
+    Args:
+        ours: columns `data`, `architecture`, `intervention`, `plasticity_loss`, `final_loss`, a row for each
+            cell, values that are means over runs. Cells the paper does not have are not looked at; NaN makes
+            a cell disagree in sign, and a correlation NaN.
+        paper: as `paper_cells` gives it.
+        num_runs: of the paper for each cell. It does not say; 3 is assumed, the number it has on Atari.
+        num_simulations: of the ceiling.
+        seed: of the ceiling.
+
+    Returns:
+        A row for each measure: `measure`, `cells` (how many there were to compare), `ours`, `ceiling`, `low`
+        and `high` (between which 95 % of the simulated replications are). NaN where there is no such cell, or
+        a correlation is of fewer than three.
+
+    Raises:
+        ValueError: a column of `ours` is missing, or a cell is there twice; or a count is below 1.
+    """
+    check_positive_integer("num_runs", num_runs)
+    check_positive_integer("num_simulations", num_simulations)
+    cells = _common_cells(ours, paper_cells() if paper is None else paper)
+    generator = seeds.generator(seeds.derive(check_integer("seed", seed), "reports", "replications"))
+    deviation = cells["spread"].to_numpy() / np.sqrt(num_runs)
+    noise = deviation * generator.standard_normal((2, num_simulations, len(cells)))
+    simulated = _measures(
+        cells,
+        cells["plasticity_loss"].to_numpy() + noise[0],
+        cells["final_loss"].to_numpy() + noise[1],
+        num_runs,
+    )
+    found = _measures(
+        cells, cells["our_plasticity_loss"].to_numpy(), cells["our_final_loss"].to_numpy(), num_runs
+    )
+    rows = []
+    for name, (value, count) in found.items():
+        low, high = np.percentile(simulated[name][0], [2.5, 97.5])
+        ceiling = np.mean(simulated[name][0])
+        row = {"measure": name, "cells": count, "ours": value, "ceiling": ceiling, "low": low, "high": high}
+        rows.append(row)
+    return pd.DataFrame(rows).astype({"ours": float})
+
+
+def missing_cells(ours: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The cells of the paper that `ours` does not have: columns `data`, `architecture`, `intervention`."""
+    cells = (paper_cells() if paper is None else paper)[CELL]
+    merged = cells.merge(ours[CELL], how="left", on=CELL, indicator=True)
+    return merged.loc[merged["_merge"] == "left_only", CELL].reset_index(drop=True)
+
+
+def _common_cells(ours: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
+    needed = [*CELL, "plasticity_loss", "final_loss"]
+    absent = [column for column in needed if column not in ours]
+    if absent:
+        raise ValueError(f"`ours` must have the columns {', '.join(needed)}. Received: no {absent[0]!r}")
+    if ours.duplicated(CELL).any():
+        first = tuple(ours.loc[ours.duplicated(CELL), CELL].iloc[0])
+        raise ValueError(f"`ours` must have each cell once. Received: {first} again")
+    renamed = ours[CELL].assign(
+        our_plasticity_loss=ours["plasticity_loss"], our_final_loss=ours["final_loss"]
+    )
+    return paper.merge(renamed, on=CELL).reset_index(drop=True)
+
+
+def _measures(
+    cells: pd.DataFrame, plasticity_loss: np.ndarray, final_loss: np.ndarray, num_runs: int
+) -> dict[str, tuple[np.ndarray, int]]:
+    """{measure: (its value `[...]`, number of cells)} of values `[..., cells]`."""
+    rows, baselines = _with_baselines(cells)
+    printed, spread = cells["plasticity_loss"].to_numpy(), cells["spread"].to_numpy()
+    expected = printed[rows] - printed[baselines]
+    error = np.sqrt((spread[rows] ** 2 + spread[baselines] ** 2) / num_runs)
+    agree = np.sign(plasticity_loss[..., rows] - plasticity_loss[..., baselines]) == np.sign(expected)
+    clear = np.abs(expected) > 2 * error
+    enough = len(cells) >= _FEWEST
+    results = (
+        (_mean(agree[..., clear]), int(clear.sum())),
+        (_mean(agree), len(rows)),
+        (spearman(plasticity_loss, printed) if enough else _mean(agree[..., :0]), len(cells)),
+        (spearman(final_loss, cells["final_loss"]) if enough else _mean(agree[..., :0]), len(cells)),
+    )
+    return dict(zip(_MEASURES, results, strict=True))
+
+
+def _with_baselines(cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the cells that have a 'none' in their column and are none themselves, and of that."""
+    columns = list(zip(cells["data"], cells["architecture"], strict=True))
+    is_none = (cells["intervention"] == _NONE).to_numpy()
+    of_column = {column: place for place, column in enumerate(columns) if is_none[place]}
+    rows = [place for place, column in enumerate(columns) if not is_none[place] and column in of_column]
+    return np.array(rows, np.int64), np.array([of_column[columns[place]] for place in rows], np.int64)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return values.mean(-1) if values.shape[-1] else np.full(values.shape[:-1], np.nan)

@@ -1,0 +1,112 @@
+"""Does a statistic explain the loss of plasticity? The test of section 5 of the paper, for any runs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfplastic import seeds
+from tfplastic._checks import check_fraction, check_integer, check_positive_integer
+from tfplastic.reports._ranks import spearman
+
+SIGN_CONSISTENT, REVERSED, UNDETERMINED = "sign-consistent", "reversed", "undetermined"
+_FEWEST = 3
+
+
+def correlations(
+    points: pd.DataFrame,
+    statistics: Sequence[str],
+    splits: Sequence[str],
+    outcome: str = "plasticity_loss",
+    confidence: float = 0.95,
+    num_resamples: int = 2_000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How each statistic goes with the loss of plasticity, in each part of the runs.
+
+    For each statistic, each variable that splits the runs and each of its values: the slope of the least
+    squares line of the outcome, and Spearman's rank correlation rho with its percentile interval over
+    resamples of the runs. Resamples in which all values are equal have no rho and are left out.
+
+    Args:
+        points: a row for each run, with the columns that are named in the other arguments.
+        statistics: columns of what was measured, such as 'weight_norm'.
+        splits: columns that tell groups of runs apart, such as 'architecture'.
+        outcome: column of the loss of plasticity.
+        confidence: probability that an interval should have. The paper gives no intervals.
+        num_resamples: of the runs of a group.
+        seed: same seed, same intervals.
+
+    Returns:
+        Columns `statistic`, `split`, `value`, `runs`, `slope`, `rho` in [-1, 1], `low`, `high`. Runs where
+        either value is NaN or infinite are left out of `runs`. NaN with fewer than three runs, or where all
+        values of one of the two are equal.
+
+    Raises:
+        ValueError: a column is missing, or an argument is outside its range.
+
+    Source: Lyle et al. 2023, section 5.2, Fig. 3; the intervals are ours.
+    """
+    check_fraction("confidence", confidence)
+    check_positive_integer("num_resamples", num_resamples)
+    absent = [name for name in (*statistics, *splits, outcome) if name not in points]
+    if absent:
+        raise ValueError(f"`points` must have a column for each name. Received: no {absent[0]!r}")
+    rows = []
+    for statistic in statistics:
+        for split in splits:
+            for value, group in points.groupby(split, sort=True):
+                x, y = (group[name].to_numpy(np.float64) for name in (statistic, outcome))
+                finite = np.isfinite(x) & np.isfinite(y)
+                key = seeds.derive(check_integer("seed", seed), "falsification", statistic, split, str(value))
+                found = _correlation(x[finite], y[finite], confidence, num_resamples, seeds.generator(key))
+                rows.append(
+                    {"statistic": statistic, "split": split, "value": value, "runs": finite.sum(), **found}
+                )
+    columns = ["statistic", "split", "value", "runs", "slope", "rho", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def verdicts(correlations: pd.DataFrame) -> pd.DataFrame:
+    """What each split of the runs says of each statistic as a cause of lost plasticity.
+
+    A cause would have the same sign whatever else is changed (Buhlmann 2020). The sign in a group is known if
+    the interval of rho does not contain 0. Then the verdict is
+
+    - 'reversed': one group is known to be positive and one negative; the statistic is no cause by itself;
+    - 'sign-consistent': the signs of all groups are known and equal;
+    - 'undetermined': otherwise.
+
+    Args:
+        correlations: as the function of that name gives them.
+
+    Returns:
+        Columns `statistic`, `split`, `verdict`.
+    """
+    groups: Any = correlations.groupby(["statistic", "split"], sort=False)
+    rows = [
+        {"statistic": statistic, "split": split, "verdict": _verdict(group["low"], group["high"])}
+        for (statistic, split), group in groups
+    ]
+    return pd.DataFrame(rows, columns=["statistic", "split", "verdict"])
+
+
+def _verdict(low: Any, high: Any) -> str:
+    positive, negative = np.count_nonzero(low > 0), np.count_nonzero(high < 0)
+    if positive and negative:
+        return REVERSED
+    return SIGN_CONSISTENT if max(positive, negative) == len(low) else UNDETERMINED
+
+
+def _correlation(
+    x: np.ndarray, y: np.ndarray, confidence: float, num_resamples: int, generator: np.random.Generator
+) -> dict[str, float]:
+    if len(x) < _FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return dict.fromkeys(("slope", "rho", "low", "high"), float("nan"))
+    chosen = generator.integers(len(x), size=(num_resamples, len(x)))
+    resampled = spearman(x[chosen], y[chosen])
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(resampled[np.isfinite(resampled)], [tail, 100 - tail])
+    slope = float(np.polyfit(x, y, 1)[0])
+    return {"slope": slope, "rho": float(spearman(x, y)), "low": float(low), "high": float(high)}

@@ -1,0 +1,306 @@
+"""Run directories, read into tables."""
+
+import dataclasses
+import fnmatch
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_METRICS, _STATUS, _CONFIG = "metrics.csv", "status.json", "operative_config.gin"
+_HEADER = b"step,tag,value\n"
+_SCALAR_COLUMNS = ["run", "arm", "seed", "step", "tag", "value"]
+_SEED_IN_NAME = re.compile(r"[-_/]*seed[-_=]?(\d+)$")
+_BINDING = re.compile(r"^([\w./]+) *= *(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run directory says.
+
+    Attributes:
+        path: the directory.
+        name: its path below the directory that was searched, or its name.
+        arm: the name without its ending `-seed<number>`, if it has one: what runs that differ in their seed
+            alone share.
+        seed: `train.seed` of its configuration, else the number in its name, else None.
+        status: the content of `status.json`; empty where there is none or it cannot be read.
+        config: bindings of `operative_config.gin`, {'name.argument': value as text}, macros put in.
+        metrics: columns `step` int64, `tag`, `value` float64, in the order of writing.
+        errors: one line each for what went wrong in the run, and for files that cannot be read.
+    """
+
+    path: Path
+    name: str
+    arm: str
+    seed: int | None
+    status: Mapping[str, Any]
+    config: Mapping[str, str]
+    metrics: pd.DataFrame
+    errors: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """'starting', 'running', 'stopped', 'finished', 'failed'; 'unknown' without a status."""
+        return str(self.status.get("state", "unknown"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrays:
+    """One array file of a run.
+
+    Attributes:
+        run: the run it is of.
+        step: gradient steps done.
+        values: {key: array}.
+    """
+
+    run: Run
+    step: int
+    values: Mapping[str, np.ndarray]
+
+
+class Runs(Sequence[Run]):
+    """Several runs, as a report shows them: all of them, whatever became of them.
+
+    Args:
+        runs: in the order of the tables.
+        expected: {arm: seeds}, the runs there should be. By default each arm should have every seed that any
+            arm has.
+
+    Example:
+        >>> from tfplastic import reports
+        >>> reports.read_runs().table().columns.tolist()[:5]
+        ['run', 'arm', 'seed', 'state', 'step']
+    """
+
+    def __init__(self, runs: Iterable[Run], expected: Mapping[str, Iterable[int]] | None = None):
+        self._runs = tuple(runs)
+        self._expected = None if expected is None else {arm: list(seeds) for arm, seeds in expected.items()}
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._runs[index]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs)
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms, in the order of their first run."""
+        return list(dict.fromkeys(run.arm for run in self._runs))
+
+    def where(self, condition: Callable[[Run], bool]) -> "Runs":
+        """Those runs for which `condition` holds; what is missing is judged among them."""
+        return Runs(run for run in self._runs if condition(run))
+
+    def missing(self) -> list[tuple[str, int]]:
+        """The (arm, seed) that should be there and are not, by arm."""
+        there = {(run.arm, run.seed) for run in self._runs}
+        seeds = sorted({run.seed for run in self._runs if run.seed is not None})
+        expected = dict.fromkeys(self.arms, seeds) if self._expected is None else self._expected
+        return [
+            (arm, seed) for arm, of_arm in expected.items() for seed in of_arm if (arm, seed) not in there
+        ]
+
+    def problems(self) -> list[str]:
+        """One line for each error, each run that has not finished, and each that is missing."""
+        lines = []
+        for run in self._runs:
+            lines += [f"{run.name}: {error}" for error in run.errors]
+            if run.state != "finished":
+                lines.append(f"{run.name}: {run.state}, {_progress(run)}")
+        return lines + [f"{arm}: seed {seed} is missing" for arm, seed in self.missing()]
+
+    def table(self) -> pd.DataFrame:
+        """One row per run: run, arm, seed, state, step, total_steps, wall_time_s, device, errors, versions.
+
+        `errors` are joined by '; '. What a status does not say is None or NaN.
+        """
+        rows = [
+            {
+                "run": run.name,
+                "arm": run.arm,
+                "seed": run.seed,
+                "state": run.state,
+                **{key: run.status.get(key) for key in ("step", "total_steps", "wall_time_s", "device")},
+                "errors": "; ".join(run.errors),
+                "versions": _versions(run),
+            }
+            for run in self._runs
+        ]
+        columns = ["run", "arm", "seed", "state", "step", "total_steps", "wall_time_s", "device"]
+        table = pd.DataFrame(rows, columns=[*columns, "errors", "versions"])
+        return table.astype({"seed": "Int64", "step": "Int64", "total_steps": "Int64"})
+
+    def tags(self) -> list[str]:
+        """All tags of scalars, sorted."""
+        return sorted({tag for run in self._runs for tag in run.metrics["tag"].unique()})
+
+    def scalars(self, *patterns: str) -> pd.DataFrame:
+        """The scalars whose tag fits one of `patterns`: run, arm, seed, step, tag, value.
+
+        Args:
+            *patterns: tags, in which `*` stands for anything, such as `diagnostics/dead_units/*`.
+        """
+        parts = []
+        for run in self._runs:
+            tags = [tag for tag in run.metrics["tag"].unique() if _fits(tag, patterns)]
+            rows = run.metrics[run.metrics["tag"].isin(tags)]
+            parts.append(rows.assign(run=run.name, arm=run.arm, seed=run.seed))
+        parts = [part for part in parts if len(part)]
+        if not parts:
+            return pd.DataFrame({column: [] for column in _SCALAR_COLUMNS})
+        return pd.concat(parts, ignore_index=True)[_SCALAR_COLUMNS]
+
+    def last(self, *patterns: str) -> pd.DataFrame:
+        """As `scalars`, the row of the largest step for each run and tag."""
+        rows = self.scalars(*patterns).sort_values("step", kind="stable")
+        return pd.DataFrame(rows.drop_duplicates(["run", "tag"], keep="last")).reset_index(drop=True)
+
+    def array_tags(self) -> list[str]:
+        """All tags of array files, sorted."""
+        return sorted({tag for run in self._runs for tag in _array_steps(run.path)})
+
+    def arrays(self, tag: str) -> list[Arrays]:
+        """The array files of `tag`, run by run, by ascending step.
+
+        Raises:
+            ValueError: one of them cannot be read.
+        """
+        return [
+            Arrays(run, step, _read_npz(path))
+            for run in self._runs
+            for step, path in _array_steps(run.path).get(tag, ())
+        ]
+
+
+def read_runs(*places: str | os.PathLike[str], expected: Mapping[str, Iterable[int]] | None = None) -> Runs:
+    """Reads every run directory at or below `places`, sorted by name.
+
+    A directory is a run's if it holds `operative_config.gin`, `metrics.csv` or `status.json`; what lies below
+    it is its own. A run that failed, or whose files cannot be read, is there with what could be read and
+    with its errors.
+
+    Args:
+        *places: directories.
+        expected: see `Runs`.
+
+    Raises:
+        ValueError: one of `places` is no directory.
+    """
+    runs = []
+    for place in map(Path, places):
+        if not place.is_dir():
+            raise ValueError(f"`places` must be directories. Received: {os.fspath(place)!r}")
+        found = [_read_run(path, _name(path, place)) for path in _run_directories(place)]
+        runs += sorted(found, key=lambda run: _natural(run.name))
+    return Runs(runs, expected)
+
+
+def _run_directories(place: Path) -> Iterator[Path]:
+    for directory, inner, files in os.walk(place):
+        if not {_METRICS, _STATUS, _CONFIG}.isdisjoint(files):
+            inner.clear()  # a run's own directories hold no runs
+            yield Path(directory)
+
+
+def _name(path: Path, place: Path) -> str:
+    return path.resolve().name if path == place else path.relative_to(place).as_posix()
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """A key by which 'seed10' comes after 'seed9'."""
+    parts = re.split(r"(\d+)", name)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+
+def _read_run(path: Path, name: str) -> Run:
+    errors: list[str] = []
+    status = _tried(errors, path / _STATUS, _read_status, {})
+    config = _tried(errors, path / _CONFIG, _read_bindings, {})
+    metrics = _tried(errors, path / _METRICS, _read_metrics, _read_rows(_HEADER))
+    if status.get("error") or status.get("state") == "failed":
+        errors.insert(0, " ".join(str(status.get("error") or "failed without a message").split()))
+    in_name = _SEED_IN_NAME.search(name)
+    seed = config.get("train.seed", in_name[1] if in_name else "")
+    arm = name[: in_name.start()] if in_name and in_name.start() else name
+    number = int(seed) if re.fullmatch(r"-?\d+", seed) else None
+    return Run(path, name, arm, number, status, config, metrics, tuple(errors))
+
+
+def _tried(errors: list[str], path: Path, read: Callable[[bytes], Any], otherwise: Any) -> Any:
+    try:
+        return read(path.read_bytes())
+    except FileNotFoundError:
+        errors.append(f"{path.name} is missing")
+    except (OSError, ValueError) as error:
+        errors.append(f"{path.name} cannot be read: {' '.join(str(error).split())}")
+    return otherwise
+
+
+def _read_status(content: bytes) -> dict[str, Any]:
+    status = json.loads(content)
+    if not isinstance(status, dict):
+        raise ValueError(f"it must be a JSON object, not {type(status).__name__}")
+    return status
+
+
+def _read_bindings(content: bytes) -> dict[str, str]:
+    text = re.sub(r"\\\n\s*", " ", re.sub(r"^\s*#.*\n", "", content.decode(), flags=re.MULTILINE))
+    found = {name: " ".join(value.split()) for name, value in _BINDING.findall(text)}
+    macros = {f"%{name}": value for name, value in found.items() if "." not in name}
+    return {name: macros.get(value, value) for name, value in found.items() if "." in name}
+
+
+def _read_metrics(content: bytes) -> pd.DataFrame:
+    if not content.startswith(_HEADER):
+        raise ValueError("it must begin with 'step,tag,value'")
+    return _read_rows(content[: content.rfind(b"\n") + 1])  # a kill may have cut the last row short
+
+
+def _read_rows(content: bytes) -> pd.DataFrame:
+    types: dict[str, Any] = {"step": "int64", "tag": "str", "value": "float64"}
+    return pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, na_values={"value": ["nan"]})
+
+
+def _progress(run: Run) -> str:
+    step, total = run.status.get("step", 0), run.status.get("total_steps")
+    return f"step {step} of {total}" if total else f"step {step}"
+
+
+def _versions(run: Run) -> str:
+    versions = run.status.get("versions") or {}
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
+def _fits(tag: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(tag, pattern) for pattern in patterns)
+
+
+def _array_steps(path: Path) -> dict[str, list[tuple[int, Path]]]:
+    """{tag: [(step, file), ...]} of a run directory."""
+    found: dict[str, list[tuple[int, Path]]] = {}
+    root = path / "arrays"
+    for file in root.rglob("*.npz"):
+        if file.stem.isdecimal():
+            found.setdefault(file.parent.relative_to(root).as_posix(), []).append((int(file.stem), file))
+    return {tag: sorted(steps) for tag, steps in found.items()}
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"An array file must be readable. Received: {os.fspath(path)}, {reason}") from error
