@@ -160,7 +160,7 @@ class Runs(Sequence[Run]):
         parts = [part for part in parts if len(part)]
         if not parts:
             return pd.DataFrame({column: [] for column in _SCALAR_COLUMNS})
-        return pd.concat(parts, ignore_index=True)[_SCALAR_COLUMNS]
+        return pd.DataFrame(pd.concat(parts, ignore_index=True), columns=_SCALAR_COLUMNS)
 
     def last(self, *patterns: str) -> pd.DataFrame:
         """As `scalars`, the row of the largest step for each run and tag."""
@@ -269,8 +269,13 @@ def _read_metrics(content: bytes) -> pd.DataFrame:
 
 
 def _read_rows(content: bytes) -> pd.DataFrame:
-    types: dict[str, Any] = {"step": "int64", "tag": "str", "value": "float64"}
-    return pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, na_values={"value": ["nan"]})
+    settings: dict[str, Any] = {
+        "dtype": {"step": "int64", "tag": "str", "value": "float64"},
+        "keep_default_na": False,
+        "na_values": {"value": ["nan"]},
+        "float_precision": "round_trip",
+    }
+    return pd.read_csv(io.BytesIO(content), **settings)
 
 
 def _progress(run: Run) -> str:
