@@ -10,7 +10,7 @@ from tfplastic import _checks
 from tfplastic.diagnostics import _forward, _layers, _losses, unit_statistics
 from tfplastic.diagnostics.quantity import Need
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
-from tfplastic.linalg import HessianOperator
+from tfplastic.linalg import HessianOperator, Operator
 from tfplastic.linalg._program import Program, trace
 
 _NEEDS: dict[Need, str] = {
@@ -104,15 +104,14 @@ class Snapshot:
         self.reference = reference
         self._batch_size = _checks.check_positive_integer("batch_size", batch_size)
         self._losses = self._make_losses(loss, example_losses)
-        found = _layers.named_layers(model)
-        self._chosen = _layers.chosen_layers(found, layers)
-        self._nonlinear = _layers.nonlinear_layers(found)
-        weights = _layers.layer_weights(found)
+        self._layers = _layers.named_layers(model)
+        self._chosen = _layers.chosen_layers(self._layers, layers)
+        weights = _layers.layer_weights(self._layers)
         self._weights = {name: variables for name, variables in weights.items() if name in self._chosen}
         self._forward_pass: _forward.ForwardPass | None = None
         self._programs: dict[str, Program] = {}
         self._hessian: HessianOperator | None = None
-        self._block_hessians: dict[str, HessianOperator] = {}
+        self._block_hessians: dict[str, Operator] = {}
         self._values: dict[str, Any] = {}
 
     def refresh(self) -> None:
@@ -184,6 +183,16 @@ class Snapshot:
         return self._values["unit_statistics"]
 
     @property
+    def unmeasured(self) -> dict[str, str]:
+        """Where hidden nonlinearities are of which nothing can be known, and why: {layer name: reason}.
+
+        For a bare function, such as `tf.nn.relu(self.dense(x))`, the layer with weights whose output it
+        works on. And layers that the model calls in a loop, a branch or a `tf.function` of its own. Bare
+        functions are told by their operations: ReLU and its kin, tanh, sigmoid, softplus, erf, max(x, 0).
+        """
+        return self._forward().unmeasured
+
+    @property
     def weights(self) -> dict[str, list[tf.Variable]]:
         """The trainable variables of each layer that has some of its own: {layer name: [variable, ...]}."""
         return self._weights
@@ -218,21 +227,40 @@ class Snapshot:
     def hessian(self) -> HessianOperator:
         """The Hessian of the loss over all of `weights`, layer after layer. Needs no `refresh`."""
         if self._hessian is None:
-            losses = self._require_losses()
-            self._loss_program("loss", losses.mean)  # refuses an unfit loss under its own name
-            variables = [variable for layer in self._weights.values() for variable in layer]
-            specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.examples)
-
-            def loss(*flat: tf.Tensor) -> tf.Tensor:  # the operator takes floats in its own dtype
-                examples = tf.nest.pack_sequence_as(specs, flat)
-                return losses.mean(
-                    tf.nest.map_structure(lambda each, spec: tf.cast(each, spec.dtype), examples, specs)
-                )
-
-            size = None if self.num_examples <= self._batch_size else self._batch_size
-            data = tuple(tf.nest.flatten(self.examples))
-            self._hessian = HessianOperator(loss, variables, data, batch_size=size)
+            self._hessian = self._make_hessian()
         return self._hessian
+
+    def block_hessian(self, layer: str) -> Operator:
+        """The Hessian over the weights of one layer, the others being constants. Needs no `refresh`.
+
+        Args:
+            layer: one of the names in `weights`.
+
+        Raises:
+            ValueError: there is no such layer, or the snapshot has no loss.
+        """
+        _checks.check_one_of("layer", layer, self._weights)
+        if layer not in self._block_hessians:
+            names = [name for name, variables in self._weights.items() for _ in variables]
+            positions = [position for position, name in enumerate(names) if name == layer]
+            self._block_hessians[layer] = self.hessian.restricted(positions)
+        return self._block_hessians[layer]
+
+    def _make_hessian(self) -> HessianOperator:
+        losses = self._require_losses()
+        self._loss_program("loss", losses.mean)  # refuses an unfit loss under its own name
+        specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.examples)
+
+        def loss(*flat: tf.Tensor) -> tf.Tensor:  # the operator takes floats in its own dtype
+            examples = tf.nest.pack_sequence_as(specs, flat)
+            return losses.mean(
+                tf.nest.map_structure(lambda each, spec: tf.cast(each, spec.dtype), examples, specs)
+            )
+
+        data = tuple(tf.nest.flatten(self.examples))
+        size = None if self.num_examples <= self._batch_size else self._batch_size
+        variables = [variable for layer in self._weights.values() for variable in layer]
+        return HessianOperator(loss, variables, data, batch_size=size)
 
     def _call(self, inputs: Any) -> Any:
         kwargs = {"training": False} if "training" in inspect.signature(self.model.call).parameters else {}
@@ -241,7 +269,7 @@ class Snapshot:
     def _forward(self) -> _forward.ForwardPass:
         if self._forward_pass is None:
             signature = self._signature(self.inputs)
-            self._forward_pass = _forward.ForwardPass(self._call, self._nonlinear, self._chosen, signature)
+            self._forward_pass = _forward.ForwardPass(self._call, self._layers, self._chosen, signature)
         return self._forward_pass
 
     def _run(self, part: str) -> list[tuple[Any, int]]:
@@ -314,6 +342,8 @@ class Snapshot:
             if self.targets is None:
                 raise ValueError("`targets` must be given with `example_losses`. Received: None")
             return _losses.Losses(None, example_losses, self._call)
+        if self.targets is None and (isinstance(loss, str) or hasattr(loss, "reduction")):
+            raise ValueError("`targets` must be given with a Keras loss. Received: None")
         return _losses.Losses(_losses.as_loss_function(loss, self.model), None, self._call)
 
     def _check_targets(self) -> None:
