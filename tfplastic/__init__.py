@@ -21,6 +21,8 @@ __all__ = [
     "mitigations",
     "networks",
     "optimizers",
+    "probing",
+    "reports",
     "rl",
     "seeds",
     "tasks",

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -13,8 +13,8 @@ from absl import logging
 
 from tfplastic._checks import check_integer, check_one_of, check_positive_integer
 from tfplastic._keras import keras
-from tfplastic.diagnostics import Snapshot, measure
-from tfplastic.diagnostics.measure import check_quantities
+from tfplastic.diagnostics import Snapshot
+from tfplastic.diagnostics.measure import Function, check_quantities
 from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training import plan
@@ -25,7 +25,9 @@ from tfplastic.training.host_steps import HostSteps
 from tfplastic.training.profiler import Profiler
 from tfplastic.training.programs import AUTO, PROGRAMS, choose_program
 from tfplastic.training.progress import Progress, duration
+from tfplastic.training.run_diagnostics import RunDiagnostics, task_snapshot
 from tfplastic.training.run_directory import RunDirectory
+from tfplastic.training.run_probes import RunProbes
 from tfplastic.training.signals import StopRequest
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic
 from tfplastic.writers import ManyWriters, MetricsFileWriter, TensorBoardWriter
@@ -44,6 +46,10 @@ class TrainConfig:
         log_period: between rows of training metrics; the last step is included.
         diagnostics: functions of a `diagnostics.Snapshot`, each a dict of layer name to value.
         diagnostics_period: between their evaluations; step 0 is included.
+        diagnostics_periods: by name of a quantity, its own period instead.
+        probe: what measures plasticity, a `probing.Probe`; None for nothing.
+        probe_period: between probes; step 0 is included. 5,000 in Lyle et al. 2023, section 5.1.
+        probe_on: `'first'` or `'current'`, the inputs that it is measured on, see `RunProbes`.
         evaluation_period: between evaluations; the last step is included.
         checkpoint_period: between checkpoints; the last step is included.
         keep_checkpoints: how many checkpoints to keep.
@@ -60,8 +66,12 @@ class TrainConfig:
     total_steps: int
     seed: int = 0
     log_period: int = 1_000
-    diagnostics: Sequence[Callable[[Snapshot], dict[str, float]]] = ()
+    diagnostics: Sequence[Function] = ()
     diagnostics_period: int = 10_000
+    diagnostics_periods: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    probe: Any = None
+    probe_period: int = 5_000
+    probe_on: str = "first"
     evaluation_period: int = 62_500
     checkpoint_period: int = 25_000
     keep_checkpoints: int = 2
@@ -75,12 +85,12 @@ class TrainConfig:
         if not hasattr(self.optimizer, "apply_gradients") or isinstance(self.optimizer, type):
             rule = "must be an optimizer, such as @centered_rmsprop()"
             raise ValueError(f"`optimizer` {rule}. Received: {self.optimizer!r}")
-        check_quantities("diagnostics", self.diagnostics)
+        RunDiagnostics(self.diagnostics, self.diagnostics_period, self.diagnostics_periods)
+        RunProbes(self.probe, self.probe_period, self.probe_on)
         check_integer("seed", self.seed)
         for name in (
             "total_steps",
             "log_period",
-            "diagnostics_period",
             "evaluation_period",
             "checkpoint_period",
         ):
@@ -139,9 +149,13 @@ class Loop:
             device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
             self.program = choose_program(config.program, self.task.kind, model, device)
         self._make_steps()
-        self._snapshot: Snapshot | None = None
+        self._probes = RunProbes(config.probe, config.probe_period, config.probe_on)
+        self._diagnostics = RunDiagnostics(
+            config.diagnostics, config.diagnostics_period, config.diagnostics_periods
+        )
         self.step = 0
-        self._pending = ["diagnostics"]  # what is still to be done at this step, in order
+        # What is still to be done at this step, in order; before the first step, what only looks.
+        self._pending = [event for event in self._due() if event in ("diagnostics", "probe")]
         self.sums: dict[str, float] = {}
         self.label = ""
         self._count = 0
@@ -172,7 +186,8 @@ class Loop:
                 ("seed", seeds or f"{config.seed}"),
                 *[("mitigation", type(mitigation).__name__) for mitigation in config.mitigations],
                 ("metrics", f"every {config.log_period:,} gradient steps"),
-                ("diagnostics", f"every {config.diagnostics_period:,}, {len(config.diagnostics)} quantities"),
+                ("diagnostics", self._diagnostics.describe()),
+                ("probes", self._probes.describe()),
                 ("evaluations", f"every {config.evaluation_period:,} and at the end"),
                 (
                     "checkpoints",
@@ -265,6 +280,7 @@ class Loop:
         if checkpoint is None:
             config = (self._directory.path / "operative_config.gin").read_text()
             self._writer.text(0, "operative_config", f"```\n{config}\n```")
+            self._diagnostics.lay_out(self._writer)
         self._write_status("running")
         self._clock = (time.monotonic(), self.step, self._source.progress().get("agent_steps", 0))
 
@@ -328,7 +344,8 @@ class Loop:
         config = self.config
         periods = [
             config.log_period,
-            config.diagnostics_period,
+            *self._diagnostics.periods,
+            *self._probes.periods,
             config.evaluation_period,
             config.checkpoint_period,
             *self._after_updates.periods,
@@ -340,7 +357,8 @@ class Loop:
         config, is_last = self.config, self.step == self.config.total_steps
         due = {
             "log": is_last or self.step % config.log_period == 0,
-            "diagnostics": self.step % config.diagnostics_period == 0,
+            "diagnostics": self._diagnostics.is_due(self.step),
+            "probe": self._probes.is_due(self.step),
             "evaluation": is_last or self.step % config.evaluation_period == 0,
             "mitigations": any(self.step % period == 0 for period in self._after_updates.periods),
             "checkpoint": is_last or self.step % config.checkpoint_period == 0,
@@ -352,6 +370,7 @@ class Loop:
         act = {
             "log": self._log,
             "diagnostics": self._diagnose,
+            "probe": self._run_probe,
             "mitigations": lambda: self._after_updates.act(self.step),
             "checkpoint": self._save,
         }
@@ -383,21 +402,24 @@ class Loop:
         self._write_status("running")
 
     def _diagnose(self) -> None:
-        if not self.config.diagnostics:
-            return
-        if self._snapshot is None:
+        def make_snapshot() -> Snapshot:
             batch, inputs = self._source.diagnostics_batch()
-            self._snapshot = Snapshot(
-                self.task.model,
-                inputs,
-                targets=batch,
-                example_losses=lambda batch: self.task.loss(self.task.model, batch).per_example_loss,
-                optimizer=self.config.optimizer,
-            )
-        self._snapshot.refresh()
-        for quantity, by_layer in measure(self._snapshot, self.config.diagnostics).items():
-            scalars = {f"diagnostics/{quantity}/{layer}": value for layer, value in by_layer.items()}
-            self._writer.scalars(self.step, scalars)
+            return task_snapshot(self.task, batch, inputs, self.config.optimizer)
+
+        self._diagnostics.measure(self.step, make_snapshot, self._directory.path, self._writer)
+
+    def _run_probe(self) -> None:
+        found = self._probes.measure(
+            self.step,
+            self.task,
+            self.config.optimizer,
+            self._source.probe_inputs,
+            self._directory.path,
+            self.config.seed,
+            self._writer,
+        )
+        text = ", ".join(f"{name} {found[name]:.4g}" for name in ("loss_of_plasticity", "final_loss"))
+        logging.info("%sProbe at gradient step %d: %s", self.label, self.step, text)
 
     def _evaluate(self, stop: StopRequest) -> bool:
         scalars = self._source.evaluate(self.step, lambda: stop.signal is not None)

@@ -1,0 +1,103 @@
+"""Which diagnostics of a run are due when, and what they compare with."""
+
+import pytest
+import tensorflow as tf
+
+from tests.training.regression_task import RegressionTask
+from tfplastic import diagnostics, writers
+from tfplastic._keras import keras
+from tfplastic.training.run_diagnostics import REFERENCE_FILE, RunDiagnostics, task_snapshot
+
+
+@pytest.fixture
+def task():
+    task = RegressionTask()
+    task.build(0)
+    return task
+
+
+def measured(run_diagnostics, task, directory, step, writer=None):
+    """The tags that are written at `step`, with their values."""
+    writer = writer or writers.MemoryWriter()
+    run_diagnostics.measure(step, lambda: task_snapshot(task, *task.diagnostics_batch()), directory, writer)
+    return {tag: value for _, tag, value in writer.scalar_rows}
+
+
+def test_each_quantity_has_its_own_period(task, tmp_path):
+    quantities = [diagnostics.dead_units, diagnostics.weight_norm]
+    run_diagnostics = RunDiagnostics(quantities, 4, {"weight_norm": 6})
+    assert run_diagnostics.periods == {4, 6}
+    assert [step for step in range(13) if run_diagnostics.is_due(step)] == [0, 4, 6, 8, 12]
+    quantities_at = {
+        step: sorted({tag.split("/")[1] for tag in measured(run_diagnostics, task, tmp_path, step)})
+        for step in (0, 4, 6, 12)
+    }
+    both = ["dead_units", "weight_norm"]
+    assert quantities_at == {0: both, 4: ["dead_units"], 6: ["weight_norm"], 12: both}
+    assert run_diagnostics.describe() == "1 every 4, 1 every 6 gradient steps"
+
+
+def test_values_are_of_the_weights_at_the_time(task, tmp_path):
+    run_diagnostics = RunDiagnostics([diagnostics.weight_norm], 1, {})
+    before = measured(run_diagnostics, task, tmp_path, 0)["diagnostics/weight_norm/all"]
+    for variable in task.model.variables:
+        variable.assign(2 * variable)
+    after = measured(run_diagnostics, task, tmp_path, 1)["diagnostics/weight_norm/all"]
+    assert after == pytest.approx(2 * before)
+
+
+def test_change_is_measured_from_step_0_also_after_a_resume(task, tmp_path):
+    quantities, tag = [diagnostics.distance_from_init], "diagnostics/distance_from_init/output"
+    first = RunDiagnostics(quantities, 5, {})
+    assert measured(first, task, tmp_path, 0)[tag] == 0
+    assert (tmp_path / REFERENCE_FILE).is_file()
+    bias = task.model.get_layer("output").bias
+    bias.assign(bias + 3.0)
+    assert measured(first, task, tmp_path, 5)[tag] == pytest.approx(3.0)
+    assert measured(RunDiagnostics(quantities, 5, {}), task, tmp_path, 10)[tag] == pytest.approx(3.0)
+
+
+def test_no_reference_is_kept_that_nothing_needs(task, tmp_path):
+    measured(RunDiagnostics([diagnostics.weight_norm], 5, {}), task, tmp_path, 0)
+    assert not (tmp_path / REFERENCE_FILE).exists()
+
+
+def test_the_loss_is_that_of_the_task(task):
+    batch, inputs = task.diagnostics_batch()
+    snapshot = task_snapshot(task, batch, inputs, keras.optimizers.SGD(0.1))
+    assert float(snapshot.loss) == pytest.approx(float(task.loss(task.model, batch).loss), rel=1e-6)
+    assert snapshot.optimizer.learning_rate == tf.constant(0.1)
+
+
+def test_the_page_is_laid_out():
+    class Layouts(writers.Writer):
+        layouts = []
+
+        def layout(self, charts):
+            self.layouts.append(charts)
+
+    RunDiagnostics([diagnostics.dead_units], 1, {}).lay_out(Layouts())
+    RunDiagnostics([], 1, {}).lay_out(Layouts())
+    assert Layouts.layouts == [{"Diagnostics": {"dead_units": "diagnostics/dead_units/.*"}}]
+
+
+@pytest.mark.parametrize(
+    ("period", "periods", "message"),
+    [
+        (0, {}, "`diagnostics_period` must be an integer of at least 1. Received: 0"),
+        (
+            1,
+            {"dead_units": 0},
+            "`diagnostics_periods['dead_units']` must be an integer of at least 1. Received: 0",
+        ),
+        (
+            1,
+            {"dead": 5},
+            "`diagnostics_periods` must name quantities of `diagnostics` (dead_units). Received: 'dead'",
+        ),
+    ],
+)
+def test_errors(period, periods, message):
+    with pytest.raises(ValueError) as error:
+        RunDiagnostics([diagnostics.dead_units], period, periods)
+    assert str(error.value) == message

@@ -1,0 +1,123 @@
+"""The probes of a run: how well its network could still learn something else, every so often."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfplastic import seeds
+from tfplastic._checks import check_one_of, check_positive_integer
+from tfplastic.tasks import GraphTask, HostTask
+from tfplastic.writers import ARRAYS_DIRECTORY, Writer, atomic_file
+
+INPUTS_FILE = Path(ARRAYS_DIRECTORY, "probe", "inputs", "0.npz")
+"""In the run directory: the inputs of all its probes, where these are the first ones."""
+PROBED_INPUTS = ("first", "current")
+_NUM_INPUTS = 5_000  # of a probe that does not say
+_DOTS_PER_INCH = 100
+
+
+class RunProbes:
+    """Probes the network of a run at exactly the steps that are due, and writes what was found.
+
+    Nothing that training reads is changed: a run with probes is the run without, bit for bit.
+
+    Args:
+        probe: a `probing.Probe`; None for a run without.
+        period: gradient steps between probes; step 0 is probed.
+        on: the inputs X: `'first'`, drawn once, at the first probe, so that the fresh networks that a probe
+            compares with train once for the run; or `'current'`, drawn anew for each, as Lyle et al. 2023
+            have it (section 3.1), which takes 1 + `Probe.baselines` times as long.
+
+    Raises:
+        ValueError: if an argument is out of its range, or `probe` is no probe.
+    """
+
+    def __init__(self, probe: Any, period: int, on: str):
+        if probe is not None and not hasattr(probe, "measure"):
+            raise ValueError(f"`probe` must be a probe, such as @Probe(). Received: {probe!r}")
+        self._probe = probe
+        self._period = check_positive_integer("probe_period", period)
+        self._draws_anew = check_one_of("probe_on", on, PROBED_INPUTS) == "current"
+        self._inputs: Any = None
+
+    @property
+    def periods(self) -> list[int]:
+        """The period, if there is a probe."""
+        return [] if self._probe is None else [self._period]
+
+    def describe(self) -> str:
+        """How often, in words."""
+        return "none" if self._probe is None else f"every {self._period:,} gradient steps"
+
+    def is_due(self, step: int) -> bool:
+        """Whether gradient step `step` is one to probe at."""
+        return self._probe is not None and step % self._period == 0
+
+    def measure(
+        self,
+        step: int,
+        task: HostTask | GraphTask,
+        optimizer: Any,
+        draw: Callable[[int, np.ndarray], Any],
+        run_directory: Path,
+        seed: int,
+        writer: Writer,
+    ) -> dict[str, float]:
+        """Probes the network at gradient step `step`.
+
+        Args:
+            step: gradient steps done.
+            task: whose network is probed.
+            optimizer: of the run.
+            draw: inputs of that network, from their number and a key: the task's `probe_inputs`.
+            run_directory: holds the inputs.
+            seed: root seed of the run.
+            writer: where to: scalars and an image under `probe/`, arrays under `probe/curves`.
+
+        Returns:
+            The scalars by name.
+        """
+        count = getattr(self._probe, "num_inputs", None) or _NUM_INPUTS
+        if self._draws_anew:
+            inputs = draw(count, seeds.derive(seed, "probe", step))
+        else:
+            if self._inputs is None:
+                path = run_directory / INPUTS_FILE
+                if step == 0:
+                    _save(path, draw(count, seeds.derive(seed, "probe")))
+                self._inputs = _load(path)
+            inputs = self._inputs
+        result = self._probe.measure(task.model, inputs, optimizer)
+        scalars = result.to_dict()
+        writer.scalars(step, {f"probe/{name}": value for name, value in scalars.items()})
+        writer.arrays(step, "probe/curves", **result.arrays())
+        writer.image(step, "probe/curves", _image(result))
+        return scalars
+
+
+def _save(path: Path, inputs: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        np.savez_compressed(file, inputs=np.asarray(inputs))
+
+
+def _load(path: Path) -> np.ndarray:
+    with np.load(path) as arrays:
+        return arrays["inputs"]
+
+
+def _image(result: Any) -> np.ndarray:
+    """The figure of a probe, `[height, width, 3] uint8`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), dpi=_DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    result.plot(figure.subplots())
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return tf.io.decode_png(buffer.getvalue(), channels=3).numpy()
