@@ -21,6 +21,7 @@ PACKAGES = (
     "mitigations",
     "networks",
     "optimizers",
+    "probing",
     "rl",
     "tasks",
     "training",
@@ -28,12 +29,15 @@ PACKAGES = (
 """The packages of this library whose names gin files may use."""
 
 
-def parse(files: Sequence[str], bindings: Sequence[str]) -> list[gin_files.Binding]:
+def parse(
+    files: Sequence[str], bindings: Sequence[str], packages: Sequence[str] = PACKAGES
+) -> list[gin_files.Binding]:
     """Replaces gin's configuration by that of `files` and, after them, `bindings`.
 
     Args:
         files: names of gin files, looked for from the working directory, then from `gin_files.root()`.
         bindings: gin statements, one each.
+        packages: those of this library whose names may be used.
 
     Returns:
         Where each binding stands, for the functions that report errors of what is built later.
@@ -43,7 +47,7 @@ def parse(files: Sequence[str], bindings: Sequence[str]) -> list[gin_files.Bindi
             required parameter has no value.
     """
     sources = gin_files.scan(files, bindings)
-    _register_names()
+    _register_names(packages)
     gin.clear_config()
     with _our_file_lookup():
         for file in files:
@@ -103,8 +107,8 @@ def operative_text() -> str:
         operative.update(before)
 
 
-def _register_names() -> None:
-    for package in PACKAGES:
+def _register_names(packages: Sequence[str]) -> None:
+    for package in packages:
         name = f"{tfplastic.__name__}.{package}"
         try:
             for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
