@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic.diagnostics import _recording
+from tfplastic.diagnostics import _bare, _layers, _recording
 from tfplastic.linalg._program import Program, trace
 
 
@@ -14,25 +14,27 @@ class ForwardPass:
 
     Args:
         call: of the model.
-        nonlinear: the layers with nonlinearities, all of the model's.
-        chosen: names of the layers to tell of.
+        layers: the model's, itself first, as `_layers.named_layers` has them.
+        chosen: those of them to tell of.
         signature: of the inputs, a nest of `tf.TensorSpec`.
 
     Attributes:
         functions: names of the activation functions, {name of the entry: name of the function}.
+        unmeasured: {layer name: reason}, see `_bare.unmeasured`.
         outputs_are_tensors: whether they can leave a compiled program.
     """
 
     def __init__(
         self,
         call: Callable[[Any], Any],
-        nonlinear: Mapping[str, Any],
+        layers: Mapping[str, Any],
         chosen: Mapping[str, Any],
         signature: Any,
     ):
         self.functions: dict[str, str] = {}
         self.outputs_are_tensors = True
-        self._call, self._nonlinear, self._chosen = call, nonlinear, chosen
+        self.unmeasured: dict[str, str] = {}
+        self._call, self._layers, self._chosen = call, layers, chosen
         self._signature = signature
         self._whole = trace("`model`", self._trace, signature)
 
@@ -47,13 +49,19 @@ class ForwardPass:
         return trace("`model`", lambda inputs: select(self._whole(inputs)), self._signature)
 
     def _trace(self, inputs: Any) -> dict[str, Any]:
-        with _recording.recording(self._nonlinear, {}) as calls:
+        model_name = next(iter(self._layers))
+        nonlinear = _layers.nonlinear_layers(self._layers)
+        weighted = {name: layer for name, layer in self._layers.items() if _layers.owns_variables(layer)}
+        weighted.pop(model_name, None)
+        with _recording.recording(nonlinear, weighted) as calls:
             outputs = self._call(inputs)
-        hidden = {
-            name: call
-            for name, call in _recording.hidden_calls(calls, outputs).items()
-            if call.name in self._chosen
+        hidden = _recording.hidden_calls(calls, outputs)
+        self.unmeasured = {
+            name: reason
+            for name, reason in _bare.unmeasured(calls, nonlinear, hidden, model_name).items()
+            if name.partition(":")[0] in self._chosen
         }
+        hidden = {name: call for name, call in hidden.items() if call.name in self._chosen}
         self.functions = {name: call.activation for name, call in hidden.items()}
         self.outputs_are_tensors = all(tf.is_tensor(each) for each in tf.nest.flatten(outputs))
         return {

@@ -41,10 +41,17 @@ def nonlinear_layers(layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_nonlinear(layer: Any) -> bool:
-    activation = getattr(layer, "activation", None)
+    activation = getattr(_innermost_cell(layer), "activation", None)
     if getattr(activation, "__name__", None) == "linear":
         return False
     return is_activation_layer(layer) or callable(activation)
+
+
+def _innermost_cell(layer: Any) -> Any:
+    """Of a recurrent layer the cell, of stacked ones the last; else the layer itself."""
+    while hasattr(layer, "cell"):
+        layer = layer.cell
+    return _innermost_cell(layer.cells[-1]) if hasattr(layer, "cells") else layer
 
 
 def is_activation_layer(layer: Any) -> bool:
@@ -66,12 +73,19 @@ def activation_name(layer: Any) -> str:
     for base in type(layer).__mro__:
         if _ACTIVATION_LAYERS.get(base.__name__):
             return _ACTIVATION_LAYERS[base.__name__]
-    function = layer.activation
+    function = _innermost_cell(layer).activation
     while isinstance(function, functools.partial):
         function = function.func
     if isinstance(name := getattr(function, "__name__", None), str):
         return name
     return activation_name(function) if is_activation_layer(function) else type(function).__name__
+
+
+def owns_variables(layer: Any) -> bool:
+    """Whether `layer` has variables that no layer inside it has."""
+    inner = layer._flatten_layers(recursive=False, include_self=False)
+    not_own = {id(variable) for child in inner for variable in child.variables}
+    return any(id(variable) not in not_own for variable in layer.variables)
 
 
 def layer_weights(layers: Mapping[str, Any]) -> dict[str, list[tf.Variable]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -89,15 +90,16 @@ class _Recorded:
 
         def recorded(*args: Any, **kwargs: Any) -> Any:
             graph = tf.compat.v1.get_default_graph()
-            first = graph.version
+            first = len(graph.get_operations())
             result = self.original(*args, **kwargs)
             argument = tf.nest.flatten((args, kwargs))[0] if self.takes_pre_activation else None
-            span, tensor = (first, graph.version), tf.nest.flatten(result)[0]
+            span, tensor = (first, len(graph.get_operations())), tf.nest.flatten(result)[0]
             self.calls.append(
                 Call(self.name, graph, span, tensor, argument, self.activation, self.is_recurrent)
             )
             return result
 
+        vars(recorded)["__signature__"] = inspect.signature(self.original)  # TF-Agents asks for it
         return recorded
 
 
@@ -150,6 +152,7 @@ def recorded_activations(model: Any) -> Iterator[dict[str, tf.Tensor]]:
         return result
 
     call = model.call
+    vars(noted)["__signature__"] = inspect.signature(call)
     with _replaced(model, "call", noted), recording(nonlinear, {}) as calls:
         yield hidden
     if not outputs:

@@ -153,7 +153,7 @@ class Operator(abc.ABC):
         """
         _checks.check_one_of("by", by, ("variable", "layer"))
         groups = _variables.group(self._names, by)
-        return {name: self._restricted(indices) for name, indices in groups.items()}
+        return {name: self.restricted(indices) for name, indices in groups.items()}
 
     def is_deterministic(self) -> bool:
         """Whether what the operator is a derivative of has the same bits in two passes over the data.
@@ -167,7 +167,12 @@ class Operator(abc.ABC):
         program = self._program(self._value)
         return [program(*batch).numpy().tobytes() for batch, _ in self._batches]
 
-    def _restricted(self, indices: Sequence[int]) -> "Operator":
+    def restricted(self, indices: Sequence[int]) -> "Operator":
+        """The operator of some of the variables, as if the others were constants: a diagonal block.
+
+        Args:
+            indices: positions of the variables among those that the operator was given, in any order.
+        """
         part = copy.copy(self)
         part._variables = [self._variables[index] for index in indices]
         part._names = [self._names[index] for index in indices]
