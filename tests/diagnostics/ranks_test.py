@@ -227,9 +227,10 @@ def test_edges_of_features(keras, dtype):
     inputs = keras.Input((2,))
     hidden = keras.layers.Dense(3, "relu", name="hidden", dtype=dtype)(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1, dtype=dtype)(hidden))
+    snapshot = Snapshot(model, np.ones((5, 2), "float32"))
     for bias, expected in ([1.0, 2.0, 4.0], 1), ([-1.0, -1.0, -1.0], 0), ([1.0, np.inf, 1.0], np.nan):
         model.get_layer("hidden").set_weights([np.zeros((2, 3)), np.array(bias)])
-        snapshot = Snapshot(model, np.ones((5, 2), "float32"))
+        snapshot.refresh()
         for quantity in [*FEATURES.values(), diagnostics.feature_rank, diagnostics.numerical_rank]:
             assert quantity(snapshot) == {"hidden": pytest.approx(expected, nan_ok=True)}, quantity.__name__
 

@@ -1,3 +1,5 @@
+import math
+
 import keras as keras_3
 import numpy as np
 import pytest
@@ -5,7 +7,16 @@ import tensorflow as tf
 import tf_keras as keras_2
 
 from tests.diagnostics import models
-from tfplastic.diagnostics import Snapshot, dead_units, dormant_units
+from tfplastic.diagnostics import (
+    Snapshot,
+    active_units,
+    dead_fraction,
+    dead_units,
+    dormant_fraction,
+    dormant_units,
+    linearised_units,
+    saturated_units,
+)
 
 BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 
@@ -35,60 +46,125 @@ def test_a_unit_is_dead_only_if_zero_on_every_input(keras):
     assert dormant_units(snapshot, tau=0.03) == {"hidden": 0.25}  # the third, about a / 100
 
 
-def _naive(activations, tau):
-    """Dead and dormant fractions by loops over Python floats."""
-    units = np.moveaxis(np.asarray(activations, np.float64), -1, 0)
-    sums = [[abs(float(value)) for value in unit.ravel()] for unit in units]
-    means = [sum(values) / len(values) for values in sums]
-    scores = [mean / (sum(means) / len(means)) for mean in means]
-    dead = [all(value == 0 for value in values) for values in sums]
-    return sum(dead) / len(dead), sum(score <= tau for score in scores) / len(scores)
+# Pre-activations of `models.mlp` are a + b, -a - b, a / 100 and -1.
+@BOTH
+@pytest.mark.parametrize(
+    ("activation", "inputs", "expected"),
+    [
+        # 3, -3, .01, -1 and 3, -3, .03, -1. ReLU: 0 in half of the values; linear where positive.
+        ("relu", [[1, 2], [3, 0]], {active_units: 0.5, linearised_units: 0.5, saturated_units: math.nan}),
+        # 3, -3, .01, -1 and -3, 3, -.03, -1. Leaky ReLU: the last is linear, being negative throughout.
+        ("relu", [[1, 2], [-3, 0]], {active_units: 3 / 8, linearised_units: 0, dead_units: 0.25}),
+        ("leaky_relu", [[1, 2], [-3, 0]], {active_units: 1, linearised_units: 0.25, dead_units: 0}),
+        ("elu", [[1, 2], [-3, 0]], {linearised_units: 0}),
+        ("elu", [[1, 2], [3, 0]], {linearised_units: 0.5}),
+        # tanh 3 = .995; standard deviations 0, 0, .01, 0.
+        ("tanh", [[1, 2], [3, 0]], {saturated_units: 0.5, linearised_units: 1, active_units: 1}),
+        # 3, -3, .01, -1 and .1, -.1, .001, -1: standard deviations 1.45, 1.45, .0045, 0; one half saturated.
+        ("tanh", [[1, 2], [0.1, 0]], {saturated_units: 0, linearised_units: 0.5}),
+        # sigmoid 5 = .9933, sigmoid 3 = .9526.
+        ("sigmoid", [[1, 4], [3, 2]], {saturated_units: 0.5}),
+        ("sigmoid", [[1, 4], [3, 0]], {saturated_units: 0}),
+        ("softplus", [[1, 4], [3, 2]], {saturated_units: math.nan, linearised_units: 1}),
+    ],
+)
+def test_by_hand(keras, activation, inputs, expected):
+    snapshot = Snapshot(models.mlp(keras, activation), tf.constant(inputs, tf.float32))
+    for quantity, value in expected.items():
+        assert quantity(snapshot) == pytest.approx({"hidden": value}, nan_ok=True), quantity.__name__
 
 
 @BOTH
+def test_settings(keras):
+    snapshot = Snapshot(models.mlp(keras, "tanh"), tf.constant([[1.0, 2.0], [0.1, 0.0]]))
+    # z = 3 and .1: saturated on one half of the inputs, standard deviation 1.45.
+    assert [saturated_units(snapshot, each)["hidden"] for each in (0, 0.5, 0.51)] == [1, 0.5, 0]
+    assert [linearised_units(snapshot, each)["hidden"] for each in (0, 0.004, 0.005, 1.44, 1.46)] == [
+        0.25, 0.25, 0.5, 0.5, 1,
+    ]  # fmt: skip
+
+
+def _naive(of, tau, tolerance, min_fraction):
+    """All fractions by loops over Python floats; `of` are pairs of activation and pre-activation by unit."""
+    sums = [[abs(h) for h, _ in unit] for unit in of]
+    means = [math.fsum(values) / len(values) for values in sums]
+    layer_mean = math.fsum(means) / len(means)
+    deviations = [np.std([z for _, z in unit]) for unit in of]
+    saturated = [sum(abs(h) > 0.99 for h, _ in unit) / len(unit) for unit in of]
+    return {
+        "dead_units": np.mean([all(h == 0 for h, _ in unit) for unit in of]),
+        "dormant_units": np.mean([mean <= tau * layer_mean for mean in means]),
+        "active_units": np.mean([h != 0 for unit in of for h, _ in unit]),
+        "relu": np.mean([all(z > 0 for _, z in unit) for unit in of]),
+        "tanh": np.mean([deviation <= tolerance for deviation in deviations]),
+        "saturated_units": np.mean([each >= min_fraction for each in saturated]),
+    }
+
+
+@BOTH
+@pytest.mark.parametrize("per_position", [False, True])
 @pytest.mark.parametrize("batch", [1, 7])
-def test_channels_are_units_over_batch_and_positions(keras, batch):
+def test_channels_are_units_over_batch_and_positions(keras, batch, per_position):
     model = models.cnn(keras)
-    # Shifts down kill some channels altogether and leave others a few positive positions.
+    # Shifts down kill some channels altogether and leave others a few positive positions; those up linearise.
     model.get_layer("conv1_norm").set_weights([np.ones((4, 4, 3)), [0.0, -1.7, -9.0] * np.ones((4, 4, 3))])
     model.get_layer("conv2_norm").set_weights(
-        [np.ones((2, 2, 4)), [0.0, -1.7, -9.0, -9.0] * np.ones((2, 2, 4))]
+        [np.ones((2, 2, 4)), [0.0, -1.7, -9.0, 9.0] * np.ones((2, 2, 4))]
     )
-    snapshot = Snapshot(model, tf.random.stateless_normal((batch, 6, 6, 2), [0, 1]))
-    for tau in (0.025, 0.3):
-        dead, dormant = dead_units(snapshot), dormant_units(snapshot, tau=tau)
-        for layer, activations in snapshot.activations.items():
-            expected_dead, expected_dormant = _naive(activations, tau)
-            assert (dead[layer], dormant[layer]) == pytest.approx(
-                (expected_dead, expected_dormant), abs=1e-12
-            )
-    assert 1 / 3 <= dead["conv1_relu"] < 1 and 0.5 <= dead["conv2_relu"] < 1 and dead["dense_tanh"] == 0
+    inputs = tf.random.stateless_normal((batch, 6, 6, 2), [0, 1])
+    snapshot = Snapshot(model, inputs, batch_size=3)  # the last block has one example
+    tau, tolerance, min_fraction = 0.3, 1.5, 0.5
+    found = {
+        "dead_units": dead_units(snapshot, per_position),
+        "dormant_units": dormant_units(snapshot, tau, per_position),
+        "active_units": active_units(snapshot),
+    }
+    linearised = linearised_units(snapshot, tolerance, per_position)
+    saturated = saturated_units(snapshot, min_fraction, per_position)
+    for layer, activations in snapshot.activations.items():
+        pairs = np.stack([activations, snapshot.pre_activations[layer]], axis=-1)
+        shape = (batch, -1, 2) if per_position else (-1, activations.shape[-1], 2)
+        expected = _naive(pairs.reshape(shape).swapaxes(0, 1).tolist(), tau, tolerance, min_fraction)
+        for name, values in found.items():
+            assert values[layer] == pytest.approx(expected[name], abs=1e-12), name
+        assert linearised[layer] == pytest.approx(expected[layer.split("_")[-1]], abs=1e-12)
+        if layer == "dense_tanh":
+            assert saturated[layer] == pytest.approx(expected["saturated_units"], abs=1e-12)
+        else:
+            assert math.isnan(saturated[layer])
+    assert 1 / 3 <= found["dead_units"]["conv1_relu"] < 1 and found["dead_units"]["dense_tanh"] == 0
+    assert 1 / 4 <= linearised["conv2_relu"] < 1
+
+
+QUANTITIES = (dead_units, dormant_units, active_units, linearised_units)
+
+
+EDGES = [  # biases; fractions dead, dormant, active, linearised
+    ([0.0, 0.0, 0.0], [1, 1, 0, 0]),  # zero weights: the whole layer is dead
+    ([-1.0, -2.0, -3.0], [1, 1, 0, 0]),
+    ([1.0, 1.0, 1.0], [0, 0, 1, 1]),  # constant, not dead
+    ([0.0, 1.0, 60000.0], [1 / 3, 2 / 3, 2 / 3, 2 / 3]),  # sums overflow float16
+    ([0.0, 1.0, np.inf], [np.nan] * 4),
+]
 
 
 @BOTH
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_edges(keras, dtype):
+    """Constant inputs, five of them in blocks of two, and a batch of one."""
     inputs = keras.Input((2,))
     hidden = keras.layers.Dense(3, "relu", name="hidden", dtype=dtype)(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1, dtype=dtype)(hidden))
-    hidden = model.get_layer("hidden")
-    constant = tf.ones((5, 2))
-    kernel = np.zeros((2, 3))
-
-    def both():
-        snapshot = Snapshot(model, constant)
-        return dead_units(snapshot)["hidden"], dormant_units(snapshot)["hidden"]
-
-    hidden.set_weights([kernel, np.zeros(3)])
-    assert both() == (1.0, 1.0)  # zero weights: the whole layer is dead
-    hidden.set_weights([kernel, np.array([-1.0, -2.0, -3.0])])
-    assert both() == (1.0, 1.0)
-    hidden.set_weights([kernel, np.array([1.0, 1.0, 1.0])])
-    assert both() == (0.0, 0.0)  # constant, not dead
-    hidden.set_weights([kernel, np.array([0.0, 1.0, 60000.0])])
-    assert both() == (1 / 3, 2 / 3)  # sums overflow float16
-    hidden.set_weights([kernel, np.array([0.0, 1.0, np.inf])])
-    assert np.isnan(both()).all()
+    for batch in (1, 5):
+        snapshot = Snapshot(model, tf.ones((batch, 2)), batch_size=2)
+        for biases, expected in EDGES:
+            model.get_layer("hidden").set_weights([np.zeros((2, 3)), np.array(biases)])
+            snapshot.refresh()
+            found = [quantity(snapshot)["hidden"] for quantity in QUANTITIES]
+            assert found == pytest.approx(expected, nan_ok=True), biases
+            values = snapshot.activations["hidden"]
+            found = [float(dead_fraction(values)), float(dormant_fraction(values))]
+            assert found == pytest.approx(expected[:2], nan_ok=True), biases
 
 
 @BOTH
@@ -96,10 +172,28 @@ def test_nan(keras):
     model = models.mlp(keras, "elu")  # ReLU's kernel for the CPU may turn NaN into 0
     model.get_layer("hidden").set_weights([np.zeros((2, 4)), np.array([0.0, 1.0, 1.0, np.nan])])
     snapshot = Snapshot(model, tf.ones((5, 2)))
-    assert np.isnan([dead_units(snapshot)["hidden"], dormant_units(snapshot)["hidden"]]).all()
+    assert np.isnan([quantity(snapshot)["hidden"] for quantity in (*QUANTITIES, saturated_units)]).all()
+    model = models.mlp(keras, "tanh")  # tanh of infinity is one: saturated, and a pre-activation not finite
+    model.get_layer("hidden").set_weights([np.zeros((2, 4)), np.array([0.0, 1.0, 1.0, np.inf])])
+    snapshot = Snapshot(model, tf.ones((5, 2)))
+    assert math.isnan(linearised_units(snapshot)["hidden"]) and saturated_units(snapshot) == {"hidden": 0.25}
+
+
+@BOTH
+def test_a_bare_nonlinearity_is_nan(keras):
+    snapshot = Snapshot(models.bare(keras), tf.ones((5, 2)))
+    assert list(snapshot.unmeasured) == ["bare"]
+    for quantity, expected in zip(QUANTITIES, (0, 0, 1, 1), strict=True):
+        assert quantity(snapshot) == pytest.approx({"activated": expected, "bare": math.nan}, nan_ok=True)
 
 
 def test_errors():
     snapshot = Snapshot(models.mlp(keras_2), tf.ones((1, 2)))
     with pytest.raises(ValueError, match=r"^`tau` must be a finite number of at least 0. Received: -0.1$"):
         dormant_units(snapshot, tau=-0.1)
+    with pytest.raises(
+        ValueError, match=r"^`tolerance` must be a finite number of at least 0. Received: -1$"
+    ):
+        linearised_units(snapshot, tolerance=-1)
+    with pytest.raises(ValueError, match=r"^`min_fraction` must be a number in \[0, 1\]. Received: 2$"):
+        saturated_units(snapshot, min_fraction=2)
