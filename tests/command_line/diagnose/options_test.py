@@ -1,99 +1,46 @@
-import re
-
 import pytest
 
-from tfplastic.command_line.diagnose import options as options
+from tfplastic.command_line.diagnose import options
 from tfplastic.command_line.errors import UsageError
-
-MODEL = ["spectrum", "--model=a.keras", "--data=a.npz", "--loss=mse"]
-
-
-def test_defaults():
-    assert options.parse(["spectrum", "--run_dir=here"]) == options.Options(
-        run_directory="here",
-        checkpoint=None,
-        model=None,
-        data=None,
-        loss=None,
-        from_logits=False,
-        batch_size=256,
-        num_eigenvalues=10,
-        tol=1e-3,
-        num_steps=90,
-        num_probes=10,
-        seed=0,
-        out=None,
-        device="auto",
-        debug=False,
-        help=False,
-    )
-
-
-def test_every_flag_of_a_model():
-    given = options.parse(
-        [
-            *MODEL,
-            *("--from_logits", "--batch_size=7", "--num_eigenvalues=3", "--tol=1e-2", "--num_steps=4"),
-            *("--num_probes=5", "--seed=6", "--out=there", "--device=cpu", "--debug"),
-        ]
-    )
-    assert (given.model, given.data, given.loss, given.from_logits) == ("a.keras", "a.npz", "mse", True)
-    assert (given.batch_size, given.num_eigenvalues, given.tol, given.num_steps) == (7, 3, 0.01, 4)
-    assert (given.num_probes, given.seed, given.out, given.device, given.debug) == (
-        5,
-        6,
-        "there",
-        "cpu",
-        True,
-    )
-    assert options.parse(["spectrum", "--run_dir=here", "--checkpoint=40"]).checkpoint == 40
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--run_dir=here"], "the first word must be a command: spectrum."),
+        (["--run_dir=here"], "the first word must be a command: {there}. Received: '--run_dir=here'."),
         (
             ["spectrm", "--run_dir=here"],
-            "the first word must be a command: spectrum. Received: 'spectrm'. Did you mean 'spectrum'?",
+            "the first word must be a command: {there}. Received: 'spectrm'. Did you mean 'spectrum'?",
         ),
-        (["spectrum", "here"], "unexpected argument 'here'. Flags are given as --name=value"),
-        (["spectrum"], "give either --run_dir or --model. Received: neither"),
-        ([*MODEL, "--run_dir=here"], "give either --run_dir or --model. Received: both"),
-        (MODEL[:3], "--loss must be given"),
-        ([*MODEL[:2], MODEL[3]], "--data must be given"),
-        (["spectrum", "--run_dir="], "--run_dir must not be empty"),
-        ([*MODEL, "--checkpoint=3"], "--checkpoint goes with --run_dir, which is not given"),
-        (["spectrum", "--run_dir=a", "--loss=mse"], "--loss goes with --model, which is not given"),
-        (["spectrum", "--run_dir=a", "--batch_size=9"], "--batch_size goes with --model, which is not given"),
-        (["spectrum", "--run_dir=a", "--from_logits"], "--from_logits goes with --model, which is not given"),
-        ([*MODEL, "--num_probes=0"], "--num_probes must be an integer of at least 1. Received: '0'"),
-        ([*MODEL, "--seed=-1"], "--seed must be an integer of at least 0. Received: '-1'"),
-        ([*MODEL, "--tol=0"], "--tol must be a finite number above 0. Received: '0.0'"),
-        ([*MODEL, "--tol=nan"], "--tol must be a finite number above 0. Received: 'nan'"),
-        ([*MODEL, "--tol=x"], "--tol must be a finite number above 0. Received: 'x'"),
-        ([*MODEL, "--from_logits=maybe"], "--from_logits must be true or false. Received: 'maybe'"),
-        (
-            [*MODEL, "--device=tpu"],
-            "--device must be auto, cpu, gpu or gpu:I with an integer I. Received: 'tpu'",
-        ),
-        ([*MODEL, "--sed=1"], "Unknown command line flag 'sed'. Did you mean: seed ?"),
+        ([], "the first word must be a command: {there}."),
     ],
 )
-def test_errors(arguments, message):
+def test_what_is_no_command(arguments, message):
     with pytest.raises(UsageError) as caught:
         options.parse(arguments)
-    assert str(caught.value) == message
+    assert str(caught.value) == message.format(there=", ".join(options.COMMANDS))
 
 
-def test_help_says_every_flag_and_its_default():
+def test_help_of_all_names_each_command_with_its_forms():
+    assert options.parse(["--help"]) == options.parse(["-h"]) == (None, None)
     text = options.help_text()
-    given = options.parse(["spectrum", "--help"])
-    assert given.help and options.parse(["-h"]).help
-    for name in [*vars(given), "run_dir"]:
-        if name != "run_directory":
-            assert re.search(rf"^  --(\[no\])?{name}\b", text, re.MULTILINE), name
-    for name in ("batch_size", "num_eigenvalues", "num_steps", "num_probes", "seed"):
-        (explained,) = re.findall(rf"--{name}=INTEGER\n(.*?)\n  --", text, re.DOTALL)
-        assert f"Default: {vars(given)[name]}." in " ".join(explained.split())
+    for name, command in options.COMMANDS.items():
+        assert f"  {name}  " in text and command.summary in text
+        assert text.count(f" bin/diagnose {name} ") == command.usage.count("bin/diagnose")
+    assert text.count("Usage:") == 1
     assert max(map(len, text.splitlines())) <= 110
+
+
+@pytest.mark.parametrize("name", options.COMMANDS)
+def test_each_command(name):
+    command, given = options.parse([name, "--help"])
+    assert command is options.COMMANDS[name] and given is not None and given.help
+    call = options.parse([name, "--run_dir=here", "--debug", "--device=cpu"])
+    assert call.debug and call.options is not None
+    assert (call.options.run_dir, call.options.device, call.options.out) == ("here", "cpu", None)
+    assert not options.parse([name, "--run_dir=here"]).debug
+    text = options.COMMANDS[name].help_text()
+    assert text.startswith(f"bin/diagnose {name} ")
+    assert max(map(len, text.splitlines())) <= 110
+    for field in vars(call.options):
+        assert f"  --{field}" in text or f"  --[no]{field}" in text, field

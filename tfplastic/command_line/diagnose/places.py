@@ -4,12 +4,13 @@ import dataclasses
 import importlib.util
 import os
 import pathlib
+from collections.abc import Callable
+from typing import BinaryIO
 
 from tfplastic.command_line.errors import UsageError
-from tfplastic.writers import ARRAYS_DIRECTORY
+from tfplastic.writers import ARRAYS_DIRECTORY, atomic_file
 
 _FIGURES_DIRECTORY = "figures"
-_TAG = "spectrum"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,19 +22,26 @@ class Places:
     name: str
 
     @classmethod
-    def of_run(cls, run_directory: str, step: int, out: str | None) -> "Places":
-        """For the spectrum at a gradient step of a run: its directory unless `out` is given."""
-        root, directory = pathlib.Path(run_directory), pathlib.Path(out or "")
-        if out is None:
-            return cls(root / ARRAYS_DIRECTORY / _TAG, root / _FIGURES_DIRECTORY / _TAG, str(step))
-        return cls(directory, directory, str(step))
+    def of_run(cls, run_directory: str, command: str, name: str, out: str | None) -> "Places":
+        """For what a command finds of a run: in the run's directory unless `out` is given.
+
+        Args:
+            run_directory: of the run.
+            command: the command's name.
+            name: what of the run, such as a gradient step.
+            out: another directory.
+        """
+        if out is not None:
+            return cls(pathlib.Path(out), pathlib.Path(out), f"{name}_{command}")
+        root = pathlib.Path(run_directory)
+        return cls(root / ARRAYS_DIRECTORY / command, root / _FIGURES_DIRECTORY / command, name)
 
     @classmethod
-    def of_model(cls, model: str, out: str | None) -> "Places":
-        """For the spectrum of a Keras file: its own directory unless `out` is given."""
+    def of_model(cls, model: str, command: str, out: str | None) -> "Places":
+        """For what a command finds of a Keras file: in its own directory unless `out` is given."""
         path = pathlib.Path(model)
         directory = path.parent if out is None else pathlib.Path(out)
-        return cls(directory, directory, f"{path.stem}_{_TAG}")
+        return cls(directory, directory, f"{path.stem}_{command}")
 
     def check(self) -> None:
         """Raises `UsageError` if the outputs could not be written, before work has gone into them."""
@@ -43,3 +51,19 @@ class Places:
             there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
             if not there.is_dir() or not os.access(there, os.W_OK):
                 raise UsageError(f"cannot write to {str(directory)!r}; --out takes another directory")
+
+    def write_data(self, ending: str, save: Callable[[BinaryIO], None]) -> pathlib.Path:
+        """Writes arrays or tables to NAME and `ending`, such as '.npz', by `save`; returns the path."""
+        return _write(self.arrays / f"{self.name}{ending}", save)
+
+    def write_figure(self, ending: str, save: Callable[[BinaryIO], None]) -> pathlib.Path:
+        """As `write_data`, in the directory of figures."""
+        return _write(self.figures / f"{self.name}{ending}", save)
+
+
+def _write(path: pathlib.Path, save: Callable[[BinaryIO], None]) -> pathlib.Path:
+    """The file appears whole, in one move, and replaces an older one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        save(file)
+    return path

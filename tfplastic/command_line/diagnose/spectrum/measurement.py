@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfplastic.command_line.diagnose.progress import ProductsProgress
+from tfplastic.command_line.diagnose.spectrum.progress import ProductsProgress
 from tfplastic.linalg import SpectralDensity, eigsh, spectral_density
 
 

@@ -21,7 +21,7 @@ class ProductsProgress:
 
     Example:
         >>> import sys
-        >>> from tfplastic.command_line.diagnose.progress import ProductsProgress
+        >>> from tfplastic.command_line.diagnose.spectrum.progress import ProductsProgress
         >>> with ProductsProgress(stream=sys.stdout).phase('density') as progress:
         ...     progress(1, 90)
         density: 1 of at most 90 products, took ... s

@@ -1,20 +1,18 @@
 """The figure of a spectrum: its density, an inset of its bulk, and ticks for the eigenvalues at both ends."""
 
-from typing import Any, BinaryIO
+from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from tfplastic.command_line.diagnose.measurement import Spectrum
-from tfplastic.command_line.diagnose.subject import Subject
+from tfplastic.command_line.diagnose import figures
+from tfplastic.command_line.diagnose.figures import CAPTION
+from tfplastic.command_line.diagnose.spectrum.measurement import Spectrum
+from tfplastic.command_line.diagnose.spectrum.subject import Subject
 
-_DENSITY, _EIGENVALUES, _CAPTION = "#1f4e79", "#c0392b", "0.35"
+_DENSITY, _EIGENVALUES = "#1f4e79", "#c0392b"
 _SIZE_IN = (6.0, 3.6)
-# Letters as shapes look the same everywhere; a fixed salt gives the same figure the same bytes.
-_STYLE: Any = {"font.size": 9.0, "svg.fonttype": "path", "svg.hashsalt": "tfplastic", "axes.linewidth": 0.8}
 # The bulk is all but this many eigenvalues at each end, and gets an inset where it is this part of the whole.
 _OUTLIERS = 10
 _SMALL_BULK = 0.05
@@ -32,9 +30,7 @@ def draw(spectrum: Spectrum, subject: Subject) -> Figure:
         spectrum: to show.
         subject: what it is of.
     """
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=_SIZE_IN, layout=ConstrainedLayoutEngine(h_pad=0.06, hspace=0))
-        FigureCanvasAgg(figure)
+    with figures.drawn(_SIZE_IN, ConstrainedLayoutEngine(h_pad=0.06, hspace=0)) as figure:
         axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=(16, 1))
         _draw_density(axes, spectrum, spectrum.density.grid(spectrum.width), spectrum.width)
         axes.set_ylabel("Density")
@@ -50,14 +46,8 @@ def draw(spectrum: Spectrum, subject: Subject) -> Figure:
             f"$n$ = {spectrum.size:,} weights, {subject.num_examples:,} examples,"
             f" density from {num_probes} probe{'s' * (num_probes > 1)} $\\times$ {num_steps} steps"
         )
-        axes.text(0, 1.03, caption, transform=axes.transAxes, fontsize=8, color=_CAPTION)
+        axes.text(0, 1.03, caption, transform=axes.transAxes, fontsize=8, color=CAPTION)
     return figure
-
-
-def save(figure: Figure, file: BinaryIO, kind: str) -> None:
-    """Writes `figure` as 'png', 300 dots per inch, or as 'svg'. The same figure gives the same bytes."""
-    with matplotlib.rc_context(_STYLE):
-        figure.savefig(file, format=kind, dpi=300, metadata={"Date": None} if kind == "svg" else None)
 
 
 def _draw_density(axes: Any, spectrum: Spectrum, grid: np.ndarray, width: float) -> None:
@@ -97,7 +87,7 @@ def _draw_bulk(axes: Any, spectrum: Spectrum, low: float, high: float) -> None:
     width = _BULK_WIDTH * max(high - low, spectrum.width)  # which is 0 where the bulk is one point
     inset = axes.inset_axes((0.33 if _tail_is_right(spectrum) else 0.27, 0.42, 0.42, 0.48))
     _draw_density(inset, spectrum, np.linspace(low - 3 * width, high + 3 * width, 1_000), width)
-    inset.set_title("bulk", fontsize=8, color=_CAPTION, pad=2)
+    inset.set_title("bulk", fontsize=8, color=CAPTION, pad=2)
     inset.tick_params(labelsize=7)
     inset.locator_params(axis="x", nbins=5)
 

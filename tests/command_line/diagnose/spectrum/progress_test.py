@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from tfplastic.command_line.diagnose.progress import ProductsProgress
+from tfplastic.command_line.diagnose.spectrum.progress import ProductsProgress
 
 
 class Terminal(io.StringIO):

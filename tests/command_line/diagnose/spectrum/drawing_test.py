@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfplastic.command_line.diagnose import drawing
-from tfplastic.command_line.diagnose.measurement import Spectrum, table
-from tfplastic.command_line.diagnose.subject import Subject
+from tfplastic.command_line.diagnose import figures
+from tfplastic.command_line.diagnose.spectrum import drawing
+from tfplastic.command_line.diagnose.spectrum.measurement import Spectrum, table
+from tfplastic.command_line.diagnose.spectrum.subject import Subject
 from tfplastic.linalg import SpectralDensity
 
 SUBJECT = Subject(hessian=None, name="boxing, gradient step 12,500", num_examples=128, step=12_500)
@@ -69,7 +70,7 @@ def test_a_spectrum_that_is_one_point():
     density = SpectralDensity(np.zeros([1, 1]), np.ones([1, 1]), 1)
     spectrum = Spectrum(1, np.zeros(1), np.zeros(1), np.ones(1, bool), 1, density, density.width(), 1)
     file = io.BytesIO()
-    drawing.save(drawing.draw(spectrum, SUBJECT), file, "png")
+    figures.save(drawing.draw(spectrum, SUBJECT), file, "png")
     assert file.getvalue().startswith(b"\x89PNG")
 
 

@@ -1,4 +1,4 @@
-"""What `bin/diagnose` measures, wherever it came from."""
+"""What `bin/diagnose spectrum` measures, wherever it came from."""
 
 import dataclasses
 from typing import Any

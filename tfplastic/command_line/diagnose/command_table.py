@@ -1,0 +1,79 @@
+"""A command of `bin/diagnose`: its words, its flags and what it does."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any
+
+from tfplastic.command_line import device, flag_table
+from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line.flag_table import Flag
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """The flags that every command has; `--help` says what each means."""
+
+    run_dir: str | None
+    checkpoint: int | None
+    model: str | None
+    data: str | None
+    out: str | None
+    device: str
+    debug: bool
+    help: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One of the commands.
+
+    Attributes:
+        name: its word.
+        summary: what it does, for the list of commands; half a line.
+        introduction: what it does, in a few lines.
+        usage: the forms of its use.
+        examples: of its use.
+        flags: that it takes, without those of every program.
+        rules: what the value of a flag must be, by name, for errors.
+        options: the dataclass of its flags' values, with a field for each flag.
+        check: raises `UsageError` unless the options go together; also given the names of the flags that
+            are there.
+        act: does it.
+    """
+
+    name: str
+    summary: str
+    introduction: str
+    usage: str
+    examples: str
+    flags: Sequence[Flag]
+    rules: Mapping[str, str]
+    options: type[CommonOptions]
+    check: Callable[[Any, Set[str]], None]
+    act: Callable[[Any], None]
+
+    def parse(self, arguments: Sequence[str]) -> Any:
+        """The options that `arguments`, without the command's name, give.
+
+        Raises:
+            UsageError: a flag is unknown, a value is wrong, flags do not go together, or there is an
+                argument that is no flag.
+        """
+        values: Any
+        values, words = flag_table.parse("bin/diagnose", self._all_flags(), arguments, self.rules)
+        fields = dataclasses.fields(self.options)
+        given = self.options(**{field.name: values[field.name].value for field in fields})
+        if given.help:
+            return given
+        if words:
+            raise UsageError(f"unexpected argument {words[0]!r}. Flags are given as --name=value")
+        self.check(given, {name for name in values if values[name].present})
+        device.parse(given.device)
+        return given
+
+    def help_text(self) -> str:
+        """What its `--help` prints: each flag with its unit and default, and examples."""
+        return flag_table.help_text(self.introduction, self.usage, self._all_flags(), self.examples)
+
+    def _all_flags(self) -> list[Flag]:
+        return [*self.flags, flag_table.DEVICE, flag_table.DEBUG]

@@ -1,0 +1,123 @@
+"""The flags by which commands name what to diagnose, a run or a model, and their rules."""
+
+import functools
+from collections.abc import Sequence, Set
+from typing import Any
+
+from absl import flags
+
+from tfplastic.command_line.diagnose.command_table import CommonOptions
+from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line.flag_table import Flag
+
+
+def integer_of_at_least(minimum: int) -> Any:
+    """What defines a flag that is such an integer."""
+    return functools.partial(flags.DEFINE_integer, lower_bound=minimum)
+
+
+def run_dir(rest: str) -> Flag:
+    """`--run_dir`, with the end of its explanation."""
+    return Flag(
+        flags.DEFINE_string,
+        "run_dir",
+        None,
+        "--run_dir=DIRECTORY",
+        "Directory of a run of bin/train. Task and network are built as its operative config says;"
+        f" {rest}. A run that is at work goes on undisturbed.",
+    )
+
+
+def checkpoint(default: str) -> Flag:
+    """`--checkpoint`, with its default."""
+    return Flag(
+        integer_of_at_least(0),
+        "checkpoint",
+        None,
+        "--checkpoint=STEP",
+        f"Gradient step of the checkpoint to take. Only with --run_dir. Default: {default}.",
+    )
+
+
+def data(holds: str) -> Flag:
+    """`--data`, with what the file holds."""
+    return Flag(
+        flags.DEFINE_string,
+        "data",
+        None,
+        "--data=FILE.npz",
+        f"{holds}, as arrays [examples, ...]. Required with --model.",
+    )
+
+
+def out(names: str, default: str) -> Flag:
+    """`--out`, with the names of files and the default."""
+    return Flag(
+        flags.DEFINE_string,
+        "out",
+        None,
+        "--out=DIRECTORY",
+        f"Where to write {names}, replacing older ones. Default: {default}.",
+    )
+
+
+MODEL = Flag(
+    flags.DEFINE_string,
+    "model",
+    None,
+    "--model=FILE.keras",
+    "Keras model, in the format .keras, with one input and one output; whether it is of Keras 2 or Keras"
+    " 3 is read from it. It is called with training=False.",
+)
+LOSS = Flag(
+    flags.DEFINE_string,
+    "loss",
+    None,
+    "--loss=NAME",
+    "Name of a Keras loss, such as mse or categorical_crossentropy; the loss is its mean over all"
+    " examples of --data. Required with --model.",
+)
+FROM_LOGITS = Flag(
+    flags.DEFINE_boolean,
+    "from_logits",
+    False,
+    "--[no]from_logits",
+    "Whether the model's outputs are logits, for the crossentropies. Only with --model. Default:"
+    " --nofrom_logits, outputs are probabilities.",
+)
+AT_LEAST_ONE, AT_LEAST_ZERO = "an integer of at least 1", "an integer of at least 0"
+
+
+def check(
+    given: CommonOptions,
+    present: Set[str],
+    with_run: Sequence[str],
+    with_model: Sequence[str],
+    required: Sequence[str],
+) -> None:
+    """Checks that either a run or a model is given, and that each flag that is given is read.
+
+    Args:
+        given: the options.
+        present: names of the flags that are given.
+        with_run: flags that go with `--run_dir` alone.
+        with_model: flags that go with `--model` alone.
+        required: which of these must be given.
+
+    Raises:
+        UsageError: they do not go together.
+    """
+    if (given.run_dir is None) == (given.model is None):
+        received = "neither" if given.model is None else "both"
+        raise UsageError(f"give either --run_dir or --model. Received: {received}")
+    if given.model is None:
+        needed, foreign, other = ["run_dir"], with_model, "--model"
+    else:
+        needed, foreign, other = ["model", *required], with_run, "--run_dir"
+    for name in foreign:
+        if name in present:
+            raise UsageError(f"--{name} goes with {other}, which is not given")
+    for name in needed:
+        value = getattr(given, name)
+        if not value:
+            raise UsageError(f"--{name} must be given" if value is None else f"--{name} must not be empty")

@@ -1,0 +1,60 @@
+"""What `bin/diagnose spectrum` does. Errors come as early as they can."""
+
+from tfplastic.command_line import messages, programs
+from tfplastic.command_line.diagnose import checkpoints, model_files, tensorflow_start
+from tfplastic.command_line.diagnose.places import Places
+from tfplastic.command_line.diagnose.spectrum.options import Options
+from tfplastic.command_line.diagnose.spectrum.subject import Subject
+
+_COMMAND = "spectrum"
+
+
+def act(given: Options) -> None:
+    """Measures a spectrum, prints and writes it."""
+    subject, places = _model(given, given.model) if given.model else _run(given, given.run_dir or "")
+    # Not before, because these import TensorFlow.
+    from tfplastic.command_line.diagnose.spectrum import measurement, output
+
+    hessian = subject.hessian
+    programs.say(f"{subject.name}: loss on {subject.num_examples:,} examples, {hessian.shape[0]:,} weights")
+    with messages.messages_shown():
+        spectrum = measurement.measure(
+            hessian, given.num_eigenvalues, given.tol, given.num_steps, given.num_probes, given.seed
+        )
+    programs.say(measurement.table(spectrum))
+    for path in output.write(spectrum, subject, places, given.seed):
+        programs.say(f"wrote {path}")
+
+
+def _run(given: Options, run_directory: str) -> tuple[Subject, Places]:
+    checkpoint = checkpoints.find_checkpoint(run_directory, given.checkpoint)
+    places = Places.of_run(run_directory, _COMMAND, str(checkpoint.step), given.out)
+    places.check()
+    with tensorflow_start.for_run(given):
+        from tfplastic.command_line.diagnose.trained_run import TrainedRun
+
+        run = TrainedRun(checkpoint)
+        run.read(checkpoint)
+        # On this snapshot `diagnostics/sharpness/all` of the run is the largest of the eigenvalues.
+        snapshot = run.snapshot(checkpoint)
+        name = f"{run.name}, gradient step {checkpoint.step:,}"
+        return Subject(snapshot.hessian, name, snapshot.num_examples, checkpoint.step), places
+
+
+def _model(given: Options, path: str) -> tuple[Subject, Places]:
+    version, arrays = model_files.keras_version(path), model_files.read_data(given.data or "")
+    places = Places.of_model(path, _COMMAND, given.out)
+    places.check()
+    with tensorflow_start.for_model(given, version):
+        from tfplastic.command_line.diagnose.keras_file import KerasFile
+        from tfplastic.linalg import HessianOperator
+
+        file = KerasFile(path, version)
+        inputs, targets, loss = file.fitted(*arrays, given.loss or "", given.from_logits, given.batch_size)
+        hessian = HessianOperator(
+            file.mean_loss(loss),
+            file.model.trainable_variables,
+            (inputs, targets),
+            batch_size=given.batch_size,
+        )
+        return Subject(hessian, file.name, len(inputs), None), places

@@ -1,0 +1,31 @@
+"""Writes what `bin/diagnose spectrum` found."""
+
+import pathlib
+
+import numpy as np
+
+from tfplastic.command_line.diagnose import figures
+from tfplastic.command_line.diagnose.places import Places
+from tfplastic.command_line.diagnose.spectrum import drawing
+from tfplastic.command_line.diagnose.spectrum.measurement import Spectrum
+from tfplastic.command_line.diagnose.spectrum.subject import Subject
+
+
+def write(spectrum: Spectrum, subject: Subject, places: Places, seed: int) -> list[pathlib.Path]:
+    """Writes the arrays and the figure; returns the paths. The same spectrum gives the same bytes.
+
+    Args:
+        spectrum: what was measured.
+        subject: of what.
+        places: where to; directories are made.
+        seed: that of the random start vectors.
+    """
+    arrays = {
+        **spectrum.arrays(),
+        "step": np.int64(-1 if subject.step is None else subject.step),
+        "num_examples": np.int64(subject.num_examples),
+        "seed": np.int64(seed),
+    }
+    figure = drawing.draw(spectrum, subject)
+    path = places.write_data(".npz", lambda file: np.savez(file, allow_pickle=False, **arrays))
+    return [path, *figures.write(figure, places)]

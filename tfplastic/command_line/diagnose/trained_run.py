@@ -1,0 +1,117 @@
+"""A run, built anew, into which its checkpoints are read. The run's directory is only read."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from tfplastic._keras import keras
+from tfplastic.command_line import gin_config, gin_errors
+from tfplastic.command_line.diagnose.checkpoints import OPERATIVE_CONFIG, Checkpoint
+from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.diagnostics import Snapshot
+from tfplastic.tasks import GraphTask
+from tfplastic.training.loop import Loop, TrainConfig
+from tfplastic.training.run_diagnostics import task_snapshot
+
+
+class TrainedRun:
+    """The network, the task and the optimizer of a run.
+
+    Needs Keras 2, and replaces gin's configuration by the run's.
+
+    Args:
+        checkpoint: of the run; its weights are not read yet.
+
+    Attributes:
+        config: what the run trains, a `TrainConfig`.
+        name: of its directory.
+
+    Raises:
+        UsageError: the run cannot be built.
+    """
+
+    def __init__(self, checkpoint: Checkpoint):
+        sources = gin_config.parse([str(checkpoint.run_directory / OPERATIVE_CONFIG)], [])
+        keras.backend.reset_uids()  # Layers are called as in the run.
+        with gin_errors.constructing(sources):
+            loop = Loop(gin.get_configurable(TrainConfig)())
+        self.config: TrainConfig = loop.config
+        self.name = checkpoint.run_directory.resolve().name
+        self._source: Any = loop.steps if isinstance(loop.task, GraphTask) else loop.task
+        self._variables = tf.train.Checkpoint(**loop.task.trackables(), optimizer=loop.config.optimizer)
+
+    @property
+    def model(self) -> Any:
+        """The network that was trained."""
+        return self.config.task.model
+
+    def read(self, checkpoint: Checkpoint) -> None:
+        """Gives networks and optimizer the values that they had at a checkpoint.
+
+        Raises:
+            UsageError: it cannot be read, such as one that the run has removed meanwhile.
+        """
+        with _reading(checkpoint):
+            status = self._variables.read(str(checkpoint.directory / "variables"))
+            status.assert_existing_objects_matched()
+            status.expect_partial()  # What mitigations keep is not needed.
+
+    def snapshot(self, checkpoint: Checkpoint) -> Snapshot:
+        """Of network and training loss, as the run's own diagnostics have it: on their fixed batch.
+
+        Starts what a task on the host interacts with, such as an emulator, for as long as it takes to restore
+        the batch.
+
+        Args:
+            checkpoint: of the run, from which the batch is restored where it is kept in checkpoints.
+
+        Raises:
+            UsageError: it cannot be read, or is from before the warm-up's end.
+        """
+        task = self.config.task
+        with _reading(checkpoint):
+            if isinstance(task, GraphTask):
+                batch, inputs = task.diagnostics_batch()
+            else:
+                with self._restored(checkpoint):
+                    batch, inputs = self._source.diagnostics_batch()
+        return task_snapshot(task, batch, inputs, self.config.optimizer)
+
+    def probe_inputs(self, checkpoint: Checkpoint, count: int, key: np.ndarray) -> Any:
+        """Inputs of the network as the task had them at a checkpoint, `[count, ...]` or fewer.
+
+        Args:
+            checkpoint: of the run.
+            count: how many.
+            key: seed of the draw, `[2] int32`.
+
+        Raises:
+            UsageError: it cannot be read, or is from before the warm-up's end.
+        """
+        with _reading(checkpoint), self._restored(checkpoint):
+            return self._source.probe_inputs(count, key)
+
+    @contextlib.contextmanager
+    def _restored(self, checkpoint: Checkpoint) -> Iterator[None]:
+        with contextlib.closing(self._source):
+            shared_files = checkpoint.manifest()["shared_files"]
+            self._source.restore(checkpoint.directory, checkpoint.shared, shared_files)
+            yield
+
+
+@contextlib.contextmanager
+def _reading(checkpoint: Checkpoint) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, AssertionError, OSError) as error:  # TensorFlow asserts where shapes differ
+        if not checkpoint.directory.exists():
+            text = "the run has removed it in the meantime; the same command takes a newer one"
+        else:
+            text = gin_errors.own_words(str(error))
+        raise UsageError(
+            f"--run_dir: checkpoint {checkpoint.step} cannot be read: {one_line(text)}"
+        ) from error
