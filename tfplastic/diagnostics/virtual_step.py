@@ -56,8 +56,8 @@ def virtual_step(snapshot: Snapshot) -> VirtualStep:
         >>> sgd = tf.keras.optimizers.SGD(0.25)
         >>> snapshot = diagnostics.Snapshot(model, inputs, targets, 'mse', optimizer=sgd)
         >>> step = diagnostics.virtual_step(snapshot)  # w = 1, loss w^2: w becomes 1 - 0.25 * 2
-        >>> step.loss_before, step.loss_after, float(model.weights[0].numpy())
-        (1.0, 0.25, 1.0)
+        >>> step.loss_before, step.loss_after, model.get_weights()[0].tolist()
+        (1.0, 0.25, [[1.0]])
     """
     snapshot.require("loss")
     snapshot.require("optimizer")
@@ -90,7 +90,7 @@ def updated(snapshot: Snapshot, examples: Any) -> Iterator[None]:
         ValueError: the optimizer was built for other variables.
         TypeError: the optimizer is not a Keras optimizer.
     """
-    optimizer = _innermost(snapshot.optimizer)
+    optimizer = innermost(snapshot.optimizer)
     variables = _in_order(optimizer, snapshot.model.trainable_variables)
     weights = as_tf_variables(variables)
     gradients = _gradients(snapshot, examples, weights)
@@ -137,7 +137,8 @@ def _compile(snapshot: Snapshot, weights: list[tf.Variable]) -> Program:
     return trace("`loss`", gradients, signature)
 
 
-def _innermost(optimizer: Any) -> Any:
+def innermost(optimizer: Any) -> Any:
+    """The optimizer inside of a loss scale."""
     while hasattr(optimizer, "inner_optimizer"):
         optimizer = optimizer.inner_optimizer
     return optimizer

@@ -5,7 +5,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._keras import is_legacy, keras
 from tfplastic.optimizers.pure import PureOptimizer
 
 # What every Keras optimizer can do beside its update, switched off.
@@ -34,9 +33,9 @@ def check_form(optimizer: Any, pure: PureOptimizer, **switched_off: Any) -> None
             raise ValueError(f"`{name}` {rule}. Received: {value!r}")
 
 
-def index_of(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
-    """The position of `variable` among those that the optimizer was built for, and of its slots."""
-    if is_legacy():
+def index_of(optimizer: Any, variable: Any) -> int:
+    """The position of `variable` among those an optimizer of either Keras was built for."""
+    if hasattr(optimizer, "_index_dict"):  # Keras 2
         return optimizer._index_dict[optimizer._var_key(variable)]
     return optimizer._get_variable_index(variable)
 

@@ -1,0 +1,127 @@
+import math
+
+import keras as keras_3
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras_2
+
+from tests.diagnostics import models, oracles
+from tfplastic.diagnostics import (
+    Snapshot,
+    dormant_gradients,
+    gradient_l0_norm,
+    gradient_l1_norm,
+    gradient_norm,
+    gradient_strength,
+)
+
+BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
+ALL = (gradient_norm, gradient_l1_norm, gradient_l0_norm, dormant_gradients)
+
+
+def _zero_targets_loss(targets, outputs):
+    return tf.reduce_mean(outputs**2, axis=-1)
+
+
+@BOTH
+def test_golden(keras):
+    """On (1, 2) and (3, 0) the units are 3, 0, .01, 0 and 3, 0, .03, 0.
+
+    The output f = h0 + h1 + 2 h2 + h3 + 3 is 6.02 and 6.06. The loss is the mean of f^2 over two
+    inputs, so dL/df is f itself.
+    """
+    model, inputs = models.mlp(keras), tf.constant([[1.0, 2.0], [3.0, 0.0]])
+    snapshot = Snapshot(model, inputs, loss=_zero_targets_loss)
+    f1, f2 = 6.02, 6.06
+    bias = f1 + f2
+    output = [3 * bias, 0, 0.01 * f1 + 0.03 * f2, 0, bias]
+    # By a unit's bias: dL/df times its outgoing weight, 1, or 2 for h2. By its kernel: that times x.
+    unit = [bias, 1 * f1 + 3 * f2, 2 * f1 + 0 * f2]
+    hidden = [*unit, *(2 * each for each in unit)]
+    expected = {"hidden": hidden, "output": output, "all": [*hidden, *output]}
+    norms = {layer: math.sqrt(sum(each**2 for each in of)) for layer, of in expected.items()}
+    assert gradient_norm(snapshot) == pytest.approx(norms, rel=1e-6)
+    strengths = {layer: norm**2 for layer, norm in norms.items()}
+    assert gradient_strength(snapshot) == pytest.approx(strengths, rel=1e-6)
+    sums = {layer: sum(of) for layer, of in expected.items()}
+    assert gradient_l1_norm(snapshot) == pytest.approx(sums, rel=1e-6)
+    # Of each of 4 hidden units 3 weights, two units are dead; 5 weights of the output, two of dead units.
+    assert gradient_l0_norm(snapshot) == {"hidden": 6 / 12, "output": 3 / 5, "all": 9 / 17}
+    # The kernel's magnitudes: (f1 + 3 f2 + 2 f1) / 2 = 18.12 for h0, twice that for h2, 0 for two.
+    assert dormant_gradients(snapshot) == {"hidden": 0.5, "output": 0.0, "all": 2 / 5}
+    # Their mean is 13.59: h0 has 1.33, h2 2.67.
+    assert dormant_gradients(snapshot, tau=1.34)["hidden"] == 0.75
+    assert dormant_gradients(snapshot, tau=1.33)["hidden"] == 0.5
+
+
+@BOTH
+def test_against_float64(keras):
+    model, (inputs, targets) = models.cnn(keras), oracles.data((6, 6, 2), 3, outputs=2)
+    snapshot = Snapshot(model, inputs, targets, oracles.squares, batch_size=2)
+    rows = oracles.example_gradients(oracles.double(keras, models.cnn, model), inputs, targets)
+    means = {layer: gradients.mean(axis=0) for layer, gradients in rows.items()}
+    norms = {layer: np.linalg.norm(each) for layer, each in means.items()}
+    assert gradient_norm(snapshot) == pytest.approx(norms, rel=1e-4)
+    assert gradient_l1_norm(snapshot) == pytest.approx(
+        {layer: np.abs(each).sum() for layer, each in means.items()}, rel=1e-4
+    )
+    kernel = np.abs(means["conv2"][: 3 * 3 * 3 * 4].reshape(27, 4)).mean(axis=0)
+    threshold = float(np.sort(kernel)[1:3].mean())
+    assert dormant_gradients(snapshot, threshold / kernel.mean())["conv2"] == 0.5
+    assert set(dormant_gradients(snapshot)) == {"conv1", "conv2", "dense", "output", "all"}
+
+
+@BOTH
+def test_units_of_a_transposed_convolution_are_its_filters(keras):
+    layers = [keras.Input((2, 2, 1)), keras.layers.Conv2DTranspose(3, 1, name="up"), keras.layers.ReLU()]
+    model = keras.Sequential(layers)
+    model.set_weights([np.array([1.0, -1.0, 2.0]).reshape(1, 1, 3, 1), np.zeros(3)])
+    snapshot = Snapshot(
+        model, np.ones((1, 2, 2, 1), "float32"), loss=lambda _, outputs: tf.reduce_sum(outputs)
+    )
+    assert dormant_gradients(snapshot)["up"] == pytest.approx(1 / 3)  # the filter below zero
+
+
+@BOTH
+def test_edges(keras):
+    model, inputs = models.mlp(keras), tf.ones((1, 2))
+    hidden = keras.Model(model.inputs, model.get_layer("hidden").output)
+    snapshot = Snapshot(model, inputs, loss=lambda _, outputs: tf.reduce_mean(hidden(inputs) ** 2))
+    assert gradient_norm(snapshot)["output"] == gradient_l0_norm(snapshot)["output"] == 0  # not touched
+    assert dormant_gradients(snapshot)["output"] == 1
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    snapshot = Snapshot(model, inputs, loss=_zero_targets_loss)
+    zero = {"hidden": 0.0, "output": 0.0, "all": 0.0}
+    assert gradient_norm(snapshot) == gradient_l1_norm(snapshot) == gradient_l0_norm(snapshot) == zero
+    assert dormant_gradients(snapshot) == {"hidden": 1.0, "output": 1.0, "all": 1.0}
+    snapshot = Snapshot(model, inputs, loss=lambda _, outputs: tf.reduce_sum(outputs * np.nan, axis=-1))
+    for quantity in ALL:
+        assert math.isnan(quantity(snapshot)["output"]) and math.isnan(quantity(snapshot)["all"])
+    model.trainable = False
+    frozen = Snapshot(model, inputs, loss=_zero_targets_loss)
+    assert gradient_norm(frozen) == gradient_l1_norm(frozen) == {"all": 0.0}
+    assert math.isnan(gradient_l0_norm(frozen)["all"]) and math.isnan(dormant_gradients(frozen)["all"])
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "bfloat16"])
+def test_half_precision(dtype):
+    keras = keras_2 if dtype == "mixed_float16" else keras_3
+    with oracles.policy(keras, dtype):
+        model = models.mlp(keras)
+    inputs, targets = oracles.data((2,), 3)
+    snapshot = Snapshot(model, inputs, targets, oracles.squares)
+    rows = oracles.example_gradients(oracles.double(keras, models.mlp, model), inputs, targets)
+    norms = {layer: np.linalg.norm(each.mean(axis=0)) for layer, each in rows.items()}
+    assert gradient_norm(snapshot) == pytest.approx(norms, rel=0.05)
+    assert all(math.isfinite(each) for quantity in ALL for each in quantity(snapshot).values())
+
+
+@BOTH
+def test_arguments(keras):
+    model, inputs = models.mlp(keras), tf.ones((1, 2))
+    for quantity in ALL:
+        with pytest.raises(ValueError, match=r"^`loss` or `example_losses` must be given .+ Received: None$"):
+            quantity(Snapshot(model, inputs))
+    with pytest.raises(ValueError, match=r"^`tau` must be a finite number of at least 0\. Received: -1$"):
+        dormant_gradients(Snapshot(model, inputs, loss=_zero_targets_loss), tau=-1)

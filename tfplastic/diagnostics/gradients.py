@@ -1,0 +1,150 @@
+"""Sizes of the loss's gradient, and the units that get hardly any of it."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfplastic import _checks
+from tfplastic.diagnostics._layers import named_layers
+from tfplastic.diagnostics.quantity import quantity
+from tfplastic.diagnostics.snapshot import Snapshot
+
+
+@quantity("medium", needs=("loss",))
+def gradient_norm(snapshot: Snapshot) -> dict[str, float]:
+    """The norm of the loss's gradient, by layer: sqrt(sum_i (dL / dtheta_i)^2).
+
+    Medium: one gradient. Squares are summed in float64.
+
+    Args:
+        snapshot: of the model, with a loss.
+
+    Returns:
+        {layer name: norm, at least 0} for every layer with variables of its own, 0 where the loss does not
+        touch them, and under 'all' the norm of the whole gradient. NaN or infinite where the gradient is.
+
+    Raises:
+        ValueError: the snapshot has no loss.
+
+    Source: Abbas et al. 2023, "Loss of plasticity in continual deep reinforcement learning".
+    """
+    squares = _summed(snapshot, tf.square)
+    return {layer: math.sqrt(square) for layer, square in squares.items()}
+
+
+@quantity("medium", needs=("loss",))
+def gradient_l1_norm(snapshot: Snapshot) -> dict[str, float]:
+    """The l1 norm of the loss's gradient, by layer: sum_i |dL / dtheta_i|.
+
+    Medium: one gradient. Summed in float64.
+
+    Args:
+        snapshot: of the model, with a loss.
+
+    Returns:
+        {layer name: norm, at least 0} for every layer with variables of its own, and under 'all' their sum.
+        NaN or infinite where the gradient is.
+
+    Raises:
+        ValueError: the snapshot has no loss.
+
+    Source: Abbas et al. 2023, "Loss of plasticity in continual deep reinforcement learning".
+    """
+    return _summed(snapshot, tf.abs)
+
+
+@quantity("medium", needs=("loss",))
+def gradient_l0_norm(snapshot: Snapshot) -> dict[str, float]:
+    """The share of the weights that get a gradient, by layer: #{i : dL / dtheta_i != 0} / #weights.
+
+    The l0 "norm", which is the number itself, divided by the number of weights, so that layers compare. The
+    zero is exact. Medium: one gradient.
+
+    Args:
+        snapshot: of the model, with a loss.
+
+    Returns:
+        {layer name: fraction in [0, 1]} for every layer with variables of its own, and under 'all' that of
+        all weights (NaN if the model has none). NaN where the gradient is NaN or infinite.
+
+    Raises:
+        ValueError: the snapshot has no loss.
+
+    Source: Abbas et al. 2023, "Loss of plasticity in continual deep reinforcement learning", who count the
+        entries.
+    """
+    # Times 0 is 0, but for what is not finite.
+    counts = _summed(snapshot, lambda each: tf.cast(each != 0, tf.float64) + 0 * each)
+    sizes = {layer: sum(each.shape.num_elements() for each in of) for layer, of in snapshot.weights.items()}
+    sizes["all"] = sum(sizes.values())
+    return {layer: count / sizes[layer] if sizes[layer] else math.nan for layer, count in counts.items()}
+
+
+@quantity("medium", needs=("loss",))
+def dormant_gradients(snapshot: Snapshot, tau: float = 0.01) -> dict[str, float]:
+    """The fraction of units that hardly learn: #{i : G_i <= tau} / #units, G_i = m_i / ((1/K) sum_k m_k).
+
+    m_i is the mean magnitude of the gradient by unit i's incoming weights, the loss being the mean over the
+    batch. Computed as m_i <= tau times the layer's mean, in float64: a layer without any gradient is dormant
+    as a whole, 1. Unlike `dormant_units` it sees units that are active and yet get no gradient, and works for
+    activations that are never zero. Medium: one gradient.
+
+    Args:
+        snapshot: of the model, with a loss.
+        tau: threshold of the score, at least 0. 0.01 as in Liu et al. 2025.
+
+    Returns:
+        {layer name: fraction in [0, 1]} for every layer that has a variable called 'kernel', whose last axis
+        counts its units (but one, for transposed convolutions), and under 'all' the fraction of all these
+        units, NaN where there is none. NaN where a gradient is NaN or infinite.
+
+    Raises:
+        ValueError: the snapshot has no loss, or `tau` is negative or not a finite number.
+
+    Source: Liu et al. 2025, "Measure gradients, not activations! Enhancing neuronal activity in deep
+        reinforcement learning" (GraMa). Their magnitude is a mean over examples of each one's gradient; like
+        the released code we take that of the batch's gradient.
+    """
+    _checks.check_non_negative("tau", tau)
+    snapshot.require("loss")
+    layers = named_layers(snapshot.model)
+    dormant = {
+        layer: _is_dormant(_magnitudes_by_unit(layers[layer], gradient), tau)
+        for layer, gradients in snapshot.gradients.items()
+        for variable, gradient in zip(snapshot.weights[layer], gradients, strict=True)
+        if variable.name.split("/")[-1].split(":")[0] == "kernel"
+    }
+    every = np.concatenate([np.zeros(0), *dormant.values()])
+    return {**{layer: float(each.mean()) for layer, each in dormant.items()}, "all": _mean(every)}
+
+
+def _magnitudes_by_unit(layer: Any, gradient: tf.Tensor) -> np.ndarray:
+    """The mean of |gradient| over all axes of a kernel but that of its units, `[units] float64`."""
+    values = np.abs(np.asarray(gradient, np.float64))
+    is_transposed = any("Transpose" in base.__name__ for base in type(layer).__mro__)
+    by_unit = np.moveaxis(values, -2 if is_transposed else -1, -1)
+    return by_unit.reshape(-1, by_unit.shape[-1]).mean(axis=0)
+
+
+def _is_dormant(magnitudes: np.ndarray, tau: float) -> np.ndarray:
+    """1 where a unit is dormant, else 0; NaN in a layer where one of the magnitudes is not finite."""
+    if not np.isfinite(magnitudes).all():
+        return np.full(magnitudes.shape, np.nan)
+    return (magnitudes <= tau * magnitudes.mean()).astype(np.float64)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _summed(snapshot: Snapshot, function: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, float]:
+    """The sum of `function` of the gradient's entries, in float64."""
+    snapshot.require("loss")
+    sums = {
+        layer: float(sum(tf.reduce_sum(function(tf.cast(each, tf.float64))) for each in gradients))
+        for layer, gradients in snapshot.gradients.items()
+    }
+    return {**sums, "all": float(sum(sums.values()))}
