@@ -104,9 +104,7 @@ def _config(model: Any) -> Any:
 
 
 def _cannot_rebuild(layer: Any) -> ValueError:
-    rule = (
-        "must be rebuilt by `get_config` and `from_config`; or `make_model`, from a seed to a model, be given"
-    )
+    rule = "must be rebuilt by `get_config` and `from_config`, or `make_model` be given"
     return ValueError(f"`model` {rule}. Received: {layer.name!r} of type {type(layer).__name__}")
 
 
@@ -132,7 +130,10 @@ def _draw_again(network: Any, seed: int) -> None:
             if name.endswith("_initializer") and hasattr(variable, "assign") and initializer is not None:
                 config = _reseeded(initializer.get_config(), seed, str(number), name)
                 again = type(initializer).from_config(config)
-                variable.assign(again(variable.shape, dtype=variable.dtype))
+                # A graph of its own, for initialisers of TensorFlow 1 draw on where they were in eager code.
+                with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+                    values = session.run(again(variable.shape, dtype=variable.dtype))
+                variable.assign(values)
 
 
 def _copy_adapted(model: Any, other: Any) -> None:
