@@ -13,20 +13,101 @@
 {'dead_units': {'hidden': 1.0}}
 """
 
+from tfplastic.diagnostics import ranks
 from tfplastic.diagnostics._recording import recorded_activations
+from tfplastic.diagnostics.changes import (
+    cosine_from_init,
+    distance_from_init,
+    effective_learning_rate,
+    rms_distance_from_init,
+    update_ratio,
+)
+from tfplastic.diagnostics.curvature import (
+    hessian_condition_number,
+    hessian_trace,
+    layer_sharpness,
+    preconditioned_sharpness,
+    sharpness,
+    smallest_eigenvalue,
+    spectral_density,
+)
+from tfplastic.diagnostics.example_gradients import gram_matrices
+from tfplastic.diagnostics.feature_ranks import (
+    approximate_rank,
+    effective_rank,
+    feature_rank,
+    feature_rank_unscaled,
+    feature_singular_values,
+    feature_spectral_norm,
+    numerical_rank,
+    srank,
+    stable_rank,
+)
+from tfplastic.diagnostics.gradient_covariance import (
+    cosine_rows,
+    flat_inputs,
+    gradient_cosine,
+    gradient_covariance,
+    gradient_directions,
+    gradient_effective_rank,
+    gradient_interference,
+)
+from tfplastic.diagnostics.gradient_noise import (
+    gradient_reliability,
+    gradient_signal_to_noise,
+    gradient_strength,
+)
+from tfplastic.diagnostics.gradients import (
+    dormant_gradients,
+    gradient_l0_norm,
+    gradient_l1_norm,
+    gradient_norm,
+)
+from tfplastic.diagnostics.kernel import ntk, ntk_alignment, ntk_condition_number, ntk_rank
 from tfplastic.diagnostics.measure import measure
-from tfplastic.diagnostics.norms import gradient_norm, weight_norm
+from tfplastic.diagnostics.next_update import churn, same_batch_loss_change
+from tfplastic.diagnostics.pre_activations import (
+    pre_activation_histogram,
+    pre_activation_mean_shift,
+    pre_activation_means,
+    pre_activation_variance_shift,
+    pre_activation_variances,
+)
+from tfplastic.diagnostics.reference import Reference
 from tfplastic.diagnostics.report import Report
-from tfplastic.diagnostics.sharpness import sharpness
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_map import UnitMap
 from tfplastic.diagnostics.unit_slices import Normalisation, Slice, Units
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
-from tfplastic.diagnostics.units import dead_fraction, dead_units, dormant_fraction, dormant_units
+from tfplastic.diagnostics.units import (
+    active_units,
+    dead_fraction,
+    dead_units,
+    dormant_fraction,
+    dormant_units,
+    linearised_units,
+    saturated_units,
+)
 from tfplastic.diagnostics.virtual_step import VirtualStep, virtual_step
+from tfplastic.diagnostics.weight_ranks import (
+    weight_approximate_rank,
+    weight_effective_rank,
+    weight_numerical_rank,
+    weight_singular_values,
+    weight_srank,
+    weight_stable_rank,
+)
+from tfplastic.diagnostics.weights import (
+    deviation_from_isometry,
+    weight_l1_norm,
+    weight_magnitude,
+    weight_norm,
+    weight_spectral_norm,
+)
 
 __all__ = [
     "Normalisation",
+    "Reference",
     "Report",
     "Slice",
     "Snapshot",
@@ -34,14 +115,73 @@ __all__ = [
     "UnitStatistics",
     "Units",
     "VirtualStep",
+    "active_units",
+    "approximate_rank",
+    "churn",
+    "cosine_from_init",
+    "cosine_rows",
     "dead_fraction",
     "dead_units",
+    "deviation_from_isometry",
+    "distance_from_init",
     "dormant_fraction",
+    "dormant_gradients",
     "dormant_units",
+    "effective_learning_rate",
+    "effective_rank",
+    "feature_rank",
+    "feature_rank_unscaled",
+    "feature_singular_values",
+    "feature_spectral_norm",
+    "flat_inputs",
+    "gradient_cosine",
+    "gradient_covariance",
+    "gradient_directions",
+    "gradient_effective_rank",
+    "gradient_interference",
+    "gradient_l0_norm",
+    "gradient_l1_norm",
     "gradient_norm",
+    "gradient_reliability",
+    "gradient_signal_to_noise",
+    "gradient_strength",
+    "gram_matrices",
+    "hessian_condition_number",
+    "hessian_trace",
+    "layer_sharpness",
+    "linearised_units",
     "measure",
+    "ntk",
+    "ntk_alignment",
+    "ntk_condition_number",
+    "ntk_rank",
+    "numerical_rank",
+    "pre_activation_histogram",
+    "pre_activation_mean_shift",
+    "pre_activation_means",
+    "pre_activation_variance_shift",
+    "pre_activation_variances",
+    "preconditioned_sharpness",
+    "ranks",
     "recorded_activations",
+    "rms_distance_from_init",
+    "same_batch_loss_change",
+    "saturated_units",
     "sharpness",
+    "smallest_eigenvalue",
+    "spectral_density",
+    "srank",
+    "stable_rank",
+    "update_ratio",
     "virtual_step",
+    "weight_approximate_rank",
+    "weight_effective_rank",
+    "weight_l1_norm",
+    "weight_magnitude",
     "weight_norm",
+    "weight_numerical_rank",
+    "weight_singular_values",
+    "weight_spectral_norm",
+    "weight_srank",
+    "weight_stable_rank",
 ]
