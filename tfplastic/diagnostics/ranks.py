@@ -34,7 +34,7 @@ def srank(singular_values: ArrayLike, delta: float = 0.01) -> float:
 
     Example:
         >>> from tfplastic.diagnostics import ranks
-        >>> ranks.srank([90.0, 9.5, 0.5]), ranks.approximate_rank([90.0, 9.5, 0.5])  # 99.5 % after two
+        >>> ranks.srank([96.0, 3.5, 0.5]), ranks.approximate_rank([96.0, 3.5, 0.5])  # 99.5 % after two
         (2.0, 1.0)
     """
     check_fraction("delta", delta)

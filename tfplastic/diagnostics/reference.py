@@ -27,13 +27,13 @@ class Reference:
     Arrays are of NumPy's floats; bfloat16, which NumPy lacks, is kept as float32.
 
     Example:
-        >>> import tensorflow as tf
+        >>> import numpy as np, tensorflow as tf
         >>> from tfplastic import diagnostics
         >>> model = tf.keras.Sequential([tf.keras.layers.Dense(1, kernel_initializer='ones', name='dense')])
         >>> inputs = tf.ones([4, 1])
         >>> _ = model(inputs)  # builds it
         >>> initial = diagnostics.Reference.of(diagnostics.Snapshot(model, inputs))
-        >>> model.set_weights([[[4.0]], [4.0]])
+        >>> model.set_weights([np.array([[4.0]]), np.array([4.0])])
         >>> diagnostics.distance_from_init(diagnostics.Snapshot(model, inputs, reference=initial))
         {'dense': 5.0, 'all': 5.0}
     """
