@@ -1,0 +1,145 @@
+"""The engine with a pool whose jobs say what they are told to."""
+
+import json
+
+import pytest
+
+from tfplastic.sweeps import RunRoot
+from tfplastic.sweeps.engine import Engine
+from tfplastic.sweeps.experiment import Arm
+from tfplastic.sweeps.job import Job, Report
+from tfplastic.sweeps.ray_pool import LostError
+from tfplastic.sweeps.records import Records, Run
+from tfplastic.sweeps.stop import Stop
+
+
+class Pool:
+    """For each job's name a list of attempts; an attempt is a list of reports and errors."""
+
+    def __init__(self, **attempts):
+        self.attempts = {name.replace("_", "-"): list(each) for name, each in attempts.items()}
+        self.submitted = []
+        self.cancelled = []
+
+    def submit(self, job):
+        self.submitted.append(job.name)
+        return iter(self.attempts[job.name].pop(0))
+
+    def ready(self, tasks, timeout_s):
+        return tasks[:1]
+
+    def next(self, task):
+        said = next(task, None)
+        if isinstance(said, Exception):
+            raise said
+        return said() if callable(said) else said
+
+    def cancel(self, task):
+        self.cancelled.append(task)
+
+
+class Lines(list):
+    def say(self, text):
+        self.append(text)
+
+    def update(self):
+        pass
+
+
+def at(step, state="running", code=None, error="", seeds=(0,)):
+    return Report("node", {seed: (state, step) for seed in seeds}, code, error)
+
+
+DONE = at(100, "finished", 0)
+LOST = LostError("the node is dead")
+
+
+def sweep(tmp_path, pool, jobs=((0,),), retries=2, stop=None):
+    seeds = [seed for each in jobs for seed in each]
+    runs = [Run("a", seed, str(tmp_path / f"a-seed{seed}"), 100) for seed in seeds]
+    records = Records(RunRoot(tmp_path), "x.gin", [Arm("a", ("b.gin",), ())], seeds, [], runs)
+    lines = Lines()
+    Engine(records, pool, lines, retries).run(
+        [Job("a", tuple(each), "", "") for each in jobs], stop or Stop()
+    )
+    return runs, lines
+
+
+def test_all_finish(tmp_path):
+    pool = Pool(a_seed0=[[at(0), at(50), DONE]], a_seed1=[[at(100, "finished", 0, seeds=[1])]])
+    runs, lines = sweep(tmp_path, pool, [[0], [1]])
+    assert [(run.state, run.step, run.attempts, run.host) for run in runs] == [
+        ("finished", 100, 1, "node")
+    ] * 2
+    assert lines == ["a-seed0 has finished.", "a-seed1 has finished."]
+    said = json.loads((tmp_path / "sweep.json").read_text())
+    assert said["experiment"] == "x.gin" and said["seeds"] == [0, 1]
+    assert said["arms"] == {"a": {"files": ["b.gin"], "bindings": []}}
+    assert said["runs"][1]["directory"] == str(tmp_path / "a-seed1")
+    assert {run["state"] for run in said["runs"]} == {"finished"}
+
+
+def test_lost_and_failed_runs_are_started_again(tmp_path):
+    pool = Pool(a_seed0=[[at(30), LOST], [at(30), at(60, code=1, error="NaN")], [at(50), DONE]])
+    (run,), lines = sweep(tmp_path, pool)
+    assert (run.state, run.attempts, run.error) == ("finished", 3, None)
+    assert lines == [
+        "Again (1 of 2): a-seed0 at step 30 of 100: lost: the node is dead",
+        "Again (1 of 2): a-seed0 at step 60 of 100: NaN",  # It has got further.
+        "a-seed0 has finished.",
+    ]
+
+
+def test_a_run_is_given_up_where_it_gets_no_further(tmp_path):
+    failure = [at(30), at(30, code=1, error="NaN")]
+    pool = Pool(a_seed0=[failure] * 4)
+    (run,), lines = sweep(tmp_path, pool)
+    assert (run.state, run.attempts, run.error) == ("failed", 3, "NaN")
+    assert lines[-1] == "Given up: a-seed0 at step 30 of 100: NaN" and len(lines) == 3
+    assert json.loads((tmp_path / "sweep.json").read_text())["runs"][0]["error"] == "NaN"
+
+
+def test_no_retries(tmp_path):
+    (run,), _ = sweep(tmp_path, Pool(a_seed0=[[LOST]]), retries=0)
+    assert (run.state, run.attempts, run.error) == ("failed", 0, "lost: the node is dead")
+
+
+def test_a_process_that_ends_well_before_the_last_step_has_failed(tmp_path):
+    pool = Pool(a_seed0=[[at(10, "stopped", 0)], [at(10), DONE]])
+    (run,), lines = sweep(tmp_path, pool)
+    assert run.state == "finished"
+    assert lines[0].endswith(": it ended with code 0 before its last step")
+
+
+def test_finished_at_another_length_is_not_finished(tmp_path):
+    pool = Pool(a_seed0=[[at(50, "finished"), DONE]])
+    (run,), lines = sweep(tmp_path, pool)
+    assert lines == ["a-seed0 has finished."] and run.step == 100
+
+
+def test_seeds_side_by_side_go_on_one_by_one(tmp_path):
+    both = Report("node", {0: ("running", 30), 1: ("finished", 100), 2: ("running", 30)}, 1, "NaN")
+    pool = Pool(
+        a_seed0_2=[[at(0, seeds=[0, 1, 2]), both]],
+        a_seed0=[[DONE]],
+        a_seed2=[[at(100, "finished", 0, seeds=[2])]],
+    )
+    pool.attempts = {"a-seed0-2": pool.attempts["a-seed0-2"], **pool.attempts}
+    runs, _ = sweep(tmp_path, pool, [[0, 1, 2]])
+    assert pool.submitted == ["a-seed0-2", "a-seed0", "a-seed2"]
+    assert [(run.state, run.attempts) for run in runs] == [("finished", 2), ("finished", 1), ("finished", 2)]
+
+
+@pytest.mark.parametrize("ends", ["by_itself", "lost"])
+def test_stop(tmp_path, ends):
+    stop = Stop()
+
+    def interrupt():
+        stop.signal = 2
+        return at(20)
+
+    last = at(20, "stopped", 143) if ends == "by_itself" else LOST
+    pool = Pool(a_seed0=[[at(0), interrupt, last]], a_seed1=[[LOST]])
+    runs, lines = sweep(tmp_path, pool, [[0], [1]], stop=stop)
+    assert [run.state for run in runs] == ["stopped", "waiting"]
+    assert len(pool.cancelled) == 2 and len(lines) == 1

@@ -1,0 +1,126 @@
+"""Asks a process of its own to build every arm of an experiment, and gets what a sweep must know of them."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Self
+
+from tfplastic.command_line.errors import UsageError
+from tfplastic.sweeps.job import THREAD_VARIABLES, import_path
+
+
+class Request(NamedTuple):
+    """What is asked.
+
+    Attributes:
+        arms: of each arm the name, the gin files and the gin statements.
+        seeds: of the experiment.
+        roots: path or URL of the run root, then of others whose finished runs count.
+        device: as `command_line.device.select` takes it.
+        is_timed: whether speed and disk are estimated.
+        asks_for_packing: whether it is to be found out if seeds side by side are faster.
+        debug: whether all that TensorFlow says is shown.
+    """
+
+    arms: list[tuple[str, list[str], list[str]]]
+    seeds: list[int]
+    roots: list[str]
+    device: str
+    is_timed: bool
+    asks_for_packing: bool
+    debug: bool
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The request that `json.dumps(request._asdict())` came from."""
+        return cls(**values)
+
+
+class SeedState(NamedTuple):
+    """How the run of one seed stands.
+
+    Attributes:
+        seed: its root seed.
+        directory: path or URL of the run directory.
+        is_finished: whether nothing is left to do.
+        step: gradient steps done.
+    """
+
+    seed: int
+    directory: str
+    is_finished: bool
+    step: int
+
+
+class Answer(NamedTuple):
+    """What is known of an arm.
+
+    Attributes:
+        arm: its name.
+        config: its whole gin configuration, as text.
+        total_steps: of a run, in gradient steps.
+        device: name of the device on which speed was tried.
+        seconds_per_step: of a gradient step there; None if not asked for.
+        disk_bytes: of the checkpoints of a run; None if not asked for.
+        packs: whether its seeds are faster side by side.
+        seeds: how each seed's run stands.
+        notes: what the user should know, a line each.
+    """
+
+    arm: str
+    config: str
+    total_steps: int
+    device: str
+    seconds_per_step: float | None
+    disk_bytes: int | None
+    packs: bool
+    seeds: list[SeedState]
+    notes: list[str]
+
+
+def check(request: Request, threads: int, on_answer: Callable[[int], None]) -> list[Answer]:
+    """Builds every arm in a process of its own.
+
+    Args:
+        request: what is asked.
+        threads: of TensorFlow in that process.
+        on_answer: called with the number of arms that are done.
+
+    Raises:
+        UsageError: an arm cannot be built, or a run directory holds another run; says which and why.
+    """
+    answers = []
+    for values in _answers(request, threads):
+        if "error" in values:
+            raise UsageError(values["error"])
+        values["seeds"] = [SeedState(*each) for each in values["seeds"]]
+        answers.append(Answer(**values))
+        on_answer(len(answers))
+    return answers
+
+
+def _answers(request: Request, threads: int) -> Iterator[dict[str, Any]]:
+    limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    with tempfile.TemporaryFile("w+") as asked:
+        asked.write(json.dumps(request._asdict()))
+        asked.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tfplastic.sweeps.check_process"],
+            env={**os.environ, **limits, "PYTHONPATH": import_path()},
+            stdin=asked,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+    with process:
+        try:
+            for line in process.stdout or ():
+                yield json.loads(line)
+            code = process.wait()
+        finally:
+            process.kill()  # Where it has not ended, nobody waits for its answers any more.
+    if code not in (0, 2):
+        raise RuntimeError(f"the process that builds the arms ended with code {code}")

@@ -1,0 +1,130 @@
+"""Runs jobs to their end: starts again what failed or was lost, and keeps the records."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from tfplastic.sweeps.job import Job, Report
+from tfplastic.sweeps.ray_pool import LostError
+from tfplastic.sweeps.records import Records, Run
+from tfplastic.sweeps.stop import Stop
+
+_WAIT_S = 0.5
+_LOST = "lost: "
+
+
+class Pool(Protocol):
+    """What runs jobs, as `RayPool` does."""
+
+    def submit(self, job: Job) -> Any: ...
+    def ready(self, tasks: Sequence[Any], timeout_s: float) -> list[Any]: ...
+    def next(self, task: Any) -> Report | None: ...
+    def cancel(self, task: Any) -> None: ...
+
+
+class Display(Protocol):
+    """What shows a sweep, as `display.Display` does."""
+
+    def say(self, text: str) -> None: ...
+    def update(self) -> None: ...
+
+
+class Engine:
+    """Does the jobs of a sweep.
+
+    A run that failed or was lost goes on from its last checkpoint, by itself if it had been one of several
+    side by side: what ends one of them ends all.
+
+    Args:
+        records: of the runs.
+        pool: runs the jobs.
+        display: shows what happens.
+        retries: how often a run is started again without having got further than the last time.
+    """
+
+    def __init__(self, records: Records, pool: Pool, display: Display, retries: int):
+        self._records = records
+        self._pool = pool
+        self._display = display
+        self._retries = retries
+        self._jobs: dict[Any, Job] = {}
+        self._ends: dict[str, tuple[int, int]] = {}  # the furthest step, and how often it ended there
+
+    def run(self, jobs: Sequence[Job], stop: Stop) -> None:
+        """Does the jobs, in their order as far as places are free; returns when all have ended.
+
+        Args:
+            jobs: what to do.
+            stop: once requested, what is at work is stopped and saves a checkpoint; what waits stays undone.
+        """
+        self._jobs = {self._pool.submit(job): job for job in jobs}
+        self._records.write()
+        is_stopping = False
+        while self._jobs:
+            if stop.requested and not is_stopping:
+                is_stopping = True
+                self._display.say("Stopping: the runs at work save a checkpoint. Ctrl-C again does not wait.")
+                for task in self._jobs:
+                    self._pool.cancel(task)
+            for task in self._pool.ready(list(self._jobs), _WAIT_S):
+                self._take(task, is_stopping)
+            self._display.update()
+            self._records.write_now_and_then()
+        self._records.write()
+
+    def _take(self, task: Any, is_stopping: bool) -> None:
+        job = self._jobs[task]
+        try:
+            report = self._pool.next(task)
+        except LostError as error:
+            del self._jobs[task]
+            self._ended(job, f"{_LOST}{error}", is_stopping)
+            return
+        if report is None:
+            del self._jobs[task]
+            return
+        self._note(job, report)
+        if report.code is not None:
+            error = report.error or f"it ended with code {report.code} before its last step"
+            self._ended(job, error, is_stopping)
+
+    def _runs(self, job: Job) -> list[Run]:
+        return [self._records.run(job.arm, seed) for seed in job.seeds]
+
+    def _note(self, job: Job, report: Report) -> None:
+        for run in self._runs(job):
+            if run.state == "finished":
+                continue
+            if run.state != "running":
+                run.state, run.attempts, run.host = "running", run.attempts + 1, report.host
+            said, run.step = report.runs[run.seed]
+            if said == "finished" and run.step >= run.total_steps:
+                run.state, run.error = "finished", None
+                self._display.say(f"{run.name} has finished.")
+
+    def _ended(self, job: Job, error: str, is_stopping: bool) -> None:
+        """The process of a job has ended, with `error` unless all its runs have finished."""
+        for run in self._runs(job):
+            if run.state == "finished":
+                continue
+            if is_stopping:
+                run.state = "stopped" if run.attempts else "waiting"
+                continue
+            run.error = error
+            failures = self._count_failure(run)
+            where = f"{run.name} at step {run.step:,} of {run.total_steps:,}: {error}"
+            if failures > self._retries:
+                run.state = "failed"
+                self._display.say(f"Given up: {where}")
+            else:
+                run.state = "waiting"
+                self._display.say(f"Again ({failures} of {self._retries}): {where}")
+                single = dataclasses.replace(job, seeds=(run.seed,))
+                self._jobs[self._pool.submit(single)] = single
+
+    def _count_failure(self, run: Run) -> int:
+        """How often a run has now ended without having got further."""
+        best, failures = self._ends.get(run.name, (0, 0))
+        failures = 1 if run.step > best else failures + 1
+        self._ends[run.name] = max(run.step, best), failures
+        return failures

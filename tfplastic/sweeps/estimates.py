@@ -1,0 +1,77 @@
+"""What a run will cost: time by trying, disk by counting. Imports TensorFlow."""
+
+import pathlib
+import re
+import tempfile
+from typing import Any
+
+import tensorflow as tf
+
+from tfplastic.tasks import HostTask
+from tfplastic.training import Loop, _bindings
+from tfplastic.training.graph_steps import GraphSteps
+from tfplastic.training.parallel_loops import ParallelLoops
+
+
+def is_faster_side_by_side(loop: Loop) -> bool:
+    """Whether several seeds in one process are faster than one after another: `ParallelLoops` says so."""
+    try:
+        return not ParallelLoops([loop]).warning
+    except ValueError:  # Its steps cannot be taken side by side.
+        return False
+
+
+def speed_key(loop: Loop, operative_text: str) -> tuple[Any, ...]:
+    """What decides on the speed of a gradient step, so that equal ones are timed once.
+
+    Runs that differ in nothing but strings, such as the game, and the size of the last layer take as long.
+
+    Args:
+        loop: of the run.
+        operative_text: its operative config.
+    """
+    bindings = _bindings.parse_bindings(operative_text).items()
+    shapes = [tuple(weight.shape) for weight in loop.task.model.trainable_variables]
+    return tuple((name, value) for name, value in bindings if value[0] not in "'\""), tuple(shapes[:-2])
+
+
+def seconds_per_step(loop: Loop) -> float:
+    """How long a gradient step takes here; the loop is of no use after that."""
+    return loop.steps.seconds_per_step()
+
+
+def disk_bytes(loop: Loop) -> int:
+    """Of all checkpoints that a run keeps: variables, state of the task, replay.
+
+    Metrics and event files come on top, some kilobytes for each time that something is logged.
+    """
+    config, task = loop.config, loop.config.task
+    states = {f"mitigation{number}": each.state for number, each in enumerate(config.mitigations)}
+    trackables = {
+        **task.trackables(),
+        "optimizer": config.optimizer,
+        **{k: v for k, v in states.items() if v},
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        tf.train.Checkpoint(**trackables).write(str(pathlib.Path(scratch, "variables")))
+        variables = sum(path.stat().st_size for path in pathlib.Path(scratch).iterdir())
+    return config.keep_checkpoints * (variables + _state_bytes(loop)) + _replay_bytes(loop)
+
+
+def _state_bytes(loop: Loop) -> int:
+    """Of the state of a task whose data is in memory, the replay included."""
+    if not isinstance(loop.steps, GraphSteps):
+        return 0
+    if loop.steps.state is None:
+        loop.steps.start()
+    return sum(value.numpy().nbytes for value in tf.nest.flatten(loop.steps.state))
+
+
+def _replay_bytes(loop: Loop) -> int:
+    """Of the replay that all checkpoints share, from the task's own estimate."""
+    config, task = loop.config, loop.config.task
+    if not isinstance(task, HostTask):
+        return 0
+    rows = dict(task.describe(config.total_steps, config.checkpoint_period, config.keep_checkpoints))
+    said = re.match(r"up to ([\d.]+) GB", rows.get("replay on disk", ""))
+    return round(1e9 * float(said[1])) if said else 0

@@ -1,0 +1,76 @@
+"""How long a sweep still takes, from what its runs have done so far."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+from tfplastic.sweeps.records import Records, Run
+
+
+def duration(seconds: float | None) -> str:
+    """As text with one or two units, '-' where it is not known.
+
+    Example:
+        >>> from tfplastic.sweeps import eta
+        >>> [eta.duration(seconds) for seconds in (None, 0.4, 75, 4_000, 90_000, 9e6)]
+        ['-', '0 s', '75 s', '67 min', '25.0 h', '104 d']
+    """
+    if seconds is None:
+        return "-"
+    for unit, length, top in (("s", 1, 90), ("min", 60, 90), ("h", 3_600, 48)):
+        if seconds < top * length:
+            return f"{seconds / length:.1f} {unit}" if unit == "h" else f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+class Eta:
+    """The time left of the runs of a sweep.
+
+    The speed of a run is that since it was first seen at work. One that has not been is taken for as fast as
+    those of its arm, or else as all: the median of them. All together need the sum of what is left, divided
+    by the number of runs at work, and at least the longest of those.
+
+    Args:
+        records: of the runs.
+        clock: seconds, from anywhere.
+    """
+
+    def __init__(self, records: Records, clock: Callable[[], float] = time.monotonic):
+        self._records = records
+        self._clock = clock
+        self._first: dict[str, tuple[float, int]] = {}  # where an attempt was first seen
+        self._seconds_per_step: dict[str, float] = {}
+
+    def update(self) -> None:
+        """Looks at the runs; to be called every other second."""
+        now = self._clock()
+        for run in self._records.runs:
+            if run.state not in ("running", "finished"):
+                self._first.pop(run.name, None)
+                continue
+            at, step = self._first.setdefault(run.name, (now, run.step))
+            if run.state == "running" and run.step < step:  # It went on from an earlier checkpoint.
+                self._first[run.name] = now, run.step
+            elif run.step > step and run.state == "running":
+                self._seconds_per_step[run.name] = (now - at) / (run.step - step)
+
+    def seconds_of(self, run: Run) -> float | None:
+        """What a run still takes by itself; None if nothing is known of any run."""
+        known = self._seconds_per_step
+        speeds = [known[run.name]] if run.name in known else []
+        speeds = speeds or [known[each.name] for each in self._of_arm(run.arm) if each.name in known]
+        speeds = speeds or list(known.values())
+        return statistics.median(speeds) * (run.total_steps - run.step) if speeds else None
+
+    def seconds(self) -> float | None:
+        """What all runs that are waiting or at work still take together."""
+        at_work = [run for run in self._records.runs if run.state == "running"]
+        left = [self.seconds_of(run) for run in self._records.runs if run.state in ("running", "waiting")]
+        known = [seconds for seconds in left if seconds is not None]
+        if len(known) < len(left):
+            return None
+        longest = max((self.seconds_of(run) or 0.0 for run in at_work), default=0.0)
+        return max(sum(known) / max(1, len(at_work)), longest)
+
+    def _of_arm(self, arm: str) -> list[Run]:
+        return [run for run in self._records.runs if run.arm == arm]

@@ -1,0 +1,204 @@
+"""What one place of a cluster does: it trains one run, or several seeds of an arm side by side."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from typing import IO, NamedTuple
+
+import tfplastic
+from tfplastic.sweeps.mirror import Mirror
+from tfplastic.sweeps.run_root import RunRoot
+
+LOGS = "logs"
+THREAD_VARIABLES = (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+)
+"""Environment variables that limit the threads of TensorFlow and numpy."""
+_LOOK_PERIOD_S = 0.5
+_TAIL_BYTES = 4_000
+
+
+def run_name(arm: str, seed: int) -> str:
+    """The name of a run, which is that of its directory in the run root."""
+    return f"{arm}-seed{seed}"
+
+
+def import_path() -> str:
+    """`PYTHONPATH` for a process that is to import this library from where this one has."""
+    library = str(pathlib.Path(tfplastic.__file__).resolve().parent.parent)
+    return os.pathsep.join(dict.fromkeys(filter(None, [library, os.environ.get("PYTHONPATH")])))
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One process of `bin/train`.
+
+    Attributes:
+        arm: name of the arm.
+        seeds: seeds that follow each other; more than one are trained side by side.
+        config: the gin configuration, whole.
+        root: path or URL of the run root.
+        device: the flag `--device`.
+        threads: of TensorFlow.
+        sync_period_s: seconds between copies to a run root that is a URL.
+        environment: environment variables that the run needs.
+    """
+
+    arm: str
+    seeds: tuple[int, ...]
+    config: str
+    root: str
+    device: str = "cpu"
+    threads: int = 1
+    sync_period_s: float = 60.0
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The run's name, or the first one's and the last one's seed."""
+        first, *others = self.seeds
+        return run_name(self.arm, first) + (f"-{others[-1]}" if others else "")
+
+
+class Report(NamedTuple):
+    """How a job stands.
+
+    Attributes:
+        host: where it is at work.
+        runs: for each seed, the state (`training.run_directory.STATES`, '' before the first) and the gradient
+            steps done that the run's `status.json` says.
+        code: the exit code, None while it is at work.
+        error: what went wrong, in one line, or ''.
+    """
+
+    host: str
+    runs: dict[int, tuple[str, int]]
+    code: int | None = None
+    error: str = ""
+
+
+def work(job: Job) -> Iterator[Report]:
+    """Trains; reports as it begins, whenever a run has got further, and when the process has ended.
+
+    An interrupt (`KeyboardInterrupt`) stops the run, which saves a checkpoint, and goes on to the caller.
+    """
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfplastic-sweep-"))
+        place = _Place(job, RunRoot(job.root), pathlib.Path(scratch))
+        yield (report := Report(platform.node(), place.runs()))
+        with place.log() as log, _process(job, place, log) as process:
+            while process.poll() is None:
+                place.push_if_due(log)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_LOOK_PERIOD_S)
+                if (now := report._replace(runs=place.runs())) != report:
+                    yield (report := now)
+        place.push()
+        code = process.returncode
+        yield Report(report.host, place.runs(), code, place.last_words(code) if code else "")
+
+
+class _Place:
+    """The run directories of a job on this machine: in the run root, or in scratch and copied there."""
+
+    def __init__(self, job: Job, root: RunRoot, scratch: pathlib.Path):
+        self._job = job
+        self._root = root
+        self._local = scratch / "runs" if root.is_remote else pathlib.Path(root.place)
+        self.scratch = scratch
+        self.run_directory = self._local / (job.arm if len(job.seeds) > 1 else job.name)
+        self._log = self._local / LOGS / f"{job.name}.log"
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._pushed_at = time.monotonic()
+        (scratch / "config.gin").write_text(job.config, encoding="utf-8")
+        self._mirrors: list[Mirror] = []
+        if root.is_remote:
+            names = [run_name(job.arm, seed) for seed in job.seeds]
+            self._mirrors = [
+                Mirror(self._local / name, root.filesystem, f"{root.path}/{name}") for name in names
+            ]
+            for mirror in self._mirrors:
+                mirror.pull()
+            self._log.write_text(root.read(f"{LOGS}/{self._log.name}") or "", encoding="utf-8")
+
+    def log(self) -> IO[bytes]:
+        return open(self._log, "ab")
+
+    def runs(self) -> dict[int, tuple[str, int]]:
+        return {seed: self._status(run_name(self._job.arm, seed)) for seed in self._job.seeds}
+
+    def push_if_due(self, log: IO[bytes]) -> None:
+        if self._mirrors and time.monotonic() - self._pushed_at >= self._job.sync_period_s:
+            try:
+                self.push()
+            except (
+                OSError
+            ) as error:  # The store may be back at the next time; only the last one must succeed.
+                log.write(f"Not copied to {self._job.root}: {error}\n".encode())
+            self._pushed_at = time.monotonic()
+
+    def push(self) -> None:
+        for mirror in self._mirrors:
+            mirror.push()
+        if self._mirrors:
+            self._root.write(
+                f"{LOGS}/{self._log.name}", self._log.read_text(encoding="utf-8", errors="replace")
+            )
+
+    def last_words(self, code: int) -> str:
+        """The last line that the process wrote."""
+        with open(self._log, "rb") as log:
+            log.seek(max(0, os.path.getsize(self._log) - _TAIL_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()
+        words = [line.strip() for line in lines if line.strip()]
+        last = words[-1].removeprefix("bin/train: error: ") if words else "no output"
+        return last if code > 0 else f"ended by signal {-code}: {last}"
+
+    def _status(self, name: str) -> tuple[str, int]:
+        try:
+            status = json.loads((self._local / name / "status.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return "", 0
+        return status["state"], status["step"]
+
+
+@contextlib.contextmanager
+def _process(job: Job, place: _Place, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of `bin/train`, stopped when the block is left early."""
+    command = [sys.executable, "-m", "tfplastic.sweeps.run_process", str(os.getpid())]
+    command += ["--gin_file=config.gin", f"--run_dir={place.run_directory}", f"--device={job.device}"]
+    command += [f"--seed={job.seeds[0]}", f"--num_parallel_seeds={len(job.seeds)}"]
+    environment = {
+        **os.environ,
+        **dict.fromkeys(THREAD_VARIABLES, str(job.threads)),
+        **job.environment,
+        "PYTHONPATH": import_path(),
+    }
+    # In a session of its own: Ctrl-C in a terminal is for the sweep, which then stops its runs.
+    process = subprocess.Popen(
+        command,
+        cwd=place.scratch,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    except BaseException:
+        process.terminate()
+        process.wait()
+        place.push()
+        raise

@@ -1,0 +1,132 @@
+"""Which jobs the runs of a grid make, and the plan as text."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+
+from tfplastic.sweeps.checks import Answer
+from tfplastic.sweeps.eta import duration
+from tfplastic.sweeps.job import Job
+from tfplastic.sweeps.records import Run
+
+
+def grid(answers: Sequence[Answer]) -> list[Run]:
+    """All runs, in the order in which they are done: seed by seed, and arm by arm with each."""
+    by_arm = [
+        [
+            Run(
+                answer.arm,
+                seed.seed,
+                seed.directory,
+                answer.total_steps,
+                "finished" if seed.is_finished else "waiting",
+                seed.step,
+            )
+            for seed in answer.seeds
+        ]
+        for answer in answers
+    ]
+    return [run for of_one_seed in zip(*by_arm, strict=True) for run in of_one_seed]
+
+
+def jobs(
+    runs: Iterable[Run],
+    answers: Sequence[Answer],
+    template: Job,
+    num_parallel_seeds: int | None,
+    limit: int | None,
+) -> list[Job]:
+    """The jobs that do the first `limit` of the runs that are not finished.
+
+    Seeds of an arm that follow each other (1, 2, 3) are trained side by side, as `bin/train` takes them.
+
+    Args:
+        runs: all runs, in their order.
+        answers: what is known of the arms.
+        template: a job with all that jobs have in common.
+        num_parallel_seeds: at most so many seeds in a job; None for all of an arm if that is faster, else 1.
+        limit: None for all runs.
+    """
+    of_arm = {answer.arm: answer for answer in answers}
+    made: list[Job] = []
+    chosen = [run for run in runs if run.state != "finished"][:limit]
+    for run in chosen:
+        answer = of_arm[run.arm]
+        most = (math.inf if answer.packs else 1) if num_parallel_seeds is None else num_parallel_seeds
+        for place, job in enumerate(made):
+            if job.arm == run.arm and job.seeds[-1] + 1 == run.seed and len(job.seeds) < most:
+                made[place] = dataclasses.replace(job, seeds=(*job.seeds, run.seed))
+                break
+        else:
+            made.append(dataclasses.replace(template, arm=run.arm, seeds=(run.seed,), config=answer.config))
+    return made
+
+
+def describe(
+    answers: Sequence[Answer], runs: Sequence[Run], todo: Sequence[Job], places: int | None, gpus: float
+) -> str:
+    """The plan as text: what each arm costs, and all together.
+
+    Args:
+        answers: what is known of the arms, with estimates.
+        runs: all runs.
+        todo: the jobs that are to be done.
+        places: how many jobs find a place at a time; None if that is not known.
+        gpus: of a job.
+    """
+    rows = [("arm", "steps", "a step", "a run", "checkpoints", "finished", "to do")]
+    seconds, disk = 0.0, 0
+    chosen = {(job.arm, seed) for job in todo for seed in job.seeds}
+    for answer in answers:
+        left = [
+            answer.total_steps - run.step
+            for run in runs
+            if run.arm == answer.arm and (run.arm, run.seed) in chosen
+        ]
+        per_step, per_run = answer.seconds_per_step or 0.0, answer.disk_bytes or 0
+        seconds += per_step * sum(left)
+        disk += per_run * len(left)
+        rows.append(
+            (
+                answer.arm,
+                f"{answer.total_steps:,}",
+                f"{1_000 * per_step:.3g} ms",
+                duration(per_step * answer.total_steps),
+                size(per_run),
+                f"{sum(seed.is_finished for seed in answer.seeds)}",
+                f"{len(left)}{' side by side' if answer.packs and len(left) > 1 else ''}",
+            )
+        )
+    total = f"{len(chosen):,} of {len(runs):,} runs to do: {duration(seconds)} of gradient steps one by one"
+    if gpus:
+        total += f", {duration(gpus * seconds)} of a GPU"
+    if places:
+        at_once = min(places, max(1, len(todo)))
+        total += f", about {duration(seconds / at_once)} with {at_once} at once"
+    timed = f"Steps were timed here, {answers[0].device}; evaluations, diagnostics and starts come on top."
+    return "\n".join([*_aligned(rows), f"{total}; {size(disk)} of checkpoints.", timed])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            f"{cell:>{width}}" if place else f"{cell:<{width}}"
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def size(count: float) -> str:
+    """Bytes as text.
+
+    Example:
+        >>> from tfplastic.sweeps import plan
+        >>> [plan.size(count) for count in (0, 2_500, 3.2e6, 1.5e9, 2e12)]
+        ['0 kB', '2 kB', '3 MB', '1.5 GB', '2000.0 GB']
+    """
+    for unit, length in (("kB", 1e3), ("MB", 1e6)):
+        if count < 1_000 * length:
+            return f"{count / length:.0f} {unit}"
+    return f"{count / 1e9:.1f} GB"

@@ -1,0 +1,109 @@
+"""What a sweep knows of its runs, as `sweep.json` in the run root has it for the report."""
+
+import dataclasses
+import datetime
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from tfplastic.sweeps.experiment import Arm
+from tfplastic.sweeps.job import run_name
+from tfplastic.sweeps.run_root import RunRoot
+
+SWEEP_FILE = "sweep.json"
+STATES = ("waiting", "running", "stopped", "failed", "finished")
+_WRITE_PERIOD_S = 5.0
+
+
+@dataclasses.dataclass
+class Run:
+    """One run of a sweep.
+
+    Attributes:
+        arm: name of its arm.
+        seed: its root seed.
+        directory: path or URL of the run directory.
+        total_steps: its length in gradient steps.
+        state: one of `STATES`.
+        step: gradient steps done.
+        attempts: how often this sweep has started it.
+        error: what ended the last attempt, in one line, None if nothing did.
+        host: where it was started last.
+    """
+
+    arm: str
+    seed: int
+    directory: str
+    total_steps: int
+    state: str = "waiting"
+    step: int = 0
+    attempts: int = 0
+    error: str | None = None
+    host: str | None = None
+
+    @property
+    def name(self) -> str:
+        """That of its directory."""
+        return run_name(self.arm, self.seed)
+
+
+class Records:
+    """The runs of a sweep, and the file that says how they stand.
+
+    `sweep.json` holds `experiment` (the gin file), `gin_bindings`, `arms` (`{name: {'files', 'bindings'}}`),
+    `seeds`, `runs` (a list of `Run` as dictionaries; a run that is taken from elsewhere has its directory
+    there), and `started` and `updated` (UTC, ISO 8601).
+
+    Args:
+        root: the run root.
+        experiment: name of the gin file.
+        arms: arms of the experiment.
+        seeds: its seeds.
+        gin_bindings: statements that were given for all runs.
+        runs: all runs of the grid.
+    """
+
+    def __init__(
+        self,
+        root: RunRoot,
+        experiment: str,
+        arms: Sequence[Arm],
+        seeds: Sequence[int],
+        gin_bindings: Sequence[str],
+        runs: Sequence[Run],
+    ):
+        self.root = root
+        self.runs = list(runs)
+        self._by_key = {(run.arm, run.seed): run for run in runs}
+        self._head: dict[str, Any] = {
+            "experiment": experiment,
+            "gin_bindings": list(gin_bindings),
+            "arms": {arm.name: {"files": list(arm.files), "bindings": list(arm.bindings)} for arm in arms},
+            "seeds": list(seeds),
+            "started": _now(),
+        }
+        self._written_at = 0.0
+
+    def run(self, arm: str, seed: int) -> Run:
+        """The run of an arm with a seed."""
+        return self._by_key[arm, seed]
+
+    def count(self, state: str) -> int:
+        """How many runs are in a state."""
+        return sum(run.state == state for run in self.runs)
+
+    def write(self) -> None:
+        """Writes `sweep.json`."""
+        content = {**self._head, "updated": _now(), "runs": [dataclasses.asdict(run) for run in self.runs]}
+        self.root.write(SWEEP_FILE, json.dumps(content, indent=1) + "\n")
+        self._written_at = time.monotonic()
+
+    def write_now_and_then(self) -> None:
+        """Writes `sweep.json` if it is some seconds old."""
+        if time.monotonic() - self._written_at >= _WRITE_PERIOD_S:
+            self.write()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
