@@ -37,12 +37,14 @@ def test_change_by_hand(keras):
     assert max(cosine_from_init(snapshot).values()) <= 1
     output = model.get_layer("output")
     output.set_weights([2 * each for each in output.get_weights()])
+    snapshot.refresh()
     assert distance_from_init(snapshot) == {"hidden": 0.0, "output": 4.0, "all": 4.0}
     expected = {"hidden": 0.0, "output": 4 / math.sqrt(5), "all": 4 / math.sqrt(17)}
     assert rms_distance_from_init(snapshot) == pytest.approx(expected)
     expected = (5.0001 + 32) / math.sqrt((5.0001 + 16) * (5.0001 + 64))
     assert cosine_from_init(snapshot) == pytest.approx({"hidden": 1.0, "output": 1.0, "all": expected})
     output.set_weights([-each for each in output.get_weights()])
+    snapshot.refresh()
     assert cosine_from_init(snapshot)["output"] == -1
 
 
@@ -71,6 +73,7 @@ def test_edges_of_change(keras):
     model.get_layer("output").set_weights([np.zeros((4, 1)), np.zeros(1)])
     assert math.isnan(cosine_from_init(snapshot)["output"]) and distance_from_init(snapshot)["output"] == 4
     model.get_layer("output").set_weights([np.full((4, 1), np.nan), np.zeros(1)])
+    snapshot.refresh()
     for quantity in FROM_INIT:
         values = quantity(snapshot)
         assert math.isnan(values["output"]) and math.isnan(values["all"]) and not math.isnan(values["hidden"])

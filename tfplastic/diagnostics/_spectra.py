@@ -43,8 +43,8 @@ class Spectrum:
         return np.sqrt(np.where(squares > self._blur**2 * squares[0], squares, 0))
 
     def values_down_to(self, threshold: float) -> np.ndarray:
-        """As `values`, with four digits at least of those near `threshold`, at least 0."""
-        is_blurred = threshold < 100 * self._blur * self.values[0]
+        """As `values`, with three digits at least of those near `threshold`, which is at least 0."""
+        is_blurred = threshold < 10 * self._blur * self.values[0]
         return self._decomposed if is_blurred and self.values[0] else self.values
 
     def numerical_rank(self, tolerance: float | None) -> float:

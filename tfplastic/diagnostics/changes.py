@@ -1,17 +1,17 @@
 """How far the weights are from where they were, and how far the next update moves them.
 
-Trainable variables count, those of a layer together, biases as well. Sums are in float64. Values are NaN or
-infinite where a variable is.
+Trainable variables count, those of a layer together, biases as well. Sums are in float64, made once for all
+and kept until the snapshot's `refresh`. Values are NaN or infinite where a variable is.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfplastic._checks import check_one_of
-from tfplastic.diagnostics._kept import kept_program
+from tfplastic.diagnostics._kept import kept_program, kept_value
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_map import UnitMap
@@ -37,8 +37,7 @@ def distance_from_init(snapshot: Snapshot) -> dict[str, float]:
     Source: the root of what L2 Init penalises, Kumar et al. 2023, "Maintaining plasticity in continual
         learning via regenerative regularization", section 4. `rms_distance_from_init` is a mean.
     """
-    squares = {layer: _squared_distance(now, then) for layer, (now, then) in _pairs(snapshot).items()}
-    return {layer: math.sqrt(square) for layer, square in _with_all(squares).items()}
+    return {layer: math.sqrt(change.squared_distance) for layer, change in _changes(snapshot).items()}
 
 
 @quantity("cheap", ("reference",))
@@ -60,10 +59,10 @@ def rms_distance_from_init(snapshot: Snapshot) -> dict[str, float]:
 
     Source: the "difference from initialisation" of Plasticine.
     """
-    pairs = _pairs(snapshot)
-    squares = _with_all({layer: _squared_distance(now, then) for layer, (now, then) in pairs.items()})
-    counts = _with_all({layer: len(now) for layer, (now, _) in pairs.items()})
-    return {layer: _root_of_ratio(square, counts[layer]) for layer, square in squares.items()}
+    return {
+        layer: _root_of_ratio(change.squared_distance, change.count)
+        for layer, change in _changes(snapshot).items()
+    }
 
 
 @quantity("cheap", ("reference",))
@@ -84,11 +83,7 @@ def cosine_from_init(snapshot: Snapshot) -> dict[str, float]:
 
     Source: common usage; a scale-invariant companion of `distance_from_init`.
     """
-    pairs = _pairs(snapshot)
-    inner = _with_all({layer: float(now @ then) for layer, (now, then) in pairs.items()})
-    now_squares = _with_all({layer: float(now @ now) for layer, (now, _) in pairs.items()})
-    then_squares = _with_all({layer: float(then @ then) for layer, (_, then) in pairs.items()})
-    return {layer: _cosine(inner[layer], now_squares[layer], then_squares[layer]) for layer in inner}
+    return {layer: _cosine(change) for layer, change in _changes(snapshot).items()}
 
 
 @quantity("medium", ("loss", "optimizer"))
@@ -172,33 +167,46 @@ def _normalised(snapshot: Snapshot) -> list[str]:
     ]
 
 
-def _pairs(snapshot: Snapshot) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """{layer: its weights now and in the reference, as two vectors}."""
+class _Change(NamedTuple):
+    """Sums over variables: of 1, (theta_i - theta_i0)^2, theta_i theta_i0, theta_i^2 and theta_i0^2."""
+
+    count: int
+    squared_distance: float
+    inner: float
+    now_square: float
+    then_square: float
+
+
+def _changes(snapshot: Snapshot) -> dict[str, _Change]:
+    """Those of each layer, and of all under 'all'."""
     snapshot.require("reference")
-    return {
-        layer: (_vector(weights), _vector(snapshot.reference.weights_like(layer, weights)))
+    return kept_value(snapshot, ("changes", snapshot.reference), lambda: _made_changes(snapshot))
+
+
+def _made_changes(snapshot: Snapshot) -> dict[str, _Change]:
+    changes = {
+        layer: _change(_vector(weights), _vector(snapshot.reference.weights_like(layer, weights)))
         for layer, weights in snapshot.weights.items()
     }
+    nothing = _Change(0, 0.0, 0.0, 0.0, 0.0)
+    return {**changes, "all": _Change(*map(sum, zip(nothing, *changes.values(), strict=True)))}
 
 
-def _squared_distance(now: np.ndarray, then: np.ndarray) -> float:
-    difference = now - then
-    return float(difference @ difference)
+def _change(now: np.ndarray, then: np.ndarray) -> _Change:
+    moved = now - then
+    return _Change(len(now), float(moved @ moved), float(now @ then), float(now @ now), float(then @ then))
 
 
-def _cosine(inner: float, left_square: float, right_square: float) -> float:
-    """The cosine of two vectors; NaN where one is zero. Rounding does not take it beyond 1."""
-    norms = math.sqrt(left_square) * math.sqrt(right_square)
-    return float(np.clip(inner / norms, -1, 1)) if norms else float("nan")
-
-
-def _with_all(sums: dict[str, float]) -> dict[str, float]:
-    return {**sums, "all": float(sum(sums.values()))}
+def _cosine(change: _Change) -> float:
+    """NaN where either is zero. Rounding does not take it beyond 1."""
+    norms = math.sqrt(change.now_square) * math.sqrt(change.then_square)
+    return float(np.clip(change.inner / norms, -1, 1)) if norms else float("nan")
 
 
 def _squares(tensors: Mapping[str, Sequence[Any]]) -> dict[str, float]:
     vectors = {layer: _vector(each) for layer, each in tensors.items()}
-    return _with_all({layer: float(each @ each) for layer, each in vectors.items()})
+    squares = {layer: float(each @ each) for layer, each in vectors.items()}
+    return {**squares, "all": float(sum(squares.values()))}
 
 
 def _vector(tensors: Sequence[Any]) -> np.ndarray:

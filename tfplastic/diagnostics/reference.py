@@ -15,7 +15,7 @@ from tfplastic.diagnostics.unit_statistics import UnitStatistics
 _WEIGHTS, _STATISTICS, _OUTPUTS = "weights", "unit_statistics", "outputs"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Reference:
     """The weights, unit statistics and outputs of a model at one time, such as at its initialisation.
 

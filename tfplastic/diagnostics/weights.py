@@ -2,15 +2,17 @@
 
 Trainable variables count, those of a layer together: biases as well, and scales and offsets of normalisation
 layers under their own layer's name, unless a docstring speaks of weight matrices, which are those of
-`weight_ranks`. Each is cheap: no pass at all. Sums are in float64, and NaN or infinite where a variable is.
+`weight_ranks`. Each is cheap: no pass at all, and sums and singular values that are made once for all of them
+and kept until the snapshot's `refresh`. Sums are in float64, and NaN or infinite where a variable is.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfplastic.diagnostics._kept import kept_value
 from tfplastic.diagnostics._spectra import weight_spectra
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
@@ -30,7 +32,7 @@ def weight_norm(snapshot: Snapshot) -> dict[str, float]:
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 5.1 (which
         variables count is not said there).
     """
-    return {layer: math.sqrt(each) for layer, each in _sums(snapshot, lambda values: values @ values).items()}
+    return {layer: math.sqrt(sums.squares) for layer, sums in _sums(snapshot).items()}
 
 
 @quantity("cheap")
@@ -45,7 +47,7 @@ def weight_l1_norm(snapshot: Snapshot) -> dict[str, float]:
 
     Source: common usage; `weight_magnitude` is the mean in place of the sum.
     """
-    return _sums(snapshot, lambda values: np.abs(values).sum())
+    return {layer: sums.magnitudes for layer, sums in _sums(snapshot).items()}
 
 
 @quantity("cheap")
@@ -62,10 +64,9 @@ def weight_magnitude(snapshot: Snapshot) -> dict[str, float]:
     Source: Dohare et al. 2024, "Loss of plasticity in deep continual learning", Fig. 4, "average weight
         magnitude" (which variables count is not said there).
     """
-    counts = _sums(snapshot, lambda values: values.size)
     return {
-        layer: norm / counts[layer] if counts[layer] else float("nan")
-        for layer, norm in weight_l1_norm(snapshot).items()
+        layer: sums.magnitudes / sums.count if sums.count else float("nan")
+        for layer, sums in _sums(snapshot).items()
     }
 
 
@@ -109,10 +110,32 @@ def deviation_from_isometry(snapshot: Snapshot) -> dict[str, float]:
     }
 
 
-def _sums(snapshot: Snapshot, measure: Callable[[np.ndarray], Any]) -> dict[str, float]:
-    """{layer: sum over its variables of `measure` of the flat float64 values}, and 'all', the sum of all."""
-    sums = {
-        layer: float(sum(measure(np.asarray(each).astype(np.float64).ravel()) for each in weights))
-        for layer, weights in snapshot.weights.items()
-    }
-    return {**sums, "all": float(sum(sums.values()))}
+class _Sums(NamedTuple):
+    """Sums over variables: of 1, |theta_i| and theta_i^2."""
+
+    count: int
+    magnitudes: float
+    squares: float
+
+
+def _sums(snapshot: Snapshot) -> dict[str, _Sums]:
+    """Those of each layer, and of all under 'all'."""
+    return kept_value(snapshot, "weight_sums", lambda: _made_sums(snapshot.weights))
+
+
+def _made_sums(weights: Mapping[str, Sequence[Any]]) -> dict[str, _Sums]:
+    by_layer = {layer: _total([_sums_of(each) for each in variables]) for layer, variables in weights.items()}
+    return {**by_layer, "all": _total(list(by_layer.values()))}
+
+
+def _sums_of(variable: Any) -> _Sums:
+    values = np.asarray(variable).astype(np.float64).ravel()
+    return _Sums(values.size, float(np.abs(values).sum()), float(values @ values))
+
+
+def _total(parts: Sequence[_Sums]) -> _Sums:
+    return _Sums(
+        sum(part.count for part in parts),
+        float(sum(part.magnitudes for part in parts)),
+        float(sum(part.squares for part in parts)),
+    )
