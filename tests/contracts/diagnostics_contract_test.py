@@ -15,6 +15,7 @@ from tfplastic import diagnostics
 
 EXPORTED = [getattr(diagnostics, name) for name in sorted(diagnostics.__all__)]
 QUANTITIES = [each for each in EXPORTED if hasattr(each, "cost")]
+PARTS = {name: each for name, each in vars(diagnostics.Snapshot).items() if isinstance(each, property)}
 FRACTIONS = (diagnostics.dead_units, diagnostics.dormant_units)
 MODELS = {
     "mlp": (models.mlp, (2,)),
@@ -50,18 +51,39 @@ def _state(model):
 def test_only_reads_and_gives_what_it_says(keras, name):
     build, shape = MODELS[name]
     model = _trained(keras, build, shape)
-    for batch in (1, 5):
-        inputs = _inputs(batch, shape)
-        snapshot = diagnostics.Snapshot(model, inputs, loss=models.mean_square)
-        for quantity in QUANTITIES:
-            value = _measured_without_a_trace(model, snapshot, quantity)
-            assert value
-            assert all(type(each) is float or isinstance(each, np.ndarray) for each in value.values())
-            if quantity in FRACTIONS:
-                assert list(value) == list(snapshot.activations)
-                assert all(0 <= each <= 1 for each in value.values())
-            snapshot.refresh()
-            np.testing.assert_equal(quantity(snapshot), value, quantity.__name__)
+    inputs = _inputs(1 if name == "mlp" else 5, shape)
+    reference = diagnostics.Reference.of(diagnostics.Snapshot(model, inputs))
+    snapshot = diagnostics.Snapshot(
+        model, inputs, loss=models.mean_square, optimizer=model.optimizer, reference=reference
+    )
+    # Products with the curvature of convolutions take long to compile, and are `linalg`'s to test.
+    quantities = [each for each in QUANTITIES if name != "cnn" or each.cost != "full"]
+    values = {each: _measured_without_a_trace(model, snapshot, each) for each in quantities}
+    for quantity, value in values.items():
+        assert value or quantity is diagnostics.effective_learning_rate  # of normalised layers only
+        assert all(type(each) is float or isinstance(each, np.ndarray) for each in value.values())
+        if quantity in FRACTIONS:
+            assert list(value) == list(snapshot.activations)
+            assert all(0 <= each <= 1 for each in value.values())
+    snapshot.refresh()
+    for quantity, value in values.items():
+        np.testing.assert_equal(quantity(snapshot), value, quantity.__name__)
+
+
+@pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
+@pytest.mark.parametrize("name", MODELS)
+def test_each_part_of_a_snapshot_only_reads(keras, name):
+    build, shape = MODELS[name]
+    model = _trained(keras, build, shape)
+    functions = {layer.name: getattr(layer, "activation", None) for layer in model.layers}
+    assert {"activations", "hessian", "unit_statistics", "unmeasured"} < set(PARTS)
+    snapshot = diagnostics.Snapshot(model, _inputs(5, shape), loss=models.mean_square, batch_size=2)
+    for part in PARTS.values():
+        _measured_without_a_trace(model, snapshot, part.fget)
+    _measured_without_a_trace(model, snapshot, lambda snapshot: snapshot.losses_of(snapshot.examples))
+    vector = np.ones(snapshot.hessian.shape[0])
+    _measured_without_a_trace(model, snapshot, lambda snapshot: snapshot.hessian.matvec(vector))
+    assert {layer.name: getattr(layer, "activation", None) for layer in model.layers} == functions
 
 
 def _measured_without_a_trace(model, snapshot, quantity):
