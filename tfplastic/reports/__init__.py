@@ -7,9 +7,10 @@
 1.5
 """
 
-from tfplastic.reports import aggregate
+from tfplastic.reports import aggregate, figures, style
 from tfplastic.reports.agreement import agreement, missing_cells
 from tfplastic.reports.atari_scores import human_normalised, improvement
+from tfplastic.reports.cells import probe_cells, probe_losses, with_factors
 from tfplastic.reports.falsification import correlations, verdicts
 from tfplastic.reports.paper import paper_cells, paper_numbers
 from tfplastic.reports.runs import Arrays, Run, Runs, read_runs
@@ -21,11 +22,16 @@ __all__ = [
     "aggregate",
     "agreement",
     "correlations",
+    "figures",
     "human_normalised",
     "improvement",
     "missing_cells",
     "paper_cells",
     "paper_numbers",
+    "probe_cells",
+    "probe_losses",
     "read_runs",
+    "style",
     "verdicts",
+    "with_factors",
 ]

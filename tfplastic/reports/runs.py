@@ -269,13 +269,10 @@ def _read_metrics(content: bytes) -> pd.DataFrame:
 
 
 def _read_rows(content: bytes) -> pd.DataFrame:
-    settings: dict[str, Any] = {
-        "dtype": {"step": "int64", "tag": "str", "value": "float64"},
-        "keep_default_na": False,
-        "na_values": {"value": ["nan"]},
-        "float_precision": "round_trip",
-    }
-    return pd.read_csv(io.BytesIO(content), **settings)
+    settings: dict[str, Any] = {"dtype": {"step": "int64", "tag": "str", "value": "str"}}
+    rows = pd.read_csv(io.BytesIO(content), keep_default_na=False, **settings)
+    # By Python's float, which gives back the bits that were written; pandas' own reader need not.
+    return rows.assign(value=rows["value"].to_numpy(object).astype(np.float64))
 
 
 def _progress(run: Run) -> str:

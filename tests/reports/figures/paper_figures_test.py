@@ -1,0 +1,232 @@
+import numpy as np
+import pytest
+
+from tests.reports import paper_runs
+from tests.reports.run_directories import write_run
+from tfplastic.reports import figures, paper_cells, read_runs, style
+from tfplastic.reports.runs import Runs
+
+
+@pytest.fixture(scope="module")
+def runs_of(tmp_path_factory):
+    """Run directories by figure, each written once."""
+    made = {}
+
+    def get(number):
+        build = paper_runs.RUNS[number]
+        if build not in made:
+            made[build] = build(tmp_path_factory.mktemp(build.__name__))
+        return made[build]
+
+    return get
+
+
+def drawn(number, runs, **kwargs):
+    figure = figures.FIGURES[number]
+    with style.styled():
+        canvas, ax = style.new_figure(*figure.size)
+        assert figure.draw(runs, ax, **{**paper_runs.KWARGS.get(number, {}), **kwargs}) is ax
+        canvas.draw_without_rendering()
+    return ax
+
+
+def titles(ax):
+    return [panel.get_title() for panel in ax.child_axes]
+
+
+def texts(ax):
+    return {(text.get_position()): text.get_text() for text in ax.texts}
+
+
+def test_every_figure_of_the_paper_has_its_function():
+    assert list(figures.FIGURES) == list(range(1, 23)) == list(paper_runs.RUNS)
+    for number, figure in figures.FIGURES.items():
+        assert figure.number == number and figure.title
+        assert figure.draw is getattr(figures, f"figure_{number}")
+        assert figure.draw.__doc__.count("Fig") or "As `figure_" in figure.draw.__doc__
+
+
+@pytest.mark.parametrize("number", figures.FIGURES)
+def test_each_is_drawn_from_run_directories(number, runs_of, tmp_path):
+    runs = runs_of(number)
+    assert figures.FIGURES[number].lacks(runs) == []
+    ax = drawn(number, runs)
+    axes = [ax, *ax.child_axes, *(inner for panel in ax.child_axes for inner in panel.child_axes)]
+    assert sum(len(each.lines) + len(each.images) + len(each.patches) for each in axes) > 0
+
+
+@pytest.mark.parametrize("number", figures.FIGURES)
+def test_each_says_what_runs_lack(number, tmp_path):
+    write_run(tmp_path / "a-b-c-seed0", 0, {"other": [(0, 1.0)]})
+    runs = read_runs(tmp_path)
+    figure = figures.FIGURES[number]
+    assert figure.lacks(runs) == [*figure.scalars, *figure.arrays]
+    with pytest.raises(
+        ValueError, match="^`runs` must have (scalars|arrays) '.*'. Received: 1 runs without$"
+    ):
+        drawn(number, runs)
+
+
+def test_figure_1_shows_accuracy_dead_units_and_boundaries(runs_of):
+    ax = drawn(1, runs_of(1))
+    right = next(each for each in ax.figure.axes if each is not ax)
+    dead = next(line for line in ax.lines if line.get_label().startswith("dead units, default"))
+    # The mean of both layers, (1 + 1/2) / 2 of the rise; the median of three seeds is the second's.
+    assert dead.get_ydata()[1] == pytest.approx(0.75 * (0.7 / 8 + 0.01))
+    assert dead.get_label() == "dead units, default (n = 3, 2 at the end)"
+    assert [line.get_label() for line in right.lines] == [
+        "accuracy, default (n = 3, 2 at the end)",
+        "accuracy, tuned (n = 3)",
+    ]
+    boundaries = [line.get_xdata()[0] for line in ax.lines if line.get_color() == "0.85"]
+    assert boundaries == [300, 600, 900]
+
+
+def test_figure_2_has_early_and_late_of_both_processes(runs_of):
+    ax = drawn(2, runs_of(2))
+    assert titles(ax) == [
+        "brownian",
+        "gradient_descent",
+        *["$C_k$, step 100"] * 2,
+        *["$C_k$, step 2,000"] * 2,
+    ]
+    descent = ax.child_axes[1]
+    assert [line.get_label() for line in descent.lines] == ["step 0", "step 25,000"]
+    early, late = (ax.child_axes[place].images[0].get_array() for place in (3, 5))
+    assert early.shape == (16, 16) and late.mean() > early.mean() + 0.2
+
+
+def test_figure_3_gives_the_verdicts(runs_of):
+    ax = drawn(3, runs_of(3))
+    assert titles(ax)[0] == "weight norm: reversed"
+    assert all(title.endswith("undetermined") for title in titles(ax)[1:])
+    panel = ax.child_axes[0]
+    slopes = [np.diff(line.get_ydata())[0] / np.diff(line.get_xdata())[0] for line in panel.lines]
+    assert slopes == pytest.approx([0.1, -0.1])
+    points = figures.falsification_points(runs_of(3), ("environment", "data", "architecture"))
+    assert len(points) == 32 and points["weight rank"].between(300, 400).all()
+
+
+def test_figure_4_has_five_checkpoints_or_those_asked_for(runs_of):
+    runs = runs_of(4).where(lambda run: run.arm == "none")
+    ax = drawn(4, runs)
+    assert [line.get_label() for line in ax.lines] == [
+        f"step {step:,}" for step in (0, 2_000, 3_000, 4_000, 6_000)
+    ]
+    assert [line.get_ydata()[-1] for line in ax.lines] == sorted(line.get_ydata()[-1] for line in ax.lines)
+    assert len(drawn(4, runs, steps=[1_000, 6_000]).lines) == 2
+
+
+def test_figure_5_falls_with_the_width_and_counts_what_a_logarithm_hides(runs_of):
+    ax = drawn(5, runs_of(5))
+    assert ax.get_yscale() == "log" and len(ax.lines) == 4
+    line = next(line for line in ax.lines if line.get_label().startswith("mlp, period 1 "))
+    np.testing.assert_array_equal(line.get_xdata(), [1, 4, 16])
+    np.testing.assert_allclose(line.get_ydata(), [0.20501, 0.05501, np.nan], atol=1e-9)
+    assert line.get_label() == "mlp, period 1 (1 not above 0)"
+    with pytest.raises(ValueError, match="^The part 'width' of arms must be a number. Received: 'cnn'$"):
+        drawn(5, runs_of(5), factors=("width", "target_period", "architecture"))
+
+
+def test_figure_6_puts_the_paper_beside_ours(runs_of):
+    ax = drawn(6, runs_of(6))
+    rows = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert rows == [
+        *("two_hot", "reset_last_layer", "weight_decay", "spectral_norm", "layer_norm"),
+        *("shrink_and_perturb", "none"),
+    ]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["cnn", "mlp"]
+    written = texts(ax)
+    assert written[0, 6] == "0.31 ± 0.02\n(0.31 ± 0.06)"
+    assert written[1, 5] == "(0.61 ± 0.07)"  # no runs of ours
+    assert ax.images[0].get_array().mask[5].tolist() == [False, True]
+
+
+def test_figures_8_to_11_have_the_combinations_and_both_ends(runs_of, tmp_path):
+    assert len(drawn(8, runs_of(8)).get_yticklabels()) == 12
+    both = drawn(10, runs_of(10))
+    assert titles(both) == [f"probe loss at the {end} of training, cifar10" for end in ("start", "end")]
+    start, end = both.child_axes
+    assert texts(start)[0, 6] == "0.16\n(0.16)" and texts(end)[0, 6] == "0.47\n(0.47)"
+    assert start.images[0].get_clim() == end.images[0].get_clim()
+    mnist = paper_runs.interventions(tmp_path, "mnist")
+    cell = paper_cells().query("data == 'mnist' and architecture == 'cnn' and intervention == 'layer_norm'")
+    assert texts(drawn(9, mnist))[0, 4].startswith(f"{cell['plasticity_loss'].item():.2f}")
+    assert "mnist" in titles(drawn(11, mnist))[0]
+
+
+def test_data_in_the_arms_chooses_the_runs(tmp_path):
+    for data, final in (("cifar10", 0.3), ("mnist", 0.9)):
+        write_run(tmp_path / f"{data}-mlp-none-seed0", 0, {"probe/final_loss": [(0, 0.1), (9, final)]})
+    runs = read_runs(tmp_path)
+    factors = ("data", "architecture", "intervention")
+    assert texts(drawn(6, runs, factors=factors))[0, 6] == "0.20\n(0.27 ± 0.21)"
+    assert texts(drawn(9, runs, factors=factors))[0, 6] == "0.80\n(0.34 ± 0.24)"
+
+
+def test_figure_7_has_bars_dots_and_matrices(runs_of):
+    ax = drawn(7, runs_of(7))
+    top = ax.child_axes[0]
+    heights = dict(zip((tick.get_text() for tick in top.get_xticklabels()), top.patches, strict=True))
+    # Boxing: (70 - 40) / (max(12.1, 40) - 0.1); random 0.1 and human 12.1 by Wang et al. 2016.
+    assert heights["Boxing"].get_height() == pytest.approx(100 * 30 / 39.9)
+    assert heights["Kangaroo"].get_height() < 0 and heights["Qbert"].get_height() == 0
+    assert top.lines[0].get_ydata()[list(heights).index("Freeway")] == 40.7  # the paper's
+    below = ax.child_axes[1].child_axes
+    assert [panel.get_title() for panel in below] == [
+        f"{game}, {arm}" for game in ("Freeway", "Kangaroo") for arm in ("none", "layer_norm")
+    ]
+    gains = figures.improvements(runs_of(7)).set_index("game")["improvement"]
+    assert np.isnan(gains["Qbert"]) and gains["Pong"] == pytest.approx(25 / (14.6 + 20.7))
+    alone = runs_of(7).where(lambda run: run.arm.startswith("Pong"))
+    assert drawn(7, alone).child_axes == []  # no C_k of the games asked for
+
+
+def test_figure_12_is_a_grid_of_environments_and_interventions(runs_of):
+    ax = drawn(12, runs_of(12))
+    assert titles(ax) == [
+        f"{environment}, {arm}"
+        for environment in ("easy", "hard")
+        for arm in ("layer_norm", "none", "two_hot")
+    ]
+    assert len(ax.child_axes[0].lines) == 3
+    losses = drawn(15, runs_of(15)).child_axes[0].lines[0].get_ydata()
+    np.testing.assert_allclose(losses, (1 - ax.child_axes[0].lines[0].get_ydata()) / 2)
+
+
+def test_figure_14_has_a_panel_for_each_environment(runs_of):
+    ax = drawn(14, runs_of(14))
+    assert titles(ax) == ["random_label", "true_label"]
+    tops = {line.get_label(): line.get_ydata()[-1] for line in ax.child_axes[1].lines}
+    assert tops == {"layer_norm (n = 3)": 66.0, "none (n = 3)": 471.0}
+
+
+def test_figure_17_names_the_seed_that_is_missing(runs_of):
+    ax = drawn(17, runs_of(17))
+    assert titles(ax)[-2:] == ["layer_norm, seed 2: missing", "none, seed 2"] and len(titles(ax)) == 6
+    assert len(ax.child_axes[-2].lines) == 0 and len(ax.child_axes[-1].lines) == 5
+
+
+def test_figures_19_and_20_choose_agents_by_their_gain(runs_of):
+    failing, improving = (titles(drawn(number, runs_of(19), num_runs=1)) for number in (19, 20))
+    assert failing[0] == "Pong-none-seed0"
+    assert improving[0].endswith("-layer_norm-seed0")
+    assert failing[1:] == [f"$C_k$, step {step:,}" for step in (0, 2_000, 3_000, 5_000)]
+
+
+def test_figures_21_and_22_share_the_games(runs_of):
+    first, second = (titles(drawn(number, runs_of(21))) for number in (21, 22))
+    assert [each for each in first + second if each] == ["Boxing", "Freeway", "Kangaroo", "Pong", "Qbert"]
+
+
+def test_captions_say_seeds_intervals_and_what_is_missing(runs_of):
+    text = figures.caption(runs_of(1), "bin/report --runs=here")
+    assert text == (
+        "6 runs of 2 arms, 3 seeds each. Bands, where there are any: 95% bootstrap interval of the median"
+        " over seeds (2,000 resamples). Not finished or with errors: 1; missing: 0."
+        " Drawn by: bin/report --runs=here"
+    )
+    assert "2 to 3 seeds each" in figures.caption(runs_of(17)) and "missing: 1" in figures.caption(
+        runs_of(17)
+    )
+    assert figures.caption(Runs([])).startswith("0 runs of 0 arms, 0 seeds each.")

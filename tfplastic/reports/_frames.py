@@ -1,0 +1,23 @@
+"""A few operations on tables, with one type each."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def where(frame: pd.DataFrame, condition: Any) -> pd.DataFrame:
+    """The rows for which `condition` holds."""
+    return pd.DataFrame(frame.loc[condition])
+
+
+def groups(frame: pd.DataFrame, by: str | list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """(value or values of `by`, its rows), in the order in which they come first."""
+    grouped: Any = frame.groupby(by, sort=False)
+    yield from grouped
+
+
+def floats(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """A column, `[rows] float64`."""
+    return np.asarray(frame[column].to_numpy(), np.float64)

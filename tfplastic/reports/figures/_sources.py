@@ -1,0 +1,55 @@
+"""What the figures of the paper take from runs."""
+
+import numpy as np
+import pandas as pd
+
+from tfplastic.reports.runs import Arrays, Runs
+
+ACCURACY = "evaluation/accuracy"
+COVARIANCE = "diagnostics/gradient_covariance/all"
+DEAD_UNITS = "diagnostics/dead_units/*"
+PROBE_CURVES = "probe/curves"
+RETURN = "evaluation/episode_return"
+SHARPNESS = "diagnostics/sharpness/all"
+SPECTRUM = "spectrum"
+TASK = "evaluation/task"
+TD_LOSS = "evaluation/td_loss"
+
+
+def scalars(runs: Runs, tag: str) -> pd.DataFrame:
+    """The scalars of a tag or pattern.
+
+    Raises:
+        ValueError: no run has any.
+    """
+    rows = runs.scalars(tag)
+    if rows.empty:
+        raise ValueError(f"`runs` must have scalars {tag!r}. Received: {len(runs)} runs without")
+    return rows
+
+
+def arrays(runs: Runs, tag: str) -> list[Arrays]:
+    """The array files of a tag.
+
+    Raises:
+        ValueError: no run has any.
+    """
+    files = runs.arrays(tag)
+    if not files:
+        raise ValueError(f"`runs` must have arrays {tag!r}. Received: {len(runs)} runs without")
+    return files
+
+
+def mean_over_layers(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row for each run and step: the mean of its tags, NaN if one is."""
+    keys = ["run", "arm", "seed", "step"]
+    means = rows.groupby(keys, sort=False, dropna=False)["value"].agg(
+        lambda values: np.mean(values.to_numpy())
+    )
+    return means.reset_index()
+
+
+def spread_out(steps: list[int], count: int) -> list[int]:
+    """`count` of the ascending `steps`, the first and the last among them, at even distances in the list."""
+    places = np.unique(np.linspace(0, len(steps) - 1, min(count, len(steps))).round().astype(int))
+    return [steps[place] for place in places]

@@ -1,0 +1,72 @@
+"""Fig. 3: what goes with the loss of plasticity in one kind of run goes against it in another."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from tfplastic.reports.cells import probe_losses, with_factors
+from tfplastic.reports.falsification import correlations, verdicts
+from tfplastic.reports.figures import _sources, forms
+from tfplastic.reports.runs import Runs
+
+PANELS = {
+    "weight norm": ("diagnostics/weight_norm/all", "data"),
+    "weight rank": ("diagnostics/weight_srank/*", "data"),
+    "dead units": (_sources.DEAD_UNITS, "architecture"),
+    "feature rank": ("diagnostics/srank/*", "environment"),
+}
+"""{statistic: (tag, what splits the runs)}, as in the paper; of several layers the mean is taken."""
+
+
+def falsification_points(
+    runs: Runs, factors: Sequence[str], panels: Mapping[str, tuple[str, str]] = PANELS
+) -> pd.DataFrame:
+    """A row for each run with probes: its loss of plasticity, and its last value of each statistic.
+
+    Args:
+        runs: with at least two probes each, see `probe_losses`.
+        factors: parts of the arms' names.
+        panels: {statistic: (tag, what splits the runs)}.
+
+    Returns:
+        Columns `run`, `arm`, `seed`, `plasticity_loss` and others of `probe_losses`, the factors, and each
+        statistic, the mean over layers; NaN where a run has none.
+    """
+    points = with_factors(probe_losses(runs), factors)
+    for name, (tag, _) in panels.items():
+        means = _sources.mean_over_layers(runs.last(tag)).drop_duplicates("run", keep="last")
+        of_runs = dict(zip(means["run"], means["value"], strict=True))
+        points[name] = [of_runs.get(run, float("nan")) for run in points["run"]]
+    return points
+
+
+def figure_3(
+    runs: Runs,
+    ax: Axes,
+    factors: Sequence[str] = ("environment", "data", "architecture"),
+    panels: Mapping[str, tuple[str, str]] = PANELS,
+) -> Axes:
+    """The loss of plasticity over each statistic, a point for each run, with the verdict of `verdicts`.
+
+    Fig. 3 of the paper, section 5.2.
+
+    Args:
+        runs: with probes, and the statistics.
+        ax: to draw on.
+        factors: parts of the arms' names, those by which `panels` split among them.
+        panels: {statistic: (tag, what splits the runs)}.
+
+    Raises:
+        ValueError: no run has probes, or an arm's name has other parts.
+    """
+    _sources.scalars(runs, "probe/final_loss")
+    points = falsification_points(runs, factors, panels)
+    row = forms.panels(ax, 1, len(panels))[0]
+    for panel, (name, (_, split)) in zip(row, panels.items(), strict=True):
+        forms.scatter(points, panel, name, "plasticity_loss", split)
+        verdict = verdicts(correlations(points, [name], [split]))["verdict"].iloc[0]
+        panel.set(title=f"{name}: {verdict}", xlabel=name, ylabel="")
+        panel.legend(title=split)
+    row[0].set_ylabel("increase of the final probe loss")
+    return ax

@@ -1,0 +1,212 @@
+"""The forms that figures have: each takes data and axes, draws, and returns the axes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+
+from tfplastic.reports import aggregate, style
+from tfplastic.reports._frames import floats, groups
+from tfplastic.reports.runs import Arrays
+
+_GAP_ACROSS, _GAP_DOWN = 0.06, 0.16
+_DARK = 0.5  # of a colour's luminance, below which text on it is white
+
+
+def panels(ax: Axes, rows: int, columns: int) -> list[list[Axes]]:
+    """A grid of axes that fills the place of `ax`, which itself shows nothing any more.
+
+    Args:
+        ax: any axes.
+        rows: of the grid.
+        columns: of the grid.
+
+    Returns:
+        `[rows][columns]` axes, children of `ax`, the first row on top.
+    """
+    ax.set_axis_off()
+    width = (1 - _GAP_ACROSS * (columns - 1)) / columns
+    height = (1 - _GAP_DOWN * (rows - 1)) / rows
+    return [
+        [
+            ax.inset_axes(
+                (column * (width + _GAP_ACROSS), (rows - 1 - row) * (height + _GAP_DOWN), width, height)
+            )
+            for column in range(columns)
+        ]
+        for row in range(rows)
+    ]
+
+
+def curves(
+    rows: pd.DataFrame,
+    ax: Axes,
+    by: str = "arm",
+    colours: Mapping[Any, str] | None = None,
+    linestyle: str = "-",
+    label: str = "{} ({})",
+) -> Axes:
+    """A line for each group of runs: the median over its runs at each step, with its bootstrap band.
+
+    Args:
+        rows: columns `run`, `step`, `value` and that of `by`; of each run one value per step.
+        ax: to draw on.
+        by: the column that tells groups apart.
+        colours: {group: colour}; by default those of the style, in the order of the groups.
+        linestyle: of all lines.
+        label: of a line, from the group and its number of runs, those that have a value at its last step too.
+    """
+    given = colours or group_colours(rows[by])
+    for group, of_group in groups(rows, by):
+        table = of_group.pivot_table(index="run", columns="step", values="value", dropna=False)
+        point, low, high = aggregate.band(table.to_numpy())
+        steps, colour = table.columns.to_numpy(), given[group]
+        left = int(table.iloc[:, -1].notna().sum())
+        count = f"n = {len(table)}" + (f", {left} at the end" if left < len(table) else "")
+        ax.plot(steps, point, linestyle, color=colour, label=label.format(group, count))
+        ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+    return ax
+
+
+def group_colours(groups: Any) -> dict[Any, str]:
+    """A colour of the style for each distinct value, in the order in which they come."""
+    distinct = list(dict.fromkeys(groups))
+    return {group: style.COLOURS[place % len(style.COLOURS)] for place, group in enumerate(distinct)}
+
+
+def matrix(values: Any, ax: Axes, limit: float = 1.0) -> Axes:
+    """A square matrix with a middle at 0, such as C_k: red above, blue below.
+
+    Args:
+        values: `[k, k]`; NaN is grey.
+        ax: to draw on.
+        limit: of the colours, in both directions.
+    """
+    colours = matplotlib.colormaps[style.DIVERGING].with_extremes(bad=style.MISSING)
+    ax.imshow(np.asarray(values, np.float64), cmap=colours, vmin=-limit, vmax=limit)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    return ax
+
+
+def heat_map(
+    table: pd.DataFrame,
+    ax: Axes,
+    texts: pd.DataFrame | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Axes:
+    """A coloured table.
+
+    Args:
+        table: numbers, rows by its index; a NaN is grey.
+        ax: to draw on.
+        texts: what to write into the cells, of the same rows and columns; the numbers by default.
+        limits: the values of the first and the last colour; by default the smallest and the largest.
+    """
+    values = table.to_numpy(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = limits or (float(finite.min(initial=0.0)), float(finite.max(initial=0.0)))
+    norm = Normalize(low, high if high > low else low + 1.0)
+    colours = matplotlib.colormaps[style.SEQUENTIAL].with_extremes(bad=style.MISSING)
+    ax.imshow(np.ma.masked_invalid(values), cmap=colours, norm=norm, aspect="auto")
+    for row, name in enumerate(table.index):
+        for column, other in enumerate(table.columns):
+            value = values[row, column]
+            text = f"{value:z.2f}" if texts is None else texts.loc[name, other]
+            red, green, blue, _ = colours(norm(value)) if np.isfinite(value) else (1.0, 1.0, 1.0, 1.0)
+            is_dark = 0.299 * red + 0.587 * green + 0.114 * blue < _DARK
+            ax.text(
+                column, row, str(text), ha="center", va="center", fontsize=7, color="w" if is_dark else "k"
+            )
+    ax.set_xticks(range(len(table.columns)), [str(each) for each in table.columns])
+    ax.set_yticks(range(len(table.index)), [str(each) for each in table.index])
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    return ax
+
+
+def densities(files: Sequence[Arrays], ax: Axes, labels: Sequence[str]) -> Axes:
+    """Densities of eigenvalues, as `bin/diagnose spectrum` writes them.
+
+    Args:
+        files: with the keys `grid` and `density`, `[points]` each.
+        ax: to draw on.
+        labels: one for each.
+    """
+    for number, (file, label) in enumerate(zip(files, labels, strict=True)):
+        colour = style.COLOURS[number % len(style.COLOURS)]
+        ax.plot(file.values["grid"], file.values["density"], color=colour, label=label)
+    ax.set(xlabel="eigenvalue", ylabel="density", yscale="log")
+    return ax
+
+
+def probe_curves(files: Sequence[Arrays], ax: Axes, steps: Sequence[int] | None = None) -> Axes:
+    """The loss along a probe, a line for each checkpoint: the mean over targets and runs.
+
+    The shade is between the quartiles of all targets of all runs. Later checkpoints are lighter.
+
+    Args:
+        files: with the key `curves`, `[targets, steps]`.
+        ax: to draw on.
+        steps: of the checkpoints to show; all by default.
+    """
+    shown = sorted({file.step for file in files if steps is None or file.step in steps})
+    shades = matplotlib.colormaps[style.SEQUENTIAL](np.linspace(0, 0.9, max(len(shown), 1)))
+    for step, colour in zip(shown, shades, strict=False):
+        of_step = [np.asarray(file.values["curves"], np.float64) for file in files if file.step == step]
+        length = min(each.shape[1] for each in of_step)
+        values = np.concatenate([each[:, :length] for each in of_step])  # [runs * targets, length]
+        low, high = np.percentile(values, [25, 75], axis=0)
+        ax.plot(np.arange(length), values.mean(axis=0), color=colour, label=f"step {step:,}")
+        ax.fill_between(np.arange(length), low, high, color=colour, alpha=0.15, linewidth=0)
+    ax.set(xlabel="steps of the probe", ylabel="probe loss", ylim=(0, None))
+    return ax
+
+
+def scatter(points: pd.DataFrame, ax: Axes, x: str, y: str, by: str) -> Axes:
+    """A point for each run, and the least squares line of each group that has two different x.
+
+    Args:
+        points: the columns that are named.
+        ax: to draw on.
+        x: column of the horizontal axis.
+        y: column of the vertical axis.
+        by: column that tells groups apart.
+    """
+    colours = group_colours(sorted(points[by].unique()))
+    for group, of_group in groups(points.sort_values(by, kind="stable"), by):
+        across, up = floats(of_group, x), floats(of_group, y)
+        finite = np.isfinite(across) & np.isfinite(up)
+        ax.scatter(across, up, s=12, color=colours[group], label=f"{group} (n = {finite.sum()})")
+        if finite.sum() > 1 and np.ptp(across[finite]) > 0:
+            ends = np.array([across[finite].min(), across[finite].max()])
+            slope, offset = np.polyfit(across[finite], up[finite], 1)
+            ax.plot(ends, offset + slope * ends, color=colours[group])
+    return ax
+
+
+def bars(values: pd.Series, ax: Axes, beside: pd.Series | None = None, label: str = "paper") -> Axes:
+    """Bars in ascending order, blue above 0 and orange below.
+
+    Args:
+        values: by name; NaN has no bar, and stands first.
+        ax: to draw on.
+        beside: other values of the same names, drawn as dots.
+        label: of those.
+    """
+    ordered = values.sort_values(na_position="first")
+    heights = ordered.to_numpy(np.float64)
+    above, below = style.COLOURS[0], style.COLOURS[1]
+    places = np.arange(len(ordered))
+    ax.bar(places, np.nan_to_num(heights), color=np.where(heights < 0, below, above).tolist())
+    if beside is not None:
+        dots = beside.reindex(ordered.index).to_numpy(np.float64)
+        ax.plot(places, dots, "o", color="k", markersize=3, label=label)
+    ax.axhline(0, color="k", linewidth=0.6)
+    ax.set_xticks(places, [str(name) for name in ordered.index], rotation=90)
+    return ax

@@ -1,0 +1,127 @@
+"""Figs. 2, 14, 21 and 22: curvature and gradient covariance along training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tfplastic.reports._frames import where
+from tfplastic.reports.cells import arm_factors, with_factors
+from tfplastic.reports.figures import _sources, forms
+from tfplastic.reports.runs import Arrays, Runs
+
+
+def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axes:
+    """Spectra and gradient covariances of gradient descent and Brownian motion, early and late.
+
+    Fig. 2 of the paper, section 4.2. A column for each arm: on top the density of the Hessian's eigenvalues
+    at the first and the last step that has one, below C_k at the first and at the last step that has one. Of
+    several seeds the first run is shown, since an average of spectra is none.
+
+    Args:
+        runs: with arrays `spectrum` and those of `covariance`.
+        ax: to draw on.
+        covariance: tag of C_k, key `matrix`.
+
+    Raises:
+        ValueError: no run has one of the two.
+    """
+    spectra = _first_runs(_sources.arrays(runs, _sources.SPECTRUM))
+    matrices = _first_runs(_sources.arrays(runs, covariance))
+    arms = [arm for arm in runs.arms if arm in spectra or arm in matrices]
+    top, *below = forms.panels(ax, 3, len(arms))
+    for column, arm in enumerate(arms):
+        ends = _ends(spectra.get(arm, []))
+        forms.densities(ends, top[column], [f"step {file.step:,}" for file in ends])
+        top[column].set_title(arm)
+        top[column].legend()
+        for file, panel in zip(_ends(matrices.get(arm, [])), (row[column] for row in below), strict=False):
+            forms.matrix(file.values["matrix"], panel)
+            panel.set_title(f"$C_k$, step {file.step:,}")
+    return ax
+
+
+def figure_14(
+    runs: Runs,
+    ax: Axes,
+    factors: Sequence[str] = ("environment", "intervention"),
+    sharpness: str = _sources.SHARPNESS,
+) -> Axes:
+    """The largest eigenvalue of the Hessian along training, a panel for each environment.
+
+    Fig. 14 of the paper, appendix B.1: with layer normalisation it does not grow. Medians over seeds with
+    bootstrap bands.
+
+    Args:
+        runs: with scalars of `sharpness`.
+        ax: to draw on.
+        factors: parts of the arms' names, 'environment' and 'intervention' among them.
+        sharpness: tag of the eigenvalue.
+
+    Raises:
+        ValueError: no run has it, or an arm's name has other parts.
+    """
+    rows = with_factors(_sources.scalars(runs, sharpness), factors)
+    environments = list(dict.fromkeys(rows["environment"]))
+    colours = forms.group_colours(rows["intervention"])
+    for panel, environment in zip(forms.panels(ax, 1, len(environments))[0], environments, strict=True):
+        forms.curves(where(rows, rows["environment"] == environment), panel, "intervention", colours)
+        panel.set(title=environment, xlabel="gradient steps", ylabel="largest eigenvalue")
+        panel.legend()
+    return ax
+
+
+def figure_21(runs: Runs, ax: Axes, factors: Sequence[str] = ("game", "intervention")) -> Axes:
+    """Spectra of the Hessian of the first half of the games, each with a line for each arm.
+
+    Figs. 21 and 22 of the paper, appendix B.3, one seed for each game; which games are in which of the two
+    figures it does not say: here they are split in half, by name. The last spectrum of the first run is
+    shown.
+
+    Args:
+        runs: with arrays `spectrum`.
+        ax: to draw on.
+        factors: parts of the arms' names, 'game' and 'intervention' among them.
+
+    Raises:
+        ValueError: no run has a spectrum, or an arm's name has other parts.
+    """
+    return _spectra_of_games(runs, ax, factors, second_half=False)
+
+
+def figure_22(runs: Runs, ax: Axes, factors: Sequence[str] = ("game", "intervention")) -> Axes:
+    """As `figure_21`, of the second half of the games."""
+    return _spectra_of_games(runs, ax, factors, second_half=True)
+
+
+def _spectra_of_games(runs: Runs, ax: Axes, factors: Sequence[str], second_half: bool) -> Axes:
+    files = [of_arm[-1] for of_arm in _first_runs(_sources.arrays(runs, _sources.SPECTRUM)).values()]
+    parts = arm_factors(runs, factors)
+    games = sorted({parts[file.run.arm]["game"] for file in files})
+    half = (len(games) + 1) // 2
+    shown = games[half:] if second_half else games[:half]
+    columns = max(1, int(np.ceil(np.sqrt(len(shown)))))
+    grid = forms.panels(ax, max(1, -(-len(shown) // columns)), columns)
+    places = [panel for row in grid for panel in row]
+    for panel in places[len(shown) :]:
+        panel.set_axis_off()
+    for game, panel in zip(shown, places, strict=False):
+        of_game = [file for file in files if parts[file.run.arm]["game"] == game]
+        forms.densities(of_game, panel, [parts[file.run.arm]["intervention"] for file in of_game])
+        panel.set(title=game, xlabel="", ylabel="")
+        panel.legend(fontsize=5)
+    return ax
+
+
+def _first_runs(files: list[Arrays]) -> dict[str, list[Arrays]]:
+    """{arm: the files of its first run that has some, by step}."""
+    found: dict[str, list[Arrays]] = {}
+    for file in files:
+        of_arm = found.setdefault(file.run.arm, [])
+        if not of_arm or of_arm[0].run is file.run:
+            of_arm.append(file)
+    return found
+
+
+def _ends(files: list[Arrays]) -> list[Arrays]:
+    return files if len(files) < 2 else [files[0], files[-1]]

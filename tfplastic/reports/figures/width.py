@@ -1,0 +1,68 @@
+"""Fig. 5: wider networks lose less plasticity."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tfplastic.reports import style
+from tfplastic.reports._frames import floats, groups
+from tfplastic.reports.cells import probe_losses, with_factors
+from tfplastic.reports.figures import _sources, forms
+from tfplastic.reports.runs import Runs
+
+
+def figure_5(
+    runs: Runs,
+    ax: Axes,
+    factors: Sequence[str] = ("architecture", "data", "target_period", "width"),
+) -> Axes:
+    """The increase of the probe loss over the width of the network, on a logarithmic scale.
+
+    Fig. 5 of the paper, section 6.1. Means over seeds, with the smallest and largest; a colour for each
+    architecture and data, a style of line for each target period. A mean that is not above 0, which the scale
+    does not show, is counted in the legend.
+
+    Args:
+        runs: with at least two probes each.
+        ax: to draw on.
+        factors: parts of the arms' names, 'width', a number, among them, and 'target_period', if it varies.
+
+    Raises:
+        ValueError: no run has probes, an arm's name has other parts, or its width is no number.
+    """
+    _sources.scalars(runs, "probe/final_loss")
+    rows = with_factors(probe_losses(runs), factors)
+    rows["width"] = [_width(text) for text in rows["width"]]
+    rows["period"] = rows["target_period"] if "target_period" in rows else ""
+    others = [name for name in factors if name not in ("width", "target_period")]
+    rows["group"] = [" ".join(str(rows[name][place]) for name in others) for place in range(len(rows))]
+    colours = forms.group_colours(rows["group"])
+    periods = list(dict.fromkeys(rows["period"]))
+    lowest = math.inf
+    for (group, period), of_line in groups(rows.sort_values("width", kind="stable"), ["group", "period"]):
+        by_width = {width: floats(each, "plasticity_loss") for width, each in groups(of_line, "width")}
+        mean, low, high = np.array([(each.mean(), each.min(), each.max()) for each in by_width.values()]).T
+        above = mean > 0
+        shown = np.where(above, mean, np.nan)
+        label = ", ".join(part for part in (group, f"period {period}" if period else "") if part)
+        label += f" ({np.count_nonzero(~above)} not above 0)" if not above.all() else ""
+        linestyle, colour = style.LINE_STYLES[periods.index(period) % len(style.LINE_STYLES)], colours[group]
+        ax.plot(list(by_width), shown, linestyle, marker="o", markersize=3, color=colour, label=label)
+        ends = np.where(above, np.maximum(low, 1e-12), np.nan), np.where(above, high, np.nan)
+        ax.fill_between(list(by_width), *ends, color=colour, alpha=0.12, linewidth=0)
+        lowest = min(lowest, float(mean[above].min(initial=math.inf)))
+    if math.isfinite(lowest):
+        ax.set_yscale("log")
+        ax.set_ylim(bottom=lowest / 3)
+    ax.set(xlabel="width multiplier", ylabel="increase of the final probe loss")
+    ax.legend(fontsize=7)
+    return ax
+
+
+def _width(text: str) -> float:
+    try:
+        return float(text.lstrip("x"))
+    except ValueError:
+        raise ValueError(f"The part 'width' of arms must be a number. Received: {text!r}") from None
