@@ -88,7 +88,7 @@ def test_same_seed_same_bits_other_seed_other_bits():
 
 
 @BOTH
-def test_edges(keras):
+def test_edges(keras, monkeypatch):
     model, inputs = models.mlp(keras), tf.ones((1, 2))
     snapshot = Snapshot(model, inputs, loss=_zero_targets_loss)
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
@@ -103,6 +103,11 @@ def test_edges(keras):
     assert sharpness(flat) == {"all": 0.0} and diagnostics.hessian_trace(flat) == {"all": 0.0}
     assert math.isnan(diagnostics.hessian_condition_number(flat)["all"])
     assert not diagnostics.spectral_density(flat)["all"].any()
+    with monkeypatch.context() as frozen:
+        frozen.setattr(model, "trainable", False)
+        assert math.isnan(
+            diagnostics.layer_sharpness(Snapshot(model, inputs, loss=_zero_targets_loss))["all"]
+        )
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
     snapshot.refresh()
     assert all(math.isnan(quantity(snapshot)["all"]) for quantity in SCALARS)

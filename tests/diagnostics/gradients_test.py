@@ -84,6 +84,17 @@ def test_units_of_a_transposed_convolution_are_its_filters(keras):
 
 
 @BOTH
+def test_units_of_attention_are_counted_for_each_head(keras):
+    """Sums x @ W over heads [2, 2] of which one unit is cut off."""
+    layer = keras.layers.EinsumDense("ab,bcd->acd", (2, 2), name="heads")
+    model = keras.Sequential([keras.Input((3,)), layer, keras.layers.Flatten(), keras.layers.Dense(1)])
+    kernel = np.array([1.0, 1.0, 0.0, 1.0]).reshape(4, 1)
+    model.set_weights([np.ones((3, 2, 2)), kernel, np.zeros(1)])
+    snapshot = Snapshot(model, np.ones((1, 3), "float32"), loss=_zero_targets_loss)
+    assert dormant_gradients(snapshot)["heads"] == 0.25
+
+
+@BOTH
 def test_edges(keras):
     model, inputs = models.mlp(keras), tf.ones((1, 2))
     hidden = keras.Model(model.inputs, model.get_layer("hidden").output)

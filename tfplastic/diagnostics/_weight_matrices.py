@@ -46,14 +46,14 @@ def _role(variable: tf.Variable) -> str:
 def _as_matrix(layer: Any, variable: tf.Variable) -> np.ndarray:
     kernel = np.asarray(variable)
     if hasattr(layer, "equation"):
-        return _by_equation(layer.equation, kernel)
+        return by_equation(layer.equation, kernel)
     is_depthwise = any(base.__name__.startswith("Depthwise") for base in type(layer).__mro__)
     if is_depthwise or _role(variable) == "depthwise_kernel":  # the latter of a separable convolution
         return kernel.reshape(-1, kernel.shape[-2] * kernel.shape[-1])
     return kernel.reshape(-1, kernel.shape[-1])
 
 
-def _by_equation(equation: str, kernel: np.ndarray) -> np.ndarray:
+def by_equation(equation: str, kernel: np.ndarray) -> np.ndarray:
     """The axes of `kernel` that the output has as columns, the others as rows."""
     letters, output = equation.split(",")[1].split("->")
     columns = [axis for axis, letter in enumerate(letters) if letter in output]

@@ -35,6 +35,16 @@ def sharpness(snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: 
         ValueError: the snapshot has no loss, or an argument is outside its range.
 
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 2, Eq. 2.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> model = tf.keras.Sequential([tf.keras.layers.Dense(1, use_bias=False, name='only')])
+        >>> inputs = tf.constant([[1., 0.], [0., 2.]])
+        >>> _ = model(inputs)  # builds it
+        >>> snapshot = diagnostics.Snapshot(model, inputs, loss=lambda targets, outputs: outputs[:, 0] ** 2)
+        >>> round(diagnostics.sharpness(snapshot)['all'], 4)  # the Hessian is 2 times the mean of x x^T
+        4.0
     """
     return {"all": _extreme(snapshot, "all", "LA", tol, max_steps, seed)}
 
@@ -56,15 +66,17 @@ def layer_sharpness(
 
     Returns:
         {layer name: eigenvalue of any sign}, 0 for a layer that the loss does not touch, and under 'all' the
-        largest of them, which is that of the block-diagonal matrix. NaN where a product is NaN or infinite.
+        largest of them, which is that of the block-diagonal matrix (NaN if there is none). NaN where a
+        product is NaN or infinite.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
 
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 2, Eq. 2, by layer.
     """
+    snapshot.require("loss")
     values = {layer: _extreme(snapshot, layer, "LA", tol, max_steps, seed) for layer in snapshot.weights}
-    return {**values, "all": float(np.max(list(values.values())))}
+    return {**values, "all": float(np.max([*values.values()] or [math.nan]))}
 
 
 @quantity("full", needs=("loss",))

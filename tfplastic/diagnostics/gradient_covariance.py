@@ -148,6 +148,16 @@ def gradient_interference(snapshot: Snapshot, num_examples: int = 512) -> dict[s
         ValueError: the snapshot has no loss, or an argument is outside its range.
 
     Source: a scalar of C_k, Lyle et al. 2023, "Understanding plasticity in neural networks", Eq. 3.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> model = tf.keras.Sequential([tf.keras.layers.Dense(1, use_bias=False, name='only')])
+        >>> inputs = tf.constant([[1., 0.], [0., 2.], [-3., 0.]])
+        >>> _ = model(inputs)  # builds it
+        >>> snapshot = diagnostics.Snapshot(model, inputs, loss=lambda targets, outputs: outputs[:, 0])
+        >>> diagnostics.gradient_interference(snapshot)  # gradients are the inputs
+        {'only': 0.333..., 'all': 0.333...}
     """
     matrices = gram_matrices(snapshot, num_examples)
     return {layer: _of_pairs(each, lambda pairs: np.mean(pairs < 0)) for layer, each in matrices.items()}

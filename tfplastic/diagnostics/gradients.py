@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfplastic import _checks
 from tfplastic.diagnostics._layers import named_layers
+from tfplastic.diagnostics._weight_matrices import by_equation
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
@@ -75,6 +76,16 @@ def gradient_l0_norm(snapshot: Snapshot) -> dict[str, float]:
 
     Source: Abbas et al. 2023, "Loss of plasticity in continual deep reinforcement learning", who count the
         entries.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> model = tf.keras.Sequential([tf.keras.layers.Dense(1, use_bias=False, name='only')])
+        >>> inputs = tf.constant([[3., 0.]])
+        >>> _ = model(inputs)  # builds it
+        >>> snapshot = diagnostics.Snapshot(model, inputs, loss=lambda targets, outputs: outputs[:, 0])
+        >>> diagnostics.gradient_l0_norm(snapshot)  # the gradient is (3, 0)
+        {'only': 0.5, 'all': 0.5}
     """
     # Times 0 is 0, but for what is not finite.
     counts = _summed(snapshot, lambda each: tf.cast(each != 0, tf.float64) + 0 * each)
@@ -98,8 +109,9 @@ def dormant_gradients(snapshot: Snapshot, tau: float = 0.01) -> dict[str, float]
 
     Returns:
         {layer name: fraction in [0, 1]} for every layer that has a variable called 'kernel', whose last axis
-        counts its units (but one, for transposed convolutions), and under 'all' the fraction of all these
-        units, NaN where there is none. NaN where a gradient is NaN or infinite.
+        counts its units (the last but one in transposed convolutions, all axes of the output in
+        `EinsumDense`), and under 'all' the fraction of all these units, NaN where there is none. NaN where a
+        gradient is NaN or infinite.
 
     Raises:
         ValueError: the snapshot has no loss, or `tau` is negative or not a finite number.
@@ -124,6 +136,8 @@ def dormant_gradients(snapshot: Snapshot, tau: float = 0.01) -> dict[str, float]
 def _magnitudes_by_unit(layer: Any, gradient: tf.Tensor) -> np.ndarray:
     """The mean of |gradient| over all axes of a kernel but that of its units, `[units] float64`."""
     values = np.abs(np.asarray(gradient, np.float64))
+    if hasattr(layer, "equation"):  # EinsumDense: all axes that the output has count units
+        return by_equation(layer.equation, values).mean(axis=0)
     is_transposed = any("Transpose" in base.__name__ for base in type(layer).__mro__)
     by_unit = np.moveaxis(values, -2 if is_transposed else -1, -1)
     return by_unit.reshape(-1, by_unit.shape[-1]).mean(axis=0)

@@ -36,6 +36,16 @@ def ntk(snapshot: Snapshot, num_examples: int = 64) -> dict[str, np.ndarray]:
         ValueError: an argument is outside its range, or the model returns what is no tensor of floats.
 
     Source: Jacot et al. 2018, "Neural tangent kernel".
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> model = tf.keras.Sequential([tf.keras.layers.Dense(1, use_bias=False, name='only')])
+        >>> inputs = tf.constant([[1., 0.], [1., 2.]])
+        >>> _ = model(inputs)  # builds it
+        >>> snapshot = diagnostics.Snapshot(model, inputs)
+        >>> diagnostics.ntk(snapshot)['all'].tolist()  # gradients are the inputs
+        [[1.0, 1.0], [1.0, 5.0]]
     """
     return {"all": _matrix(snapshot, _checks.check_positive_integer("num_examples", num_examples))}
 
@@ -68,7 +78,7 @@ def ntk_rank(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> dict[
         return {"all": math.nan}
     threshold = _rounding(snapshot, spectrum) * float(spectrum.nodes.max())
     share = spectrum.mean(lambda values: (values > max(threshold, 0.0)).astype(np.float64)).value
-    return {"all": share * spectrum.size}
+    return {"all": round(share * spectrum.size, 6)}  # sums of 1 / m are whole but for rounding
 
 
 @quantity("full")
