@@ -118,6 +118,17 @@ def test_a_band_is_of_the_runs_that_have_a_value():
     assert [len(each) for each in aggregate.band(np.zeros((2, 0)))] == [0, 0, 0]
 
 
+def test_a_band_is_the_interval_of_the_median_of_whole_curves():
+    curves = np.random.default_rng(0).normal(size=(9, 150))
+    curves[:4, 100:] = np.nan
+    point, low, high = aggregate.band(curves, num_resamples=20_000)
+    for place, runs in ((0, curves[:, 0]), (99, curves[:, 99]), (149, curves[4:, 149])):
+        interval = aggregate.bootstrap({"a": runs}, aggregate.median, num_resamples=20_000)
+        assert point[place] == interval.point
+        assert (low[place], high[place]) == pytest.approx((interval.low, interval.high), abs=0.05)
+    assert np.isinf(aggregate.band([[np.inf], [np.inf]])[0]).all()  # a value that diverged is no missing one
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -19,6 +19,7 @@ Statistic = Callable[[Sequence[np.ndarray]], np.ndarray]
 """From one array `[..., runs]` for each task, with the same axes before the last, to `[...]`."""
 
 _TRIMMED = 0.25
+_POINTS_AT_ONCE = 64
 CONFIDENCE = 0.95
 NUM_RESAMPLES = 2_000
 
@@ -196,7 +197,8 @@ def band(
         seed: see `bootstrap`.
 
     Returns:
-        The medians, their lower and their upper bounds, each `[points]`; NaN where no run has a value.
+        The medians, their lower and their upper bounds, each `[points]`; NaN where no run has a value, bounds
+        also where they are infinite.
 
     Raises:
         ValueError: there are no curves, or an argument is outside its range.
@@ -206,19 +208,23 @@ def band(
         raise ValueError(f"`curves` must be of shape [runs, points]. Received: {list(curves.shape)}")
     check_positive_integer("num_resamples", num_resamples)
     tail = 100 * (1 - check_fraction("confidence", confidence)) / 2
-    chosen = _generator(seed, "band").integers(len(curves), size=(num_resamples, len(curves)))
-    point, low, high = (np.full(curves.shape[1], np.nan) for _ in range(3))
-    for column in np.flatnonzero(np.isfinite(curves).any(axis=0)):
-        values = curves[:, column]
-        point[column] = np.nanmedian(values)
-        resampled = values[chosen] if np.isfinite(values).all() else _of_finite(values, chosen)
-        low[column], high[column] = np.percentile(np.median(resampled, axis=1), [tail, 100 - tail])
+    draws = _generator(seed, "band").random((num_resamples, len(curves)))
+    results = np.full((3, curves.shape[1]), np.nan)
+    patterns, pattern_of = np.unique(~np.isnan(curves), axis=1, return_inverse=True)
+    for number, has_value in enumerate(patterns.T):
+        count = np.count_nonzero(has_value)
+        if not count:
+            continue
+        chosen = (draws[:, :count] * count).astype(int)  # [num_resamples, count]
+        points = np.flatnonzero(pattern_of.ravel() == number)
+        for block in np.array_split(points, -(-len(points) // _POINTS_AT_ONCE)):
+            values = curves[np.ix_(has_value, block)]  # [count, points]
+            medians = np.median(values[chosen], axis=1)  # [num_resamples, points]
+            results[0, block] = np.median(values, axis=0)
+            with np.errstate(invalid="ignore"):  # between two infinite values
+                results[1:, block] = np.percentile(medians, [tail, 100 - tail], axis=0)
+    point, low, high = results
     return point, low, high
-
-
-def _of_finite(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    finite = values[np.isfinite(values)]
-    return finite[chosen[:, : len(finite)] % len(finite)]
 
 
 def _arrays(scores: Scores | Sequence[np.ndarray]) -> list[np.ndarray]:
