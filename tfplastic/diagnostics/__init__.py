@@ -31,6 +31,7 @@ from tfplastic.diagnostics.curvature import (
     smallest_eigenvalue,
     spectral_density,
 )
+from tfplastic.diagnostics.diagnose import diagnose
 from tfplastic.diagnostics.example_gradients import gram_matrices
 from tfplastic.diagnostics.feature_ranks import (
     approximate_rank,
@@ -123,6 +124,7 @@ __all__ = [
     "dead_fraction",
     "dead_units",
     "deviation_from_isometry",
+    "diagnose",
     "distance_from_init",
     "dormant_fraction",
     "dormant_gradients",

@@ -150,6 +150,8 @@ class Report:
         values = [value for by_layer in self._numbers.values() for value in by_layer.items()]
         if any(np.isnan(value) for layer, value in values if layer not in self.reasons):
             notes.append("NaN without a number: not defined there, as the quantity's docstring says.")
+        if self.arrays:
+            notes.append("[...]: an array of that shape, which is in `arrays`.")
         for reason in dict.fromkeys(self.left_out.values()):
             quantities = [quantity for quantity, own in self.left_out.items() if own == reason]
             notes.append(f"Left out: {', '.join(quantities)}: {reason}")

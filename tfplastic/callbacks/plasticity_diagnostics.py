@@ -1,0 +1,158 @@
+"""What the layers of a model are doing while `fit` trains it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfplastic._checks import check_positive_integer
+from tfplastic._keras import keras
+from tfplastic.diagnostics import Reference, Snapshot
+from tfplastic.diagnostics.diagnose import measure_possible, within
+from tfplastic.diagnostics.measure import Function, check_quantities, measure
+from tfplastic.diagnostics.quantity import needs_of
+from tfplastic.diagnostics.writing import charts, write
+from tfplastic.writers import ManyWriters, MetricsFileWriter, NullWriter, TensorBoardWriter, Writer
+
+
+class PlasticityDiagnostics(keras.callbacks.Callback):
+    """Measures quantities of a probe batch every so many gradient steps, step 0 included.
+
+    Training goes on as without it, bit for bit: what is measured is only read. The step counts batches that
+    `fit` has trained on, over all calls of `fit` with this callback; where `steps_per_execution` lets a due
+    step pass, it is made up for at the next that Keras reports. Quantities of change compare with the weights
+    at the first begin of training; those of the next update use the optimizer of the model; those of the loss
+    its compiled loss, if there is `y_probe`. Under Keras 2, models of Keras 3 can be watched as well.
+
+    Args:
+        x_probe: the batch to measure on, `[n, ...]`: an array, a tensor or a nest of them.
+        y_probe: targets for the loss, `[n, ...]`; without them quantities of the loss are left out.
+        every: gradient steps between measurements.
+        log_dir: where to write TensorBoard events, `metrics.csv` and `arrays/`, all under the tags
+            `diagnostics/<quantity>/<layer name>`; None: nowhere. A `metrics.csv` there is continued.
+        budget: `'cheap'`, `'medium'` or `'full'`: which quantities, as for `diagnostics.diagnose`.
+        quantities: instead of the budget's: functions of a snapshot, or {name: function}.
+        loss: instead of the compiled loss, as for `diagnostics.Snapshot`; for models of several losses.
+        layers: which layers to look at, as for `diagnostics.Snapshot`.
+        batch_size: most examples to take at a time.
+
+    Attributes:
+        history: a list of rows `{'step', 'quantity', 'layer', 'value'}`, a row for each number, ready for
+            `pandas.DataFrame`. Arrays are written only.
+        left_out: {quantity of the budget: why it is not measured}, from the first measurement on.
+        step: batches trained on.
+
+    Raises:
+        TypeError: one of `quantities` is no function with a name.
+        ValueError: `every` is no positive integer, or `budget` none of the three; when training begins, the
+            model is not built, or the callback has watched another one.
+
+    Example:
+        >>> import tensorflow as tf, tfplastic as tp
+        >>> from tfplastic.callbacks import PlasticityDiagnostics
+        >>> model = tp.networks.mlp(1, (8,), input_shape=(3,))
+        >>> model.compile('sgd', 'mse')
+        >>> watch = PlasticityDiagnostics(tf.ones([4, 3]), every=2, quantities=[tp.diagnostics.dead_units])
+        >>> history = model.fit(tf.ones([8, 3]), tf.ones([8, 1]), batch_size=2, callbacks=[watch], verbose=0)
+        >>> [(row['step'], row['layer']) for row in watch.history]
+        [(0, 'hidden1_relu'), (2, 'hidden1_relu'), (4, 'hidden1_relu')]
+    """
+
+    def __init__(
+        self,
+        x_probe: Any,
+        y_probe: Any = None,
+        every: int = 1_000,
+        log_dir: str | os.PathLike[str] | None = None,
+        budget: str = "cheap",
+        quantities: Sequence[Function] | Mapping[str, Function] | None = None,
+        *,
+        loss: Any = None,
+        layers: Any = None,
+        batch_size: int = 512,
+    ):
+        super().__init__()
+        self._inputs, self._targets = x_probe, y_probe
+        self._every = check_positive_integer("every", every)
+        self._log_dir = log_dir
+        self._is_chosen = quantities is not None
+        self._quantities: Mapping[str, Function] = (
+            within(budget) if quantities is None else check_quantities("quantities", quantities)
+        )
+        self._loss = loss
+        self._layers = layers
+        self._batch_size = batch_size
+        self._snapshot: Snapshot | None = None
+        self._writer: Writer = NullWriter()
+        self._last_batch = -1
+        self.history: list[dict[str, Any]] = []
+        self.left_out: dict[str, str] = {}
+        self.step = 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        model: Any = self.model
+        if self._snapshot is not None and self._snapshot.model is not model:
+            raise ValueError(
+                f"The callback must watch one model, {self._snapshot.model.name!r}. Received: {model.name!r}"
+            )
+        if self._log_dir is not None:
+            self._writer = ManyWriters([MetricsFileWriter(self._log_dir), TensorBoardWriter(self._log_dir)])
+        if self._snapshot is None:
+            self._snapshot = self._make_snapshot(model)
+            self._begin(self._snapshot)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._last_batch = -1
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        before = self.step
+        self.step += batch - self._last_batch  # more than one where Keras reports only each so-many-th
+        self._last_batch = batch
+        if self._snapshot is not None and self.step // self._every > before // self._every:
+            self._snapshot.refresh()
+            self._record(measure(self._snapshot, self._quantities))
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._writer.close()
+        self._writer = NullWriter()
+
+    def _make_snapshot(self, model: Any) -> Snapshot:
+        loss = None
+        if self._targets is not None:
+            loss = getattr(model, "loss", None) if self._loss is None else self._loss
+        needs = {need for each in self._quantities.values() for need in needs_of(each)}
+        if "optimizer" in needs:
+            model.optimizer.build(model.trainable_variables)  # as its first step would do
+        snapshot = Snapshot(
+            model,
+            self._inputs,
+            self._targets,
+            loss,
+            optimizer=model.optimizer,
+            layers=self._layers,
+            batch_size=self._batch_size,
+        )
+        if "reference" in needs:
+            snapshot.reference = Reference.of(snapshot)
+        return snapshot
+
+    def _begin(self, snapshot: Snapshot) -> None:
+        """The first measurement; what cannot be measured is left out from here on."""
+        if self._is_chosen:
+            values = measure(snapshot, self._quantities)
+        else:
+            values, self.left_out = measure_possible(snapshot, self._quantities)
+            self._quantities = {name: self._quantities[name] for name in values}
+        self._writer.layout(charts(self._quantities))
+        self._record(values)
+
+    def _record(self, values: Mapping[str, Mapping[str, Any]]) -> None:
+        write(self._writer, self.step, values)
+        self._writer.flush()
+        for quantity, by_layer in values.items():
+            self.history += [
+                {"step": self.step, "quantity": quantity, "layer": layer, "value": float(value)}
+                for layer, value in by_layer.items()
+                if np.ndim(value) == 0
+            ]

@@ -1,0 +1,156 @@
+"""One line that tells what every layer of a model is doing."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfplastic import _checks
+from tfplastic.diagnostics._layers import named_layers
+from tfplastic.diagnostics.budgets import BUDGETS
+from tfplastic.diagnostics.measure import Function, check_quantities, measure
+from tfplastic.diagnostics.quantity import Need, needs_of
+from tfplastic.diagnostics.report import Report
+from tfplastic.diagnostics.snapshot import Snapshot
+
+
+def diagnose(
+    model: Any,
+    inputs: Any,
+    targets: Any = None,
+    loss: Any = None,
+    budget: str = "medium",
+    *,
+    quantities: Sequence[Function] | Mapping[str, Function] | None = None,
+    optimizer: Any = None,
+    reference: Any = None,
+    layers: Any = None,
+    batch_size: int = 512,
+) -> Report:
+    """Measures all that a budget allows of a model on a batch; the model is left as it is, bit for bit.
+
+    Args:
+        model: a Keras model, of Keras 2 or Keras 3, built.
+        inputs: a batch of its inputs, `[n, ...]`: an array, a tensor or a nest of them.
+        targets: what the loss takes beside the outputs, `[n, ...]`.
+        loss: a Keras loss or its name, or a function of targets and outputs; see `Snapshot`. Without it
+            quantities of the loss are left out.
+        budget: `'cheap'`: what one forward pass and the weights say; `'medium'`: with gradients and the next
+            update too; `'full'`: with gradients of single examples, the kernel and curvature as well, which
+            take minutes for large models. What is left out for want of an argument, or does not suit the
+            model, is in `Report.left_out` with the reason.
+        quantities: instead of the budget's: functions of a snapshot, or {name: function}; what they raise is
+            raised.
+        optimizer: the model's Keras optimizer, for quantities of its next update.
+        reference: a `Reference`, for quantities of change.
+        layers: which layers to look at; see `Snapshot`. None: all.
+        batch_size: most examples to take at a time.
+
+    Returns:
+        A `Report`, which prints as tables.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: `budget` is none of the three, arguments do not go together, or the model is not built or
+            its call changes variables or draws random numbers.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> model = tf.keras.Sequential([
+        ...     tf.keras.layers.Dense(4, 'relu', kernel_initializer='ones', name='hidden'),
+        ...     tf.keras.layers.Dense(1, name='output'),
+        ... ])
+        >>> inputs, targets = tf.constant([[1., 2.], [-3., 1.]]), tf.ones([2, 1])
+        >>> _ = model(inputs)  # builds it
+        >>> report = diagnostics.diagnose(model, inputs, targets, 'mse')
+        >>> report.to_dict()['active_units'], report.left_out['churn']
+        ({'hidden': 0.5}, 'needs `optimizer`')
+    """
+    snapshot = Snapshot(
+        model,
+        inputs,
+        targets,
+        loss,
+        optimizer=optimizer,
+        reference=reference,
+        layers=layers,
+        batch_size=batch_size,
+    )
+    if quantities is None:
+        return diagnose_snapshot(snapshot, budget)
+    reasons = snapshot.unmeasured
+    chosen = check_quantities("quantities", quantities)
+    return _report(snapshot, reasons, chosen, measure(snapshot, chosen), {})
+
+
+def diagnose_snapshot(snapshot: Snapshot, budget: str = "medium") -> Report:
+    """As `diagnose`, of a snapshot that there is, such as that of a run's task.
+
+    Args:
+        snapshot: what to measure. It is not refreshed here.
+        budget: see `diagnose`.
+
+    Raises:
+        ValueError: `budget` is none of the three, or the model's call changes variables or draws random
+            numbers.
+    """
+    reasons, chosen = snapshot.unmeasured, within(budget)
+    return _report(snapshot, reasons, chosen, *measure_possible(snapshot, chosen))
+
+
+def within(budget: str) -> Mapping[str, Function]:
+    """The quantities of a budget by their names.
+
+    Raises:
+        ValueError: `budget` is none of the three.
+    """
+    return check_quantities("budget", BUDGETS[_checks.check_one_of("budget", budget, tuple(BUDGETS))])
+
+
+def measure_possible(
+    snapshot: Snapshot, quantities: Mapping[str, Function]
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """As `measure`, of the quantities that can be had.
+
+    Returns:
+        {quantity: {layer name: value}}, and {quantity: why it cannot be had}.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, str] = {}
+    for name, quantity in quantities.items():
+        missing = [f"`{need}`" for need in needs_of(quantity) if not _has(snapshot, need)]
+        if missing:
+            left_out[name] = f"needs {' and '.join(missing)}"
+            continue
+        try:
+            values[name] = quantity(snapshot)
+        except ValueError as error:  # what the quantity says of a model that it does not suit
+            left_out[name] = str(error)
+    return values, left_out
+
+
+def kind_of(quantity: Any) -> str:
+    """The kind of a quantity of this package: the name of its module; 'others' for functions of yours."""
+    while isinstance(quantity, functools.partial):
+        quantity = quantity.func
+    package, _, module = quantity.__module__.rpartition(".")
+    return module.replace("_", " ") if package == __package__ else "others"
+
+
+def _report(
+    snapshot: Snapshot,
+    reasons: Mapping[str, str],
+    quantities: Mapping[str, Function],
+    values: Mapping[str, Mapping[str, Any]],
+    left_out: Mapping[str, str],
+) -> Report:
+    kinds = {name: kind_of(quantity) for name, quantity in quantities.items()}
+    return Report(values, reasons, left_out, kinds, list(named_layers(snapshot.model)))
+
+
+def _has(snapshot: Snapshot, need: Need) -> bool:
+    try:
+        snapshot.require(need)
+    except ValueError:
+        return False
+    return True
