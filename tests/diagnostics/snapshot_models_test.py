@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras_2
 from tf_agents.networks import q_network
-from tf_agents.specs import tensor_spec
+from tf_agents.specs import BoundedArraySpec, tensor_spec
 
 from tests.diagnostics import models
 from tfplastic.diagnostics import Snapshot, recorded_activations
@@ -134,10 +134,9 @@ def test_what_a_network_of_tf_agents_records_while_another_program_is_traced():
 
 
 def _q_network():
-    make: Any = q_network.QNetwork
-    network = make(
-        tensor_spec.TensorSpec((12, 12, 2), tf.uint8),
-        tensor_spec.BoundedTensorSpec((), tf.int32, 0, 2),
+    network = q_network.QNetwork(
+        tf.TensorSpec((12, 12, 2), tf.uint8),
+        tensor_spec.from_spec(BoundedArraySpec([], np.int32, 0, 2)),
         preprocessing_layers=keras_2.layers.Lambda(lambda x: tf.cast(x, tf.float32) / 255),
         conv_layer_params=[(4, 3, 2)],
         fc_layer_params=(6,),
