@@ -12,6 +12,7 @@ from tests.probing import models
 from tfplastic import optimizers, probing, seeds
 from tfplastic._keras import keras
 from tfplastic.networks import CategoricalHead
+from tfplastic.probing._extrapolation import extrapolated
 
 KERASES = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 EXECUTIONS = pytest.mark.parametrize("execution", ["side_by_side", "one_after_another"])
@@ -340,6 +341,21 @@ def test_fresh_networks_are_trained_once():
     assert len(made) > count and np.any(another.fresh.curves != first.fresh.curves)
 
 
+def test_quick_probes_train_fewer_steps_and_extrapolate():
+    x, adam = models.inputs(), keras_3.optimizers.Adam(0.01)
+    one = probe(num_steps=60, baselines=3)
+    full = one.measure(models.mlp(keras_3), x, adam)
+    quick = probe(num_steps=60, baselines=3, quick_steps=20).measure(models.mlp(keras_3), x, adam)
+    np.testing.assert_array_equal(quick.curves, full.curves[:, :20])
+    np.testing.assert_array_equal(quick.fresh.curves, full.fresh.curves)
+    reference = full.fresh.curves.mean(axis=(0, 1))
+    np.testing.assert_array_equal(quick.final_losses, extrapolated(quick.curves, reference))
+    expected = [extrapolated(curves[:, :20], reference) for curves in full.fresh.curves]
+    np.testing.assert_array_equal(quick.fresh.final_losses, expected)
+    assert quick.how == "targets side by side, graph; final losses extrapolated to 60 steps"
+    assert quick.fresh_curve_area > full.fresh_curve_area
+
+
 def test_calls_share_fresh_networks():
     model, x = models.mlp(keras_3), models.inputs(11)
     settings = dict(num_targets=1, num_steps=3, baselines=2, optimizer=keras_3.optimizers.SGD(0.1))
@@ -351,6 +367,14 @@ def test_calls_share_fresh_networks():
     ("settings", "message"),
     [
         (dict(num_steps=0), "`num_steps` must be an integer of at least 1. Received: 0"),
+        (
+            dict(quick_steps=8),
+            "`quick_steps` must be at most `num_steps`, 7, and needs `baselines`. Received: 8",
+        ),
+        (
+            dict(quick_steps=5),
+            "`quick_steps` must be at most `num_steps`, 7, and needs `baselines`. Received: 5",
+        ),
         (dict(baselines=-1), "`baselines` must be an integer of at least 0. Received: -1"),
         (
             dict(execution="x"),

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic.probing._cache import ProbeCache
 from tfplastic.probing._execution import make_program
+from tfplastic.probing._extrapolation import extrapolated
 from tfplastic.probing._inputs import digest
 from tfplastic.probing._optimizers import copied, state_of
 from tfplastic.probing._programs import Program
@@ -82,14 +83,21 @@ class Measurement:
         slots = None
         if self._protocol.optimizer_state == "copied":
             slots = state_of(self._optimizer, self._twin.num_slots)
-        own = self._train(weights_of(self._model), slots)
+        quick_steps, fresh, how = self._protocol.quick_steps, self._fresh, ""
+        own = self._train(weights_of(self._model), slots, quick_steps)
+        if quick_steps is not None:
+            reference = fresh.curves.mean(axis=(0, 1))  # [steps]
+            own = own._replace(final_losses=extrapolated(own.curves, reference))
+            losses = extrapolated(fresh.curves[..., :quick_steps], reference)
+            fresh = dataclasses.replace(fresh, final_losses=losses)
+            how = f"; final losses extrapolated to {len(reference)} steps"
         return ProbeResult(
             initial_losses=own.initial_losses,
             final_losses=own.final_losses,
             target_variances=self._task.variances,
             curves=own.curves,
-            fresh=self._fresh,
-            how=self._bench.how,
+            fresh=fresh,
+            how=self._bench.how + how,
             notes=(own.warning,) if own.warning else (),
         )
 
@@ -151,14 +159,19 @@ class Measurement:
             _stacked([each.curves for each in found], (0, targets, steps)),
         )
 
-    def _train(self, weights: Sequence[np.ndarray], slots: Sequence[np.ndarray] | None = None) -> _Trained:
+    def _train(
+        self,
+        weights: Sequence[np.ndarray],
+        slots: Sequence[np.ndarray] | None = None,
+        steps: int | None = None,
+    ) -> _Trained:
         twin, protocol = self._twin, self._protocol
         twin.load(weights)
         before = twin.predictions()
         targets = self._task.targets
         if targets.dtype.kind == "f":
             targets = targets + protocol.targets.offset(before)
-        curves, after = self._program().train(weights, slots, targets, self._task.batches)
+        curves, after = self._program().train(weights, slots, targets, self._task.batches[:, :steps])
         if protocol.losses_over == "batches":
             initial, final = curves[:, 0].astype(np.float64), curves[:, -1].astype(np.float64)
         else:

@@ -27,6 +27,7 @@ class Protocol:
     num_steps: int = 2_000
     batch_size: int = 32
     baselines: int = 8
+    quick_steps: int | None = None
     num_inputs: int | None = None
     targets: Any = dataclasses.field(default_factory=SineTargets)
     head: Head = dataclasses.field(default_factory=Regression)
@@ -41,6 +42,11 @@ class Protocol:
         for name in ("num_targets", "num_steps", "batch_size"):
             check_positive_integer(name, getattr(self, name))
         check_integer("baselines", self.baselines)
+        if self.quick_steps is not None:
+            check_positive_integer("quick_steps", self.quick_steps)
+            if self.quick_steps > self.num_steps or not self.baselines:
+                rule = f"must be at most `num_steps`, {self.num_steps}, and needs `baselines`"
+                raise ValueError(f"`quick_steps` {rule}. Received: {self.quick_steps}")
         if self.num_inputs is not None:
             check_positive_integer("num_inputs", self.num_inputs)
         if not isinstance(self.targets, Targets):

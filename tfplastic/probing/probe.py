@@ -33,6 +33,11 @@ class Probe(Protocol):
             a fresh MLP of 2 x 512 ends at 0.19 of a variance of 0.5, with 256 near 0.
         baselines: M, how many fresh networks to compare with; 0 for none, and no verdict. The paper compares
             with the one that the run began with, but fresh networks differ more than targets do.
+        quick_steps: if given, the network itself trains for so many steps only, and its final losses are
+            extrapolated along the curves of fresh networks, which train once and in full; for frequent
+            probes. From 500 of 2,000 steps, the final losses of 12 checkpoints (an MLP of 2 x 256 on random
+            labels of MNIST) were off by 0.03 on average and 0.08 at most of a variance of 0.5, and from 200
+            steps by 0.11 and 0.47.
         num_inputs: how many inputs to draw of those given; None for all. Needed for a replay buffer.
         targets: `SineTargets`, `RandomNetworkTargets`, `RandomLabels`, `GivenTargets`, or an array of a
             user's own as `GivenTargets` takes it, whose number then replaces `num_targets`.

@@ -157,12 +157,12 @@ class ProbeResult:
     @property
     def curve_area(self) -> float:
         """Mean over steps and targets of loss / b: the area under the curve; small where fitting is fast."""
-        return float(_area(self.curves, self.target_variances))
+        return _area(self.curves, self.target_variances)
 
     @property
     def fresh_curve_area(self) -> float:
-        """`curve_area` of fresh networks, the mean over them."""
-        return float(_area(self.fresh.curves, self.target_variances))
+        """`curve_area` of fresh networks over as many steps, the mean over them."""
+        return _area(self.fresh.curves[..., : self.curves.shape[1]], self.target_variances)
 
     @property
     def is_saturated(self) -> bool:
@@ -172,8 +172,8 @@ class ProbeResult:
 
     @property
     def is_trivial(self) -> bool:
-        """Whether fresh networks fit the targets at once: their `fresh_curve_area` is below 0.1."""
-        return self.fresh_curve_area < _TRIVIAL
+        """Whether fresh networks fit the targets at once: the area under their curves / b is below 0.1."""
+        return _area(self.fresh.curves, self.target_variances) < _TRIVIAL
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -272,6 +272,7 @@ class ProbeResult:
         ax.plot(steps, self.curves.mean(axis=0), color="C0", label="network")
         if len(self.fresh.curves):
             means = self.fresh.curves.mean(axis=1)  # [networks, steps]
+            steps = np.arange(means.shape[1])
             ax.fill_between(steps, means.min(axis=0), means.max(axis=0), color="C1", alpha=0.2, linewidth=0)
             ax.plot(steps, means.mean(axis=0), color="C1", label=f"{len(means)} fresh networks")
         ax.axhline(self.target_variance, color="0.5", linestyle="--", label="target variance")
