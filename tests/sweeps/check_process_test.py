@@ -63,6 +63,7 @@ def test_speed_and_disk():
     assert first.seconds_per_step != second.seconds_per_step
     assert third.seconds_per_step == first.seconds_per_step  # The same but for the seed, timed once.
     # Two checkpoints of (64 + 256) * 256 + 256 * 10 weights and 522 biases, each with two slots, in float32.
+    assert first.disk_bytes is not None
     weights = (64 + 256) * 256 + 256 * 10 + 522
     assert 2 * 3 * 4 * weights < first.disk_bytes < 1.1 * 2 * 3 * 4 * weights + 2 * 2**20
     # By the rule of training/parallel_loops.py, XLA on a CPU gains nothing.
@@ -78,6 +79,7 @@ def test_games_take_as_long_as_each_other_and_replays_are_on_disk():
     ]
     pong, alien = answers(*arms, seeds=[0], is_timed=True, asks_for_packing=True)
     assert pong.seconds_per_step == alien.seconds_per_step and not pong.packs
+    assert pong.disk_bytes is not None
     # Two checkpoints of 1.7 million weights, twice that and two slots; 40,000 frames of 84 x 84.
     assert 0.25e9 < pong.disk_bytes < 0.40e9
 

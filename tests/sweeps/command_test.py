@@ -114,7 +114,7 @@ def test_no_cluster(capsys, monkeypatch):
 
 def answer(arm, finished=()):
     states = [SeedState(seed, f"/x/{arm}-seed{seed}", seed in finished, 60) for seed in (0, 1)]
-    return Answer(arm, "", 60, "CPU (2 cores)", 0.001, 5_000, False, states, [f"A note on {arm}."])
+    return Answer(arm, "", 60, "CPU (2 cores)", 0, 0.001, 5_000, False, states, [f"A note on {arm}."])
 
 
 def test_dry_run(capsys, monkeypatch, tmp_path):
@@ -127,11 +127,11 @@ def test_dry_run(capsys, monkeypatch, tmp_path):
     assert request.arms[1][2] == ["adam.learning_rate = 1e-2", *SHORT]
     assert request.roots == [str(tmp_path / "runs/small"), str(tmp_path / "store")]
     assert (request.is_timed, request.asks_for_packing, request.device, threads) == (True, True, "cpu", 2)
-    note, _, first, _, default, tuned, total, timed = capsys.readouterr().out.splitlines()
+    note, _, first, _, default, tuned, total, timed, _ = capsys.readouterr().out.splitlines()
     assert note == "A note on default."
     assert first == f"small.gin in {tmp_path}/runs/small"
-    assert default.split() == "default 60 1 ms 0 s 5 kB 1 1".split()
-    assert tuned.split() == "tuned 60 1 ms 0 s 5 kB 1 0".split()
+    assert default.split() == "default 60 1 ms 0 s 0 s 5 kB 1 1".split()
+    assert tuned.split() == "tuned 60 1 ms 0 s 0 s 5 kB 1 0".split()
     assert total.startswith("1 of 4 runs to do: ") and "CPU (2 cores)" in timed
     assert {path.name for path in tmp_path.iterdir()} == {"small.gin"}
 

@@ -5,9 +5,9 @@ from tfplastic.sweeps.job import Job
 TEMPLATE = Job(arm="", seeds=(), config="", root="/root", device="gpu", threads=3)
 
 
-def answer(arm, seeds=(0, 1, 2), finished=(), packs=False, steps=100):
+def answer(arm, seeds=(0, 1, 2), finished=(), packs=False, steps=100, probes=0):
     states = [SeedState(seed, f"/root/{arm}-seed{seed}", seed in finished, 40) for seed in seeds]
-    return Answer(arm, f"config of {arm}", steps, "CPU", 0.5, 2_000_000, packs, states, [])
+    return Answer(arm, f"config of {arm}", steps, "CPU", probes, 0.5, 2_000_000, packs, states, [])
 
 
 def made(answers, num_parallel_seeds=None, limit=None):
@@ -56,16 +56,16 @@ def test_the_limit_counts_runs_that_are_left():
 
 
 def test_the_plan_as_text():
-    answers = [answer("a", finished=[1]), answer("long_name", packs=True)]
+    answers = [answer("a", finished=[1], probes=30), answer("long_name", packs=True)]
     runs = plan.grid(answers)
     todo = plan.jobs(runs, answers, TEMPLATE, None, None)
     lines = plan.describe(answers, runs, todo, places=2, gpus=0.5).splitlines()
-    assert lines[0].split() == "arm steps a step a run checkpoints finished to do".split()
-    assert lines[1].split() == "a 100 500 ms 50 s 2 MB 1 2".split()
+    assert lines[0].split() == "arm steps a step a run with probes checkpoints finished to do".split()
+    assert lines[1].split() == "a 100 500 ms 50 s 65 s 2 MB 1 2".split()
     assert lines[2].endswith("0  3 side by side")
-    # 5 runs of 60 steps that are left, half a second each.
+    # 5 runs with 60 steps left, half a second each, and 30 seconds of probes.
     assert lines[3] == (
-        "5 of 6 runs to do: 2 min of gradient steps one by one, 75 s of a GPU, about 75 s with 2 at once;"
+        "5 of 6 runs to do: 3 min one by one, 2 min of a GPU, about 2 min with 2 at once;"
         " 10 MB of checkpoints."
     )
     assert plan.describe(answers, runs, [], None, 0).splitlines()[3].startswith("0 of 6 runs to do: 0 s")

@@ -63,6 +63,7 @@ class Answer(NamedTuple):
         config: its whole gin configuration, as text.
         total_steps: of a run, in gradient steps.
         device: name of the device on which speed was tried.
+        probe_steps: gradient steps of its probes; None if not asked for.
         seconds_per_step: of a gradient step there; None if not asked for.
         disk_bytes: of the checkpoints of a run; None if not asked for.
         packs: whether its seeds are faster side by side.
@@ -74,6 +75,7 @@ class Answer(NamedTuple):
     config: str
     total_steps: int
     device: str
+    probe_steps: int | None
     seconds_per_step: float | None
     disk_bytes: int | None
     packs: bool

@@ -40,6 +40,19 @@ def seconds_per_step(loop: Loop) -> float:
     return loop.steps.seconds_per_step()
 
 
+def probe_steps(loop: Loop) -> int:
+    """Gradient steps that the probes of a run take, on all targets, fresh networks included.
+
+    They need no acting and no target network: taken for as long as the run's own, they are rather too long.
+    """
+    probe = loop.config.probe
+    if probe is None:
+        return 0
+    count = loop.config.total_steps // loop.config.probe_period + 1
+    fresh = probe.baselines * (count if loop.config.probe_on == "current" else 1)
+    return (count + fresh) * probe.num_targets * probe.num_steps
+
+
 def disk_bytes(loop: Loop) -> int:
     """Of all checkpoints that a run keeps: variables, state of the task, replay.
 

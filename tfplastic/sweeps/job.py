@@ -142,9 +142,7 @@ class _Place:
         if self._mirrors and time.monotonic() - self._pushed_at >= self._job.sync_period_s:
             try:
                 self.push()
-            except (
-                OSError
-            ) as error:  # The store may be back at the next time; only the last one must succeed.
+            except OSError as error:  # Only the last copy must succeed; the store may be back by then.
                 log.write(f"Not copied to {self._job.root}: {error}\n".encode())
             self._pushed_at = time.monotonic()
 

@@ -74,7 +74,7 @@ def describe(
         places: how many jobs find a place at a time; None if that is not known.
         gpus: of a job.
     """
-    rows = [("arm", "steps", "a step", "a run", "checkpoints", "finished", "to do")]
+    rows = [("arm", "steps", "a step", "a run", "with probes", "checkpoints", "finished", "to do")]
     seconds, disk = 0.0, 0
     chosen = {(job.arm, seed) for job in todo for seed in job.seeds}
     for answer in answers:
@@ -84,7 +84,8 @@ def describe(
             if run.arm == answer.arm and (run.arm, run.seed) in chosen
         ]
         per_step, per_run = answer.seconds_per_step or 0.0, answer.disk_bytes or 0
-        seconds += per_step * sum(left)
+        probing = per_step * (answer.probe_steps or 0)
+        seconds += per_step * sum(left) + probing * len(left)
         disk += per_run * len(left)
         rows.append(
             (
@@ -92,18 +93,20 @@ def describe(
                 f"{answer.total_steps:,}",
                 f"{1_000 * per_step:.3g} ms",
                 duration(per_step * answer.total_steps),
+                duration(per_step * answer.total_steps + probing),
                 size(per_run),
                 f"{sum(seed.is_finished for seed in answer.seeds)}",
                 f"{len(left)}{' side by side' if answer.packs and len(left) > 1 else ''}",
             )
         )
-    total = f"{len(chosen):,} of {len(runs):,} runs to do: {duration(seconds)} of gradient steps one by one"
+    total = f"{len(chosen):,} of {len(runs):,} runs to do: {duration(seconds)} one by one"
     if gpus:
         total += f", {duration(gpus * seconds)} of a GPU"
     if places:
         at_once = min(places, max(1, len(todo)))
         total += f", about {duration(seconds / at_once)} with {at_once} at once"
-    timed = f"Steps were timed here, {answers[0].device}; evaluations, diagnostics and starts come on top."
+    timed = f"Steps were timed here, {answers[0].device}; probes are taken for as many steps as they are.\n"
+    timed += "Evaluations, diagnostics and starts come on top."
     return "\n".join([*_aligned(rows), f"{total}; {size(disk)} of checkpoints.", timed])
 
 

@@ -14,6 +14,7 @@ from tfplastic.sweeps.run_root import RunRoot
 SWEEP_FILE = "sweep.json"
 STATES = ("waiting", "running", "stopped", "failed", "finished")
 _WRITE_PERIOD_S = 5.0
+_REMOTE_WRITE_PERIOD_S = 60.0
 
 
 @dataclasses.dataclass
@@ -100,8 +101,9 @@ class Records:
         self._written_at = time.monotonic()
 
     def write_now_and_then(self) -> None:
-        """Writes `sweep.json` if it is some seconds old."""
-        if time.monotonic() - self._written_at >= _WRITE_PERIOD_S:
+        """Writes `sweep.json` if it is some seconds old; in an object store, a minute."""
+        period = _REMOTE_WRITE_PERIOD_S if self.root.is_remote else _WRITE_PERIOD_S
+        if time.monotonic() - self._written_at >= period:
             self.write()
 
 

@@ -1,0 +1,115 @@
+"""The experiments in gin/paper/: what they hold, and that their arms build."""
+
+import gin
+import numpy as np
+import pytest
+
+from tfplastic.command_line import gin_config, gin_files
+from tfplastic.reports.paper import INTERVENTIONS
+from tfplastic.rl.atari_games import BENCHMARK_GAMES
+from tfplastic.sweeps import Experiment
+from tfplastic.sweeps.check_process import Checks
+from tfplastic.sweeps.checks import Request
+
+ROOT = gin_files.root()
+FILES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in ROOT.glob("gin/paper/**/*.gin")
+    if "sweep.arms" in path.read_text()
+)
+
+
+@pytest.fixture(autouse=True)
+def no_configuration_left():
+    yield
+    gin.clear_config()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def data(tmp_path_factory):
+    """Data of the right shapes, so that nothing is downloaded."""
+    generator, path = np.random.default_rng(0), tmp_path_factory.mktemp("data")
+    for name, shape in (("mnist", (28, 28)), ("cifar10", (32, 32, 3))):
+        images = generator.integers(256, size=(5_000, *shape), dtype=np.uint8)
+        labels = generator.integers(10, size=5_000, dtype=np.uint8)
+        np.savez(path / f"{name}.npz", x_train=images, y_train=labels, x_test=images[:10], y_test=labels[:10])
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TFPLASTIC_DATA_DIR", str(path))
+        yield
+
+
+def read(file) -> Experiment:
+    gin_config.parse([file], [], packages=())
+    return gin.get_configurable(Experiment)()
+
+
+def build(experiment, arms, **changes):
+    asked = [(arm.name, list(arm.files), list(arm.bindings)) for arm in arms]
+    request = Request(asked, list(experiment.seeds), ["memory://nothing"], "cpu", False, False, True)
+    return list(Checks(request._replace(**changes)).answers())
+
+
+def test_there_are_experiments():
+    names = [f"gin/paper/{name}.gin" for name in ("fig07", "small/fig01", "small/fig04", "small/fig06")]
+    assert sorted(FILES) == names
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_an_experiment_says_how_it_is_run_and_names_files_that_are_there(file):
+    assert f"bin/sweep --experiment={file}" in (ROOT / file).read_text()
+    for arm in read(file).arms:
+        gin_files.scan(arm.files, arm.bindings)
+
+
+def test_fig01_and_fig04_build():
+    for file, names in (("fig01", ["default_adam", "tuned_adam"]), ("fig04", ["none"])):
+        experiment = read(f"gin/paper/small/{file}.gin")
+        answers = build(experiment, experiment.arms)
+        assert [answer.arm for answer in answers] == names and len(experiment.seeds) == 3
+
+
+def test_fig06_is_the_whole_grid_of_two_networks():
+    experiment = read("gin/paper/small/fig06.gin")
+    parts = [arm.name.split("-") for arm in experiment.arms]
+    assert {tuple(each) for each in parts} == {
+        (data, network, name)
+        for data in ("cifar10", "mnist")
+        for network in ("mlp", "cnn")
+        for name in INTERVENTIONS
+    }
+    assert len(parts) * len(experiment.seeds) == 144
+
+
+def test_the_arms_of_fig06_build_and_are_what_their_names_say():
+    experiment = read("gin/paper/small/fig06.gin")
+    # Each intervention once, the networks and the data in turn.
+    parts = ("cifar10-mlp", "cifar10-cnn", "mnist-mlp", "mnist-cnn")
+    names = [f"{parts[place % 4]}-{name}" for place, name in enumerate(INTERVENTIONS)]
+    answers = build(experiment, [arm for arm in experiment.arms if arm.name in names])
+    assert sorted(answer.arm for answer in answers) == sorted(names)
+    for answer in answers:
+        data, network, intervention = answer.arm.split("-")
+        assert f"ClassificationMdpTask.dataset = '{data}'" in answer.config
+        assert f"ClassificationMdpTask.network = @{network}\n" in answer.config
+        assert ("@two_hot_dqn" in answer.config) == ("two_hot" in intervention)
+        assert ("Probe.head = @TwoHot()" in answer.config) == ("two_hot" in intervention)
+        assert ("norm = 'layer'" in answer.config) == ("layer_norm" in intervention)
+        assert ("('hidden1',)" in answer.config) == ("spectral_norm" in intervention)
+        for name, said in (
+            ("reset_last_layer", "@ResetLastLayer()"),
+            ("weight_decay", "@WeightDecay()"),
+            ("shrink_and_perturb", "@ShrinkAndPerturb()"),
+        ):
+            assert (said in answer.config) == (name in intervention)
+
+
+def test_fig07_has_all_games_at_the_size_of_the_paper():
+    experiment = read("gin/paper/fig07.gin")
+    assert [arm.name for arm in experiment.arms] == [
+        f"{game}-{norm}" for game in BENCHMARK_GAMES for norm in ("none", "layer_norm")
+    ]
+    assert experiment.seeds == (0, 1, 2)
+    first, second = build(experiment, experiment.arms[:2], is_timed=True)
+    assert first.total_steps == second.total_steps == 12_498_750
+    # Replay segments of 100,000 frames of 84 x 84 bytes, two of them, and the networks.
+    assert first.disk_bytes is not None and 1.3e9 < first.disk_bytes < 1.7e9
