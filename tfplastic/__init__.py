@@ -15,6 +15,7 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 __all__ = [
+    "callbacks",
     "diagnostics",
     "layers",
     "linalg",

@@ -2,10 +2,12 @@
 
 import pytest
 import tensorflow as tf
+from absl import logging
 
 from tests.training.regression_task import RegressionTask
 from tfplastic import diagnostics, writers
 from tfplastic._keras import keras
+from tfplastic.diagnostics.budgets import BUDGETS
 from tfplastic.training.run_diagnostics import REFERENCE_FILE, RunDiagnostics, task_snapshot
 
 
@@ -101,3 +103,18 @@ def test_errors(period, periods, message):
     with pytest.raises(ValueError) as error:
         RunDiagnostics([diagnostics.dead_units], period, periods)
     assert str(error.value) == message
+
+
+def test_a_quantity_that_does_not_suit_is_left_out_with_a_warning(task, tmp_path, monkeypatch):
+    def unsuitable(snapshot):
+        raise ValueError("this network has no such thing")
+
+    monkeypatch.setitem(BUDGETS, "cheap", (diagnostics.weight_norm, unsuitable))
+    warnings = []
+    monkeypatch.setattr(logging, "warning", lambda text, *values: warnings.append(text % values))
+    run_diagnostics = RunDiagnostics("cheap", 1, {})
+    tags = [measured(run_diagnostics, task, tmp_path, step).keys() for step in (0, 1)]
+    assert all(tag.startswith("diagnostics/weight_norm/") for found in tags for tag in found) and all(tags)
+    assert warnings == ["unsuitable is not measured: this network has no such thing"]
+    with pytest.raises(ValueError, match="no such thing"):
+        measured(RunDiagnostics([diagnostics.weight_norm, unsuitable], 1, {}), task, tmp_path, 0)

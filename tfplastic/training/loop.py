@@ -44,7 +44,8 @@ class TrainConfig:
         total_steps: length of the run.
         seed: root seed, from which every other seed is derived.
         log_period: between rows of training metrics; the last step is included.
-        diagnostics: functions of a `diagnostics.Snapshot`, each a dict of layer name to value.
+        diagnostics: functions of a `diagnostics.Snapshot`, each a dict of layer name to value; or a budget,
+            see `RunDiagnostics`.
         diagnostics_period: between their evaluations; step 0 is included.
         diagnostics_periods: by name of a quantity, its own period instead.
         probe: what measures plasticity, a `probing.Probe`; None for nothing.
@@ -66,7 +67,7 @@ class TrainConfig:
     total_steps: int
     seed: int = 0
     log_period: int = 1_000
-    diagnostics: Sequence[Function] = ()
+    diagnostics: str | Sequence[Function] = ()
     diagnostics_period: int = 10_000
     diagnostics_periods: Mapping[str, int] = dataclasses.field(default_factory=dict)
     probe: Any = None

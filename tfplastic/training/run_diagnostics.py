@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
-from tfplastic._checks import check_positive_integer
+from tfplastic._checks import check_one_of, check_positive_integer
 from tfplastic.diagnostics import Reference, Snapshot, measure
+from tfplastic.diagnostics.budgets import BUDGETS
+from tfplastic.diagnostics.diagnose import measure_possible, within
 from tfplastic.diagnostics.measure import Function, check_quantities
 from tfplastic.diagnostics.quantity import needs_of
 from tfplastic.diagnostics.writing import charts, write
@@ -38,7 +41,8 @@ class RunDiagnostics:
     """Measures and writes what is due, at exactly its step; nothing that it reads is changed.
 
     Args:
-        quantities: functions of a `diagnostics.Snapshot`.
+        quantities: functions of a `diagnostics.Snapshot`; or a budget, `'cheap'`, `'medium'` or `'full'`, of
+            whose quantities those that do not suit the network are left out, with a warning that says why.
         period: gradient steps between measurements of a quantity that is not in `periods`.
         periods: {name of a quantity: its own period}.
 
@@ -49,11 +53,14 @@ class RunDiagnostics:
 
     def __init__(
         self,
-        quantities: Sequence[Function] | Mapping[str, Function],
+        quantities: str | Sequence[Function] | Mapping[str, Function],
         period: int,
         periods: Mapping[str, int],
     ):
-        self._quantities = check_quantities("diagnostics", quantities)
+        self._leaves_out = isinstance(quantities, str)
+        if isinstance(quantities, str):
+            quantities = within(check_one_of("diagnostics", quantities, tuple(BUDGETS)))
+        self._quantities = dict(check_quantities("diagnostics", quantities))
         check_positive_integer("diagnostics_period", period)
         for name, own in periods.items():
             if name not in self._quantities:
@@ -100,7 +107,16 @@ class RunDiagnostics:
             self._snapshot.reference = self._reference(step, self._snapshot, run_directory / REFERENCE_FILE)
         self._snapshot.refresh()
         due = {name: each for name, each in self._quantities.items() if step % self._periods[name] == 0}
-        write(writer, step, measure(self._snapshot, due))
+        write(writer, step, self._measure(self._snapshot, due))
+
+    def _measure(self, snapshot: Snapshot, due: Mapping[str, Function]) -> dict[str, dict[str, Any]]:
+        if not self._leaves_out:
+            return measure(snapshot, due)
+        values, left_out = measure_possible(snapshot, due)
+        for name, reason in left_out.items():
+            logging.warning("%s is not measured: %s", name, reason)
+            del self._quantities[name]
+        return values
 
     def _reference(self, step: int, snapshot: Snapshot, path: Path) -> Any:
         if not any("reference" in needs_of(each) for each in self._quantities.values()):
