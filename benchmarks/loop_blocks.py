@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,13 +65,16 @@ def data() -> tuple[np.ndarray, np.ndarray]:
         return images, arrays["y_train"].astype(np.int32)
 
 
-def serve(make: Callable[..., TakeSteps], packages: Sequence[str]) -> None:
+def serve(
+    make: Callable[..., TakeSteps], packages: Sequence[str], problems: Mapping[str, Any] = PROBLEMS
+) -> None:
     """Answers requests for blocks of gradient steps until the driver closes the pipe.
 
     Args:
         make: called once for each problem and way to train it, with the `Problem` and the settings of the
             way.
         packages: distributions whose versions are reported.
+        problems: by name.
     """
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever libraries print goes to standard error
@@ -88,7 +91,7 @@ def serve(make: Callable[..., TakeSteps], packages: Sequence[str]) -> None:
         try:
             key = json.dumps([request["problem"], request["way"]])
             if key not in made:
-                made[key] = make(PROBLEMS[request["problem"]], **request["way"])
+                made[key] = make(problems[request["problem"]], **request["way"])
             reply = _time(made[key], request["steps"])
         except Exception as error:  # a peer that cannot do one thing may still do the others
             text = " ".join(f"{type(error).__name__}: {error}".split())

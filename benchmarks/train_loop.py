@@ -132,10 +132,22 @@ def write_data(folder: str) -> None:
     np.savez(pathlib.Path(folder, "mnist.npz"), **arrays)
 
 
-def measure(folder: str, options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Result]]]:
-    """Starts the contenders and times them; yields each problem with its results, by contender."""
+def measure(
+    folder: str,
+    options: argparse.Namespace,
+    contenders: Sequence[Contender] = CONTENDERS,
+    granule: int = _GRANULE,
+) -> Iterator[tuple[str, dict[str, Result]]]:
+    """Starts the contenders and times them; yields each problem with its results, by contender.
+
+    Args:
+        folder: for the data.
+        options: who takes part in what, and how long.
+        contenders: of whom `options` choose.
+        granule: gradient steps of which blocks are multiples.
+    """
     write_data(folder)
-    chosen = [each for each in CONTENDERS if each.name in options.only]
+    chosen = [each for each in contenders if each.name in options.only]
     chosen = [each for each in chosen if set(each.problems) & set(options.problems)]
     with contextlib.ExitStack() as stack:
         homes = list(dict.fromkeys(each.home for each in chosen))
@@ -145,8 +157,8 @@ def measure(folder: str, options: argparse.Namespace) -> Iterator[tuple[str, dic
             versions[home] = process.reply()["versions"]
             say(f"{home.module} has started")
         for problem in options.problems:
-            contenders = [each for each in chosen if problem in each.problems]
-            yield problem, _measure_problem(problem, contenders, processes, versions, options)
+            present = [each for each in chosen if problem in each.problems]
+            yield problem, _measure_problem(problem, present, processes, versions, options, granule)
 
 
 def _measure_problem(
@@ -155,6 +167,7 @@ def _measure_problem(
     processes: Mapping[Home, Process],
     versions: Mapping[Home, dict[str, str]],
     options: argparse.Namespace,
+    granule: int,
 ) -> dict[str, Result]:
     results = {each.name: Result(versions[each.home]) for each in contenders}
     lengths = {}  # of blocks, in gradient steps
@@ -162,7 +175,7 @@ def _measure_problem(
         result = results[contender.name]
         process = processes[contender.home]
         # The first block compiles, allocates and fills caches; the second tells how long a step takes.
-        for steps in (_GRANULE, _GRANULE):
+        for steps in (granule, granule):
             reply = process.ask(problem=problem, way=contender.way, steps=steps)
             if "error" in reply:
                 result.error = reply["error"]
@@ -170,7 +183,7 @@ def _measure_problem(
                 break
         else:
             granule_s = reply["cpu_s"]
-            lengths[contender] = _GRANULE * max(1, math.ceil(options.block_seconds / granule_s))
+            lengths[contender] = granule * max(1, math.ceil(options.block_seconds / granule_s))
             say(f"{problem}: {contender.name} is warm")
     for number in range(options.rounds):
         for contender, steps in lengths.items():
@@ -200,17 +213,18 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _check(options: argparse.Namespace) -> None:
+def check(options: argparse.Namespace, contenders: Sequence[Contender] = CONTENDERS) -> None:
+    """Raises `BenchmarkError` for options that cannot be."""
     if options.rounds < 1:
         raise BenchmarkError(f"--rounds must be at least 1. Received: {options.rounds}")
     if not 0 < options.block_seconds < math.inf:
         raise BenchmarkError(f"--block-seconds must be above 0. Received: {options.block_seconds}")
-    if any(each.home.is_peer and each.name in options.only for each in CONTENDERS):
+    if any(each.home.is_peer and each.name in options.only for each in contenders):
         check_peers(options.peers_python)
 
 
 def _run(options: argparse.Namespace) -> None:
-    _check(options)
+    check(options)
     [core] = pin(1, options.core)
     at_start = machine() | {"core_used": core}
     found = {}

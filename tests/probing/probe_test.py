@@ -330,15 +330,38 @@ def test_fresh_networks_are_trained_once():
         made.append(seed)
         return models.with_weights(models.mlp(keras_3), seed)
 
-    one = probe(make_model=make_model, baselines=2)
-    x, adam = models.inputs(), keras_3.optimizers.Adam(0.01)
-    first = one.measure(models.mlp(keras_3), x, adam)
+    def measured(model, x):
+        return one.measure(model, x, keras_3.optimizers.Adam(0.01))  # Keras gives each another name
+
+    one, x = probe(make_model=make_model, baselines=2), models.inputs()
+    first = measured(models.mlp(keras_3), x)
     count = len(made)
-    second = one.measure(models.with_weights(models.mlp(keras_3), 9), x, adam)
+    second = measured(models.with_weights(models.mlp(keras_3), 9), x)
     assert len(made) == count and second.fresh is first.fresh
     assert np.all(second.curves[:, 0] != first.curves[:, 0])
-    another = one.measure(models.mlp(keras_3), x + 1, adam)  # other data
+    another = measured(models.mlp(keras_3), x + 1)  # other data
     assert len(made) > count and np.any(another.fresh.curves != first.fresh.curves)
+
+
+@KERASES
+def test_names_that_keras_makes_up_are_nothing(keras):
+    def functional():
+        inputs = keras.Input((3,))
+        hidden = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])(inputs)
+        hidden = keras.layers.Add()([keras.layers.Dense(4)(hidden), keras.layers.Dropout(0.1)(hidden)])
+        return models.with_weights(keras.Model(inputs, keras.layers.Dense(1)(hidden)))
+
+    one, others = probe(baselines=2), probe(baselines=2)
+    x = models.inputs()
+    results = [
+        one.measure(functional(), x, keras.optimizers.SGD(0.1)),
+        one.measure(functional(), x, keras.optimizers.SGD(0.1)),
+        others.measure(functional(), x, keras.optimizers.SGD(0.1)),
+    ]
+    assert results[1].fresh is results[0].fresh
+    for result in results[1:]:
+        np.testing.assert_array_equal(result.curves, results[0].curves)
+        np.testing.assert_array_equal(result.fresh.curves, results[0].fresh.curves)
 
 
 def test_quick_probes_train_fewer_steps_and_extrapolate():

@@ -12,7 +12,7 @@ from tfplastic.probing._cache import ProbeCache
 from tfplastic.probing._execution import make_program
 from tfplastic.probing._extrapolation import extrapolated
 from tfplastic.probing._inputs import digest
-from tfplastic.probing._optimizers import copied, state_of
+from tfplastic.probing._optimizers import copied, settings_of, state_of
 from tfplastic.probing._programs import Program
 from tfplastic.probing._protocol import Protocol
 from tfplastic.probing._rebuild import architecture, rebuild, weights_of
@@ -108,7 +108,7 @@ class Measurement:
         given = digest(protocol.targets.values) if isinstance(protocol.targets, GivenTargets) else ""
         return (
             architecture(self._model, protocol.make_model),
-            (type(optimizer), repr(optimizer.get_config())),
+            settings_of(optimizer),
             tuple(specs),
             (type(protocol.targets), given or repr(protocol.targets), repr(protocol.head)),
             (protocol.num_targets, protocol.batch_size, protocol.seed),

@@ -25,6 +25,14 @@ def copied(optimizer: Any) -> Any:
     return type(optimizer).from_config(optimizer.get_config())
 
 
+def settings_of(optimizer: Any) -> tuple[type, str]:
+    """What tells optimizers apart; hashable."""
+    config = {
+        key: value for key, value in optimizer.get_config().items() if key != "name"
+    }  # Keras counts them
+    return type(optimizer), repr(config)
+
+
 def state_of(optimizer: Any, count: int) -> list[np.ndarray]:
     """The values of all its variables.
 

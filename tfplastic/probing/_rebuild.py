@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import itertools
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -71,15 +72,21 @@ def architecture(model: Any, make_model: MakeModel | None) -> Any:
         return make_model, _shapes(model)
     if _is_of(model, "tf_agents"):
         return type(model), _shapes(model)
-    return type(model), repr(_config(model)), _shapes(model)
+    config = _config(model)
+    numbers = {name: number for number, name in enumerate(_names(config))}
+    return type(model), repr(_renamed(config, numbers)), _shapes(model)
 
 
 def _rebuilt(model: Any, seed: int) -> Any:
     """By the Keras that the model is of."""
     keras = sys.modules["tf_keras" if _is_of(model, "tf_keras") else "keras"]
     if any(base.__name__ in _CLONEABLE for base in type(model).__mro__):
+        # By the place of a layer, because Keras counts on when it makes up names.
+        places = itertools.count()
         with _generators_with_state(keras):
-            return keras.models.clone_model(model, clone_function=lambda layer: _layer(layer, seed))
+            return keras.models.clone_model(
+                model, clone_function=lambda layer: _layer(layer, seeds.derive_integer(seed, next(places)))
+            )
     try:
         with _generators_with_state(keras):
             return type(model).from_config(_reseeded(_config(model), seed))
@@ -89,9 +96,9 @@ def _rebuilt(model: Any, seed: int) -> Any:
 
 def _layer(layer: Any, seed: int) -> Any:
     if any(base.__name__ in _CLONEABLE for base in type(layer).__mro__):
-        return _rebuilt(layer, seeds.derive_integer(seed, layer.name))
+        return _rebuilt(layer, seed)
     try:
-        return type(layer).from_config(_reseeded(layer.get_config(), seed, layer.name))
+        return type(layer).from_config(_reseeded(layer.get_config(), seed))
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         raise _cannot_rebuild(layer) from None
 
@@ -101,6 +108,23 @@ def _config(model: Any) -> Any:
         return model.get_config()
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         raise _cannot_rebuild(model) from None
+
+
+def _names(config: Any) -> list[str]:
+    """The names in a configuration, in the order in which they come."""
+    if isinstance(config, dict):
+        own = [config["name"]] if isinstance(config.get("name"), str) else []
+        return own + [name for value in config.values() for name in _names(value)]
+    return [name for each in config for name in _names(each)] if type(config) in (list, tuple) else []
+
+
+def _renamed(config: Any, numbers: dict[str, int]) -> Any:
+    """The configuration with numbers for names, also where layers refer to each other."""
+    if isinstance(config, dict):
+        return {key: _renamed(value, numbers) for key, value in config.items()}
+    if type(config) in (list, tuple):
+        return [_renamed(each, numbers) for each in config]
+    return numbers.get(config, config) if isinstance(config, str) else config
 
 
 def _cannot_rebuild(layer: Any) -> ValueError:

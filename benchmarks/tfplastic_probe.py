@@ -1,0 +1,66 @@
+"""This library in probe.py: the compiled programs of a probe. The driver starts it."""
+
+import os
+
+os.environ["TF_USE_LEGACY_KERAS"] = "0"
+
+import numpy as np
+import tensorflow as tf
+
+import tfplastic as tp
+from benchmarks.loop_blocks import (
+    BETA_1,
+    BETA_2,
+    EPSILON,
+    LEARNING_RATE,
+    NUM_CLASSES,
+    Problem,
+    TakeSteps,
+    serve,
+)
+from benchmarks.probe_problems import NUM_TARGETS, PROBLEMS, STEPS, probe_data
+from tfplastic.probing import Regression
+from tfplastic.probing._execution import make_program
+from tfplastic.probing._rebuild import rebuild, weights_of
+from tfplastic.probing._twin import Twin
+
+
+def make(problem: Problem, execution: str = "auto", program: str = "auto") -> TakeSteps:
+    """Gradient steps of a probe, counted over all targets.
+
+    Args:
+        problem: what is trained.
+        execution: as `Probe` takes it.
+        program: as `Probe` takes it.
+    """
+    images, targets = probe_data()
+    if problem.filters:
+        model = tp.networks.cnn(
+            NUM_CLASSES,
+            filters=problem.filters,
+            kernel_sizes=[3] * len(problem.filters),
+            strides=[2] * len(problem.filters),
+            hidden=problem.hidden,
+        )
+    else:
+        model = tp.networks.mlp(NUM_CLASSES, hidden=problem.hidden)
+    optimizer = tf.keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON)
+    twin = Twin(rebuild(model, 0, images[:1]), optimizer, Regression())
+    twin.inputs = tf.constant(images)
+    twin.trace(targets[0], problem.batch_size)
+    trainer, _ = make_program(twin, NUM_TARGETS, execution, program)
+    size = (NUM_TARGETS, STEPS, problem.batch_size)
+    batches = np.random.default_rng(0).integers(len(images), size=size, dtype=np.int32)
+    weights = weights_of(model)
+
+    def take_steps(count: int) -> None:
+        for _ in range(count // (NUM_TARGETS * STEPS)):
+            trainer.train(weights, None, targets, batches)
+
+    return take_steps
+
+
+if __name__ == "__main__":
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    serve(make, ("tensorflow", "keras", "numpy"), PROBLEMS)
