@@ -1,5 +1,7 @@
 """Small run directories that look like those of each figure of the paper."""
 
+import functools
+
 import numpy as np
 
 from tests.reports.run_directories import write_run
@@ -111,7 +113,8 @@ def interventions(root, data="cifar10", spread=0.02):
         for seed in range(3):
             final = cell.initial_loss + cell.plasticity_loss + spread * (seed - 1)
             scalars = {"probe/final_loss": [(0, cell.initial_loss), (500, 0.5), (1_000, final)]}
-            write_run(root / f"{cell.architecture}-{cell.intervention}-seed{seed}", seed, scalars)
+            name = f"{data}-{cell.architecture}-{cell.intervention}-seed{seed}"
+            write_run(root / name, seed, scalars)
     return read_runs(root)
 
 
@@ -172,9 +175,9 @@ RUNS = {
     6: interventions,
     7: atari,
     8: interventions,
-    9: interventions,
+    9: functools.partial(interventions, data="mnist"),
     10: interventions,
-    11: interventions,
+    11: functools.partial(interventions, data="mnist"),
     12: learning,
     13: learning,
     14: sharpnesses,

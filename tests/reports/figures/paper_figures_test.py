@@ -15,7 +15,7 @@ def runs_of(tmp_path_factory):
     def get(number):
         build = paper_runs.RUNS[number]
         if build not in made:
-            made[build] = build(tmp_path_factory.mktemp(build.__name__))
+            made[build] = build(tmp_path_factory.mktemp("runs"))
         return made[build]
 
     return get
@@ -60,7 +60,8 @@ def test_each_says_what_runs_lack(number, tmp_path):
     write_run(tmp_path / "a-b-c-seed0", 0, {"other": [(0, 1.0)]})
     runs = read_runs(tmp_path)
     figure = figures.FIGURES[number]
-    assert figure.lacks(runs) == [*figure.scalars, *figure.arrays]
+    arrays = [each if isinstance(each, str) else each[0] for each in figure.arrays]
+    assert figure.lacks(runs) == [*figure.scalars, *arrays]
     with pytest.raises(
         ValueError, match="^`runs` must have (scalars|arrays) '.*'. Received: 1 runs without$"
     ):
@@ -142,26 +143,48 @@ def test_figure_6_puts_the_paper_beside_ours(runs_of):
     assert ax.images[0].get_array().mask[5].tolist() == [False, True]
 
 
-def test_figures_8_to_11_have_the_combinations_and_both_ends(runs_of, tmp_path):
+def test_figures_8_to_11_have_the_combinations_and_both_ends(runs_of):
     assert len(drawn(8, runs_of(8)).get_yticklabels()) == 12
     both = drawn(10, runs_of(10))
     assert titles(both) == [f"probe loss at the {end} of training, cifar10" for end in ("start", "end")]
     start, end = both.child_axes
     assert texts(start)[0, 6] == "0.16\n(0.16)" and texts(end)[0, 6] == "0.47\n(0.47)"
     assert start.images[0].get_clim() == end.images[0].get_clim()
-    mnist = paper_runs.interventions(tmp_path, "mnist")
     cell = paper_cells().query("data == 'mnist' and architecture == 'cnn' and intervention == 'layer_norm'")
-    assert texts(drawn(9, mnist))[0, 4].startswith(f"{cell['plasticity_loss'].item():.2f}")
-    assert "mnist" in titles(drawn(11, mnist))[0]
+    assert texts(drawn(9, runs_of(9)))[0, 4].startswith(f"{cell['plasticity_loss'].item():.2f}")
+    assert "mnist" in titles(drawn(11, runs_of(11)))[0]
+
+
+def test_data_need_not_be_in_the_arms(tmp_path):
+    write_run(tmp_path / "mlp-none-seed0", 0, {"probe/final_loss": [(0, 0.1), (9, 0.4)]})
+    ax = drawn(8, read_runs(tmp_path), factors=("architecture", "intervention"))
+    assert texts(ax)[0, 6] == "0.30\n(0.27 ± 0.21)"
+
+
+def test_spectra_of_training_runs_are_histograms(tmp_path):
+    for arm in ("descent", "brownian"):
+        histogram = {
+            "counts": np.array([1, 3]),
+            "edges": np.array([0.0, 1.0, 3.0]),
+            "non_finite": np.array(0),
+        }
+        arrays = {
+            "diagnostics/spectral_density/all": {100: histogram},
+            "diagnostics/gradient_covariance/all": {100: {"matrix": np.eye(2)}},
+        }
+        write_run(tmp_path / f"{arm}-seed0", 0, arrays=arrays)
+    runs = read_runs(tmp_path)
+    assert figures.FIGURES[2].lacks(runs) == []
+    (steps,) = drawn(2, runs).child_axes[0].patches
+    assert steps.get_data().values.tolist() == [0.25, 0.375]  # 1/4 over a width of 1, 3/4 over 2
 
 
 def test_data_in_the_arms_chooses_the_runs(tmp_path):
     for data, final in (("cifar10", 0.3), ("mnist", 0.9)):
         write_run(tmp_path / f"{data}-mlp-none-seed0", 0, {"probe/final_loss": [(0, 0.1), (9, final)]})
     runs = read_runs(tmp_path)
-    factors = ("data", "architecture", "intervention")
-    assert texts(drawn(6, runs, factors=factors))[0, 6] == "0.20\n(0.27 ± 0.21)"
-    assert texts(drawn(9, runs, factors=factors))[0, 6] == "0.80\n(0.34 ± 0.24)"
+    assert texts(drawn(6, runs))[0, 6] == "0.20\n(0.27 ± 0.21)"
+    assert texts(drawn(9, runs))[0, 6] == "0.80\n(0.34 ± 0.24)"
 
 
 def test_figure_7_has_bars_dots_and_matrices(runs_of):

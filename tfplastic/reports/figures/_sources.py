@@ -11,7 +11,8 @@ DEAD_UNITS = "diagnostics/dead_units/*"
 PROBE_CURVES = "probe/curves"
 RETURN = "evaluation/episode_return"
 SHARPNESS = "diagnostics/sharpness/all"
-SPECTRUM = "spectrum"
+SPECTRA = ("spectrum", "diagnostics/spectral_density/all")
+"""Tags of spectra: by `bin/diagnose spectrum`, and of a training run. The first that there is counts."""
 TASK = "evaluation/task"
 TD_LOSS = "evaluation/td_loss"
 
@@ -38,6 +39,16 @@ def arrays(runs: Runs, tag: str) -> list[Arrays]:
     if not files:
         raise ValueError(f"`runs` must have arrays {tag!r}. Received: {len(runs)} runs without")
     return files
+
+
+def spectra(runs: Runs) -> list[Arrays]:
+    """The array files of the first of `SPECTRA` that there is.
+
+    Raises:
+        ValueError: no run has any.
+    """
+    tags = runs.array_tags()
+    return arrays(runs, next((tag for tag in SPECTRA if tag in tags), SPECTRA[0]))
 
 
 def mean_over_layers(rows: pd.DataFrame) -> pd.DataFrame:

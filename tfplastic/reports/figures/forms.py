@@ -131,16 +131,21 @@ def heat_map(
 
 
 def densities(files: Sequence[Arrays], ax: Axes, labels: Sequence[str]) -> Axes:
-    """Densities of eigenvalues, as `bin/diagnose spectrum` writes them.
+    """Densities of eigenvalues: lines as `bin/diagnose spectrum` writes them, or steps of a histogram.
 
     Args:
-        files: with the keys `grid` and `density`, `[points]` each.
+        files: with the keys `grid` and `density`, `[points]` each; or `counts`, `[bins]`, and `edges`,
+            `[bins + 1]`, which become a density with integral 1.
         ax: to draw on.
         labels: one for each.
     """
     for number, (file, label) in enumerate(zip(files, labels, strict=True)):
         colour = style.COLOURS[number % len(style.COLOURS)]
-        ax.plot(file.values["grid"], file.values["density"], color=colour, label=label)
+        if "density" in file.values:
+            ax.plot(file.values["grid"], file.values["density"], color=colour, label=label)
+        else:
+            counts, edges = file.values["counts"], file.values["edges"]
+            ax.stairs(counts / max(counts.sum(), 1) / np.diff(edges), edges, color=colour, label=label)
     ax.set(xlabel="eigenvalue", ylabel="density", yscale="log")
     return ax
 

@@ -7,15 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from tfplastic.reports._frames import where
-from tfplastic.reports.cells import probe_cells
+from tfplastic.reports.cells import FACTORS, probe_cells
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.paper import ARCHITECTURES, INTERVENTIONS, paper_cells
 from tfplastic.reports.runs import Runs
 
-_PAIR = ("architecture", "intervention")
 
-
-def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] = _PAIR) -> Axes:
+def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
     """The increase of the probe loss on CIFAR-10 by intervention and architecture, beside the paper's.
 
     Fig. 6 of the paper, section 6.2, which is the part of Fig. 8 without combinations. A cell is the mean
@@ -25,8 +23,9 @@ def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] = _PAIR) -> Axes:
     Args:
         runs: with at least two probes each.
         ax: to draw on.
-        factors: parts of the arms' names, 'architecture' and 'intervention' among them. With 'data' the runs
-            on other data are left out, else all are taken to be on CIFAR-10.
+        factors: parts of the arms' names, 'architecture' and 'intervention' among them. With 'data', as in
+            `gin/paper/small/fig06.gin`, runs on other data are left out; else all are taken to be on the
+            figure's data.
 
     Raises:
         ValueError: no run has probes, or an arm's name has other parts.
@@ -34,17 +33,17 @@ def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] = _PAIR) -> Axes:
     return _differences(runs, ax, factors, "cifar10", combinations=False)
 
 
-def figure_8(runs: Runs, ax: Axes, factors: Sequence[str] = _PAIR) -> Axes:
+def figure_8(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
     """As `figure_6`, with the combinations of a two-hot head and others: Fig. 8, appendix B.1."""
     return _differences(runs, ax, factors, "cifar10", combinations=True)
 
 
-def figure_9(runs: Runs, ax: Axes, factors: Sequence[str] = _PAIR) -> Axes:
+def figure_9(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
     """As `figure_8`, on MNIST: Fig. 9, appendix B.1."""
     return _differences(runs, ax, factors, "mnist", combinations=True)
 
 
-def figure_10(runs: Runs, ax: Axes, factors: Sequence[str] = _PAIR) -> Axes:
+def figure_10(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
     """The probe loss at the start and at the end of training on CIFAR-10, beside the paper's.
 
     Fig. 10 of the paper, appendix B.1. A network that cannot fit the probe at the start shows no loss of
@@ -61,7 +60,7 @@ def figure_10(runs: Runs, ax: Axes, factors: Sequence[str] = _PAIR) -> Axes:
     return _both_ends(runs, ax, factors, "cifar10")
 
 
-def figure_11(runs: Runs, ax: Axes, factors: Sequence[str] = _PAIR) -> Axes:
+def figure_11(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
     """As `figure_10`, on MNIST: Fig. 11, appendix B.1."""
     return _both_ends(runs, ax, factors, "mnist")
 

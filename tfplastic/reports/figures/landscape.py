@@ -19,14 +19,14 @@ def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axe
     several seeds the first run is shown, since an average of spectra is none.
 
     Args:
-        runs: with arrays `spectrum` and those of `covariance`.
+        runs: with spectra, by `bin/diagnose spectrum` or of a training run, and arrays of `covariance`.
         ax: to draw on.
         covariance: tag of C_k, key `matrix`.
 
     Raises:
         ValueError: no run has one of the two.
     """
-    spectra = _first_runs(_sources.arrays(runs, _sources.SPECTRUM))
+    spectra = _first_runs(_sources.spectra(runs))
     matrices = _first_runs(_sources.arrays(runs, covariance))
     arms = [arm for arm in runs.arms if arm in spectra or arm in matrices]
     top, *below = forms.panels(ax, 3, len(arms))
@@ -79,7 +79,7 @@ def figure_21(runs: Runs, ax: Axes, factors: Sequence[str] = ("game", "intervent
     shown.
 
     Args:
-        runs: with arrays `spectrum`.
+        runs: with spectra, by `bin/diagnose spectrum` or of a training run.
         ax: to draw on.
         factors: parts of the arms' names, 'game' and 'intervention' among them.
 
@@ -95,7 +95,7 @@ def figure_22(runs: Runs, ax: Axes, factors: Sequence[str] = ("game", "intervent
 
 
 def _spectra_of_games(runs: Runs, ax: Axes, factors: Sequence[str], second_half: bool) -> Axes:
-    files = [of_arm[-1] for of_arm in _first_runs(_sources.arrays(runs, _sources.SPECTRUM)).values()]
+    files = [of_arm[-1] for of_arm in _first_runs(_sources.spectra(runs)).values()]
     parts = arm_factors(runs, factors)
     games = sorted({parts[file.run.arm]["game"] for file in files})
     half = (len(games) + 1) // 2

@@ -32,7 +32,7 @@ class PaperFigure:
         title: what it shows.
         draw: takes runs and axes, returns the axes; further arguments say what the arms' names mean.
         scalars: tags or patterns that at least one run must have.
-        arrays: tags of arrays that at least one run must have.
+        arrays: tags of arrays that at least one run must have; of a tuple of tags, one of them.
         size: width and height that suit it, in inches.
     """
 
@@ -40,14 +40,15 @@ class PaperFigure:
     title: str
     draw: Callable[..., Axes]
     scalars: tuple[str, ...] = ()
-    arrays: tuple[str, ...] = ()
+    arrays: tuple[str | tuple[str, ...], ...] = ()
     size: tuple[float, float] = (6.0, 4.0)
 
     def lacks(self, runs: Runs) -> list[str]:
         """The tags that no run has; empty where the figure can be drawn."""
-        tags, array_tags = runs.tags(), runs.array_tags()
+        tags, array_tags = runs.tags(), set(runs.array_tags())
         absent = [each for each in self.scalars if not fnmatch.filter(tags, each)]
-        return absent + [each for each in self.arrays if each not in array_tags]
+        choices = [(each,) if isinstance(each, str) else each for each in self.arrays]
+        return absent + [each[0] for each in choices if array_tags.isdisjoint(each)]
 
 
 def caption(runs: Runs, command: str = "") -> str:
@@ -83,7 +84,7 @@ FIGURES = {
             "Loss landscape under gradient descent and Brownian motion",
             landscape.figure_2,
             (),
-            (_sources.SPECTRUM, _sources.COVARIANCE),
+            (_sources.SPECTRA, _sources.COVARIANCE),
             (7, 9),
         ),
         PaperFigure(
@@ -153,10 +154,10 @@ FIGURES = {
             (12, 8),
         ),
         PaperFigure(
-            21, "Spectra of the games, first half", landscape.figure_21, (), (_sources.SPECTRUM,), (14, 12)
+            21, "Spectra of the games, first half", landscape.figure_21, (), (_sources.SPECTRA,), (14, 12)
         ),
         PaperFigure(
-            22, "Spectra of the games, second half", landscape.figure_22, (), (_sources.SPECTRUM,), (14, 12)
+            22, "Spectra of the games, second half", landscape.figure_22, (), (_sources.SPECTRA,), (14, 12)
         ),
     )
 }
