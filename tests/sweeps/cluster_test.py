@@ -87,7 +87,7 @@ def cluster(monkeypatch):
     )
     try:
         for _ in range(2):
-            cluster.add_node(**small, num_cpus=1)
+            cluster.add_node(num_cpus=1, object_store_memory=small["object_store_memory"])
         yield cluster
     finally:
         cluster.shutdown()
