@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 import tfplastic.layers  # noqa: F401 (registers what a model may be made of)
-import tfplastic.optimizers  # noqa: F401 (the same)
+import tfplastic.optimizers  # noqa: F401 (registers what it may be trained by)
+from tfplastic._checks import near_matches
 from tfplastic.command_line.diagnose.named_loss import NamedLoss, shape_text
 from tfplastic.command_line.errors import UsageError, one_line
 
@@ -88,6 +89,32 @@ class KerasFile:
         inputs, outputs = self.checked_inputs(inputs, batch_size)
         targets = named_loss.fit_targets(targets, _with_units(outputs))
         return inputs, targets, lambda targets, outputs: named_loss(targets, _with_units(outputs))
+
+    def optimizer(self, name: str | None, saved: dict[str, Any] | None, learning_rate: float | None) -> Any:
+        """An optimizer of the file's Keras, that has seen no step.
+
+        Args:
+            name: of a Keras optimizer; None for `saved`.
+            saved: the settings of the one that the model was compiled with.
+            learning_rate: in place of its own.
+
+        Raises:
+            UsageError: there is no such optimizer (names near matches), or it cannot be made from `saved`.
+        """
+        optimizers = self.keras.optimizers
+        try:
+            found = optimizers.deserialize(saved) if name is None else optimizers.get(name)
+        except Exception as error:  # whatever the classes of settings raise
+            if name is None:
+                text = f"cannot make the optimizer that {self.name!r} was compiled with: {_cause(error)}"
+                raise UsageError(f"--model: {text} (--optimizer takes another)") from error
+            names = [each.lower() for each in dir(optimizers) if isinstance(getattr(optimizers, each), type)]
+            rule = "must be the name of a Keras optimizer"
+            near = near_matches(name, sorted({*names} - {"optimizer"}))
+            raise UsageError(f"--optimizer {rule}. Received: {name!r}.{near}") from error
+        if learning_rate is None:
+            return found
+        return type(found).from_config({**found.get_config(), "learning_rate": learning_rate})
 
     def mean_loss(self, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         """The mean of `loss` over a batch, as a function of inputs and targets; traceable."""

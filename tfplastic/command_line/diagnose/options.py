@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tfplastic._checks import near_matches
-from tfplastic.command_line.diagnose import spectrum
+from tfplastic.command_line.diagnose import probe, report, spectrum
 from tfplastic.command_line.diagnose.command_table import Command, CommonOptions
 from tfplastic.command_line.errors import UsageError
 
-COMMANDS: dict[str, Command] = {command.name: command for command in (spectrum.COMMAND,)}
+COMMANDS: dict[str, Command] = {
+    command.name: command for command in (report.COMMAND, spectrum.COMMAND, probe.COMMAND)
+}
 _HELP = ("--help", "-h")
 
 

@@ -5,7 +5,7 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tfplastic.command_line.errors import UsageError
 from tfplastic.writers import ARRAYS_DIRECTORY, atomic_file
@@ -52,16 +52,16 @@ class Places:
             if not there.is_dir() or not os.access(there, os.W_OK):
                 raise UsageError(f"cannot write to {str(directory)!r}; --out takes another directory")
 
-    def write_data(self, ending: str, save: Callable[[BinaryIO], None]) -> pathlib.Path:
+    def write_data(self, ending: str, save: Callable[[BinaryIO], Any]) -> pathlib.Path:
         """Writes arrays or tables to NAME and `ending`, such as '.npz', by `save`; returns the path."""
         return _write(self.arrays / f"{self.name}{ending}", save)
 
-    def write_figure(self, ending: str, save: Callable[[BinaryIO], None]) -> pathlib.Path:
+    def write_figure(self, ending: str, save: Callable[[BinaryIO], Any]) -> pathlib.Path:
         """As `write_data`, in the directory of figures."""
         return _write(self.figures / f"{self.name}{ending}", save)
 
 
-def _write(path: pathlib.Path, save: Callable[[BinaryIO], None]) -> pathlib.Path:
+def _write(path: pathlib.Path, save: Callable[[BinaryIO], Any]) -> pathlib.Path:
     """The file appears whole, in one move, and replaces an older one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as file:

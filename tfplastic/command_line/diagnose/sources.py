@@ -16,6 +16,13 @@ def integer_of_at_least(minimum: int) -> Any:
     return functools.partial(flags.DEFINE_integer, lower_bound=minimum)
 
 
+def one_of(values: Sequence[str]) -> Any:
+    """What defines a flag that is one of `values`."""
+    return lambda name, default, text, flag_values: flags.DEFINE_enum(
+        name, default, list(values), text, flag_values=flag_values
+    )
+
+
 def run_dir(rest: str) -> Flag:
     """`--run_dir`, with the end of its explanation."""
     return Flag(

@@ -1,7 +1,7 @@
 """A run, built anew, into which its checkpoints are read. The run's directory is only read."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gin
@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._keras import keras
-from tfplastic.command_line import gin_config, gin_errors
+from tfplastic.command_line import gin_config, gin_errors, programs
 from tfplastic.command_line.diagnose.checkpoints import OPERATIVE_CONFIG, Checkpoint
 from tfplastic.command_line.errors import UsageError, one_line
 from tfplastic.diagnostics import Snapshot
@@ -60,6 +60,26 @@ class TrainedRun:
             status.assert_existing_objects_matched()
             status.expect_partial()  # What mitigations keep is not needed.
 
+    def read_each(self, found: Sequence[Checkpoint]) -> Iterator[Checkpoint]:
+        """`read` of one after another, each while it is yielded.
+
+        Those that the run, being at work, removes in the meantime are left out, with a line that says so.
+
+        Raises:
+            UsageError: as `read`; or none is left.
+        """
+        num_read = 0
+        for checkpoint in found:
+            try:
+                self.read(checkpoint)
+            except UsageError:
+                if checkpoint.directory.exists() or (checkpoint is found[-1] and not num_read):
+                    raise
+                programs.say(f"gradient step {checkpoint.step:,}: the run has removed its checkpoint")
+                continue
+            num_read += 1
+            yield checkpoint
+
     def snapshot(self, checkpoint: Checkpoint) -> Snapshot:
         """Of network and training loss, as the run's own diagnostics have it: on their fixed batch.
 
@@ -107,7 +127,8 @@ class TrainedRun:
 def _reading(checkpoint: Checkpoint) -> Iterator[None]:
     try:
         yield
-    except (ValueError, KeyError, AssertionError, OSError) as error:  # TensorFlow asserts where shapes differ
+    # TensorFlow asserts where shapes differ.
+    except (ValueError, KeyError, AssertionError, OSError, tf.errors.OpError) as error:
         if not checkpoint.directory.exists():
             text = "the run has removed it in the meantime; the same command takes a newer one"
         else:

@@ -1,7 +1,5 @@
 """`bin/diagnose spectrum` on a tiny run and tiny models, against dense Hessians in float64."""
 
-import contextlib
-import io
 import json
 import os
 import pathlib
@@ -17,11 +15,11 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras_2
 
-from tests.training.regression_task import RegressionTask
+from tests.command_line.diagnose.tiny import arrays, regression, train, tree, undisturbed  # noqa: F401
 from tfplastic.command_line import diagnose, gin_config
 from tfplastic.command_line.diagnose import checkpoints
 from tfplastic.command_line.diagnose.spectrum import measurement
-from tfplastic.training import Loop, RunDirectory, TrainConfig
+from tfplastic.training import Loop, TrainConfig
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 SMALL = ("--device=cpu", "--num_eigenvalues=2", "--num_steps=21", "--num_probes=3", "--tol=1e-5")
@@ -29,51 +27,6 @@ KEYS = {
     *("size", "eigenvalues", "residuals", "converged", "nodes", "weights", "grid", "density", "width"),
     *("trace", "trace_standard_error", "num_products", "step", "num_examples", "seed"),
 }
-gin.external_configurable(RegressionTask, module="tests.diagnose")
-
-
-@pytest.fixture(autouse=True)
-def undisturbed(tmp_path, monkeypatch):
-    """An empty working directory; what the program sets in the environment and in gin ends with the test."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    yield
-    gin.clear_config()
-
-
-def train(path, total_steps=6):
-    """Runs the tiny task to `total_steps`, with gin as `bin/train` has it; each second step a checkpoint."""
-    bindings = (
-        "train.task = @RegressionTask()",
-        "train.optimizer = @centered_rmsprop()",
-        "centered_rmsprop.learning_rate = 0.01",
-        f"train.total_steps = {total_steps}",
-        "train.checkpoint_period = 2",
-        "train.diagnostics = [@sharpness]",
-        "train.diagnostics_period = 2",
-        "train.evaluation_period = 100",
-        "train.seed = 3",
-    )
-    gin_config.parse([], bindings)
-    loop = Loop(gin.get_configurable(TrainConfig)())
-    with RunDirectory.open(path, gin_config.config_text(), gin_config.operative_text()) as directory:
-        with contextlib.redirect_stderr(io.StringIO()):
-            assert loop.run(directory) == 0
-    return loop
-
-
-def tree(path):
-    return {
-        str(file.relative_to(path)): (file.read_bytes(), file.stat().st_mtime_ns)
-        for file in path.rglob("*")
-        if file.is_file()
-    }
-
-
-def arrays(path):
-    with np.load(path) as file:
-        return dict(file)
 
 
 def dense_hessian(loss, variables):
@@ -101,6 +54,9 @@ def check_spectrum(written, hessian):
     np.testing.assert_allclose(np.trapezoid(written["density"], written["grid"]), 1, atol=1e-6)
     assert abs(written["trace"] - eigenvalues.sum()) < 5 * written["trace_standard_error"] + 1e-4
     assert written["size"] == size and set(written) == KEYS
+
+
+pytestmark = pytest.mark.usefixtures("undisturbed")
 
 
 @pytest.fixture(scope="module")
@@ -234,15 +190,6 @@ def test_the_config_of_an_atari_run_reads_back_as_the_same_run(tmp_path):
     task: Any = Loop(gin.get_configurable(TrainConfig)()).task
     assert task.game == "Boxing"
     assert gin_config.operative_text() == operative
-
-
-def regression(keras, path, num_examples=10):
-    """A linear model without bias with its data, whose Hessian is 2 X^T X / N; returned."""
-    model = keras.Sequential([keras.layers.InputLayer((5,)), keras.layers.Dense(1, use_bias=False)])
-    model.save(path)
-    x = np.random.default_rng(0).normal(size=(num_examples, 5))
-    np.savez("data.npz", x=x, y=x.sum(axis=1))
-    return 2 * x.T @ x / num_examples
 
 
 @pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])

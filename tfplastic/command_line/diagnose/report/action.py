@@ -1,0 +1,100 @@
+"""What `bin/diagnose report` does. Errors come as early as they can."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tfplastic.command_line import messages, programs
+from tfplastic.command_line.diagnose import checkpoints, model_files, tensorflow_start
+from tfplastic.command_line.diagnose.places import Places
+from tfplastic.command_line.diagnose.report.options import Options
+from tfplastic.command_line.errors import UsageError, one_line
+
+if TYPE_CHECKING:  # It imports TensorFlow.
+    from tfplastic.command_line.diagnose.report.findings import Findings
+
+_COMMAND = "report"
+
+
+def act(given: Options) -> None:
+    """Diagnoses a run or a model, prints and writes what was found."""
+    (_model if given.model else _run)(given)
+
+
+def _run(given: Options) -> None:
+    run_directory = given.run_dir or ""
+    if given.all_checkpoints:
+        found = checkpoints.find_checkpoints(run_directory)
+    else:
+        found = [checkpoints.find_checkpoint(run_directory, given.checkpoint)]
+
+    def places(name: str) -> Places:
+        return Places.of_run(run_directory, _COMMAND, name, given.out)
+
+    places("checkpoints").check()
+    with tensorflow_start.for_run(given):
+        from tfplastic.command_line.diagnose.report import output, run_reference
+        from tfplastic.command_line.diagnose.report.findings import Findings
+        from tfplastic.command_line.diagnose.trained_run import TrainedRun
+
+        run = TrainedRun(found[0])
+        snapshot = run.snapshot(found[0])
+        snapshot.reference = run_reference.of_run(run_directory)
+    all_found: list[Findings] = []
+    for checkpoint in run.read_each(found):
+        snapshot.refresh()
+        name = f"{run.name}, gradient step {checkpoint.step:,}"
+        programs.say(f"{name}: {given.budget} budget on {snapshot.num_examples:,} examples")
+        all_found.append(Findings(name, checkpoint.step, _diagnosed(snapshot, given), given.budget))
+    _show(all_found[-1])
+    if snapshot.reference is None:
+        programs.say("No quantities of change: the run has kept no network of gradient step 0.")
+    for findings in all_found:
+        _say_written(output.write, findings, places(str(findings.step)))
+    if given.all_checkpoints:
+        _say_written(output.write_course, all_found, places("checkpoints"))
+
+
+def _model(given: Options) -> None:
+    path, data, loss = str(given.model), given.data or "", given.loss
+    version = model_files.keras_version(path)
+    inputs, targets = model_files.read_data(data) if loss else (model_files.read_inputs(data), None)
+    inputs = inputs[: given.num_examples]
+    places = Places.of_model(path, _COMMAND, given.out)
+    places.check()
+    with tensorflow_start.for_model(given, version):
+        from tfplastic.command_line.diagnose.keras_file import KerasFile
+        from tfplastic.command_line.diagnose.report import output
+        from tfplastic.command_line.diagnose.report.findings import Findings
+        from tfplastic.diagnostics import Snapshot
+
+        file = KerasFile(path, version)
+        function = None
+        if loss is None or targets is None:
+            inputs, _ = file.checked_inputs(inputs, 1)
+        else:
+            targets = targets[: given.num_examples]
+            inputs, targets, function = file.fitted(inputs, targets, loss, given.from_logits, len(inputs))
+        snapshot = Snapshot(file.model, inputs, targets, function)
+    programs.say(f"{file.name}: {given.budget} budget on {snapshot.num_examples:,} examples")
+    findings = Findings(file.name, None, _diagnosed(snapshot, given), given.budget)
+    _show(findings)
+    _say_written(output.write, findings, places)
+
+
+def _diagnosed(snapshot: Any, given: Options) -> Any:
+    from tfplastic.diagnostics.diagnose import diagnose_snapshot
+
+    try:
+        with messages.messages_shown():
+            return diagnose_snapshot(snapshot, given.budget)
+    except ValueError as error:  # of a model of which nothing can be measured
+        raise UsageError(f"this cannot be diagnosed: {one_line(error)}") from error
+
+
+def _show(findings: "Findings") -> None:
+    programs.say(f"\n{findings.report.to_text()}\n")
+
+
+def _say_written(write: Callable[[Any, Places], Any], found: Any, places: Places) -> None:
+    for path in write(found, places):
+        programs.say(f"wrote {path}")
