@@ -27,9 +27,8 @@ def copied(optimizer: Any) -> Any:
 
 def settings_of(optimizer: Any) -> tuple[type, str]:
     """What tells optimizers apart; hashable."""
-    config = {
-        key: value for key, value in optimizer.get_config().items() if key != "name"
-    }  # Keras counts them
+    config = optimizer.get_config()
+    config.pop("name", None)  # Keras counts on when it makes up names
     return type(optimizer), repr(config)
 
 
