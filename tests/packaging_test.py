@@ -35,6 +35,12 @@ def test_wheel_carries_the_gin_files_as_data_of_tfplastic(wheel: zipfile.ZipFile
     assert carried
 
 
+def test_wheel_carries_the_tables_beside_the_modules(wheel: zipfile.ZipFile):
+    tables = {name for name in wheel.namelist() if name.endswith(".csv")}
+    assert tables == {str(path.relative_to(ROOT)) for path in (ROOT / "tfplastic").rglob("*.csv")}
+    assert {"tfplastic/rl/atari_scores.csv", "tfplastic/reports/paper_numbers.csv"} <= tables
+
+
 def test_wheel_installs_the_programs_of_bin(wheel: zipfile.ZipFile):
     programs = {Path(name).name for name in wheel.namelist() if "/scripts/" in name}
     assert programs == {path.name for path in (ROOT / "bin").iterdir()}

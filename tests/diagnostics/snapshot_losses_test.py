@@ -49,6 +49,31 @@ def test_forms_of_a_loss(keras, form):
     assert snapshot.loss.shape == ()
 
 
+@BOTH
+@pytest.mark.parametrize("form", ["name", "class name", "object"])
+def test_targets_without_the_last_axis_are_those_with_it(keras, form):
+    model = models.mlp(keras)
+    inputs, targets = INPUTS[:, :2], TARGETS[:, 0]
+    losses = Snapshot(model, inputs, targets, LOSSES[form](keras)).losses_of((inputs, targets))
+    expected = (np.asarray(model(inputs), "float64")[:, 0] - targets) ** 2
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+@BOTH
+def test_a_loss_of_a_class_that_keras_does_not_know(keras):
+    class Absolute(keras.losses.Loss):
+        def __init__(self, scale):
+            super().__init__()
+            self.scale = scale
+
+        def call(self, y_true, y_pred):
+            return self.scale * tf.reduce_mean(tf.abs(y_true - y_pred), axis=-1)
+
+    snapshot = _snapshot(keras, Absolute(2.0))
+    errors = np.abs(np.asarray(snapshot.model(INPUTS, training=False)) - TARGETS)
+    np.testing.assert_allclose(snapshot.losses_of(snapshot.examples), 2 * errors.mean(axis=1), rtol=1e-5)
+
+
 def test_a_loss_object_is_not_changed():
     loss = keras_3.losses.MeanSquaredError(reduction="sum")
     assert float(_snapshot(keras_3, loss).loss) < np.asarray(loss(TARGETS, models.stateful(keras_3)(INPUTS)))

@@ -1,6 +1,5 @@
 """The loss of each example, of whatever form a loss is given in."""
 
-import copy
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -83,7 +82,8 @@ def as_loss_function(loss: Any, model: Any) -> Callable[..., Any]:
         TypeError: it is none of these.
         ValueError: the Keras of `model` knows no loss of that name.
     """
-    if isinstance(loss, str):
+    is_of_keras = isinstance(loss, str)
+    if is_of_keras:
         try:
             loss = _keras_of(model).losses.get(loss)
         except ValueError:
@@ -92,9 +92,26 @@ def as_loss_function(loss: Any, model: Any) -> Callable[..., Any]:
         rule = "must be a function of targets and outputs, a Keras loss or its name"
         raise TypeError(f"`loss` {rule}. Received: {loss!r}")
     if hasattr(loss, "reduction") and hasattr(loss, "call"):  # an object of either Keras
-        loss = copy.copy(loss)
-        loss.reduction = "none"
-    return loss
+        loss, is_of_keras = unreduced(loss), True
+    return (lambda targets, outputs: loss(*aligned(targets, outputs))) if is_of_keras else loss
+
+
+def aligned(targets: Any, outputs: Any) -> tuple[Any, Any]:
+    """Both with the same number of axes, as Keras has it: `[n]` and `[n, 1]` make no `[n, n]`."""
+    if len(outputs.shape) == 1:
+        outputs = outputs[:, None]
+    if len(targets.shape) == len(outputs.shape) - 1 and outputs.shape[-1] == 1:
+        targets = targets[..., None]
+    elif len(targets.shape) == len(outputs.shape) + 1 and targets.shape[-1] == 1:
+        targets = targets[..., 0]
+    return targets, outputs
+
+
+def unreduced(loss: Any) -> Any:
+    """A Keras loss, of either Keras, that returns the losses of the examples."""
+    of_examples = object.__new__(type(loss))  # `copy.copy` goes through a file in Keras 3
+    vars(of_examples).update({**vars(loss), "reduction": "none"})
+    return of_examples
 
 
 def _keras_of(model: Any) -> Any:

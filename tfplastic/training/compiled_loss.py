@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import keras
+from tfplastic.diagnostics._losses import aligned, unreduced
 from tfplastic.tasks import TaskLoss
 
 
@@ -58,9 +59,9 @@ class CompiledLoss:
         ]
         totals, of_examples = [], []
         for target, output, loss, example_weights, weight in zip(*columns, strict=True):
-            target, output = _aligned(target, output)
+            target, output = aligned(target, output)
             totals.append(tf.cast(weight * _scalar(loss(target, output, example_weights)), tf.float32))
-            values = _unreduced(loss)(target, output, example_weights)  # [batch, ...]
+            values = unreduced(loss)(target, output, example_weights)  # [batch, ...]
             values = tf.reduce_mean(values, axis=tf.range(1, tf.rank(values)))
             of_examples.append(tf.cast(weight * values, tf.float32))
         totals += [tf.cast(tf.reduce_sum(each), tf.float32) for each in model.losses]
@@ -90,23 +91,6 @@ def _as_loss(loss: Any) -> keras.losses.Loss:
         rule = "must be a Keras loss, a function of targets and outputs, or a name"
         raise TypeError(f"`loss` {rule}. Received: {loss!r}")
     return _FunctionLoss(loss)
-
-
-def _aligned(target: Any, output: Any) -> tuple[Any, Any]:
-    """Both with the same number of axes, as Keras has it: [batch] and [batch, 1] make no [batch, batch]."""
-    if len(output.shape) == 1:
-        output = output[:, None]
-    if len(target.shape) == len(output.shape) - 1 and output.shape[-1] == 1:
-        target = target[..., None]
-    elif len(target.shape) == len(output.shape) + 1 and target.shape[-1] == 1:
-        target = target[..., 0]
-    return target, output
-
-
-def _unreduced(loss: keras.losses.Loss) -> keras.losses.Loss:
-    unreduced = object.__new__(type(loss))  # `copy.copy` goes through a file in Keras 3
-    vars(unreduced).update({**vars(loss), "reduction": "none"})
-    return unreduced
 
 
 def _scalar(value: tf.Tensor) -> tf.Tensor:
