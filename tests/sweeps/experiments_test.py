@@ -51,7 +51,7 @@ def build(experiment, arms, **changes):
 
 def test_there_are_experiments():
     names = [f"gin/paper/{name}.gin" for name in ("fig07", "small/fig01", "small/fig04", "small/fig06")]
-    assert sorted(FILES) == names
+    assert set(names) <= set(FILES)
 
 
 @pytest.mark.parametrize("file", FILES)
