@@ -26,6 +26,7 @@ __all__ = [
     "reports",
     "rl",
     "seeds",
+    "sweeps",
     "tasks",
     "training",
     "writers",
