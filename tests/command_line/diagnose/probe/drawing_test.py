@@ -77,7 +77,7 @@ def test_a_network_that_begins_far_above_does_not_hide_the_rest():
     far.results[0].curves[:, :3] = 1e6
     far.results[0].curves[:, -1] = np.nan
     (axes,) = drawing.draw(far).axes
-    assert axes.get_ylim()[1] == pytest.approx(1.05 * 2.5 * 0.5)
+    assert axes.get_ylim()[1] == pytest.approx(1.05 * 1.5 * 0.5)
 
 
 @pytest.mark.parametrize("kwargs", [{"num_steps": 1}, {"num_fresh": 0}, {"num_fresh": 1, "num_steps": 99}])

@@ -72,12 +72,13 @@ class TestRun:
             own = read_csv(run / f"arrays/report/{step}.csv")
             np.testing.assert_equal(own, {key: value for key, value in written.items() if key[0] == step})
             assert {f"arrays/report/{step}.{kind}" for kind in ("json", "npz")} <= set(after)
+        assert f"wrote {run}/arrays/report/4.npz\n" in shown
+        assert f" figures, {run}/figures/report/checkpoints_*.png and .svg\n" in shown
         kinds = {"units", "weights", "gradients", "changes", "next_update"}
         kinds |= {"feature_ranks", "weight_ranks", "pre_activations"}
         for kind in kinds:
             for ending in ("png", "svg"):
                 assert f"figures/report/checkpoints_{kind}.{ending}" in after, kind
-                assert f"wrote {run}/figures/report/checkpoints_{kind}.{ending}" in shown
 
     def test_the_newest_with_all_there_is(self, run, tmp_path, capsys):
         before = tree(run)

@@ -13,11 +13,11 @@ from tfplastic.command_line.diagnose import figures
 from tfplastic.command_line.diagnose.figures import CAPTION
 from tfplastic.command_line.diagnose.probe.course import Course
 
-_SIZE_IN = (6.0, 3.6)
+_SIZE_IN = (7.0, 3.6)
 _FRESH = "0.45"
 _POINTS = 100  # of a curve: the loss of single batches is noise
 _MOST_NAMED = 8  # curves in a legend; more get a bar of colours
-_HIGHEST = 2.5  # of the axis, in target variances: a network may begin far above
+_HIGHEST = 1.5  # of the axis, in target variances: a network may begin far above
 
 
 def draw(course: Course) -> Figure:
@@ -45,7 +45,8 @@ def draw(course: Course) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         _name_curves(figure, axes, course, colours)
         axes.set_title(course.name, loc="left", fontsize=10, pad=17)
-        axes.text(0, 1.03, _caption(course), transform=axes.transAxes, fontsize=8, color=CAPTION)
+        caption = axes.text(0, 1.03, _caption(course), transform=axes.transAxes, fontsize=8, color=CAPTION)
+        caption.set_in_layout(False)  # It may be as wide as axes and legend.
     return figure
 
 
@@ -102,7 +103,7 @@ def _name_curves(figure: Any, axes: Any, course: Course, colours: np.ndarray) ->
         bar.minorticks_off()
         axes.legend(handles, labels, frameon=False)
     else:
-        figure.legend(handles, labels, loc="outside right upper", frameon=False)
+        figure.legend(handles, labels, loc="outside right center", frameon=False)
 
 
 def _caption(course: Course) -> str:

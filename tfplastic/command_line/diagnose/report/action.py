@@ -1,6 +1,7 @@
 """What `bin/diagnose report` does. Errors come as early as they can."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfplastic.command_line import messages, programs
@@ -95,6 +96,12 @@ def _show(findings: "Findings") -> None:
     programs.say(f"\n{findings.report.to_text()}\n")
 
 
-def _say_written(write: Callable[[Any, Places], Any], found: Any, places: Places) -> None:
-    for path in write(found, places):
-        programs.say(f"wrote {path}")
+def _say_written(write: Callable[[Any, Places], Sequence[Path]], found: Any, places: Places) -> None:
+    """Writes, and says so: data by name, figures, which are many, by their number."""
+    paths = write(found, places)
+    figures = [path for path in paths if path.suffix in (".png", ".svg")]
+    for path in paths:
+        if path not in figures:
+            programs.say(f"wrote {path}")
+    if figures:
+        programs.say(f"wrote {len(figures)} figures, {places.figures / places.name}_*.png and .svg")

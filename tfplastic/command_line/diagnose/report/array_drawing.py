@@ -10,7 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from tfplastic.command_line.diagnose import figures
 from tfplastic.command_line.diagnose.report import panels
 
-_BINS = 50
+_MOST_BINS, _FEWEST_BINS, _VALUES_OF_A_BIN = 50, 5, 4
 _COLOUR = "#1f4e79"
 
 
@@ -49,6 +49,8 @@ def _draw_histogram(figure: Figure, axes: Any, values: np.ndarray) -> None:
         axes.text(0.5, 0.5, "not finite", transform=axes.transAxes, ha="center", fontsize=8)
         axes.set(xticks=[], yticks=[])
         return
-    axes.hist(finite, bins=_BINS, color=_COLOUR, alpha=0.8, log=True)
+    bins = min(max(finite.size // _VALUES_OF_A_BIN, _FEWEST_BINS), _MOST_BINS)
+    axes.hist(finite, bins=bins, color=_COLOUR, alpha=0.8, log=True)
     axes.set_ylim(bottom=0.5)
+    axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)

@@ -81,6 +81,6 @@ def _scale(axes: Any, values: np.ndarray) -> None:
     finite = values[np.isfinite(values)]
     if finite.size and finite.min() > 0 and finite.max() > _WIDE * finite.min():
         axes.set_yscale("log")
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
