@@ -1,0 +1,169 @@
+"""This library in diagnostics_overhead.py: its training loop, and its diagnostics of what that trains.
+
+The driver starts it; `diagnostics_blocks.py` says how they talk.
+"""
+
+import functools
+import os
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+import tfplastic as tp
+from benchmarks.diagnostics_blocks import Contender, Values, serve
+from benchmarks.diagnostics_problem import BATCH_SIZE, DELTA, LEARNING_RATE, TAU, Problem
+from tfplastic import diagnostics
+from tfplastic.diagnostics.budgets import BUDGETS, CHEAP, MEDIUM
+from tfplastic.diagnostics.measure import Function
+from tfplastic.tasks import RandomLabelTask, TaskLoss
+from tfplastic.tasks.random_label_task import RandomLabelBatch
+from tfplastic.training import GradientStep
+from tfplastic.training.after_updates import AfterUpdates
+from tfplastic.training.graph_steps import GraphSteps
+from tfplastic.training.programs import choose_program
+from tfplastic.training.run_diagnostics import task_snapshot
+
+_NEVER = 10**9
+_RANKS = (
+    diagnostics.effective_rank,
+    functools.partial(diagnostics.approximate_rank, delta=DELTA),
+    functools.partial(diagnostics.srank, delta=DELTA),
+    diagnostics.numerical_rank,
+)
+_DORMANT = (diagnostics.dead_units, functools.partial(diagnostics.dormant_units, tau=TAU))
+_METRICS = (
+    functools.partial(diagnostics.dormant_units, tau=TAU),
+    diagnostics.active_units,
+    functools.partial(diagnostics.srank, delta=DELTA),
+    diagnostics.weight_norm,
+    diagnostics.gradient_norm,
+)
+_SETS: dict[str, Sequence[Function]] = {
+    "cheap": CHEAP,
+    "medium": CHEAP + MEDIUM,
+    "ranks": _RANKS,
+    "dormant": _DORMANT,
+    "metrics": _METRICS,
+    "together": (*_RANKS, *_DORMANT, *_METRICS[1:2], *_METRICS[3:]),
+}
+_WHOLE = ("weight_norm", "gradient_norm")  # of which the peers have the network's only
+
+
+class ProblemTask(RandomLabelTask):
+    """Trains the network of a problem on its data, batches drawn with replacement.
+
+    Args:
+        problem: as the driver wrote it.
+    """
+
+    def __init__(self, problem: Problem):
+        super().__init__(
+            "given",
+            tp.networks.cnn,
+            num_examples=len(problem.images),
+            steps_per_task=_NEVER,
+            batch_size=BATCH_SIZE,
+            sampling="replacement",
+        )
+        self._problem = problem
+
+    def build(self, seed: int) -> None:
+        problem, network = self._problem, self._problem.network
+        self._seed = seed
+        self.num_classes = network.outputs
+        self._images = tf.constant(problem.images)
+        if network.is_q:
+            self.model = tp.networks.nature_dqn(network.outputs, seed=seed)
+        elif network.filters:
+            self.model = tp.networks.cnn(
+                network.outputs,
+                input_shape=network.image_shape,
+                filters=network.filters,
+                kernel_sizes=network.kernel_sizes,
+                strides=network.strides,
+                hidden=network.hidden,
+            )
+        else:
+            self.model = tp.networks.mlp(network.outputs, network.hidden, input_shape=network.image_shape)
+        self.model.set_weights(problem.weights)
+
+    def _labels(self, task: int | tf.Tensor) -> tf.Tensor:
+        return tf.constant(self._problem.labels)
+
+    def loss(self, model: Any, batch: RandomLabelBatch, training: bool = False) -> TaskLoss:
+        if not self._problem.network.is_q:
+            return super().loss(model, batch, training)
+        values = model(batch.images, training=training)  # [batch, outputs]
+        errors = values - tf.one_hot(batch.labels, self.num_classes)
+        losses = 0.5 * tf.reduce_sum(tf.square(errors), axis=1)
+        return TaskLoss(tf.reduce_mean(losses), losses, {"accuracy": tf.zeros([])})
+
+
+class Tfplastic(Contender):
+    """Quantities of one snapshot of a batch, the loop's own program for gradient steps."""
+
+    packages = ("tensorflow", "tf-keras", "numpy", "scikit-learn")
+
+    def __init__(self, problem: Problem):
+        super().__init__(problem)
+        task = ProblemTask(problem)
+        task.build(seed=0)
+        optimizer = tp.optimizers.adam(LEARNING_RATE)
+        gradient_step = GradientStep(task, task.model, optimizer)
+        after_updates = AfterUpdates([], task.model, optimizer, 0, task.boundary_period, in_program=True)
+        program = choose_program("auto", task.kind, task.model, "CPU")
+        self._steps = GraphSteps(task, gradient_step, after_updates, seed=0, program=program)
+        self._steps.start()
+        self._step = 0
+        images = tf.constant(problem.images[:BATCH_SIZE])
+        batch = RandomLabelBatch(images, tf.constant(problem.labels[:BATCH_SIZE]))
+        self._snapshot = task_snapshot(task, batch, images, optimizer)
+        self._snapshot.reference = diagnostics.Reference.of(self._snapshot)
+
+    def names(self) -> dict[str, list[str]]:
+        return {"dear": [_name(each) for each in _dear()]}
+
+    def block(self, task: str, repeats: int) -> Callable[[], Any]:
+        if task == "training":
+            return functools.partial(self._train, repeats)
+        alone = {_name(each): (each,) for each in _dear()}
+        quantities = _SETS[task] if task in _SETS else alone[task]
+        return functools.partial(self._repeat, quantities, repeats)
+
+    def values(self, task: str) -> Values:
+        self._snapshot.refresh()
+        measured = diagnostics.measure(self._snapshot, _SETS[task])
+        return {name: [of["all"]] if name in _WHOLE else list(of.values()) for name, of in measured.items()}
+
+    def diagnose_all(self) -> None:
+        self._snapshot.refresh()
+        diagnostics.measure(self._snapshot, BUDGETS["full"])
+
+    def _train(self, count: int) -> None:
+        last, sums = self._step + count, {}
+        while self._step < last:
+            self._step, sums = self._steps.advance(self._step, last, sums)
+
+    def _repeat(self, quantities: Sequence[Function], count: int) -> None:
+        for _ in range(count):
+            self._snapshot.refresh()
+            diagnostics.measure(self._snapshot, quantities)
+
+
+def _dear() -> list[Function]:
+    others = BUDGETS["medium"]
+    return [each for each in BUDGETS["full"] if each not in others]
+
+
+def _name(quantity: Any) -> str:
+    return quantity.__name__
+
+
+if __name__ == "__main__":
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    serve(Tfplastic)
