@@ -13,11 +13,12 @@ TESTS = (
         "tests/networks",
         "tests/optimizers",
         "tests/linalg",
-        "tests/diagnostics",
         "tests/tasks",
         "tests/mitigations",
     ),
     *("tests/contracts/layers_contract_test.py", "tests/contracts/networks_contract_test.py"),
+    # The other tests of diagnostics take a Keras each, or both.
+    *(f"tests/diagnostics/{name}_test.py" for name in ("measure", "report", "units")),
     "tests/docs_test.py",
 )
 DOCTESTS = (
@@ -28,6 +29,9 @@ DOCTESTS = (
     "tfplastic/diagnostics",
     "tfplastic/tasks",
     "tfplastic/mitigations",
+    "tfplastic/callbacks",
+    "tfplastic/probing",
+    "tfplastic/training/plastic_model.py",
 )
 # What takes a Keras as its parameter has met both already.
 SELECTED = "not keras_2 and not keras_3"

@@ -1,5 +1,8 @@
 """Probes in the loop: due at their steps, on the inputs asked for, and without a trace in the run."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -25,13 +28,12 @@ class Result:
         ax.plot([0, 1], [0, self.final_loss])
 
 
+@dataclasses.dataclass
 class Probe:
     """Notes what it is asked to measure."""
 
-    num_inputs = 7
-
-    def __init__(self):
-        self.inputs = []
+    num_inputs: int | None = 7
+    inputs: list[Any] = dataclasses.field(default_factory=list)
 
     def measure(self, model, inputs, optimizer):
         assert optimizer is not None and model.built

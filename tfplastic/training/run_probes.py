@@ -1,5 +1,6 @@
 """The probes of a run: how well its network could still learn something else, every so often."""
 
+import dataclasses
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,8 @@ class RunProbes:
     Nothing that training reads is changed: a run with probes is the run without, bit for bit.
 
     Args:
-        probe: a `probing.Probe`; None for a run without.
+        probe: a `probing.Probe`; None for a run without. Of its `num_inputs`, 5,000 if it does not say, the
+            task may give fewer.
         period: gradient steps between probes; step 0 is probed.
         on: the inputs X: `'first'`, drawn once, at the first probe, so that the fresh networks that a probe
             compares with train once for the run; or `'current'`, drawn anew for each, as Lyle et al. 2023
@@ -37,9 +39,12 @@ class RunProbes:
     """
 
     def __init__(self, probe: Any, period: int, on: str):
-        if probe is not None and not hasattr(probe, "measure"):
-            raise ValueError(f"`probe` must be a probe, such as @Probe(). Received: {probe!r}")
-        self._probe = probe
+        self._probe, self._count = None, 0
+        if probe is not None:
+            if not hasattr(probe, "measure"):
+                raise ValueError(f"`probe` must be a probe, such as @Probe(). Received: {probe!r}")
+            self._count = probe.num_inputs or _NUM_INPUTS
+            self._probe = dataclasses.replace(probe, num_inputs=None)  # all that the task gives, maybe fewer
         self._period = check_positive_integer("probe_period", period)
         self._draws_anew = check_one_of("probe_on", on, PROBED_INPUTS) == "current"
         self._inputs: Any = None
@@ -81,14 +86,13 @@ class RunProbes:
         Returns:
             The scalars by name.
         """
-        count = getattr(self._probe, "num_inputs", None) or _NUM_INPUTS
         if self._draws_anew:
-            inputs = draw(count, seeds.derive(seed, "probe", step))
+            inputs = draw(self._count, seeds.derive(seed, "probe", step))
         else:
             if self._inputs is None:
                 path = run_directory / INPUTS_FILE
                 if step == 0:
-                    _save(path, draw(count, seeds.derive(seed, "probe")))
+                    _save(path, draw(self._count, seeds.derive(seed, "probe")))
                 self._inputs = _load(path)
             inputs = self._inputs
         result = self._probe.measure(task.model, inputs, optimizer)
