@@ -4,20 +4,22 @@ import importlib.util
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 
 PACKAGES = ("absl", "tensorflow", "tf_agents")
 
 
-def require_packages(environment: pathlib.Path) -> None:
+def require_packages(environment: pathlib.Path, packages: Sequence[str] | None = None) -> None:
     """Returns if this Python has the packages, else starts the program again with `environment`'s Python.
 
     Args:
         environment: a virtual environment, such as `.venv`; it need not exist.
+        packages: that the program needs; by default `PACKAGES`.
 
     Raises:
         SystemExit: with code 2 and one line, if neither Python has them.
     """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    missing = [name for name in packages or PACKAGES if importlib.util.find_spec(name) is None]
     if not missing:
         return
     python = environment / "bin" / "python"

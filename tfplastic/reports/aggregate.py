@@ -215,11 +215,13 @@ def band(
         count = np.count_nonzero(has_value)
         if not count:
             continue
-        chosen = (draws[:, :count] * count).astype(int)  # [num_resamples, count]
+        # Few runs have few resamples that differ: [different resamples, count].
+        drawn = np.sort((draws[:, :count] * count).astype(int), axis=1)
+        chosen, resample = np.unique(drawn, axis=0, return_inverse=True)
         points = np.flatnonzero(pattern_of.ravel() == number)
         for block in np.array_split(points, -(-len(points) // _POINTS_AT_ONCE)):
             values = curves[np.ix_(has_value, block)]  # [count, points]
-            medians = np.median(values[chosen], axis=1)  # [num_resamples, points]
+            medians = np.median(values[chosen], axis=1)[resample.ravel()]  # [num_resamples, points]
             results[0, block] = np.median(values, axis=0)
             with np.errstate(invalid="ignore"):  # between two infinite values
                 results[1:, block] = np.percentile(medians, [tail, 100 - tail], axis=0)

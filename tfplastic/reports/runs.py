@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import functools
 import io
 import json
 import os
@@ -142,9 +143,20 @@ class Runs(Sequence[Run]):
         table = pd.DataFrame(rows, columns=[*columns, "errors", "versions"])
         return table.astype({"seed": "Int64", "step": "Int64", "total_steps": "Int64"})
 
+    @functools.cached_property
+    def _rows(self) -> pd.DataFrame:
+        """The metrics of all runs, one after another, with the number of each row's run."""
+        parts = [run.metrics.assign(number=number) for number, run in enumerate(self._runs)]
+        empty = pd.DataFrame({"step": [], "tag": [], "value": [], "number": []})
+        return pd.concat(parts, ignore_index=True) if parts else empty
+
+    @functools.cached_property
+    def _rows_of_tags(self) -> dict[str, np.ndarray]:
+        return {str(tag): rows for tag, rows in self._rows.groupby("tag").indices.items()}
+
     def tags(self) -> list[str]:
         """All tags of scalars, sorted."""
-        return sorted({tag for run in self._runs for tag in run.metrics["tag"].unique()})
+        return sorted(self._rows_of_tags)
 
     def scalars(self, *patterns: str) -> pd.DataFrame:
         """The scalars whose tag fits one of `patterns`: run, arm, seed, step, tag, value.
@@ -152,15 +164,14 @@ class Runs(Sequence[Run]):
         Args:
             *patterns: tags, in which `*` stands for anything, such as `diagnostics/dead_units/*`.
         """
-        parts = []
-        for run in self._runs:
-            tags = [tag for tag in run.metrics["tag"].unique() if _fits(tag, patterns)]
-            rows = run.metrics[run.metrics["tag"].isin(tags)]
-            parts.append(rows.assign(run=run.name, arm=run.arm, seed=run.seed))
-        parts = [part for part in parts if len(part)]
-        if not parts:
+        chosen = [rows for tag, rows in self._rows_of_tags.items() if _fits(tag, patterns)]
+        if not chosen:
             return pd.DataFrame({column: [] for column in _SCALAR_COLUMNS})
-        return pd.DataFrame(pd.concat(parts, ignore_index=True), columns=_SCALAR_COLUMNS)
+        rows = self._rows.iloc[np.sort(np.concatenate(chosen))].reset_index(drop=True)
+        of_rows = [self._runs[number] for number in rows["number"]]
+        columns = {"run": "name", "arm": "arm", "seed": "seed"}
+        named = {column: [getattr(run, name) for run in of_rows] for column, name in columns.items()}
+        return pd.DataFrame(rows.assign(**named), columns=_SCALAR_COLUMNS)
 
     def last(self, *patterns: str) -> pd.DataFrame:
         """As `scalars`, the row of the largest step for each run and tag."""
@@ -169,7 +180,7 @@ class Runs(Sequence[Run]):
 
     def array_tags(self) -> list[str]:
         """All tags of array files, sorted."""
-        return sorted({tag for run in self._runs for tag in _array_steps(run.path)})
+        return sorted({tag for of_run in self._array_files for tag in of_run})
 
     def arrays(self, tag: str) -> list[Arrays]:
         """The array files of `tag`, run by run, by ascending step.
@@ -179,9 +190,13 @@ class Runs(Sequence[Run]):
         """
         return [
             Arrays(run, step, _read_npz(path))
-            for run in self._runs
-            for step, path in _array_steps(run.path).get(tag, ())
+            for run, files in zip(self._runs, self._array_files, strict=True)
+            for step, path in files.get(tag, ())
         ]
+
+    @functools.cached_property
+    def _array_files(self) -> list[dict[str, list[tuple[int, Path]]]]:
+        return [_array_steps(run.path) for run in self._runs]
 
 
 def read_runs(*places: str | os.PathLike[str], expected: Mapping[str, Iterable[int]] | None = None) -> Runs:

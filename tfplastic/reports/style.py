@@ -41,6 +41,7 @@ _SETTINGS: Any = {
     "savefig.dpi": 150,
     "svg.fonttype": "none",
     "svg.hashsalt": "tfplastic",
+    "text.parse_math": False,  # A `$` in the name of a run is a letter.
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
 }
@@ -74,13 +75,19 @@ def new_figure(width: float = 6.0, height: float = 4.0) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def save(figure: Figure, path: str | os.PathLike[str], kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
+def save(
+    figure: Figure,
+    path: str | os.PathLike[str],
+    kinds: Sequence[str] = ("png", "svg"),
+    is_cut: bool = True,
+) -> list[Path]:
     """Saves a figure as `path` with each ending; the same figure gives the same bytes.
 
     Args:
         figure: drawn within `styled`.
         path: without ending; its directory is made.
         kinds: of 'png' and 'svg'.
+        is_cut: whether the edges are moved to what is drawn, which takes twice as long.
 
     Returns:
         The paths.
@@ -90,5 +97,7 @@ def save(figure: Figure, path: str | os.PathLike[str], kinds: Sequence[str] = ("
     paths = [path.with_name(f"{path.name}.{kind}") for kind in kinds]
     with styled():
         for kind, each in zip(kinds, paths, strict=True):
-            figure.savefig(each, format=kind, metadata=_METADATA[kind], bbox_inches="tight")
+            figure.savefig(
+                each, format=kind, metadata=_METADATA[kind], bbox_inches="tight" if is_cut else None
+            )
     return paths

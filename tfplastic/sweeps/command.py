@@ -7,12 +7,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import gin
 from rich.console import Console
 
-from tfplastic.command_line import gin_config, gin_errors, gin_files, programs
+from tfplastic.command_line import gin_files, programs
 from tfplastic.command_line.errors import UsageError, one_line
-from tfplastic.sweeps import options, plan
+from tfplastic.sweeps import experiment_file, options, plan
 from tfplastic.sweeps.checks import Answer, Request, check
 from tfplastic.sweeps.display import Display
 from tfplastic.sweeps.engine import Engine
@@ -46,7 +45,7 @@ def _act(given: options.Options) -> int:
     if given.experiment is None:
         sys.stderr.write(f"{options.USAGE}Name an experiment. bin/sweep --help explains the flags.\n")
         return 2
-    experiment = _experiment(given.experiment)
+    experiment = experiment_file.read(given.experiment)
     roots = [_root("--run_root", given.run_root), *(_root("--reuse", place) for place in given.reuse)]
     for arm in experiment.arms:  # A missing file is found before TensorFlow's import, at once.
         try:
@@ -67,19 +66,6 @@ def _act(given: options.Options) -> int:
         return 0
     records = Records(roots[0], given.experiment, experiment.arms, experiment.seeds, given.gin_bindings, runs)
     return _sweep(given, records, todo)
-
-
-def _experiment(file: str) -> Experiment:
-    try:
-        sources = gin_config.parse([file], [], packages=())
-        with gin_errors.constructing(sources):
-            experiment = gin.get_configurable(Experiment)()
-        gin_config.check_all_bindings_used(sources)
-    except UsageError as error:
-        raise UsageError(str(error).replace("--gin_file", "--experiment", 1)) from error
-    finally:
-        gin.clear_config()
-    return experiment
 
 
 def _root(flag: str, place: str) -> RunRoot:

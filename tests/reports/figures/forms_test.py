@@ -62,7 +62,9 @@ def test_a_heat_map_writes_its_numbers(ax):
     }
     # The smallest is dark and the largest light.
     assert (
-        texts[0, 1].get_color() == "w" and texts[1, 1].get_color() == "k" and texts[1, 0].get_color() == "k"
+        texts[0, 1].get_color() == "w"
+        and texts[1, 1].get_color() == "#111111"
+        and texts[1, 0].get_color() == "#111111"
     )
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["none", "two_hot"]
     empty = pd.DataFrame({"cnn": [math.nan]}, index=["none"])

@@ -88,8 +88,8 @@ def test_figure_2_has_early_and_late_of_both_processes(runs_of):
     assert titles(ax) == [
         "brownian",
         "gradient_descent",
-        *["$C_k$, step 100"] * 2,
-        *["$C_k$, step 2,000"] * 2,
+        *["C_k, step 100"] * 2,
+        *["C_k, step 2,000"] * 2,
     ]
     descent = ax.child_axes[1]
     assert [line.get_label() for line in descent.lines] == ["step 0", "step 25,000"]
@@ -234,7 +234,7 @@ def test_figures_19_and_20_choose_agents_by_their_gain(runs_of):
     failing, improving = (titles(drawn(number, runs_of(19), num_runs=1)) for number in (19, 20))
     assert failing[0] == "Pong-none-seed0"
     assert improving[0].endswith("-layer_norm-seed0")
-    assert failing[1:] == [f"$C_k$, step {step:,}" for step in (0, 2_000, 3_000, 5_000)]
+    assert failing[1:] == [f"C_k, step {step:,}" for step in (0, 2_000, 3_000, 5_000)]
 
 
 def test_figures_21_and_22_share_the_games(runs_of):

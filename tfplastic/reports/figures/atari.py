@@ -132,7 +132,7 @@ def _returns_and_matrices(runs: Runs, ax: Axes, num_runs: int, improving: bool) 
                 panel.set_axis_off()
                 continue
             forms.matrix(chosen[place].values["matrix"], panel)
-            panel.set_title(f"$C_k$, step {chosen[place].step:,}", fontsize=7)
+            panel.set_title(f"C_k, step {chosen[place].step:,}", fontsize=7)
     return ax
 
 

@@ -14,6 +14,7 @@ from tfplastic.reports._frames import floats, groups
 from tfplastic.reports.runs import Arrays
 
 _GAP_ACROSS, _GAP_DOWN = 0.06, 0.16
+_INK = "#111111"  # No pure black, which pages turn into the colour of their own text.
 _DARK = 0.5  # of a colour's luminance, below which text on it is white
 
 
@@ -120,7 +121,7 @@ def heat_map(
             red, green, blue, _ = colours(norm(value)) if np.isfinite(value) else (1.0, 1.0, 1.0, 1.0)
             is_dark = 0.299 * red + 0.587 * green + 0.114 * blue < _DARK
             ax.text(
-                column, row, str(text), ha="center", va="center", fontsize=7, color="w" if is_dark else "k"
+                column, row, str(text), ha="center", va="center", fontsize=7, color="w" if is_dark else _INK
             )
     ax.set_xticks(range(len(table.columns)), [str(each) for each in table.columns])
     ax.set_yticks(range(len(table.index)), [str(each) for each in table.index])
@@ -140,13 +141,20 @@ def densities(files: Sequence[Arrays], ax: Axes, labels: Sequence[str]) -> Axes:
         labels: one for each.
     """
     for number, (file, label) in enumerate(zip(files, labels, strict=True)):
-        colour = style.COLOURS[number % len(style.COLOURS)]
-        if "density" in file.values:
-            ax.plot(file.values["grid"], file.values["density"], color=colour, label=label)
-        else:
-            counts, edges = file.values["counts"], file.values["edges"]
-            ax.stairs(counts / max(counts.sum(), 1) / np.diff(edges), edges, color=colour, label=label)
+        density(file, ax, style.COLOURS[number % len(style.COLOURS)], "-", label)
     ax.set(xlabel="eigenvalue", ylabel="density", yscale="log")
+    return ax
+
+
+def density(file: Arrays, ax: Axes, colour: str, linestyle: str, label: str) -> Axes:
+    """One density of eigenvalues, see `densities`."""
+    values = file.values
+    look: Any = {"color": colour, "linestyle": linestyle, "label": label}
+    if "density" in values:
+        ax.plot(values["grid"], values["density"], **look)
+    else:
+        heights = values["counts"] / max(values["counts"].sum(), 1) / np.diff(values["edges"])
+        ax.stairs(heights, values["edges"], **look)
     return ax
 
 

@@ -37,7 +37,7 @@ def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axe
         top[column].legend()
         for file, panel in zip(_ends(matrices.get(arm, [])), (row[column] for row in below), strict=False):
             forms.matrix(file.values["matrix"], panel)
-            panel.set_title(f"$C_k$, step {file.step:,}")
+            panel.set_title(f"C_k, step {file.step:,}")
     return ax
 
 

@@ -1,0 +1,110 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.reports import paper_runs
+from tests.reports.run_directories import write_run
+from tfplastic.reports import paper_cells, read_runs
+from tfplastic.reports.page.arms import factors_of, fixed_factors
+from tfplastic.reports.page.content import Material
+from tfplastic.reports.page.paper import beside_the_paper
+
+MDP = "ClassificationMdpTask.mdp = @true_label_mdp\n"
+
+
+@pytest.fixture
+def cells_of_the_paper(tmp_path):
+    """Runs that found what the paper prints, in every cell of MLP and CNN, but for one of the other sign."""
+    for cell in paper_cells().to_dict("records"):
+        if cell["architecture"] in ("mlp", "cnn"):
+            name = "-".join(cell[part] for part in ("data", "architecture", "intervention"))
+            change = cell["plasticity_loss"]
+            if name == "cifar10-mlp-two_hot":
+                change = 1.0
+            scalars = {"probe/final_loss": [(0, cell["initial_loss"]), (9, cell["initial_loss"] + change)]}
+            write_run(tmp_path / f"{name}-seed0", 0, scalars, config=MDP)
+    return read_runs(tmp_path)
+
+
+def test_cells_are_put_beside_the_papers(cells_of_the_paper):
+    section = beside_the_paper(Material(cells_of_the_paper, "t"))
+    tables = {table.name: table.frame for table in section.tables}
+    cells = tables["paper_cells"].set_index(["data", "architecture", "intervention"])
+    assert len(cells) == 48
+    wrong = cells.loc[("cifar10", "mlp", "two_hot")]
+    assert wrong["increase, ours"] == pytest.approx(1.0) and wrong["increase, paper"] == 0.02
+    assert wrong["sign agrees"] == "no"
+    assert str(cells.loc[("cifar10", "mlp", "none"), "sign agrees"]) == ""
+    assert list(cells["sign agrees"]).count("no") == 1
+    agreement = tables["paper_agreement"]
+    clear = agreement.iloc[0]
+    assert clear["ours"] == pytest.approx(1 - 1 / clear["cells"])
+    assert 0.9 < clear["ceiling"] <= 1
+    assert agreement["ours"].iloc[2] < 1
+    assert {picture.name for picture in section.pictures} == {f"paper_fig{n:02}" for n in (8, 9, 10, 11)}
+    assert any("an exact replication" in text for text in section.texts)
+
+
+def test_other_tasks_are_not_compared_with_the_papers_agents(tmp_path):
+    for arm in ("none", "layer_norm"):
+        config = "RandomLabelTask.dataset = 'mnist'\nRandomLabelTask.network = @mlp\n"
+        write_run(tmp_path / f"{arm}-seed0", 0, {"probe/final_loss": [(0, 0.1), (9, 0.4)]}, config=config)
+    section = beside_the_paper(Material(read_runs(tmp_path), "t"))
+    assert not section.tables and section.texts[0].startswith("Nothing to compare")
+
+
+def test_data_and_network_may_come_from_the_configuration(tmp_path):
+    config = (
+        MDP + "ClassificationMdpTask.dataset = 'cifar10'\nClassificationMdpTask.network = @networks.cnn\n"
+    )
+    write_run(tmp_path / "none-seed0", 0, {"probe/final_loss": [(0, 0.1), (9, 0.4)]}, config=config)
+    runs = read_runs(tmp_path)
+    assert fixed_factors(runs) == {"data": "cifar10", "architecture": "cnn"}
+    (table,) = beside_the_paper(Material(runs, "t")).tables
+    assert table.frame[["data", "architecture", "intervention"]].iloc[0].tolist() == [
+        "cifar10",
+        "cnn",
+        "none",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "figure", "table"),
+    [
+        (paper_runs.atari, 7, "paper_games"),
+        (paper_runs.agents, 3, "correlates"),
+        (paper_runs.random_labels, 1, None),
+    ],
+)
+def test_figures_of_the_paper_where_runs_have_what_they_show(tmp_path, make, figure, table):
+    section = beside_the_paper(Material(make(tmp_path), "t"))
+    assert f"paper_fig{figure:02}" in [picture.name for picture in section.pictures]
+    assert table is None or table in [each.name for each in section.tables]
+
+
+def test_improvements_on_games_beside_the_papers(tmp_path):
+    section = beside_the_paper(Material(paper_runs.atari(tmp_path), "t"))
+    games = section.tables[0].frame.set_index("game")
+    assert games.loc["Freeway", "paper, %"] == 40.7
+    assert np.isnan(games.loc["Qbert", "ours, %"])
+
+
+@pytest.mark.parametrize(
+    ("parts", "factors"),
+    [
+        (
+            [("cifar10", "mnist"), ("mlp", "cnn"), ("none", "layer_norm")],
+            ("data", "architecture", "intervention"),
+        ),
+        ([("Pong", "Boxing"), ("none", "layer_norm")], ("game", "intervention")),
+        ([("easy", "hard"), ("a", "b")], ("environment", "part2")),
+        ([("mlp",), ("1", "2", "4")], ("architecture", "width")),
+    ],
+)
+def test_what_the_parts_of_names_are(parts, factors):
+    assert factors_of(["-".join(each) for each in itertools.product(*parts)]) == factors
+
+
+def test_names_of_different_lengths_have_no_factors():
+    assert factors_of(["none", "cifar10-none"]) == ()

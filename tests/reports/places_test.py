@@ -1,0 +1,52 @@
+import json
+
+import pytest
+
+from tests.reports.page import made_up_sweep
+from tests.reports.run_directories import write_run
+from tfplastic.reports import places
+
+
+def test_a_sweep_says_what_should_be_and_in_which_order(tmp_path):
+    for name in ("b-seed0", "b-seed1", "a-seed0", "other-seed7"):
+        write_run(tmp_path / name, int(name[-1]))
+    made_up_sweep.write_sweep_file(tmp_path, ("b", "a"), (0, 1), a_1="out of memory", b_0="an earlier one")
+    found = places.find([str(tmp_path)])
+    assert found.runs.arms == ["b", "a", "other"]
+    assert found.runs.missing() == [("a", 1)]
+    assert found.errors == {("a", 1): "out of memory"}  # What has left a directory speaks for itself.
+    assert found.experiment == "gin/made_up.gin"
+
+
+def test_a_grid_takes_the_place_of_the_sweeps(tmp_path):
+    write_run(tmp_path / "b-seed0")
+    made_up_sweep.write_sweep_file(tmp_path, ("b",), (0, 1))
+    assert places.find([str(tmp_path)], {"c": [0], "b": [0]}).runs.missing() == [("c", 0)]
+
+
+def test_sweeps_a_level_below_have_their_folder_in_the_names_of_arms(tmp_path):
+    for folder in ("one", "two"):
+        write_run(tmp_path / folder / "a-seed0")
+        made_up_sweep.write_sweep_file(tmp_path / folder, ("a",), (0, 1))
+    found = places.find([str(tmp_path)])
+    assert found.runs.arms == ["one/a", "two/a"] and found.experiment == ""
+    assert found.runs.missing() == [("one/a", 1), ("two/a", 1)]
+
+
+def test_runs_that_a_sweep_took_from_elsewhere_are_read_there(tmp_path):
+    write_run(tmp_path / "root" / "a-seed0")
+    elsewhere = write_run(tmp_path / "committed" / "a-seed1", 1)
+    made_up_sweep.write_sweep_file(tmp_path / "root", ("a",), (0, 1))
+    file = tmp_path / "root" / "sweep.json"
+    sweep = json.loads(file.read_text())
+    sweep["runs"][1]["directory"] = str(elsewhere)
+    file.write_text(json.dumps(sweep))
+    found = places.find([str(tmp_path / "root")])
+    assert [run.name for run in found.runs] == ["a-seed0", "a-seed1"] and not found.runs.missing()
+
+
+@pytest.mark.parametrize(("text", "reason"), [("{", "Expecting"), ("{}", "it has no 'arms'")])
+def test_a_sweep_file_that_is_none(tmp_path, text, reason):
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        places.find([str(tmp_path)])

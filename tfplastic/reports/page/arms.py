@@ -1,0 +1,109 @@
+"""How the arms of many runs share figures: colours, panels, and what the parts of their names mean."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from tfplastic.reports import style
+from tfplastic.reports.paper import ARCHITECTURES, INTERVENTIONS, paper_numbers
+from tfplastic.reports.runs import Runs
+
+TOGETHER = len(style.COLOURS)
+"""So many arms have a colour each."""
+_ENVIRONMENTS = ("easy", "hard", "sparse", "true_label", "random_label", "sparse_reward")
+_WIDTH = re.compile(r"x?\d+(\.\d+)?")
+_DATA, _NETWORK = re.compile(r"Task\.dataset$"), re.compile(r"Task\.network$")
+
+
+def panels_of(arms: Sequence[str]) -> dict[str, list[str]]:
+    """{title of a panel: its arms}: all in one where colours suffice, else by all but the last part of names.
+
+    Args:
+        arms: names, parts of which are joined by '-'.
+
+    Example:
+        >>> from tfplastic.reports.page.arms import panels_of
+        >>> panels_of(['none', 'layer_norm'])
+        {'': ['none', 'layer_norm']}
+        >>> games = ['Alien', 'Boxing', 'Freeway', 'Pong']
+        >>> panels_of([f'{game}-{arm}' for game in games for arm in ('none', 'ln')])['Boxing']
+        ['Boxing-none', 'Boxing-ln']
+    """
+    if len(arms) <= TOGETHER:
+        return {"": list(arms)}
+    panels: dict[str, list[str]] = {}
+    for arm in arms:
+        panels.setdefault(arm.rpartition("-")[0], []).append(arm)
+    if len(panels) == len(arms) or "" in panels:
+        starts = range(0, len(arms), TOGETHER)
+        panels = {
+            f"arms {start + 1} to {min(start + TOGETHER, len(arms))}": list(arms[start : start + TOGETHER])
+            for start in starts
+        }
+    return panels
+
+
+def looks(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """{arm: its colour and style of line}, by its place in its panel or by the last part of its name."""
+    panels = panels_of(arms)
+    by_last_part = len(panels) > 1 and not next(iter(panels)).startswith("arms ")
+    keys = {arm: arm.rpartition("-")[2] if by_last_part else arm for of in panels.values() for arm in of}
+    if by_last_part:
+        places = {key: place for place, key in enumerate(dict.fromkeys(keys.values()))}
+    else:
+        places = {arm: place for of in panels.values() for place, arm in enumerate(of)}
+    return {
+        arm: (
+            style.COLOURS[places[key] % TOGETHER],
+            style.LINE_STYLES[places[key] // TOGETHER % len(style.LINE_STYLES)],
+        )
+        for arm, key in keys.items()
+    }
+
+
+def factors_of(arms: Iterable[str]) -> tuple[str, ...]:
+    """What the parts of the arms' names are: 'data', 'architecture', ...; 'part1', ... for what is unknown.
+
+    A part is what half of its values or more are in the paper's terms. Empty where names have different
+    numbers of parts.
+
+    Example:
+        >>> from tfplastic.reports.page.arms import factors_of
+        >>> factors_of(['cifar10-mlp-none', 'cifar10-mlp-ours', 'mnist-cnn-none'])
+        ('data', 'architecture', 'intervention')
+    """
+    parts = [arm.rpartition("/")[2].split("-") for arm in arms]
+    if len({len(each) for each in parts}) != 1:
+        return ()
+    words = {
+        "data": {"cifar10", "mnist"},
+        "architecture": set(ARCHITECTURES),
+        "intervention": set(INTERVENTIONS),
+        "environment": set(_ENVIRONMENTS),
+        "game": set(paper_numbers(7)["data"]),
+    }
+    found: list[str] = []
+    for place, values in enumerate(zip(*parts, strict=True), 1):
+        distinct = set(values)
+        name = f"part{place}"
+        if len(distinct) > 1 and all(_WIDTH.fullmatch(value) for value in distinct):
+            name = "width"
+        for factor, known in words.items():
+            if factor not in found and 2 * len(distinct & known) >= len(distinct):
+                name = factor
+        found.append(name)
+    return tuple(found)
+
+
+def fixed_factors(runs: Runs) -> dict[str, str]:
+    """What the configurations of all runs agree on: the data and the architecture of their task."""
+    found = {}
+    for factor, pattern in (("data", _DATA), ("architecture", _NETWORK)):
+        values = {
+            value.strip("'\"@()").rpartition(".")[2]
+            for run in runs
+            for key, value in run.config.items()
+            if pattern.search(key)
+        }
+        if len(values) == 1:
+            found[factor] = values.pop()
+    return found

@@ -1,0 +1,110 @@
+"""Learning curves, and what every scalar of the runs was at the end."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from tfplastic.reports import aggregate, style
+from tfplastic.reports._frames import floats, groups, where
+from tfplastic.reports.figures import forms
+from tfplastic.reports.page.arms import looks, panels_of
+from tfplastic.reports.page.content import Material, Picture, Section, Table, listed
+from tfplastic.reports.runs import Runs
+
+_PANEL_IN = (4.6, 3.1)
+_SMALL_IN = (2.7, 2.1)
+_COLUMNS = 4
+_MOST_FIGURES = 6
+_NO_CURVES = ("evaluation/task",)
+_MEDIANS = "Medians over seeds; bands are 95 % bootstrap intervals of the median."
+
+
+def learning_curves(material: Material) -> Section:
+    """What training and evaluation measured, by gradient step: medians over seeds, a line for each arm."""
+    runs, title = material.runs, "Learning curves"
+    tags = [tag for tag in runs.tags() if tag.startswith(("evaluation/", "train/"))]
+    tags = sorted((tag for tag in tags if tag not in _NO_CURVES), key=_order)
+    pictures = [picture(runs, tag, f"curves_{tag}") for tag in tags[:_MOST_FIGURES]]
+    if not pictures:
+        return Section(title, [f"No run has measurements of training or evaluation ({len(runs)} runs)."])
+    texts = [_MEDIANS]
+    if len(tags) > _MOST_FIGURES:
+        texts.append(f"In the table alone: {listed(tags[_MOST_FIGURES:])}.")
+    return Section(title, texts, pictures=pictures, tables=[_last_values(runs)])
+
+
+def picture(runs: Runs, tag: str, name: str, caption: str = "") -> Picture:
+    """A scalar by gradient step, a panel for each group of arms, a line for each arm.
+
+    Args:
+        runs: some of which have it.
+        tag: of the scalar.
+        name: of the figure's files.
+        caption: by default the tag and what the bands are.
+    """
+    rows = runs.scalars(tag)
+    present = set(rows["arm"])
+    panels = {each: [arm for arm in of if arm in present] for each, of in panels_of(runs.arms).items()}
+    panels = {each: of for each, of in panels.items() if of}
+    columns = min(_COLUMNS, len(panels))
+    lines = -(-len(panels) // columns)
+    width, height = _PANEL_IN if len(panels) == 1 else (_SMALL_IN[0] * columns, _SMALL_IN[1] * lines + 0.5)
+    figure, ax = style.new_figure(width, height)
+    figure.delaxes(ax)
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True)
+    look = looks(runs.arms)
+    for ax, (title, arms) in zip(grid.flat, panels.items(), strict=False):
+        for arm in arms:
+            colour, line = look[arm]
+            label = "{}, {}" if title == "" else arm.removeprefix(f"{title}-") + ", {1}"
+            forms.curves(where(rows, rows["arm"] == arm), ax, "arm", {arm: colour}, line, label)
+        ax.set_title(title)
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        ax.locator_params(axis="x", nbins=5)
+    for ax in grid.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax in grid[-1]:
+        ax.set_xlabel("gradient steps")
+    _legend(figure, [ax for ax in grid.flat if ax.lines], len(panels) == 1)
+    seeds = [len(set(of_arm["run"])) for _, of_arm in groups(rows, "arm")]
+    count = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{seeds[0]}"
+    text = f"{caption or tag}: medians over {count} runs an arm, with 95 % bootstrap bands."
+    title = _words(tag)
+    return Picture(name.replace("/", "_"), title, text, figure, is_wide=len(panels) > 1)
+
+
+def _words(tag: str) -> str:
+    """Such as 'accuracy (evaluation)'."""
+    group, _, name = tag.replace("_", " ").partition("/")
+    return f"{name.replace('/', ', ')} ({group})"
+
+
+def _order(tag: str) -> tuple[bool, bool, bool, str]:
+    """Evaluations before training, whose loss comes first and what it says of layers last."""
+    return tag.startswith("train/"), tag != "train/loss", tag.count("/") > 1, tag
+
+
+def _legend(figure: Figure, axes: Sequence[Axes], is_single: bool) -> None:
+    """Above, once: labels of different panels that say the same are one."""
+    entries = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label if is_single else label.partition(", n =")[0], handle)
+    columns = 2 if is_single else 6
+    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns, fontsize=7.5)
+
+
+def _last_values(runs: Runs) -> Table:
+    """The median of each scalar's last value in each arm, with its interval."""
+    rows = runs.last("evaluation/*", "train/*", "probe/*")
+    found = []
+    for (tag, arm), of_cell in groups(rows.sort_values("tag", kind="stable"), ["tag", "arm"]):
+        values = floats(of_cell, "value")
+        interval = aggregate.bootstrap({"": values}, aggregate.median)
+        found.append([tag, arm, len(values), interval.point, interval.low, interval.high])
+    frame = pd.DataFrame(found, columns=["scalar", "arm", "runs", "median", "low", "high"])
+    note = "The last value of each run; the median over runs and its 95 % bootstrap interval."
+    return Table("last_values", "Last values", frame, note, is_folded=True)

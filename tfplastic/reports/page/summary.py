@@ -1,0 +1,143 @@
+"""The summary at the top, and the table of runs at the end."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfplastic.reports import aggregate
+from tfplastic.reports._frames import floats, groups, where
+from tfplastic.reports.page.content import Material, Section, Table
+from tfplastic.reports.runs import Runs
+
+_HEADLINES = {
+    "evaluation/accuracy": "accuracy",
+    "evaluation/episode_return": "return",
+    "evaluation/td_loss": "TD loss",
+    "probe/loss_of_plasticity": "probe loss over fresh",
+    "diagnostics/dead_units/*": "dead units",
+    "diagnostics/srank/*": "feature rank",
+    "diagnostics/weight_norm/*": "weight norm",
+    "diagnostics/sharpness/all": "sharpness",
+}
+_LONG = 60  # letters of a value in the table of configurations
+
+
+def summary(material: Material) -> Section:
+    """How many runs there are and how they ended, what went wrong, and where each arm ended up."""
+    runs = material.runs
+    finished = sum(run.state == "finished" and not run.errors for run in runs)
+    missing = runs.missing()
+    steps = max((int(run.status.get("step") or 0) for run in runs), default=0)
+    hours = sum(float(run.status.get("wall_time_s") or 0) for run in runs) / 3600
+    facts = [
+        (f"{finished} of {len(runs) + len(missing)}", "runs finished"),
+        (str(len(runs.arms)), "arms"),
+        (str(len({run.seed for run in runs if run.seed is not None})), "seeds"),
+        (f"{steps:,}", "gradient steps"),
+        (f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min", "of runs"),
+    ]
+    problems = [*runs.problems()]
+    problems += [f"{arm}: seed {seed}: {error}" for (arm, seed), error in material.errors.items()]
+    lists = {"Not as it should be": problems} if problems else {}
+    texts = [] if problems else ["All runs that should be there are, and have finished without errors."]
+    tables = [_arms(runs)] if len(runs) else []
+    return Section("Summary", texts, lists, tables=tables, facts=facts)
+
+
+def runs_and_configuration(material: Material) -> Section:
+    """Every run, what tells the arms apart, and what all share."""
+    runs = material.runs
+    if not len(runs):
+        return Section("Runs", ["There are no runs."])
+    table = runs.table()
+    versions = list(dict.fromkeys(table["versions"]))
+    texts = []
+    if len(versions) == 1:
+        texts.append(f"Versions of all runs: {versions[0] or 'not recorded'}.")
+        table = table.drop(columns="versions")
+    missing = pd.DataFrame(
+        [{"arm": arm, "seed": seed, "state": "missing"} for arm, seed in runs.missing()],
+        columns=["arm", "seed", "state"],
+    )
+    if len(missing):
+        table = pd.concat([table, missing.astype({"seed": "Int64"})], ignore_index=True)
+    table["wall_time_s"] = [
+        None if pd.isna(value) else f"{float(value):,.0f}" for value in table.pop("wall_time_s")
+    ]
+    tables = [Table("runs", "All runs", table.rename(columns={"wall_time_s": "seconds"}))]
+    return Section("Runs", texts, tables=[*tables, *_configurations(runs)])
+
+
+def _arms(runs: Runs) -> Table:
+    """The medians over runs of what counts most, at the end of the runs."""
+    columns: dict[str, dict[str, str]] = {}
+    for pattern, name in _HEADLINES.items():
+        rows = runs.last(pattern)
+        if rows.empty:
+            continue
+        means = [[*key, floats(of_run, "value").mean()] for key, of_run in groups(rows, ["arm", "run"])]
+        of_runs = pd.DataFrame(means, columns=["arm", "run", "value"])
+        columns[name] = {
+            arm: _interval(floats(where(of_runs, of_runs["arm"] == arm), "value")) for arm in runs.arms
+        }
+    found = []
+    for arm in runs.arms:
+        of_arm = [run for run in runs if run.arm == arm]
+        finished = sum(run.state == "finished" and not run.errors for run in of_arm)
+        expected = len(of_arm) + sum(other == arm for other, _ in runs.missing())
+        row = {"arm": arm, "finished": f"{finished} of {expected}"}
+        found.append({**row, **{name: values[arm] for name, values in columns.items()}})
+    for arm in dict.fromkeys(arm for arm, _ in runs.missing() if arm not in runs.arms):
+        found.append({"arm": arm, "finished": f"0 of {sum(other == arm for other, _ in runs.missing())}"})
+    note = "The last values: medians over runs [95 % bootstrap interval]; of several layers their mean."
+    return Table("arms", "Where each arm ended", pd.DataFrame(found).fillna(""), note)
+
+
+def _interval(values: np.ndarray) -> str:
+    if not len(values):
+        return ""
+    interval = aggregate.bootstrap({"": values}, aggregate.median)
+    return str(interval) if len(values) > 1 else f"{interval.point:.3g}"
+
+
+def _configurations(runs: Runs) -> list[Table]:
+    """The bindings that differ between arms, a column for each value; and those that all runs share."""
+    values: dict[str, dict[str, list[str]]] = {}
+    for run in runs:
+        for key, value in run.config.items():
+            of_key = values.setdefault(key, {})
+            if run.arm not in of_key.setdefault(value, []):
+                of_key[value].append(run.arm)
+    with_config = {run.arm for run in runs if run.config}
+    shared, differing = [], []
+    for key, of_key in sorted(values.items()):
+        if key == "train.seed":
+            continue
+        everywhere = {arm for arms in of_key.values() for arm in arms}
+        if len(of_key) == 1 and everywhere == with_config:
+            shared.append({"binding": key, "value": _short(next(iter(of_key)))})
+            continue
+        for value, arms in of_key.items():
+            differing.append({"binding": key, "value": _short(value), "arms": _few(arms)})
+        absent = [arm for arm in runs.arms if arm in with_config - everywhere]
+        if absent:
+            differing.append({"binding": key, "value": "not used", "arms": _few(absent)})
+    tables = []
+    if differing:
+        tables.append(
+            Table("configuration_differences", "What tells the arms apart", pd.DataFrame(differing))
+        )
+    if shared:
+        tables.append(
+            Table("configuration_shared", "What all runs share", pd.DataFrame(shared), is_folded=True)
+        )
+    return tables
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= _LONG else f"{value[: _LONG - 1]}…"
+
+
+def _few(arms: list[Any]) -> str:
+    return ", ".join(arms[:8]) + (f" and {len(arms) - 8} more" if len(arms) > 8 else "")

@@ -1,0 +1,95 @@
+"""Writes a report: the page, and its figures and tables as files."""
+
+import multiprocessing
+import os
+import re
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from tfplastic.reports import style
+from tfplastic.reports.figures import caption
+from tfplastic.reports.page.content import Material, Picture, Section
+from tfplastic.reports.page.curves import learning_curves
+from tfplastic.reports.page.document import document
+from tfplastic.reports.page.landscape import covariances, spectra
+from tfplastic.reports.page.layers import heat_maps
+from tfplastic.reports.page.paper import beside_the_paper
+from tfplastic.reports.page.probes import probes
+from tfplastic.reports.page.summary import runs_and_configuration, summary
+from tfplastic.reports.page.tables import as_csv, as_markdown
+from tfplastic.writers import atomic_file
+
+PAGE, FIGURES, TABLES, CAPTIONS = "index.html", "figures", "tables", "captions.md"
+_PARTS = (
+    *(summary, beside_the_paper, learning_curves, probes, heat_maps, covariances, spectra),
+    runs_and_configuration,
+)
+_NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
+
+
+def sections(material: Material) -> list[Section]:
+    """All sections of the page, drawn; one without data says why in a line."""
+    with style.styled():
+        return [part(material) for part in _PARTS]
+
+
+def write(material: Material, directory: str | os.PathLike[str], num_processes: int = 1) -> Path:
+    """Writes `index.html`, `figures/` (PNG, SVG), `tables/` (CSV, Markdown) and `captions.md`.
+
+    Args:
+        material: what to report.
+        directory: made as needed; files of these names are replaced.
+        num_processes: that save figures; more than one for a program that has no threads.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    directory = Path(directory)
+    parts = sections(material)
+    pictures = [picture for part in parts for picture in part.pictures]
+    paths = [directory / FIGURES / _file_name(picture.name) for picture in pictures]
+    if num_processes > 1 and len(pictures) > 1:
+        # Forked, so that they begin at once; figures are handed over as copies.
+        with ProcessPoolExecutor(num_processes, multiprocessing.get_context("fork")) as pool:
+            drawn = list(pool.map(_saved, pictures, paths))
+    else:
+        drawn = [_saved(picture, path) for picture, path in zip(pictures, paths, strict=True)]
+    drawings = {picture.name: svg for picture, svg in zip(pictures, drawn, strict=True)}
+    for table in (table for part in parts for table in part.tables):
+        for ending, text in ((".csv", as_csv(table.frame)), (".md", as_markdown(table.frame))):
+            _write(directory / TABLES / f"{_file_name(table.name)}{ending}", text)
+    _write(directory / CAPTIONS, _captions(material, parts))
+    _write(directory / PAGE, document(material, parts, drawings))
+    return directory / PAGE
+
+
+def _saved(picture: Picture, path: Path) -> str:
+    """Saves a picture; returns its SVG file."""
+    style.save(picture.figure, path, ["png"], picture.is_cut)
+    picture.figure.set_layout_engine("none")  # What was laid out once need not be again.
+    (file,) = style.save(picture.figure, path, ["svg"], picture.is_cut)
+    return file.read_text(encoding="utf-8")
+
+
+def _captions(material: Material, parts: Sequence[Section]) -> str:
+    of_runs = caption(material.runs, material.command)
+    lines = [
+        f"- {FIGURES}/{_file_name(picture.name)}: {picture.caption} {of_runs}"
+        for part in parts
+        for picture in part.pictures
+    ]
+    return "\n".join([f"# {material.title}", "", *lines, ""])
+
+
+def _file_name(name: str) -> str:
+    return _NOT_IN_NAMES.sub("_", name)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        file.write(text.encode())
