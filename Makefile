@@ -23,7 +23,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-compile --no-deps
 INSTALLED := $(VENV)/installed $(if $(filter-out 0,$(GPU)),$(VENV)/installed-gpu)
 
-.PHONY: help setup train test test-slow test-pythons lint types contract doctest lock clean bench-peers bench-atari bench-curvature bench-loop bench-probe
+.PHONY: help setup train test test-slow test-pythons lint types contract doctest lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ bench-curvature: $(INSTALLED) $(PEERS)/installed-curvature ## Measure Hessian pr
 
 bench-loop: $(INSTALLED) $(PEERS)/installed-curvature ## Measure gradient steps on data in memory beside JAX, PyTorch and Keras
 	$(BIN)/python benchmarks/train_loop.py --peers-python=$(PEERS)/bin/python $(ARGS)
+
+bench-diagnostics: $(INSTALLED) $(PEERS)/installed-curvature ## Measure what diagnostics cost, and beside their formulas in PyTorch
+	$(BIN)/python benchmarks/diagnostics_overhead.py --peers-python=$(PEERS)/bin/python $(ARGS)
 
 bench-probe: $(INSTALLED) $(PEERS)/installed-curvature ## Measure probes of plasticity beside JAX, PyTorch and Keras
 	$(BIN)/python benchmarks/probe.py --peers-python=$(PEERS)/bin/python $(ARGS)
