@@ -7,6 +7,8 @@ import pytest
 
 from tests import made_up_data
 from tfplastic.command_line import gin_config, gin_files
+from tfplastic.diagnostics import budgets
+from tfplastic.probing import Probe
 from tfplastic.training import Loop, TrainConfig
 
 ROOT = gin_files.root()
@@ -27,6 +29,7 @@ TUNED_ADAM = (
     {"adam.beta_2 = 0.999", "adam.epsilon_root = 0.0"},
     {"adam.beta_2 = 0.9", "adam.epsilon_root = 0.001"},
 )
+BUDGETS = tuple(budgets.BUDGETS)
 PLAIN = (
     "random_labels_mnist",
     "random_labels_digits",
@@ -130,6 +133,26 @@ def test_the_operative_text_holds_what_is_called_later():
     build("gin/atari_dqn.gin", bindings=[*SMALL_REPLAY, "sharpness.max_steps = 7"])
     lines = gin_config.operative_text().splitlines()
     assert {"dormant_units.tau = 0.025", "sharpness.max_steps = 7", "sharpness.tol = 0.001"} <= set(lines)
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_budgets_of_diagnostics_build(budget):
+    loop = build("gin/random_labels_digits.gin", f"gin/diagnostics/{budget}.gin")
+    assert loop.config.diagnostics == budget
+    dear = {quantity.__name__ for quantity in budgets.FULL} if budget == "full" else set()
+    assert set(loop.config.diagnostics_periods) == dear
+
+
+@pytest.mark.parametrize("size", ["paper", "quick"])
+def test_probes_build(size):
+    loop = build("gin/mdp_true_label_digits.gin", f"gin/probes/{size}.gin")
+    assert isinstance(loop.config.probe, Probe) and loop.config.probe.baselines == 8
+
+
+def test_a_probe_of_a_two_hot_network_has_its_bins():
+    files = ("gin/mdp_true_label_mnist_two_hot.gin", "gin/probes/paper.gin", "gin/probes/two_hot.gin")
+    loop = build(*files)
+    assert loop.config.probe.head.head.num_bins == loop.task.model.output_shape[-1]
 
 
 def test_every_number_of_the_paper_says_where_it_is_from():
