@@ -1,15 +1,16 @@
 """Writes a report: the page, and its figures and tables as files."""
 
+import functools
 import multiprocessing
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tfplastic.reports import style
 from tfplastic.reports.figures import caption
-from tfplastic.reports.page.content import Material, Picture, Section
+from tfplastic.reports.page.content import Material, Section
 from tfplastic.reports.page.curves import learning_curves
 from tfplastic.reports.page.document import document
 from tfplastic.reports.page.landscape import covariances, spectra
@@ -40,7 +41,7 @@ def write(material: Material, directory: str | os.PathLike[str], num_processes: 
     Args:
         material: what to report.
         directory: made as needed; files of these names are replaced.
-        num_processes: that save figures; more than one for a program that has no threads.
+        num_processes: that draw; more than one for a program that has no threads.
 
     Returns:
         The path of the page.
@@ -49,16 +50,17 @@ def write(material: Material, directory: str | os.PathLike[str], num_processes: 
         OSError: it cannot be written.
     """
     directory = Path(directory)
-    parts = sections(material)
-    pictures = [picture for part in parts for picture in part.pictures]
-    paths = [directory / FIGURES / _file_name(picture.name) for picture in pictures]
-    if num_processes > 1 and len(pictures) > 1:
-        # Forked, so that they begin at once; figures are handed over as copies.
+    make = functools.partial(_made, material=material, directory=directory / FIGURES)
+    if num_processes > 1:
+        material.runs.tags()  # What all parts ask for is found once, before they are given copies.
+        material.runs.array_tags()
+        # Forked, so that they begin at once.
         with ProcessPoolExecutor(num_processes, multiprocessing.get_context("fork")) as pool:
-            drawn = list(pool.map(_saved, pictures, paths))
+            made = list(pool.map(make, _PARTS))
     else:
-        drawn = [_saved(picture, path) for picture, path in zip(pictures, paths, strict=True)]
-    drawings = {picture.name: svg for picture, svg in zip(pictures, drawn, strict=True)}
+        made = [make(part) for part in _PARTS]
+    parts = [section for section, _ in made]
+    drawings = {name: svg for _, of_section in made for name, svg in of_section.items()}
     for table in (table for part in parts for table in part.tables):
         for ending, text in ((".csv", as_csv(table.frame)), (".md", as_markdown(table.frame))):
             _write(directory / TABLES / f"{_file_name(table.name)}{ending}", text)
@@ -67,12 +69,20 @@ def write(material: Material, directory: str | os.PathLike[str], num_processes: 
     return directory / PAGE
 
 
-def _saved(picture: Picture, path: Path) -> str:
-    """Saves a picture; returns its SVG file."""
-    style.save(picture.figure, path, ["png"], picture.is_cut)
-    picture.figure.set_layout_engine("none")  # What was laid out once need not be again.
-    (file,) = style.save(picture.figure, path, ["svg"], picture.is_cut)
-    return file.read_text(encoding="utf-8")
+def _made(
+    part: Callable[[Material], Section], material: Material, directory: Path
+) -> tuple[Section, dict[str, str]]:
+    """A section, whose pictures are saved, and their SVG files by name."""
+    with style.styled():
+        section = part(material)
+    drawings = {}
+    for picture in section.pictures:
+        path = directory / _file_name(picture.name)
+        style.save(picture.figure, path, ["png"], picture.is_cut)
+        picture.figure.set_layout_engine("none")  # What was laid out once need not be again.
+        (file,) = style.save(picture.figure, path, ["svg"], picture.is_cut)
+        drawings[picture.name] = file.read_text(encoding="utf-8")
+    return section, drawings
 
 
 def _captions(material: Material, parts: Sequence[Section]) -> str:
