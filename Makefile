@@ -23,7 +23,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-compile --no-deps
 INSTALLED := $(VENV)/installed $(if $(filter-out 0,$(GPU)),$(VENV)/installed-gpu)
 
-.PHONY: help setup train test test-slow test-pythons lint types contract doctest lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
+.PHONY: help setup train demo test test-slow test-pythons lint types contract doctest lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ setup: $(INSTALLED) ## Make the virtual environment (.venv) from requirements.lo
 
 train: $(INSTALLED) ## Train LayerNorm Double DQN on Atari in its short form, into runs/quick
 	$(BIN)/python bin/train --gin_file=gin/atari_dqn_ln.gin --gin_file=gin/sizes/quick.gin --run_dir=runs/quick $(ARGS)
+
+demo: $(INSTALLED) ## Run a small sweep on digits and make its report, in a few minutes
+	$(BIN)/python bin/sweep --experiment=gin/paper/small/demo.gin --run_root=runs/demo $(ARGS)
+	$(BIN)/python bin/report --runs=runs/demo --out=runs/demo/report
 
 test: $(INSTALLED) ## Run the tests, doctests and the import contract
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -42,10 +42,10 @@ def _arithmetic(batch_size: int, units: list[tuple[int, int]]) -> TakeSteps:
     def take_steps(count: int) -> None:
         for _ in range(count):
             for number, (kernel, value, delta) in enumerate(zip(kernels, values, deltas, strict=True)):
-                value @ kernel
-                value.T @ delta
+                np.matmul(value, kernel)
+                np.matmul(value.T, delta)
                 if number:  # none asks for the gradient of the images
-                    delta @ kernel.T
+                    np.matmul(delta, kernel.T)
 
     return take_steps
 

@@ -35,10 +35,11 @@ def test_wheel_carries_the_gin_files_as_data_of_tfplastic(wheel: zipfile.ZipFile
     assert carried
 
 
-def test_wheel_carries_the_tables_beside_the_modules(wheel: zipfile.ZipFile):
-    tables = {name for name in wheel.namelist() if name.endswith(".csv")}
-    assert tables == {str(path.relative_to(ROOT)) for path in (ROOT / "tfplastic").rglob("*.csv")}
-    assert {"tfplastic/rl/atari_scores.csv", "tfplastic/reports/paper_numbers.csv"} <= tables
+def test_wheel_carries_the_tables_and_styles_beside_the_modules(wheel: zipfile.ZipFile):
+    data = {name for name in wheel.namelist() if name.endswith((".csv", ".css"))}
+    package = ROOT / "tfplastic"
+    assert data == {str(path.relative_to(ROOT)) for path in package.rglob("*.c[s]*") if path.suffix != ".pyc"}
+    assert {"tfplastic/rl/atari_scores.csv", "tfplastic/reports/page/page.css"} <= data
 
 
 def test_wheel_installs_the_programs_of_bin(wheel: zipfile.ZipFile):

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -246,11 +247,12 @@ class TestTensorBoard:
         assert empty[:, 2].sum() == 0
 
     def test_layout_comes_back(self, tmp_path):
+        protocol: Any = layout_pb2  # whose classes are made on import
         with writers.ManyWriters([writers.TensorBoardWriter(tmp_path)]) as writer:
             writer.layout({"Diagnostics": {"dead_units": "diagnostics/dead_units/.*"}})
         accumulator, series = self.read(tmp_path)
         ((step, layout),) = series("custom_scalars__config__")
-        (category,) = layout_pb2.Layout.FromString(layout.item()).category
+        (category,) = protocol.Layout.FromString(layout.item()).category
         assert (step, category.title, category.chart[0].title) == (0, "Diagnostics", "dead_units")
         assert list(category.chart[0].multiline.tag) == ["diagnostics/dead_units/.*"]
         assert (

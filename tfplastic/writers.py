@@ -145,17 +145,18 @@ class TensorBoardWriter(Writer):
         """The page "Custom scalars" opens with it."""
         from tensorboard.plugins.custom_scalar import layout_pb2, summary
 
+        protocol: Any = layout_pb2  # whose classes are made on import
         categories = [
-            layout_pb2.Category(
+            protocol.Category(
                 title=title,
                 chart=[
-                    layout_pb2.Chart(title=name, multiline=layout_pb2.MultilineChartContent(tag=[tags]))
+                    protocol.Chart(title=name, multiline=protocol.MultilineChartContent(tag=[tags]))
                     for name, tags in group.items()
                 ],
             )
             for title, group in charts.items()
         ]
-        serialized = summary.pb(layout_pb2.Layout(category=categories)).SerializeToString()
+        serialized = summary.pb(protocol.Layout(category=categories)).SerializeToString()
         with self._writer.as_default(0):
             self._tf.summary.experimental.write_raw_pb(serialized)
 

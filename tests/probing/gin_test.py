@@ -18,7 +18,7 @@ def test_a_probe_is_configured_by_gin():
             """
         )
 
-    probe = holder()
+    probe = gin.get_configurable("gin_test.holder")()
     gin.clear_config()
     assert probe.num_steps == 5 and probe.targets == probing.SineTargets(scale=3.0)
     assert probe.head.outputs == (1,) and isinstance(probe, probing.Probe)

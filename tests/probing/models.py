@@ -1,6 +1,7 @@
 """Small models of either Keras to probe, and what there is to read of their state."""
 
 import random
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -41,7 +42,7 @@ def with_weights(model, seed=0):
 
 def state(model, optimizer):
     """Every variable, slot and random state there is, as bytes."""
-    slots = optimizer.variables
+    slots: Any = optimizer.variables
     slots = slots() if callable(slots) and not isinstance(slots, list) else slots
     variables = [np.asarray(tf.convert_to_tensor(each)).tobytes() for each in [*model.variables, *slots]]
     generators = [tf.random.get_global_generator().state, global_seed_generator().state]

@@ -1,5 +1,7 @@
 """What a verdict means: untrained networks are as fresh ones, and random labels cost plasticity."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -52,13 +54,17 @@ def memorise(model, optimizer, x, seed, tasks=25, steps=300):
         train(tf.constant(labels), tf.constant(generator.integers(len(x), size=(steps, 32), dtype=np.int32)))
 
 
+SETTINGS: dict[bool, dict[str, Any]] = {False: {"epsilon": 1e-9}, True: {"epsilon": 0.03, "beta_2": 0.9}}
+"""Of Adam, without and with LayerNorm."""
+
+
 @pytest.mark.slow
 def test_random_labels_cost_plasticity():
     """With a learning rate at which default Adam kills units; a network with LayerNorm keeps closer."""
     x = models.inputs(100, 8)
     for seed in range(3):
         losses = {}
-        for norm, settings in ((False, dict(epsilon=1e-9)), (True, dict(epsilon=0.03, beta_2=0.9))):
+        for norm, settings in SETTINGS.items():
             model = rebuild(mlp(norm), seed, x[:1])
             memorise(model, keras.optimizers.Adam(1e-2, **settings), x, seed)
             probe = probing.Probe(num_targets=5, num_steps=200, batch_size=16)

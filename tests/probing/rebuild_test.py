@@ -2,6 +2,7 @@
 
 import random
 import re
+from typing import Any
 
 import keras as keras_3
 import numpy as np
@@ -99,9 +100,9 @@ def test_networks_of_tf_agents():
     from tf_agents.networks import q_network
     from tf_agents.specs import BoundedTensorSpec
 
-    network = q_network.QNetwork(
-        tf.TensorSpec([3]), BoundedTensorSpec([], tf.int32, 0, 1), fc_layer_params=(8,)
-    )
+    make_network: Any = q_network.QNetwork
+    make_spec: Any = BoundedTensorSpec
+    network = make_network(tf.TensorSpec([3]), make_spec([], tf.int32, 0, 1), fc_layer_params=(8,))
     network.create_variables()
     x = models.inputs()
     one, same, other = (rebuild(network, seed, x[:1]) for seed in (1, 1, 2))

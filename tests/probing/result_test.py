@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,11 +70,12 @@ def test_warnings(settings, beginning):
 
 def test_no_verdict_where_it_would_mean_nothing():
     assert result().warnings == ()
-    for settings in (
+    cases: tuple[dict[str, Any], ...] = (
         dict(fresh=((0.46, 0.46), (0.45, 0.47))),
         dict(fresh=()),
         dict(fresh=((0.1, 0.1), (math.nan, 0.1))),
-    ):
+    )
+    for settings in cases:
         assert result(**settings).verdict == "undecided"
 
 
@@ -104,7 +106,7 @@ def test_to_dict_holds_numbers_and_arrays_can_be_saved(tmp_path):
         values["loss_of_plasticity"] == found.loss_of_plasticity
         and values["fresh_low"] == found.fresh_interval[0]
     )
-    np.savez(tmp_path / "probe.npz", **found.arrays())
+    np.savez(tmp_path / "probe.npz", allow_pickle=False, **found.arrays())
     with np.load(tmp_path / "probe.npz") as arrays:
         np.testing.assert_array_equal(arrays["fresh_curves"], found.fresh.curves)
 

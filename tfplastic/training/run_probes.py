@@ -39,7 +39,8 @@ class RunProbes:
     """
 
     def __init__(self, probe: Any, period: int, on: str):
-        self._probe, self._count = None, 0
+        self._probe: Any = None
+        self._count = 0
         if probe is not None:
             if not hasattr(probe, "measure"):
                 raise ValueError(f"`probe` must be a probe, such as @Probe(). Received: {probe!r}")
