@@ -2,6 +2,27 @@
 
 import os
 
+import pytest
+
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+# What takes models of either Keras meets both in `make test-slow`, and only TF-Agents' one in `make test`:
+# to trace all of it twice takes minutes.
+_ONCE = (
+    "tests/callbacks/",
+    "tests/command_line/diagnose/",
+    "tests/contracts/",
+    "tests/diagnostics/",
+    "tests/probing/",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+        takes_keras_3 = any(getattr(each, "__name__", "") == "keras" for each in parameters)
+        if takes_keras_3 and item.nodeid.startswith(_ONCE):
+            item.add_marker(pytest.mark.slow)
