@@ -38,7 +38,7 @@ demo: $(INSTALLED) ## Run a small sweep on digits and make its report, in a few 
 	$(BIN)/python bin/report --runs=runs/demo --out=runs/demo/report
 
 test: $(INSTALLED) ## Run the tests, doctests and the import contract
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(INSTALLED) ## Run the tests that are marked slow
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -19,8 +19,13 @@ _ONCE = (
 )
 
 
+# Few tests that take long: begun first, so that no process is left with them alone at the end.
+_FIRST = ("tests/keras3_test.py", "tests/smoke_test.py", "tests/sweeps/command_test.py")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
         takes_keras_3 = any(getattr(each, "__name__", "") == "keras" for each in parameters)

@@ -254,7 +254,6 @@ def test_texts():
     assert gin.get_configurable(FakeTrain)().task.size == 3
 
 
-def test_a_module_that_cannot_be_imported(monkeypatch):
-    monkeypatch.setattr(gin_config, "PACKAGES", ("no_such_package",))
-    message = error_of(gin_config.parse, [], [])
+def test_a_module_that_cannot_be_imported():
+    message = error_of(gin_config.parse, [], [], ("no_such_package",))
     assert message == "cannot import tfplastic.no_such_package: No module named 'tfplastic.no_such_package'"
