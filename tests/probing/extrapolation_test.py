@@ -34,6 +34,12 @@ def test_curves_of_all_steps_end_where_they_end():
     assert extrapolated(falling(0.8 * STEPS), falling(STEPS)) == pytest.approx(falling(1_600), rel=0.1)
 
 
+def test_what_diverges_stays_diverged():
+    curves = np.stack([falling(STEPS[:500]), np.where(STEPS[:500] < 400, 0.3, np.nan), np.full(500, np.inf)])
+    found = extrapolated(curves, falling(STEPS))
+    assert np.isfinite(found[0]) and np.isnan(found[1]) and found[2] == np.inf
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_few_steps(steps):
     assert np.isfinite(extrapolated(falling(STEPS[:1]), falling(STEPS[:steps])))

@@ -1,6 +1,7 @@
 """Inputs from arrays, datasets and replay buffers."""
 
 import collections
+import math
 
 import numpy as np
 import pytest
@@ -78,6 +79,18 @@ def test_replays_of_this_library_draw():
             np.float32(1),
             None,
             "`inputs` must be arrays of one length of at least 1. Received: shapes [[]]",
+        ),
+        (
+            ARRAY.tolist(),  # a nest of numbers
+            None,
+            "`inputs` must be arrays of one length of at least 1. Received: shapes [[], [], [], []] and 16"
+            " more",
+        ),
+        (np.array(["a"]), None, "`inputs` must be numbers. Received: <U1"),
+        (
+            np.array([[1.0, math.nan], [math.inf, 0.0]]),
+            None,
+            "`inputs` must be finite. Received: 2 of 4 that are not",
         ),
         (ARRAY, 11, "`num_inputs` must be at most 10, all there are. Received: 11"),
         (Replay(), None, "`num_inputs` must be given for a replay buffer. Received: None"),

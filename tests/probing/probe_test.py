@@ -379,97 +379,19 @@ def test_quick_probes_train_fewer_steps_and_extrapolate():
     assert quick.fresh_curve_area > full.fresh_curve_area
 
 
+def test_losses_are_scaled_for_optimizers_that_want_it():
+    """Keras 3 divides gradients by the scale, which is a power of two here."""
+    curves = [
+        probe(execution="one_after_another")
+        .measure(models.mlp(keras_3), models.inputs(), keras_3.optimizers.SGD(0.1, loss_scale_factor=factor))
+        .curves
+        for factor in (None, 1024.0)
+    ]
+    np.testing.assert_array_equal(*curves)
+
+
 def test_calls_share_fresh_networks():
     model, x = models.mlp(keras_3), models.inputs(11)
     settings = dict(num_targets=1, num_steps=3, baselines=2, optimizer=keras_3.optimizers.SGD(0.1))
     results = [probing.measure_plasticity(model, x, **settings) for _ in range(2)]
     assert results[0].fresh is results[1].fresh
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (dict(num_steps=0), "`num_steps` must be an integer of at least 1. Received: 0"),
-        (
-            dict(quick_steps=8),
-            "`quick_steps` must be at most `num_steps`, 7, and needs `baselines`. Received: 8",
-        ),
-        (
-            dict(quick_steps=5),
-            "`quick_steps` must be at most `num_steps`, 7, and needs `baselines`. Received: 5",
-        ),
-        (dict(baselines=-1), "`baselines` must be an integer of at least 0. Received: -1"),
-        (
-            dict(execution="x"),
-            "`execution` must be one of 'auto', 'one_after_another', 'side_by_side'. Received: 'x'",
-        ),
-        (dict(optimizer_state="x"), "`optimizer_state` must be one of 'fresh', 'copied'. Received: 'x'"),
-        (dict(losses_over="x"), "`losses_over` must be one of 'inputs', 'batches'. Received: 'x'"),
-        (dict(head=1), "`head` must be of type Head, such as Regression(). Received: 1"),
-        (
-            dict(targets=np.zeros(3)),
-            "`targets` must be numbers of shape [targets, n, ...]. Received: float64 of shape [3]",
-        ),
-    ],
-)
-def test_errors_of_settings(settings, message):
-    with pytest.raises(ValueError) as caught:
-        probe(**settings)
-    assert str(caught.value) == message
-
-
-def measured(model=None, x=None, optimizer="sgd", **settings):
-    optimizer = keras_3.optimizers.SGD(0.1) if optimizer == "sgd" else optimizer
-    x = models.inputs() if x is None else x
-    return probe(**settings).measure(model or models.mlp(keras_3), x, optimizer)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (
-            dict(optimizer=None),
-            "`optimizer` must be a Keras optimizer, or the model be compiled with one. Received: None",
-        ),
-        (
-            dict(model=keras_3.Sequential([keras_3.layers.Dense(2)], name="net")),
-            "`model` must be built and have weights. Received: <Sequential name=net, built=False>",
-        ),
-        (
-            dict(optimizer_state="copied", optimizer=keras_3.optimizers.Adam(0.1)),
-            "`optimizer` must have been built for the model, with 10 variables, for its state to be copied."
-            " Received: a Adam with 2",
-        ),
-        (
-            dict(targets=np.zeros([2, 30])),
-            "`targets` must be floats of shape [targets, 30, 2] for a regression. Received: float32 of shape"
-            " [2, 30]",
-        ),
-        (
-            dict(targets=np.zeros([2, 29, 2])),
-            "`targets` must be of shape [targets, 30, ...], with one entry for each input. Received: shape"
-            " [2, 29, 2]",
-        ),
-        (
-            dict(head=probing.Classification()),
-            "`targets` must be labels of shape [targets, n] for a classification. Received: float32 of shape"
-            " [2, 30, 2]",
-        ),
-        (
-            dict(head=probing.Classification(), targets=np.full([1, 30], 2)),
-            "`targets` must be labels below 2, the outputs. Received: labels from 2 to 2",
-        ),
-        (
-            dict(head=probing.Regression(outputs=[2])),
-            "`outputs` must be places below 2. Received: [2]",
-        ),
-        (
-            dict(head=probing.TwoHot()),
-            "`model` must have outputs of shape [batch, outputs, 51] for this head. Received: shape [30, 2]",
-        ),
-    ],
-)
-def test_errors_of_measurements(settings, message):
-    with pytest.raises(ValueError) as caught:
-        measured(**settings)
-    assert str(caught.value) == message

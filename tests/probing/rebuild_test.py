@@ -14,7 +14,7 @@ import tfplastic as tp
 from tests.probing import models
 from tfplastic import probing
 from tfplastic._keras import is_legacy, keras
-from tfplastic.probing._rebuild import call, rebuild, weights_of
+from tfplastic.probing._rebuild import architecture, call, rebuild, weights_of
 
 KERASES = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 
@@ -85,6 +85,18 @@ def test_what_adapt_has_computed_is_kept(keras):
     model = keras.Sequential([keras.Input((3,)), norm])
     again = rebuild(model, 0, data[:1])
     np.testing.assert_array_equal(again(data), model(data))
+    before = architecture(model, None)
+    norm.adapt(data + 1)
+    assert architecture(model, None) != before
+
+
+def test_seeds_are_no_part_of_an_architecture():
+    def dense(seed, units=2):
+        draw = keras_3.initializers.HeNormal(seed=seed)
+        return keras_3.Sequential([keras_3.Input((3,)), keras_3.layers.Dense(units, kernel_initializer=draw)])
+
+    one, other, wider = (architecture(model, None) for model in (dense(1), dense(2), dense(1, 3)))
+    assert one == other != wider
 
 
 def test_the_librarys_own_networks():

@@ -50,6 +50,11 @@ def test_verdicts(final, verdict, percentile):
     assert ("diverged on 2 of 2" in " ".join(found.warnings)) == (not math.isfinite(final))
 
 
+def test_fresh_networks_that_diverge_are_not_the_better_ones():
+    assert result(fresh=((0.1, 0.1), (math.nan, 0.1))).percentile == 50
+    assert result(final=(math.nan, 0.1), fresh=((0.1, 0.1), (math.nan, 0.1))).percentile == 75
+
+
 @pytest.mark.parametrize(
     ("settings", "beginning"),
     [

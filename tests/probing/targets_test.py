@@ -76,6 +76,10 @@ def test_two_hot_heads_warn_of_targets_beyond_their_bins():
             "`outputs` must be None or integers of at least 0, at least one. Received: [-1]",
         ),
         (
+            lambda: probing.Regression(outputs=cast(Any, 3)),
+            "`outputs` must be None or integers of at least 0, at least one. Received: 3",
+        ),
+        (
             lambda: probing.TwoHot(head=cast(Any, 3)),
             "`head` must be of type CategoricalHead, such as CategoricalHead(-2.0, 2.0). Received: 3",
         ),

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from tfplastic import seeds
 
+_SHOWN = 4  # shapes in a message
+
 
 def as_inputs(inputs: Any, num_inputs: int | None, seed: int) -> Any:
     """A nest of arrays `[n, ...]` from arrays, a dataset or a replay buffer.
@@ -36,8 +38,12 @@ def as_inputs(inputs: Any, num_inputs: int | None, seed: int) -> Any:
     arrays = tf.nest.map_structure(np.asarray, inputs)
     shapes = [each.shape for each in tf.nest.flatten(arrays)]
     if not shapes or not all(shapes) or len({shape[0] for shape in shapes}) != 1 or not shapes[0][0]:
-        received = [list(shape) for shape in shapes]
-        raise ValueError(f"`inputs` must be arrays of one length of at least 1. Received: shapes {received}")
+        received = [list(shape) for shape in shapes[:_SHOWN]]
+        more = f" and {len(shapes) - _SHOWN:,} more" if len(shapes) > _SHOWN else ""
+        rule = "must be arrays of one length of at least 1"
+        raise ValueError(f"`inputs` {rule}. Received: shapes {received}{more}")
+    for each in tf.nest.flatten(arrays):
+        check_numbers("inputs", each)
     length = shapes[0][0]
     if num_inputs is None or num_inputs == length:
         return arrays
@@ -45,6 +51,16 @@ def as_inputs(inputs: Any, num_inputs: int | None, seed: int) -> Any:
         raise ValueError(f"`num_inputs` must be at most {length}, all there are. Received: {num_inputs}")
     chosen = np.sort(seeds.generator(key).permutation(length)[:num_inputs])
     return tf.nest.map_structure(lambda each: each[chosen], arrays)
+
+
+def check_numbers(name: str, array: np.ndarray) -> None:
+    """Raises `ValueError` unless an array holds numbers, all of them finite."""
+    # Of other kinds, `V` has bfloat16, and what is no number.
+    if array.dtype.kind in "OSUMmV" and array.dtype != tf.bfloat16.as_numpy_dtype:
+        raise ValueError(f"`{name}` must be numbers. Received: {array.dtype}")
+    if array.dtype.kind not in "iub" and not np.all(np.isfinite(array)):
+        count = int(np.sum(~np.isfinite(array)))
+        raise ValueError(f"`{name}` must be finite. Received: {count:,} of {array.size:,} that are not")
 
 
 def digest(arrays: Any) -> str:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic.probing._cache import ProbeCache
 from tfplastic.probing._execution import make_program
-from tfplastic.probing._extrapolation import extrapolated
+from tfplastic.probing._extrapolation import at_full_length
 from tfplastic.probing._inputs import digest
 from tfplastic.probing._optimizers import copied, settings_of, state_of
 from tfplastic.probing._programs import Program
@@ -83,23 +83,17 @@ class Measurement:
         slots = None
         if self._protocol.optimizer_state == "copied":
             slots = state_of(self._optimizer, self._twin.num_slots)
-        quick_steps, fresh, how = self._protocol.quick_steps, self._fresh, ""
-        own = self._train(weights_of(self._model), slots, quick_steps)
-        if quick_steps is not None:
-            reference = fresh.curves.mean(axis=(0, 1))  # [steps]
-            own = own._replace(final_losses=extrapolated(own.curves, reference))
-            losses = extrapolated(fresh.curves[..., :quick_steps], reference)
-            fresh = dataclasses.replace(fresh, final_losses=losses)
-            how = f"; final losses extrapolated to {len(reference)} steps"
-        return ProbeResult(
+        own = self._train(weights_of(self._model), slots, self._protocol.quick_steps)
+        result = ProbeResult(
             initial_losses=own.initial_losses,
             final_losses=own.final_losses,
             target_variances=self._task.variances,
             curves=own.curves,
-            fresh=fresh,
-            how=self._bench.how + how,
+            fresh=self._fresh,
+            how=self._bench.how,
             notes=(own.warning,) if own.warning else (),
         )
+        return result if self._protocol.quick_steps is None else at_full_length(result)
 
     def _key(self) -> tuple[Any, ...]:
         """What compiled programs depend on."""

@@ -14,7 +14,8 @@ def optimizer_of(model: Any, optimizer: Any) -> Any:
         ValueError: if there is neither, or it is no Keras optimizer.
     """
     found = optimizer if optimizer is not None else getattr(model, "optimizer", None)
-    if not all(hasattr(found, name) for name in ("apply_gradients", "get_config", "from_config")):
+    has_all = all(hasattr(found, name) for name in ("apply_gradients", "get_config", "from_config"))
+    if isinstance(found, type) or not has_all:
         rule = "must be a Keras optimizer, or the model be compiled with one"
         raise ValueError(f"`optimizer` {rule}. Received: {optimizer!r}")
     return found
@@ -30,6 +31,12 @@ def settings_of(optimizer: Any) -> tuple[type, str]:
     config = optimizer.get_config()
     config.pop("name", None)  # Keras counts on when it makes up names
     return type(optimizer), repr(config)
+
+
+def scaled(optimizer: Any, loss: tf.Tensor) -> tf.Tensor:
+    """The loss by whose gradient the optimizer steps: those of Keras 3 undo what their `scale_loss` does."""
+    scale_loss = getattr(optimizer, "scale_loss", None)
+    return loss if scale_loss is None else scale_loss(loss)
 
 
 def state_of(optimizer: Any, count: int) -> list[np.ndarray]:

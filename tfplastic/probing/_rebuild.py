@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import itertools
 import random
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -57,24 +58,28 @@ def rebuild(model: Any, seed: int, example: Any, make_model: MakeModel | None = 
 
 def call(model: Any, inputs: Any, training: bool) -> Any:
     """The outputs of a Keras model or a TF-Agents network."""
-    takes_training = "training" in inspect.signature(model.call).parameters
-    outputs = model(inputs, **({"training": training} if takes_training else {}))
-    if _is_of(model, "tf_agents"):
-        outputs = outputs[0]  # the other is the state of the network
+    outputs = _outputs(model, inputs, training)
     if not tf.is_tensor(outputs):
         raise ValueError(f"`model` must have one output, a tensor. Received: {type(outputs).__name__}")
     return outputs
 
 
+def _outputs(model: Any, inputs: Any, training: bool) -> Any:
+    takes_training = "training" in inspect.signature(model.call).parameters
+    outputs = model(inputs, **({"training": training} if takes_training else {}))
+    return outputs[0] if _is_of(model, "tf_agents") else outputs  # the other is the state of the network
+
+
 def architecture(model: Any, make_model: MakeModel | None) -> Any:
     """What tells architectures apart; hashable."""
+    adapted = tuple(weight.tobytes() for layer in _adapted(model) for weight in layer.get_weights())
     if make_model is not None:
-        return make_model, _shapes(model)
+        return make_model, _shapes(model), adapted
     if _is_of(model, "tf_agents"):
-        return type(model), _shapes(model)
-    config = _config(model)
+        return type(model), _shapes(model), adapted
+    config = _reseeded(_config(model), 0)  # a network that is made again has other seeds anyway
     numbers = {name: number for number, name in enumerate(_names(config))}
-    return type(model), repr(_renamed(config, numbers)), _shapes(model)
+    return type(model), repr(_renamed(config, numbers)), _shapes(model), adapted
 
 
 def _rebuilt(model: Any, seed: int) -> Any:
@@ -171,7 +176,22 @@ def _copy_adapted(model: Any, other: Any) -> None:
 def _call(model: Any, example: Any) -> None:
     if not hasattr(model, "weights") or not callable(model):
         raise ValueError(f"`make_model` must return a Keras model. Received: {model!r}")
-    call(model, example, training=False)
+    try:
+        _outputs(model, example, training=False)
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        received = _short(tuple(each.shape for each in tf.nest.flatten(example)))
+        rule = "must be what `model` takes"
+        raise ValueError(f"`inputs` {rule}. Received: shape {received}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The line that says what is wrong, of the several in colours that Keras has."""
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line and not line.startswith("Exception encountered")), "unknown")
+
+
+def _adapted(model: Any) -> list[Any]:
+    return [layer for layer in model._flatten_layers() if hasattr(layer, "adapt")]
 
 
 def _shapes(model: Any) -> tuple[tuple[int, ...], ...]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfplastic._call_options import sums_in_order
 from tfplastic.layers import advance
 from tfplastic.linalg._variables import as_tf_variables
-from tfplastic.probing._optimizers import variables_of
+from tfplastic.probing._optimizers import scaled, variables_of
 from tfplastic.probing._rebuild import call
 from tfplastic.probing.heads import Head
 from tfplastic.training.lockstep import Variable
@@ -111,6 +111,7 @@ class Twin:
             outputs = self._head.chosen(call(self.model, inputs, training=True))  # [batch, outputs, ...]
             penalties = [tf.cast(each, tf.float32) for each in self.model.losses]
             loss = tf.add_n([tf.cast(self._head.loss(outputs, targets), tf.float32), *penalties])
+            loss = scaled(self._optimizer, loss)
         gradients = tape.gradient(loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return tf.reduce_mean(self._head.errors(self._head.predictions(outputs), targets))

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gin
@@ -193,7 +193,7 @@ class Classification(Head):
 
 
 def _check_outputs(outputs: Any) -> tuple[int, ...]:
-    places = tuple(outputs)
+    places = tuple(outputs) if isinstance(outputs, Iterable) else ()
     if not places or any(isinstance(each, bool) or not isinstance(each, int) or each < 0 for each in places):
         raise ValueError(
             f"`outputs` must be None or integers of at least 0, at least one. Received: {outputs!r}"

@@ -86,5 +86,7 @@ class Probe(Protocol):
         """
         if not getattr(model, "weights", None):
             raise ValueError(f"`model` must be built and have weights. Received: {model!r}")
+        if not model.trainable_variables:
+            raise ValueError(f"`model` must have weights that are trained. Received: {model!r}")
         arrays = as_inputs(inputs, self.num_inputs, self.seed)
         return Measurement(self, self.cache, model, arrays, optimizer_of(model, optimizer)).result()

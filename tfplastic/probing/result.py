@@ -133,12 +133,15 @@ class ProbeResult:
 
     @property
     def percentile(self) -> float:
-        """The percentage of fresh networks whose final loss is smaller, ties counting half; in [0, 100]."""
-        losses = self.fresh_final_losses
+        """The percentage of fresh networks whose final loss is smaller, ties counting half; in [0, 100].
+
+        Divergence counts as an infinite loss.
+        """
+        losses = np.nan_to_num(self.fresh_final_losses, nan=math.inf, posinf=math.inf)
         if not len(losses):
             return math.nan
-        below = np.mean(~(losses >= self.final_loss)) + np.mean(losses == self.final_loss) / 2
-        return 100 * float(below)
+        own = math.inf if math.isnan(self.final_loss) else self.final_loss
+        return 100 * float(np.mean(losses < own) + np.mean(losses == own) / 2)
 
     @property
     def verdict(self) -> str:

@@ -138,8 +138,8 @@ class GivenTargets(Targets):
             first axis; integers for a classification. Their number is that of the targets.
 
     Raises:
-        ValueError: if they are not of at least two axes, or not numbers; from a probe, if their second axis
-            is not that of the inputs.
+        ValueError: if they are not of at least two axes, or not finite numbers; from a probe, if their second
+            axis is not that of the inputs.
 
     Example:
         >>> import numpy as np, tfplastic as tp
@@ -154,6 +154,8 @@ class GivenTargets(Targets):
         if values.ndim < 2 or values.dtype.kind not in "iuf":
             received = f"{values.dtype} of shape {list(values.shape)}"
             raise ValueError(f"`targets` must be numbers of shape [targets, n, ...]. Received: {received}")
+        if not np.all(np.isfinite(values)):
+            raise ValueError("`targets` must be finite. Received: some that are not")
         dtype = np.float32 if values.dtype.kind == "f" else np.int32
         object.__setattr__(self, "values", values.astype(dtype))
 
