@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks import diagnostics_problem
-from benchmarks.diagnostics_problem import NETWORKS, TASKS
+from benchmarks.diagnostics_problem import FLOORS, NETWORKS, TASKS
 from benchmarks.diagnostics_report import Result, markdown, report
 from benchmarks.processes import ROOT, BenchmarkError, Process, check_peers, exit_code, machine, pin, say
 
@@ -54,9 +54,10 @@ def compare(problem: str, path: pathlib.Path, result: Result, options: argparse.
     module = "benchmarks.peers.diagnostics_torch"
     with ours, start(module, options.peers_python, problem, path) as peer:
         result.versions |= said["versions"] | {"torch": peer.reply()["versions"]["torch"]}
-        for task in TASKS:
-            own, its = (_asked(each, kind="values", task=task)["values"] for each in (ours, peer))
-            result.differences[task] = {name: difference(own[name], its[name]) for name in own}
+        for task in (*TASKS, *FLOORS):
+            if task in TASKS:
+                own, its = (_asked(each, kind="values", task=task)["values"] for each in (ours, peer))
+                result.differences[task] = {name: difference(own[name], its[name]) for name in own}
             turns = [(ours, result.seconds), (peer, result.peer_seconds)]
             repeats = [_repeats(process, task, options) for process, _ in turns]
             for _ in range(options.rounds):

@@ -20,6 +20,15 @@ TASKS = ("ranks", "dormant", "metrics", "together")
   of all weights and of the loss's gradient.
 - `together`: all of these in one go.
 """
+FLOORS = ("forward", "spectra", "spectra_float32")
+"""What the tasks cannot do without, by itself.
+
+- `forward`: the activations of the hidden layers.
+- `spectra`: singular values of activations that are there: ours from Gram matrices in float64, the peer's by
+  its decomposition in float32.
+- `spectra_float32`: ours from Gram matrices in float32, which lose singular values below some 1e-3 of the
+  largest; the peer's as before.
+"""
 
 _EXAMPLES = 1024
 

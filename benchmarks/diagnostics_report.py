@@ -5,7 +5,7 @@ import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.diagnostics_problem import TASKS
+from benchmarks.diagnostics_problem import FLOORS, TASKS
 from benchmarks.processes import spread, table
 
 PERIOD = 1_000  # gradient steps between two measurements of a set
@@ -13,6 +13,7 @@ SHARES = {"cheap": 0.01, "medium": 0.05}  # of the training's time, at most
 _DEAR_SHARE = 0.02
 _LEAST_RATIO = 2.0
 _MOST_MIB = 2048
+_NEEDED = {"ranks": ("forward", "spectra"), "dormant": ("forward",)}
 
 
 @dataclasses.dataclass
@@ -55,6 +56,12 @@ class Result:
         """The peer's times over ours in the same round."""
         pairs = zip(self.peer_seconds.get(task, []), self.seconds.get(task, []), strict=False)
         return [its / own for its, own in pairs]
+
+    def ratios_to_floor(self, task: str, parts: Sequence[str]) -> list[float]:
+        """The peer's times of a task over ours of `parts`: what it could be at most."""
+        columns = [self.seconds.get(part, []) for part in parts]
+        rounds = zip(self.peer_seconds.get(task, []), *columns, strict=False)
+        return [its / sum(times) for its, *times in rounds]
 
     def ratios_one_by_one(self) -> list[float]:
         """As `ratios` of all together, the peer's functions being called codebase by codebase."""
@@ -132,7 +139,7 @@ def _cost_rows(found: Results) -> list[tuple[str, ...]]:
 def _peers(found: Results) -> str:
     rows = [("beside PyTorch, CPU ms", "ours", "peer's", "times ours")]
     for problem, result in found.items():
-        for task in TASKS:
+        for task in (*TASKS, *FLOORS):
             if ratios := result.ratios(task):
                 own, peer = (
                     spread([1e3 * each for each in times[task]], 1)
@@ -141,6 +148,11 @@ def _peers(found: Results) -> str:
                 rows.append((f"{problem}: {task}", own, peer, spread(ratios, 2)))
         if ratios := result.ratios_one_by_one():
             rows.append((f"{problem}: together, the peer's one by one", "", "", spread(ratios, 2)))
+        for task, parts in _NEEDED.items():
+            if ratios := result.ratios_to_floor(task, parts):
+                rows.append(
+                    (f"{problem}: {task}, over our {' and '.join(parts)} alone", "", "", spread(ratios, 2))
+                )
     return table(rows) if len(rows) > 1 else ""
 
 

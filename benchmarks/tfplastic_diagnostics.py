@@ -11,12 +11,14 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 import tfplastic as tp
 from benchmarks.diagnostics_blocks import Contender, Values, serve
-from benchmarks.diagnostics_problem import BATCH_SIZE, DELTA, LEARNING_RATE, TAU, Problem
+from benchmarks.diagnostics_problem import BATCH_SIZE, DELTA, FLOORS, LEARNING_RATE, TAU, Problem
 from tfplastic import diagnostics
+from tfplastic.diagnostics._spectra import Spectrum
 from tfplastic.diagnostics.budgets import BUDGETS, CHEAP, MEDIUM
 from tfplastic.diagnostics.measure import Function
 from tfplastic.tasks import RandomLabelTask, TaskLoss
@@ -130,6 +132,8 @@ class Tfplastic(Contender):
     def block(self, task: str, repeats: int) -> Callable[[], Any]:
         if task == "training":
             return functools.partial(self._train, repeats)
+        if task in FLOORS:
+            return functools.partial(self._repeat_floor, task, repeats)
         alone = {_name(each): (each,) for each in _dear()}
         quantities = _SETS[task] if task in _SETS else alone[task]
         return functools.partial(self._repeat, quantities, repeats)
@@ -152,6 +156,24 @@ class Tfplastic(Contender):
         for _ in range(count):
             self._snapshot.refresh()
             diagnostics.measure(self._snapshot, quantities)
+
+    def _repeat_floor(self, task: str, count: int) -> None:
+        if task == "forward":
+            for _ in range(count):
+                self._snapshot.refresh()
+                self._snapshot.prepare(["activations"])
+            return
+        activations = self._snapshot.activations.values()
+        matrices = [np.asarray(each).reshape(BATCH_SIZE, -1) for each in activations]
+        of_matrix = _float32_spectrum if task == "spectra_float32" else lambda matrix: Spectrum(matrix).values
+        for _ in range(count):
+            for matrix in matrices:
+                of_matrix(matrix)
+
+
+def _float32_spectrum(matrix: np.ndarray) -> np.ndarray:
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    return np.linalg.eigvalsh(tall.T @ tall)
 
 
 def _dear() -> list[Function]:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from benchmarks.diagnostics_blocks import Contender, Values, serve
-from benchmarks.diagnostics_problem import BATCH_SIZE, DELTA, TAU, Network, Problem
+from benchmarks.diagnostics_problem import BATCH_SIZE, DELTA, FLOORS, TAU, Network, Problem
 
 
 class TorchContender(Contender):
@@ -30,7 +30,10 @@ class TorchContender(Contender):
         images = problem.images[:BATCH_SIZE].transpose(0, 3, 1, 2)
         self._images = torch.from_numpy(np.ascontiguousarray(images))
         self._labels = torch.from_numpy(problem.labels[:BATCH_SIZE]).long()
-        self._tasks: dict[str, Callable[[], Values]] = {
+        features = [each.flatten(1) for each in self._features()]
+        self._tasks: dict[str, Callable[[], Any]] = {
+            "forward": self._features,
+            **dict.fromkeys(FLOORS[1:], lambda: [torch.linalg.svdvals(each) for each in features]),
             "ranks": self._ranks,
             "dormant": self._dormant,
             "metrics": self._metrics,

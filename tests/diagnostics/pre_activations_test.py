@@ -149,4 +149,4 @@ def test_errors():
 
 def _with_units(reference, count):
     statistics = reference.unit_statistics["hidden"]
-    return {"hidden": dataclasses.replace(statistics, mean=statistics.mean[:count])}
+    return {"hidden": dataclasses.replace(statistics, pre_mean=statistics.pre_mean[:count])}

@@ -11,6 +11,7 @@ from tfplastic.diagnostics.unit_statistics import UnitStatistics
 
 def by_layer(
     snapshot: Snapshot,
+    reads: tuple[str, ...],
     per_position: bool,
     measure: Callable[[UnitStatistics], Any],
     finite: Literal["mean_abs", "pre_mean"] = "mean_abs",
@@ -19,6 +20,7 @@ def by_layer(
 
     Args:
         snapshot: of the model.
+        reads: the arrays that `measure` takes, and `finite`.
         per_position: whether a channel's statistics are taken position by position, or over all of them.
         measure: takes statistics whose arrays are `[units]`, or `[*positions, units]` with `per_position`.
         finite: the array that must be finite. The value is NaN where it is not, and for layers whose
@@ -31,5 +33,5 @@ def by_layer(
         is_known = np.isfinite(getattr(statistics, finite)).all()
         return float(measure(statistics)) if is_known else float("nan")
 
-    values = {layer: measured(each) for layer, each in snapshot.unit_statistics.items()}
+    values = {layer: measured(each) for layer, each in snapshot.statistics_with(reads).items()}
     return values | dict.fromkeys(snapshot.unmeasured, float("nan"))

@@ -1,11 +1,13 @@
 """One traced call of a model, and compiled programs that give parts of what it computes."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tfplastic.diagnostics import _bare, _layers, _recording
+from tfplastic.diagnostics import _bare, _layers, _recording, unit_statistics
 from tfplastic.linalg._program import Program, trace
 
 
@@ -48,6 +50,52 @@ class ForwardPass:
         # TensorFlow puts the traced call into the new program, and leaves out what that does not use.
         return trace("`model`", lambda inputs: select(self._whole(inputs)), self._signature)
 
+    def selected(
+        self, traced: Mapping[str, Any], wholes: Sequence[str], arrays: Sequence[str]
+    ) -> dict[str, Any]:
+        """Parts of a pass, and of the units' statistics in it.
+
+        Args:
+            traced: what `program` has for `select`.
+            wholes: names of the parts: its entries, or 'features', the last of the activations.
+            arrays: names of arrays of `UnitStatistics`.
+
+        Returns:
+            {part: what it is, 'statistics': {name: what `traced_statistics` has}}.
+        """
+        activations = traced["activations"]
+        parts = {**traced, "features": dict(list(activations.items())[-1:])}
+        statistics = {
+            name: unit_statistics.traced_statistics(
+                values, traced["pre_activations"].get(name), self.functions[name], arrays
+            )
+            for name, values in activations.items()
+        }
+        return {**{part: parts[part] for part in wholes}, "statistics": statistics if arrays else {}}
+
+    @contextlib.contextmanager
+    def observed(self, inputs: Any) -> Iterator[list[Mapping[str, Any]]]:
+        """While this is open, others may call the model; on leaving, the list it gives holds a pass.
+
+        That is theirs if they made one call, of these inputs and as it is made here, else one of its own.
+
+        Args:
+            inputs: of the pass, in the graph that is being made.
+        """
+        passes: list[Mapping[str, Any]] = []
+        model = next(iter(self._layers.values()))
+        with _recording.recorded_model_calls(model, _layers.nonlinear_layers(self._layers)) as made:
+            yield passes
+        passes.append(self._pass_of(made, inputs) or self._whole(inputs))
+
+    def _pass_of(self, made: Sequence[_recording.ModelCall], inputs: Any) -> Mapping[str, Any] | None:
+        """The pass of the calls that others made; None where it is another than this one."""
+        if len(made) != 1 or not _is_plain_call(next(iter(self._layers.values())), made[0], inputs):
+            return None
+        found = self._pass(_recording.hidden_calls(made[0].calls, made[0].result), made[0].result)
+        # Of a call in a graph of its own, such as a loop's, names are missing.
+        return found if list(found["activations"]) == list(self.functions) else None
+
     def _trace(self, inputs: Any) -> dict[str, Any]:
         model_name = next(iter(self._layers))
         nonlinear = _layers.nonlinear_layers(self._layers)
@@ -61,9 +109,12 @@ class ForwardPass:
             for name, reason in _bare.unmeasured(calls, nonlinear, hidden, model_name).items()
             if name.partition(":")[0] in self._chosen
         }
-        hidden = {name: call for name, call in hidden.items() if call.name in self._chosen}
-        self.functions = {name: call.activation for name, call in hidden.items()}
         self.outputs_are_tensors = all(tf.is_tensor(each) for each in tf.nest.flatten(outputs))
+        self.functions = {name: call.activation for name, call in hidden.items() if call.name in self._chosen}
+        return self._pass(hidden, outputs)
+
+    def _pass(self, hidden: Mapping[str, _recording.Call], outputs: Any) -> dict[str, Any]:
+        hidden = {name: call for name, call in hidden.items() if call.name in self._chosen}
         return {
             "activations": {name: call.result for name, call in hidden.items()},
             "pre_activations": {
@@ -71,3 +122,15 @@ class ForwardPass:
             },
             "outputs": outputs if self.outputs_are_tensors else (),
         }
+
+
+def _is_plain_call(model: Any, made: _recording.ModelCall, inputs: Any) -> bool:
+    """Whether a call was of these very inputs, with `training=False` and nothing else."""
+    given = inspect.signature(model.call).bind(*made.args, **made.kwargs).arguments
+    first, *others = given.items()
+    leaves, own = tf.nest.flatten(first[1]), tf.nest.flatten(inputs)
+    is_same = len(leaves) == len(own) and all(a is b for a, b in zip(leaves, own, strict=True))
+    takes_training = "training" in inspect.signature(model.call).parameters
+    is_inference = not takes_training or given.get("training") is False
+    rest = tf.nest.flatten([value for name, value in others if name != "training"])
+    return is_same and is_inference and all(each is None for each in rest)

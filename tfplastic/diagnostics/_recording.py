@@ -144,20 +144,38 @@ def recorded_activations(model: Any) -> Iterator[dict[str, tf.Tensor]]:
     """
     hidden: dict[str, tf.Tensor] = {}
     nonlinear = _layers.nonlinear_layers(_layers.named_layers(model))
-    outputs: list[Any] = []
-
-    def noted(*args: Any, **kwargs: Any) -> Any:
-        result = call(*args, **kwargs)
-        outputs.append((len(calls), result))
-        return result
-
-    call = model.call
-    vars(noted)["__signature__"] = inspect.signature(call)
-    with _replaced(model, "call", noted), recording(nonlinear, {}) as calls:
+    with recorded_model_calls(model, nonlinear) as made:
         yield hidden
-    if not outputs:
+    if not made:
         raise ValueError(
             f"`model` must be called while its activations are recorded. Received: {model.name!r}"
         )
-    count, result = outputs[0]
-    hidden |= {name: each.result for name, each in hidden_calls(calls[:count], result).items()}
+    first = made[0]
+    hidden |= {name: each.result for name, each in hidden_calls(first.calls, first.result).items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCall:
+    """One call of a model: its arguments and result, and the calls of nonlinearities in it."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    result: Any
+    calls: list[Call]
+
+
+@contextlib.contextmanager
+def recorded_model_calls(model: Any, nonlinear: Mapping[str, Any]) -> Iterator[list[ModelCall]]:
+    """While open, appends to the list it gives each call of `model`, with those of its `nonlinear` layers."""
+    made: list[ModelCall] = []
+    call = model.call
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        first = len(calls)
+        result = call(*args, **kwargs)
+        made.append(ModelCall(args, kwargs, result, calls[first:]))
+        return result
+
+    vars(noted)["__signature__"] = inspect.signature(call)
+    with _replaced(model, "call", noted), recording(nonlinear, {}) as calls:
+        yield made

@@ -7,7 +7,7 @@ from typing import Any
 from tfplastic import _checks
 from tfplastic.diagnostics._layers import named_layers
 from tfplastic.diagnostics.budgets import BUDGETS
-from tfplastic.diagnostics.measure import Function, check_quantities, measure
+from tfplastic.diagnostics.measure import Function, check_quantities, measure, prepare
 from tfplastic.diagnostics.quantity import Need, needs_of
 from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.snapshot import Snapshot
@@ -117,6 +117,7 @@ def measure_possible(
     """
     values: dict[str, dict[str, Any]] = {}
     left_out: dict[str, str] = {}
+    prepare(snapshot, quantities)
     for name, quantity in quantities.items():
         missing = [f"`{need}`" for need in needs_of(quantity) if not _has(snapshot, need)]
         if missing:

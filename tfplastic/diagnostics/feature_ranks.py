@@ -21,7 +21,7 @@ from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("activations",))
 def srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     """`ranks.srank` of each layer's features: how many singular values make up 1 - delta of their sum.
 
@@ -42,7 +42,7 @@ def srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     return _by_layer(snapshot, lambda spectrum: ranks.srank(spectrum.values, delta))
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("activations",))
 def approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     """`ranks.approximate_rank` of each layer's features: as `srank`, of squared singular values.
 
@@ -63,7 +63,7 @@ def approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float
     return _by_layer(snapshot, lambda spectrum: ranks.approximate_rank(spectrum.values, delta))
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("activations",))
 def effective_rank(snapshot: Snapshot) -> dict[str, float]:
     """`ranks.effective_rank` of each layer's features: exp of the entropy of their singular values.
 
@@ -79,7 +79,7 @@ def effective_rank(snapshot: Snapshot) -> dict[str, float]:
     return _by_layer(snapshot, lambda spectrum: ranks.effective_rank(spectrum.values))
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("activations",))
 def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
     """`ranks.feature_rank` of each layer: how many singular values of Phi / sqrt(n) exceed epsilon.
 
@@ -105,7 +105,7 @@ def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
     )
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("activations",))
 def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
     """As `feature_rank`, without 1 / sqrt(n): how many singular values of Phi exceed epsilon.
 
@@ -128,7 +128,7 @@ def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str
     )
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("activations",))
 def stable_rank(snapshot: Snapshot) -> dict[str, float]:
     """`ranks.stable_rank` of each layer's features: ||Phi||_F^2 / ||Phi||_2^2.
 
@@ -143,7 +143,7 @@ def stable_rank(snapshot: Snapshot) -> dict[str, float]:
     return _by_layer(snapshot, lambda spectrum: ranks.stable_rank(spectrum.values))
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("activations",))
 def numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -> dict[str, float]:
     """`ranks.numerical_rank` of each layer's features: how many singular values are no rounding errors.
 
@@ -167,7 +167,7 @@ def numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -> dict[s
     return _by_layer(snapshot, lambda spectrum: spectrum.numerical_rank(tolerance))
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("activations",))
 def feature_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
     """The largest singular value of each layer's features, ||Phi||_2.
 
@@ -184,7 +184,7 @@ def feature_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
     return _by_layer(snapshot, lambda spectrum: spectrum.values[0])
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("activations",))
 def feature_singular_values(snapshot: Snapshot) -> dict[str, np.ndarray]:
     """The singular values of each layer's features: a distribution.
 

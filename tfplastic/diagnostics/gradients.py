@@ -9,12 +9,13 @@ import tensorflow as tf
 
 from tfplastic import _checks
 from tfplastic.diagnostics._layers import named_layers
+from tfplastic.diagnostics._sums import magnitude_sum, square_sum, summed
 from tfplastic.diagnostics._weight_matrices import by_equation
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
 
-@quantity("medium", needs=("loss",))
+@quantity("medium", needs=("loss",), reads=("gradients",))
 def gradient_norm(snapshot: Snapshot) -> dict[str, float]:
     """The norm of the loss's gradient, by layer: sqrt(sum_i (dL / dtheta_i)^2).
 
@@ -32,11 +33,11 @@ def gradient_norm(snapshot: Snapshot) -> dict[str, float]:
 
     Source: Abbas et al. 2023, "Loss of plasticity in continual deep reinforcement learning".
     """
-    squares = _summed(snapshot, tf.square)
+    squares = _summed(snapshot, square_sum)
     return {layer: math.sqrt(square) for layer, square in squares.items()}
 
 
-@quantity("medium", needs=("loss",))
+@quantity("medium", needs=("loss",), reads=("gradients",))
 def gradient_l1_norm(snapshot: Snapshot) -> dict[str, float]:
     """The l1 norm of the loss's gradient, by layer: sum_i |dL / dtheta_i|.
 
@@ -54,10 +55,10 @@ def gradient_l1_norm(snapshot: Snapshot) -> dict[str, float]:
 
     Source: Abbas et al. 2023, "Loss of plasticity in continual deep reinforcement learning".
     """
-    return _summed(snapshot, tf.abs)
+    return _summed(snapshot, magnitude_sum)
 
 
-@quantity("medium", needs=("loss",))
+@quantity("medium", needs=("loss",), reads=("gradients",))
 def gradient_l0_norm(snapshot: Snapshot) -> dict[str, float]:
     """The share of the weights that get a gradient, by layer: #{i : dL / dtheta_i != 0} / #weights.
 
@@ -88,13 +89,13 @@ def gradient_l0_norm(snapshot: Snapshot) -> dict[str, float]:
         {'only': 0.5, 'all': 0.5}
     """
     # Times 0 is 0, but for what is not finite.
-    counts = _summed(snapshot, lambda each: tf.cast(each != 0, tf.float64) + 0 * each)
+    counts = _summed(snapshot, lambda block: np.count_nonzero(block) + (0 * block).sum())
     sizes = {layer: sum(each.shape.num_elements() for each in of) for layer, of in snapshot.weights.items()}
     sizes["all"] = sum(sizes.values())
     return {layer: count / sizes[layer] if sizes[layer] else math.nan for layer, count in counts.items()}
 
 
-@quantity("medium", needs=("loss",))
+@quantity("medium", needs=("loss",), reads=("gradients",))
 def dormant_gradients(snapshot: Snapshot, tau: float = 0.01) -> dict[str, float]:
     """The fraction of units that hardly learn: #{i : G_i <= tau} / #units, G_i = m_i / ((1/K) sum_k m_k).
 
@@ -154,11 +155,11 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def _summed(snapshot: Snapshot, function: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, float]:
-    """The sum of `function` of the gradient's entries, in float64."""
+def _summed(snapshot: Snapshot, function: Callable[[np.ndarray], Any]) -> dict[str, float]:
+    """The sum of `function` of blocks of the gradient's entries, in float64."""
     snapshot.require("loss")
     sums = {
-        layer: float(sum(tf.reduce_sum(function(tf.cast(each, tf.float64))) for each in gradients))
+        layer: sum(summed(each, function) for each in gradients)
         for layer, gradients in snapshot.gradients.items()
     }
     return {**sums, "all": float(sum(sums.values()))}

@@ -1,9 +1,11 @@
 """Many quantities of one snapshot."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tfplastic.diagnostics.quantity import reads_of
 from tfplastic.diagnostics.snapshot import Snapshot
 
 Function = Callable[..., dict[str, Any]]
@@ -13,7 +15,7 @@ Function = Callable[..., dict[str, Any]]
 def measure(
     snapshot: Snapshot, quantities: Sequence[Function] | Mapping[str, Function]
 ) -> dict[str, dict[str, Any]]:
-    """Computes each of `quantities` from one snapshot; activations, loss and gradients are made once for all.
+    """Computes each of `quantities` from one snapshot; what they share is made once for all, in one pass.
 
     Args:
         snapshot: what to measure. It is not refreshed here.
@@ -40,7 +42,14 @@ def measure(
         {'strict': {'relu': 0.25}, 'dormant': {'relu': 0.5}}
     """
     by_name = check_quantities("quantities", quantities)
+    prepare(snapshot, by_name)
     return {name: quantity(snapshot) for name, quantity in by_name.items()}
+
+
+def prepare(snapshot: Snapshot, quantities: Mapping[str, Function]) -> None:
+    """Makes what the quantities say that they read; what cannot be made the first that reads it will tell."""
+    with contextlib.suppress(ValueError):
+        snapshot.prepare([part for quantity in quantities.values() for part in reads_of(quantity)])
 
 
 def check_quantities(

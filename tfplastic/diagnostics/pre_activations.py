@@ -15,9 +15,10 @@ from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
 
 _GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
+_READS = ("pre_mean", "pre_variance")
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("pre_activations",))
 def pre_activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> dict[str, np.ndarray]:
     """The pre-activations of each layer, of inputs, positions and units together, to be shown as a histogram.
 
@@ -42,7 +43,7 @@ def pre_activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> di
     return {layer: _thinned(np.asarray(each), max_values) for layer, each in snapshot.pre_activations.items()}
 
 
-@quantity("cheap")
+@quantity("cheap", reads=_READS)
 def pre_activation_means(snapshot: Snapshot, per_position: bool = False) -> dict[str, np.ndarray]:
     """The mean pre-activation of each unit, E z_i over inputs and positions: a distribution over units.
 
@@ -60,7 +61,7 @@ def pre_activation_means(snapshot: Snapshot, per_position: bool = False) -> dict
     return {layer: each.pre_mean.ravel() for layer, each in _statistics(snapshot, per_position).items()}
 
 
-@quantity("cheap")
+@quantity("cheap", reads=_READS)
 def pre_activation_variances(snapshot: Snapshot, per_position: bool = False) -> dict[str, np.ndarray]:
     """The variance of each unit's pre-activation over inputs and positions: a distribution over units.
 
@@ -79,7 +80,7 @@ def pre_activation_variances(snapshot: Snapshot, per_position: bool = False) -> 
     return {layer: each.pre_variance.ravel() for layer, each in _statistics(snapshot, per_position).items()}
 
 
-@quantity("cheap", ("reference",))
+@quantity("cheap", ("reference",), _READS)
 def pre_activation_mean_shift(snapshot: Snapshot, per_position: bool = False) -> dict[str, float]:
     """How far units' mean pre-activations have moved from the reference, in its standard deviations.
 
@@ -110,7 +111,7 @@ def pre_activation_mean_shift(snapshot: Snapshot, per_position: bool = False) ->
     return _against_reference(snapshot, per_position, shift)
 
 
-@quantity("cheap", ("reference",))
+@quantity("cheap", ("reference",), _READS)
 def pre_activation_variance_shift(snapshot: Snapshot, per_position: bool = False) -> dict[str, float]:
     """How far units' variances of pre-activations have moved from the reference, as a share of its own.
 
@@ -145,7 +146,7 @@ def _thinned(values: np.ndarray, max_values: int) -> np.ndarray:
 
 
 def _statistics(snapshot: Snapshot, per_position: bool) -> dict[str, UnitStatistics]:
-    statistics = snapshot.unit_statistics
+    statistics = snapshot.statistics_with(_READS)
     return {layer: each if per_position else each.by_channel() for layer, each in statistics.items()}
 
 
@@ -154,8 +155,9 @@ def _against_reference(
 ) -> dict[str, float]:
     """{layer name: `shift` of its statistics now and in the reference}."""
     snapshot.require("reference")
-    values = dict.fromkeys([*snapshot.unit_statistics, *snapshot.unmeasured], float("nan"))
-    for layer, now in snapshot.unit_statistics.items():
+    statistics = snapshot.statistics_with(_READS)
+    values = dict.fromkeys([*statistics, *snapshot.unmeasured], float("nan"))
+    for layer, now in statistics.items():
         then = snapshot.reference.statistics_like(layer, now)
         if not per_position:
             now, then = now.by_channel(), then.by_channel()

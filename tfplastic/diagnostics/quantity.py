@@ -20,26 +20,32 @@ class Quantity(Protocol):
         cost: 'cheap': at most one forward pass; 'medium': gradients; 'full': products with curvature,
             gradients of single examples.
         needs: what the snapshot must have been given.
+        reads: see `quantity`.
     """
 
     cost: Cost
     needs: tuple[Need, ...]
+    reads: tuple[str, ...]
 
     def __call__(self, snapshot: Any, /) -> dict[str, Any]:
         """Computes it."""
         ...
 
 
-def quantity(cost: Cost, needs: tuple[Need, ...] = ()) -> Callable[[Function], Function]:
+def quantity(
+    cost: Cost, needs: tuple[Need, ...] = (), reads: tuple[str, ...] = ()
+) -> Callable[[Function], Function]:
     """A decorator that makes a function of a snapshot a quantity, which gin files can name.
 
     Args:
         cost: `'cheap'`, `'medium'` or `'full'`, see `Quantity`.
         needs: of `'loss'`, `'optimizer'` and `'reference'`.
+        reads: what of `Snapshot.prepare` it takes, so that many quantities share a pass; others may be read
+            all the same.
     """
 
     def decorate(function: Function) -> Function:
-        for name, value in (("cost", cost), ("needs", needs)):
+        for name, value in (("cost", cost), ("needs", needs), ("reads", reads)):
             setattr(function, name, value)
         return gin.register(module="tfplastic.diagnostics")(function)
 
@@ -48,6 +54,15 @@ def quantity(cost: Cost, needs: tuple[Need, ...] = ()) -> Callable[[Function], F
 
 def needs_of(function: Callable[..., Any]) -> tuple[Need, ...]:
     """The needs of a quantity or a `functools.partial` of one; none of a function that does not say."""
+    return _said(function, "needs")
+
+
+def reads_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """What such a function reads, in the same way."""
+    return _said(function, "reads")
+
+
+def _said(function: Callable[..., Any], what: str) -> tuple[Any, ...]:
     while isinstance(function, functools.partial):
         function = function.func
-    return getattr(function, "needs", ())
+    return getattr(function, what, ())

@@ -114,8 +114,8 @@ class Reference:
             ValueError: the reference is not of such a model.
         """
         found = self.unit_statistics.get(layer)
-        shape = None if found is None else list(found.mean.shape)
-        _check_same(layer, "units", list(statistics.mean.shape), shape)
+        shape = None if found is None else list(found.pre_mean.shape)
+        _check_same(layer, "units", list(statistics.pre_mean.shape), shape)
         return self.unit_statistics[layer]
 
 

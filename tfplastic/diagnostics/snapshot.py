@@ -1,7 +1,7 @@
 """What the diagnostics read of a model."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -109,7 +109,7 @@ class Snapshot:
         weights = _layers.layer_weights(self._layers)
         self._weights = {name: variables for name, variables in weights.items() if name in self._chosen}
         self._forward_pass: _forward.ForwardPass | None = None
-        self._programs: dict[str, Program] = {}
+        self._programs: dict[Any, Program] = {}
         self._hessian: HessianOperator | None = None
         self._block_hessians: dict[str, Operator] = {}
         self._values: dict[str, Any] = {}
@@ -174,13 +174,43 @@ class Snapshot:
         Made in one pass, block by block, of which only the statistics are kept.
         """
         if "unit_statistics" not in self._values:
-            functions = self._forward().functions
-            blocks = self._run("unit_statistics")
-            self._values["unit_statistics"] = {
-                name: unit_statistics.of_blocks(function, [block[name] for block, _ in blocks])
-                for name, function in functions.items()
-            }
+            self._values["unit_statistics"] = self._statistics_of(self._run([], unit_statistics.ARRAYS))
         return self._values["unit_statistics"]
+
+    def statistics_with(self, arrays: Collection[str]) -> dict[str, UnitStatistics]:
+        """As `unit_statistics`, but other arrays than these may be None: where `prepare` has left them out.
+
+        Args:
+            arrays: names of arrays of `UnitStatistics`.
+        """
+        names, prepared = self._values.get("prepared_statistics", ((), {}))
+        return prepared if set(arrays).issubset(names) else self.unit_statistics
+
+    def prepare(self, parts: Collection[str]) -> None:
+        """Makes in one pass what would take several if it were asked for piece by piece.
+
+        Args:
+            parts: of `'activations'`, `'pre_activations'`, `'gradients'` (none without a loss) and the names
+                of arrays of `UnitStatistics`, of which `statistics_with` then has no others. What there is
+                stays as it is.
+
+        Raises:
+            ValueError: as on use of what is asked for.
+        """
+        wholes = [part for part in ("activations", "pre_activations") if part in parts]
+        wholes = [part for part in wholes if part not in self._values]
+        arrays = [name for name in unit_statistics.ARRAYS if name in parts]
+        if not {"unit_statistics", "prepared_statistics"}.isdisjoint(self._values):
+            arrays = []
+        if not wholes and not arrays:
+            return
+        if "gradients" in parts and "gradients" not in self._values and self._losses is not None:
+            blocks = self._run_with_gradients(wholes, arrays)
+        else:
+            blocks = self._run(wholes, arrays)
+        self._values |= {part: _concatenated([block[part] for block, _ in blocks]) for part in wholes}
+        if arrays:
+            self._values["prepared_statistics"] = arrays, self._statistics_of(blocks)
 
     @property
     def unmeasured(self) -> dict[str, str]:
@@ -221,7 +251,7 @@ class Snapshot:
     @property
     def gradients(self) -> dict[str, list[tf.Tensor]]:
         """The gradient of the loss, in the form of `weights`; zeros where it does not touch a variable."""
-        return self._of_losses("gradients", self._differentiate)
+        return self._of_losses("gradients", lambda examples: self._differentiate(examples)[0])
 
     @property
     def hessian(self) -> HessianOperator:
@@ -272,21 +302,48 @@ class Snapshot:
             self._forward_pass = _forward.ForwardPass(self._call, self._layers, self._chosen, signature)
         return self._forward_pass
 
-    def _run(self, part: str) -> list[tuple[Any, int]]:
-        """What the program of a part of `_PARTS` gives for each block, and the number of its examples."""
-        if part not in self._programs:
+    def _run(self, wholes: Sequence[str], arrays: Sequence[str] = ()) -> list[tuple[Any, int]]:
+        """What `_forward.selected` has of each block, and the number of its examples."""
+        key = ("forward", *wholes, *arrays)
+        if key not in self._programs:
             forward = self._forward()
-            self._programs[part] = forward.program(lambda traced: _PARTS[part](forward, traced))
-        return [(self._programs[part](block), count) for block, count in self._blocks(self.inputs)]
+            self._programs[key] = forward.program(lambda traced: forward.selected(traced, wholes, arrays))
+        return [(self._programs[key](block), count) for block, count in self._blocks(self.inputs)]
+
+    def _run_with_gradients(self, wholes: Sequence[str], arrays: Sequence[str]) -> list[tuple[Any, int]]:
+        """As `_run`, by the pass of the loss where that is the same; keeps the loss and its gradients."""
+        leaves = tf.nest.flatten(self.examples)
+        tensors = list({id(each): each for each in leaves}.values())  # inputs may be among the targets
+        key = ("with gradients", *wholes, *arrays)
+        if key not in self._programs:
+            forward, positions = self._forward(), [_position(each, tensors) for each in leaves]
+
+            def made(block: Sequence[tf.Tensor]) -> dict[str, Any]:
+                examples = tf.nest.pack_sequence_as(self.examples, [block[each] for each in positions])
+                with forward.observed(examples[0]) as passes:
+                    gradients, loss = self._differentiate(examples)
+                return {
+                    "mean": {"loss": loss, "gradients": gradients},
+                    **forward.selected(passes[0], wholes, arrays),
+                }
+
+            losses = self._require_losses()
+            program = trace(f"`{losses.name}`", made, self._signature(tensors))
+            losses.check(self._signature(tensors)[0].shape[0])
+            self._programs[key] = program
+        blocks = [(self._programs[key](block), count) for block, count in self._blocks(tensors)]
+        self._values |= self._mean_of([(block["mean"], count) for block, count in blocks])
+        return blocks
+
+    def _statistics_of(self, blocks: Sequence[tuple[Any, int]]) -> dict[str, UnitStatistics]:
+        return {
+            name: unit_statistics.of_blocks(function, [block["statistics"][name] for block, _ in blocks])
+            for name, function in self._forward().functions.items()
+        }
 
     def _joined(self, part: str) -> Any:
         if part not in self._values:
-            blocks = [block for block, _ in self._run(part)]
-            self._values[part] = (
-                blocks[0]
-                if len(blocks) == 1
-                else tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *blocks)
-            )
+            self._values[part] = _concatenated([block[part] for block, _ in self._run([part])])
         return self._values[part]
 
     def _blocks(self, nest: Any) -> Iterator[tuple[Any, int]]:
@@ -307,8 +364,11 @@ class Snapshot:
         if part not in self._values:
             program = self._loss_program(part, function)
             parts = [(program(block), count) for block, count in self._blocks(self.examples)]
-            self._values[part] = parts[0][0] if len(parts) == 1 else _weighted(parts, self.num_examples)
+            self._values[part] = self._mean_of(parts)
         return self._values[part]
+
+    def _mean_of(self, parts: list[tuple[Any, int]]) -> Any:
+        return parts[0][0] if len(parts) == 1 else _weighted(parts, self.num_examples)
 
     def _loss_program(self, part: str, function: Callable[[Any], Any]) -> Program:
         if part not in self._programs:
@@ -319,12 +379,13 @@ class Snapshot:
             self._programs[part] = program
         return self._programs[part]
 
-    def _differentiate(self, examples: tuple[Any, Any]) -> dict[str, list[tf.Tensor]]:
+    def _differentiate(self, examples: tuple[Any, Any]) -> tuple[dict[str, list[tf.Tensor]], tf.Tensor]:
+        """The gradient, and the loss."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._weights)
             loss = self._require_losses().mean(examples)
         gradients = tape.gradient(loss, self._weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return tf.nest.map_structure(tf.convert_to_tensor, gradients)  # embeddings' are sparse
+        return tf.nest.map_structure(tf.convert_to_tensor, gradients), loss  # embeddings' are sparse
 
     def _require_losses(self) -> _losses.Losses:
         if self._losses is None:
@@ -355,19 +416,15 @@ class Snapshot:
             raise ValueError(f"`targets` {rule}. Received: shapes {', '.join(map(str, shapes))}")
 
 
-# What is made of a pass: of the pass, for its metadata, and of what it computes.
-_PARTS: dict[str, Callable[[_forward.ForwardPass, Any], Any]] = {
-    "activations": lambda forward, traced: traced["activations"],
-    "pre_activations": lambda forward, traced: traced["pre_activations"],
-    "features": lambda forward, traced: dict(list(traced["activations"].items())[-1:]),
-    "outputs": lambda forward, traced: traced["outputs"],
-    "unit_statistics": lambda forward, traced: {
-        name: unit_statistics.traced_statistics(
-            values, traced["pre_activations"].get(name), forward.functions[name]
-        )
-        for name, values in traced["activations"].items()
-    },
-}
+def _concatenated(blocks: Sequence[Any]) -> Any:
+    """Nests of tensors, along the first axis."""
+    if len(blocks) == 1:
+        return blocks[0]
+    return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *blocks)
+
+
+def _position(tensor: tf.Tensor, tensors: Sequence[tf.Tensor]) -> int:
+    return next(position for position, each in enumerate(tensors) if each is tensor)
 
 
 def _num_examples(inputs: Any) -> int:

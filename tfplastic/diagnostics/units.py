@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfplastic import _checks
 from tfplastic.diagnostics._by_unit import by_layer
-from tfplastic.diagnostics.quantity import quantity
+from tfplastic.diagnostics.quantity import quantity, reads_of
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
 
@@ -24,7 +24,7 @@ _LINEAR_ABOVE_ZERO = {"celu", "elu", "leaky_relu", "prelu", "relu", "relu6", "se
 _LINEAR_BELOW_ZERO = {"leaky_relu", "prelu"}
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("mean_abs",))
 def dead_units(snapshot: Snapshot, per_position: bool = False) -> dict[str, float]:
     """The fraction of units that are dead: #{i : h_i(x) = 0 for every input x and position} / #units.
 
@@ -42,10 +42,10 @@ def dead_units(snapshot: Snapshot, per_position: bool = False) -> dict[str, floa
         Dohare et al. 2024, "Loss of plasticity in deep continual learning" (on 2000 inputs). Others call
         units dead that are `saturated_units` here.
     """
-    return by_layer(snapshot, per_position, lambda of: np.mean(of.mean_abs == 0))
+    return by_layer(snapshot, reads_of(dead_units), per_position, lambda of: np.mean(of.mean_abs == 0))
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("mean_abs",))
 def dormant_units(snapshot: Snapshot, tau: float = 0.025, per_position: bool = False) -> dict[str, float]:
     """The fraction of tau-dormant units: #{i : s_i <= tau} / #units, s_i = E|h_i| / ((1/K) sum_k E|h_k|).
 
@@ -68,10 +68,15 @@ def dormant_units(snapshot: Snapshot, tau: float = 0.025, per_position: bool = F
         `dormant_gradients` is of scores by gradients.
     """
     _checks.check_non_negative("tau", tau)
-    return by_layer(snapshot, per_position, lambda of: np.mean(of.mean_abs <= tau * of.mean_abs.mean()))
+    return by_layer(
+        snapshot,
+        reads_of(dormant_units),
+        per_position,
+        lambda of: np.mean(of.mean_abs <= tau * of.mean_abs.mean()),
+    )
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("mean_abs", "zero_fraction"))
 def active_units(snapshot: Snapshot) -> dict[str, float]:
     """The fraction of active units (FAU): 1 - the share of activations that are exactly zero.
 
@@ -88,10 +93,10 @@ def active_units(snapshot: Snapshot) -> dict[str, float]:
     Source: Ma et al. 2024, "Revisiting plasticity in visual reinforcement learning: data, modules and
         training stages", section 3.
     """
-    return by_layer(snapshot, False, lambda of: 1 - of.zero_fraction.mean())
+    return by_layer(snapshot, reads_of(active_units), False, lambda of: 1 - of.zero_fraction.mean())
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("mean_abs", "saturated_fraction"))
 def saturated_units(
     snapshot: Snapshot, min_fraction: float = 1.0, per_position: bool = False
 ) -> dict[str, float]:
@@ -122,10 +127,10 @@ def saturated_units(
             return np.nan
         return float(np.mean(of.saturated_fraction >= min_fraction))
 
-    return by_layer(snapshot, per_position, saturated)
+    return by_layer(snapshot, reads_of(saturated_units), per_position, saturated)
 
 
-@quantity("cheap")
+@quantity("cheap", reads=("pre_mean", "pre_variance", "pre_positive_fraction"))
 def linearised_units(
     snapshot: Snapshot, tolerance: float = 0.1, per_position: bool = False
 ) -> dict[str, float]:
@@ -161,7 +166,7 @@ def linearised_units(
             is_linear |= of.pre_positive_fraction == 0
         return float(np.mean(is_linear))
 
-    return by_layer(snapshot, per_position, linearised, finite="pre_mean")
+    return by_layer(snapshot, reads_of(linearised_units), per_position, linearised, finite="pre_mean")
 
 
 @gin.register(module="tfplastic.diagnostics")

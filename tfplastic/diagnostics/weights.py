@@ -14,6 +14,7 @@ import numpy as np
 
 from tfplastic.diagnostics._kept import kept_value
 from tfplastic.diagnostics._spectra import weight_spectra
+from tfplastic.diagnostics._sums import blocks, magnitude_sum, square_sum
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
@@ -129,8 +130,9 @@ def _made_sums(weights: Mapping[str, Sequence[Any]]) -> dict[str, _Sums]:
 
 
 def _sums_of(variable: Any) -> _Sums:
-    values = np.asarray(variable).astype(np.float64).ravel()
-    return _Sums(values.size, float(np.abs(values).sum()), float(values @ values))
+    parts = [(square_sum(block), magnitude_sum(block)) for block in blocks(variable)]
+    squares, magnitudes = (float(sum(each)) for each in zip((0.0, 0.0), *parts, strict=True))
+    return _Sums(variable.shape.num_elements(), magnitudes, squares)
 
 
 def _total(parts: Sequence[_Sums]) -> _Sums:
