@@ -41,9 +41,10 @@ def make(problem: Problem, execution: str = "auto", program: str = "auto") -> Ta
             kernel_sizes=[3] * len(problem.filters),
             strides=[2] * len(problem.filters),
             hidden=problem.hidden,
+            input_shape=images.shape[1:],
         )
     else:
-        model = tp.networks.mlp(NUM_CLASSES, hidden=problem.hidden)
+        model = tp.networks.mlp(NUM_CLASSES, hidden=problem.hidden, input_shape=images.shape[1:])
     optimizer = tf.keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON)
     twin = Twin(rebuild(model, 0, images[:1]), optimizer, Regression())
     twin.inputs = tf.constant(images)

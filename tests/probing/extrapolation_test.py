@@ -34,6 +34,12 @@ def test_curves_of_all_steps_end_where_they_end():
     assert extrapolated(falling(0.8 * STEPS), falling(STEPS)) == pytest.approx(falling(1_600), rel=0.1)
 
 
+def test_a_curve_from_far_above_goes_on_by_itself_to_where_fresh_networks_begin():
+    curves = np.array([[8_000.0], [4_000.0], [400.0]]) / (1 + STEPS[:500])  # 4, 2 and 0.2 in the end
+    found = extrapolated(curves, falling(STEPS))  # fresh networks begin at 0.5
+    np.testing.assert_allclose(found, [4.0, 2.0, 0.5], rtol=0.05)
+
+
 def test_what_diverges_stays_diverged():
     curves = np.stack([falling(STEPS[:500]), np.where(STEPS[:500] < 400, 0.3, np.nan), np.full(500, np.inf)])
     found = extrapolated(curves, falling(STEPS))

@@ -34,8 +34,9 @@ def extrapolated(curves: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
     As if each curve were the reference at another speed: a network that has after s steps the level that the
     reference had after phi s will after S steps have the level that the reference has after phi S. Beyond
-    its end the reference goes on as a power of the step, as it did in its second half. A level that the
-    reference never had, because nothing was learnt or training diverged, stays.
+    its end the reference goes on as a power of the step, as it did in its second half. A curve that is still
+    above the reference's beginning, as that of a value network whose outputs are large, goes on as a power
+    of the step by itself, down to that beginning. Where nothing is learnt, or training diverges, it stays.
 
     Args:
         curves: `[..., s]`, s at most S.
@@ -44,19 +45,37 @@ def extrapolated(curves: np.ndarray, reference: np.ndarray) -> np.ndarray:
     Returns:
         `[...] float64`.
     """
-    steps, length = curves.shape[-1], len(reference)
-    window = max(1, round(_WINDOW * steps))
-    levels = curves[..., steps - window :].mean(axis=-1, dtype=np.float64)
+    length = len(reference)
+    levels, middle = _level(curves)
+    middle = max(middle, 1.0)
     falling = np.minimum.accumulate(_smooth(reference, max(1, round(_SMOOTHED * length))))
     reached = np.searchsorted(-falling, -levels)  # the first step of the reference at this level, or none
-    at = reached * (length - 1) / max(steps - (window + 1) / 2, 1.0)
+    at = reached * (length - 1) / middle
     half, end = max(length // 2, 1), length - 1
     slope = (
         np.log(falling[end] / falling[half]) / np.log(end / half) if end > half and falling[end] > 0 else 0.0
     )
     beyond = falling[end] * (np.maximum(at, end) / max(end, 1)) ** slope
     found = np.where(at <= end, np.interp(at, np.arange(length), falling), beyond)
-    return np.where((reached == 0) | np.isnan(levels), levels, found)
+    above = np.maximum(levels * (length / middle) ** _slope(curves), falling[0])
+    return np.select([~np.isfinite(levels), reached == 0], [levels, above], found)
+
+
+def _level(curves: np.ndarray) -> tuple[np.ndarray, float]:
+    """The level that curves `[..., s]` have in the end, `[...] float64`, and in which step on average."""
+    steps = curves.shape[-1]
+    window = max(1, round(_WINDOW * steps))
+    return curves[..., steps - window :].mean(axis=-1, dtype=np.float64), steps - (window + 1) / 2
+
+
+def _slope(curves: np.ndarray) -> np.ndarray:
+    """The power of the step, at most 0, by which curves `[..., s]` have fallen in their second half."""
+    half = curves.shape[-1] // 2
+    if half < 2:
+        return np.zeros(curves.shape[:-1])
+    (late, end), (early, middle) = _level(curves), _level(curves[..., :half])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.minimum(np.log(late / early) / np.log(end / middle), 0.0)
 
 
 def _smooth(values: np.ndarray, width: int) -> np.ndarray:
