@@ -72,8 +72,9 @@ def test_partial_reorthogonalization_gives_the_quadrature_of_a_full_one(dtype):
     rounding = np.finfo(dtype).eps
     gram = partial.basis.astype(float) @ partial.basis.T.astype(float) - np.eye(60)
     assert np.abs(gram).max() < 2 * np.sqrt(rounding)
-    for ours, wanted in zip(_quadrature(partial), _quadrature(full), strict=True):
-        np.testing.assert_allclose(ours, wanted, atol=1e-4 * np.abs(wanted).max())
+    (nodes, weights), (wanted_nodes, wanted_weights) = _quadrature(partial), _quadrature(full)
+    np.testing.assert_allclose(nodes, wanted_nodes, atol=1e-4 * wanted_nodes.max())
+    np.testing.assert_allclose(weights, wanted_weights, atol=1e-5)  # of a sum of 1; kernels round differently
 
 
 class _FromStart(DenseOperator):

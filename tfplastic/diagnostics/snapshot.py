@@ -290,7 +290,9 @@ class Snapshot:
         data = tuple(tf.nest.flatten(self.examples))
         size = None if self.num_examples <= self._batch_size else self._batch_size
         variables = [variable for layer in self._weights.values() for variable in layer]
-        return HessianOperator(loss, variables, data, batch_size=size)
+        operator = HessianOperator(loss, variables, data, batch_size=size)
+        operator.basis_memory.is_kept = False  # between measurements it belongs to training
+        return operator
 
     def _call(self, inputs: Any) -> Any:
         kwargs = {"training": False} if "training" in inspect.signature(self.model.call).parameters else {}

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks, seeds
+from tfplastic.linalg._basis_memory import BasisMemory
 from tfplastic.linalg._orthogonality import (
     OrthogonalityEstimate,
     dot,
@@ -94,7 +95,8 @@ def lanczos(
         >>> result.basis.shape, round(float(result.alpha.sum()), 4)  # the trace of T is that of A
         ((3, 3), 8.0)
     """
-    return next(runs(operator, num_steps, [seed], reorthogonalize, progress))
+    own = BasisMemory()  # the caller keeps the basis
+    return next(runs(operator, num_steps, [seed], reorthogonalize, progress, memory=own))
 
 
 def runs(
@@ -104,6 +106,7 @@ def runs(
     reorthogonalize: str | bool,
     progress: Progress | None,
     is_enough: Callable[[Tridiagonal], bool] = lambda tridiagonal: False,
+    memory: BasisMemory | None = None,
 ) -> Iterator[Tridiagonal]:
     """`lanczos` from each of `seeds`, in the memory of one basis: a result's is good until the next result.
 
@@ -114,8 +117,10 @@ def runs(
         reorthogonalize: as there.
         progress: called with the products of all runs so far and the number planned.
         is_enough: of what a run has after a step: whether to end it there.
+        memory: of the basis; the operator's own by default, if it has one.
     """
-    process = _Process(operator, num_steps, reorthogonalize)
+    memory = memory or getattr(operator, "basis_memory", None) or BasisMemory()
+    process = _Process(operator, num_steps, reorthogonalize, memory)
     check_deterministic(operator)
 
     def advance(product: np.ndarray) -> np.ndarray | None:
@@ -161,16 +166,15 @@ class _Process:
         max_steps: products to take at most.
     """
 
-    def __init__(self, operator: Any, num_steps: int, reorthogonalize: str | bool):
+    def __init__(self, operator: Any, num_steps: int, reorthogonalize: str | bool, memory: BasisMemory):
         modes = {True: "full", False: "none", "full": "full", "partial": "partial", "none": "none"}
         self._mode = modes[_checks.check_one_of("reorthogonalize", reorthogonalize, modes)]
         size = check_square(operator)
         self.max_steps = min(_checks.check_positive_integer("num_steps", num_steps), size)
         dtype = np.dtype(tf.as_dtype(operator.dtype).as_numpy_dtype)
         self._epsilon = float(np.finfo(dtype).eps)
-        # The last row is for what the last step leaves. Without a basis three take turns. The system gives
-        # memory to rows as they are written.
-        self._rows = np.empty((3 if self._mode == "none" else self.max_steps + 1, size), dtype)
+        # The last row is for what the last step leaves. Without a basis three take turns.
+        self._rows = memory.rows(3 if self._mode == "none" else self.max_steps + 1, size, dtype)
 
     def begin(self, seed: int) -> None:
         """Starts anew, with the start vector of `seed`."""

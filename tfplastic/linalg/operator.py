@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfplastic import _checks
 from tfplastic.linalg import _variables
+from tfplastic.linalg._basis_memory import BasisMemory
 from tfplastic.linalg._batches import as_tensor, make_batches
 from tfplastic.linalg._moments import check_moments, exact_moments
 from tfplastic.linalg._program import Program, Traced, trace
@@ -31,10 +32,14 @@ class Operator(abc.ABC):
     Attributes:
         shape: (n, n).
         dtype: float32 or float64, of numpy.
+        basis_memory: of the bases that `eigsh` and `spectral_density` make of it and of its blocks. It stays
+            with the operator, as large as the largest of them; `basis_memory.is_kept = False` gives it back
+            each time.
     """
 
     shape: tuple[int, int]
     dtype: np.dtype
+    basis_memory: BasisMemory
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class Operator(abc.ABC):
         self._is_whole = True  # not a block of another operator
         self._programs: dict[Callable[..., Any], Program] = {}
         self._host: _Host | None = None
+        self.basis_memory = BasisMemory()
         self._resize()
 
     @abc.abstractmethod

@@ -1,0 +1,70 @@
+import numpy as np
+import tensorflow as tf
+
+from tests.linalg.dense_operator import with_eigenvalues
+from tfplastic import linalg
+from tfplastic.linalg._basis_memory import BasisMemory
+
+FLOAT32 = np.dtype("float32")
+
+
+def _hessian(size=6):
+    x = tf.Variable(tf.zeros([size]))
+    scale = tf.range(1.0, size + 1.0)
+    return linalg.HessianOperator(lambda: tf.reduce_sum(scale * x**2) / 2, [x])
+
+
+def test_memory_is_given_again_in_any_shape_that_fits():
+    memory = BasisMemory()
+    first = memory.rows(4, 10, FLOAT32)
+    assert first.shape == (4, 10) and first.dtype == FLOAT32
+    assert np.shares_memory(first, memory.rows(5, 4, np.dtype("float64")))
+    larger = memory.rows(5, 10, FLOAT32)
+    assert not np.shares_memory(first, larger)
+    assert np.shares_memory(larger, memory.rows(4, 10, FLOAT32))
+
+
+def test_memory_that_is_not_kept_is_another_each_time():
+    memory = BasisMemory()
+    first = memory.rows(4, 10, FLOAT32)
+    memory.is_kept = False
+    second = memory.rows(4, 10, FLOAT32)
+    assert not np.shares_memory(first, second)
+    assert not np.shares_memory(second, memory.rows(4, 10, FLOAT32))
+
+
+def test_results_do_not_depend_on_what_the_memory_held():
+    operator, block = _hessian(), _hessian(3)
+    block.basis_memory = operator.basis_memory
+    expected = [linalg.spectral_density(_hessian(), 6, 2).nodes, linalg.eigsh(_hessian(), 2).vectors]
+    operator.basis_memory.rows(20, 20, FLOAT32)[:] = np.nan
+    np.testing.assert_array_equal(linalg.spectral_density(operator, 6, 2).nodes, expected[0])
+    linalg.eigsh(block, 2)
+    np.testing.assert_array_equal(linalg.eigsh(operator, 2).vectors, expected[1])
+
+
+def test_blocks_share_the_memory_of_their_operator():
+    operator = _hessian()
+    assert operator.restricted([0]).basis_memory is operator.basis_memory
+
+
+def test_the_basis_of_lanczos_belongs_to_its_caller():
+    operator = _hessian()
+    result = linalg.lanczos(operator, 4)
+    before = result.basis.copy()
+    linalg.spectral_density(operator, 6, 2)
+    linalg.lanczos(operator, 4, seed=1)
+    np.testing.assert_array_equal(result.basis, before)
+
+
+def test_vectors_of_eigsh_belong_to_their_caller():
+    operator = _hessian()
+    vectors = linalg.eigsh(operator, 2).vectors
+    before = vectors.copy()
+    linalg.eigsh(operator, 2, seed=1, which="SA")
+    np.testing.assert_array_equal(vectors, before)
+
+
+def test_operators_without_memory_of_their_own_do():
+    operator = with_eigenvalues([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(linalg.spectral_density(operator, 3, 1).nodes, [[1, 2, 3]])
