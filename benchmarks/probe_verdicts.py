@@ -48,7 +48,9 @@ def draw(ax: Axes, title: str, networks: Sequence[Probed]) -> None:
             each.result.verdict, (place, loss), (7, 0), textcoords="offset points", va="center", fontsize=8
         )
     ax.axhline(b, color="0.3", linestyle=":", linewidth=1, label="variance of the targets")
-    ax.set_xticks([0, *places], ["fresh", *(each.run.rpartition("_")[2] for each in networks)])
+    ax.set_xticks(
+        np.arange(len(networks) + 1), ["fresh", *(each.run.rpartition("_")[2] for each in networks)]
+    )
     ax.set(title=title, xlabel="seed of the run", xlim=(-0.6, len(networks) + 0.6))
     ax.grid(axis="x", visible=False)
 

@@ -387,7 +387,7 @@ def test_losses_are_scaled_for_optimizers_that_want_it():
         .curves
         for factor in (None, 1024.0)
     ]
-    np.testing.assert_array_equal(*curves)
+    np.testing.assert_array_equal(curves[0], curves[1])
 
 
 def test_calls_share_fresh_networks():

@@ -92,7 +92,7 @@ def test_what_adapt_has_computed_is_kept(keras):
 
 def test_seeds_are_no_part_of_an_architecture():
     def dense(seed, units=2):
-        draw = keras_3.initializers.HeNormal(seed=seed)
+        draw: Any = keras_3.initializers.HeNormal(seed=seed)
         return keras_3.Sequential([keras_3.Input((3,)), keras_3.layers.Dense(units, kernel_initializer=draw)])
 
     one, other, wider = (architecture(model, None) for model in (dense(1), dense(2), dense(1, 3)))
