@@ -23,6 +23,13 @@ def _spectrum(width, seed=0):
     return {"grid": grid, "density": np.exp(-((grid / width) ** 2)) + 1e-4 + 0 * seed}
 
 
+def _histogram(largest, bins=30):
+    """Of a bulk at zero and a few eigenvalues up to the largest."""
+    counts = np.full(bins, 3)
+    counts[1] = 1_000
+    return {"counts": counts, "edges": np.linspace(-1, largest, bins + 1), "non_finite": np.array(0)}
+
+
 def _probe(level, targets=3, steps=40):
     decay = np.exp(-np.arange(steps) / 10)
     return {"curves": (level + (0.5 - level) * decay + 0.01 * np.arange(targets)[:, None]).astype(np.float32)}
@@ -47,17 +54,21 @@ def random_labels(root):
 
 
 def landscape(root):
-    """Fig. 2: gradient descent and Brownian motion."""
-    for arm, growth in (("gradient_descent", 3.0), ("brownian", 1.2)):
-        for seed in range(2):
-            arrays = {
-                "spectrum": {0: _spectrum(5), 25_000: _spectrum(5 * growth)},
-                "diagnostics/gradient_covariance/all": {
-                    100: _matrix(16, 0.1),
-                    2_000: _matrix(16, growth / 3),
+    """Fig. 2: gradient descent and its Brownian twin, two seeds."""
+    for seed in range(2):
+        scalars, arrays = {}, {}
+        for prefix, growth in (("diagnostics", 3.0), ("brownian_twin", 1.2)):
+            scalars |= {
+                f"{prefix}/sharpness/all": _series([4, 4 + growth, 4 * growth + seed], 12_500),
+                f"{prefix}/gradient_interference/all": _series([0.5, 0.5 + growth / 20 + seed / 10], 25_000),
+            }
+            arrays |= {
+                f"{prefix}/spectral_density/all": {0: _histogram(5), 25_000: _histogram(5 * growth)},
+                f"{prefix}/gradient_covariance/all": {
+                    step: _matrix(16, growth / 3 if step else 0.1) for step in (0, 1_000, 20_000)
                 },
             }
-            write_run(root / f"{arm}-seed{seed}", seed, arrays=arrays)
+        write_run(root / f"gradient_descent-seed{seed}", seed, scalars, arrays)
     return read_runs(root)
 
 

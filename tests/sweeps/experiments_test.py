@@ -40,7 +40,9 @@ def data(tmp_path_factory):
 
 def read(file) -> Experiment:
     gin_config.parse([file], [], packages=())
-    return gin.get_configurable(Experiment)()
+    experiment = gin.get_configurable(Experiment)()
+    gin.clear_config()  # unlocks it for what `build` imports
+    return experiment
 
 
 def build(experiment, arms, **changes):
@@ -50,8 +52,8 @@ def build(experiment, arms, **changes):
 
 
 def test_there_are_experiments():
-    names = [f"gin/paper/{name}.gin" for name in ("fig07", "small/fig01", "small/fig04", "small/fig06")]
-    assert set(names) <= set(FILES)
+    small = [f"small/fig{number:02}" for number in (1, 2, 4, 6)]
+    assert {f"gin/paper/{name}.gin" for name in ("fig07", *small)} <= set(FILES)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -66,6 +68,23 @@ def test_fig01_and_fig04_build():
         experiment = read(f"gin/paper/small/{file}.gin")
         answers = build(experiment, experiment.arms)
         assert [answer.arm for answer in answers] == names and len(experiment.seeds) == 3
+
+
+def test_fig02_builds_and_is_gradient_descent_beside_brownian_motion():
+    experiment = read("gin/paper/small/fig02.gin")
+    (answer,) = build(experiment, experiment.arms)
+    assert answer.total_steps == 25_000 and len(experiment.seeds) == 3
+    for line in (
+        "train.optimizer = @sgd()",
+        "sgd.learning_rate = 0.001",
+        "train.mitigations = [@BrownianTwin()]",
+        "train.diagnostics_loss = @noisy_self_targets",
+        "ClassificationMdpTask.batch_size = 512",
+        "ClassificationMdpTask.target_update_period = 5000",
+        "gradient_covariance.num_examples = 512",
+        "gradient_covariance.num_clusters = 10",
+    ):
+        assert line in answer.config.splitlines()
 
 
 def test_fig06_is_the_whole_grid_of_two_networks():

@@ -28,7 +28,7 @@ def measured(run_diagnostics, task, directory, step, writer=None):
 def test_each_quantity_has_its_own_period(task, tmp_path):
     quantities = [diagnostics.dead_units, diagnostics.weight_norm]
     run_diagnostics = RunDiagnostics(quantities, 4, {"weight_norm": 6})
-    assert run_diagnostics.periods == {4, 6}
+    assert [sorted(run_diagnostics.due_after(step)) for step in (0, 5, 11)] == [[4, 6], [6, 8], [12, 12]]
     assert [step for step in range(13) if run_diagnostics.is_due(step)] == [0, 4, 6, 8, 12]
     quantities_at = {
         step: sorted({tag.split("/")[1] for tag in measured(run_diagnostics, task, tmp_path, step)})
@@ -37,6 +37,20 @@ def test_each_quantity_has_its_own_period(task, tmp_path):
     both = ["dead_units", "weight_norm"]
     assert quantities_at == {0: both, 4: ["dead_units"], 6: ["weight_norm"], 12: both}
     assert run_diagnostics.describe() == "1 every 4, 1 every 6 gradient steps"
+
+
+def test_a_quantity_may_have_steps_instead_of_a_period(task, tmp_path):
+    quantities = [diagnostics.dead_units, diagnostics.weight_norm, diagnostics.srank]
+    run_diagnostics = RunDiagnostics(quantities, 4, {"weight_norm": [0, 9], "srank": (3, 1)})
+    assert [step for step in range(13) if run_diagnostics.is_due(step)] == [0, 1, 3, 4, 8, 9, 12]
+    assert [sorted(run_diagnostics.due_after(step)) for step in (0, 2, 9)] == [[1, 4, 9], [3, 4, 9], [12]]
+    tags = {step: {*measured(run_diagnostics, task, tmp_path, step)} for step in (0, 1, 9)}
+    assert {step: {tag.split("/")[1] for tag in found} for step, found in tags.items()} == {
+        0: {"dead_units", "weight_norm"},
+        1: {"srank"},
+        9: {"weight_norm"},
+    }
+    assert run_diagnostics.describe() == "1 at 1 and 3, 1 every 4, 1 at 0 and 9 gradient steps"
 
 
 def test_values_are_of_the_weights_at_the_time(task, tmp_path):
@@ -96,6 +110,16 @@ def test_the_page_is_laid_out():
             1,
             {"dead": 5},
             "`diagnostics_periods` must name quantities of `diagnostics` (dead_units). Received: 'dead'",
+        ),
+        (
+            1,
+            {"dead_units": [3, -1]},
+            "`diagnostics_periods['dead_units'][1]` must be an integer of at least 0. Received: -1",
+        ),
+        (
+            1,
+            {"dead_units": ()},
+            "`diagnostics_periods['dead_units']` must be a period or a list of gradient steps. Received: ()",
         ),
     ],
 )

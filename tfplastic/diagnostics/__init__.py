@@ -76,6 +76,7 @@ from tfplastic.diagnostics.pre_activations import (
 )
 from tfplastic.diagnostics.reference import Reference
 from tfplastic.diagnostics.report import Report
+from tfplastic.diagnostics.self_targets import noisy_self_targets
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_map import UnitMap
 from tfplastic.diagnostics.unit_slices import Normalisation, Slice, Units
@@ -153,6 +154,7 @@ __all__ = [
     "layer_sharpness",
     "linearised_units",
     "measure",
+    "noisy_self_targets",
     "ntk",
     "ntk_alignment",
     "ntk_condition_number",

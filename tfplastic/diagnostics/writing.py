@@ -11,8 +11,10 @@ _NEGATIVE, _ZERO, _POSITIVE = (33, 102, 172), (247, 247, 247), (178, 24, 43)  # 
 _IMAGE_PIXELS = 512
 
 
-def write(writer: Writer, step: int, measured: Mapping[str, Mapping[str, Any]]) -> None:
-    """Writes what `measure` returned, each value under the tag `diagnostics/<quantity>/<layer>`.
+def write(
+    writer: Writer, step: int, measured: Mapping[str, Mapping[str, Any]], prefix: str = "diagnostics"
+) -> None:
+    """Writes what `measure` returned, each value under the tag `<prefix>/<quantity>/<layer>`.
 
     A number is a scalar; an array of one axis a histogram; a matrix an image, and an array file with the key
     `matrix`.
@@ -21,6 +23,7 @@ def write(writer: Writer, step: int, measured: Mapping[str, Mapping[str, Any]]) 
         writer: where to.
         step: gradient steps done.
         measured: {quantity name: {layer name: value}}.
+        prefix: of the tags, which tells networks apart.
 
     Example:
         >>> from tfplastic import writers
@@ -33,7 +36,7 @@ def write(writer: Writer, step: int, measured: Mapping[str, Mapping[str, Any]]) 
     scalars = {}
     for quantity, by_layer in measured.items():
         for layer, value in by_layer.items():
-            tag, rank = f"diagnostics/{quantity}/{layer}", np.ndim(value)
+            tag, rank = f"{prefix}/{quantity}/{layer}", np.ndim(value)
             if rank == 0:
                 scalars[tag] = value
             elif rank == 1:
@@ -63,10 +66,14 @@ def matrix_image(matrix: Any) -> np.ndarray:
     return pixels.astype(np.uint8).repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
-def charts(quantities: Iterable[str]) -> dict[str, dict[str, str]]:
+def charts(
+    quantities: Iterable[str], prefix: str = "diagnostics", category: str = "Diagnostics"
+) -> dict[str, dict[str, str]]:
     """For `Writer.layout`: a chart for each quantity, with a line for each layer.
 
     Args:
         quantities: their names, in the order of the page.
+        prefix: of their tags.
+        category: under which the charts stand.
     """
-    return {"Diagnostics": {name: f"diagnostics/{name}/.*" for name in quantities}}
+    return {category: {name: f"{prefix}/{name}/.*" for name in quantities}}

@@ -15,6 +15,7 @@ from tfplastic._checks import check_integer, check_one_of, check_positive_intege
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Snapshot
 from tfplastic.diagnostics.measure import Function, check_quantities
+from tfplastic.diagnostics.self_targets import Objective
 from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training import plan
@@ -30,6 +31,7 @@ from tfplastic.training.run_directory import RunDirectory
 from tfplastic.training.run_probes import RunProbes
 from tfplastic.training.signals import StopRequest
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic
+from tfplastic.training.twin_diagnostics import twin_of
 from tfplastic.writers import ManyWriters, MetricsFileWriter, TensorBoardWriter
 
 
@@ -47,7 +49,10 @@ class TrainConfig:
         diagnostics: functions of a `diagnostics.Snapshot`, each a dict of layer name to value; or a budget,
             see `RunDiagnostics`.
         diagnostics_period: between their evaluations; step 0 is included.
-        diagnostics_periods: by name of a quantity, its own period instead.
+        diagnostics_periods: by name of a quantity, its own period instead, or a list of steps.
+        diagnostics_loss: what quantities of a loss see instead of the task's: a function of a network and its
+            inputs that returns targets and loss as a `diagnostics.Snapshot` takes them, such as
+            `diagnostics.noisy_self_targets`. Of a Brownian twin there are such quantities only with it.
         probe: what measures plasticity, a `probing.Probe`; None for nothing.
         probe_period: between probes; step 0 is included. 5,000 in Lyle et al. 2023, section 5.1.
         probe_on: `'first'` or `'current'`, the inputs that it is measured on, see `RunProbes`.
@@ -69,7 +74,8 @@ class TrainConfig:
     log_period: int = 1_000
     diagnostics: str | Sequence[Function] = ()
     diagnostics_period: int = 10_000
-    diagnostics_periods: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    diagnostics_periods: Mapping[str, int | Sequence[int]] = dataclasses.field(default_factory=dict)
+    diagnostics_loss: Objective | None = None
     probe: Any = None
     probe_period: int = 5_000
     probe_on: str = "first"
@@ -86,7 +92,9 @@ class TrainConfig:
         if not hasattr(self.optimizer, "apply_gradients") or isinstance(self.optimizer, type):
             rule = "must be an optimizer, such as @centered_rmsprop()"
             raise ValueError(f"`optimizer` {rule}. Received: {self.optimizer!r}")
-        RunDiagnostics(self.diagnostics, self.diagnostics_period, self.diagnostics_periods)
+        RunDiagnostics(
+            self.diagnostics, self.diagnostics_period, self.diagnostics_periods, self.diagnostics_loss
+        )
         RunProbes(self.probe, self.probe_period, self.probe_on)
         check_integer("seed", self.seed)
         for name in (
@@ -103,6 +111,7 @@ class TrainConfig:
             if not isinstance(mitigation, Mitigation):
                 rule = "must hold mitigations, such as @ShrinkAndPerturb()"
                 raise ValueError(f"`mitigations` {rule}. Received: {mitigation!r}")
+        twin_of(self.mitigations)
 
 
 class Loop:
@@ -152,7 +161,11 @@ class Loop:
         self._make_steps()
         self._probes = RunProbes(config.probe, config.probe_period, config.probe_on)
         self._diagnostics = RunDiagnostics(
-            config.diagnostics, config.diagnostics_period, config.diagnostics_periods
+            config.diagnostics,
+            config.diagnostics_period,
+            config.diagnostics_periods,
+            config.diagnostics_loss,
+            twin_of(mitigations),
         )
         self.step = 0
         # What is still to be done at this step, in order; before the first step, what only looks.
@@ -282,6 +295,8 @@ class Loop:
             config = (self._directory.path / "operative_config.gin").read_text()
             self._writer.text(0, "operative_config", f"```\n{config}\n```")
             self._diagnostics.lay_out(self._writer)
+        for warning in self._diagnostics.warnings:
+            logging.warning("%s%s", self.label, warning)
         self._write_status("running")
         self._clock = (time.monotonic(), self.step, self._source.progress().get("agent_steps", 0))
 
@@ -345,13 +360,13 @@ class Loop:
         config = self.config
         periods = [
             config.log_period,
-            *self._diagnostics.periods,
             *self._probes.periods,
             config.evaluation_period,
             config.checkpoint_period,
             *self._after_updates.periods,
         ]
         nexts = [(self.step // period + 1) * period for period in periods]
+        nexts += self._diagnostics.due_after(self.step)
         return min([*nexts, config.total_steps, *self.profiler.edges_after(self.step)])
 
     def _due(self) -> list[str]:
@@ -405,7 +420,9 @@ class Loop:
     def _diagnose(self) -> None:
         def make_snapshot() -> Snapshot:
             batch, inputs = self._source.diagnostics_batch()
-            return task_snapshot(self.task, batch, inputs, self.config.optimizer)
+            return task_snapshot(
+                self.task, batch, inputs, self.config.optimizer, self.config.diagnostics_loss
+            )
 
         self._diagnostics.measure(self.step, make_snapshot, self._directory.path, self._writer)
 

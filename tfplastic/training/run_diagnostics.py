@@ -1,27 +1,37 @@
-"""The diagnostics of a run: each at its own period, all of them from one snapshot."""
+"""The diagnostics of a run: each at its own steps, all of them from one snapshot of a network."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from absl import logging
 
-from tfplastic._checks import check_one_of, check_positive_integer
-from tfplastic.diagnostics import Reference, Snapshot, measure
+from tfplastic._checks import check_callable, check_one_of
+from tfplastic.diagnostics import Reference, Snapshot
 from tfplastic.diagnostics.budgets import BUDGETS
-from tfplastic.diagnostics.diagnose import measure_possible, within
+from tfplastic.diagnostics.diagnose import within
 from tfplastic.diagnostics.measure import Function, check_quantities
 from tfplastic.diagnostics.quantity import needs_of
-from tfplastic.diagnostics.writing import charts, write
+from tfplastic.diagnostics.self_targets import Objective
 from tfplastic.tasks import GraphTask, HostTask
+from tfplastic.training import twin_diagnostics
+from tfplastic.training.brownian_twin import BrownianTwin
+from tfplastic.training.measured_network import MeasuredNetwork
+from tfplastic.training.schedule import Schedule
 from tfplastic.writers import ARRAYS_DIRECTORY, Writer
 
 REFERENCE_FILE = Path(ARRAYS_DIRECTORY, "diagnostics", "reference", "0.npz")
 """In the run directory: what the network was at gradient step 0, for quantities of change."""
 
 
-def task_snapshot(task: GraphTask | HostTask, batch: Any, inputs: Any, optimizer: Any = None) -> Snapshot:
+def task_snapshot(
+    task: GraphTask | HostTask,
+    batch: Any,
+    inputs: Any,
+    optimizer: Any = None,
+    loss: Objective | None = None,
+) -> Snapshot:
     """A snapshot of a task's network and its loss, without penalties of mitigations.
 
     Args:
@@ -29,7 +39,10 @@ def task_snapshot(task: GraphTask | HostTask, batch: Any, inputs: Any, optimizer
         batch: of the task, such as its `diagnostics_batch`.
         inputs: of the network, in that batch.
         optimizer: for quantities of the next update.
+        loss: `train.diagnostics_loss`, instead of the task's.
     """
+    if loss is not None:
+        return Snapshot(task.model, inputs, *loss(task.model, inputs), optimizer=optimizer)
 
     def example_losses(batch: Any) -> tf.Tensor:
         return task.loss(task.model, batch).per_example_loss
@@ -40,56 +53,82 @@ def task_snapshot(task: GraphTask | HostTask, batch: Any, inputs: Any, optimizer
 class RunDiagnostics:
     """Measures and writes what is due, at exactly its step; nothing that it reads is changed.
 
+    Beside the network that is trained it looks at its Brownian twin, if the run has one: at the same steps
+    and on the same inputs, under tags that begin with `brownian_twin` instead of `diagnostics`.
+
     Args:
         quantities: functions of a `diagnostics.Snapshot`; or a budget, `'cheap'`, `'medium'` or `'full'`, of
             whose quantities those that do not suit the network are left out, with a warning that says why.
         period: gradient steps between measurements of a quantity that is not in `periods`.
-        periods: {name of a quantity: its own period}.
+        periods: {name of a quantity: its own period, or a list of the steps at which to measure it}.
+        loss: what quantities of a loss see instead of the task's, see `TrainConfig.diagnostics_loss`.
+        twin: of the run, built before the first measurement.
 
     Raises:
         TypeError: `quantities` are not functions with names.
-        ValueError: a period is not a positive integer, or there is no quantity of a name in `periods`.
+        ValueError: a period is not a positive integer, there is no quantity of a name in `periods`, or `loss`
+            is no function.
     """
 
     def __init__(
         self,
         quantities: str | Sequence[Function] | Mapping[str, Function],
         period: int,
-        periods: Mapping[str, int],
+        periods: Mapping[str, int | Sequence[int]],
+        loss: Objective | None = None,
+        twin: BrownianTwin | None = None,
     ):
-        self._leaves_out = isinstance(quantities, str)
+        leaves_out = isinstance(quantities, str)
         if isinstance(quantities, str):
             quantities = within(check_one_of("diagnostics", quantities, tuple(BUDGETS)))
-        self._quantities = dict(check_quantities("diagnostics", quantities))
-        check_positive_integer("diagnostics_period", period)
+        by_name = dict(check_quantities("diagnostics", quantities))
+        self._schedules = dict.fromkeys(by_name, Schedule("diagnostics_period", period))
         for name, own in periods.items():
-            if name not in self._quantities:
-                there = ", ".join(self._quantities) or "none"
+            if name not in by_name:
+                there = ", ".join(by_name) or "none"
                 rule = f"must name quantities of `diagnostics` ({there})"
                 raise ValueError(f"`diagnostics_periods` {rule}. Received: {name!r}")
-            check_positive_integer(f"diagnostics_periods[{name!r}]", own)
-        self._periods = {name: periods.get(name, period) for name in self._quantities}
-        self._snapshot: Snapshot | None = None
+            self._schedules[name] = Schedule(f"diagnostics_periods[{name!r}]", own)
+        self._needs_reference = any("reference" in needs_of(each) for each in by_name.values())
+        self._loss = loss if loss is None else check_callable("diagnostics_loss", loss, "@noisy_self_targets")
+        self._network = MeasuredNetwork(by_name, leaves_out)
+        self._twin = twin
+        of_twin, self._not_of_twin = twin_diagnostics.quantities_of_twin(by_name if twin else {}, loss)
+        self._twin_network = MeasuredNetwork(
+            of_twin, leaves_out, twin_diagnostics.PREFIX, "Brownian twin", " of the Brownian twin"
+        )
+        self._has_snapshots = False
 
     @property
-    def periods(self) -> set[int]:
-        """All of them, in gradient steps."""
-        return set(self._periods.values())
+    def warnings(self) -> list[str]:
+        """What is not measured of the twin though it is of the network, a line for each reason."""
+        return twin_diagnostics.warnings(self._not_of_twin)
 
     def describe(self) -> str:
         """How often, in words."""
-        counts = {period: list(self._periods.values()).count(period) for period in sorted(self.periods)}
-        parts = [f"{count} every {period:,}" for period, count in counts.items()]
-        return (", ".join(parts) or "none") + " gradient steps" * bool(parts)
+        if not self._schedules:
+            return "none"
+        in_order = sorted(self._schedules.values(), key=lambda schedule: schedule.after(0) or 0)
+        parts = [f"{count} {when}" for when, count in Counter(map(str, in_order)).items()]
+        text = ", ".join(parts) + " gradient steps"
+        if self._twin is not None:
+            text += f"; {len(self._twin_network)} of the Brownian twin too"
+        return text + (f", not {', '.join(self._not_of_twin)}" if self._not_of_twin else "")
 
     def is_due(self, step: int) -> bool:
         """Whether there is something to measure at gradient step `step`."""
-        return any(step % period == 0 for period in self.periods)
+        return any(step in schedule for schedule in self._schedules.values())
+
+    def due_after(self, step: int) -> list[int]:
+        """For each quantity the next gradient step beyond `step` at which it is due, if there is one."""
+        steps = [schedule.after(step) for schedule in self._schedules.values()]
+        return [each for each in steps if each is not None]
 
     def lay_out(self, writer: Writer) -> None:
         """Groups the quantities on TensorBoard's page of custom scalars."""
-        if self._quantities:
-            writer.layout(charts(self._quantities))
+        page = self._network.charts() | self._twin_network.charts()
+        if page:
+            writer.layout(page)
 
     def measure(
         self, step: int, make_snapshot: Callable[[], Snapshot], run_directory: Path, writer: Writer
@@ -98,28 +137,26 @@ class RunDiagnostics:
 
         Args:
             step: gradient steps done.
-            make_snapshot: called once, at the first measurement.
+            make_snapshot: of the network; called once, at the first measurement.
             run_directory: holds the reference.
             writer: where to.
         """
-        if self._snapshot is None:
-            self._snapshot = make_snapshot()
-            self._snapshot.reference = self._reference(step, self._snapshot, run_directory / REFERENCE_FILE)
-        self._snapshot.refresh()
-        due = {name: each for name, each in self._quantities.items() if step % self._periods[name] == 0}
-        write(writer, step, self._measure(self._snapshot, due))
-
-    def _measure(self, snapshot: Snapshot, due: Mapping[str, Function]) -> dict[str, dict[str, Any]]:
-        if not self._leaves_out:
-            return measure(snapshot, due)
-        values, left_out = measure_possible(snapshot, due)
-        for name, reason in left_out.items():
-            logging.warning("%s is not measured: %s", name, reason)
-            del self._quantities[name]
-        return values
+        if not self._has_snapshots:
+            snapshot = make_snapshot()
+            snapshot.reference = self._reference(step, snapshot, run_directory / REFERENCE_FILE)
+            self._network.snapshot = snapshot
+            if self._twin is not None:
+                self._twin_network.snapshot = twin_diagnostics.snapshot_of_twin(
+                    self._twin, snapshot, self._loss
+                )
+            self._has_snapshots = True
+        due = [name for name, schedule in self._schedules.items() if step in schedule]
+        for network in (self._network, self._twin_network):
+            network.measure(step, due, writer)
 
     def _reference(self, step: int, snapshot: Snapshot, path: Path) -> Any:
-        if not any("reference" in needs_of(each) for each in self._quantities.values()):
+        """What the network, and so its twin, was at the beginning."""
+        if not self._needs_reference:
             return None
         if step == 0:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -76,6 +76,8 @@ def test_densities(ax):
     assert figures.densities(files, ax, ["early", "late"]) is ax
     assert [line.get_ydata().tolist() for line in ax.lines] == [[1, 2], [3, 2]]
     assert labels(ax) == ["early", "late"] and ax.get_yscale() == "log"
+    ax.figure.draw_without_rendering()
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["1e−01", "1", "10"]  # and no LaTeX
 
 
 def test_probe_curves_are_means_over_targets_and_runs(ax):

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,8 @@ from tests.reports import paper_runs
 from tests.reports.run_directories import write_run
 from tfplastic.reports import figures, paper_cells, read_runs, style
 from tfplastic.reports.runs import Runs
+
+PREFIXES = ("diagnostics", "brownian_twin")
 
 
 @pytest.fixture(scope="module")
@@ -83,18 +87,48 @@ def test_figure_1_shows_accuracy_dead_units_and_boundaries(runs_of):
     assert boundaries == [300, 600, 900]
 
 
-def test_figure_2_has_early_and_late_of_both_processes(runs_of):
+def test_figure_2_has_early_and_late_of_a_network_and_its_twin(runs_of):
     ax = drawn(2, runs_of(2))
     assert titles(ax) == [
-        "brownian",
         "gradient_descent",
-        *["C_k, step 100"] * 2,
-        *["C_k, step 2,000"] * 2,
+        "twin of gradient_descent",
+        *["C_k, step 1,000"] * 2,
+        *["C_k, step 20,000"] * 2,
     ]
-    descent = ax.child_axes[1]
-    assert [line.get_label() for line in descent.lines] == ["step 0", "step 25,000"]
-    early, late = (ax.child_axes[place].images[0].get_array() for place in (3, 5))
-    assert early.shape == (16, 16) and late.mean() > early.mean() + 0.2
+    descent, motion, *matrices = ax.child_axes
+    for panel, largest in ((descent, 15), (motion, 6)):
+        assert [steps.get_label() for steps in panel.patches] == ["step 0", "step 25,000"]
+        assert panel.patches[1].get_data().edges[-1] == pytest.approx(largest)
+    assert descent.get_xlim() == motion.get_xlim() and descent.get_ylim() == motion.get_ylim()
+    assert motion.get_xlim()[1] >= 15
+    shown = [panel.images[0].get_array() for panel in matrices]
+    files = [runs_of(2).arrays(f"{prefix}/gradient_covariance/all") for prefix in PREFIXES]
+    for place, values in enumerate(shown):  # by rows, of each seed 0 has the steps 0, 1,000, 20,000
+        np.testing.assert_array_equal(values, files[place % 2][1 + place // 2].values["matrix"])
+
+
+def test_figure_2_has_a_column_for_each_arm(tmp_path):
+    grid = np.linspace(-1, 9, 5)
+    for arm, value in (("brownian", 0.1), ("gradient_descent", 0.9)):
+        arrays = {
+            "spectrum": {step: {"grid": grid, "density": np.ones(5)} for step in (0, 100)},
+            "diagnostics/gradient_covariance/all": {
+                step: {"matrix": np.full((2, 2), value)} for step in (0, 50)
+            },
+        }
+        write_run(tmp_path / f"{arm}-seed0", 0, arrays=arrays)
+    ax = drawn(2, read_runs(tmp_path))
+    assert titles(ax) == ["brownian", "gradient_descent", *["C_k, step 0"] * 2, *["C_k, step 50"] * 2]
+    assert [line.get_label() for line in ax.child_axes[1].lines] == ["step 0", "step 100"]
+    assert ax.child_axes[3].images[0].get_array().max() == 0.9
+
+
+def test_spectra_beside_a_twin_are_those_of_the_run_itself(runs_of, tmp_path):
+    shutil.copytree(runs_of(2)[0].path, tmp_path / "a-seed0")
+    later = tmp_path / "a-seed0" / "arrays" / "spectrum" / "9.npz"
+    later.parent.mkdir()
+    np.savez(later, grid=np.arange(2.0), density=np.ones(2))
+    assert len(drawn(2, read_runs(tmp_path)).child_axes[0].patches) == 2
 
 
 def test_figure_3_gives_the_verdicts(runs_of):

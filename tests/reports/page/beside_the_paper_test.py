@@ -6,6 +6,7 @@ import pytest
 from tests.reports import paper_runs
 from tests.reports.run_directories import write_run
 from tfplastic.reports import paper_cells, read_runs
+from tfplastic.reports.page import landscape
 from tfplastic.reports.page.arms import factors_of, fixed_factors
 from tfplastic.reports.page.content import Material
 from tfplastic.reports.page.paper import beside_the_paper
@@ -75,12 +76,39 @@ def test_data_and_network_may_come_from_the_configuration(tmp_path):
         (paper_runs.atari, 7, "paper_games"),
         (paper_runs.agents, 3, "correlates"),
         (paper_runs.random_labels, 1, None),
+        (paper_runs.landscape, 2, "twins"),
     ],
 )
 def test_figures_of_the_paper_where_runs_have_what_they_show(tmp_path, make, figure, table):
     section = beside_the_paper(Material(make(tmp_path), "t"))
     assert f"paper_fig{figure:02}" in [picture.name for picture in section.pictures]
     assert table is None or table in [each.name for each in section.tables]
+
+
+def test_a_network_beside_its_twin_at_both_ends(tmp_path):
+    section = beside_the_paper(Material(paper_runs.landscape(tmp_path), "t"))
+    (table,) = section.tables
+    assert table.frame["arm"].unique().tolist() == ["gradient_descent"]
+    assert table.frame["runs"].unique().tolist() == [2]
+    ends = table.frame.set_index(["quantity", "step"])[["network", "twin"]]
+    assert ends.loc[("sharpness", 0)].tolist() == [4.0, 4.0]
+    assert ends.loc[("sharpness", 25_000)].tolist() == pytest.approx([12.5, 5.3])  # medians of two seeds
+    assert ends.loc[("gradient interference", 25_000)].tolist() == pytest.approx([0.7, 0.61])
+    assert len(ends) == 4
+
+
+def test_runs_without_twins_have_no_figure_2(tmp_path):
+    section = beside_the_paper(Material(paper_runs.atari(tmp_path), "t"))
+    assert "paper_fig02" not in [picture.name for picture in section.pictures]
+
+
+def test_matrices_and_spectra_of_twins_are_on_the_page(tmp_path):
+    material = Material(paper_runs.landscape(tmp_path), "t")
+    (matrices,) = landscape.covariances(material).pictures
+    rows = [ax.get_ylabel() for ax in matrices.figure.axes if ax.get_ylabel()]
+    assert rows[:2] == ["gradient_descent", "twin of gradient_descent"]
+    names = [picture.name for picture in landscape.spectra(material).pictures]
+    assert names == ["diagnostics_spectral_density_all", "brownian_twin_spectral_density_all"]
 
 
 def test_improvements_on_games_beside_the_papers(tmp_path):

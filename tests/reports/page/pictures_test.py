@@ -37,6 +37,9 @@ def test_colours_are_logarithmic_over_a_wide_range(high, is_log):
     layers.layers_over_time(rows(("r", "a", "l", 0, 1.0), ("r", "a", "l", 1, high)), ax)
     middle = float(np.asarray(ax.images[0].norm(np.sqrt(high))))
     assert (abs(middle - 0.5) < 1e-6) == is_log
+    ax.figure.draw_without_rendering()
+    numbers = [text.get_text() for text in ax.figure.axes[-1].get_yticklabels()]
+    assert any(numbers) and not any("$" in number for number in numbers)
 
 
 def test_a_layer_of_nothing_but_nan_is_drawn():

@@ -81,7 +81,7 @@ class TrainedRun:
             yield checkpoint
 
     def snapshot(self, checkpoint: Checkpoint) -> Snapshot:
-        """Of network and training loss, as the run's own diagnostics have it: on their fixed batch.
+        """Of network and loss as the run's own diagnostics have them: on their fixed batch.
 
         Starts what a task on the host interacts with, such as an emulator, for as long as it takes to restore
         the batch.
@@ -99,7 +99,7 @@ class TrainedRun:
             else:
                 with self._restored(checkpoint):
                     batch, inputs = self._source.diagnostics_batch()
-        return task_snapshot(task, batch, inputs, self.config.optimizer)
+        return task_snapshot(task, batch, inputs, self.config.optimizer, self.config.diagnostics_loss)
 
     def probe_inputs(self, checkpoint: Checkpoint, count: int, key: np.ndarray) -> Any:
         """Inputs of the network as the task had them at a checkpoint, `[count, ...]` or fewer.

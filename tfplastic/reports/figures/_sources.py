@@ -13,6 +13,8 @@ RETURN = "evaluation/episode_return"
 SHARPNESS = "diagnostics/sharpness/all"
 SPECTRA = ("spectrum", "diagnostics/spectral_density/all")
 """Tags of spectra: by `bin/diagnose spectrum`, and of a training run. The first that there is counts."""
+TWIN_SPECTRUM = "brownian_twin/spectral_density/all"
+"""Tag of the spectrum of a Brownian twin."""
 TASK = "evaluation/task"
 TD_LOSS = "evaluation/td_loss"
 
@@ -42,13 +44,24 @@ def arrays(runs: Runs, tag: str) -> list[Arrays]:
 
 
 def spectra(runs: Runs) -> list[Arrays]:
-    """The array files of the first of `SPECTRA` that there is.
+    """The array files of the first of `SPECTRA` that there is; of the last beside the spectrum of a twin.
 
     Raises:
         ValueError: no run has any.
     """
     tags = runs.array_tags()
-    return arrays(runs, next((tag for tag in SPECTRA if tag in tags), SPECTRA[0]))
+    in_order = SPECTRA[::-1] if TWIN_SPECTRUM in tags else SPECTRA
+    return arrays(runs, next((tag for tag in in_order if tag in tags), SPECTRA[0]))
+
+
+def of_twin(tag: str) -> str:
+    """The tag of a diagnostic as measured of a network's Brownian twin."""
+    return tag.replace("diagnostics/", "brownian_twin/", 1)
+
+
+def twin_name(arm: str) -> str:
+    """What figures call the Brownian twins of an arm's networks."""
+    return f"twin of {arm}"
 
 
 def mean_over_layers(rows: pd.DataFrame) -> pd.DataFrame:

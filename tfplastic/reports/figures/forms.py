@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
+from matplotlib.ticker import LogFormatter
 
 from tfplastic.reports import aggregate, style
 from tfplastic.reports._frames import floats, groups
@@ -70,6 +71,14 @@ def curves(
         count = f"n = {len(table)}" + (f", {left} at the end" if left < len(table) else "")
         ax.plot(steps, point, linestyle, color=colour, label=label.format(group, count))
         ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+    return ax
+
+
+def logarithmic(ax: Axes) -> Axes:
+    """Makes the vertical axis logarithmic, with numbers like 1e-05: the style sets no mathematics."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(LogFormatter())
+    ax.yaxis.set_minor_formatter(LogFormatter())
     return ax
 
 
@@ -142,8 +151,8 @@ def densities(files: Sequence[Arrays], ax: Axes, labels: Sequence[str]) -> Axes:
     """
     for number, (file, label) in enumerate(zip(files, labels, strict=True)):
         density(file, ax, style.COLOURS[number % len(style.COLOURS)], "-", label)
-    ax.set(xlabel="eigenvalue", ylabel="density", yscale="log")
-    return ax
+    ax.set(xlabel="eigenvalue", ylabel="density")
+    return logarithmic(ax)
 
 
 def density(file: Arrays, ax: Axes, colour: str, linestyle: str, label: str) -> Axes:

@@ -14,9 +14,10 @@ from tfplastic.reports.runs import Arrays, Runs
 def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axes:
     """Spectra and gradient covariances of gradient descent and Brownian motion, early and late.
 
-    Fig. 2 of the paper, section 4.2. A column for each arm: on top the density of the Hessian's eigenvalues
-    at the first and the last step that has one, below C_k at the first and at the last step that has one. Of
-    several seeds the first run is shown, since an average of spectra is none.
+    Fig. 2 of the paper, section 4.2. A column for each arm, and one for its Brownian twin where it has one:
+    on top the density of the Hessian's eigenvalues at the first and the last step that has one, below C_k at
+    the first step after 0 and at the last that have one. Of several seeds the first run is shown, since an
+    average of spectra is none.
 
     Args:
         runs: with spectra, by `bin/diagnose spectrum` or of a training run, and arrays of `covariance`.
@@ -28,16 +29,27 @@ def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axe
     """
     spectra = _first_runs(_sources.spectra(runs))
     matrices = _first_runs(_sources.arrays(runs, covariance))
-    arms = [arm for arm in runs.arms if arm in spectra or arm in matrices]
-    top, *below = forms.panels(ax, 3, len(arms))
-    for column, arm in enumerate(arms):
-        ends = _ends(spectra.get(arm, []))
+    twin_spectra = _first_runs(runs.arrays(_sources.TWIN_SPECTRUM))
+    twin_matrices = _first_runs(runs.arrays(_sources.of_twin(covariance)))
+    networks = [
+        (title, of_spectra.get(arm, []), of_matrices.get(arm, []))
+        for arm in runs.arms
+        for title, of_spectra, of_matrices in (
+            (arm, spectra, matrices),
+            (_sources.twin_name(arm), twin_spectra, twin_matrices),
+        )
+        if arm in of_spectra or arm in of_matrices
+    ]
+    top, *below = forms.panels(ax, 3, len(networks))
+    for column, (title, of_spectra, of_matrices) in enumerate(networks):
+        ends = _ends(of_spectra)
         forms.densities(ends, top[column], [f"step {file.step:,}" for file in ends])
-        top[column].set_title(arm)
+        top[column].set_title(title)
         top[column].legend()
-        for file, panel in zip(_ends(matrices.get(arm, [])), (row[column] for row in below), strict=False):
+        for file, panel in zip(_ends(_after_0(of_matrices)), (row[column] for row in below), strict=False):
             forms.matrix(file.values["matrix"], panel)
             panel.set_title(f"C_k, step {file.step:,}")
+    _share_limits([panel for panel, (_, files, _) in zip(top, networks, strict=True) if files])
     return ax
 
 
@@ -125,3 +137,20 @@ def _first_runs(files: list[Arrays]) -> dict[str, list[Arrays]]:
 
 def _ends(files: list[Arrays]) -> list[Arrays]:
     return files if len(files) < 2 else [files[0], files[-1]]
+
+
+def _after_0(files: list[Arrays]) -> list[Arrays]:
+    """Without the initialisation, at which a network and its twin are one, if two others are left."""
+    later = [file for file in files if file.step]
+    return later if len(later) > 1 else files
+
+
+def _share_limits(panels: Sequence[Axes]) -> None:
+    """Gives all of them the smallest limits that hold what each shows; the first alone has numbers there."""
+    for limits, set_limits in ((Axes.get_xlim, Axes.set_xlim), (Axes.get_ylim, Axes.set_ylim)):
+        ends = [limits(panel) for panel in panels]
+        for panel in panels:
+            set_limits(panel, min(low for low, _ in ends), max(high for _, high in ends))
+    for panel in panels[1:]:
+        panel.set_ylabel("")
+        panel.tick_params(labelleft=False)

@@ -54,7 +54,7 @@ def figure_5(
         ax.fill_between(list(by_width), *ends, color=colour, alpha=0.12, linewidth=0)
         lowest = min(lowest, float(mean[above].min(initial=math.inf)))
     if math.isfinite(lowest):
-        ax.set_yscale("log")
+        forms.logarithmic(ax)
         ax.set_ylim(bottom=lowest / 3)
     ax.set(xlabel="width multiplier", ylabel="increase of the final probe loss")
     ax.legend(fontsize=7)

@@ -17,13 +17,13 @@ _PANEL_IN = 1.9
 
 
 def covariances(material: Material) -> Section:
-    """C_k along training, a row for each arm: of its first run, since a mean of C_k is none."""
+    """C_k along training, a row for each arm and its twin: of its first run, since a mean of C_k is none."""
     runs, title = material.runs, "Gradient covariance"
     tags = [tag for tag in runs.array_tags() if tag.startswith(_COVARIANCES)]
     if not tags:
         return Section(title, ["No run has gradient covariances (the diagnostic gradient_covariance)."])
     tag = f"{_COVARIANCES}all" if f"{_COVARIANCES}all" in tags else tags[-1]
-    by_arm = _of_first_runs(runs, tag)
+    by_arm = _beside_twins(runs, tag)
     shown = dict(list(by_arm.items())[:_MOST_ARMS])
     texts = [
         "Entries are cosines of the gradients of single examples, which are ordered by clusters: red where"
@@ -39,7 +39,7 @@ def covariances(material: Material) -> Section:
 def spectra(material: Material) -> Section:
     """The density of the Hessian's eigenvalues at the first and the last step that has one."""
     runs, title = material.runs, "Spectra of the loss"
-    there = [tag for tag in _sources.SPECTRA if tag in runs.array_tags()]
+    there = [tag for tag in (*_sources.SPECTRA, _sources.TWIN_SPECTRUM) if tag in runs.array_tags()]
     if not there:
         reason = "No run has a spectrum (bin/diagnose spectrum, or the diagnostic spectral_density)."
         return Section(title, [reason])
@@ -65,6 +65,16 @@ def _of_first_runs(runs: Runs, tag: str) -> dict[str, list[Arrays]]:
             if run.arm == arm and (files := runs.where(lambda each, run=run: each is run).arrays(tag)):
                 found[arm] = files
                 break
+    return found
+
+
+def _beside_twins(runs: Runs, tag: str) -> dict[str, list[Arrays]]:
+    """As `_of_first_runs`, each arm followed by its Brownian twin if it has one."""
+    of_twins, found = _of_first_runs(runs, _sources.of_twin(tag)), {}
+    for arm, files in _of_first_runs(runs, tag).items():
+        found[arm] = files
+        if arm in of_twins:
+            found[_sources.twin_name(arm)] = of_twins[arm]
     return found
 
 
@@ -96,7 +106,7 @@ def _densities(runs: Runs, tag: str, by_arm: dict[str, list[Arrays]], number: st
         ends = files[-1:] if len(files) == 1 else [files[0], files[-1]]
         for file, line in zip(ends, ("-",) if len(ends) == 1 else (":", "-"), strict=True):
             forms.density(file, ax, look[arm][0], line, f"{arm}, step {file.step:,}")
-    ax.set(xlabel="eigenvalue", ylabel="density", yscale="log")
+    forms.logarithmic(ax).set(xlabel="eigenvalue", ylabel="density")
     figure.legend(loc="outside upper center", ncols=2, fontsize=7.5)
     name = tag.replace("/", "_") + number
     caption = f"{tag}: density of eigenvalues at the first (dotted) and the last step that has one."

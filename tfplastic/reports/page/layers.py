@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.ticker import LogFormatter
 
 from tfplastic.reports import style
 from tfplastic.reports._frames import floats, groups, where
@@ -75,7 +76,8 @@ def layers_over_time(rows: pd.DataFrame, ax: Axes, arms: list[str] | None = None
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     if image is not None and ax.figure is not None:
-        ax.figure.colorbar(image, ax=ax, pad=0.02, aspect=12)
+        numbers = LogFormatter() if isinstance(norm, LogNorm) else None  # the style sets no mathematics
+        ax.figure.colorbar(image, ax=ax, pad=0.02, aspect=12, format=numbers)
     return ax
 
 

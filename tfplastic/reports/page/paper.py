@@ -8,9 +8,10 @@ from tfplastic.reports._frames import floats, where
 from tfplastic.reports.agreement import agreement
 from tfplastic.reports.cells import FACTORS, PROBE_LOSS, probe_cells
 from tfplastic.reports.falsification import correlations, verdicts
-from tfplastic.reports.figures import FIGURES, atari, caption, correlates
+from tfplastic.reports.figures import FIGURES, _sources, atari, caption, correlates
 from tfplastic.reports.page.arms import factors_of, fixed_factors
 from tfplastic.reports.page.content import Material, Picture, Section, Table
+from tfplastic.reports.page.twins import twins
 from tfplastic.reports.paper import CELL, paper_cells, paper_numbers
 from tfplastic.reports.runs import Runs
 
@@ -39,6 +40,7 @@ def beside_the_paper(material: Material) -> Section:
             _widths(runs, factors),
             _correlates(runs, factors),
             _instability(runs),
+            _landscape(runs),
         )
         if part is not None
     ]
@@ -169,6 +171,18 @@ def _instability(runs: Runs) -> Section | None:
         " accuracy falls to chance as labels change, with tuned Adam neither happens."
     )
     return Section(_TITLE, [text], pictures=[_figure(runs, 1)])
+
+
+def _landscape(runs: Runs) -> Section | None:
+    """Fig. 2, of runs with Brownian twins."""
+    if _sources.TWIN_SPECTRUM not in runs.array_tags() or FIGURES[2].lacks(runs):
+        return None
+    text = (
+        "Fig. 2 of the paper prints no numbers: outlying eigenvalues grow under gradient descent and under"
+        " Brownian motion with steps as long, under gradient descent much faster; gradients of different"
+        " transitions come to oppose each other under gradient descent alone."
+    )
+    return Section(_TITLE, [text], pictures=[_figure(runs, 2)], tables=[twins(runs)])
 
 
 def _figure(runs: Runs, number: int, **options) -> Picture:

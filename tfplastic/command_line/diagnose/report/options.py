@@ -68,8 +68,8 @@ def check(given: Options, present: Set[str]) -> None:
 
 FLAGS = (
     sources.run_dir(
-        "loss and data are the training loss and the fixed batch that the run's own diagnostics see, the"
-        " optimizer is as the checkpoint has it"
+        "loss and data are the training loss, or train.diagnostics_loss, and the fixed batch that the run's"
+        " own diagnostics see, the optimizer is as the checkpoint has it"
     ),
     sources.checkpoint("the newest"),
     Flag(

@@ -58,7 +58,10 @@ def check(given: Options, present: Set[str]) -> None:
 
 
 FLAGS = (
-    sources.run_dir("the loss is the training loss on the fixed batch that the run's own diagnostics see"),
+    sources.run_dir(
+        "the loss is the training loss, or train.diagnostics_loss, on the fixed batch that the run's own"
+        " diagnostics see"
+    ),
     sources.checkpoint("the newest"),
     sources.MODEL,
     sources.data("Inputs x and targets y, or x_train and y_train"),

@@ -1,0 +1,71 @@
+"""One of the networks that the diagnostics of a run look at."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from absl import logging
+
+from tfplastic.diagnostics import Snapshot, measure
+from tfplastic.diagnostics.diagnose import measure_possible
+from tfplastic.diagnostics.measure import Function
+from tfplastic.diagnostics.writing import charts, write
+from tfplastic.writers import Writer
+
+
+class MeasuredNetwork:
+    """What is measured of a network, and under which tags it is written.
+
+    Args:
+        quantities: by name.
+        leaves_out: whether a quantity that does not suit the network is left out from then on, with a warning
+            that says why; else it is an error.
+        prefix: of tags, `<prefix>/<quantity>/<layer>`.
+        category: of its charts on TensorBoard's page.
+        whose: ends the warnings.
+
+    Attributes:
+        snapshot: of the network, given before the first measurement.
+    """
+
+    snapshot: Snapshot
+
+    def __init__(
+        self,
+        quantities: Mapping[str, Function],
+        leaves_out: bool,
+        prefix: str = "diagnostics",
+        category: str = "Diagnostics",
+        whose: str = "",
+    ):
+        self._quantities = dict(quantities)
+        self._leaves_out = leaves_out
+        self._prefix, self._category, self._whose = prefix, category, whose
+
+    def __len__(self) -> int:
+        return len(self._quantities)
+
+    def charts(self) -> dict[str, dict[str, str]]:
+        """For `Writer.layout`; empty without quantities."""
+        return charts(self._quantities, self._prefix, self._category) if self._quantities else {}
+
+    def measure(self, step: int, names: Collection[str], writer: Writer) -> None:
+        """Measures those of its quantities that are among `names`, of the weights as they are; writes them.
+
+        Args:
+            step: gradient steps done.
+            names: of what is due.
+            writer: where to.
+        """
+        due = {name: each for name, each in self._quantities.items() if name in names}
+        if due:
+            self.snapshot.refresh()
+            write(writer, step, self._values(due), self._prefix)
+
+    def _values(self, due: Mapping[str, Function]) -> Mapping[str, Mapping[str, Any]]:
+        if not self._leaves_out:
+            return measure(self.snapshot, due)
+        values, left_out = measure_possible(self.snapshot, due)
+        for name, reason in left_out.items():
+            logging.warning("%s%s is not measured: %s", name, self._whose, reason)
+            del self._quantities[name]
+        return values
