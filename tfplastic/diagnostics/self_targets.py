@@ -24,7 +24,9 @@ def noisy_self_targets(model: Any, inputs: Any, seed: int = 0) -> tuple[np.ndarr
     the gradient and the noise eps ~ N(0, 1) is drawn once. Its value is the mean of eps^2, whatever the
     weights are; its gradient is 2 mean_o eps_io grad f_o, and its Hessian 2 mean_o (grad f_o grad f_o^T +
     eps_io grad^2 f_o), of which the first term, a Gauss-Newton matrix, is the mean over draws of the noise.
-    So curvature and the angles between gradients are those of the network, not of how well it does.
+    So curvature and the angles between gradients are those of the network, not of how well it does. The noise
+    having either sign, half of the cosines of two examples' gradients are negative on average, whatever the
+    network is: look at their size and at rank, not at their sign.
 
     Outputs are what the model returns, whatever they stand for: of C51 and two-hot heads the logits, one for
     each action and atom, and not the values that they encode.
