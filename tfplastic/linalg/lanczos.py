@@ -119,7 +119,8 @@ def runs(
         is_enough: of what a run has after a step: whether to end it there.
         memory: of the basis; the operator's own by default, if it has one.
     """
-    memory = memory or getattr(operator, "basis_memory", None) or BasisMemory()
+    if memory is None:
+        memory = getattr(operator, "basis_memory", BasisMemory())
     process = _Process(operator, num_steps, reorthogonalize, memory)
     check_deterministic(operator)
 
