@@ -119,9 +119,8 @@ def runs(
         is_enough: of what a run has after a step: whether to end it there.
         memory: of the basis; the operator's own by default, if it has one.
     """
-    if memory is None:
-        memory = getattr(operator, "basis_memory", BasisMemory())
-    process = _Process(operator, num_steps, reorthogonalize, memory)
+    given = getattr(operator, "basis_memory", BasisMemory()) if memory is None else memory
+    process = _Process(operator, num_steps, reorthogonalize, given)
     check_deterministic(operator)
 
     def advance(product: np.ndarray) -> np.ndarray | None:
