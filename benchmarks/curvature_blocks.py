@@ -76,6 +76,9 @@ class Contender:
         """Names of what has been traced or compiled so far, where that can be known."""
         return set()
 
+    def keep_nothing(self) -> None:
+        """From now on gives back the memory that the library would keep from one density to the next."""
+
     @functools.cached_property
     def vector(self) -> Any:
         """The native vector of `hvp`."""
@@ -184,9 +187,11 @@ class _Answers:
     def _memory(self, num_steps: int) -> dict[str, Any]:
         """Growth of the largest resident memory by a product and by a density, in MiB.
 
-        Each was done before, so that the C library has as many heaps as its threads need.
+        Each was done before, so that the C library has as many heaps as its threads need. What a library
+        keeps for the next time counts as growth of each time.
         """
         contender = self._contender
+        contender.keep_nothing()
         density = contender.task("density", num_steps)
         if density is None:
             return {"absent": True}

@@ -110,6 +110,9 @@ class Tfplastic(Contender):
         eager_context = context.context()
         return found if eager_context is None else found | set(eager_context.list_function_names())
 
+    def keep_nothing(self) -> None:
+        self._operator.basis_memory.is_kept = False
+
     def hvp(self) -> tf.Tensor:
         return self._operator.matvec(self.vector)
 
