@@ -19,25 +19,24 @@ _INK = "#111111"  # No pure black, which pages turn into the colour of their own
 _DARK = 0.5  # of a colour's luminance, below which text on it is white
 
 
-def panels(ax: Axes, rows: int, columns: int) -> list[list[Axes]]:
+def panels(ax: Axes, rows: int, columns: int, gap: float = _GAP_DOWN) -> list[list[Axes]]:
     """A grid of axes that fills the place of `ax`, which itself shows nothing any more.
 
     Args:
         ax: any axes.
         rows: of the grid.
         columns: of the grid.
+        gap: between rows, as a share of the height of `ax`.
 
     Returns:
         `[rows][columns]` axes, children of `ax`, the first row on top.
     """
     ax.set_axis_off()
     width = (1 - _GAP_ACROSS * (columns - 1)) / columns
-    height = (1 - _GAP_DOWN * (rows - 1)) / rows
+    height = (1 - gap * (rows - 1)) / rows
     return [
         [
-            ax.inset_axes(
-                (column * (width + _GAP_ACROSS), (rows - 1 - row) * (height + _GAP_DOWN), width, height)
-            )
+            ax.inset_axes((column * (width + _GAP_ACROSS), (rows - 1 - row) * (height + gap), width, height))
             for column in range(columns)
         ]
         for row in range(rows)

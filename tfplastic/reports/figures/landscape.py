@@ -40,7 +40,7 @@ def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axe
         )
         if arm in of_spectra or arm in of_matrices
     ]
-    top, *below = forms.panels(ax, 3, len(networks))
+    top, *below = forms.panels(ax, 3, len(networks), gap=0.09)
     for column, (title, of_spectra, of_matrices) in enumerate(networks):
         ends = _ends(of_spectra)
         forms.densities(ends, top[column], [f"step {file.step:,}" for file in ends])

@@ -103,7 +103,7 @@ def _curves(runs: Runs) -> Picture:
     if variances and grid.flat[0].get_ylim()[1] > _HIGHEST * max(variances):
         grid.flat[0].set_ylim(0, _HIGHEST * max(variances))
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=6, fontsize=7.5)
+    figure.legend(handles, labels, loc="outside upper center", ncols=3 * min(columns, 2), fontsize=7.5)
     caption = "Loss along the probe: means over targets and seeds at each checkpoint; shades lie between the"
     return Picture("probe_curves", "Probe curves", f"{caption} quartiles.", figure, is_wide=columns > 1)
 
