@@ -69,8 +69,10 @@ def draw(runs: Sequence[pathlib.Path], game: str, random_returns: np.ndarray, ax
         )
     ax.set_xlabel("agent steps (4 frames each)")
     ax.set_ylabel("episode return, unclipped")
+    episodes = read_series(runs[0], "evaluation/episodes")[-1, 1]
     ax.set_title(
-        f"{game}: evaluations (30 episodes ± standard error) and training (mean of the last 100)", fontsize=10
+        f"{game}: evaluations ({episodes:.0f} episodes ± standard error) and training (mean of the last 100)",
+        fontsize=10,
     )
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=9)
