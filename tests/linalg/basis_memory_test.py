@@ -5,8 +5,6 @@ from tests.linalg.dense_operator import with_eigenvalues
 from tfplastic import linalg
 from tfplastic.linalg._basis_memory import BasisMemory
 
-FLOAT32 = np.dtype("float32")
-
 
 def _hessian(size=6):
     x = tf.Variable(tf.zeros([size]))
@@ -14,30 +12,49 @@ def _hessian(size=6):
     return linalg.HessianOperator(lambda: tf.reduce_sum(scale * x**2) / 2, [x])
 
 
-def test_memory_is_given_again_in_any_shape_that_fits():
+def test_memory_that_was_taken_back_is_lent_again_where_it_suffices():
     memory = BasisMemory()
-    first = memory.rows(4, 10, FLOAT32)
-    assert first.shape == (4, 10) and first.dtype == FLOAT32
-    assert np.shares_memory(first, memory.rows(5, 4, np.dtype("float64")))
-    larger = memory.rows(5, 10, FLOAT32)
-    assert not np.shares_memory(first, larger)
-    assert np.shares_memory(larger, memory.rows(4, 10, FLOAT32))
+    first = memory.lend(100)
+    memory.take_back(first)
+    assert memory.lend(80) is first
+    memory.take_back(first)
+    larger = memory.lend(200)
+    assert len(larger) == 200
+    memory.take_back(larger)
+    assert memory.lend(200) is larger
+
+
+def test_memory_that_is_lent_is_not_lent_twice():
+    memory = BasisMemory()
+    assert not np.shares_memory(memory.lend(100), memory.lend(100))
 
 
 def test_memory_that_is_not_kept_is_another_each_time():
     memory = BasisMemory()
-    first = memory.rows(4, 10, FLOAT32)
+    first = memory.lend(100)
+    memory.take_back(first)
     memory.is_kept = False
-    second = memory.rows(4, 10, FLOAT32)
-    assert not np.shares_memory(first, second)
-    assert not np.shares_memory(second, memory.rows(4, 10, FLOAT32))
+    second = memory.lend(100)
+    assert second is not first
+    memory.take_back(second)
+    assert memory.lend(100) is not second
+
+
+def test_a_run_inside_of_a_run_has_memory_of_its_own():
+    operator, expected = _hessian(), linalg.spectral_density(_hessian(), 6, 2).nodes
+    inner = lambda done, planned: linalg.eigsh(_inner, 2)  # noqa: E731
+    _inner = _hessian()
+    _inner.basis_memory = operator.basis_memory
+    np.testing.assert_array_equal(linalg.spectral_density(operator, 6, 2, progress=inner).nodes, expected)
 
 
 def test_results_do_not_depend_on_what_the_memory_held():
     operator, block = _hessian(), _hessian(3)
     block.basis_memory = operator.basis_memory
     expected = [linalg.spectral_density(_hessian(), 6, 2).nodes, linalg.eigsh(_hessian(), 2).vectors]
-    operator.basis_memory.rows(20, 20, FLOAT32)[:] = np.nan
+    dirty = operator.basis_memory.lend(4_000)
+    dirty[:] = 255  # NaN
+    operator.basis_memory.take_back(dirty)
     np.testing.assert_array_equal(linalg.spectral_density(operator, 6, 2).nodes, expected[0])
     linalg.eigsh(block, 2)
     np.testing.assert_array_equal(linalg.eigsh(operator, 2).vectors, expected[1])

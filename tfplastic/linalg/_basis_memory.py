@@ -28,10 +28,12 @@ class BasisMemory:
         if not value:
             self._memory = np.empty(0, np.uint8)
 
-    def rows(self, count: int, size: int, dtype: np.dtype) -> np.ndarray:
-        """`[count, size]` of `dtype` with any content; what was given before becomes invalid."""
-        num_bytes = count * size * dtype.itemsize
-        memory = self._memory if len(self._memory) >= num_bytes else np.empty(num_bytes, np.uint8)
-        if self._is_kept:
+    def lend(self, num_bytes: int) -> np.ndarray:
+        """At least `num_bytes` of `uint8` with any content: the memory kept, or new where that is lent."""
+        memory, self._memory = self._memory, np.empty(0, np.uint8)
+        return memory if len(memory) >= num_bytes else np.empty(num_bytes, np.uint8)
+
+    def take_back(self, memory: np.ndarray) -> None:
+        """Keeps what was lent for the next time, if memory is kept and there is no larger one."""
+        if self._is_kept and len(memory) > len(self._memory):
             self._memory = memory
-        return memory[:num_bytes].view(dtype).reshape(count, size)

@@ -121,25 +121,28 @@ def runs(
     """
     given = getattr(operator, "basis_memory", BasisMemory()) if memory is None else memory
     process = _Process(operator, num_steps, reorthogonalize, given)
-    check_deterministic(operator)
+    try:
+        check_deterministic(operator)
+        for number, seed in enumerate(seeds):
+            before = number * process.max_steps
+            process.begin(seed)
 
-    def advance(product: np.ndarray) -> np.ndarray | None:
-        following = process.take(product)
-        if progress is not None:
-            progress(before + process.num_steps, len(seeds) * process.max_steps)
-        is_done = is_enough(process.result())
-        return None if is_done else following
+            def advance(product: np.ndarray, before: int = before) -> np.ndarray | None:
+                following = process.take(product)
+                if progress is not None:
+                    progress(before + process.num_steps, len(seeds) * process.max_steps)
+                is_done = is_enough(process.result())
+                return None if is_done else following
 
-    for number, seed in enumerate(seeds):
-        before = number * process.max_steps
-        process.begin(seed)
-        if hasattr(operator, "feed"):
-            operator.feed(process.vector, advance)
-        else:
-            vector: np.ndarray | None = process.vector
-            while vector is not None:
-                vector = advance(np.asarray(operator.matvec(vector)))
-        yield process.result()
+            if hasattr(operator, "feed"):
+                operator.feed(process.vector, advance)
+            else:
+                vector: np.ndarray | None = process.vector
+                while vector is not None:
+                    vector = advance(np.asarray(operator.matvec(vector)))
+            yield process.result()
+    finally:
+        given.take_back(process.memory)
 
 
 def check_square(operator: Any) -> int:
@@ -164,6 +167,7 @@ class _Process:
         vector: q, the vector to multiply next.
         num_steps: products taken.
         max_steps: products to take at most.
+        memory: of the basis.
     """
 
     def __init__(self, operator: Any, num_steps: int, reorthogonalize: str | bool, memory: BasisMemory):
@@ -174,7 +178,10 @@ class _Process:
         dtype = np.dtype(tf.as_dtype(operator.dtype).as_numpy_dtype)
         self._epsilon = float(np.finfo(dtype).eps)
         # The last row is for what the last step leaves. Without a basis three take turns.
-        self._rows = memory.rows(3 if self._mode == "none" else self.max_steps + 1, size, dtype)
+        shape = (3 if self._mode == "none" else self.max_steps + 1, size)
+        num_bytes = shape[0] * size * dtype.itemsize
+        self.memory = memory.lend(num_bytes)
+        self._rows = self.memory[:num_bytes].view(dtype).reshape(shape)
 
     def begin(self, seed: int) -> None:
         """Starts anew, with the start vector of `seed`."""
