@@ -41,11 +41,14 @@ def test_memory_that_is_not_kept_is_another_each_time():
 
 
 def test_a_run_inside_of_a_run_has_memory_of_its_own():
-    operator, expected = _hessian(), linalg.spectral_density(_hessian(), 6, 2).nodes
-    inner = lambda done, planned: linalg.eigsh(_inner, 2)  # noqa: E731
-    _inner = _hessian()
-    _inner.basis_memory = operator.basis_memory
-    np.testing.assert_array_equal(linalg.spectral_density(operator, 6, 2, progress=inner).nodes, expected)
+    outer, inner = _hessian(), _hessian()
+    inner.basis_memory = outer.basis_memory
+    expected = linalg.spectral_density(_hessian(), 6, 2).nodes
+
+    def progress(done, planned):
+        linalg.eigsh(inner, 2)
+
+    np.testing.assert_array_equal(linalg.spectral_density(outer, 6, 2, progress=progress).nodes, expected)
 
 
 def test_results_do_not_depend_on_what_the_memory_held():
