@@ -100,6 +100,19 @@ def test_arrays_that_nobody_reads_are_not_made():
     assert whole.mean is not None
 
 
+@pytest.mark.parametrize("batch_size", [2, 512])
+def test_variances_alone_may_be_prepared(batch_size):
+    inputs = np.random.default_rng(0).standard_normal((5, 2)).astype("float32")
+    snapshot = Snapshot(models.mlp(keras_2), inputs, batch_size=batch_size)
+    snapshot.prepare(["variance"])
+    (prepared,) = snapshot.statistics_with(["variance"]).values()
+    assert prepared.mean_abs is None
+    snapshot.refresh()
+    (whole,) = snapshot.unit_statistics.values()
+    np.testing.assert_allclose(prepared.variance, whole.variance, rtol=1e-12)
+    np.testing.assert_allclose(prepared.by_channel().variance, whole.by_channel().variance, rtol=1e-12)
+
+
 def test_errors_come_from_the_quantity():
     snapshot = Snapshot(models.mlp(keras_2), tf.ones((3, 2)))
     with pytest.raises(ValueError, match=r"^`loss` or `example_losses` must be given"):

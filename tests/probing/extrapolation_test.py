@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tfplastic.probing._extrapolation import extrapolated
+from tfplastic.probing import FreshNetworks, ProbeResult
+from tfplastic.probing._extrapolation import at_full_length, extrapolated
 
 STEPS = np.arange(2_000)
 
@@ -44,6 +45,14 @@ def test_what_diverges_stays_diverged():
     curves = np.stack([falling(STEPS[:500]), np.where(STEPS[:500] < 400, 0.3, np.nan), np.full(500, np.inf)])
     found = extrapolated(curves, falling(STEPS))
     assert np.isfinite(found[0]) and np.isnan(found[1]) and found[2] == np.inf
+
+
+def test_a_fresh_network_that_diverges_is_no_reference():
+    whole = np.stack([falling(STEPS)[None], falling(STEPS)[None], np.where(STEPS < 900, 0.3, np.nan)[None]])
+    fresh = FreshNetworks(whole[..., 0], whole[..., -1], whole)
+    curves = falling(0.5 * STEPS[:500])[None]
+    given = ProbeResult(curves[:, 0], curves[:, -1], np.full(1, 0.5), curves, fresh, "one after another")
+    assert at_full_length(given).final_loss == pytest.approx(falling(1_000), rel=0.1)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])

@@ -53,6 +53,16 @@ def test_a_quantity_may_have_steps_instead_of_a_period(task, tmp_path):
     assert run_diagnostics.describe() == "1 at 1 and 3, 1 every 4, 1 at 0 and 9 gradient steps"
 
 
+def test_what_to_compare_with_is_kept_at_step_0_though_nothing_is_measured_then(task, tmp_path):
+    run_diagnostics = RunDiagnostics([diagnostics.distance_from_init], 4, {"distance_from_init": [3]})
+    assert [step for step in range(5) if run_diagnostics.is_due(step)] == [0, 3]
+    assert measured(run_diagnostics, task, tmp_path, 0) == {}
+    bias = task.model.get_layer("output").bias
+    bias.assign(bias + 3.0)
+    tag = "diagnostics/distance_from_init/output"
+    assert measured(run_diagnostics, task, tmp_path, 3)[tag] == pytest.approx(3.0)
+
+
 def test_values_are_of_the_weights_at_the_time(task, tmp_path):
     run_diagnostics = RunDiagnostics([diagnostics.weight_norm], 1, {})
     before = measured(run_diagnostics, task, tmp_path, 0)["diagnostics/weight_norm/all"]

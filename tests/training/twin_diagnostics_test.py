@@ -146,6 +146,20 @@ def test_without_its_own_loss_what_needs_one_is_left_out_in_so_many_words(tmp_pa
     assert "/all" in scalars(tmp_path, "diagnostics/sharpness")
 
 
+def test_a_function_that_reads_the_loss_without_saying_so_is_left_out_of_the_twin(tmp_path, monkeypatch):
+    warnings = []
+    monkeypatch.setattr(logging, "warning", lambda text, *values: warnings.append(text % values))
+
+    def loss(snapshot):
+        return {"all": float(snapshot.loss)}
+
+    run(tmp_path, looped(diagnostics=[loss], diagnostics_periods={}, diagnostics_loss=None, total_steps=1))
+    assert [each.startswith("loss of the Brownian twin is not measured: `loss`") for each in warnings] == [
+        True
+    ]
+    assert "/all" in scalars(tmp_path, "diagnostics/loss") and not scalars(tmp_path, "brownian_twin")
+
+
 def test_a_budget_is_measured_of_both(tmp_path):
     run(tmp_path, looped(diagnostics="cheap", diagnostics_periods={}, total_steps=1))
     of_network, of_twin = scalars(tmp_path, "diagnostics/"), scalars(tmp_path, "brownian_twin/")

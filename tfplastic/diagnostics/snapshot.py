@@ -199,7 +199,9 @@ class Snapshot:
         """
         wholes = [part for part in ("activations", "pre_activations") if part in parts]
         wholes = [part for part in wholes if part not in self._values]
-        arrays = [name for name in unit_statistics.ARRAYS if name in parts]
+        # The variance of several blocks takes their means.
+        needed = {*parts, *(part.replace("variance", "mean") for part in parts)}
+        arrays = [name for name in unit_statistics.ARRAYS if name in needed]
         if not {"unit_statistics", "prepared_statistics"}.isdisjoint(self._values):
             arrays = []
         if not wholes and not arrays:

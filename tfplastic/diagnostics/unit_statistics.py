@@ -99,7 +99,7 @@ def traced_statistics(
 def of_blocks(activation: str, blocks: Sequence[Mapping[str, Any]]) -> UnitStatistics:
     """The statistics of all blocks together, from what `traced_statistics` gave for each.
 
-    Arrays that it did not make are None, so that whoever reads one nevertheless gets an error.
+    Arrays that it did not make are None.
     """
     counts = np.array([int(block["count"]) for block in blocks])
     names = [name for name in blocks[0] if name != "count"]

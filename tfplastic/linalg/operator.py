@@ -140,10 +140,12 @@ class Operator(abc.ABC):
                 vector = advance(self.matvec(vector).numpy())
             return
         program = self._program(self._feed_loop)
-        self._host = host = _Host(start, advance)
-        while host.vector is not None:
-            program(*self._batches.single)
-        self._host = None
+        outer, self._host = self._host, (host := _Host(start, advance))  # `advance` may make products, too
+        try:
+            while host.vector is not None:
+                program(*self._batches.single)
+        finally:
+            self._host = outer
         if host.error is not None:
             raise host.error
 

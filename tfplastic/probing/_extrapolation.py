@@ -19,7 +19,9 @@ def at_full_length(result: ProbeResult) -> ProbeResult:
         result: whose curves have fewer steps than those of its fresh networks.
     """
     steps, fresh = result.curves.shape[-1], result.fresh
-    reference = fresh.curves.mean(axis=(0, 1))  # [all steps]
+    flat = fresh.curves.reshape(-1, fresh.curves.shape[-1])
+    learnt = flat[np.isfinite(flat).all(axis=-1)]  # one that diverges is no reference for those that learn
+    reference = (learnt if len(learnt) else flat).mean(axis=0)  # [all steps]
     losses = extrapolated(fresh.curves[..., :steps], reference)
     return dataclasses.replace(
         result,

@@ -53,6 +53,7 @@ class TrainConfig:
         diagnostics_loss: what quantities of a loss see instead of the task's: a function of a network and its
             inputs that returns targets and loss as a `diagnostics.Snapshot` takes them, such as
             `diagnostics.noisy_self_targets`. Of a Brownian twin there are such quantities only with it.
+            The next update is then that by the gradient of this loss, with the optimizer as it is.
         probe: what measures plasticity, a `probing.Probe`; None for nothing.
         probe_period: between probes; step 0 is included. 5,000 in Lyle et al. 2023, section 5.1.
         probe_on: `'first'` or `'current'`, the inputs that it is measured on, see `RunProbes`.

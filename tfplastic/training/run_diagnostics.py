@@ -95,7 +95,7 @@ class RunDiagnostics:
         self._twin = twin
         of_twin, self._not_of_twin = twin_diagnostics.quantities_of_twin(by_name if twin else {}, loss)
         self._twin_network = MeasuredNetwork(
-            of_twin, leaves_out, twin_diagnostics.PREFIX, "Brownian twin", " of the Brownian twin"
+            of_twin, True, twin_diagnostics.PREFIX, "Brownian twin", " of the Brownian twin"
         )
         self._has_snapshots = False
 
@@ -116,8 +116,10 @@ class RunDiagnostics:
         return text + (f", not {', '.join(self._not_of_twin)}" if self._not_of_twin else "")
 
     def is_due(self, step: int) -> bool:
-        """Whether there is something to measure at gradient step `step`."""
-        return any(step in schedule for schedule in self._schedules.values())
+        """Whether there is something to measure at gradient step `step`, or to compare with later."""
+        return (step == 0 and self._needs_reference) or any(
+            step in schedule for schedule in self._schedules.values()
+        )
 
     def due_after(self, step: int) -> list[int]:
         """For each quantity the next gradient step beyond `step` at which it is due, if there is one."""
