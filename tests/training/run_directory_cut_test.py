@@ -1,6 +1,7 @@
 """The run directory: what it cuts at a resume, and what it repairs after a kill at any moment."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -33,9 +34,16 @@ def write(run, steps):
 
 
 def events(run, tag):
-    accumulator = EventAccumulator(str(run.tensorboard), {"tensors": 0})
-    accumulator.Reload()
-    return [event.step for event in accumulator.Tensors(tag)] if tag in accumulator.Tags()["tensors"] else []
+    steps = []
+    # By the numbers in their names: of two files of one second number 9 is before number 10.
+    for file in sorted(
+        run.tensorboard.iterdir(), key=lambda file: [*map(int, re.findall(r"\d+", file.name))]
+    ):
+        accumulator = EventAccumulator(str(file), {"tensors": 0})
+        accumulator.Reload()
+        if tag in accumulator.Tags()["tensors"]:
+            steps += [event.step for event in accumulator.Tensors(tag)]
+    return steps
 
 
 def array_steps(run):
