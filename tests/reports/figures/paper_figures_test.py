@@ -131,6 +131,15 @@ def test_spectra_beside_a_twin_are_those_of_the_run_itself(runs_of, tmp_path):
     assert len(drawn(2, read_runs(tmp_path)).child_axes[0].patches) == 2
 
 
+def test_a_spectrum_of_diagnose_counts_where_another_arm_has_a_twin(runs_of, tmp_path):
+    shutil.copytree(runs_of(2)[0].path, tmp_path / "a-seed0")
+    spectrum = {step: {"grid": np.linspace(-1, 9, 5), "density": np.ones(5)} for step in (0, 100)}
+    write_run(tmp_path / "b-seed0", 0, arrays={"spectrum": spectrum})
+    ax = drawn(2, read_runs(tmp_path))
+    assert titles(ax)[:3] == ["a", "twin of a", "b"]
+    assert [line.get_label() for line in ax.child_axes[2].lines] == ["step 0", "step 100"]
+
+
 def test_figure_3_gives_the_verdicts(runs_of):
     ax = drawn(3, runs_of(3))
     assert titles(ax)[0] == "weight norm: reversed"

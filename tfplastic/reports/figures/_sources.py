@@ -12,7 +12,7 @@ PROBE_CURVES = "probe/curves"
 RETURN = "evaluation/episode_return"
 SHARPNESS = "diagnostics/sharpness/all"
 SPECTRA = ("spectrum", "diagnostics/spectral_density/all")
-"""Tags of spectra: by `bin/diagnose spectrum`, and of a training run. The first that there is counts."""
+"""Tags of spectra: by `bin/diagnose spectrum`, and of a training run. The first that a run has counts."""
 TWIN_SPECTRUM = "brownian_twin/spectral_density/all"
 """Tag of the spectrum of a Brownian twin."""
 TASK = "evaluation/task"
@@ -44,14 +44,18 @@ def arrays(runs: Runs, tag: str) -> list[Arrays]:
 
 
 def spectra(runs: Runs) -> list[Arrays]:
-    """The array files of the first of `SPECTRA` that there is; of the last beside the spectrum of a twin.
+    """The array files of the first of `SPECTRA` that a run has; of the last beside the spectrum of its twin.
 
     Raises:
         ValueError: no run has any.
     """
-    tags = runs.array_tags()
-    in_order = SPECTRA[::-1] if TWIN_SPECTRUM in tags else SPECTRA
-    return arrays(runs, next((tag for tag in in_order if tag in tags), SPECTRA[0]))
+    files: list[Arrays] = []
+    for run in runs:
+        alone = runs.where(lambda each, run=run: each is run)
+        tags = alone.array_tags()
+        in_order = SPECTRA[::-1] if TWIN_SPECTRUM in tags else SPECTRA
+        files += next((alone.arrays(tag) for tag in in_order if tag in tags), [])
+    return files or arrays(runs, SPECTRA[0])
 
 
 def of_twin(tag: str) -> str:
