@@ -2,11 +2,11 @@ from tfplastic.sweeps import plan
 from tfplastic.sweeps.checks import Answer, SeedState
 from tfplastic.sweeps.job import Job
 
-TEMPLATE = Job(arm="", seeds=(), config="", root="/root", device="gpu", threads=3)
+TEMPLATE = Job(arm="", seeds=(), config="", root="/runs", device="gpu", threads=3)
 
 
 def answer(arm, seeds=(0, 1, 2), finished=(), packs=False, steps=100, probes=0):
-    states = [SeedState(seed, f"/root/{arm}-seed{seed}", seed in finished, 40) for seed in seeds]
+    states = [SeedState(seed, f"/runs/{arm}-seed{seed}", seed in finished, 40) for seed in seeds]
     return Answer(arm, f"config of {arm}", steps, "CPU", probes, 0.5, 2_000_000, packs, states, [])
 
 
@@ -19,12 +19,12 @@ def test_the_grid_goes_seed_by_seed():
     runs = plan.grid([answer("a", finished=[1]), answer("b")])
     assert [run.name for run in runs] == [f"{arm}-seed{seed}" for seed in range(3) for arm in "ab"]
     assert [run.state for run in runs] == ["waiting"] * 2 + ["finished"] + ["waiting"] * 3
-    assert runs[0].directory == "/root/a-seed0" and runs[0].step == 40 and runs[0].total_steps == 100
+    assert runs[0].directory == "/runs/a-seed0" and runs[0].step == 40 and runs[0].total_steps == 100
 
 
 def test_a_job_has_what_all_have_and_its_arm():
     (job,) = plan.jobs(plan.grid([answer("a", [5])]), [answer("a", [5])], TEMPLATE, None, None)
-    assert job == Job("a", (5,), "config of a", "/root", "gpu", 3)
+    assert job == Job("a", (5,), "config of a", "/runs", "gpu", 3)
     assert job.name == "a-seed5"
 
 

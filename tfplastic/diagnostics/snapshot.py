@@ -199,9 +199,7 @@ class Snapshot:
         """
         wholes = [part for part in ("activations", "pre_activations") if part in parts]
         wholes = [part for part in wholes if part not in self._values]
-        # The variance of several blocks takes their means.
-        needed = {*parts, *(part.replace("variance", "mean") for part in parts)}
-        arrays = [name for name in unit_statistics.ARRAYS if name in needed]
+        arrays = [name for name in unit_statistics.ARRAYS if name in parts]
         if not {"unit_statistics", "prepared_statistics"}.isdisjoint(self._values):
             arrays = []
         if not wholes and not arrays:

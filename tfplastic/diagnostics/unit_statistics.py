@@ -76,7 +76,7 @@ def traced_statistics(
         values: the activations, `[examples, ..., units]`.
         given: the pre-activations, of the same shape, or None.
         activation: name of the activation function.
-        names: of the arrays to make.
+        names: of the arrays to make; with a variance its mean, which `_pooled` takes.
     """
     mean, pre_mean = (functools.cache(functools.partial(_mean, each, _exact)) for each in (values, given))
     makers: dict[str, Callable[[], tf.Tensor]] = {
@@ -92,7 +92,8 @@ def traced_statistics(
     is_known = {name: given is not None or not name.startswith("pre_") for name in makers}
     is_known["saturated_fraction"] = activation in _BOUNDS
     unknown = tf.fill(tf.shape(values)[1:], tf.constant(float("nan"), tf.float64))
-    arrays = {name: makers[name]() if is_known[name] else unknown for name in names}
+    needed = {*names, *(name.replace("variance", "mean") for name in names)}
+    arrays = {name: make() if is_known[name] else unknown for name, make in makers.items() if name in needed}
     return {"count": tf.shape(values)[0], **arrays}
 
 

@@ -178,21 +178,25 @@ class Runs(Sequence[Run]):
         rows = self.scalars(*patterns).sort_values("step", kind="stable")
         return pd.DataFrame(rows.drop_duplicates(["run", "tag"], keep="last")).reset_index(drop=True)
 
-    def array_tags(self) -> list[str]:
-        """All tags of array files, sorted."""
-        return sorted({tag for of_run in self._array_files for tag in of_run})
+    def array_tags(self, of: Run | None = None) -> list[str]:
+        """All tags of array files, sorted; of one of the runs, if one is given."""
+        return sorted({tag for _, files in self._array_files_of(of) for tag in files})
 
-    def arrays(self, tag: str) -> list[Arrays]:
-        """The array files of `tag`, run by run, by ascending step.
+    def arrays(self, tag: str, of: Run | None = None) -> list[Arrays]:
+        """The array files of `tag`, run by run, by ascending step; of one of the runs, if one is given.
 
         Raises:
             ValueError: one of them cannot be read.
         """
         return [
             Arrays(run, step, _read_npz(path))
-            for run, files in zip(self._runs, self._array_files, strict=True)
+            for run, files in self._array_files_of(of)
             for step, path in files.get(tag, ())
         ]
+
+    def _array_files_of(self, one: Run | None) -> list[tuple[Run, dict[str, list[tuple[int, Path]]]]]:
+        pairs = zip(self._runs, self._array_files, strict=True)
+        return [(run, files) for run, files in pairs if one is None or run is one]
 
     @functools.cached_property
     def _array_files(self) -> list[dict[str, list[tuple[int, Path]]]]:

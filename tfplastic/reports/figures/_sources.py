@@ -51,10 +51,9 @@ def spectra(runs: Runs) -> list[Arrays]:
     """
     files: list[Arrays] = []
     for run in runs:
-        alone = runs.where(lambda each, run=run: each is run)
-        tags = alone.array_tags()
+        tags = runs.array_tags(run)
         in_order = SPECTRA[::-1] if TWIN_SPECTRUM in tags else SPECTRA
-        files += next((alone.arrays(tag) for tag in in_order if tag in tags), [])
+        files += next((runs.arrays(tag, run) for tag in in_order if tag in tags), [])
     return files or arrays(runs, SPECTRA[0])
 
 

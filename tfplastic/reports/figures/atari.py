@@ -124,7 +124,7 @@ def _returns_and_matrices(runs: Runs, ax: Axes, num_runs: int, improving: bool) 
         of_run = returns[returns["run"] == run.name]
         line[0].plot(of_run["step"], of_run["value"], color="k")
         line[0].set(title=run.name, xlabel="gradient steps", ylabel="episode return")
-        files = runs.where(lambda each, run=run: each is run).arrays(_sources.COVARIANCE)
+        files = runs.arrays(_sources.COVARIANCE, run)
         shown = _sources.spread_out([file.step for file in files], _MATRICES)
         chosen = [file for file in files if file.step in shown]
         for place, panel in enumerate(line[1:]):

@@ -62,7 +62,7 @@ def _of_first_runs(runs: Runs, tag: str) -> dict[str, list[Arrays]]:
     found = {}
     for arm in runs.arms:
         for run in runs:
-            if run.arm == arm and (files := runs.where(lambda each, run=run: each is run).arrays(tag)):
+            if run.arm == arm and (files := runs.arrays(tag, run)):
                 found[arm] = files
                 break
     return found
