@@ -132,7 +132,8 @@ class SpectralConv2D(_SpectralNormalization, keras.layers.Conv2D):
 
     Example:
         >>> import numpy as np, tensorflow as tf, tfplastic as tp
-        >>> layer = tp.layers.SpectralConv2D(4, 3, initial_steps=100)
+        >>> kernel = tf.keras.initializers.GlorotUniform(seed=0)  # of some kernels 100 steps are too few
+        >>> layer = tp.layers.SpectralConv2D(4, 3, initial_steps=100, kernel_initializer=kernel)
         >>> layer.build((None, 8, 8, 2))
         >>> matrix = np.reshape(layer.kernel, [3 * 3 * 2, 4])
         >>> bool(np.isclose(layer.singular_value(), np.linalg.norm(matrix, 2), rtol=1e-3))
