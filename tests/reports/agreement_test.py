@@ -57,16 +57,37 @@ def test_the_paper_agrees_with_itself():
     assert found == pytest.approx(dict.fromkeys(found, 1.0))
 
 
-def test_the_ceiling_is_what_a_replication_with_the_printed_spreads_reaches():
-    cells = paper_cells()
-    table = agreement(cells[cells["architecture"].isin(["cnn", "mlp"])]).set_index("measure")
+def test_the_ceiling_has_noise_in_both():
+    table = agreement(paper_cells()).set_index("measure")
     ceiling = table["ceiling"]
-    # By a simulation that was written apart: 0.99, 0.86, 0.88 and 0.91.
-    assert ceiling["sign_of_clear_differences"] == pytest.approx(0.99, abs=0.01)
-    assert ceiling["sign_of_all_differences"] == pytest.approx(0.86, abs=0.01)
-    assert ceiling["rho_of_losses_of_plasticity"] == pytest.approx(0.88, abs=0.01)
-    assert ceiling["rho_of_final_losses"] == pytest.approx(0.91, abs=0.01)
-    assert (table["low"] < ceiling).all() and (ceiling < table["high"]).sum() >= 3
+    # By a simulation that was written apart. With the printed values as the truth: 0.99, 0.85, 0.89 and 0.93.
+    assert ceiling["sign_of_clear_differences"] == pytest.approx(0.97, abs=0.01)
+    assert ceiling["sign_of_all_differences"] == pytest.approx(0.80, abs=0.01)
+    assert ceiling["rho_of_losses_of_plasticity"] == pytest.approx(0.81, abs=0.01)
+    assert ceiling["rho_of_final_losses"] == pytest.approx(0.88, abs=0.01)
+    assert (table["low"] <= table["fifth"]).all() and (table["fifth"] < ceiling).all()
+    assert (ceiling < table["high"]).all()
+
+
+def test_nineteen_of_twenty_replications_reach_the_fifth_percentile_when_both_are_noisy():
+    """Truths are drawn, then the paper's values and ours: nothing is known of the truths but the paper."""
+    cells, generator, reached = paper_cells(), np.random.default_rng(0), []
+    noise = cells["spread"].to_numpy() / np.sqrt(3)
+    names = ["plasticity_loss", "final_loss"]
+    for _ in range(100):
+        truth = {name: generator.uniform(-1, 2, len(cells)) for name in names}
+        paper, ours = (
+            cells.assign(**{name: truth[name] + noise * generator.normal(size=len(cells)) for name in names})
+            for _ in range(2)
+        )
+        row = agreement(ours, paper, num_simulations=100).set_index("measure").loc["rho_of_final_losses"]
+        reached.append(row["ours"] >= row["fifth"])
+    assert 0.88 <= np.mean(reached) <= 1.0  # 0.95 within 3 standard errors
+
+
+def test_the_ceiling_of_some_cells():
+    cells = paper_cells()
+    table = agreement(cells[cells["architecture"].isin(["cnn", "mlp"])])
     assert table["cells"].tolist() == [16, 44, 48, 48]
 
 

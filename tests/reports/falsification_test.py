@@ -70,6 +70,26 @@ def test_groups_without_a_correlation():
         assert verdicts(table)["verdict"].tolist() == ["undetermined"]
 
 
+@pytest.mark.parametrize("count", [3, 4, 5, 6, 10])
+@pytest.mark.parametrize("law", ["normal", "lognormal"])
+def test_noise_is_seldom_called_a_correlation(count, law):
+    generator, groups = np.random.default_rng(0), 400
+    values = getattr(generator, law)(size=(2, groups * count))
+    data = pd.DataFrame({"norm": values[0], "plasticity_loss": values[1]})
+    data["group"] = np.repeat(np.arange(groups), count)
+    table = correlations(data, ["norm"], ["group"], num_resamples=300)
+    known = np.mean((table["low"] > 0) | (table["high"] < 0))
+    assert known == 0 if count < 6 else known < 0.05 + 2 * np.sqrt(0.05 * 0.95 / groups)
+    assert table["rho"].notna().all()
+
+
+def test_few_runs_have_a_correlation_and_no_verdict():
+    table = correlations(points((1, -1), count=5), ["norm"], ["group"])
+    assert table["rho"].abs().min() > 0.8 and table[["low", "high"]].isna().all(axis=None)
+    assert verdicts(table)["verdict"].tolist() == ["undetermined"]
+    assert verdicts(correlations(points((1, -1), count=6), ["norm"], ["group"])).iloc[0, 2] == "reversed"
+
+
 def test_all_statistics_and_splits_are_there():
     data = points((1, -1)).assign(rank=1.0, other="same")
     table = correlations(data, ["norm", "rank"], ["group", "other"])

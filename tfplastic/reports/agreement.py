@@ -26,7 +26,7 @@ def agreement(
     num_simulations: int = 1_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Agreement with the heat maps of the paper, Figs. 8 to 11, beside what an exact replication would reach.
+    """Compares runs with the heat maps of the paper, Figs. 8 to 11, and with what a replication would reach.
 
     A cell is an intervention in a column, a column an architecture on some data. The measures:
 
@@ -37,9 +37,13 @@ def agreement(
     - `rho_of_losses_of_plasticity`, `rho_of_final_losses`: Spearman's rank correlation over all cells, of the
       increase of the probe loss and of the probe loss at the end of training.
 
-    The ceiling is the mean of a measure over simulated replications of the same cells: the printed value plus
-    normal noise with the standard deviation s / sqrt(`num_runs`), for the final losses as well, whose spreads
-    the paper does not print. Where the measure is low and so is its ceiling, more runs are needed to tell.
+    The ceiling is the mean of a measure over simulated replications, in which both sides are noisy: a printed
+    value is the true mean plus normal noise with the standard deviation s / sqrt(`num_runs`), and so is a
+    replication's. Nothing else being known of the true mean, a replication is normal around the printed value
+    with the variance 2 s^2 / `num_runs`. It is compared with the printed values, as ours is. The final losses,
+    whose spreads the paper does not print, get the noise of the differences. Noise in the replication alone,
+    as if the printed values were the truth, would give ceilings that no replication reaches. Where a measure
+    is low and so is its ceiling, more runs are needed to decide.
 
     Args:
         ours: columns `data`, `architecture`, `intervention`, `plasticity_loss`, `final_loss`, a row for each
@@ -52,7 +56,8 @@ def agreement(
 
     Returns:
         A row for each measure: `measure`, `cells` (how many there were to compare), `ours`, `ceiling`, `low`
-        and `high` (between which 95 % of the simulated replications are). NaN where there is no such cell, or
+        and `high`, the 2.5th and 97.5th percentile of the simulated replications, and `fifth`, their 5th
+        percentile: ours at or above it is what 19 of 20 replications reach. NaN where there is no such cell, or
         a correlation is of fewer than three.
 
     Raises:
@@ -62,7 +67,7 @@ def agreement(
     check_positive_integer("num_simulations", num_simulations)
     cells = _common_cells(ours, paper_cells() if paper is None else paper)
     generator = seeds.generator(seeds.derive(check_integer("seed", seed), "reports", "replications"))
-    deviation = cells["spread"].to_numpy() / np.sqrt(num_runs)
+    deviation = cells["spread"].to_numpy() * np.sqrt(2 / num_runs)  # of a replication from the printed value
     noise = deviation * generator.standard_normal((2, num_simulations, len(cells)))
     simulated = _measures(
         cells,
@@ -75,10 +80,10 @@ def agreement(
     )
     rows = []
     for name, (value, count) in found.items():
-        low, high = np.percentile(simulated[name][0], [2.5, 97.5])
+        low, fifth, high = np.percentile(simulated[name][0], [2.5, 5, 97.5])
         ceiling = np.mean(simulated[name][0])
-        row = {"measure": name, "cells": count, "ours": value, "ceiling": ceiling, "low": low, "high": high}
-        rows.append(row)
+        bounds = {"low": low, "high": high, "fifth": fifth}
+        rows.append({"measure": name, "cells": count, "ours": value, "ceiling": ceiling, **bounds})
     return pd.DataFrame(rows).astype({"ours": float})
 
 
