@@ -121,12 +121,15 @@ def test_a_band_is_of_the_runs_that_have_a_value():
 def test_a_band_is_the_interval_of_the_median_of_whole_curves():
     curves = np.random.default_rng(0).normal(size=(9, 150))
     curves[:4, 100:] = np.nan
+    curves[:3, 120:] = 0.5  # seven runs from there
     point, low, high = aggregate.band(curves, num_resamples=20_000)
-    for place, runs in ((0, curves[:, 0]), (99, curves[:, 99]), (149, curves[4:, 149])):
+    np.testing.assert_array_equal(low[100:120], curves[4:, 100:120].min(axis=0))  # the range of five runs
+    np.testing.assert_array_equal(high[100:120], curves[4:, 100:120].max(axis=0))
+    for place, runs in ((0, curves[:, 0]), (99, curves[:, 99]), (149, curves[[0, 1, 2, *range(4, 9)], 149])):
         interval = aggregate.bootstrap({"a": runs}, aggregate.median, num_resamples=20_000)
         assert point[place] == interval.point
         assert (low[place], high[place]) == pytest.approx((interval.low, interval.high), abs=0.05)
-    assert np.isinf(aggregate.band([[np.inf], [np.inf]])[0]).all()  # a value that diverged is no missing one
+    assert np.isinf(aggregate.band([[np.inf], [np.inf]])).all()  # a value that diverged is no missing one
 
 
 @pytest.mark.parametrize(
@@ -156,3 +159,80 @@ def test_errors_name_the_argument(call, message):
 
 def test_an_interval_prints_shortly():
     assert str(aggregate.Interval(0.12345, -1.0, 20.0)) == "0.123 [-1, 20]"
+
+
+# What covers what: (interval of runs `[n]`, what it should cover of the distribution, least coverage by n).
+# Of a median the range of n runs covers 1 - 2 / 2^n.
+LAWS = {
+    "normal": (lambda generator, shape: generator.normal(size=shape), 0.0, 0.0),
+    "exponential": (lambda generator, shape: generator.exponential(size=shape), np.log(2), 1.0),
+}
+TRIALS = 4_000
+
+
+def covered(low, high, truth):
+    return np.mean((low <= truth) & (truth <= high))
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("count", [2, 3, 5, 6, 10])
+def test_bands_cover_the_median_as_often_as_they_say(law, count):
+    draw, median, _ = LAWS[law]
+    runs = draw(np.random.default_rng(count), (count, TRIALS))
+    _, low, high = aggregate.band(runs, num_resamples=1_000)
+    assert ("range" in aggregate.band_name([count])) == (count < 6)
+    if count < 6:  # a range: exactly this, and no claim of 95 %
+        assert covered(low, high, median) == pytest.approx(1 - 2 / 2**count, abs=0.02)
+        np.testing.assert_array_equal(low, runs.min(axis=0))
+    else:
+        assert 0.90 < covered(low, high, median) < 0.99  # 0.93 to 0.94
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("count", [2, 3, 5, 6, 10])
+def test_student_t_covers_the_mean_as_often_as_it_says(law, count):
+    draw, _, mean = LAWS[law]
+    runs = draw(np.random.default_rng(count), (TRIALS // 4, count))
+    found = [aggregate.student_t(each) for each in runs]
+    share = covered(*np.array([(each.low, each.high) for each in found]).T, mean)
+    least = 0.93 if law == "normal" else 0.85  # 0.88 to 0.91
+    assert least < share < 0.97
+    assert {each.kind for each in found} == {"Student-t"}
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("count", [2, 3, 5, 6, 10])
+def test_bootstrap_is_the_range_below_six_runs(law, count):
+    draw, median, _ = LAWS[law]
+    runs = draw(np.random.default_rng(count), (300, count))
+    found = [aggregate.bootstrap({"a": each}, aggregate.median, num_resamples=200) for each in runs]
+    share = covered(*np.array([(each.low, each.high) for each in found]).T, median)
+    assert {each.kind for each in found} == {"range" if count < 6 else "bootstrap"}
+    assert share == pytest.approx(1 - 2 / 2**count, abs=0.08) if count < 6 else share > 0.88
+
+
+def test_the_range_of_several_tasks_and_of_a_falling_statistic():
+    scores = {"a": [1.0, 3.0], "b": [10.0, 2.0]}
+    interval = aggregate.bootstrap(scores, aggregate.mean)
+    assert (interval.point, interval.low, interval.high, interval.kind) == (4.0, 1.5, 6.5, "range")
+    gap = aggregate.bootstrap(scores, lambda runs: aggregate.optimality_gap(runs, gamma=20.0))
+    assert (gap.low, gap.high) == (13.5, 18.5)
+    assert aggregate.bootstrap({"a": [1.0] * 3, "b": [2.0] * 3}, aggregate.mean).kind == "bootstrap"
+
+
+def test_equal_infinities_are_a_tie():
+    infinite = {"a": [np.inf, -np.inf, 1.0]}
+    assert aggregate.probability_of_improvement(infinite, infinite).point == 0.5
+    assert aggregate.probability_of_improvement({"a": [-np.inf]}, {"a": [-np.inf] * 2}).point == 0.5
+    assert aggregate.probability_of_improvement({"a": [np.inf]}, {"a": [-np.inf, np.inf]}).point == 0.75
+    assert np.isnan(aggregate.probability_of_improvement({"a": [np.inf, np.nan]}, {"a": [np.inf]}).point)
+    many = aggregate.probability_of_improvement({"a": [np.inf] * 6}, {"a": [np.inf] * 6})
+    assert (many.low, many.high) == (0.5, 0.5)
+    few = aggregate.probability_of_improvement({"a": [1.0] * 5}, {"a": [0.0] * 6})
+    assert few.point == 1 and np.isnan([few.low, few.high]).all()
+
+
+def test_a_single_run_has_no_interval_of_its_mean():
+    single = aggregate.student_t([2.0])
+    assert single.point == 2 and np.isnan([single.low, single.high]).all()
+    assert np.isnan(aggregate.student_t([2.0, np.nan]).high)

@@ -38,8 +38,19 @@ def test_curves_are_medians_with_bands(ax):
     np.testing.assert_array_equal(second.get_xydata(), [[0, 5], [5, math.nan]])
     assert labels(ax) == ["a (n = 3, 2 at the end)", "b (n = 1, 0 at the end)"]
     (low, high) = ax.collections[0].get_paths()[0].get_extents().get_points()[:, 1]
-    assert (low, high) == (1, 9)
+    assert (low, high) == (1, 9)  # the range of three runs, each of which is a thin line, too
+    assert len(ax.collections[1].get_segments()) == 3 and len(ax.collections) == 3
     assert (first.get_color(), second.get_color()) == style.COLOURS[:2]
+
+
+def test_from_six_runs_on_bands_are_intervals_and_runs_are_not_drawn(ax):
+    rows = pd.DataFrame(
+        [(f"r{run}", "a", step, float(run**2)) for run in range(6) for step in (0, 1)],
+        columns=["run", "arm", "step", "value"],
+    )
+    (band,) = figures.curves(rows, ax).collections
+    low, high = band.get_paths()[0].get_extents().get_points()[:, 1]
+    assert 0 < low < 6.5 < high < 25
 
 
 def test_a_matrix_has_zero_in_the_middle_and_grey_where_there_is_none(ax):

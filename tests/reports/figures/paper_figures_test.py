@@ -288,8 +288,8 @@ def test_figures_21_and_22_share_the_games(runs_of):
 def test_captions_say_seeds_intervals_and_what_is_missing(runs_of):
     text = figures.caption(runs_of(1), "bin/report --runs=here")
     assert text == (
-        "6 runs of 2 arms, 3 seeds each. Bands, where there are any: 95% bootstrap interval of the median"
-        " over seeds (2,000 resamples). Not finished or with errors: 1; missing: 0."
+        "6 runs of 2 arms, 3 seeds each. Lines with bands: medians over seeds; bands: range of the runs."
+        " Not finished or with errors: 1; missing: 0."
         " Drawn by: bin/report --runs=here"
     )
     assert "2 to 3 seeds each" in figures.caption(runs_of(17)) and "missing: 1" in figures.caption(

@@ -108,7 +108,7 @@ def test_every_picture_and_table_has_its_files(hostile):
     for name in ("layers_dead_units", "gradient_covariance", "spectrum", "probe_curves", "curves_train_loss"):
         assert f"{name}.png" in figures
     captions = (hostile.parent / "captions.md").read_text()
-    assert captions.count("\n- figures/") == len(figures) // 2 and "bootstrap interval" in captions
+    assert captions.count("\n- figures/") == len(figures) // 2 and "range of the runs" in captions
     tables = {path.stem for path in (hostile.parent / "tables").iterdir()}
     assert {"arms", "runs", "probe_losses", "last_values", "configuration_differences"} <= tables
 

@@ -76,3 +76,23 @@ def test_a_table_as_csv_keeps_all_digits_and_as_markdown_four():
     frame = pd.DataFrame({"a": [1 / 3, np.nan], "b": [10_000, 2], "c": ["<b>", "x\ny"]})
     assert as_csv(frame) == 'a,b,c\n0.3333333333333333,10000,<b>\n,2,"x\ny"\n'
     assert as_markdown(frame).splitlines()[2:] == ["| 0.3333 | 10000 | \\<b\\> |", "|  | 2 | x y |"]
+
+
+def test_the_worst_layer_is_beside_the_mean(tmp_path):
+    for seed, first in ((0, 1.0), (1, 1.0), (2, 0.9)):
+        tags = {
+            "diagnostics/dead_units/hidden1": [(0, 0.0), (9, first)],
+            "diagnostics/dead_units/hidden2": [(0, 0.0), (9, 0.1)],
+            "diagnostics/srank/hidden1": [(9, 3.0)],
+            "diagnostics/srank/hidden2": [(9, 40.0)],
+            "diagnostics/weight_norm/hidden1": [(9, 1.0)],
+            "diagnostics/weight_norm/all": [(9, 5.0)],
+        }
+        write_run(tmp_path / f"a-seed{seed}", seed, tags)
+    (table,) = summary.summary(Material(read_runs(tmp_path), "title")).tables
+    row = table.frame.iloc[0]
+    assert row["dead units, worst layer"] == "1 [0.9, 1] hidden1"
+    assert row["dead units, mean of layers"] == "0.55 [0.5, 0.55]"
+    assert row["feature rank, worst layer"] == "3 [3, 3] hidden1"
+    assert row["weight norm"] == "5 [5, 5]"  # of all weights, not the mean of that and of the layers
+    assert "range of the runs" in table.note and "worst layer" in table.note

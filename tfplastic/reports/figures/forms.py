@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.ticker import LogFormatter
 
@@ -16,6 +17,7 @@ from tfplastic.reports.runs import Arrays
 
 _GAP_ACROSS, _GAP_DOWN = 0.06, 0.16
 _INK = "#111111"  # No pure black, which pages turn into the colour of their own text.
+_THIN = 0.6  # of the lines of single runs
 _DARK = 0.5  # of a colour's luminance, below which text on it is white
 
 
@@ -51,7 +53,9 @@ def curves(
     linestyle: str = "-",
     label: str = "{} ({})",
 ) -> Axes:
-    """A line for each group of runs: the median over its runs at each step, with its bootstrap band.
+    """Draws a line for each group of runs: the median over its runs at each step, with its `aggregate.band`.
+
+    Of fewer than six runs each is drawn as well, as a thin line, and the band is their range.
 
     Args:
         rows: columns `run`, `step`, `value` and that of `by`; of each run one value per step.
@@ -70,6 +74,11 @@ def curves(
         count = f"n = {len(table)}" + (f", {left} at the end" if left < len(table) else "")
         ax.plot(steps, point, linestyle, color=colour, label=label.format(group, count))
         ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+        if 1 < len(table) < aggregate.FEWEST_RUNS:
+            runs = [np.column_stack([steps, values]) for values in table.to_numpy()]
+            ax.add_collection(
+                LineCollection(runs, colors=colour, linestyles=linestyle, linewidths=_THIN, alpha=0.5)
+            )
     return ax
 
 

@@ -62,7 +62,7 @@ def figure_14(
     """The largest eigenvalue of the Hessian along training, a panel for each environment.
 
     Fig. 14 of the paper, appendix B.1: with layer normalisation it does not grow. Medians over seeds with
-    bootstrap bands.
+    their `aggregate.band`.
 
     Args:
         runs: with scalars of `sharpness`.

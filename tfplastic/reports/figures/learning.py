@@ -16,7 +16,7 @@ def figure_12(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
     """Accuracy along training on CIFAR-10: a row for each environment, a column for each intervention.
 
     Figs. 12 (CIFAR-10) and 13 (MNIST) of the paper, appendix B.1, on the easy and the hard MDP; a line for
-    each architecture. Medians over seeds with bootstrap bands.
+    each architecture. Medians over seeds with their `aggregate.band`.
 
     Args:
         runs: with `evaluation/accuracy`.

@@ -62,8 +62,7 @@ def caption(runs: Runs, command: str = "") -> str:
     fewest, most = min(seeds.values(), default=0), max(seeds.values(), default=0)
     count = f"{most}" if fewest == most else f"{fewest} to {most}"
     parts = [f"{len(runs)} runs of {len(seeds)} arms, {count} seed{'' if most == 1 else 's'} each."]
-    interval = f"{aggregate.CONFIDENCE:.0%} bootstrap interval of the median over seeds"
-    parts.append(f"Bands, where there are any: {interval} ({aggregate.NUM_RESAMPLES:,} resamples).")
+    parts.append(f"Lines with bands: medians over seeds; bands: {aggregate.band_name([*seeds.values()])}.")
     failed = sum(run.state != "finished" or bool(run.errors) for run in runs)
     if failed or runs.missing():
         parts.append(f"Not finished or with errors: {failed}; missing: {len(runs.missing())}.")

@@ -19,7 +19,6 @@ _SMALL_IN = (2.7, 2.1)
 _COLUMNS = 4
 _MOST_FIGURES = 6
 _NO_CURVES = ("evaluation/task",)
-_MEDIANS = "Medians over seeds; bands are 95 % bootstrap intervals of the median."
 
 
 def learning_curves(material: Material) -> Section:
@@ -30,7 +29,10 @@ def learning_curves(material: Material) -> Section:
     pictures = [picture(runs, tag, f"curves_{tag}") for tag in tags[:_MOST_FIGURES]]
     if not pictures:
         return Section(title, [f"No run has measurements of training or evaluation ({len(runs)} runs)."])
-    texts = [_MEDIANS]
+    counts = [sum(run.arm == arm for run in runs) for arm in runs.arms]
+    texts = [f"Medians over seeds; bands: {aggregate.band_name(counts)}."]
+    if min(counts) < aggregate.FEWEST_RUNS:
+        texts[0] += " Thin lines are single runs."
     if len(tags) > _MOST_FIGURES:
         texts.append(f"In the table alone: {listed(tags[_MOST_FIGURES:])}.")
     return Section(title, texts, pictures=pictures, tables=[_last_values(runs)])
@@ -71,7 +73,7 @@ def picture(runs: Runs, tag: str, name: str, caption: str = "") -> Picture:
     _legend(figure, [ax for ax in grid.flat if ax.lines], len(panels) == 1)
     seeds = [len(set(of_arm["run"])) for _, of_arm in groups(rows, "arm")]
     count = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{seeds[0]}"
-    text = f"{caption or tag}: medians over {count} runs an arm, with 95 % bootstrap bands."
+    text = f"{caption or tag}: medians over {count} runs an arm; bands: {aggregate.band_name(seeds)}."
     title = _words(tag)
     return Picture(name.replace("/", "_"), title, text, figure, is_wide=len(panels) > 1)
 
@@ -97,6 +99,10 @@ def _legend(figure: Figure, axes: Sequence[Axes], is_single: bool) -> None:
     figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns, fontsize=7.5)
 
 
+def _parts(interval: aggregate.Interval) -> tuple[float, float, float, str]:
+    return interval.point, interval.low, interval.high, interval.kind
+
+
 def _last_values(runs: Runs) -> Table:
     """The median of each scalar's last value in each arm, with its interval."""
     rows = runs.last("evaluation/*", "train/*", "probe/*")
@@ -104,7 +110,10 @@ def _last_values(runs: Runs) -> Table:
     for (tag, arm), of_cell in groups(rows.sort_values("tag", kind="stable"), ["tag", "arm"]):
         values = floats(of_cell, "value")
         interval = aggregate.bootstrap({"": values}, aggregate.median)
-        found.append([tag, arm, len(values), interval.point, interval.low, interval.high])
-    frame = pd.DataFrame(found, columns=["scalar", "arm", "runs", "median", "low", "high"])
-    note = "The last value of each run; the median over runs and its 95 % bootstrap interval."
+        found.append([tag, arm, len(values), *_parts(interval)])
+    frame = pd.DataFrame(found, columns=["scalar", "arm", "runs", "median", "low", "high", "bounds"])
+    note = (
+        "The last value of each run and the median over runs. Bounds: the range of fewer than"
+        f" {aggregate.FEWEST_RUNS} runs, else the 95 % bootstrap interval of the median."
+    )
     return Table("last_values", "Last values", frame, note, is_folded=True)

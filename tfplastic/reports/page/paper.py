@@ -84,7 +84,7 @@ def _cells(runs: Runs, factors: tuple[str, ...]) -> Section | None:
         if clear["cells"]:
             texts.append(
                 f"Of {clear['cells']} differences to 'none' that are clear in the paper {clear['ours']:.0%}"
-                f" have the same sign here; a replication would have {clear['ceiling']:.0%} on average, and"
+                f" have the same sign here; an exact replication would have {clear['ceiling']:.0%} on average, and"
                 f" at least {clear['fifth']:.0%} in 19 of 20 cases."
             )
     numbers = [number for number, data in ((8, "cifar10"), (9, "mnist")) if data in set(cells["data"])]

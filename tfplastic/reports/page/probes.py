@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from tfplastic.reports import style
+from tfplastic.reports import aggregate, style
 from tfplastic.reports._frames import floats, groups, where
 from tfplastic.reports.cells import PROBE_LOSS, probe_losses
 from tfplastic.reports.figures import _sources, forms
@@ -60,7 +60,8 @@ def _losses(runs: Runs) -> Table:
         for column in ("initial_loss", "final_loss"):
             row[column.replace("_", " ")] = floats(of_arm, column).mean()
         changes = floats(of_arm, "plasticity_loss")
-        row["increase"] = changes.mean()
+        interval = aggregate.student_t(changes)
+        row["increase"], row["low"], row["high"] = interval.point, interval.low, interval.high
         row["spread"] = changes.std(ddof=1) if len(changes) > 1 else np.nan
         for tag, name in ((_LOST, "over fresh networks"), ("probe/target_variance", "target variance b")):
             values = floats(where(last[tag], last[tag]["arm"] == arm), "value")
@@ -68,7 +69,8 @@ def _losses(runs: Runs) -> Table:
         found.append(row)
     note = (
         "Means over runs of the final loss of the first and of the last probe, and of their difference, whose"
-        " standard deviation over runs is the spread; how far the last is above that of fresh networks; and"
+        " standard deviation over runs is the spread and whose 95 % Student-t interval is from low to high;"
+        " how far the last is above that of fresh networks; and"
         " the loss of the best constant. A network that cannot fit the probe at first cannot lose much."
     )
     return Table("probe_losses", "Probe losses", pd.DataFrame(found), note)

@@ -1,5 +1,7 @@
 """The summary at the top, and the table of runs at the end."""
 
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,11 @@ _HEADLINES = {
     "probe/loss_of_plasticity": "probe loss over fresh",
     "diagnostics/dead_units/*": "dead units",
     "diagnostics/srank/*": "feature rank",
-    "diagnostics/weight_norm/*": "weight norm",
+    "diagnostics/weight_norm/all": "weight norm",
     "diagnostics/sharpness/all": "sharpness",
 }
+_WORST = {"diagnostics/dead_units/*": np.argmax, "diagnostics/srank/*": np.argmin}
+"""Of several layers: which is the worst. A mean hides a first layer that is all dead."""
 _LONG = 60  # letters of a value in the table of configurations
 
 
@@ -76,11 +80,17 @@ def _arms(runs: Runs) -> Table:
         rows = runs.last(pattern)
         if rows.empty:
             continue
-        means = [[*key, floats(of_run, "value").mean()] for key, of_run in groups(rows, ["arm", "run"])]
-        of_runs = pd.DataFrame(means, columns=["arm", "run", "value"])
-        columns[name] = {
-            arm: _interval(floats(where(of_runs, of_runs["arm"] == arm), "value")) for arm in runs.arms
-        }
+        rows = where(rows, [not tag.endswith("/all") or tag == pattern for tag in rows["tag"]])
+        by_run = list(groups(rows, ["arm", "run"]))
+        if pattern not in _WORST:
+            columns[name] = _by_arm(
+                runs, {key: (floats(of_run, "value").mean(), "") for key, of_run in by_run}
+            )
+            continue
+        means = {key: (floats(of_run, "value").mean(), "") for key, of_run in by_run}
+        columns[f"{name}, mean of layers"] = _by_arm(runs, means)
+        worst = {key: _worst(of_run, _WORST[pattern]) for key, of_run in by_run}
+        columns[f"{name}, worst layer"] = _by_arm(runs, worst)
     found = []
     for arm in runs.arms:
         of_arm = [run for run in runs if run.arm == arm]
@@ -90,8 +100,30 @@ def _arms(runs: Runs) -> Table:
         found.append({**row, **{name: values[arm] for name, values in columns.items()}})
     for arm in dict.fromkeys(arm for arm, _ in runs.missing() if arm not in runs.arms):
         found.append({"arm": arm, "finished": f"0 of {sum(other == arm for other, _ in runs.missing())}"})
-    note = "The last values: medians over runs [95 % bootstrap interval]; of several layers their mean."
+    counts = [sum(run.arm == arm for run in runs) for arm in runs.arms]
+    note = f"The last values: medians over runs [{aggregate.band_name(counts)}]."
+    if any(name.endswith("worst layer") for name in columns):
+        note += " The worst layer is that of each run; the one that is it most often is named."
     return Table("arms", "Where each arm ended", pd.DataFrame(found).fillna(""), note)
+
+
+def _worst(rows: pd.DataFrame, place_of_worst: Callable[[np.ndarray], Any]) -> tuple[float, str]:
+    """The value and the name of the layer in which a run is worst; NaN and no name if one layer has NaN."""
+    values = floats(rows, "value")
+    place = int(place_of_worst(values))  # of NaN the first
+    layer = str(rows["tag"].iloc[place]).split("/", 2)[2]
+    return float(values[place]), "" if np.isnan(values[place]) else layer
+
+
+def _by_arm(runs: Runs, values: Mapping[Any, tuple[float, str]]) -> dict[str, str]:
+    """{arm: median and bounds over its runs}, of {(arm, run): (value, note)}, and the most frequent note."""
+    found = {}
+    for arm in runs.arms:
+        of_arm = [value for (other, _), value in values.items() if other == arm]
+        notes = Counter(note for _, note in of_arm if note)
+        texts = [_interval(np.array([value for value, _ in of_arm])), *[n for n, _ in notes.most_common(1)]]
+        found[arm] = " ".join(filter(None, texts))
+    return found
 
 
 def _interval(values: np.ndarray) -> str:
