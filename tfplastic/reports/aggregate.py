@@ -64,9 +64,9 @@ def bootstrap(
     """The percentile interval of `statistic` over stratified resamples: runs, with replacement, in each task.
 
     Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice", section 4.1.
-    With fewer than six runs in all, the bounds are the range: `statistic` of the smallest run of each task and
-    of the largest. Many tasks of three runs each have intervals that cover about 89 % instead of 95, because
-    a resample of three has two thirds of the variance.
+    With fewer than six runs in all, the bounds are the range: `statistic` of the smallest run of each task
+    and of the largest. Many tasks of three runs each have intervals that cover about 89 % instead of 95,
+    because a resample of three has two thirds of the variance.
 
     Args:
         scores: {task: `[runs]`}.

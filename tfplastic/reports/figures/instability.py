@@ -12,7 +12,8 @@ def figure_1(runs: Runs, ax: Axes) -> Axes:
     """Accuracy (solid, right axis) and dead units (dotted, left axis) while labels change from task to task.
 
     Fig. 1 of the paper, section 4.1: random labels of MNIST with Adam's default constants and with tuned
-    ones. An arm has one colour; medians over seeds with their `aggregate.band`. Grey lines are the tasks' ends.
+    ones. An arm has one colour; medians over seeds with their `aggregate.band`. Grey lines are the
+    tasks' ends.
 
     Args:
         runs: with `evaluation/accuracy`, `diagnostics/dead_units/*`, of which the mean over layers is shown,
