@@ -113,17 +113,26 @@ class ProbeResult:
 
     @property
     def fresh_interval(self) -> tuple[float, float]:
-        """Where the final loss of one more fresh network would be, with 95 % probability.
+        """Returns where the final loss of one more fresh network would be, with 95 % probability.
 
         mean +- t_{0.975, M-1} s sqrt(1 + 1/M) for M fresh networks whose final losses have the standard
-        deviation s: the prediction interval for a normal distribution. NaN for fewer than two.
+        deviation s: the prediction interval for a normal distribution. Where its lower end is below 0, where
+        no loss can be, the interval is one-sided, from 0 to mean + t_{0.95, M-1} s sqrt(1 + 1/M), and no
+        network can have gained. NaN for fewer than two.
         """
         losses = self.fresh_final_losses
         if len(losses) < 2:
             return math.nan, math.nan
-        quantile = stats.t.ppf((1 + _CONFIDENCE) / 2, len(losses) - 1)
-        half = float(quantile * np.std(losses, ddof=1) * math.sqrt(1 + 1 / len(losses)))
-        return float(np.mean(losses)) - half, float(np.mean(losses)) + half
+        mean, scale = float(np.mean(losses)), float(np.std(losses, ddof=1)) * math.sqrt(1 + 1 / len(losses))
+        two_sided, one_sided = stats.t.ppf([(1 + _CONFIDENCE) / 2, _CONFIDENCE], len(losses) - 1)
+        if mean - two_sided * scale < 0:
+            return 0.0, float(mean + one_sided * scale)
+        return float(mean - two_sided * scale), float(mean + two_sided * scale)
+
+    @property
+    def is_one_sided(self) -> bool:
+        """Whether `fresh_interval` begins at 0, so that a loss of plasticity shows and a gain cannot."""
+        return self.fresh_interval[0] == 0
 
     @property
     def loss_of_plasticity_interval(self) -> tuple[float, float]:
@@ -205,14 +214,13 @@ class ProbeResult:
         b, (low, high) = self.target_variance, self.fresh_interval
         lines = [_VERDICTS[self.verdict]]
         if math.isfinite(high):
+            share = "95 %, one-sided" if self.is_one_sided else "95 %"
             lines.append(
                 f"  final loss {self.final_loss:.3g}; a fresh network would end in [{low:.3g}, {high:.3g}]"
-                f" (95 %, {len(self.fresh_final_losses)} networks); percentile {self.percentile:.0f}"
+                f" ({share}, {len(self.fresh_final_losses)} networks); percentile {self.percentile:.0f}"
             )
-            error = self.standard_error_over_targets
             lines.append(
-                f"  loss of plasticity {self.loss_of_plasticity:+.3g} +- {error:.2g} (standard error over"
-                " targets); above 0 is lost"
+                f"  loss of plasticity {self.loss_of_plasticity:+.3g}{self._error()}; above 0 is lost"
             )
         count, steps = self.curves.shape
         lines += [
@@ -222,6 +230,13 @@ class ProbeResult:
             f"  {count} targets, {steps} steps each, {self.how}",
         ]
         return "\n".join(lines + [f"  warning: {each}" for each in self.warnings])
+
+    def _error(self) -> str:
+        """The standard error over targets, or why there is none, in words."""
+        if len(self.final_losses) < 2:
+            return " (one target, so its standard error over targets is unknown)"
+        error = self.standard_error_over_targets
+        return f" +- {error:.2g} (standard error over targets)" if math.isfinite(error) else ""
 
     def __str__(self) -> str:
         return self.summary()

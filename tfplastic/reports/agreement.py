@@ -41,9 +41,9 @@ def agreement(
     value is the true mean plus normal noise with the standard deviation s / sqrt(`num_runs`), and so is a
     replication's. Nothing else being known of the true mean, a replication is normal around the printed value
     with the variance 2 s^2 / `num_runs`. It is compared with the printed values, as ours is. The final
-    losses, whose spreads the paper does not print, get the noise of the differences. Noise in the replication alone,
-    as if the printed values were the truth, would give ceilings that no replication reaches. Where a measure
-    is low and so is its ceiling, more runs are needed to decide.
+    losses, whose spreads the paper does not print, get the noise of the differences. Noise in the replication
+    alone, as if the printed values were the truth, would give ceilings too high to reach. Where a measure is
+    low and so is its ceiling, more runs are needed to decide.
 
     Args:
         ours: columns `data`, `architecture`, `intervention`, `plasticity_loss`, `final_loss`, a row for each
@@ -57,7 +57,8 @@ def agreement(
     Returns:
         A row for each measure: `measure`, `cells` (how many there were to compare), `ours`, `ceiling`, `low`
         and `high`, the 2.5th and 97.5th percentile of the simulated replications, and `fifth`, their 5th
-        percentile, which 19 of 20 replications reach. NaN where there is no such cell, or a correlation is of fewer than three.
+        percentile, which 19 of 20 replications reach. NaN where there is no such cell, or a
+        correlation is of fewer than three.
 
     Raises:
         ValueError: a column of `ours` is missing, or a cell is there twice; or a count is below 1.

@@ -84,8 +84,8 @@ def _cells(runs: Runs, factors: tuple[str, ...]) -> Section | None:
         if clear["cells"]:
             texts.append(
                 f"Of {clear['cells']} differences to 'none' that are clear in the paper {clear['ours']:.0%}"
-                f" have the same sign here; an exact replication would have {clear['ceiling']:.0%} on average,"
-                f" and at least {clear['fifth']:.0%} in 19 of 20 cases."
+                f" have the same sign here; an exact replication would have {clear['ceiling']:.0%} on"
+                f" average, and at least {clear['fifth']:.0%} in 19 of 20 cases."
             )
     numbers = [number for number, data in ((8, "cifar10"), (9, "mnist")) if data in set(cells["data"])]
     pictures = []
@@ -198,8 +198,8 @@ def _agreement_note() -> str:
     return (
         "Signs: the fraction of cells on the paper's side of 'none' in their column; clear are differences of"
         " more than 2 standard errors in the paper (3 runs a cell assumed; it does not say). The ceiling is"
-        " the mean over simulated replications with noise in both, the paper's values and the replication's, of"
-        " the paper's own spread: 95 % of them are between low and high, and 5 % below fifth."
+        " the mean over simulated replications with noise in both, the paper's values and the"
+        " replication's, of the paper's own spread: 95 % of them are between low and high, 5 % below fifth."
     )
 
 
