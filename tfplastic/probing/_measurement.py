@@ -165,18 +165,21 @@ class Measurement:
         targets = self._task.targets
         if targets.dtype.kind == "f":
             targets = targets + protocol.targets.offset(before)
+        warning = protocol.head.warning(targets)
+        targets = protocol.head.prepared(targets, before)
         curves, after = self._program().train(weights, slots, targets, self._task.batches[:, :steps])
         if protocol.losses_over == "batches":
             initial, final = curves[:, 0].astype(np.float64), curves[:, -1].astype(np.float64)
         else:
             initial = np.array([twin.error(before, each) for each in targets])
             final = np.array([twin.error(*each) for each in zip(after, targets, strict=True)])
-        return _Trained(initial, final, curves, protocol.head.warning(targets))
+        return _Trained(initial, final, curves, warning)
 
     def _program(self) -> Program:
         bench, protocol = self._bench, self._protocol
         if bench.program is None:
             targets = self._task.targets
+            targets = protocol.head.prepared(targets, np.zeros(targets.shape[1:], np.float32))
             bench.twin.trace(targets[0], protocol.batch_size)
             bench.program, bench.how = make_program(
                 bench.twin, len(targets), protocol.execution, protocol.program

@@ -7,6 +7,7 @@ from tfplastic import seeds
 from tfplastic._checks import check_instance, check_integer, check_one_of, check_positive_integer
 from tfplastic.probing._execution import AUTO, EXECUTIONS
 from tfplastic.probing._rebuild import MakeModel
+from tfplastic.probing._standardized import standardized
 from tfplastic.probing.heads import Head, Regression
 from tfplastic.probing.targets import GivenTargets, SineTargets, Targets
 from tfplastic.training.programs import PROGRAMS
@@ -36,6 +37,7 @@ class Protocol:
     execution: str = AUTO
     program: str = AUTO
     make_model: MakeModel | None = None
+    standardize: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,6 +54,9 @@ class Protocol:
         if not isinstance(self.targets, Targets):
             object.__setattr__(self, "targets", GivenTargets(self.targets))
         check_instance("head", self.head, Head, "Regression()")
+        check_one_of("standardize", self.standardize, (False, True))
+        if self.standardize:
+            standardized(self.head)  # a ValueError if there is no such form
         check_one_of("optimizer_state", self.optimizer_state, OPTIMIZER_STATES)
         check_one_of("losses_over", self.losses_over, LOSSES_OVER)
         check_one_of("execution", self.execution, (AUTO, *EXECUTIONS))

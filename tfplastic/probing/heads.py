@@ -56,6 +56,11 @@ class Head(abc.ABC):
     def constant_error(self, targets: np.ndarray) -> float:
         """The b of Eq. 5: the error of the best constant prediction."""
 
+    def prepared(self, targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+        """Returns targets `[targets, n, ...]` as losses take them, for a network that predicts `[n, ...]`."""
+        del predictions
+        return targets
+
     def warning(self, targets: np.ndarray) -> str:
         """One line about targets that no such head can fit; else empty."""
         del targets

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 _CONFIDENCE = 0.95  # of the prediction interval
+_FAR = 10.0  # loss before the probe over b; fresh networks start at about 2 to 3 b
 _SATURATED, _TRIVIAL = 0.9, 0.1  # mean error of fresh networks over b: at the end; over all steps
 
 
@@ -43,6 +44,8 @@ class ProbeResult:
         fresh: the same of fresh networks; of the same targets up to the offset, and of the same batches.
         how: how the networks were trained, such as 'one after another, XLA'.
         notes: further warnings, one line each.
+        standardized: what the probe found with outputs mapped to the targets' mean and scale, if
+            `Probe.standardize` asked for it.
     """
 
     initial_losses: np.ndarray
@@ -52,6 +55,7 @@ class ProbeResult:
     fresh: FreshNetworks
     how: str
     notes: tuple[str, ...] = ()
+    standardized: "ProbeResult | None" = None
 
     @property
     def initial_loss(self) -> float:
@@ -183,6 +187,13 @@ class ProbeResult:
         return bool(len(losses)) and float(np.mean(losses)) > _SATURATED * self.target_variance
 
     @property
+    def starts_far(self) -> bool:
+        """Whether the network starts above 10 b, and fresh networks, if there are any, below half of that."""
+        far = _FAR * self.target_variance
+        fresh = _mean(self.fresh.initial_losses)
+        return far > 0 and self.initial_loss > far and not fresh > self.initial_loss / 2
+
+    @property
     def is_trivial(self) -> bool:
         """Whether fresh networks fit the targets at once: the area under their curves / b is below 0.1."""
         return _area(self.fresh.curves, self.target_variances) < _TRIVIAL
@@ -195,6 +206,11 @@ class ProbeResult:
             found.append(
                 "the probe saturates: fresh networks cannot fit these targets either; take fewer inputs,"
                 " larger batches or more steps"
+            )
+        if self.starts_far and self.standardized is None:
+            found.append(
+                f"the probe starts at {self.initial_loss / self.target_variance:.0f} b, so that it measures"
+                " mostly how fast the scale of outputs is unlearnt; compare with Probe(standardize=True)"
             )
         if self.is_trivial:
             found.append("the probe is trivial: fresh networks fit it at once; take more inputs")
@@ -229,6 +245,9 @@ class ProbeResult:
             f"  area under the curve / b: {self.curve_area:.3g}, fresh {self.fresh_curve_area:.3g}",
             f"  {count} targets, {steps} steps each, {self.how}",
         ]
+        if self.standardized is not None:
+            lines.append("With outputs mapped to the targets' mean and scale:")
+            lines += [f"  {line}" for line in self.standardized.summary().splitlines()]
         return "\n".join(lines + [f"  warning: {each}" for each in self.warnings])
 
     def _error(self) -> str:
@@ -244,6 +263,7 @@ class ProbeResult:
     def to_dict(self) -> dict[str, float]:
         """All scalars by name: what goes to dashboards and tables."""
         fresh, interval = self.fresh_interval, self.loss_of_plasticity_interval
+        more = {} if self.standardized is None else self.standardized.to_dict()
         return {
             "plasticity": self.plasticity,
             "loss_of_plasticity": self.loss_of_plasticity,
@@ -261,10 +281,12 @@ class ProbeResult:
             "target_variance": self.target_variance,
             "curve_area": self.curve_area,
             "fresh_curve_area": self.fresh_curve_area,
+            **{f"standardized_{name}": value for name, value in more.items()},
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays by name, as `numpy.savez` takes them."""
+        more = {} if self.standardized is None else self.standardized.arrays()
         return {
             "curves": self.curves,
             "initial_losses": self.initial_losses,
@@ -273,6 +295,7 @@ class ProbeResult:
             "fresh_curves": self.fresh.curves,
             "fresh_initial_losses": self.fresh.initial_losses,
             "fresh_final_losses": self.fresh.final_losses,
+            **{f"standardized_{name}": array for name, array in more.items()},
         }
 
     def plot(self, ax: Any) -> Any:
