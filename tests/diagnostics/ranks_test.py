@@ -278,26 +278,26 @@ def test_kernels_as_matrices(keras):
     hidden = keras.layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(images)
     hidden = keras.layers.SeparableConv2D(5, 3, depth_multiplier=2, name="separable")(hidden)
     hidden = keras.layers.GlobalAveragePooling2D()(hidden)
-    both = keras.layers.Concatenate()([hidden, keras.layers.LSTM(3)(attended)])
+    both = keras.layers.Concatenate()([hidden, keras.layers.LSTM(3, name="lstm")(attended)])
     model = keras.Model([images, tokens], keras.layers.Dense(1, name="output")(both))
     inputs = [np.ones((1, 6, 6, 3), "float32"), np.zeros((1, 5), "int32")]
     values = diagnostics.weight_singular_values(Snapshot(model, inputs))
     assert {name: len(each) for name, each in values.items()} == {
         "embedding": 4,
-        "query": 4,  # [4, 2 heads, 3] as [4, 6]
-        "key": 4,
-        "value": 4,
-        "attention_output": 4,  # [2 heads, 3, 4] as [6, 4]
+        "attention/query": 4,  # [4, 2 heads, 3] as [4, 6]
+        "attention/key": 4,
+        "attention/value": 4,
+        "attention/attention_output": 4,  # [2 heads, 3, 4] as [6, 4]
         "depthwise": 6,  # [3, 3, 3, 2] as [9, 6]
         "separable/depthwise_kernel": 9,  # [3, 3, 6, 2] as [9, 12]
         "separable/pointwise_kernel": 5,
-        "lstm_cell/kernel": 4,
-        "lstm_cell/recurrent_kernel": 3,
+        "lstm/lstm_cell/kernel": 4,
+        "lstm/lstm_cell/recurrent_kernel": 3,
         "output": 1,
     }
     kernels = {each.shape: each for each in model.get_layer("attention").get_weights()}
     np.testing.assert_allclose(
-        values["attention_output"], singular_values(kernels[2, 3, 4].reshape(6, 4)), rtol=1e-6
+        values["attention/attention_output"], singular_values(kernels[2, 3, 4].reshape(6, 4)), rtol=1e-6
     )
     depthwise = model.get_layer("depthwise").get_weights()[0].reshape(9, 6)
     np.testing.assert_allclose(values["depthwise"], singular_values(depthwise), rtol=1e-6)

@@ -59,7 +59,7 @@ def test_of_a_layer_with_an_activation_of_its_own(keras):
     snapshot = Snapshot(model, x)
     z: Any = tf.matmul(x, block.dense.kernel)
     h = tf.nn.leaky_relu(z, float(getattr(block.dense.activation, "negative_slope", 0.3)))
-    expected = {"dense": (z, h), "block": (h - 1, tf.nn.relu(h - 1))}
+    expected = {"block/dense": (z, h), "block": (h - 1, tf.nn.relu(h - 1))}
     first = expected["block"][1]
     expected["block:1"] = (first - 2, tf.nn.relu(first - 2))
     assert list(snapshot.activations) == list(expected) == list(snapshot.pre_activations)
@@ -80,10 +80,10 @@ def test_nested_models_and_shared_layers(keras):
     model = keras.Model(inputs, keras.layers.Dense(1, name="head")(inner(inner(inputs))))
     x = tf.random.stateless_normal((5, 3), [0, 1])
     snapshot = Snapshot(model, x)
-    assert list(snapshot.activations) == ["hidden", "hidden:1"] == list(snapshot.unit_statistics)
-    np.testing.assert_allclose(snapshot.activations["hidden"], inner(x), atol=1e-6)
-    np.testing.assert_allclose(snapshot.activations["hidden:1"], inner(inner(x)), atol=1e-6)
-    assert list(snapshot.weights) == ["hidden", "head"] and snapshot.unmeasured == {}
+    assert list(snapshot.activations) == ["inner/hidden", "inner/hidden:1"] == list(snapshot.unit_statistics)
+    np.testing.assert_allclose(snapshot.activations["inner/hidden"], inner(x), atol=1e-6)
+    np.testing.assert_allclose(snapshot.activations["inner/hidden:1"], inner(inner(x)), atol=1e-6)
+    assert list(snapshot.weights) == ["inner/hidden", "head"] and snapshot.unmeasured == {}
 
 
 @BOTH

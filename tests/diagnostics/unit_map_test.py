@@ -112,7 +112,7 @@ def sequence(keras):
 
 KERAS_MODELS = {
     "conv_and_dense": (conv_and_dense, ["first", "left", "right", "joined"]),
-    "nested_and_shared": (nested_and_shared, ["tower1", "tower2"]),
+    "nested_and_shared": (nested_and_shared, ["tower/inner/tower1", "tower/inner/tower2"]),
     "sequence": (sequence, ["first", "second", "third"]),
     "cnn": (models.cnn, ["conv1", "conv2", "dense"]),
     "stateful": (models.stateful, ["dense"]),
@@ -176,7 +176,7 @@ def check_units(model, inputs, expected):
     generator = np.random.default_rng(7)
     weights = model.get_weights()
     for name, units in unit_map.items():
-        layer = next(each for each in model._flatten_layers() if each.name == name)
+        layer = next(each for each in model._flatten_layers() if each.name == name.rpartition("/")[2])
         spectral = "Spectral" in type(layer).__name__
         before, outputs = outputs_of(model, layer, inputs)
         assert units.num_units == before.shape[-1]
@@ -251,10 +251,10 @@ def test_activations_are_those_of_a_snapshot(keras, build):
 @BOTH
 def test_each_call_of_a_shared_layer_has_its_activation(keras):
     unit_map = UnitMap(nested_and_shared(keras))
-    assert unit_map["tower1"].activations == ("tanh", "tanh:1")
-    assert unit_map["tower2"].activations == ("tanh:2",)
-    assert unit_map["tower2"].outgoing[0].units.tolist() == [0, 1, 0, 1]
-    (norm,) = unit_map["tower2"].norms
+    assert unit_map["tower/inner/tower1"].activations == ("tanh", "tanh:1")
+    assert unit_map["tower/inner/tower2"].activations == ("tanh:2",)
+    assert unit_map["tower/inner/tower2"].outgoing[0].units.tolist() == [0, 1, 0, 1]
+    (norm,) = unit_map["tower/inner/tower2"].norms
     assert norm.layer == "norm" and not norm.couples_units
     assert set(norm.parameters) == {"scale", "offset", "mean", "variance"}
     assert norm.parameters["mean"].indices(1).tolist() == [1, 3]

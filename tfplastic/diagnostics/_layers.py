@@ -1,7 +1,7 @@
 """Which layers a model has, by name, and what they are: for Keras 2 and Keras 3."""
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -21,12 +21,35 @@ _ACTIVATION_LAYERS = {
 
 
 def named_layers(model: Any) -> dict[str, Any]:
-    """`model` and the layers inside it, outer before inner; a name's later owners get '.1', '.2', ..."""
-    layers: dict[str, Any] = {}
-    for layer in model._flatten_layers():  # nothing public finds the layers inside custom layers as well
-        if not any(layer is each for each in layers.values()):
-            layers[free_name(layer.name, ".", layers)] = layer
-    return layers
+    """Returns `model` and the layers inside it by name, outer before inner, each of them once.
+
+    A layer's name is its path below `model`, such as 'block_1/attention/query', and of a shared layer the
+    shortest, so that a layer directly in the model keeps its own. Later siblings of one name get '.1', '.2',
+    ... The model itself, which comes first, goes by its own name.
+    """
+    inner: dict[str, Any] = {}
+    inner_of: dict[int, list[str]] = {}
+    seen, outer_layers = {id(model)}, [("", model)]
+    for prefix, outer in outer_layers:  # level by level, so that the shortest path comes first
+        for layer in _directly_inside(outer):
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                name = free_name(prefix + layer.name, ".", inner)
+                inner[name] = layer
+                inner_of.setdefault(id(outer), []).append(name)
+                outer_layers.append((f"{name}/", layer))
+
+    def in_order(outer: Any) -> Iterator[str]:
+        for name in inner_of.get(id(outer), ()):
+            yield name
+            yield from in_order(inner[name])
+
+    return {free_name(model.name, ".", inner): model, **{name: inner[name] for name in in_order(model)}}
+
+
+def _directly_inside(layer: Any) -> Any:
+    # Nothing public finds the layers inside custom layers as well.
+    return layer._flatten_layers(recursive=False, include_self=False)
 
 
 def nonlinear_layers(layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +106,7 @@ def activation_name(layer: Any) -> str:
 
 def owns_variables(layer: Any) -> bool:
     """Whether `layer` has variables that no layer inside it has."""
-    inner = layer._flatten_layers(recursive=False, include_self=False)
+    inner = _directly_inside(layer)
     not_own = {id(variable) for child in inner for variable in child.variables}
     return any(id(variable) not in not_own for variable in layer.variables)
 
@@ -93,7 +116,7 @@ def layer_weights(layers: Mapping[str, Any]) -> dict[str, list[tf.Variable]]:
     weights: dict[str, list[tf.Variable]] = {}
     taken: set[int] = set()
     for name, layer in layers.items():
-        inner = layer._flatten_layers(recursive=False, include_self=False)
+        inner = _directly_inside(layer)
         not_own = taken | {id(variable) for child in inner for variable in child.trainable_variables}
         own = [variable for variable in layer.trainable_variables if id(variable) not in not_own]
         taken |= {id(variable) for variable in own}

@@ -14,7 +14,9 @@ _IMAGE_PIXELS = 512
 def write(
     writer: Writer, step: int, measured: Mapping[str, Mapping[str, Any]], prefix: str = "diagnostics"
 ) -> None:
-    """Writes what `measure` returned, each value under the tag `<prefix>/<quantity>/<layer>`.
+    """Writes what `measure` returned, each value under the tag `<prefix>/<quantity>/<rest>`.
+
+    The rest is the layer's path below the model, such as `block_1/attention/query`.
 
     A number is a scalar; an array of one axis a histogram; a matrix an image, and an array file with the key
     `matrix`.

@@ -19,11 +19,13 @@ class Weight(NamedTuple):
         variable: as the model has it.
         layer: the innermost that owns it.
         role: its name in that layer, such as 'kernel' or 'gamma'.
+        path: the layer's path below the model, such as 'block_1/attention/query'.
     """
 
     variable: Any
     layer: Any
     role: str
+    path: str
 
     @property
     def is_kernel(self) -> bool:
@@ -31,7 +33,7 @@ class Weight(NamedTuple):
         return self.role.endswith(_KERNELS)
 
     def __str__(self) -> str:
-        return f"{self.layer.name}/{self.role}"
+        return f"{self.path}/{self.role}"
 
 
 def trainable_weights(model: Any) -> list[Weight]:
@@ -40,13 +42,16 @@ def trainable_weights(model: Any) -> list[Weight]:
     Raises:
         ValueError: if there is none, as in a model that is not built.
     """
-    owners = {}
-    for layer in named_layers(model).values():  # outer before inner
-        owners |= {id(variable): layer for variable in layer.trainable_variables}
+    owners = {
+        id(variable): (path, layer)
+        for path, layer in named_layers(model).items()  # outer before inner
+        for variable in layer.trainable_variables
+    }
     variables = model.trainable_variables
     if not variables:
         raise ValueError(f"`model` must be built and have trainable weights. Received: {model.name!r}")
-    return [Weight(each, owners[id(each)], _role(each)) for each in variables]
+    found = [(each, *owners[id(each)]) for each in variables]
+    return [Weight(variable, layer, _role(variable), path) for variable, path, layer in found]
 
 
 def select(weights: Sequence[Weight], which: str) -> list[Weight]:
