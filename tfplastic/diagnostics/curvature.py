@@ -9,6 +9,7 @@ import numpy as np
 from tfplastic import _checks, linalg
 from tfplastic.diagnostics._kept import kept_value
 from tfplastic.diagnostics._preconditioned import PreconditionedOperator, adam_denominators
+from tfplastic.diagnostics._spectrum import SpectrumQuantiles
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
@@ -202,7 +203,9 @@ def spectral_density(
 
     Returns:
         {'all': `[num_points] float64`, ascending}, and with `by_layer` {layer name: ...} as well. NaN where a
-        product is NaN or infinite.
+        product is NaN or infinite. An array also has the attribute `arrays`, with `nodes` and `weights`,
+        `[num_probes, m]`, and `size`: what a run writes into its array file, so that figures can draw any
+        two spectra as smoothed densities on one axis.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
@@ -214,13 +217,7 @@ def spectral_density(
 
     def quantiles(name: str) -> np.ndarray:
         density = linalg.spectral_density(_operator(snapshot, name), num_steps, num_probes, seed)
-        order = np.argsort(density.nodes, axis=None)
-        nodes, weights = density.nodes.ravel()[order], density.weights.ravel()[order]
-        shares = np.cumsum(weights) / weights.sum()
-        wanted = np.linspace(0, 1, num_points)
-        points = nodes[np.minimum(np.searchsorted(shares, wanted), len(nodes) - 1)]
-        points[-1] = nodes[-1]  # where the last shares round to 1
-        return points
+        return SpectrumQuantiles.of(density, num_points)
 
     missing, names = np.full(num_points, np.nan), _names(snapshot, by_layer)
     return {name: _unless_not_finite(lambda name=name: quantiles(name), missing) for name in names}

@@ -18,7 +18,8 @@ def write(
 
     The rest is the layer's path below the model, such as `block_1/attention/query`.
 
-    A number is a scalar; an array of one axis a histogram; a matrix an image, and an array file with the key
+    A number is a scalar; an array of one axis a histogram, whose array file holds Lanczos nodes and
+    weights if it is a spectrum; a matrix an image, and an array file with the key
     `matrix`.
 
     Args:
@@ -43,6 +44,8 @@ def write(
                 scalars[tag] = value
             elif rank == 1:
                 writer.histogram(step, tag, value)
+                if arrays := getattr(value, "arrays", None):
+                    writer.arrays(step, tag, **arrays)  # in place of the histogram's counts
             else:
                 writer.arrays(step, tag, matrix=value)
                 writer.image(step, tag, matrix_image(value))

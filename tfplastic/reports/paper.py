@@ -16,6 +16,42 @@ INTERVENTIONS = (
 ARCHITECTURES = ("resnet18", "vit", "cnn", "mlp")
 """In the order of the columns of the paper's heat maps."""
 
+_NAMES = {
+    "default_adam": "Adam, default",
+    "tuned_adam": "Adam, tuned",
+    "gradient_descent": "gradient descent",
+    "none": "None",
+    "two_hot": "Two-Hot",
+    "reset_last_layer": "Reset last layer",
+    "weight_decay": "Weight decay",
+    "spectral_norm": "Spectral norm",
+    "layer_norm": "Layer norm",
+    "shrink_and_perturb": "Shrink and perturb",
+    "resnet18": "ResNet",
+    "vit": "ViT",
+    "cnn": "CNN",
+    "mlp": "MLP",
+    "cifar10": "CIFAR-10",
+    "mnist": "MNIST",
+    "easy": "Easy MDP",
+    "hard": "Hard MDP",
+}
+
+
+def paper_name(arm: str) -> str:
+    """Returns what the paper calls an arm, or a part of its name; what it does not have keeps its own.
+
+    Example:
+        >>> from tfplastic.reports.paper import paper_name
+        >>> paper_name('default_adam'), paper_name('two_hot+layer_norm'), paper_name('mine')
+        ('Adam, default', 'Two-Hot + Layer norm', 'mine')
+    """
+    if arm in _NAMES:
+        return _NAMES[arm]
+    parts = arm.split("+")
+    known = len(parts) > 1 and all(part in _NAMES for part in parts)
+    return " + ".join(_NAMES[part] for part in parts) if known else arm
+
 
 def paper_numbers(figure: int | None = None) -> pd.DataFrame:
     """Every number that the paper prints as text in a figure, with its place: the paper has no other tables.

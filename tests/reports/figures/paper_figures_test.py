@@ -74,24 +74,26 @@ def test_each_says_what_runs_lack(number, tmp_path):
 
 def test_figure_1_shows_accuracy_dead_units_and_boundaries(runs_of):
     ax = drawn(1, runs_of(1))
-    right = next(each for each in ax.figure.axes if each is not ax)
-    dead = next(line for line in ax.lines if line.get_label().startswith("dead units, default"))
+    top, below = ax.child_axes  # no second axis with other ends
+    assert (top.get_ylabel(), below.get_ylabel()) == ("accuracy", "dead units")
+    assert top.get_ylim() == below.get_ylim() == (0, 1.02) and top.get_xlim() == below.get_xlim()
+    dead, worst = below.lines[-4:-2]
     # The mean of both layers, (1 + 1/2) / 2 of the rise; the median of three seeds is the second's.
     assert dead.get_ydata()[1] == pytest.approx(0.75 * (0.7 / 8 + 0.01))
-    assert dead.get_label() == "dead units, default (n = 3, 2 at the end)"
-    assert [line.get_label() for line in right.lines] == [
-        "accuracy, default (n = 3, 2 at the end)",
-        "accuracy, tuned (n = 3)",
+    assert worst.get_ydata()[1] == pytest.approx(0.7 / 8 + 0.01) and worst.get_linestyle() == ":"
+    assert [line.get_label() for line in top.lines if line.get_color() != "0.85"] == [
+        "default (n = 3, 2 at the end)",
+        "tuned (n = 3)",
     ]
-    boundaries = [line.get_xdata()[0] for line in ax.lines if line.get_color() == "0.85"]
+    boundaries = [line.get_xdata()[0] for line in top.lines if line.get_color() == "0.85"]
     assert boundaries == [300, 600, 900]
 
 
 def test_figure_2_has_early_and_late_of_a_network_and_its_twin(runs_of):
     ax = drawn(2, runs_of(2))
     assert titles(ax) == [
-        "gradient_descent",
-        "twin of gradient_descent",
+        "gradient descent",
+        "Brownian motion",
         *["C_k, step 1,000"] * 2,
         *["C_k, step 20,000"] * 2,
     ]
@@ -118,7 +120,7 @@ def test_figure_2_has_a_column_for_each_arm(tmp_path):
         }
         write_run(tmp_path / f"{arm}-seed0", 0, arrays=arrays)
     ax = drawn(2, read_runs(tmp_path))
-    assert titles(ax) == ["brownian", "gradient_descent", *["C_k, step 0"] * 2, *["C_k, step 50"] * 2]
+    assert titles(ax) == ["brownian", "gradient descent", *["C_k, step 0"] * 2, *["C_k, step 50"] * 2]
     assert [line.get_label() for line in ax.child_axes[1].lines] == ["step 0", "step 100"]
     assert ax.child_axes[3].images[0].get_array().max() == 0.9
 
@@ -136,7 +138,7 @@ def test_a_spectrum_of_diagnose_counts_where_another_arm_has_a_twin(runs_of, tmp
     spectrum = {step: {"grid": np.linspace(-1, 9, 5), "density": np.ones(5)} for step in (0, 100)}
     write_run(tmp_path / "b-seed0", 0, arrays={"spectrum": spectrum})
     ax = drawn(2, read_runs(tmp_path))
-    assert titles(ax)[:3] == ["a", "twin of a", "b"]
+    assert titles(ax)[:3] == ["a", "Brownian motion", "b"]
     assert [line.get_label() for line in ax.child_axes[2].lines] == ["step 0", "step 100"]
 
 
@@ -296,3 +298,57 @@ def test_captions_say_seeds_intervals_and_what_is_missing(runs_of):
         runs_of(17)
     )
     assert figures.caption(Runs([])).startswith("0 runs of 0 arms, 0 seeds each.")
+
+
+def _lanczos(largest, size=269_322, probes=10, seed=0):
+    """Nodes and weights of a bulk between -1 and 1 and of one eigenvalue far out."""
+    nodes = np.random.default_rng(seed).uniform(-1, 1, (probes, 30))
+    nodes[:, -1] = largest
+    weights = np.full((probes, 30), (1 - 1 / size) / 29)
+    weights[:, -1] = 1 / size
+    return {"nodes": nodes, "weights": weights, "size": np.int64(size)}
+
+
+def test_spectra_are_smoothed_by_one_kernel_on_one_axis(tmp_path):
+    arrays = {}
+    for prefix, largest in zip(PREFIXES, (30.0, 4.0), strict=True):
+        arrays[f"{prefix}/spectral_density/all"] = {0: _lanczos(4.0), 25_000: _lanczos(largest, seed=1)}
+        arrays[f"{prefix}/gradient_covariance/all"] = {
+            step: {"matrix": np.eye(3)} for step in (1_000, 20_000)
+        }
+    write_run(tmp_path / "gradient_descent-seed0", 0, arrays=arrays)
+    ax = drawn(2, read_runs(tmp_path))
+    descent, motion, *matrices = ax.child_axes
+    lines = [*descent.lines, *motion.lines]
+    assert len(lines) == 4
+    for line in lines:
+        grid, heights = line.get_data()
+        np.testing.assert_array_equal(grid, lines[0].get_xdata())
+        assert np.sum(heights) * (grid[1] - grid[0]) == pytest.approx(1, abs=1e-6)
+    # With equal nodes and weights at the start both are one curve, whatever else is in their panels; and the
+    # bulk is as high late as early: with bins as wide as each step's range it seemed to fall.
+    np.testing.assert_array_equal(descent.lines[0].get_ydata(), motion.lines[0].get_ydata())
+    early, late = (line.get_ydata().max() for line in descent.lines)
+    assert late == pytest.approx(early, rel=0.1)
+    # Far out there is a single eigenvalue's bump, above the bottom of the axis.
+    grid, heights = descent.lines[1].get_data()
+    width = (30 + 1) / 150
+    at_30 = heights[np.abs(grid - 30).argmin()]
+    assert at_30 == pytest.approx(1 / (269_322 * width * np.sqrt(2 * np.pi)), rel=0.05)
+    assert 0 < descent.get_ylim()[0] < at_30 / 5
+    # Matrices have axes, and the last column the bar of colours.
+    assert [text.get_text() for text in matrices[0].get_xticklabels()] == ["1", "3"]
+    bars = [panel.child_axes for panel in matrices]
+    assert [len(each) for each in bars] == [0, 1, 0, 1]
+    assert bars[1][0].get_ylabel() == "cosine of gradients"
+    assert matrices[0].get_ylabel() == "example" and matrices[2].get_xlabel() == "example"
+
+
+def test_old_and_new_files_are_drawn_in_one_figure(tmp_path):
+    histogram = {"counts": np.array([1, 3]), "edges": np.array([0.0, 1.0, 3.0]), "non_finite": np.array(0)}
+    matrix = {"diagnostics/gradient_covariance/all": {100: {"matrix": np.eye(2)}}}
+    spectra = {"old": {100: histogram}, "new": {100: _lanczos(5.0)}}
+    for arm, files in spectra.items():
+        write_run(tmp_path / f"{arm}-seed0", 0, arrays={"diagnostics/spectral_density/all": files, **matrix})
+    new, old = drawn(2, read_runs(tmp_path)).child_axes[:2]
+    assert len(new.lines) == 1 and old.patches[0].get_data().values.tolist() == [0.25, 0.375]

@@ -76,6 +76,15 @@ def mean_over_layers(rows: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
+def worst_over_layers(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row for each run and step: the largest of its tags, NaN if one is."""
+    keys = ["run", "arm", "seed", "step"]
+    largest = rows.groupby(keys, sort=False, dropna=False)["value"].agg(
+        lambda values: np.max(values.to_numpy())
+    )
+    return largest.reset_index()
+
+
 def spread_out(steps: list[int], count: int) -> list[int]:
     """`count` of the ascending `steps`, the first and the last among them, at even distances in the list."""
     places = np.unique(np.linspace(0, len(steps) - 1, min(count, len(steps))).round().astype(int))

@@ -13,6 +13,7 @@ from matplotlib.ticker import LogFormatter
 
 from tfplastic.reports import aggregate, style
 from tfplastic.reports._frames import floats, groups
+from tfplastic.reports.figures.spectra import SpectralAxis, bottom, common_axis, has_nodes, smoothed
 from tfplastic.reports.runs import Arrays
 
 _GAP_ACROSS, _GAP_DOWN = 0.06, 0.16
@@ -97,18 +98,29 @@ def group_colours(groups: Any) -> dict[Any, str]:
 
 
 def matrix(values: Any, ax: Axes, limit: float = 1.0) -> Axes:
-    """A square matrix with a middle at 0, such as C_k: red above, blue below.
+    """Draws a square matrix with a middle at 0, such as C_k: red above, blue below.
 
     Args:
         values: `[k, k]`; NaN is grey.
-        ax: to draw on.
+        ax: to draw on. Its ticks are the first and the last row and column, counted from 1.
         limit: of the colours, in both directions.
     """
+    values = np.asarray(values, np.float64)
     colours = matplotlib.colormaps[style.DIVERGING].with_extremes(bad=style.MISSING)
-    ax.imshow(np.asarray(values, np.float64), cmap=colours, vmin=-limit, vmax=limit)
-    ax.set(xticks=[], yticks=[])
+    ax.imshow(values, cmap=colours, vmin=-limit, vmax=limit)
+    for set_ticks, length in ((ax.set_yticks, len(values)), (ax.set_xticks, values.shape[1])):
+        ends = sorted({0, length - 1})
+        set_ticks(ends, [str(end + 1) for end in ends])
+    ax.tick_params(length=2, labelsize=6, pad=1)
     ax.grid(False)
     return ax
+
+
+def colour_bar(ax: Axes, label: str) -> None:
+    """Puts the bar of colours of the image that `ax` shows to the right of it."""
+    if ax.figure is not None:
+        bar = ax.figure.colorbar(ax.images[0], cax=ax.inset_axes((1.04, 0.1, 0.04, 0.8)), label=label)
+        bar.ax.tick_params(labelsize=6)
 
 
 def heat_map(
@@ -148,26 +160,38 @@ def heat_map(
     return ax
 
 
-def densities(files: Sequence[Arrays], ax: Axes, labels: Sequence[str]) -> Axes:
-    """Densities of eigenvalues: lines as `bin/diagnose spectrum` writes them, or steps of a histogram.
+def densities(
+    files: Sequence[Arrays], ax: Axes, labels: Sequence[str], axis: SpectralAxis | None = None
+) -> Axes:
+    """Draws densities of eigenvalues, smoothed by one kernel on one axis.
 
     Args:
-        files: with the keys `grid` and `density`, `[points]` each; or `counts`, `[bins]`, and `edges`,
-            `[bins + 1]`, which become a density with integral 1.
+        files: with the keys `nodes` and `weights`, `[probes, m]` each. Older files: `grid` and `density`,
+            `[points]` each, a line as it is; or `counts`, `[bins]`, and `edges`, `[bins + 1]`, which become
+            the steps of a density with integral 1.
         ax: to draw on.
         labels: one for each.
+        axis: of the densities, where other panels share it; by default that of `files`.
     """
+    axis = axis or common_axis(files)
     for number, (file, label) in enumerate(zip(files, labels, strict=True)):
-        density(file, ax, style.COLOURS[number % len(style.COLOURS)], "-", label)
+        density(file, ax, style.COLOURS[number % len(style.COLOURS)], "-", label, axis)
     ax.set(xlabel="eigenvalue", ylabel="density")
-    return logarithmic(ax)
+    logarithmic(ax)
+    if axis is not None and any(map(has_nodes, files)):
+        ax.set_ylim(bottom=bottom(files, axis))
+    return ax
 
 
-def density(file: Arrays, ax: Axes, colour: str, linestyle: str, label: str) -> Axes:
-    """One density of eigenvalues, see `densities`."""
+def density(
+    file: Arrays, ax: Axes, colour: str, linestyle: str, label: str, axis: SpectralAxis | None = None
+) -> Axes:
+    """Draws one density of eigenvalues, see `densities`."""
     values = file.values
     look: Any = {"color": colour, "linestyle": linestyle, "label": label}
-    if "density" in values:
+    if axis is not None and has_nodes(file):
+        ax.plot(axis.grid, smoothed(file, axis), **look)
+    elif "density" in values:
         ax.plot(values["grid"], values["density"], **look)
     else:
         heights = values["counts"] / max(values["counts"].sum(), 1) / np.diff(values["edges"])

@@ -2,21 +2,24 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from tfplastic.reports._frames import floats, groups
+from tfplastic.reports._frames import floats, groups, where
 from tfplastic.reports.figures import _sources, forms
+from tfplastic.reports.paper import paper_name
 from tfplastic.reports.runs import Runs
 
 
 def figure_1(runs: Runs, ax: Axes) -> Axes:
-    """Accuracy (solid, right axis) and dead units (dotted, left axis) while labels change from task to task.
+    """Draws accuracy, and below it dead units, while labels change from task to task.
 
     Fig. 1 of the paper, section 4.1: random labels of MNIST with Adam's default constants and with tuned
-    ones. An arm has one colour; medians over seeds with their `aggregate.band`. Grey lines are the
-    tasks' ends.
+    ones. The paper has both in one panel with two axes. An arm has one colour; medians over seeds with their
+    `aggregate.band`. Dead units: the mean over layers, and dotted the worst layer. Grey lines are the tasks'
+    ends.
 
     Args:
-        runs: with `evaluation/accuracy`, `diagnostics/dead_units/*`, of which the mean over layers is shown,
+        runs: with `evaluation/accuracy`, `diagnostics/dead_units/*`,
             and `evaluation/task`, whose changes are the tasks' ends, if there is one.
         ax: to draw on.
 
@@ -24,18 +27,29 @@ def figure_1(runs: Runs, ax: Axes) -> Axes:
         ValueError: no run has one of the first two.
     """
     accuracy = _sources.scalars(runs, _sources.ACCURACY)
-    dead = _sources.mean_over_layers(_sources.scalars(runs, _sources.DEAD_UNITS))
+    dead = _sources.scalars(runs, _sources.DEAD_UNITS)
     colours = forms.group_colours(runs.arms)
-    right = ax.twinx()
+    (top,), (below,) = forms.panels(ax, 2, 1, gap=0.08)
     for step in _ends_of_tasks(runs):
-        ax.axvline(step, color="0.85", linewidth=0.8, zorder=0)
-    forms.curves(dead, ax, colours=colours, linestyle=":", label="dead units, {} ({})")
-    forms.curves(accuracy, right, colours=colours, label="accuracy, {} ({})")
-    ax.set(xlabel="gradient steps", ylabel="fraction of dead units", ylim=(0, 1))
-    right.set(ylabel="accuracy", ylim=(0, 1.02))
-    right.grid(False)
-    handles = [handle for axes in (ax, right) for handle in axes.get_legend_handles_labels()[0]]
-    right.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        for panel in (top, below):
+            panel.axvline(step, color="0.85", linewidth=0.8, zorder=0)
+    names = {arm: paper_name(arm) for arm in runs.arms}
+    for arm, colour in colours.items():
+        of_arm = [where(rows, rows["arm"] == arm) for rows in (accuracy, dead)]
+        label = names[arm].replace("{", "{{").replace("}", "}}") + " ({1})"
+        forms.curves(of_arm[0], top, colours=colours, label=label)
+        forms.curves(_sources.mean_over_layers(of_arm[1]), below, colours=colours, label=label)
+        if dead["tag"].nunique() > 1:
+            worst = _sources.worst_over_layers(of_arm[1])
+            forms.curves(worst, below, colours={arm: colour}, linestyle=":", label=f"{label}, worst layer")
+    top.set(ylabel="accuracy", ylim=(0, 1.02))
+    top.tick_params(labelbottom=False)
+    below.set(xlabel="gradient steps", ylabel="dead units", ylim=(0, 1.02), xlim=top.get_xlim())
+    top.set_xlim(below.get_xlim())
+    top.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    if dead["tag"].nunique() > 1:
+        looks = [Line2D([], [], color="0.3", linestyle=line) for line in ("-", ":")]
+        below.legend(looks, ["mean over layers", "worst layer"], loc="center right", fontsize=7)
     return ax
 
 

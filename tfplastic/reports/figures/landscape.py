@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from tfplastic.reports._frames import where
 from tfplastic.reports.cells import arm_factors, with_factors
 from tfplastic.reports.figures import _sources, forms
+from tfplastic.reports.figures.spectra import common_axis
+from tfplastic.reports.paper import paper_name
 from tfplastic.reports.runs import Arrays, Runs
 
 
@@ -15,7 +17,8 @@ def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axe
     """Spectra and gradient covariances of gradient descent and Brownian motion, early and late.
 
     Fig. 2 of the paper, section 4.2. A column for each arm, and one for its Brownian twin where it has one:
-    on top the density of the Hessian's eigenvalues at the first and the last step that has one, below C_k at
+    on top the density of the Hessian's eigenvalues at the first and the last step that has one, all smoothed
+    by one kernel on one axis, below C_k, whose rows and columns are examples ordered by clusters, at
     the first step after 0 and at the last that have one. Of several seeds the first run is shown, since an
     average of spectra is none.
 
@@ -31,24 +34,32 @@ def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axe
     matrices = _first_runs(_sources.arrays(runs, covariance))
     twin_spectra = _first_runs(runs.arrays(_sources.TWIN_SPECTRUM))
     twin_matrices = _first_runs(runs.arrays(_sources.of_twin(covariance)))
+    arms = [arm for arm in runs.arms if arm in twin_spectra or arm in twin_matrices]
     networks = [
         (title, of_spectra.get(arm, []), of_matrices.get(arm, []))
         for arm in runs.arms
         for title, of_spectra, of_matrices in (
-            (arm, spectra, matrices),
-            (_sources.twin_name(arm), twin_spectra, twin_matrices),
+            (paper_name(arm), spectra, matrices),
+            (_motion(arm, len(arms)), twin_spectra, twin_matrices),
         )
         if arm in of_spectra or arm in of_matrices
     ]
+    axis = common_axis([file for _, files, _ in networks for file in _ends(files)])
     top, *below = forms.panels(ax, 3, len(networks), gap=0.09)
     for column, (title, of_spectra, of_matrices) in enumerate(networks):
         ends = _ends(of_spectra)
-        forms.densities(ends, top[column], [f"step {file.step:,}" for file in ends])
+        forms.densities(ends, top[column], [f"step {file.step:,}" for file in ends], axis)
         top[column].set_title(title)
         top[column].legend()
         for file, panel in zip(_ends(_after_0(of_matrices)), (row[column] for row in below), strict=False):
             forms.matrix(file.values["matrix"], panel)
             panel.set_title(f"C_k, step {file.step:,}")
+            if column == 0:
+                panel.set_ylabel("example")
+            if panel is below[-1][column]:
+                panel.set_xlabel("example")
+            if column == len(networks) - 1:
+                forms.colour_bar(panel, "cosine of gradients")
     _share_limits([panel for panel, (_, files, _) in zip(top, networks, strict=True) if files])
     return ax
 
@@ -133,6 +144,11 @@ def _first_runs(files: list[Arrays]) -> dict[str, list[Arrays]]:
         if not of_arm or of_arm[0].run is file.run:
             of_arm.append(file)
     return found
+
+
+def _motion(arm: str, num_arms: int) -> str:
+    """What the paper calls an arm's twin."""
+    return "Brownian motion" if num_arms == 1 else f"Brownian motion, {paper_name(arm)}"
 
 
 def _ends(files: list[Arrays]) -> list[Arrays]:

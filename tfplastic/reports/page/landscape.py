@@ -6,6 +6,7 @@ from matplotlib.colors import Normalize
 
 from tfplastic.reports import style
 from tfplastic.reports.figures import _sources, forms
+from tfplastic.reports.figures.spectra import bottom, common_axis
 from tfplastic.reports.page.arms import TOGETHER, looks
 from tfplastic.reports.page.content import Material, Picture, Section, listed
 from tfplastic.reports.runs import Arrays, Runs
@@ -102,11 +103,15 @@ def _matrices(by_arm: dict[str, list[Arrays]]) -> Picture:
 def _densities(runs: Runs, tag: str, by_arm: dict[str, list[Arrays]], number: str) -> Picture:
     figure, ax = style.new_figure(4.6, 3.1)
     look = looks(runs.arms)
+    every = [file for files in by_arm.values() for file in (files[0], files[-1])]
+    axis = common_axis(every)
     for arm, files in by_arm.items():
         ends = files[-1:] if len(files) == 1 else [files[0], files[-1]]
         for file, line in zip(ends, ("-",) if len(ends) == 1 else (":", "-"), strict=True):
-            forms.density(file, ax, look[arm][0], line, f"{arm}, step {file.step:,}")
+            forms.density(file, ax, look[arm][0], line, f"{arm}, step {file.step:,}", axis)
     forms.logarithmic(ax).set(xlabel="eigenvalue", ylabel="density")
+    if axis is not None:
+        ax.set_ylim(bottom=bottom(every, axis))
     figure.legend(loc="outside upper center", ncols=2, fontsize=7.5)
     name = tag.replace("/", "_") + number
     caption = f"{tag}: density of eigenvalues at the first (dotted) and the last step that has one."
