@@ -38,7 +38,8 @@ demo: $(INSTALLED) ## Run a small sweep on digits and make its report, in a few 
 	$(BIN)/python bin/report --runs=runs/demo --out=runs/demo/report
 
 test: $(INSTALLED) ## Run the tests, doctests and the import contract
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@TIMEFORMAT='CPU time: %U s user + %S s sys (18 minutes at most are meant, on an idle machine)'; \
+	time $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(INSTALLED) ## Run the tests that are marked slow
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -33,7 +33,7 @@ def make(class_name, arguments, **more):
 
 
 def values(variables):
-    return [np.array(variable) for variable in variables]
+    return [variable.numpy() for variable in variables]
 
 
 def batch_of(shape, size=3):

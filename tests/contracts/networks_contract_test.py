@@ -43,7 +43,7 @@ def inputs(name, size=5):
 
 def kernels(model):
     """The weights that are drawn: not gains, offsets, and biases that start at zero."""
-    return [np.array(layer.kernel) for layer in model.layers if hasattr(layer, "kernel")]
+    return [layer.kernel.numpy() for layer in model.layers if hasattr(layer, "kernel")]
 
 
 def test_the_table_has_every_public_network():
@@ -164,7 +164,9 @@ def test_monitors_watch_every_nonlinearity_and_change_nothing_else(name):
         before = np.array(model(batch))
         for _ in range(2):
             step()
-        weights.append([before, *map(np.array, model.trainable_variables), np.array(model(batch))])
+        weights.append(
+            [before, *(each.numpy() for each in model.trainable_variables), np.array(model(batch))]
+        )
         names = [layer.name for layer in model.layers if layer.name.endswith("_monitor")]
         if not monitor:
             assert not names

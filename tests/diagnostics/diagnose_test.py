@@ -28,10 +28,10 @@ def report_on(keras, model, x, y, budget):
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(model.trainable_variables)
     reference = Reference.of(Snapshot(model, x))
-    before = [np.array(each) for each in model.variables]
+    before = [each.numpy() for each in model.variables]
     report = diagnose(model, x, y, "mse", budget, optimizer=optimizer, reference=reference)
     for old, variable in zip(before, model.variables, strict=True):
-        np.testing.assert_array_equal(old, np.array(variable))
+        np.testing.assert_array_equal(old, variable.numpy())
     assert report.left_out == {}
     assert measured(report) == {each.__name__ for each in BUDGETS[budget]}
     return report

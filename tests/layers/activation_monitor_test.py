@@ -38,7 +38,7 @@ def weighted(of_batches):
 
 
 def state(model):
-    return [np.array(variable) for variable in model.variables]
+    return [variable.numpy() for variable in model.variables]
 
 
 @pytest.mark.parametrize("shape", [(6, 3), (1, 3), (6, 4, 5, 3)])
@@ -146,7 +146,7 @@ def test_fit_is_the_same_and_the_statistics_are_saved_with_the_model(tmp_path):
         trained.append(model)
     plain, model = trained
     for one, other in zip(plain.trainable_variables, model.trainable_variables, strict=True):
-        np.testing.assert_array_equal(np.array(one), np.array(other))
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
     monitor = model.get_layer("monitor1")
     hidden = model.get_layer("hidden1")(x)
     np.testing.assert_allclose(monitor.result()["mean"], tf.reduce_mean(hidden, 0), atol=0.2)

@@ -19,7 +19,7 @@ def test_equals_a_float64_transcription(shape, axis, gains):
     assert tuple(gamma.shape) == gains and np.all(gamma == np.float32(1))
     gamma.assign(generator.normal(size=gains).astype(np.float32))
     axes = tuple(np.atleast_1d(axis))
-    expected = np.array(gamma) * inputs / np.sqrt((inputs**2).mean(axes, keepdims=True) + 0.1)
+    expected = gamma.numpy() * inputs / np.sqrt((inputs**2).mean(axes, keepdims=True) + 0.1)
     np.testing.assert_allclose(layer(inputs.astype(np.float32)), expected, rtol=1e-5, atol=1e-6)
 
 

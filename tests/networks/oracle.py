@@ -11,7 +11,7 @@ ACTIVATIONS = {
 
 
 def weights(model, name):
-    return [np.array(variable, np.float64) for variable in model.get_layer(name).variables]
+    return [variable.numpy().astype(np.float64) for variable in model.get_layer(name).variables]
 
 
 def moving_statistics(model):
