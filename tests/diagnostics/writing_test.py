@@ -1,6 +1,7 @@
 import numpy as np
+import tensorflow as tf
 
-from tfplastic import writers
+from tfplastic import diagnostics, writers
 from tfplastic.diagnostics.writing import charts, matrix_image, write
 
 
@@ -41,3 +42,22 @@ def test_large_and_all_zero_matrices_are_images_too():
 
 def test_charts():
     assert charts(["a", "b"]) == {"Diagnostics": {"a": "diagnostics/a/.*", "b": "diagnostics/b/.*"}}
+
+
+def test_a_spectrum_is_written_as_nodes_and_weights(tmp_path):
+    model = tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.layers.Dense(1)])
+    inputs = np.diag([1.0, 2.0, 3.0]).astype(np.float32)
+    snapshot = diagnostics.Snapshot(model, inputs, loss=lambda _, outputs: outputs[:, 0] ** 2)
+    measured = diagnostics.spectral_density(snapshot, num_probes=2, num_points=5)
+    writer = writers.MetricsFileWriter(tmp_path)
+    write(writer, 7, {"spectral_density": measured})
+    writer.close()
+    with np.load(tmp_path / "arrays" / "diagnostics" / "spectral_density" / "all" / "7.npz") as file:
+        assert set(file) == {"nodes", "weights", "size"}
+        nodes, weights = file["nodes"], file["weights"]
+        assert int(file["size"]) == 4
+    z = np.concatenate([inputs, np.ones((3, 1))], axis=1)
+    # As many steps as there are eigenvalues find them all.
+    np.testing.assert_allclose(nodes, [np.linalg.eigvalsh(2 * z.T @ z / 3)] * 2, atol=1e-5)
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    assert measured["all"].shape == (5,) and not measured["all"][1:].arrays

@@ -96,3 +96,13 @@ def test_the_worst_layer_is_beside_the_mean(tmp_path):
     assert row["feature rank, worst layer"] == "3 [3, 3] hidden1"
     assert row["weight norm"] == "5 [5, 5]"  # of all weights, not the mean of that and of the layers
     assert "range of the runs" in table.note and "worst layer" in table.note
+
+
+def test_two_curves_of_one_thing_are_shown_once(tmp_path):
+    for seed in (0, 1):
+        accuracy = [(0, 0.1), (9, 0.5 + seed / 10)]
+        tags = {"evaluation/accuracy": accuracy, "evaluation/optimal_actions": accuracy}
+        write_run(tmp_path / f"a-seed{seed}", seed, {**tags, "train/accuracy": [(0, 0.1), (9, 0.4)]})
+    section = curves.learning_curves(Material(read_runs(tmp_path), "title"))
+    assert [each.name for each in section.pictures] == ["curves_evaluation_accuracy", "curves_train_accuracy"]
+    assert "evaluation/optimal_actions is the same as evaluation/accuracy in these runs." in section.texts

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogFormatter
 
 from tfplastic.reports import aggregate, style
 from tfplastic.reports._frames import floats, groups
-from tfplastic.reports.figures.spectra import SpectralAxis, bottom, common_axis, has_nodes, smoothed
+from tfplastic.reports.figures.spectra import SpectralAxis, common_axis, has_nodes, limits, smoothed
 from tfplastic.reports.runs import Arrays
 
 _GAP_ACROSS, _GAP_DOWN = 0.06, 0.16
@@ -178,8 +178,8 @@ def densities(
         density(file, ax, style.COLOURS[number % len(style.COLOURS)], "-", label, axis)
     ax.set(xlabel="eigenvalue", ylabel="density")
     logarithmic(ax)
-    if axis is not None and any(map(has_nodes, files)):
-        ax.set_ylim(bottom=bottom(files, axis))
+    if axis is not None and files and all(map(has_nodes, files)):
+        ax.set_ylim(limits(files, axis))
     return ax
 
 

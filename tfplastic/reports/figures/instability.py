@@ -49,7 +49,13 @@ def figure_1(runs: Runs, ax: Axes) -> Axes:
     top.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     if dead["tag"].nunique() > 1:
         looks = [Line2D([], [], color="0.3", linestyle=line) for line in ("-", ":")]
-        below.legend(looks, ["mean over layers", "worst layer"], loc="center right", fontsize=7)
+        below.legend(
+            looks,
+            ["mean over layers", "worst layer"],
+            loc="center right",
+            bbox_to_anchor=(1.0, 0.32),
+            fontsize=7,
+        )
     return ax
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from tfplastic.reports.runs import Arrays
 
 _WIDTH = 1 / 150  # standard deviation of the kernel, of the length of the axis
-_MARGIN = 4  # widths
+_MARGIN = 6  # widths
 _POINTS = 600
 
 
@@ -53,9 +53,10 @@ def smoothed(file: Arrays, axis: SpectralAxis) -> np.ndarray:
     return heights / (len(nodes) * axis.width * np.sqrt(2 * np.pi))
 
 
-def bottom(files: Sequence[Arrays], axis: SpectralAxis) -> float:
-    """Returns a tenth of the height of a single eigenvalue's bump: below it there is nothing to see."""
+def limits(files: Sequence[Arrays], axis: SpectralAxis) -> tuple[float, float]:
+    """Returns what a logarithmic scale of densities shows: from a tenth of a single eigenvalue's bump up."""
     sizes = [int(file.values["size"]) for file in files if has_nodes(file) and "size" in file.values]
     smallest = [np.min(file.values["weights"], initial=1.0) for file in files if has_nodes(file)]
     share = 1 / max(sizes) if sizes else max(1e-9, float(min(smallest)))
-    return share / (10 * axis.width * float(np.sqrt(2 * np.pi)))
+    highest = max(float(smoothed(file, axis).max()) for file in files if has_nodes(file))
+    return share / (10 * axis.width * float(np.sqrt(2 * np.pi))), 3 * highest

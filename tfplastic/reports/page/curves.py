@@ -26,6 +26,7 @@ def learning_curves(material: Material) -> Section:
     runs, title = material.runs, "Learning curves"
     tags = [tag for tag in runs.tags() if tag.startswith(("evaluation/", "train/"))]
     tags = sorted((tag for tag in tags if tag not in _NO_CURVES), key=_order)
+    tags, same_as = _distinct(runs, tags)
     pictures = [picture(runs, tag, f"curves_{tag}") for tag in tags[:_MOST_FIGURES]]
     if not pictures:
         return Section(title, [f"No run has measurements of training or evaluation ({len(runs)} runs)."])
@@ -33,9 +34,22 @@ def learning_curves(material: Material) -> Section:
     texts = [f"Medians over seeds; bands: {aggregate.band_name(counts)}."]
     if min(counts) < aggregate.FEWEST_RUNS:
         texts[0] += " Thin lines are single runs."
+    texts += [f"{other} is the same as {tag} in these runs." for other, tag in same_as.items()]
     if len(tags) > _MOST_FIGURES:
         texts.append(f"In the table alone: {listed(tags[_MOST_FIGURES:])}.")
     return Section(title, texts, pictures=pictures, tables=[_last_values(runs)])
+
+
+def _distinct(runs: Runs, tags: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The first of the tags that have the same values in all runs, and {another: the first}."""
+    first_of: dict[bytes, str] = {}
+    same_as: dict[str, str] = {}
+    for tag in tags:
+        rows = runs.scalars(tag)
+        first = first_of.setdefault(rows[["run", "step", "value"]].to_csv(index=False).encode(), tag)
+        if first != tag:
+            same_as[tag] = first
+    return [tag for tag in tags if tag not in same_as], same_as
 
 
 def picture(runs: Runs, tag: str, name: str, caption: str = "") -> Picture:

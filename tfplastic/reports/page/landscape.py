@@ -6,7 +6,7 @@ from matplotlib.colors import Normalize
 
 from tfplastic.reports import style
 from tfplastic.reports.figures import _sources, forms
-from tfplastic.reports.figures.spectra import bottom, common_axis
+from tfplastic.reports.figures.spectra import common_axis, has_nodes, limits
 from tfplastic.reports.page.arms import TOGETHER, looks
 from tfplastic.reports.page.content import Material, Picture, Section, listed
 from tfplastic.reports.runs import Arrays, Runs
@@ -110,8 +110,8 @@ def _densities(runs: Runs, tag: str, by_arm: dict[str, list[Arrays]], number: st
         for file, line in zip(ends, ("-",) if len(ends) == 1 else (":", "-"), strict=True):
             forms.density(file, ax, look[arm][0], line, f"{arm}, step {file.step:,}", axis)
     forms.logarithmic(ax).set(xlabel="eigenvalue", ylabel="density")
-    if axis is not None:
-        ax.set_ylim(bottom=bottom(every, axis))
+    if axis is not None and all(map(has_nodes, every)):
+        ax.set_ylim(limits(every, axis))
     figure.legend(loc="outside upper center", ncols=2, fontsize=7.5)
     name = tag.replace("/", "_") + number
     caption = f"{tag}: density of eigenvalues at the first (dotted) and the last step that has one."
