@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._call_options import sums_in_order
+from tfplastic.linalg._derivatives import checked_derivatives
 
 # Operations that change a variable, or draw from a random state of their own.
 _DISTURBING = (
@@ -98,24 +99,42 @@ class Program:
         return itertools.chain(definition.node, *(inner.node_def for inner in definition.library.function))
 
 
-def trace(name: str, function: Callable[..., Any], *signature: Any) -> Program:
+def trace(name: str, function: Callable[..., Any], *signature: Any, is_twice: bool = False) -> Program:
     """Compiles `function` once, and refuses it if it would disturb what it reads.
 
     Args:
         name: the argument the function came from, in backquotes, for the error.
         function: a traceable function.
         *signature: a (nest of) `tf.TensorSpec` for each of its arguments.
+        is_twice: whether it takes derivatives of derivatives.
 
     Returns:
         The compiled program. It is never traced again.
 
     Raises:
+        ValueError: the function takes a derivative that TensorFlow does not have; names operation and layer.
         ValueError: the function writes variables or draws random numbers, as a model does that is called with
             `training=True` and has BatchNorm or Dropout in it.
     """
-    program = Program(tf.function(function, input_signature=signature).get_concrete_function())
+    with checked_derivatives(is_twice) as gaps:
+        try:
+            program = Program(tf.function(function, input_signature=signature).get_concrete_function())
+        except NotImplementedError as error:  # as `tf.recompute_grad` raises for a derivative of its gradient
+            if not is_twice:
+                raise
+            raise _not_differentiable(name, is_twice, str(error).strip().splitlines()[-1].strip()) from None
+    if gaps:
+        raise _not_differentiable(name, is_twice, ", ".join(map(str, gaps[:3])))
     disturbing = sorted({node.op for node in program.nodes() if node.op.startswith(_DISTURBING)})
     if disturbing:
         rule = "must neither write variables nor draw random numbers, as models do with `training=True`"
         raise ValueError(f"{name} {rule}. Received: the operations {', '.join(disturbing)}")
     return program
+
+
+def _not_differentiable(name: str, is_twice: bool, received: str) -> ValueError:
+    rule = (
+        "must be twice differentiable in TensorFlow" if is_twice else "must be differentiable in TensorFlow"
+    )
+    action = "Use another operation there, or leave out " + ("curvature." if is_twice else "gradients.")
+    return ValueError(f"{name} {rule}. Received: {received}. {action}")

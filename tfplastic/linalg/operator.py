@@ -213,7 +213,8 @@ class Operator(abc.ABC):
         names = " and ".join(f"`{each.name}`" for each in self._functions)
         self._is_connected = True
         with exact_moments():
-            program = trace(names, function, *signature, *self._batches.signature)
+            is_twice = function != self._value
+            program = trace(names, function, *signature, *self._batches.signature, is_twice=is_twice)
         self._check_functions()
         check_moments(names, program)
         if not self._is_connected and self._is_whole and len(self._variables) > 1:
