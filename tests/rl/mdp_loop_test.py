@@ -75,7 +75,7 @@ def test_the_target_network_is_the_online_one_of_its_last_update(tmp_path, whole
     assert different == {"output"}
 
 
-@pytest.mark.parametrize("interrupt_at", [3, 6])
+@pytest.mark.parametrize("interrupt_at", [3, pytest.param(6, marks=pytest.mark.slow)])
 def test_stopped_and_resumed_is_the_same_as_not_stopped(tmp_path, whole, interrupt_at):
     _, code = run(tmp_path, make_loop(), interrupt_at)
     resumed, second_code = run(tmp_path, make_loop())

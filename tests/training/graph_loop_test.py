@@ -145,7 +145,9 @@ def test_how_a_run_is_cut_into_chunks_leaves_no_trace(tmp_path, whole):
     np.testing.assert_array_equal(weights(loop), whole[2])
 
 
-@pytest.mark.parametrize("interrupt_at", [2, 5, 9])
+@pytest.mark.parametrize(
+    "interrupt_at", [5, *(pytest.param(step, marks=pytest.mark.slow) for step in (2, 9))]
+)
 def test_stopped_and_resumed_is_the_same_as_not_stopped(tmp_path, whole, interrupt_at):
     _, code = run(tmp_path, remade(whole), interrupt_at)
     resumed, second_code = run(tmp_path, remade(whole))

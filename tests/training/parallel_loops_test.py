@@ -98,7 +98,14 @@ CASES = {
 @pytest.mark.parametrize(
     "make",
     [
-        *(pytest.param(functools.partial(looped, **case), id=name) for name, case in CASES.items()),
+        *(
+            pytest.param(
+                functools.partial(looped, **case),
+                id=name,
+                marks=() if name in ("batch_norm", "mitigations") else pytest.mark.slow,
+            )
+            for name, case in CASES.items()
+        ),
         # Double DQN with all mitigations: acting, replay, a target network, spectral normalisation.
         pytest.param(mdp_loop_test.make_loop, id="mdp", marks=pytest.mark.slow),
     ],
