@@ -51,7 +51,7 @@ def stateful(keras, seed=0):
 
 
 def bare(keras):
-    """A subclassed model of two hidden layers; the nonlinearity of the first is called as a bare function."""
+    """A subclassed model of two hidden layers; the nonlinearity of the first is inside a function."""
 
     class Subclassed(keras.Model):
         def __init__(self):
@@ -61,7 +61,7 @@ def bare(keras):
             self.head = keras.layers.Dense(1, name="head")
 
         def call(self, inputs):
-            return self.head(self.activated(tf.nn.relu(self.bare(inputs))))
+            return self.head(self.activated(tf.function(tf.nn.relu)(self.bare(inputs))))
 
     model = Subclassed()
     model(tf.ones((1, 2)))

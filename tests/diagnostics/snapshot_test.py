@@ -134,15 +134,17 @@ def test_subclassed_models(keras):
     model(inputs)
     snapshot = Snapshot(model, inputs)
     first = tf.nn.relu(model.first.dense(inputs))
-    assert list(snapshot.activations) == ["relu", "relu:1"]
-    np.testing.assert_allclose(snapshot.activations["relu"], first, atol=1e-6)
+    assert list(snapshot.activations) == ["first/relu", "first/relu:1", "second"]
+    np.testing.assert_allclose(snapshot.activations["first/relu"], first, atol=1e-6)
     np.testing.assert_allclose(
-        snapshot.activations["relu:1"], tf.nn.relu(model.second.dense(first * model.first.scale)), atol=1e-6
+        snapshot.activations["first/relu:1"],
+        tf.nn.relu(model.second.dense(first * model.first.scale)),
+        atol=1e-6,
     )
     shapes = {name: [each.shape.as_list() for each in weights] for name, weights in snapshot.weights.items()}
     dense = [[3, 3], [3]]
     assert shapes == {
-        "first": [[3]], "dense": dense, "second": [[3]], "dense.1": dense, "head": [[3, 1], [1]],
+        "first": [[3]], "first/dense": dense, "second": [[3]], "second/dense": dense, "head": [[3, 1], [1]],
     }  # fmt: skip
 
 

@@ -6,10 +6,9 @@ import tf_keras as keras_2
 
 from tests.diagnostics import models
 from tfplastic import networks
-from tfplastic.diagnostics import Snapshot
+from tfplastic.diagnostics import Snapshot, dead_units
 
 BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
-BARE = "`{}` is called on its output as a bare function, which no layer tells of"
 
 
 def _model(keras, call, sizes=(3, 3, 3, 1)):
@@ -49,12 +48,15 @@ def test_bare_functions_go_by_the_layer_before(keras):
         return tf.sigmoid(model.dense[3](x)) * 3.0
 
     snapshot = _snapshot(_model(keras, call))
-    assert snapshot.unmeasured == {
-        "dense0": BARE.format("Relu"),
-        "norm": BARE.format("Tanh"),
-        "dense0:2": BARE.format("Maximum"),
-    }
-    assert list(snapshot.activations) == list(snapshot.unit_statistics) == ["relu"]
+    assert snapshot.unmeasured == {}
+    assert (
+        list(snapshot.activations) == list(snapshot.pre_activations) == ["dense0", "norm", "relu", "dense0:2"]
+    )
+    for name, function in (("dense0", tf.nn.relu), ("norm", tf.tanh), ("dense0:2", tf.nn.relu)):
+        expected = function(snapshot.pre_activations[name])
+        np.testing.assert_allclose(snapshot.activations[name], expected, atol=1e-6)
+    functions = [each.activation for each in snapshot.unit_statistics.values()]
+    assert functions == ["relu", "tanh", "relu", "relu"]
 
 
 @BOTH
@@ -65,7 +67,67 @@ def test_each_kind_is_seen_once(keras, function):
     def call(model, x):
         return model.dense[3](getattr(tf.nn, function)(model.dense[0](x)))
 
-    assert list(_snapshot(_model(keras, call)).unmeasured) == ["dense0"]
+    model = _model(keras, call)
+    snapshot = _snapshot(model)
+    z = model.dense[0](snapshot.inputs)
+    assert list(snapshot.activations) == ["dense0"] and snapshot.unmeasured == {}
+    np.testing.assert_allclose(snapshot.activations["dense0"], getattr(tf.nn, function)(z), atol=1e-6)
+    np.testing.assert_allclose(snapshot.pre_activations["dense0"], z, atol=1e-6)
+    assert snapshot.unit_statistics["dense0"].activation == function
+
+
+@BOTH
+@pytest.mark.parametrize("function", ["relu", "gelu", "hard_sigmoid", "mish", "silu", "elu"])
+def test_functions_of_keras(keras, function):
+    bare = getattr(keras.activations, function, keras.activations.swish)
+    model = _model(keras, lambda model, x: model.dense[3](bare(model.dense[0](x))))
+    snapshot = _snapshot(model)
+    assert list(snapshot.activations) == ["dense0"] and snapshot.unmeasured == {}
+    expected = bare(model.dense[0](snapshot.inputs))
+    np.testing.assert_allclose(snapshot.activations["dense0"], expected, atol=1e-6)
+    assert snapshot.unit_statistics["dense0"].activation == function
+
+
+@pytest.mark.parametrize("function", ["leaky_relu", "gelu", "hard_tanh", "softplus", "celu"])
+def test_operations_of_keras_3(function):
+    bare = getattr(keras_3.ops, function)
+    model = _model(keras_3, lambda model, x: model.dense[3](bare(model.dense[0](x))))
+    snapshot = _snapshot(model)
+    assert list(snapshot.activations) == ["dense0"]
+    expected = bare(model.dense[0](snapshot.inputs))
+    np.testing.assert_allclose(snapshot.activations["dense0"], expected, atol=1e-6)
+
+
+@BOTH
+def test_functions_that_are_written_out(keras):
+    forms = {
+        "gelu": lambda x: 0.5 * x * (1 + tf.math.erf(x / 2.0**0.5)),
+        "silu": lambda x: x * tf.sigmoid(x),
+        "gelu_tanh": lambda x: x * (0.5 * (1.0 + tf.tanh(0.79788456 * (x + 0.044715 * x**3)))),
+    }
+    for name, form in forms.items():
+        model = _model(keras, lambda model, x: model.dense[3](form(model.dense[0](x))))  # noqa: B023
+        snapshot = _snapshot(model)
+        assert list(snapshot.activations) == ["dense0"], name
+        expected = form(model.dense[0](snapshot.inputs))
+        np.testing.assert_allclose(snapshot.activations["dense0"], expected, atol=1e-6)
+        assert snapshot.unit_statistics["dense0"].activation == name.removesuffix("_tanh")
+
+
+@BOTH
+def test_two_calls_on_one_line_are_two(keras):
+    def call(model, x):
+        one, two = [tf.nn.relu(each) for each in (model.dense[0](x), model.dense[1](x))]
+        return model.dense[3](one + two)
+
+    assert list(_snapshot(_model(keras, call)).activations) == ["dense0", "dense1"]
+
+
+@BOTH
+def test_units_of_a_bare_function_are_counted(keras):
+    model = _model(keras, lambda model, x: model.dense[3](tf.nn.relu(model.dense[0](x))))
+    model.dense[0].set_weights([np.eye(3, dtype="float32"), np.array([-99.0, 9.0, 9.0], "float32")])
+    assert dead_units(_snapshot(model)) == {"dense0": pytest.approx(1 / 3)}
 
 
 @BOTH
@@ -75,7 +137,7 @@ def test_functional_models(keras):
     hidden = bare(keras.layers.Dense(4, name="first")(inputs))
     hidden = keras.layers.Dense(4, "relu", name="second")(hidden)
     snapshot = _snapshot(keras.Model(inputs, keras.layers.Dense(1)(hidden)))
-    assert list(snapshot.unmeasured) == ["first"] and list(snapshot.activations) == ["second"]
+    assert snapshot.unmeasured == {} and list(snapshot.activations) == ["first", "second"]
 
 
 @BOTH
@@ -84,8 +146,7 @@ def test_a_measured_name_is_not_taken(keras):
     hidden = keras.layers.Dense(4, "relu", name="hidden")(inputs)
     hidden = keras.layers.Lambda(lambda x: tf.tanh(x), name="bare")(hidden)
     snapshot = _snapshot(keras.Model(inputs, keras.layers.Dense(1)(hidden)))
-    assert list(snapshot.activations) == ["hidden"]
-    assert snapshot.unmeasured == {"hidden:1": BARE.format("Tanh")}
+    assert list(snapshot.activations) == ["hidden", "hidden:1"] and snapshot.unmeasured == {}
 
 
 @BOTH
@@ -113,7 +174,8 @@ def test_variables_of_a_layer_of_ones_own_and_of_the_model(keras):
 
     model = Model()
     model(tf.ones((1, 3)))
-    assert _snapshot(model).unmeasured == {"whole": BARE.format("Elu"), "own": BARE.format("Relu")}
+    snapshot = _snapshot(model)
+    assert list(snapshot.activations) == ["whole", "whole:1", "own"] and snapshot.unmeasured == {}
 
 
 @BOTH

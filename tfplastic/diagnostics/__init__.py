@@ -14,7 +14,7 @@
 """
 
 from tfplastic.diagnostics import ranks
-from tfplastic.diagnostics._recording import recorded_activations
+from tfplastic.diagnostics._hidden import recorded_activations
 from tfplastic.diagnostics.changes import (
     cosine_from_init,
     distance_from_init,

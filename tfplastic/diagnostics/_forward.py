@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic.diagnostics import _bare, _layers, _recording, unit_statistics
+from tfplastic.diagnostics import _bare, _hidden, _layers, _recording, _unit_axes, unit_statistics
 from tfplastic.linalg._program import Program, trace
 
 
@@ -22,6 +22,7 @@ class ForwardPass:
 
     Attributes:
         functions: names of the activation functions, {name of the entry: name of the function}.
+        unit_axes: the axis of their units, {name of the entry: axis}, see `_unit_axes`.
         unmeasured: {layer name: reason}, see `_bare.unmeasured`.
         outputs_are_tensors: whether they can leave a compiled program.
     """
@@ -34,6 +35,7 @@ class ForwardPass:
         signature: Any,
     ):
         self.functions: dict[str, str] = {}
+        self.unit_axes: dict[str, int] = {}
         self.outputs_are_tensors = True
         self.unmeasured: dict[str, str] = {}
         self._call, self._layers, self._chosen = call, layers, chosen
@@ -67,7 +69,10 @@ class ForwardPass:
         parts = {**traced, "features": dict(list(activations.items())[-1:])}
         statistics = {
             name: unit_statistics.traced_statistics(
-                values, traced["pre_activations"].get(name), self.functions[name], arrays
+                _unit_axes.units_last(values, self.unit_axes[name]),
+                _unit_axes.units_last(traced["pre_activations"].get(name), self.unit_axes[name]),
+                self.functions[name],
+                arrays,
             )
             for name, values in activations.items()
         }
@@ -83,8 +88,7 @@ class ForwardPass:
             inputs: of the pass, in the graph that is being made.
         """
         passes: list[Mapping[str, Any]] = []
-        model = next(iter(self._layers.values()))
-        with _recording.recorded_model_calls(model, _layers.nonlinear_layers(self._layers)) as made:
+        with _hidden.model_calls(self._layers) as made:
             yield passes
         passes.append(self._pass_of(made, inputs) or self._whole(inputs))
 
@@ -92,25 +96,28 @@ class ForwardPass:
         """The pass of the calls that others made; None where it is another than this one."""
         if len(made) != 1 or not _is_plain_call(next(iter(self._layers.values())), made[0], inputs):
             return None
-        found = self._pass(_recording.hidden_calls(made[0].calls, made[0].result), made[0].result)
+        found = self._pass(_hidden.hidden_calls_of(made[0], next(iter(self._layers))), made[0].result)
         # Of a call in a graph of its own, such as a loop's, names are missing.
         return found if list(found["activations"]) == list(self.functions) else None
 
     def _trace(self, inputs: Any) -> dict[str, Any]:
         model_name = next(iter(self._layers))
         nonlinear = _layers.nonlinear_layers(self._layers)
-        weighted = {name: layer for name, layer in self._layers.items() if _layers.owns_variables(layer)}
-        weighted.pop(model_name, None)
-        with _recording.recording(nonlinear, weighted) as calls:
+        start = len(tf.compat.v1.get_default_graph().get_operations())
+        with _recording.recording(nonlinear, _hidden.weighted_layers(self._layers)) as calls:
             outputs = self._call(inputs)
-        hidden = _recording.hidden_calls(calls, outputs)
+        end = len(tf.compat.v1.get_default_graph().get_operations())
+        made = _recording.ModelCall((inputs,), {}, outputs, calls, (start, end))
+        flow = _hidden.flow_of(made)
+        hidden = _hidden.hidden_calls_of(made, model_name, flow)
         self.unmeasured = {
             name: reason
-            for name, reason in _bare.unmeasured(calls, nonlinear, hidden, model_name).items()
+            for name, reason in _bare.unmeasured(calls, nonlinear, hidden, flow, model_name).items()
             if name.partition(":")[0] in self._chosen
         }
         self.outputs_are_tensors = all(tf.is_tensor(each) for each in tf.nest.flatten(outputs))
         self.functions = {name: call.activation for name, call in hidden.items() if call.name in self._chosen}
+        self.unit_axes = {name: _unit_axes.unit_axis(hidden[name].result) for name in self.functions}
         return self._pass(hidden, outputs)
 
     def _pass(self, hidden: Mapping[str, _recording.Call], outputs: Any) -> dict[str, Any]:

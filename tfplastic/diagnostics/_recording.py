@@ -126,56 +126,33 @@ def _contains(outer: tuple[int, int], inner: tuple[int, int]) -> bool:
     return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
-@contextlib.contextmanager
-def recorded_activations(model: Any) -> Iterator[dict[str, tf.Tensor]]:
-    """The outputs of the hidden nonlinearities in the first call of `model` while this is open.
-
-    For code that traces a program around calls of a model that it does not make itself, such as a gradient
-    step. The tensors are those of the call, gradients flow through them.
-
-    Args:
-        model: a Keras model, built.
-
-    Yields:
-        {layer name: `[batch, ..., units]`} in call order, filled when the context is left.
-
-    Raises:
-        ValueError: on leaving, if the model was not called.
-    """
-    hidden: dict[str, tf.Tensor] = {}
-    nonlinear = _layers.nonlinear_layers(_layers.named_layers(model))
-    with recorded_model_calls(model, nonlinear) as made:
-        yield hidden
-    if not made:
-        raise ValueError(
-            f"`model` must be called while its activations are recorded. Received: {model.name!r}"
-        )
-    first = made[0]
-    hidden |= {name: each.result for name, each in hidden_calls(first.calls, first.result).items()}
-
-
 @dataclasses.dataclass(frozen=True)
 class ModelCall:
-    """One call of a model: its arguments and result, and the calls of nonlinearities in it."""
+    """One call of a model: its arguments and result, the calls of layers in it, and its operations' span."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     result: Any
     calls: list[Call]
+    span: tuple[int, int]
 
 
 @contextlib.contextmanager
-def recorded_model_calls(model: Any, nonlinear: Mapping[str, Any]) -> Iterator[list[ModelCall]]:
-    """While open, appends to the list it gives each call of `model`, with those of its `nonlinear` layers."""
+def recorded_model_calls(
+    model: Any, nonlinear: Mapping[str, Any], others: Mapping[str, Any]
+) -> Iterator[list[ModelCall]]:
+    """While open, appends to the list it gives each call of `model`, with those of the named layers."""
     made: list[ModelCall] = []
     call = model.call
 
     def noted(*args: Any, **kwargs: Any) -> Any:
-        first = len(calls)
+        first, graph = len(calls), tf.compat.v1.get_default_graph()
+        start = len(graph.get_operations())
         result = call(*args, **kwargs)
-        made.append(ModelCall(args, kwargs, result, calls[first:]))
+        span = start, len(graph.get_operations())
+        made.append(ModelCall(args, kwargs, result, calls[first:], span))
         return result
 
     vars(noted)["__signature__"] = inspect.signature(call)
-    with _replaced(model, "call", noted), recording(nonlinear, {}) as calls:
+    with _replaced(model, "call", noted), recording(nonlinear, others) as calls:
         yield made
