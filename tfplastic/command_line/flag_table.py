@@ -30,7 +30,7 @@ class Flag(NamedTuple):
     text: str
 
 
-# The flags that every program has.
+# The flags that several programs have.
 DEVICE = Flag(
     flags.DEFINE_string,
     "device",
@@ -38,6 +38,13 @@ DEVICE = Flag(
     "--device=auto|cpu|gpu|gpu:I",
     "Where TensorFlow computes: auto is the first GPU, or the CPU where there is none; gpu is gpu:0, and"
     " gpu:I the GPU that TensorFlow numbers I, an error where there is none. Default: auto.",
+)
+ALLOW_IMPORTS = Flag(
+    flags.DEFINE_boolean,
+    "allow_imports",
+    False,
+    "--[no]allow_imports",
+    "Let gin files import Python modules, whose code then runs. Default: --noallow_imports.",
 )
 DEBUG = Flag(
     flags.DEFINE_boolean,

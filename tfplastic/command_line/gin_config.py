@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 import gin
 
 import tfplastic
-from tfplastic.command_line import gin_errors, gin_files
+from tfplastic.command_line import gin_errors, gin_files, gin_trust
 from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.gin_trust import GinTrust
 
 PACKAGES = (
     "diagnostics",
@@ -30,7 +31,10 @@ PACKAGES = (
 
 
 def parse(
-    files: Sequence[str], bindings: Sequence[str], packages: Sequence[str] = PACKAGES
+    files: Sequence[str],
+    bindings: Sequence[str],
+    packages: Sequence[str] = PACKAGES,
+    trust: GinTrust = gin_trust.USER,
 ) -> list[gin_files.Binding]:
     """Replaces gin's configuration by that of `files` and, after them, `bindings`.
 
@@ -38,16 +42,18 @@ def parse(
         files: names of gin files, looked for from the working directory, then from `gin_files.root()`.
         bindings: gin statements, one each.
         packages: those of this library whose names may be used.
+        trust: the limits of files and bindings.
 
     Returns:
         Where each binding stands, for the functions that report errors of what is built later.
 
     Raises:
         UsageError: a file is missing or is not gin; or a name or a parameter is unknown; or a macro or a
-            required parameter has no value.
+            required parameter has no value; or a statement is not trusted.
     """
-    sources = gin_files.scan(files, bindings)
+    sources = gin_files.scan(files, bindings, trust)
     _register_names(packages)
+    trust.check_references([(name, each.source) for each in sources for name in each.references])
     gin.clear_config()
     with _our_file_lookup():
         for file in files:
@@ -121,7 +127,9 @@ def _register_names(packages: Sequence[str]) -> None:
 def _our_file_lookup() -> Iterator[None]:
     # gin's own lookup of a file that is not in the working directory logs an error and imports its folder.
     readers = gin.config._FILE_READERS
-    gin.config._FILE_READERS = [(lambda name: open(gin_files.find(name) or name), gin_files.find)]
+    gin.config._FILE_READERS = [
+        (lambda name: open(gin_files.find(name) or name, encoding="utf-8"), gin_files.find)
+    ]
     try:
         yield
     finally:

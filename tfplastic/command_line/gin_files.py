@@ -14,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from gin import config_parser
 
 import tfplastic
+from tfplastic.command_line import gin_trust
 from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.gin_trust import GinTrust
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Binding:
     parameter: str
     source: str
     """Where it stands, such as 'gin/atari_dqn.gin:3' or '--gin_bindings=train.seed = 1'."""
+    references: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    """Names of the configurables that the value refers to, without scopes."""
 
 
 def root() -> pathlib.Path:
@@ -42,21 +46,25 @@ def find(name: str) -> str | None:
     return None
 
 
-def scan(files: Sequence[str], bindings: Sequence[str]) -> list[Binding]:
+def scan(files: Sequence[str], bindings: Sequence[str], trust: GinTrust = gin_trust.USER) -> list[Binding]:
     """All bindings of `files`, of what they include, and of `bindings`, in the order in which gin reads them.
 
     Args:
-        files: names of gin files, looked for from the working directory, then from `root()`.
+        files: names of gin files, looked for from the working directory, then from `root()`. What a file
+            includes lies below its own directory or `root()`.
         bindings: gin statements.
+        trust: the limits of them all.
 
     Raises:
-        UsageError: a file is missing or cannot be read, includes itself, or is not gin.
+        UsageError: a file is missing or cannot be read, includes itself, is not gin, or has a statement that
+            is not trusted.
     """
     found: list[Binding] = []
     for name in files:
-        found += _scan_file(name, "--gin_file", ())
+        roots = [str(root()), os.path.dirname(os.path.abspath(find(name) or name))]
+        found += _Scan(trust, roots).file(name, "--gin_file", ())
     for text in bindings:
-        found += _scan_text(text, None, ())
+        found += _Scan(trust, [str(root()), os.getcwd()]).text(text, None, ())
     return found
 
 
@@ -95,33 +103,51 @@ def as_flag(binding: str) -> str:
     return f"--gin_bindings={one_line(binding)}"
 
 
-def _scan_file(name: str, reader: str, including: tuple[str, ...]) -> Iterator[Binding]:
-    path = find(name)
-    if path is None:
-        places = dict.fromkeys((os.getcwd(), str(root())))
-        looked = "" if os.path.isabs(name) else f"; looked in {' and '.join(places)}"
-        raise UsageError(f"{reader}: no such file {name!r}{looked}")
-    if os.path.realpath(path) in including:
-        raise UsageError(f"{reader}: {name!r} includes itself")
-    try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{reader}: cannot read {name!r}: {one_line(error)}") from error
-    yield from _scan_text(text, name, (*including, os.path.realpath(path)))
+class _Scan:
+    """Reads one file, and what it includes from below `roots`."""
 
+    def __init__(self, trust: GinTrust, roots: Sequence[str]):
+        self._trust = trust
+        self._roots = list(dict.fromkeys(roots))
 
-def _scan_text(text: str, file: str | None, including: tuple[str, ...]) -> Iterator[Binding]:
-    try:
-        # Collected first, so that an error of an included file does not pass through this handler.
-        statements = list(config_parser.ConfigParser(text, _AnyName()))
-    except (SyntaxError, tokenize.TokenError) as error:
-        raise UsageError(_syntax_error(error, text, file)) from error
-    for statement in statements:
-        source = f"{file}:{statement.location.line_num}" if file else as_flag(text)
-        if isinstance(statement, config_parser.IncludeStatement):
-            yield from _scan_file(statement.filename, source, including)
-        elif isinstance(statement, config_parser.BindingStatement):
-            yield Binding(statement.scope, statement.selector, statement.arg_name, source)
+    def file(
+        self, name: str, reader: str, including: tuple[str, ...], is_included: bool = False
+    ) -> Iterator[Binding]:
+        path = find(name)
+        if path is None:
+            places = dict.fromkeys((os.getcwd(), str(root())))
+            looked = "" if os.path.isabs(name) else f"; looked in {' and '.join(places)}"
+            raise UsageError(f"{reader}: no such file {name!r}{looked}")
+        if is_included:
+            self._trust.check_include(path, name, reader, self._roots)
+        if os.path.realpath(path) in including:
+            raise UsageError(f"{reader}: {name!r} includes itself")
+        try:
+            text = pathlib.Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{reader}: cannot read {name!r}: {one_line(error)}") from error
+        yield from self.text(text, name, (*including, os.path.realpath(path)))
+
+    def text(self, text: str, file: str | None, including: tuple[str, ...]) -> Iterator[Binding]:
+        names = _AnyName()
+        statements = []
+        try:
+            # Collected first, so that an error of an included file does not pass through this handler.
+            for statement in config_parser.ConfigParser(text, names):
+                statements.append((statement, names.taken()))
+        except (SyntaxError, tokenize.TokenError) as error:
+            raise UsageError(_syntax_error(error, text, file)) from error
+        carried: tuple[str, ...] = ()
+        for statement, references in statements:
+            carried += references
+            source = f"{file}:{statement.location.line_num}" if file else as_flag(text)
+            if isinstance(statement, config_parser.IncludeStatement):
+                yield from self.file(statement.filename, source, including, is_included=True)
+            elif isinstance(statement, config_parser.ImportStatement):
+                self._trust.check_import(statement.module, source)
+            elif isinstance(statement, config_parser.BindingStatement):
+                yield Binding(statement.scope, statement.selector, statement.arg_name, source, carried)
+                carried = ()
 
 
 def _syntax_error(error: Exception, text: str, file: str | None) -> str:
@@ -138,10 +164,20 @@ def _syntax_error(error: Exception, text: str, file: str | None) -> str:
 
 
 class _AnyName(config_parser.ParserDelegate):
-    # Takes every reference and macro, because no names are registered yet.
+    """Takes every reference and macro, because no names are registered yet, and remembers references."""
+
+    def __init__(self):
+        self._references: list[str] = []
 
     def configurable_reference(self, scoped_configurable_name, evaluate):
+        self._references.append(scoped_configurable_name.rpartition("/")[-1])
         return None
 
     def macro(self, macro_name):
         return None
+
+    def taken(self) -> tuple[str, ...]:
+        """Returns the references since the last call; a block is parsed at once, with its name."""
+        found = tuple(self._references)
+        self._references.clear()
+        return found

@@ -37,6 +37,7 @@ class Options:
 
     gin_files: tuple[str, ...]
     gin_bindings: tuple[str, ...]
+    allow_imports: bool
     run_directory: str | None
     seed: int | None
     num_parallel_seeds: int
@@ -64,6 +65,7 @@ def parse(arguments: Sequence[str]) -> Options:
     return Options(
         gin_files=tuple(values.gin_file),
         gin_bindings=tuple(values.gin_bindings),
+        allow_imports=values.allow_imports,
         run_directory=values.run_dir,
         seed=values.seed,
         num_parallel_seeds=values.num_parallel_seeds,
@@ -99,6 +101,7 @@ _FLAGS = (
         "One gin statement, such as \"AtariTask.game = 'Pong'\", read after all files; may be given several"
         " times. Default: none.",
     ),
+    flag_table.ALLOW_IMPORTS,
     Flag(
         flags.DEFINE_string,
         "run_dir",

@@ -20,6 +20,7 @@ from tfplastic.command_line import (
     quiet,
 )
 from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.gin_trust import GinTrust
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,7 +56,10 @@ class _Run(NamedTuple):
 
 def _train(given: options.Options) -> int:
     bindings = [*given.gin_bindings, *([] if given.seed is None else [f"train.seed = {given.seed}"])]
-    gin_files.scan(given.gin_files, bindings)  # A missing file is found before TensorFlow's import, at once.
+    trust = GinTrust.of_user(given.allow_imports)
+    gin_files.scan(
+        given.gin_files, bindings, trust
+    )  # A missing file is found before TensorFlow's import, at once.
     device_name, sources = _start_tensorflow(given, bindings)  # Takes seconds.
     runs = _build(given, sources)
     config = runs[0].loop.config
@@ -84,7 +88,9 @@ def _start_tensorflow(given: options.Options, bindings: Sequence[str]) -> tuple[
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     with contextlib.nullcontext() if given.debug else quiet.imports_quiet():
         device_name = device.select(given.device, given.deterministic)
-        return device_name, gin_config.parse(given.gin_files, bindings)
+        return device_name, gin_config.parse(
+            given.gin_files, bindings, trust=GinTrust.of_user(given.allow_imports)
+        )
 
 
 def _build(given: options.Options, sources: Sequence[gin_files.Binding]) -> list[_Run]:
@@ -93,7 +99,11 @@ def _build(given: options.Options, sources: Sequence[gin_files.Binding]) -> list
     first = runs[0].loop.config.seed
     for seed in range(first + 1, first + given.num_parallel_seeds):
         bindings = [*given.gin_bindings, f"train.seed = {seed}"]
-        runs.append(_construct(gin_config.parse(given.gin_files, bindings)))
+        runs.append(
+            _construct(
+                gin_config.parse(given.gin_files, bindings, trust=GinTrust.of_user(given.allow_imports))
+            )
+        )
     return runs
 
 

@@ -16,6 +16,7 @@ import gin
 
 from tfplastic.command_line import device, gin_config, gin_errors, gin_files, quiet
 from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.gin_trust import GinTrust
 from tfplastic.sweeps.checks import Answer, Request, SeedState
 from tfplastic.sweeps.job import run_name
 from tfplastic.sweeps.run_root import RunRoot
@@ -71,7 +72,8 @@ class Checks:
         from tfplastic.sweeps import estimates
 
         first = self._request.seeds[0]
-        sources = gin_config.parse(files, [*bindings, f"train.seed = {first}"])
+        trust = GinTrust.of_user(self._request.allow_imports)
+        sources = gin_config.parse(files, [*bindings, f"train.seed = {first}"], trust=trust)
         loop = _build(sources)
         config, operative = gin_config.config_text(), gin_config.operative_text()
         notes: list[str] = []
@@ -113,7 +115,7 @@ class Checks:
             if different:
                 notes.append(f"--reuse: {root.of(name)} is not taken, being another run: {different}.")
                 continue
-            status = json.loads(root.read(f"{name}/status.json") or "{}")
+            status = _status(root.read(f"{name}/status.json"))
             step = status.get("step", 0)
             if status.get("state") == "finished" and step >= total_steps:
                 return SeedState(seed, root.of(name), True, step)
@@ -131,6 +133,15 @@ def _build(sources: list[gin_files.Binding]) -> Any:
         loop = Loop(gin.get_configurable(TrainConfig)())
     gin_config.check_all_bindings_used(sources)
     return loop
+
+
+def _status(text: str | None) -> dict[str, Any]:
+    """What a `status.json` says; nothing where it is missing or garbled, as in a run that was killed."""
+    try:
+        status = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) and isinstance(status.get("step", 0), int) else {}
 
 
 def _difference(old: str, new: str, seed: int) -> str:

@@ -23,6 +23,7 @@ class Request(NamedTuple):
         is_timed: whether speed and disk are estimated.
         asks_for_packing: whether it is to be found out if seeds side by side are faster.
         debug: whether all that TensorFlow says is shown.
+        allow_imports: whether gin files may import modules.
     """
 
     arms: list[tuple[str, list[str], list[str]]]
@@ -32,6 +33,7 @@ class Request(NamedTuple):
     is_timed: bool
     asks_for_packing: bool
     debug: bool
+    allow_imports: bool = False
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tfplastic.command_line import gin_files, programs
 from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.gin_trust import GinTrust
 from tfplastic.sweeps import experiment_file, options, plan
 from tfplastic.sweeps.checks import Answer, Request, check
 from tfplastic.sweeps.display import Display
@@ -49,7 +50,9 @@ def _act(given: options.Options) -> int:
     roots = [_root("--run_root", given.run_root), *(_root("--reuse", place) for place in given.reuse)]
     for arm in experiment.arms:  # A missing file is found before TensorFlow's import, at once.
         try:
-            gin_files.scan(arm.files, [*arm.bindings, *given.gin_bindings])
+            gin_files.scan(
+                arm.files, [*arm.bindings, *given.gin_bindings], GinTrust.of_user(given.allow_imports)
+            )
         except UsageError as error:
             raise UsageError(f"arm {arm.name!r}: {error}") from error
     _check_cores(given)
@@ -91,6 +94,7 @@ def _check(given: options.Options, experiment: Experiment, roots: Sequence[RunRo
         is_timed=given.dry_run,
         asks_for_packing=given.num_parallel_seeds is None and len(experiment.seeds) > 1,
         debug=given.debug,
+        allow_imports=given.allow_imports,
     )
     console = Console(stderr=True)
     count = len(experiment.arms)
@@ -127,6 +131,7 @@ def _template(given: options.Options, root: RunRoot) -> Job:
         device=given.device,
         threads=_threads(given),
         sync_period_s=given.sync_period,
+        allow_imports=given.allow_imports,
         environment={_DATA: str(pathlib.Path(data).absolute())} if data else {},
     )
 

@@ -52,6 +52,7 @@ class Job:
         device: the flag `--device`.
         threads: of TensorFlow.
         sync_period_s: seconds between copies to a run root that is a URL.
+        allow_imports: whether the configuration may import modules.
         environment: environment variables that the run needs.
     """
 
@@ -62,6 +63,7 @@ class Job:
     device: str = "cpu"
     threads: int = 1
     sync_period_s: float = 60.0
+    allow_imports: bool = False
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -166,9 +168,9 @@ class _Place:
     def _status(self, name: str) -> tuple[str, int]:
         try:
             status = json.loads((self._local / name / "status.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            return str(status["state"]), int(status["step"])
+        except (OSError, ValueError, KeyError, TypeError):  # There is none yet, or it is garbled.
             return "", 0
-        return status["state"], status["step"]
 
 
 @contextlib.contextmanager
@@ -177,6 +179,7 @@ def _process(job: Job, place: _Place, log: IO[bytes]) -> Iterator[subprocess.Pop
     command = [sys.executable, "-m", "tfplastic.sweeps.run_process", str(os.getpid())]
     command += ["--gin_file=config.gin", f"--run_dir={place.run_directory}", f"--device={job.device}"]
     command += [f"--seed={job.seeds[0]}", f"--num_parallel_seeds={len(job.seeds)}"]
+    command += ["--allow_imports"] if job.allow_imports else []
     environment = {
         **os.environ,
         **dict.fromkeys(THREAD_VARIABLES, str(job.threads)),

@@ -51,6 +51,7 @@ class Options:
     limit: int | None
     reuse: tuple[str, ...]
     gin_bindings: tuple[str, ...]
+    allow_imports: bool
     sync_period: float
     dry_run: bool
     debug: bool
@@ -89,6 +90,7 @@ def parse(arguments: Sequence[str]) -> Options:
         limit=values.limit,
         reuse=tuple(values.reuse),
         gin_bindings=tuple(values.gin_bindings),
+        allow_imports=values.allow_imports,
         sync_period=values.sync_period,
         dry_run=values.dry_run,
         debug=values.debug,
@@ -183,6 +185,7 @@ _FLAGS = (
         "--gin_bindings=BINDING",
         "One gin statement for every run, read after all files; may be given several times. Default: none.",
     ),
+    flag_table.ALLOW_IMPORTS,
     Flag(
         functools.partial(flags.DEFINE_float, lower_bound=0.1),
         "sync_period",

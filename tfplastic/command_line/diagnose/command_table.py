@@ -16,6 +16,8 @@ class CommonOptions:
     run_dir: str | None
     checkpoint: int | None
     model: str | None
+    trust_module: Sequence[str]
+    trust: bool
     data: str | None
     out: str | None
     device: str

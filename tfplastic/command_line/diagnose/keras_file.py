@@ -2,7 +2,7 @@
 
 import importlib
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ import tensorflow as tf
 import tfplastic.layers  # noqa: F401 (registers what a model may be made of)
 import tfplastic.optimizers  # noqa: F401 (registers what it may be trained by)
 from tfplastic._checks import near_matches
+from tfplastic.command_line.diagnose.allow_list import AllowList
 from tfplastic.command_line.diagnose.named_loss import NamedLoss, shape_text
+from tfplastic.command_line.diagnose.saved_model import SavedModel
 from tfplastic.command_line.errors import UsageError, one_line
 
 _IN_PYTHON = "docs/curvature.md shows how to go on in Python"
@@ -19,11 +21,12 @@ _LONGEST_CAUSE = 240  # characters of what Keras says, which may be pages
 
 
 class KerasFile:
-    """The model in a `.keras` file.
+    """The model in a file of Keras.
 
     Args:
-        path: of the file.
-        version: of Keras, that has saved it.
+        saved: the file, read as data.
+        trust: whether to load whatever it names, which may run any command.
+        trusted: modules of the user's that the file may name.
 
     Attributes:
         keras: the module of that version.
@@ -31,14 +34,20 @@ class KerasFile:
         name: of the file.
 
     Raises:
-        UsageError: the model cannot be loaded, or has no trainable weights.
+        UsageError: the file names something that is not allowed, the model cannot be loaded, or it has no
+            trainable weights.
     """
 
-    def __init__(self, path: str, version: str):
-        self.keras: Any = importlib.import_module("tf_keras" if version.startswith("2.") else "keras")
+    def __init__(self, saved: SavedModel, trust: bool, trusted: Sequence[str]):
+        path = saved.path
+        self.keras: Any = importlib.import_module("tf_keras" if saved.version.startswith("2.") else "keras")
         self.name = pathlib.Path(path).name
+        allow_list = AllowList(self.keras, trusted)
+        refused = "" if trust else allow_list.first_refused(saved.config)
+        if refused:
+            raise UsageError(f"--model: refused {path!r}: {refused}")
         try:
-            self.model: Any = self.keras.models.load_model(path, compile=False)
+            self.model: Any = self.keras.models.load_model(path, compile=False, safe_mode=not trust)
         except Exception as error:  # whatever the layers' classes raise
             raise UsageError(f"--model: cannot load {path!r}: {_cause(error)} ({_IN_PYTHON})") from error
         if not self.model.trainable_variables:

@@ -73,8 +73,26 @@ MODEL = Flag(
     "model",
     None,
     "--model=FILE.keras",
-    "Keras model, in the format .keras, with one input and one output; whether it is of Keras 2 or Keras"
-    " 3 is read from it. It is called with training=False.",
+    "Keras model, in the format .keras or .h5, with one input and one output; whether it is of Keras 2 or"
+    " Keras 3 is read from it. It is called with training=False. A file that names anything beyond Keras and"
+    " tfplastic is refused; docs/trust.md says more.",
+)
+TRUST_MODULE = Flag(
+    flags.DEFINE_multi_string,
+    "trust_module",
+    [],
+    "--trust_module=NAME",
+    "Python module, or package, of layers or tasks of your own, which is imported, from the working directory"
+    " or where Python looks, and which the model or the run's config may name; may be given several times."
+    " Default: none.",
+)
+TRUST = Flag(
+    flags.DEFINE_boolean,
+    "trust",
+    False,
+    "--[no]trust",
+    "Load whatever the model's file names: Lambda layers, any module, TensorFlow's SavedModel directories."
+    " The file can then run any command. Only with --model. Default: --notrust.",
 )
 LOSS = Flag(
     flags.DEFINE_string,
@@ -121,7 +139,7 @@ def check(
         needed, foreign, other = ["run_dir"], with_model, "--model"
     else:
         needed, foreign, other = ["model", *required], with_run, "--run_dir"
-    for name in foreign:
+    for name in (*foreign, *(["trust"] if given.model is None else [])):
         if name in present:
             raise UsageError(f"--{name} goes with {other}, which is not given")
     for name in needed:

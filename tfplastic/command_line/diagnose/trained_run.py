@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from tfplastic._keras import keras
 from tfplastic.command_line import gin_config, gin_errors, programs
+from tfplastic.command_line.diagnose import user_modules
 from tfplastic.command_line.diagnose.checkpoints import OPERATIVE_CONFIG, Checkpoint
 from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.gin_trust import GinTrust
 from tfplastic.diagnostics import Snapshot
 from tfplastic.tasks import GraphTask
 from tfplastic.training.loop import Loop, TrainConfig
@@ -25,6 +27,7 @@ class TrainedRun:
 
     Args:
         checkpoint: of the run; its weights are not read yet.
+        trusted: modules of the user's that the run's config may import.
 
     Attributes:
         config: what the run trains, a `TrainConfig`.
@@ -34,8 +37,11 @@ class TrainedRun:
         UsageError: the run cannot be built.
     """
 
-    def __init__(self, checkpoint: Checkpoint):
-        sources = gin_config.parse([str(checkpoint.run_directory / OPERATIVE_CONFIG)], [])
+    def __init__(self, checkpoint: Checkpoint, trusted: Sequence[str] = ()):
+        for name in trusted:
+            user_modules.import_module(name)
+        file = str(checkpoint.run_directory / OPERATIVE_CONFIG)
+        sources = gin_config.parse([file], [], trust=GinTrust.of_run(trusted))
         keras.backend.reset_uids()  # Layers are called as in the run.
         with gin_errors.constructing(sources):
             loop = Loop(gin.get_configurable(TrainConfig)())

@@ -30,6 +30,8 @@ def test_defaults_are_left_to_the_probe_of_the_run():
         out=None,
         device="auto",
         debug=False,
+        trust_module=[],
+        trust=False,
         help=False,
     )
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import shutil
 
 import gin
 import keras as keras_3
@@ -196,3 +197,24 @@ class TestModel:
         assert diagnose.main(["report", *arguments, "--device=cpu"]) == 2
         shown = capsys.readouterr().err
         assert shown.startswith("bin/diagnose: error: --data: --loss=mse takes y of shape [examples, 1]")
+
+
+HOSTILE_CONFIGS = {
+    "from __gin__ import dynamic_registration\nimport os\nos.system.command = 'touch owned'\n"
+    "train.task = @os.system()\n": "refused 'import __gin__.dynamic_registration'",
+    "import own_module\n": "refused 'import own_module'",
+    "include 'other.gin'\n": "refused 'include other.gin'",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE_CONFIGS)
+def test_a_config_that_is_more_than_data(run, tmp_path, capsys, text):
+    pathlib.Path("other.gin").write_text("import own_module")
+    pathlib.Path("own_module.py").write_text("open('owned', 'w')")
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "operative_config.gin").write_text(text + (run / "operative_config.gin").read_text())
+    for command in ("report", "spectrum", "probe"):
+        assert diagnose.main([command, f"--run_dir={copy}", "--device=cpu"]) == 2
+        assert HOSTILE_CONFIGS[text] in capsys.readouterr().err
+    assert not pathlib.Path("owned").exists()

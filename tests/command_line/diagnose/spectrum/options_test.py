@@ -27,6 +27,8 @@ def test_defaults():
         out=None,
         device="auto",
         debug=False,
+        trust_module=[],
+        trust=False,
         help=False,
     )
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tfplastic.command_line import messages, programs
-from tfplastic.command_line.diagnose import checkpoints, model_files, tensorflow_start
+from tfplastic.command_line.diagnose import checkpoints, model_files, saved_model, tensorflow_start
 from tfplastic.command_line.diagnose.places import Places
 from tfplastic.command_line.diagnose.probe.options import Options
 from tfplastic.command_line.errors import UsageError, one_line
@@ -37,7 +37,7 @@ def _run(given: Options, run_directory: str) -> tuple["Course", Places]:
         from tfplastic.command_line.diagnose.probe.course import Course
         from tfplastic.command_line.diagnose.trained_run import TrainedRun
 
-        run = TrainedRun(found[0])
+        run = TrainedRun(found[0], given.trust_module)
         own = run.config.probe
         inputs, whence = run_inputs.of_run(run, found[0], protocol.num_inputs(given, own))
         probe = protocol.make_probe(given, own, run.model, inputs)
@@ -53,22 +53,21 @@ def _run(given: Options, run_directory: str) -> tuple["Course", Places]:
 
 
 def _model(given: Options, path: str) -> tuple["Course", Places]:
-    version, inputs = model_files.keras_version(path), model_files.read_inputs(given.data or "")
-    saved = model_files.saved_optimizer(path)
-    if given.optimizer is None and saved is None:
+    saved, inputs = saved_model.read(path, given.trust), model_files.read_inputs(given.data or "")
+    if given.optimizer is None and saved.optimizer is None:
         raise UsageError(f"--optimizer must be given: {path!r} was saved without one")
     if given.num_inputs is not None and given.num_inputs > len(inputs):
         rule = f"must be at most {len(inputs)}, all of --data"
         raise UsageError(f"--num_inputs {rule}. Received: {given.num_inputs}")
     places = Places.of_model(path, _COMMAND, given.out)
     places.check()
-    with tensorflow_start.for_model(given, version):
+    with tensorflow_start.for_model(given, saved.version):
         from tfplastic.command_line.diagnose.keras_file import KerasFile
         from tfplastic.command_line.diagnose.probe import protocol
         from tfplastic.command_line.diagnose.probe.course import Course
 
-        file = KerasFile(path, version)
-        optimizer = file.optimizer(given.optimizer, saved, given.learning_rate)
+        file = KerasFile(saved, given.trust, given.trust_module)
+        optimizer = file.optimizer(given.optimizer, saved.optimizer, given.learning_rate)
         inputs, _ = file.checked_inputs(inputs, 1)
         probe = protocol.make_probe(given, None, file.model, inputs)
     course = Course(file.name, [None], [], probe, probe.num_inputs or 0)

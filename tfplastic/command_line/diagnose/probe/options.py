@@ -103,6 +103,8 @@ FLAGS = (
     ),
     sources.checkpoint("all that there are, each with a curve of its own"),
     sources.MODEL,
+    sources.TRUST_MODULE,
+    sources.TRUST,
     sources.data("Inputs x or x_train"),
     Flag(
         flags.DEFINE_string,

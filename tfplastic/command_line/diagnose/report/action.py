@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfplastic.command_line import messages, programs
-from tfplastic.command_line.diagnose import checkpoints, model_files, tensorflow_start
+from tfplastic.command_line.diagnose import checkpoints, model_files, saved_model, tensorflow_start
 from tfplastic.command_line.diagnose.places import Places
 from tfplastic.command_line.diagnose.report.options import Options
 from tfplastic.command_line.errors import UsageError, one_line
@@ -37,7 +37,7 @@ def _run(given: Options) -> None:
         from tfplastic.command_line.diagnose.report.findings import Findings
         from tfplastic.command_line.diagnose.trained_run import TrainedRun
 
-        run = TrainedRun(found[0])
+        run = TrainedRun(found[0], given.trust_module)
         snapshot = run.snapshot(found[0])
         snapshot.reference = run_reference.of_run(run_directory)
     all_found: list[Findings] = []
@@ -57,18 +57,18 @@ def _run(given: Options) -> None:
 
 def _model(given: Options) -> None:
     path, data, loss = str(given.model), given.data or "", given.loss
-    version = model_files.keras_version(path)
+    saved = saved_model.read(path, given.trust)
     inputs, targets = model_files.read_data(data) if loss else (model_files.read_inputs(data), None)
     inputs = inputs[: given.num_examples]
     places = Places.of_model(path, _COMMAND, given.out)
     places.check()
-    with tensorflow_start.for_model(given, version):
+    with tensorflow_start.for_model(given, saved.version):
         from tfplastic.command_line.diagnose.keras_file import KerasFile
         from tfplastic.command_line.diagnose.report import output
         from tfplastic.command_line.diagnose.report.findings import Findings
         from tfplastic.diagnostics import Snapshot
 
-        file = KerasFile(path, version)
+        file = KerasFile(saved, given.trust, given.trust_module)
         function = None
         if loss is None or targets is None:
             inputs, _ = file.checked_inputs(inputs, 1)

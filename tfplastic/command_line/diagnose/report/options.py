@@ -81,6 +81,8 @@ FLAGS = (
         " --run_dir. Default: --noall_checkpoints.",
     ),
     sources.MODEL,
+    sources.TRUST_MODULE,
+    sources.TRUST,
     sources.data("Inputs x, and with --loss targets y; or x_train and y_train"),
     Flag(
         flags.DEFINE_string,

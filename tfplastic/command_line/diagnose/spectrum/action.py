@@ -1,7 +1,7 @@
 """What `bin/diagnose spectrum` does. Errors come as early as they can."""
 
 from tfplastic.command_line import messages, programs
-from tfplastic.command_line.diagnose import checkpoints, model_files, tensorflow_start
+from tfplastic.command_line.diagnose import checkpoints, model_files, saved_model, tensorflow_start
 from tfplastic.command_line.diagnose.places import Places
 from tfplastic.command_line.diagnose.spectrum.options import Options
 from tfplastic.command_line.diagnose.spectrum.subject import Subject
@@ -33,7 +33,7 @@ def _run(given: Options, run_directory: str) -> tuple[Subject, Places]:
     with tensorflow_start.for_run(given):
         from tfplastic.command_line.diagnose.trained_run import TrainedRun
 
-        run = TrainedRun(checkpoint)
+        run = TrainedRun(checkpoint, given.trust_module)
         run.read(checkpoint)
         # On this snapshot `diagnostics/sharpness/all` of the run is the largest of the eigenvalues.
         snapshot = run.snapshot(checkpoint)
@@ -42,14 +42,14 @@ def _run(given: Options, run_directory: str) -> tuple[Subject, Places]:
 
 
 def _model(given: Options, path: str) -> tuple[Subject, Places]:
-    version, arrays = model_files.keras_version(path), model_files.read_data(given.data or "")
+    saved, arrays = saved_model.read(path, given.trust), model_files.read_data(given.data or "")
     places = Places.of_model(path, _COMMAND, given.out)
     places.check()
-    with tensorflow_start.for_model(given, version):
+    with tensorflow_start.for_model(given, saved.version):
         from tfplastic.command_line.diagnose.keras_file import KerasFile
         from tfplastic.linalg import HessianOperator
 
-        file = KerasFile(path, version)
+        file = KerasFile(saved, given.trust, given.trust_module)
         inputs, targets, loss = file.fitted(*arrays, given.loss or "", given.from_logits, given.batch_size)
         hessian = HessianOperator(
             file.mean_loss(loss),

@@ -64,6 +64,8 @@ FLAGS = (
     ),
     sources.checkpoint("the newest"),
     sources.MODEL,
+    sources.TRUST_MODULE,
+    sources.TRUST,
     sources.data("Inputs x and targets y, or x_train and y_train"),
     sources.LOSS,
     sources.FROM_LOGITS,
