@@ -22,7 +22,7 @@ def test_every_flag():
     given = options.parse(
         [
             *("--gin_file=a.gin", "--gin_file", "b.gin"),
-            *("--gin_bindings=x.y = 'a,b'", "--gin_bindings", "m = 3"),
+            *("--gin_bindings=x.y = 'a,b'", "--gin_bindings", "m = 3", "--allow_imports"),
             *(
                 "--run_dir=here",
                 "--seed=7",
@@ -37,6 +37,7 @@ def test_every_flag():
     assert given == options.Options(
         gin_files=("a.gin", "b.gin"),
         gin_bindings=("x.y = 'a,b'", "m = 3"),
+        allow_imports=True,
         run_directory="here",
         seed=7,
         num_parallel_seeds=3,
@@ -90,8 +91,8 @@ def test_help_explains_every_flag_with_its_default():
     text = options.help_text()
     explained = re.findall(r"^  --(?:\[no\])?(\w+)", text, re.MULTILINE)
     names = (
-        "gin_file gin_bindings run_dir seed num_parallel_seeds resume profile_steps device deterministic"
-        " dry_run debug help"
+        "gin_file gin_bindings allow_imports run_dir seed num_parallel_seeds resume profile_steps device"
+        " deterministic dry_run debug help"
     )
     assert explained == names.split()
     flags = text[text.index("Flags:") : text.index("Examples:")]

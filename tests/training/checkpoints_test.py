@@ -1,12 +1,13 @@
 """Checkpoints are whole or not there, share files, and keep as many as they are told to."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfplastic.training.checkpoints import Checkpoints
+from tfplastic.training.checkpoints import Checkpoints, DamagedCheckpointError
 
 
 def saver(*names):
@@ -123,3 +124,78 @@ def test_a_variable_that_was_not_saved_is_an_error(tmp_path):
     checkpoints = Checkpoints(tmp_path, {"v": tf.Variable(1.0), "w": tf.Variable(1.0)}, keep=1)
     with pytest.raises(AssertionError):
         checkpoints.restore(latest(checkpoints))
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "is empty": lambda path: path.write_bytes(b""),
+    "is missing": lambda path: path.unlink(),
+    "is not as it was written": flip,
+    "is not as it was written ": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+}
+FILES = ("variables.index", "variables.data-00000-of-00001", "task.json", "../shared/new")
+
+
+def saved_twice(root):
+    variable = tf.Variable([1.0, 2.0])
+    checkpoints = Checkpoints(root, {"v": variable}, keep=2)
+    checkpoints.save(1, {}, saver("old"))
+    variable.assign([3.0, 4.0])
+    checkpoints.save(2, {}, saver("old", "new"))
+    return checkpoints, variable
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_newest_checkpoint_is_put_aside(tmp_path, caplog, name, damage):
+    checkpoints, variable = saved_twice(tmp_path)
+    DAMAGES[damage](tmp_path / "step_000000000002" / name)
+    found = latest(checkpoints)
+    checkpoints.restore(found)
+    assert found.step == 1 and variable.numpy().tolist() == [1.0, 2.0]
+    aside = tmp_path / "damaged_step_000000000002"
+    shown = name.replace("../", "")
+    assert f"Damaged checkpoint put aside as {aside}: {shown} {damage.strip()}." in caplog.text
+    assert f"Resuming from the older {found.directory}." in caplog.text
+    assert aside.is_dir() and latest(checkpoints).step == 1
+    checkpoints.save(2, {}, saver("old", "new"))
+    assert latest(checkpoints).step == 2 and aside.is_dir()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"step": 2}', '{"step": "2", "shared_files": 1, "state": 3}']
+)
+def test_a_damaged_manifest(tmp_path, text):
+    checkpoints, _ = saved_twice(tmp_path)
+    (tmp_path / "step_000000000002/manifest.json").write_text(text)
+    assert latest(checkpoints).step == 1
+
+
+def test_all_damaged_stay_where_they_are(tmp_path):
+    checkpoints, _ = saved_twice(tmp_path)
+    for step in (1, 2):
+        flip(tmp_path / f"step_00000000000{step}/variables.index")
+    with pytest.raises(DamagedCheckpointError) as caught:
+        checkpoints.latest()
+    assert str(caught.value) == (
+        f"no checkpoint of {tmp_path} can be read: step_000000000002: "
+        "variables.index is not as it was written."
+        " Restore one of them, or choose another run directory"
+    )
+    assert names(tmp_path) == ["shared", "step_000000000001", "step_000000000002"]
+
+
+def test_checkpoints_of_older_versions_have_no_checksums(tmp_path):
+    checkpoints, _ = saved_twice(tmp_path)
+    for path in tmp_path.glob("step_*/manifest.json"):
+        manifest = json.loads(path.read_text())
+        del manifest["checksums"]
+        path.write_text(json.dumps(manifest))
+    assert latest(checkpoints).step == 2
+    (tmp_path / "step_000000000002/task.json").write_text("")
+    assert latest(checkpoints).step == 1

@@ -239,12 +239,22 @@ class TestStatus:
                 run.write_status("running", -1)
             assert run.status()["state"] == "starting"
 
-    def test_a_damaged_status_is_refused(self, path):
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[1]", "null", "\xff", '{"step": "x", "wall_time_s": "y"}', '{"step": -1}']
+    )
+    def test_a_damaged_status_stops_nothing(self, path, text):
         begin(path).close()
-        (path / "status.json").write_text("{")
-        message = refusal(path)
-        assert message.startswith(f"{path / 'status.json'} cannot be read: ")
-        assert message.endswith("or remove that file.")
+        (path / "status.json").write_bytes(text.encode("latin-1"))
+        with begin(path) as run:
+            assert (run.status()["state"], run.status()["step"]) == ("starting", 0)
+
+    def test_restored_as_it_was_found(self, path):
+        begin(path).close()
+        (path / "status.json").write_text('{"state": "stopped", "step": 7}')
+        with begin(path) as run:
+            assert run.status()["state"] == "starting"
+            run.restore_status()
+        assert (path / "status.json").read_text() == '{"state": "stopped", "step": 7}'
 
 
 class TestLock:

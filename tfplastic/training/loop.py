@@ -256,6 +256,7 @@ class Loop:
         """While open, this loop is at work there; what is raised meanwhile is also in `status.json`."""
         self._directory = run_directory
         self._device = device
+        self._has_begun = False
         self._profile_steps = profile_steps
         self.profiler = Profiler(profile_steps, run_directory.tensorboard)
         self._checkpoints = Checkpoints(
@@ -266,7 +267,10 @@ class Loop:
         try:
             yield
         except BaseException as error:
-            self._write_status("failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
+            if self._has_begun or run_directory.is_new:
+                self._write_status("failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
+            else:  # It could not be resumed, and stands where it stood.
+                run_directory.restore_status()
             raise
         finally:
             self.profiler.close()
@@ -298,6 +302,7 @@ class Loop:
             self._diagnostics.lay_out(self._writer)
         for warning in self._diagnostics.warnings:
             logging.warning("%s%s", self.label, warning)
+        self._has_begun = True
         self._write_status("running")
         self._clock = (time.monotonic(), self.step, self._source.progress().get("agent_steps", 0))
 

@@ -70,6 +70,7 @@ class RunDirectory:
         self.state = "starting"
         self._lock = lock
         self._versions = versions()
+        self._status_before = self._read_status_bytes()
         self._fields: dict[str, Any] = {"device": None, "step": 0} | self.status()
         self._fields["total_steps"] = total_steps
         # Clocks that would have read 0 when the first process began, had none paused.
@@ -166,16 +167,27 @@ class RunDirectory:
         self.state = state
 
     def status(self) -> dict[str, Any]:
-        """What `status.json` says; empty where there is none yet."""
-        path = self.path / STATUS_FILE
+        """Returns what `status.json` says; empty where there is none yet, or a garbled one.
+
+        It is a record and nothing is resumed from it, so that damage to it stops nothing.
+        """
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            status = json.loads(self._read_status_bytes() or b"{}")
+        except ValueError:
             return {}
-        except ValueError as error:
-            raise RunDirectoryError(
-                f"{path} cannot be read: {error}. {_ELSEWHERE}, or remove that file."
-            ) from error
+        return _well_formed(status) if isinstance(status, dict) else {}
+
+    def restore_status(self) -> None:
+        """Writes `status.json` as `open` found it, after a resume that failed before it began."""
+        if self._status_before is not None:
+            with atomic_file(self.path / STATUS_FILE) as file:
+                file.write(self._status_before)
+
+    def _read_status_bytes(self) -> bytes | None:
+        try:
+            return (self.path / STATUS_FILE).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def cut_after(self, step: int, metrics_position: int) -> None:
         """Removes what was written after a checkpoint, so that going on from it writes it once.
@@ -243,6 +255,18 @@ def versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
     return found
+
+
+def _well_formed(status: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a status without numbers that are not what this module writes."""
+    rules = {"step": int, "wall_time_s": (int, float), "cpu_time_s": (int, float)}
+    wrong = [
+        name
+        for name, kind in rules.items()
+        if name in status
+        and (not isinstance(status[name], kind) or isinstance(status[name], bool) or status[name] < 0)
+    ]
+    return {name: value for name, value in status.items() if name not in wrong}
 
 
 def _check_is_free_or_run(path: Path) -> None:

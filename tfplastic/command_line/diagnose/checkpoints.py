@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
+from tfplastic.command_line import programs
 from tfplastic.command_line.errors import UsageError
 
 OPERATIVE_CONFIG = "operative_config.gin"
@@ -54,8 +56,24 @@ def find_checkpoint(run_directory: str, step: int | None) -> Checkpoint:
         UsageError: as `find_checkpoints`, and if there is none of that step; lists those that there are.
     """
     by_step = {each.step: each for each in find_checkpoints(run_directory)}
-    chosen = max(by_step) if step is None else step
+    chosen = _newest(by_step) if step is None else step
     if chosen not in by_step:
         there = ", ".join(map(str, by_step))
         raise UsageError(f"--checkpoint must be a step with a checkpoint: {there}. Received: {step}")
     return by_step[chosen]
+
+
+def _newest(by_step: Mapping[int, Checkpoint]) -> int:
+    """The newest step whose checkpoint can be read as far as its manifest; says so where it is not the last.
+
+    Of the rest, `TrainedRun` finds damage when it reads.
+    """
+    for step in sorted(by_step, reverse=True):
+        try:
+            manifest = by_step[step].manifest()
+            if isinstance(manifest, dict) and "shared_files" in manifest:
+                return step
+        except (OSError, ValueError):
+            pass
+        programs.say(f"gradient step {step:,}: its checkpoint is damaged or gone; an older one is taken")
+    return max(by_step)
