@@ -178,10 +178,10 @@ def test_figure_6_puts_the_paper_beside_ours(runs_of):
     ax = drawn(6, runs_of(6))
     rows = [tick.get_text() for tick in ax.get_yticklabels()]
     assert rows == [
-        *("two_hot", "reset_last_layer", "weight_decay", "spectral_norm", "layer_norm"),
-        *("shrink_and_perturb", "none"),
+        *("Two-Hot", "Reset last layer", "Weight decay", "Spectral norm", "Layer norm"),
+        *("Shrink and perturb", "None"),
     ]
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["cnn", "mlp"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["CNN", "MLP"]
     written = texts(ax)
     assert written[0, 6] == "0.31 ± 0.02\n(0.31 ± 0.06)"
     assert written[1, 5] == "(0.61 ± 0.07)"  # no runs of ours

@@ -28,6 +28,7 @@ def figure_1(runs: Runs, ax: Axes) -> Axes:
     """
     accuracy = _sources.scalars(runs, _sources.ACCURACY)
     dead = _sources.scalars(runs, _sources.DEAD_UNITS)
+    has_layers = len(set(dead["tag"])) > 1
     colours = forms.group_colours(runs.arms)
     (top,), (below,) = forms.panels(ax, 2, 1, gap=0.08)
     for step in _ends_of_tasks(runs):
@@ -39,7 +40,7 @@ def figure_1(runs: Runs, ax: Axes) -> Axes:
         label = names[arm].replace("{", "{{").replace("}", "}}") + " ({1})"
         forms.curves(of_arm[0], top, colours=colours, label=label)
         forms.curves(_sources.mean_over_layers(of_arm[1]), below, colours=colours, label=label)
-        if dead["tag"].nunique() > 1:
+        if has_layers:
             worst = _sources.worst_over_layers(of_arm[1])
             forms.curves(worst, below, colours={arm: colour}, linestyle=":", label=f"{label}, worst layer")
     top.set(ylabel="accuracy", ylim=(0, 1.02))
@@ -47,7 +48,7 @@ def figure_1(runs: Runs, ax: Axes) -> Axes:
     below.set(xlabel="gradient steps", ylabel="dead units", ylim=(0, 1.02), xlim=top.get_xlim())
     top.set_xlim(below.get_xlim())
     top.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    if dead["tag"].nunique() > 1:
+    if has_layers:
         looks = [Line2D([], [], color="0.3", linestyle=line) for line in ("-", ":")]
         below.legend(
             looks,

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from tfplastic.reports._frames import where
 from tfplastic.reports.cells import FACTORS, probe_cells
 from tfplastic.reports.figures import _sources, forms
-from tfplastic.reports.paper import ARCHITECTURES, INTERVENTIONS, paper_cells
+from tfplastic.reports.paper import ARCHITECTURES, INTERVENTIONS, paper_cells, paper_name
 from tfplastic.reports.runs import Runs
 
 
@@ -124,7 +124,9 @@ def _map(
         ]
         for name in columns
     }
-    forms.heat_map(pd.DataFrame(values, index=rows), ax, pd.DataFrame(texts, index=rows), limits)
+    table, words = pd.DataFrame(values, index=rows), pd.DataFrame(texts, index=rows)
+    named = [each.rename(index=paper_name, columns=paper_name) for each in (table, words)]
+    forms.heat_map(named[0], ax, named[1], limits)
 
 
 def _text(table: Any, cell: tuple[str, str], column: str, spread: bool, form: str = "{}") -> str:

@@ -86,13 +86,17 @@ def _made(
 
 
 def _captions(material: Material, parts: Sequence[Section]) -> str:
-    of_runs = caption(material.runs, material.command)
+    of_runs, drawn = caption(material.runs), f" Drawn by: {material.command}" if material.command else ""
     lines = [
-        f"- {FIGURES}/{_file_name(picture.name)}: {picture.caption} {of_runs}"
+        f"- {FIGURES}/{_file_name(picture.name)}: {_once(picture.caption, of_runs)}{drawn}"
         for part in parts
         for picture in part.pictures
     ]
     return "\n".join([f"# {material.title}", "", *lines, ""])
+
+
+def _once(text: str, sentence: str) -> str:
+    return text if sentence in text else f"{text} {sentence}"
 
 
 def _file_name(name: str) -> str:
