@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic import _checks
-from tfplastic.diagnostics import _forward, _layers, _losses, unit_statistics
+from tfplastic.diagnostics import _draws, _forward, _layers, _losses, unit_statistics
 from tfplastic.diagnostics.quantity import Need
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
 from tfplastic.linalg import HessianOperator, Operator
@@ -296,7 +296,8 @@ class Snapshot:
 
     def _call(self, inputs: Any) -> Any:
         kwargs = {"training": False} if "training" in inspect.signature(self.model.call).parameters else {}
-        return self.model(inputs, **kwargs)
+        with _draws.fixed_draws():
+            return self.model(inputs, **kwargs)
 
     def _forward(self) -> _forward.ForwardPass:
         if self._forward_pass is None:
