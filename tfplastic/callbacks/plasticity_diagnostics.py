@@ -36,6 +36,8 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         loss: instead of the compiled loss, as for `diagnostics.Snapshot`; for models of several losses.
         layers: which layers to look at, as for `diagnostics.Snapshot`.
         batch_size: most examples to take at a time.
+        model: the part of the trained model to watch, such as `vae.encoder`; None: the trained model itself.
+            Its loss and optimizer are its own, if it has been compiled.
 
     Attributes:
         history: a list of rows `{'step', 'quantity', 'layer', 'value'}`, a row for each number, ready for
@@ -71,8 +73,10 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         loss: Any = None,
         layers: Any = None,
         batch_size: int = 512,
+        model: Any = None,
     ):
         super().__init__()
+        self._watched = model
         self._inputs, self._targets = x_probe, y_probe
         self._every = check_positive_integer("every", every)
         self._log_dir = log_dir
@@ -91,7 +95,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self.step = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
-        model: Any = self.model
+        model: Any = self.model if self._watched is None else self._watched
         if self._snapshot is not None and self._snapshot.model is not model:
             raise ValueError(
                 f"The callback must watch one model, {self._snapshot.model.name!r}. Received: {model.name!r}"
@@ -122,14 +126,15 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         if self._targets is not None:
             loss = getattr(model, "loss", None) if self._loss is None else self._loss
         needs = {need for each in self._quantities.values() for need in needs_of(each)}
-        if "optimizer" in needs:
-            model.optimizer.build(model.trainable_variables)  # as its first step would do
+        optimizer = getattr(model, "optimizer", None)
+        if "optimizer" in needs and optimizer is not None:
+            optimizer.build(model.trainable_variables)  # as its first step would do
         snapshot = Snapshot(
             model,
             self._inputs,
             self._targets,
             loss,
-            optimizer=model.optimizer,
+            optimizer=optimizer,
             layers=self._layers,
             batch_size=self._batch_size,
         )
