@@ -2,6 +2,7 @@
 
 import abc
 import copy
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -235,10 +236,12 @@ class Operator(abc.ABC):
 
     def _feed_loop(self, *batch: Any) -> tf.Tensor:
         product = self._linearize(*batch)
+        # TensorFlow keeps these functions as long as the process lives; they must not keep the operator.
+        give, take = _weak_functions(weakref.WeakMethod(self._running))
 
         def body(step: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            vector = tf.ensure_shape(tf.numpy_function(self._give, [], self.dtype), self.shape[:1])
-            goes_on = tf.numpy_function(self._take, product(vector), tf.bool)
+            vector = tf.ensure_shape(tf.numpy_function(give, [], self.dtype), self.shape[:1])
+            goes_on = tf.numpy_function(take, product(vector), tf.bool)
             return step + 1, tf.ensure_shape(goes_on, [])
 
         return tf.while_loop(
@@ -249,18 +252,24 @@ class Operator(abc.ABC):
             maximum_iterations=_PRODUCTS_PER_CALL,
         )[0]
 
-    def _give(self) -> np.ndarray:
-        return self._running().give()
-
-    def _take(self, *parts: np.ndarray) -> np.bool_:
-        host = self._running()
-        host.take(parts)
-        return np.bool_(host.vector is not None)
-
     def _running(self) -> "_Host":
         if self._host is None:
             raise RuntimeError("A loop of products runs outside `feed`.")
         return self._host
+
+
+def _weak_functions(running: Callable[[], Any]) -> tuple[Callable[[], np.ndarray], Callable[..., np.bool_]]:
+    """`give` and `take` of the host that an operator runs, of whose method this is a weak reference."""
+
+    def give() -> np.ndarray:
+        return running()().give()
+
+    def take(*parts: np.ndarray) -> np.bool_:
+        host = running()()
+        host.take(parts)
+        return np.bool_(host.vector is not None)
+
+    return give, take
 
 
 class _Host:
