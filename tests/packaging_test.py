@@ -1,3 +1,5 @@
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +20,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("setup.cfg", "setup.py", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / file, source)
+    for words in (["init", "--quiet"], ["add", "."], [*IDENTITY, "commit", "--quiet", "--message=all"]):
+        subprocess.run(["git", "-C", source, *words], check=True)
     target = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", str(target), str(source)], check=True, timeout=120)
@@ -40,6 +45,11 @@ def test_wheel_carries_the_tables_and_styles_beside_the_modules(wheel: zipfile.Z
     package = ROOT / "tfplastic"
     assert data == {str(path.relative_to(ROOT)) for path in package.rglob("*.c[s]*") if path.suffix != ".pyc"}
     assert {"tfplastic/rl/atari_scores.csv", "tfplastic/reports/page/page.css"} <= data
+
+
+def test_wheel_says_what_it_was_built_from(wheel: zipfile.ZipFile):
+    built_from = json.loads(wheel.read("tfplastic/built_from.json"))
+    assert re.fullmatch("[0-9a-f]{40}", built_from["commit"]) and built_from["tree_changed"] is False
 
 
 def test_wheel_installs_the_programs_of_bin(wheel: zipfile.ZipFile):

@@ -159,3 +159,12 @@ def test_needs_no_tensorflow():
     program += "import tfplastic.reports.figures; print(len(tfplastic.reports.paper_numbers()))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and int(done.stdout) > 200, done.stderr
+
+
+@pytest.mark.parametrize(
+    "changed, words", [(False, ""), (True, " with changes"), (None, " with unknown changes")]
+)
+def test_versions_name_the_commit_of_the_code(tmp_path, changed, words):
+    status = {"versions": {"python": "3.11.9"}, "commit": "0123456789abcdef" * 2, "tree_changed": changed}
+    write_run(tmp_path / "a-seed0", **status)
+    assert read_runs(tmp_path).table()["versions"][0] == f"python 3.11.9, commit 0123456789ab{words}"

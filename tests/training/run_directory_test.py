@@ -11,8 +11,11 @@ import pytest
 import tensorflow as tf
 
 from tests.training.runs import CONFIG, LIGHT, OPERATIVE, begin, tree
-from tfplastic.training import run_directory
+from tfplastic import _source
+from tfplastic.training import TrainConfig, run_directory
 from tfplastic.training.run_directory import RunDirectory, RunDirectoryError, versions
+
+assert TrainConfig  # registers `train`, whose defaults count where a run lacks them
 
 
 def refusal(path, operative=OPERATIVE, **keywords):
@@ -33,6 +36,7 @@ class TestNew:
             status = run.status()
         assert (status["state"], status["step"], status["total_steps"]) == ("starting", 0, 1000)
         assert status["error"] is None and status["device"] is None
+        assert (status["commit"], status["tree_changed"]) == _source.of_package()
 
     def test_an_empty_directory_will_do(self, path):
         path.mkdir(parents=True)
@@ -140,9 +144,13 @@ class TestOtherRun:
                 "@AtariTask()",
                 "`train.task` is @eval/AtariTask() there and @AtariTask() here",
             ),
-            ("train.seed = 0\n", "", "`train.seed` is 0 there and not bound here"),
+            (
+                "AtariTask.epsilons = {'evaluation': 0.05, 'training': 0.1}\n",
+                "",
+                "`AtariTask.epsilons` is {'evaluation': 0.05, 'training': 0.1} there and not bound here",
+            ),
             ("train.seed = 0", "train.seed = 0.0", "`train.seed` is 0 there and 0.0 here"),
-            ("train.seed", "two/train.seed", "`train.seed` is 0 there and not bound here and 1 more differs"),
+            ("train.seed = 0", "two/train.seed = 3", "`two/train.seed` is 0 there and 3 here"),
             ("'Breakout'", repr("x" * 99), f"is 'Breakout' there and '{'x' * 56}... here"),
         ],
     )

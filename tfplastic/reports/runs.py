@@ -125,7 +125,8 @@ class Runs(Sequence[Run]):
     def table(self) -> pd.DataFrame:
         """One row per run: run, arm, seed, state, step, total_steps, wall_time_s, device, errors, versions.
 
-        `errors` are joined by '; '. What a status does not say is None or NaN.
+        `errors` are joined by '; ', and `versions` name the commit of the code, too. What a status does
+        not say is None or NaN.
         """
         rows = [
             {
@@ -301,7 +302,12 @@ def _progress(run: Run) -> str:
 
 def _versions(run: Run) -> str:
     versions = run.status.get("versions") or {}
-    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    named = [f"{name} {version}" for name, version in versions.items() if version]
+    if commit := run.status.get("commit"):
+        changes = {True: " with changes", False: ""}
+        changed = changes.get(run.status.get("tree_changed"), " with unknown changes")
+        named.append(f"commit {str(commit)[:12]}{changed}")
+    return ", ".join(named)
 
 
 def _fits(tag: str, patterns: Sequence[str]) -> bool:

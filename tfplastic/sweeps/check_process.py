@@ -147,9 +147,10 @@ def _status(text: str | None) -> dict[str, Any]:
 def _difference(old: str, new: str, seed: int) -> str:
     """What makes two operative configs two runs, the second one with this seed; '' where they are one run."""
     from tfplastic.training import _bindings
+    from tfplastic.training._config_differences import differences
 
     bindings = _bindings.parse_bindings(new) | {"train.seed": repr(seed)}
-    for name, before, now in _bindings.differences(_bindings.parse_bindings(old), bindings):
+    for name, before, now in differences(_bindings.parse_bindings(old), bindings):
         if name not in _bindings.CHANGEABLE:
             return f"`{name}` is {before} there and {now} here"
     return ""

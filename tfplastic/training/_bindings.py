@@ -1,7 +1,8 @@
-"""Whether two operative gin configs describe the same run, by their bindings and not by their text."""
+"""The bindings of a gin config, read without looking anything up."""
 
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gin import config_parser
@@ -64,7 +65,7 @@ def parse_bindings(text: str) -> dict[str, str]:
                 bindings[f"{name}.{statement.arg_name}"] = statement.value
             else:
                 macros[f"%{name}"] = statement.value
-    return {name: _spelling(value, macros) for name, value in sorted(bindings.items())}
+    return {name: spelling(value, macros) for name, value in sorted(bindings.items())}
 
 
 def _statements(text: str) -> list[Any]:
@@ -74,28 +75,23 @@ def _statements(text: str) -> list[Any]:
         raise ValueError(f"A gin config must parse. Received: {' '.join(str(error).split())}") from error
 
 
-def differences(old: dict[str, str], new: dict[str, str]) -> Iterator[tuple[str, str, str]]:
-    """The `(name, old value, new value)` of every binding that is not equal in both, in alphabetical order.
+def spelling(value: Any, macros: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Returns a value as gin text, the one spelling of all that are equal.
 
-    A binding that one of them lacks has the value 'not bound' there.
+    Args:
+        value: of literals, of what stands for references and macros, and of lists, tuples and dicts of them.
+        macros: {'%name': value}, put in for the macros.
     """
-    for name in sorted({*old, *new}):
-        old_value, new_value = old.get(name, "not bound"), new.get(name, "not bound")
-        if old_value != new_value:
-            yield name, old_value, new_value
-
-
-def _spelling(value: Any, macros: dict[str, Any]) -> str:
     if isinstance(value, _Macro):
         # A macro that the text does not define is a gin constant: its name stands for it.
         name = repr(value)
         others = {other: macros[other] for other in macros if other != name}  # A macro of itself ends here.
-        return _spelling(macros[name], others) if name in macros else name
+        return spelling(macros[name], others) if name in macros else name
     if isinstance(value, dict):
-        items = sorted(f"{_spelling(key, macros)}: {_spelling(item, macros)}" for key, item in value.items())
+        items = sorted(f"{spelling(key, macros)}: {spelling(item, macros)}" for key, item in value.items())
         return f"{{{', '.join(items)}}}"
     if isinstance(value, list):
-        return f"[{', '.join(_spelling(item, macros) for item in value)}]"
+        return f"[{', '.join(spelling(item, macros) for item in value)}]"
     if isinstance(value, tuple):
-        return f"({', '.join(_spelling(item, macros) for item in value)}{',' * (len(value) == 1)})"
+        return f"({', '.join(spelling(item, macros) for item in value)}{',' * (len(value) == 1)})"
     return repr(value)

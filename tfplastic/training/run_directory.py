@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import tfplastic
+from tfplastic import _source
 from tfplastic._checks import check_integer, check_one_of
 from tfplastic.training import _bindings
+from tfplastic.training._config_differences import differences
 from tfplastic.training._event_files import cut_event_files
 from tfplastic.writers import ARRAYS_DIRECTORY, METRICS_FILE, atomic_file, temporary_name
 
@@ -71,6 +73,7 @@ class RunDirectory:
         self._lock = lock
         self._versions = versions()
         self._status_before = self._read_status_bytes()
+        self._source = _source.of_package()
         self._fields: dict[str, Any] = {"device": None, "step": 0} | self.status()
         self._fields["total_steps"] = total_steps
         # Clocks that would have read 0 when the first process began, had none paused.
@@ -84,7 +87,8 @@ class RunDirectory:
         """Begins a run in a new or empty directory, or goes on with the same run in its own.
 
         Two runs are the same if their operative configs have equal bindings, apart from `train.total_steps`,
-        `train.log_period`, `train.checkpoint_period` and `train.keep_checkpoints`. Where only those differ,
+        `train.log_period`, `train.checkpoint_period` and `train.keep_checkpoints`. An argument that one of
+        them lacks has its default there, or the value in `tfplastic/_old_values.py`. Where only those differ,
         the files of the config are brought up to date. What a kill left half-written is removed.
 
         Args:
@@ -135,10 +139,12 @@ class RunDirectory:
         """Writes `status.json`, in one move.
 
         Beside `fields` it holds `state`, `step`, `total_steps` (of the operative config, null if it has
-        none), `versions` (of Python, this library and what it stands on; null where not installed), `device`
-        (null until given), `wall_time_s` and `cpu_time_s` (seconds that processes held this directory, and
-        the processor time of all their threads, over all resumes, up to this writing), `error` (one line, or
-        null), and `started` and `updated` (UTC, ISO 8601).
+        none), `versions` (of Python, this library and what it stands on; null where not installed), `commit`
+        of this library's code and `tree_changed` (whether files differ from it; both null where that cannot
+        be known, see `tfplastic/_source.py`), `device` (null until given), `wall_time_s` and `cpu_time_s`
+        (seconds that processes held this directory, and the processor time of all their threads, over all
+        resumes, up to this writing), `error` (one line, or null), and `started` and `updated` (UTC, ISO
+        8601).
 
         Args:
             state: one of `STATES`.
@@ -156,6 +162,7 @@ class RunDirectory:
             "state": state,
             "step": check_integer("step", step),
             "versions": self._versions,
+            **self._source._asdict(),
             "wall_time_s": time.monotonic() - self._wall_start,
             "cpu_time_s": time.process_time() - self._cpu_start,
             "updated": now,
@@ -293,7 +300,7 @@ def _check_same_run(path: Path, new: dict[str, str], resume: bool) -> dict[str, 
     except ValueError as error:
         name = path / OPERATIVE_CONFIG_FILE
         raise RunDirectoryError(f"{name} cannot be read: {error}. {_ELSEWHERE}.") from error
-    different = [item for item in _bindings.differences(old, new) if item[0] not in _bindings.CHANGEABLE]
+    different = [item for item in differences(old, new) if item[0] not in _bindings.CHANGEABLE]
     if different:
         name, old_value, new_value = different[0]
         others = len(different) - 1

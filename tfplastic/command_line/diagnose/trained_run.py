@@ -1,6 +1,7 @@
 """A run, built anew, into which its checkpoints are read. The run's directory is only read."""
 
 import contextlib
+import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from tfplastic.command_line.errors import UsageError, one_line
 from tfplastic.command_line.gin_trust import GinTrust
 from tfplastic.diagnostics import Snapshot
 from tfplastic.tasks import GraphTask
+from tfplastic.training._bindings import parse_bindings
+from tfplastic.training._config_differences import missing_old_values
 from tfplastic.training.loop import Loop, TrainConfig
 from tfplastic.training.run_diagnostics import task_snapshot
 
@@ -40,8 +43,8 @@ class TrainedRun:
     def __init__(self, checkpoint: Checkpoint, trusted: Sequence[str] = ()):
         for name in trusted:
             user_modules.import_module(name)
-        file = str(checkpoint.run_directory / OPERATIVE_CONFIG)
-        sources = gin_config.parse([file], [], trust=GinTrust.of_run(trusted))
+        config = checkpoint.run_directory / OPERATIVE_CONFIG
+        sources = gin_config.parse([str(config)], _old_values(config), trust=GinTrust.of_run(trusted))
         keras.backend.reset_uids()  # Layers are called as in the run.
         with gin_errors.constructing(sources):
             loop = Loop(gin.get_configurable(TrainConfig)())
@@ -127,6 +130,13 @@ class TrainedRun:
             shared_files = checkpoint.manifest()["shared_files"]
             self._source.restore(checkpoint.directory, checkpoint.shared, shared_files)
             yield
+
+
+def _old_values(config: pathlib.Path) -> list[str]:
+    try:
+        return missing_old_values(parse_bindings(config.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return []  # `gin_config.parse` says better what is wrong with the file
 
 
 @contextlib.contextmanager
