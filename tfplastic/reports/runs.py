@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pandas as pd
 _METRICS, _STATUS, _CONFIG = "metrics.csv", "status.json", "operative_config.gin"
 _HEADER = b"step,tag,value\n"
 _SCALAR_COLUMNS = ["run", "arm", "seed", "step", "tag", "value"]
+_STATUS_KINDS = {"step": int, "total_steps": int, "wall_time_s": (int, float), "versions": dict}
 _SEED_IN_NAME = re.compile(r"[-_/]*seed[-_=]?(\d+)$")
 _BINDING = re.compile(r"^([\w./]+) *= *(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 
@@ -263,7 +263,7 @@ def _tried(errors: list[str], path: Path, read: Callable[[bytes], Any], otherwis
         return read(path.read_bytes())
     except FileNotFoundError:
         errors.append(f"{path.name} is missing")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError, RecursionError) as error:
         errors.append(f"{path.name} cannot be read: {' '.join(str(error).split())}")
     return otherwise
 
@@ -272,6 +272,10 @@ def _read_status(content: bytes) -> dict[str, Any]:
     status = json.loads(content)
     if not isinstance(status, dict):
         raise ValueError(f"it must be a JSON object, not {type(status).__name__}")
+    for key, kind in _STATUS_KINDS.items():
+        value = status.get(key)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ValueError(f"its {key!r} must not be {value!r}")
     return status
 
 
@@ -328,6 +332,6 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever a damaged archive makes zipfile and numpy raise
         reason = " ".join(str(error).split())
         raise ValueError(f"An array file must be readable. Received: {os.fspath(path)}, {reason}") from error

@@ -86,8 +86,9 @@ def _read_hdf5(file: pathlib.Path, trust: bool) -> SavedModel:
     if not trust:
         _check_links(file, file)
     with h5py.File(file, "r") as content:
-        texts = {name: content.attrs[name] for name in ("keras_version", "model_config")}
-        compiled = json.loads(content.attrs.get("training_config", "{}"))
+        texts: dict[str, Any] = {name: content.attrs[name] for name in ("keras_version", "model_config")}
+        training: Any = content.attrs.get("training_config", "{}")
+        compiled = json.loads(training)
     version = texts["keras_version"]
     version = version.decode() if isinstance(version, bytes) else str(version)
     config = {"model_config": json.loads(texts["model_config"]), "training_config": compiled}

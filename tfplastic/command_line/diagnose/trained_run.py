@@ -2,6 +2,8 @@
 
 import contextlib
 import pathlib
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +23,8 @@ from tfplastic.training._bindings import parse_bindings
 from tfplastic.training._config_differences import missing_old_values
 from tfplastic.training.loop import Loop, TrainConfig
 from tfplastic.training.run_diagnostics import task_snapshot
+
+_DAMAGE = (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class TrainedRun:
@@ -144,7 +148,7 @@ def _reading(checkpoint: Checkpoint) -> Iterator[None]:
     try:
         yield
     # TensorFlow asserts where shapes differ.
-    except (ValueError, KeyError, AssertionError, OSError, tf.errors.OpError) as error:
+    except (*_DAMAGE, AssertionError, tf.errors.OpError) as error:
         if not checkpoint.directory.exists():
             text = "the run has removed it in the meantime; the same command takes a newer one"
         else:

@@ -12,6 +12,7 @@ from tfplastic.reports import style
 from tfplastic.reports.figures import caption
 from tfplastic.reports.page.content import Material, Section
 from tfplastic.reports.page.curves import learning_curves
+from tfplastic.reports.page.damage import of_readable
 from tfplastic.reports.page.document import document
 from tfplastic.reports.page.landscape import covariances, spectra
 from tfplastic.reports.page.layers import heat_maps
@@ -32,7 +33,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
 def sections(material: Material) -> list[Section]:
     """All sections of the page, drawn; one without data says why in a line."""
     with style.styled():
-        return [part(material) for part in _PARTS]
+        return [of_readable(part, material) for part in _PARTS]
 
 
 def write(material: Material, directory: str | os.PathLike[str], num_processes: int = 1) -> Path:
@@ -74,7 +75,7 @@ def _made(
 ) -> tuple[Section, dict[str, str]]:
     """A section, whose pictures are saved, and their SVG files by name."""
     with style.styled():
-        section = part(material)
+        section = of_readable(part, material)
     drawings = {}
     for picture in section.pictures:
         path = directory / _file_name(picture.name)
