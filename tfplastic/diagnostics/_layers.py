@@ -94,6 +94,8 @@ def has_own_function(layer: Any) -> bool:
 def activation_name(layer: Any) -> str:
     """The name of the nonlinearity of `layer`, such as 'relu'."""
     for base in type(layer).__mro__:
+        if base.__name__ == "ReLU" and getattr(layer, "max_value", None) == 6:
+            return "relu6"
         if _ACTIVATION_LAYERS.get(base.__name__):
             return _ACTIVATION_LAYERS[base.__name__]
     function = _innermost_cell(layer).activation

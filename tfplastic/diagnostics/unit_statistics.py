@@ -9,10 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 # Outside these bounds a unit is saturated, by the name of the activation function.
+_INFINITY = float("inf")
 _BOUNDS = {
+    "elu": (-0.99, _INFINITY),
     "hard_sigmoid": (0.01, 0.99),
     "hard_tanh": (-0.99, 0.99),
+    "relu6": (1e-30, 5.999999),  # on one of its flat pieces: 0 or 6
+    "selu": (-1.7405184, _INFINITY),  # 0.99 of its lower end, -1.7580993
     "sigmoid": (0.01, 0.99),
+    "softsign": (-0.99, 0.99),
     "tanh": (-0.99, 0.99),
 }
 _BLOCK = 1 << 19  # entries that are in float64 at a time: 4 MB, which take half the time of 50
@@ -34,8 +39,7 @@ class UnitStatistics:
         mean: E h.
         variance: E (h - E h)^2, at least 0.
         zero_fraction: of the values that are exactly 0, in [0, 1].
-        saturated_fraction: in [0, 1], of tanh and its hard version |h| > 0.99, of the sigmoid and its hard
-            version h < 0.01 or h > 0.99. NaN for other activation functions.
+        saturated_fraction: in [0, 1], by the rules of `saturated_units`. NaN for other activation functions.
         pre_mean: E z. Like the next two NaN where the pre-activations are unknown.
         pre_variance: E (z - E z)^2, at least 0.
         pre_positive_fraction: of z > 0, in [0, 1].
