@@ -134,8 +134,9 @@ def test_with_a_plastic_model():
     model.compile("sgd", "mse", mitigations=[tp.mitigations.ShrinkAndPerturb(period=2)])
     callback = PlasticityDiagnostics(X, Y, every=5, quantities=[dead_units, gradient_norm])
     train(model, callback)
-    assert steps(callback, "dead_units", "hidden1_relu") == [0, 5, 10]
-    assert steps(callback, "gradient_norm", "output") == [0, 5, 10]
+    inside = next(row["layer"] for row in callback.history).rpartition("/")[0]  # the network's name
+    assert inside and steps(callback, "dead_units", f"{inside}/hidden1_relu") == [0, 5, 10]
+    assert steps(callback, "gradient_norm", f"{inside}/output") == [0, 5, 10]
 
 
 def test_errors():

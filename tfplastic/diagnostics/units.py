@@ -104,9 +104,9 @@ def saturated_units(
 
     p_i is the share of inputs and positions with |h_i| > 0.99 for tanh, with h_i < 0.01 or h_i > 0.99 for
     sigmoid, and so for their hard versions; softsign as tanh; ReLU6 where h is 0 or 6; ELU (alpha 1) and
-    SELU at their lower ends, h < -0.99 and h < 0.99 of -1.7581. NaN for ReLU, whose flat side
-    is what `dead_units` counts, and for softplus, GELU, SiLU and their kin, of which a value near 0 does not tell the
-    flat side from the middle. Cheap: one forward pass.
+    SELU at their lower ends, h < -0.99 and h < 0.99 of -1.7581. NaN for ReLU, whose flat side is what
+    `dead_units` counts, and for softplus, GELU, SiLU and their kin, of which a value near 0 does not tell
+    the flat side from the middle. Cheap: one forward pass.
 
     Args:
         snapshot: of the model; needs no loss.
