@@ -1,19 +1,23 @@
 """What the layers of a model are doing while `fit` trains it."""
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from tfplastic._checks import check_positive_integer
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Reference, Snapshot
 from tfplastic.diagnostics.diagnose import measure_possible, within
-from tfplastic.diagnostics.measure import Function, check_quantities, measure
-from tfplastic.diagnostics.quantity import needs_of
+from tfplastic.diagnostics.measure import Function, check_quantities, prepare
+from tfplastic.diagnostics.quantity import Need, needs_of
 from tfplastic.diagnostics.writing import charts, write
 from tfplastic.writers import ManyWriters, MetricsFileWriter, NullWriter, TensorBoardWriter, Writer
+
+_MOST_CHARACTERS = 300  # of a message
 
 
 class PlasticityDiagnostics(keras.callbacks.Callback):
@@ -23,7 +27,9 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
     `fit` has trained on, over all calls of `fit` with this callback; where `steps_per_execution` lets a due
     step pass, it is made up for at the next that Keras reports. Quantities of change compare with the weights
     at the first begin of training; those of the next update use the optimizer of the model; those of the loss
-    its compiled loss, if there is `y_probe`. Under Keras 2, models of Keras 3 can be watched as well.
+    its compiled loss, if there is `y_probe`. It follows `compile`, changed `trainable` flags and replaced
+    layers: a layer that is trained later is compared with its weights at that time.
+    Under Keras 2, models of Keras 3 can be watched as well.
 
     Args:
         x_probe: the batch to measure on, `[n, ...]`: an array, a tensor or a nest of them.
@@ -33,16 +39,19 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
             `diagnostics/<quantity>/<layer name>`; None: nowhere. A `metrics.csv` there is continued.
         budget: `'cheap'`, `'medium'` or `'full'`: which quantities, as for `diagnostics.diagnose`.
         quantities: instead of the budget's: functions of a snapshot, or {name: function}.
-        loss: instead of the compiled loss, as for `diagnostics.Snapshot`; for models of several losses.
+        loss: instead of the compiled loss, as for `diagnostics.Snapshot`.
         layers: which layers to look at, as for `diagnostics.Snapshot`.
         batch_size: most examples to take at a time.
         model: the part of the trained model to watch, such as `vae.encoder`; None: the trained model itself.
             Its loss and optimizer are its own, if it has been compiled.
+        sample_weight: of the probe batch, as for `fit`.
+        include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
 
     Attributes:
         history: a list of rows `{'step', 'quantity', 'layer', 'value'}`, a row for each number, ready for
             `pandas.DataFrame`. Arrays are written only.
-        left_out: {quantity of the budget: why it is not measured}, from the first measurement on.
+        left_out: {quantity: why it is not measured}: what does not suit the model, or failed; a failure is
+            logged once and never ends training.
         step: batches trained on.
 
     Raises:
@@ -74,6 +83,8 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         layers: Any = None,
         batch_size: int = 512,
         model: Any = None,
+        sample_weight: Any = None,
+        include_model_losses: bool = False,
     ):
         super().__init__()
         self._watched = model
@@ -87,6 +98,9 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self._loss = loss
         self._layers = layers
         self._batch_size = batch_size
+        self._sample_weight = sample_weight
+        self._include_model_losses = include_model_losses
+        self._needs: set[Need] = set()
         self._snapshot: Snapshot | None = None
         self._writer: Writer = NullWriter()
         self._last_batch = -1
@@ -105,6 +119,9 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         if self._snapshot is None:
             self._snapshot = self._make_snapshot(model)
             self._begin(self._snapshot)
+        else:
+            with self._told_once("refresh"):
+                self._follow(self._snapshot)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._last_batch = -1
@@ -114,43 +131,77 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self.step += batch - self._last_batch  # more than one where Keras reports only each so-many-th
         self._last_batch = batch
         if self._snapshot is not None and self.step // self._every > before // self._every:
-            self._snapshot.refresh()
-            self._record(measure(self._snapshot, self._quantities))
+            with self._told_once("refresh"):
+                self._follow(self._snapshot)
+                self._record(self._measured(self._snapshot))
 
     def on_train_end(self, logs: Any = None) -> None:
         self._writer.close()
         self._writer = NullWriter()
 
     def _make_snapshot(self, model: Any) -> Snapshot:
-        loss = None
-        if self._targets is not None:
-            loss = getattr(model, "loss", None) if self._loss is None else self._loss
         needs = {need for each in self._quantities.values() for need in needs_of(each)}
-        optimizer = getattr(model, "optimizer", None)
-        if "optimizer" in needs and optimizer is not None:
-            optimizer.build(model.trainable_variables)  # as its first step would do
+        self._needs = needs
+        self._build_optimizer(model)
         snapshot = Snapshot(
             model,
             self._inputs,
             self._targets,
-            loss,
-            optimizer=optimizer,
+            None if self._targets is None else self._loss,
+            optimizer=getattr(model, "optimizer", None),
             layers=self._layers,
             batch_size=self._batch_size,
+            sample_weight=self._sample_weight,
+            include_model_losses=self._include_model_losses,
         )
         if "reference" in needs:
             snapshot.reference = Reference.of(snapshot)
         return snapshot
 
+    def _build_optimizer(self, model: Any) -> None:
+        optimizer = getattr(model, "optimizer", None)
+        if "optimizer" in self._needs and optimizer is not None:
+            optimizer.build(model.trainable_variables)  # as its first step would do
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        """Takes the model as it is now: trained variables, layers, optimizer, compiled loss."""
+        optimizer = getattr(snapshot.model, "optimizer", None)
+        if snapshot.optimizer is not optimizer:
+            self._build_optimizer(snapshot.model)
+            snapshot.optimizer = optimizer
+        if snapshot.refresh() and snapshot.reference is not None:
+            snapshot.reference = snapshot.reference.completed(Reference.of(snapshot))
+
     def _begin(self, snapshot: Snapshot) -> None:
         """The first measurement; what cannot be measured is left out from here on."""
         if self._is_chosen:
-            values = measure(snapshot, self._quantities)
-        else:
-            values, self.left_out = measure_possible(snapshot, self._quantities)
-            self._quantities = {name: self._quantities[name] for name in values}
+            for need in sorted(self._needs):
+                snapshot.require(need)
         self._writer.layout(charts(self._quantities))
-        self._record(values)
+        self._record(self._measured(snapshot))
+
+    def _measured(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+        """The values that can be had; a quantity that fails is named once, and training continues."""
+        values: dict[str, dict[str, Any]] = {}
+        prepare(snapshot, self._quantities)
+        for name, quantity in self._quantities.items():
+            with self._told_once(name):
+                found, left_out = measure_possible(snapshot, {name: quantity})
+                values |= found
+                self.left_out |= left_out
+                if found:
+                    self.left_out.pop(name, None)
+        return values
+
+    @contextlib.contextmanager
+    def _told_once(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever it is, it must not end the user's training
+            reason = " ".join(str(error).split())[:_MOST_CHARACTERS] or type(error).__name__
+            if self.left_out.get(what) != reason:
+                logging.warning("PlasticityDiagnostics: %s failed at step %d: %s", what, self.step, reason)
+            self.left_out[what] = reason
 
     def _record(self, values: Mapping[str, Mapping[str, Any]]) -> None:
         write(self._writer, self.step, values)

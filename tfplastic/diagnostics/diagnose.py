@@ -25,6 +25,9 @@ def diagnose(
     reference: Any = None,
     layers: Any = None,
     batch_size: int = 512,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | None = None,
+    include_model_losses: bool = False,
 ) -> Report:
     """Measures all that a budget allows of a model on a batch; the model is left as it is, bit for bit.
 
@@ -32,8 +35,9 @@ def diagnose(
         model: a Keras model, of Keras 2 or Keras 3, built.
         inputs: a batch of its inputs, `[n, ...]`: an array, a tensor or a nest of them.
         targets: what the loss takes beside the outputs, `[n, ...]`.
-        loss: a Keras loss or its name, or a function of targets and outputs; see `Snapshot`. Without it
-            quantities of the loss are left out.
+        loss: None: with targets, exactly the loss that the model was compiled with; a Keras loss, its name or
+            a nest of them, or a function of targets and outputs; see `Snapshot`. Without any, quantities of
+            the loss are left out.
         budget: `'cheap'`: what one forward pass and the weights say; `'medium'`: with gradients and the next
             update too; `'full'`: with gradients of single examples, the kernel and curvature as well, which
             take minutes for large models. What is left out for want of an argument, or does not suit the
@@ -44,6 +48,9 @@ def diagnose(
         reference: a `Reference`, for quantities of change.
         layers: which layers to look at; see `Snapshot`. None: all.
         batch_size: most examples to take at a time.
+        sample_weight: as for `fit`; see `Snapshot`.
+        class_weight: as for `fit`.
+        include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
 
     Returns:
         A `Report`, which prints as tables.
@@ -75,6 +82,9 @@ def diagnose(
         reference=reference,
         layers=layers,
         batch_size=batch_size,
+        sample_weight=sample_weight,
+        class_weight=class_weight,
+        include_model_losses=include_model_losses,
     )
     if quantities is None:
         return diagnose_snapshot(snapshot, budget)
@@ -146,7 +156,8 @@ def _report(
     left_out: Mapping[str, str],
 ) -> Report:
     kinds = {name: kind_of(quantity) for name, quantity in quantities.items()}
-    return Report(values, reasons, left_out, kinds, list(named_layers(snapshot.model)))
+    remarks = [snapshot.note] if snapshot.note else []
+    return Report(values, reasons, left_out, kinds, list(named_layers(snapshot.model)), remarks)
 
 
 def _has(snapshot: Snapshot, need: Need) -> bool:

@@ -95,6 +95,23 @@ class Reference:
             rule = "must be a file that `Reference.save` has written"
             raise ValueError(f"`path` {rule}. Received: {str(path)!r}") from error
 
+    def completed(self, later: "Reference") -> "Reference":
+        """This reference, with what `later` has of layers that were not trained or not there before.
+
+        Args:
+            later: of the same model, after `trainable` flags changed or layers were replaced.
+        """
+
+        def is_same(layer: str) -> bool:
+            now = [each.shape for each in later.weights[layer]]
+            return now == [each.shape for each in self.weights.get(layer, ())]
+
+        weights = {layer: (self if is_same(layer) else later).weights[layer] for layer in later.weights}
+        statistics = {
+            layer: self.unit_statistics.get(layer, each) for layer, each in later.unit_statistics.items()
+        }
+        return Reference(weights, statistics, later.outputs)
+
     def weights_like(self, layer: str, weights: Sequence[Any]) -> Sequence[np.ndarray]:
         """The values that the `weights` of `layer` had.
 

@@ -26,12 +26,14 @@ class Report:
         reasons: {layer name: why quantities of its units are NaN}.
         left_out: {quantity: why it was not computed}.
         kinds: {quantity: the kind under whose title it is printed}; others come last, as 'others'.
+        remarks: lines about how all of it was measured, such as what the loss leaves out; printed last.
         layers: names in the order in which they are printed; others follow in that of `values`, 'all' last.
 
     Attributes:
         arrays: {quantity: {layer name: array}}: the values that are no numbers, `[k]` or `[k, k]`.
         reasons: as given.
         left_out: as given.
+        remarks: as given.
 
     Example:
         >>> from tfplastic import diagnostics
@@ -51,6 +53,7 @@ class Report:
         left_out: Mapping[str, str] | None = None,
         kinds: Mapping[str, str] | None = None,
         layers: Sequence[str] = (),
+        remarks: Sequence[str] = (),
     ):
         self._numbers: dict[str, dict[str, float]] = {}
         self.arrays: dict[str, dict[str, np.ndarray]] = {}
@@ -63,6 +66,7 @@ class Report:
                 self.arrays[quantity] = arrays
         self.reasons = dict(reasons or {})
         self.left_out = dict(left_out or {})
+        self.remarks = list(remarks)
         self._kinds = {quantity: (kinds or {}).get(quantity, _OTHERS) for quantity in values}
         self._layers = _ordered(layers, [layer for by_layer in values.values() for layer in by_layer])
 
@@ -155,7 +159,7 @@ class Report:
         for reason in dict.fromkeys(self.left_out.values()):
             quantities = [quantity for quantity, own in self.left_out.items() if own == reason]
             notes.append(f"Left out: {', '.join(quantities)}: {reason}")
-        return notes
+        return notes + self.remarks
 
 
 def _ordered(first: Sequence[str], names: Sequence[str]) -> list[str]:

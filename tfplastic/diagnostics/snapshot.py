@@ -1,13 +1,16 @@
 """What the diagnostics read of a model."""
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Sequence
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfplastic import _checks
+from tfplastic._keras_loss import KerasLoss, compiled_loss, is_compiled
 from tfplastic.diagnostics import _draws, _forward, _layers, _losses, unit_statistics
+from tfplastic.diagnostics._example_weights import weights_of_classes
 from tfplastic.diagnostics.quantity import Need
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
 from tfplastic.linalg import HessianOperator, Operator
@@ -33,9 +36,13 @@ class Snapshot:
             that.
         inputs: a batch of its inputs, `[n, ...]`, n at least 1: an array, a tensor or a nest of them.
         targets: what the loss takes beside the outputs, `[n, ...]`: an array, a tensor or a nest of them.
-        loss: a function of targets and outputs that returns the mean loss of a batch, `[]`, or the losses of
+        loss: None: of a compiled model exactly the loss that `train_on_batch` minimises on the batch, with
+            reduction, `loss_weights`, masks and `model.losses` (with the reduction 'none' the sum, of which
+            Keras reports the mean). Or a function of targets and outputs that
+            returns the mean loss of a batch, `[]`, or the losses of
             its examples, `[n]` (or `[n, ...]`, an example's loss being their mean); a Keras loss of either
-            Keras, or its name. Of a function that returns the mean an example's loss is taken to be its value
+            Keras, its name, or a nest of them for several outputs, with its own reduction. Of a function
+            that returns the mean an example's loss is taken to be its value
             on a batch of that one. Without targets it takes None for them.
         example_losses: instead of `loss`, a function of `targets` that returns the losses of the examples,
             `[n]`, and calls the model itself, with `training=False`; for losses that take more than
@@ -45,6 +52,10 @@ class Snapshot:
         layers: which layers to look at: a function of a layer, a class or its name, or a list of the layers'
             names. Weights, gradients and the Hessian are those of these layers as well. None: all.
         batch_size: most examples to take at a time; a smaller last block counts by its examples.
+        sample_weight: as for `fit`, `[n]` or `[n, ...]`, or a nest of them for several outputs.
+        class_weight: as for `fit`, {class: weight}, of one output.
+        include_model_losses: whether `model.losses` (regularisers, `add_loss`) are added to a `loss` that is
+            given; they always belong to a compiled one.
 
     Attributes:
         model: as given.
@@ -90,6 +101,9 @@ class Snapshot:
         reference: Any = None,
         layers: Any = None,
         batch_size: int = 512,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        include_model_losses: bool = False,
     ):
         if not hasattr(model, "_flatten_layers"):
             raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
@@ -100,11 +114,22 @@ class Snapshot:
         self.num_examples = _num_examples(self.inputs)
         self.targets = None if targets is None else tf.nest.map_structure(tf.convert_to_tensor, targets)
         self._check_targets()
+        weights = weights_of_classes(class_weight, sample_weight, self.targets)
+        self.sample_weight = None if weights is None else tf.nest.map_structure(tf.convert_to_tensor, weights)
+        self._check_weights()
         self.optimizer = optimizer
         self.reference = reference
         self._batch_size = _checks.check_positive_integer("batch_size", batch_size)
+        self._include_model_losses = include_model_losses
+        self._given = loss, example_losses, layers
+        self._bind()
+
+    def _bind(self) -> None:
+        """Takes the model as it is now: its layers, which of their variables are trained, its loss."""
+        self._fingerprint = self._state_of_model()
+        loss, example_losses, layers = self._given
         self._losses = self._make_losses(loss, example_losses)
-        self._layers = _layers.named_layers(model)
+        self._layers = _layers.named_layers(self.model)
         self._chosen = _layers.chosen_layers(self._layers, layers)
         weights = _layers.layer_weights(self._layers)
         self._weights = {name: variables for name, variables in weights.items() if name in self._chosen}
@@ -114,9 +139,30 @@ class Snapshot:
         self._block_hessians: dict[str, Operator] = {}
         self._values: dict[str, Any] = {}
 
-    def refresh(self) -> None:
-        """Forgets the values, after the weights have changed. Compiled programs stay."""
-        self._values.clear()
+    def _state_of_model(self) -> tuple[Any, ...]:
+        """Objects, compared by identity, that compiled programs hold on to."""
+        model = self.model
+        layers = list(model._flatten_layers())
+        container = getattr(model, "compiled_loss", getattr(model, "_compile_loss", None))
+        activations = [getattr(layer, "activation", None) for layer in layers]
+        return (*layers, *activations, *model.trainable_variables, container, is_compiled(model))
+
+    def refresh(self) -> bool:
+        """Forgets the values, after the weights have changed.
+
+        Compiled programs stay, unless layers were replaced, other variables are trained or the model was
+        compiled again since: then all is made again of the model as it is.
+
+        Returns:
+            Whether it was made again.
+        """
+        now = self._state_of_model()
+        is_same = len(now) == len(self._fingerprint) and all(map(operator.is_, now, self._fingerprint))
+        if is_same:
+            self._values.clear()
+        else:
+            self._bind()
+        return not is_same
 
     def require(self, need: Need) -> None:
         """Raises `ValueError` unless what a quantity needs was given.
@@ -228,12 +274,28 @@ class Snapshot:
         return self._weights
 
     @property
-    def examples(self) -> tuple[Any, Any]:
-        """(inputs, targets), which `losses_of` takes blocks of; () for targets where there are none."""
-        return self.inputs, () if self.targets is None else self.targets
+    def examples(self) -> tuple[Any, ...]:
+        """(inputs, targets), which `losses_of` takes blocks of; () for targets where there are none.
 
-    def losses_of(self, examples: tuple[Any, Any]) -> tf.Tensor:
-        """The losses of a block of examples, `[b]`; traceable, differentiable in the weights.
+        With sample weights a third entry holds these.
+        """
+        examples = self.inputs, () if self.targets is None else self.targets
+        return examples if self.sample_weight is None else (*examples, self.sample_weight)
+
+    def loss_of(self, examples: tuple[Any, ...], of: int | None = None) -> tf.Tensor:
+        """The mean of L_i over a block, `[]`; traceable. See `Losses.mean`."""
+        return self._require_losses().mean(examples, of)
+
+    @property
+    def note(self) -> str:
+        """A line on what is left out of the given loss; empty where nothing is, or nothing was measured."""
+        return "" if self._losses is None else self._losses.note
+
+    def losses_of(self, examples: tuple[Any, ...]) -> tf.Tensor:
+        """The losses L_i of a block of examples, `[b]`; traceable, differentiable in the weights.
+
+        The loss is the mean of L_i over all examples: of a loss that is summed over the batch, L_i is n times
+        an example's term. Losses of the model (regularisers) enter each L_i as in a batch of that example.
 
         Args:
             examples: b of `examples`, in the same nest: `[b, ...]`.
@@ -245,8 +307,8 @@ class Snapshot:
 
     @property
     def loss(self) -> tf.Tensor:
-        """The mean of the examples' losses, `[]`."""
-        return self._of_losses("loss", self._require_losses().mean)
+        """The loss of the whole batch, `[]`: the mean of the examples' losses."""
+        return self._of_losses("loss", lambda examples: self.loss_of(examples))
 
     @property
     def gradients(self) -> dict[str, list[tf.Tensor]]:
@@ -278,7 +340,9 @@ class Snapshot:
 
     def _make_hessian(self) -> HessianOperator:
         losses = self._require_losses()
-        self._loss_program("loss", losses.mean)  # refuses an unfit loss under its own name
+        self._loss_program(
+            "loss", lambda examples: losses.mean(examples)
+        )  # refuses an unfit loss under its own name
         specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.examples)
 
         def loss(*flat: tf.Tensor) -> tf.Tensor:  # the operator takes floats in its own dtype
@@ -382,7 +446,7 @@ class Snapshot:
             self._programs[part] = program
         return self._programs[part]
 
-    def _differentiate(self, examples: tuple[Any, Any]) -> tuple[dict[str, list[tf.Tensor]], tf.Tensor]:
+    def _differentiate(self, examples: tuple[Any, ...]) -> tuple[dict[str, list[tf.Tensor]], tf.Tensor]:
         """The gradient, and the loss."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._weights)
@@ -396,19 +460,46 @@ class Snapshot:
         return self._losses
 
     def _make_losses(self, loss: Any, example_losses: Any) -> _losses.Losses | None:
-        if loss is None and example_losses is None:
-            return None
         if loss is not None and example_losses is not None:
             raise ValueError(
                 f"`example_losses` must be None where `loss` is given. Received: {example_losses!r}"
             )
-        if loss is None:
+        if example_losses is not None:
             if self.targets is None:
                 raise ValueError("`targets` must be given with `example_losses`. Received: None")
-            return _losses.Losses(None, example_losses, self._call)
-        if self.targets is None and (isinstance(loss, str) or hasattr(loss, "reduction")):
+            return self._function_losses(None, example_losses)
+        if loss is None:
+            own = compiled_loss(self.model)
+            is_whole = own is not None and (self.targets is not None or own.needs_no_targets)
+            return self._keras_losses(own, False) if own is not None and is_whole else None
+        if self.targets is None and _losses.is_of_keras(loss):
             raise ValueError("`targets` must be given with a Keras loss. Received: None")
-        return _losses.Losses(_losses.as_loss_function(loss, self.model), None, self._call)
+        _losses.check_loss(loss, self.model)
+        if not _losses.is_of_keras(loss):
+            return self._function_losses(loss, None)
+        given = KerasLoss(self.model, loss, includes_model_losses=self._include_model_losses)
+        return self._keras_losses(given, not self._include_model_losses)
+
+    def _function_losses(self, loss: Any, example_losses: Any) -> _losses.Losses:
+        return _losses.FunctionLosses(
+            loss, example_losses, self._call, self.model, self._include_model_losses
+        )
+
+    def _keras_losses(self, loss: KerasLoss, reports: bool) -> _losses.Losses:
+        return _losses.KerasLosses(
+            loss,
+            self._call,
+            self.model,
+            self.num_examples,
+            lambda: (block for block, _ in self._blocks(self.examples)),
+            reports,
+        )
+
+    def _check_weights(self) -> None:
+        for each in tf.nest.flatten(() if self.sample_weight is None else self.sample_weight):
+            if not each.shape.rank or each.shape[0] != self.num_examples:
+                rule = f"must have an entry for each of the {self.num_examples} inputs"
+                raise ValueError(f"`sample_weight` {rule}. Received: shape {each.shape.as_list()}")
 
     def _check_targets(self) -> None:
         shapes = [

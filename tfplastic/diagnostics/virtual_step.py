@@ -115,24 +115,27 @@ def updated(snapshot: Snapshot, examples: Any) -> Iterator[None]:
 def _gradients(snapshot: Snapshot, examples: Any, weights: list[tf.Variable]) -> list[tf.Tensor]:
     """Of the mean loss of `examples`, a block at a time."""
     num_examples = int(tf.nest.flatten(examples)[0].shape[0])
-    program = kept_program(snapshot, "gradients of a block", lambda: _compile(snapshot, weights))
+    key = ("gradients of a block", num_examples, *map(id, weights))
+    program = kept_program(snapshot, key, lambda: _compile(snapshot, weights, num_examples))
     total = [tf.zeros_like(each) for each in weights]
     for start in range(0, num_examples, snapshot._batch_size):
-        part = slice(start, start + snapshot._batch_size)
+        part = slice(start, min(start + snapshot._batch_size, num_examples))
         block = program(tf.nest.map_structure(lambda each, part=part: each[part], examples))
-        total = [sum_ + each for sum_, each in zip(total, block, strict=True)]
-    return [each / num_examples for each in total]
+        share = (part.stop - part.start) / num_examples
+        total = [sum_ + tf.cast(share, each.dtype) * each for sum_, each in zip(total, block, strict=True)]
+    return total
 
 
-def _compile(snapshot: Snapshot, weights: list[tf.Variable]) -> Program:
+def _compile(snapshot: Snapshot, weights: list[tf.Variable], num_examples: int) -> Program:
     def gradients(block: Any) -> list[tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            loss = tf.reduce_sum(snapshot.losses_of(block))
+            loss = snapshot.loss_of(block, num_examples)
         return dense(tape.gradient(loss, weights), weights)
 
+    length = num_examples if num_examples <= snapshot._batch_size else None
     signature = tf.nest.map_structure(
-        lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), snapshot.examples
+        lambda each: tf.TensorSpec([length, *each.shape[1:]], each.dtype), snapshot.examples
     )
     return trace("`loss`", gradients, signature)
 

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import keras
-from tfplastic.diagnostics._losses import aligned, unreduced
+from tfplastic._keras_loss import unreduced
 from tfplastic.tasks import TaskLoss
 
 
@@ -59,7 +59,7 @@ class CompiledLoss:
         ]
         totals, of_examples = [], []
         for target, output, loss, example_weights, weight in zip(*columns, strict=True):
-            target, output = aligned(target, output)
+            target, output = _aligned(target, output)
             totals.append(tf.cast(weight * _scalar(loss(target, output, example_weights)), tf.float32))
             values = unreduced(loss)(target, output, example_weights)  # [batch, ...]
             values = tf.reduce_mean(values, axis=tf.range(1, tf.rank(values)))
@@ -108,3 +108,14 @@ def _flat(name: str, nest: Any, outputs: Any, may_be_one: bool = False) -> list[
     except (ValueError, TypeError):
         raise ValueError(f"`{name}` must be in the nest of the outputs. Received: {nest!r:.80}") from None
     return tf.nest.flatten(nest)
+
+
+def _aligned(targets: Any, outputs: Any) -> tuple[Any, Any]:
+    """Both with the same number of axes, as Keras makes them: `[n]` and `[n, 1]` make no `[n, n]`."""
+    if len(outputs.shape) == 1:
+        outputs = outputs[:, None]
+    if len(targets.shape) == len(outputs.shape) - 1 and outputs.shape[-1] == 1:
+        targets = targets[..., None]
+    elif len(targets.shape) == len(outputs.shape) + 1 and targets.shape[-1] == 1:
+        targets = targets[..., 0]
+    return targets, outputs
