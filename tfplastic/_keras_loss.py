@@ -155,8 +155,8 @@ class _Part:
     """The loss of one output in a container, which notes what it is given."""
 
     def __init__(self, loss: Any, weight: Any):
-        function = getattr(loss, "fn", None)  # the other Keras' losses are functions to a container
-        self._loss = function if is_loss(function) else loss
+        function: Any = getattr(loss, "fn", None)  # the other Keras' losses are functions to a container
+        self._loss: Any = function if is_loss(function) else loss
         self._weight = 1.0 if weight is None else weight
         self.reduction = loss.reduction
         self.terms: list[Term] = []

@@ -140,7 +140,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self._writer = NullWriter()
 
     def _make_snapshot(self, model: Any) -> Snapshot:
-        needs = {need for each in self._quantities.values() for need in needs_of(each)}
+        needs: set[Need] = {need for each in self._quantities.values() for need in needs_of(each)}
         self._needs = needs
         self._build_optimizer(model)
         snapshot = Snapshot(
