@@ -43,9 +43,9 @@ def test_an_encoder_that_samples(kind):
     x = np.random.default_rng(0).standard_normal((8, 5)).astype("float32")
     model(x)
     before = [np.asarray(each) for each in model.variables]
-    states = random.getstate(), np.random.get_state()[1].tolist()
+    states = random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist()
     first, second = (tf.nest.flatten(Snapshot(model, x).outputs) for _ in range(2))
-    assert states == (random.getstate(), np.random.get_state()[1].tolist())
+    assert states == (random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist())
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(np.asarray(variable), value)
     np.testing.assert_array_equal(first[2], second[2])

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -48,7 +50,7 @@ def test_a_spectrum_is_written_as_nodes_and_weights(tmp_path):
     model = tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.layers.Dense(1)])
     inputs = np.diag([1.0, 2.0, 3.0]).astype(np.float32)
     snapshot = diagnostics.Snapshot(model, inputs, loss=lambda _, outputs: outputs[:, 0] ** 2)
-    measured = diagnostics.spectral_density(snapshot, num_probes=2, num_points=5)
+    measured: dict[str, Any] = diagnostics.spectral_density(snapshot, num_probes=2, num_points=5)
     writer = writers.MetricsFileWriter(tmp_path)
     write(writer, 7, {"spectral_density": measured})
     writer.close()

@@ -49,5 +49,5 @@ def function_call(operation: Any) -> tuple[str, Hashable] | None:
     if not named:
         return None
     outermost = min([named[0], *methods])
-    name = frames[named[0]][1]
+    name = frames[named[0]][1] or ""
     return _RENAMED.get(name, name), (*frames[:outermost], frames[outermost][:2])

@@ -104,7 +104,7 @@ def _with_gate(flow: Flow, number: int) -> tuple[list[int], str]:
         if others:
             is_gate = flow.operations[last].type == "Mul" and _elementwise_before(flow, others) & given
             return (between, _GATES[kind]) if is_gate else ([number], kind.lower())
-    return [number], _NAMES.get(kind, kind.lower())
+    return [number], _NAMES.get(kind) or kind.lower()
 
 
 def _elementwise_before(flow: Flow, numbers: Sequence[int]) -> set[int]:

@@ -117,7 +117,8 @@ def _with_fresh_gradients(select: Callable[..., Any]) -> Callable[..., Any]:
 
 def _num_inputs(op: Any) -> int:
     # A tape keeps no inputs for an operation that TensorFlow does not differentiate.
-    return len(op_def_registry.get(op.type).input_arg if op.inputs is None else op.inputs)
+    definition: Any = op_def_registry.get(op.type)
+    return len(definition.input_arg if op.inputs is None else op.inputs)
 
 
 def _scope(op: Any) -> str:

@@ -308,8 +308,10 @@ def _versions(run: Run) -> str:
     versions = run.status.get("versions") or {}
     named = [f"{name} {version}" for name, version in versions.items() if version]
     if commit := run.status.get("commit"):
-        changes = {True: " with changes", False: ""}
-        changed = changes.get(run.status.get("tree_changed"), " with unknown changes")
+        tree_changed = run.status.get("tree_changed")
+        changed = (
+            " with changes" if tree_changed else "" if tree_changed is False else " with unknown changes"
+        )
         named.append(f"commit {str(commit)[:12]}{changed}")
     return ", ".join(named)
 

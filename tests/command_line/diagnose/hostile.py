@@ -23,7 +23,7 @@ def rewrite(path, change, source=None):
     if source != path:
         pathlib.Path(path).write_bytes(pathlib.Path(source).read_bytes())
     with h5py.File(path, "r+") as file:
-        config = json.loads(file.attrs["model_config"])
+        config = json.loads(str(file.attrs["model_config"]))
         change(config)
         file.attrs["model_config"] = json.dumps(config)
 
@@ -38,7 +38,7 @@ def dense(config):
     return layers(config)[-1]["config"]
 
 
-def entry(module, name, config=None, registered="same"):
+def entry(module, name, config=None, registered: str | None = "same"):
     """An object as configs have it."""
     return {
         "module": module,

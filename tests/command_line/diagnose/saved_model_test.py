@@ -4,6 +4,7 @@ import pathlib
 import pickle
 import sys
 import zipfile
+from typing import Any
 
 import h5py
 import keras as keras_3
@@ -161,7 +162,8 @@ def test_saved_models_load_with_trust_only(run, honest, tmp_path):
     code, error = run(tmp_path / "graph")
     assert code == 2 and "it is a SavedModel, whose graph may read and write files" in error
     assert "without Keras' layers" in run(tmp_path / "graph", "--trust")[1]
-    keras_2.models.load_model(honest[keras_2, ".h5"], compile=False).save(tmp_path / "kept", save_format="tf")
+    kept: Any = keras_2.models.load_model(honest[keras_2, ".h5"], compile=False)
+    kept.save(tmp_path / "kept", save_format="tf")
     assert run(tmp_path / "kept")[0] == 2
     assert run(tmp_path / "kept", "--trust")[0] == 0
 

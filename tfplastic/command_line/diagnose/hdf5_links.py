@@ -17,7 +17,7 @@ def first_outside(content: Any) -> str:
     import h5py
 
     with h5py.File(content, "r") as file:
-        groups = [file["/"]]
+        groups: list[Any] = [file["/"]]
         seen = set()  # hard links may form loops
         while groups:
             group = groups.pop()
