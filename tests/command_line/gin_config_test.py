@@ -7,6 +7,7 @@ import pytest
 
 from tfplastic.command_line import gin_config, gin_errors
 from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line.gin_trust import GinTrust
 
 
 @gin.register(module="tfplastic.fakes")
@@ -111,7 +112,10 @@ def test_includes_are_found_from_the_root_whatever_the_working_directory(write):
         ("fake_network.nrom = 1", "unknown parameter 'fake_network.nrom'. Did you mean 'norm'?"),
         ("fake_train.step = 1", "unknown parameter 'fake_train.step'. Did you mean 'steps'?"),
         ("fake_train.xyzzy = 1", "unknown parameter 'fake_train.xyzzy'."),
-        ("import no_such_module", "No module named 'no_such_module'"),
+        (
+            "import no_such_module",
+            "refused 'import no_such_module': gin files import with --allow_imports only",
+        ),
     ],
 )
 def test_unknown_names(write, binding, message):
@@ -257,3 +261,10 @@ def test_texts():
 def test_a_module_that_cannot_be_imported():
     message = error_of(gin_config.parse, [], [], ("no_such_package",))
     assert message == "cannot import tfplastic.no_such_package: No module named 'tfplastic.no_such_package'"
+
+
+def test_an_allowed_import_that_fails(write):
+    write("a.gin", "\nimport no_such_module\n")
+    trust = GinTrust.of_user(allow_imports=True)
+    with pytest.raises(UsageError, match="^a.gin:2: No module named 'no_such_module'"):
+        gin_config.parse(["a.gin"], [], trust=trust)

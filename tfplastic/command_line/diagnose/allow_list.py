@@ -124,7 +124,7 @@ class AllowList:
 
     def _why(self, module: str | None) -> str:
         if module in (None, "builtins") or _root(str(module)) in (_OURS, *_KERAS_NAMES):
-            return _UNKNOWN
+            return f"{_UNKNOWN}; --trust_module=NAME adds yours" if module is None else _UNKNOWN
         return f"which is of neither Keras nor tfplastic; --trust_module={module} allows it"
 
     def _is_allowed(self, found: Any) -> bool:
