@@ -1,4 +1,4 @@
-"""Two lists and a step of the build that setup.cfg cannot express; everything else is there."""
+"""A list and a step of the build that setup.cfg cannot express; everything else is there."""
 
 import json
 import runpy
@@ -26,5 +26,4 @@ setup(
     packages=[*find_packages(include=["tfplastic", "tfplastic.*"]), "tfplastic.gin"],
     package_dir={"tfplastic.gin": "gin"},
     cmdclass={"build_py": BuildWithCommit},
-    scripts=sorted(str(path) for path in Path("bin").iterdir() if path.is_file()),
 )

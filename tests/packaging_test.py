@@ -1,3 +1,4 @@
+import configparser
 import json
 import re
 import shutil
@@ -7,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from tfplastic.command_line import console
 
 ROOT = Path(__file__).parents[1]
 IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
@@ -18,7 +21,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     source = tmp_path_factory.mktemp("source")
     for folder in ("tfplastic", "gin", "bin"):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("setup.cfg", "setup.py", "pyproject.toml", "README.md"):
+    for file in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
     for words in (["init", "--quiet"], ["add", "."], [*IDENTITY, "commit", "--quiet", "--message=all"]):
         subprocess.run(["git", "-C", source, *words], check=True)
@@ -52,17 +55,32 @@ def test_wheel_says_what_it_was_built_from(wheel: zipfile.ZipFile):
     assert re.fullmatch("[0-9a-f]{40}", built_from["commit"]) and built_from["tree_changed"] is False
 
 
-def test_wheel_installs_the_programs_of_bin(wheel: zipfile.ZipFile):
-    programs = {Path(name).name for name in wheel.namelist() if "/scripts/" in name}
-    assert programs == {path.name for path in (ROOT / "bin").iterdir()}
-    assert "train" in programs
+def test_wheel_installs_the_programs_of_bin_under_names_of_their_own(wheel: zipfile.ZipFile):
+    assert not [name for name in wheel.namelist() if "/scripts/" in name]
+    (name,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    entries = configparser.ConfigParser()
+    entries.read_string(wheel.read(name).decode())
+    programs = dict(entries["console_scripts"])
+    assert set(programs) == {f"tfplastic-{path.name}" for path in (ROOT / "bin").iterdir()}
+    for program, target in programs.items():
+        assert target == f"tfplastic.command_line.console:{program.removeprefix('tfplastic-')}"
+        assert callable(getattr(console, target.partition(":")[2]))
+
+
+def test_wheel_carries_its_license_and_the_marker_of_its_types(wheel: zipfile.ZipFile):
+    (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    assert "License-Expression: Apache-2.0" in wheel.read(metadata).decode()
+    (text,) = (name for name in wheel.namelist() if name.endswith("licenses/LICENSE"))
+    assert "Apache License" in wheel.read(text).decode()
+    assert "tfplastic/py.typed" in wheel.namelist()
 
 
 def test_wheel_asks_pip_for_nothing_that_pip_cannot_resolve(wheel: zipfile.ZipFile):
     (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     lines = wheel.read(name).decode().splitlines()
     extras = {line.removeprefix("Provides-Extra: ") for line in lines if line.startswith("Provides-Extra: ")}
-    assert extras == {"rl", "reports", "sweeps", "profile", "gpu", "dev"}
+    assert extras == {"rl", "reports", "sweeps", "profile", "all", "gpu", "dev"}
+    assert 'Requires-Dist: tfplastic[reports,rl,sweeps]; extra == "all"' in lines
     requirements = [line for line in lines if line.startswith("Requires-Dist: ")]
     assert any("tensorflow<" in line for line in requirements)
     assert not any("tf-agents" in line for line in requirements)

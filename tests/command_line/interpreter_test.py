@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 
 import pytest
@@ -54,3 +55,29 @@ def test_says_what_is_missing(started, environment, monkeypatch, tmp_path, capsy
         f"train: error: {sys.executable} lacks no_such_package."
         f" `make setup` installs everything into {environment}\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("extra", "command"),
+    [
+        ("reports", "pip install 'tfplastic[reports]'"),
+        ("sweeps", "pip install 'tfplastic[sweeps]'"),
+        ("rl", "pip install 'tfplastic[rl]' && pip install --no-deps tf-agents==0.19.0"),
+    ],
+)
+def test_a_missing_extra_is_one_line_with_the_command_that_installs_it(monkeypatch, capsys, extra, command):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/tfplastic-report"])
+    interpreter.require_extras(extra, ("sys", "os"))
+    with pytest.raises(SystemExit) as caught:
+        interpreter.require_extras(extra, ("sys", "no_such_package", "nor_this"))
+    assert caught.value.code == 2
+    line = f"tfplastic-report: error: no_such_package, nor_this missing. Run: {command}\n"
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("package", ["pandas", "matplotlib"])
+def test_reports_name_their_extra(package):
+    code = f"import sys; sys.modules[{package!r}] = None; import tfplastic.reports"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    message = f"ImportError: tfplastic.reports needs {package}: pip install 'tfplastic[reports]'"
+    assert result.stderr.splitlines()[-1] == message

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Sequence
 
 PACKAGES = ("absl", "tensorflow", "tf_agents")
+TRAIN_PACKAGES = ("ale_py", "gymnasium", "tf_agents")
+REPORT_PACKAGES = ("matplotlib", "pandas")
+_TF_AGENTS = " && pip install --no-deps tf-agents==0.19.0"  # its own requirements conflict with TensorFlow's
 
 
 def require_packages(environment: pathlib.Path, packages: Sequence[str] | None = None) -> None:
@@ -31,3 +34,21 @@ def require_packages(environment: pathlib.Path, packages: Sequence[str] | None =
         f" `make setup` installs everything into {environment}\n"
     )
     raise SystemExit(2)
+
+
+def require_extras(extra: str, packages: Sequence[str]) -> None:
+    """Returns if this Python has the packages of an extra.
+
+    Args:
+        extra: name of the extra of `tfplastic` that brings the packages.
+        packages: that the program needs, by their import names.
+
+    Raises:
+        SystemExit: with code 2 and one line with the command that installs them, if one is missing.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        install = f"pip install 'tfplastic[{extra}]'" + (_TF_AGENTS if extra == "rl" else "")
+        program = os.path.basename(sys.argv[0])
+        sys.stderr.write(f"{program}: error: {', '.join(missing)} missing. Run: {install}\n")
+        raise SystemExit(2)

@@ -24,7 +24,6 @@ def imports_quiet() -> Iterator[None]:
     Asks TensorFlow for errors only, from here on. Where the environment sets TF_CPP_MIN_LOG_LEVEL, the user
     has chosen what to see, and all of it comes out.
     """
-    _silence_gym()
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield
         return
@@ -46,11 +45,3 @@ def imports_quiet() -> Iterator[None]:
             held.seek(0)
             sys.stderr.write(_CHATTER.sub("", held.read().decode(errors="replace")))
             sys.stderr.flush()
-
-
-def _silence_gym() -> None:
-    # TF-Agents imports gym, which on import prints that it is unmaintained, from a table of another package.
-    with contextlib.suppress(ImportError):
-        from gym_notices import notices
-
-        notices.notices.clear()

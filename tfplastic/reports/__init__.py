@@ -7,6 +7,12 @@
 1.5
 """
 
+try:
+    import matplotlib  # noqa: F401
+    import pandas  # noqa: F401
+except ImportError as error:
+    raise ImportError(f"tfplastic.reports needs {error.name}: pip install 'tfplastic[reports]'") from error
+
 from tfplastic.reports import aggregate, figures, style
 from tfplastic.reports.agreement import agreement, missing_cells
 from tfplastic.reports.atari_scores import human_normalised, improvement

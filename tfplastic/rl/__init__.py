@@ -4,9 +4,14 @@ Units: the training loop counts gradient steps; here agent steps (decisions) app
 protocol has 4 per gradient step, and emulator frames, of which there are 4 per agent step.
 """
 
+from tfplastic.rl import _tf_agents
+
 try:
-    import ale_py  # noqa: F401
-    import tf_agents  # noqa: F401
+    with _tf_agents.notices_held_back():
+        import ale_py  # noqa: F401
+        import tf_agents  # noqa: F401
+
+        _tf_agents.mend()
 except ImportError as error:
     raise ImportError(
         f"tfplastic.rl needs {error.name}: "
@@ -14,7 +19,7 @@ except ImportError as error:
     ) from error
 
 from tfplastic.rl.acting import LinearEpsilon, epsilon_greedy
-from tfplastic.rl.agents import QAgent, c51, double_dqn, dqn
+from tfplastic.rl.agents import QAgent, QNetwork, c51, double_dqn, dqn
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
 from tfplastic.rl.atari_task import AtariTask
 from tfplastic.rl.evaluation import Evaluation
@@ -33,6 +38,7 @@ __all__ = [
     "GraphReplay",
     "LinearEpsilon",
     "QAgent",
+    "QNetwork",
     "c51",
     "double_dqn",
     "dqn",

@@ -62,7 +62,7 @@ class QAgent:
     """A TF-Agents value-based agent, its two networks, and what acting and training need of them.
 
     Args:
-        agent: the TF-Agents agent.
+        agent: the TF-Agents agent; its `train` is an error that names what to use instead.
         q_network: its online network.
         target_network: its target network; equal to the online one after construction.
         support: `[atoms] float32` values of a categorical head, or None where the outputs are Q-values.
@@ -80,6 +80,7 @@ class QAgent:
         n_step: int,
     ):
         self.agent = agent
+        vars(agent)["train"] = _train_is_elsewhere
         self.model = q_network.model
         self.target_model = target_network.model
         self.discount = discount
@@ -339,6 +340,18 @@ def _networks(
 def _num_actions(action_spec: Any) -> int:
     """The number of actions of a scalar integer spec."""
     return int(action_spec.maximum - action_spec.minimum + 1)
+
+
+def _train_is_elsewhere(*arguments: Any, **keywords: Any) -> None:
+    """Stands for the agent's own `train`, which has no optimizer.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(
+        "`QAgent.agent.train` cannot be called, because the agent has no optimizer. Use "
+        "`training.Loop`, which has one and applies mitigations, or differentiate `QAgent.loss(experience)`"
+    )
 
 
 def check_return(discount: float, n_step: int) -> None:

@@ -27,6 +27,9 @@ from tfplastic.rl.evaluation import Evaluation
 from tfplastic.rl.replay import FrameReplay, replay_bytes
 from tfplastic.tasks import HostTask, TaskLoss
 
+# Names a part of the step in a trace of `--profile_steps`; costs nothing while none is taken.
+Trace = tf.profiler.experimental.Trace
+
 _RETURN_WINDOW = 100  # episodes in the running mean of the return
 _AGENT_STEPS_PER_YIELD = 100  # of the warm-up
 
@@ -178,7 +181,10 @@ class AtariTask(HostTask):
         while self._agent_steps < due:
             self._act()
         self._gradient_steps += 1
-        return self._replay.sample(self.batch_size, seeds.derive(self._seed, "sample", self._gradient_steps))
+        with Trace("replay_sample"):
+            return self._replay.sample(
+                self.batch_size, seeds.derive(self._seed, "sample", self._gradient_steps)
+            )
 
     def loss(self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False) -> TaskLoss:
         if model is not self.model:
@@ -338,21 +344,24 @@ class AtariTask(HostTask):
         """One step of every environment: act, step, store."""
         time_step = self._env.current_time_step()
         key = seeds.derive(self._seed, "act", self._acts)
-        actions = epsilon_greedy(
-            self._agent.greedy_actions, time_step.observation, self._epsilon(), self._num_actions, key
-        )
-        next_time_step = self._env.step(actions)
-        self._replay.add_batch(
-            trajectory.Trajectory(
-                step_type=time_step.step_type,
-                observation=time_step.observation,
-                action=actions,
-                policy_info=(),
-                next_step_type=next_time_step.step_type,
-                reward=next_time_step.reward,
-                discount=next_time_step.discount,
+        with Trace("acting"):
+            actions = epsilon_greedy(
+                self._agent.greedy_actions, time_step.observation, self._epsilon(), self._num_actions, key
             )
-        )
+        with Trace("emulator"):
+            next_time_step = self._env.step(actions)
+        with Trace("replay_add"):
+            self._replay.add_batch(
+                trajectory.Trajectory(
+                    step_type=time_step.step_type,
+                    observation=time_step.observation,
+                    action=actions,
+                    policy_info=(),
+                    next_step_type=next_time_step.step_type,
+                    reward=next_time_step.reward,
+                    discount=next_time_step.discount,
+                )
+            )
         self._acts += 1
         # An environment whose episode has ended is reset by this call instead of acting.
         self._agent_steps += int(np.count_nonzero(time_step.step_type != ts.StepType.LAST))

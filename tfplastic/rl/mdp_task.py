@@ -209,7 +209,8 @@ class ClassificationMdpTask(GraphTask):
     def next(self, state: MdpTaskState, key: tf.Tensor) -> tuple[trajectory.Trajectory, MdpTaskState]:
         act_key, sample_key = tf.unstack(_split(key, 2))
         state = self._act(state, act_key, self._epsilon_greedy_actions)
-        return self._batch(state.replay.sample(self.batch_size, sample_key)), state
+        with tf.name_scope("replay_sample"):
+            return self._batch(state.replay.sample(self.batch_size, sample_key)), state
 
     def loss(self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False) -> TaskLoss:
         if model is not self.model:
@@ -303,7 +304,9 @@ class ClassificationMdpTask(GraphTask):
     ) -> MdpTaskState:
         """One step of every environment, stored."""
         transition, states = self._transition(state.states, state.observation, key, policy)
-        return MdpTaskState(states, transition.next_observation, state.replay.add(transition))
+        with tf.name_scope("replay_add"):
+            replay = state.replay.add(transition)
+        return MdpTaskState(states, transition.next_observation, replay)
 
     def _transition(
         self,
@@ -314,9 +317,11 @@ class ClassificationMdpTask(GraphTask):
     ) -> tuple[Transition, tf.Tensor]:
         """What a policy, from observations and a key to actions, experiences; and the states after it."""
         policy_key, step_key, observe_key = tf.unstack(_split(key, 3))
-        actions = policy(observation, policy_key)  # [count]
-        rewards, next_states = self.mdp.step(states, actions, step_key)  # [count], [count]
-        next_observation = self.mdp.observe(next_states, observe_key)  # [count]
+        with tf.name_scope("acting"):  # scopes by which operations are told apart in a profile
+            actions = policy(observation, policy_key)  # [count]
+        with tf.name_scope("environment"):
+            rewards, next_states = self.mdp.step(states, actions, step_key)  # [count], [count]
+            next_observation = self.mdp.observe(next_states, observe_key)  # [count]
         return Transition(observation, actions, rewards, next_observation), next_states
 
     def _random_actions(self, observation: tf.Tensor, key: tf.Tensor) -> tf.Tensor:

@@ -116,7 +116,8 @@ class GraphSteps:
         key = folded(self._key, step)
         with tf.control_dependencies([self._at.assign(step)]):
             batch, state = self._task.next(state, key)
-            output = self._gradient_step(batch)
+            with tf.name_scope("gradient_step"):  # by which operations are told apart in a profile
+                output = self._gradient_step(batch)
         metrics = output.metrics
         state = self._task.after_step(state, step, TaskLoss(output.loss, output.per_example_loss, metrics))
         self._after_updates.in_program(step)

@@ -59,5 +59,9 @@ class HostSteps:
         return (time.perf_counter() - begun) / _TIMED_STEPS + self._task.seconds_per_batch()
 
     def _step(self, batch: Any) -> StepOutput:
-        with sums_in_order():  # a step of large batches would not repeat itself bit for bit
+        # Named in a trace of `--profile_steps`.
+        with (
+            tf.profiler.experimental.Trace("gradient_step"),
+            sums_in_order(),
+        ):  # a step of large batches would not repeat itself bit for bit
             return self._compiled_step(batch)
