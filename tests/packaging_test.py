@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tfplastic.command_line import console
+from tfplastic import _console
 
 ROOT = Path(__file__).parents[1]
 IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
@@ -63,8 +63,8 @@ def test_wheel_installs_the_programs_of_bin_under_names_of_their_own(wheel: zipf
     programs = dict(entries["console_scripts"])
     assert set(programs) == {f"tfplastic-{path.name}" for path in (ROOT / "bin").iterdir()}
     for program, target in programs.items():
-        assert target == f"tfplastic.command_line.console:{program.removeprefix('tfplastic-')}"
-        assert callable(getattr(console, target.partition(":")[2]))
+        assert target == f"tfplastic._console:{program.removeprefix('tfplastic-')}"
+        assert callable(getattr(_console, target.partition(":")[2]))
 
 
 def test_wheel_carries_its_license_and_the_marker_of_its_types(wheel: zipfile.ZipFile):

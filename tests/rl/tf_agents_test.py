@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from tf_agents.networks import (
 )
 from tf_agents.specs import tensor_spec
 
+from tests.rl import agents_test
 from tfplastic.rl import _tf_agents
 
 SPEC = tf.TensorSpec([12, 12, 2], tf.uint8, "observation")
-ACTION = tensor_spec.BoundedTensorSpec([], tf.int32, 0, 3, "action")
+bounded: Any = tensor_spec.BoundedTensorSpec  # without types
+ACTION = bounded([], tf.int32, 0, 3, "action")
 
 
 def encoding():
@@ -44,7 +47,7 @@ def test_their_networks_are_built_on_our_observations(make):
     ("dtype", "low", "high"), [(tf.uint8, 0, 255), (tf.int8, -128, 127), (tf.uint16, 3, 9)]
 )
 def test_small_integers_are_drawn_over_their_whole_range(dtype, low, high):
-    spec = tensor_spec.BoundedTensorSpec([20_000], dtype, low, high)
+    spec = bounded([20_000], dtype, low, high)
     drawn = tensor_spec.sample_bounded_spec(spec, seed=1).numpy()
     assert drawn.dtype == dtype.as_numpy_dtype
     assert (drawn.min(), drawn.max()) == (low, high)
@@ -63,3 +66,10 @@ def test_the_notices_are_not_shown():
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
     assert result.returncode == 0, result.stderr
     assert "distutils" not in result.stderr and "unmaintained" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["dqn", "c51"])
+def test_the_agents_own_train_names_what_to_use_instead(name):
+    agent = agents_test.make(name)
+    with pytest.raises(ValueError, match="no optimizer. Use `training.Loop`.*`QAgent.loss"):
+        agent.agent.train(agents_test.trajectories(1))

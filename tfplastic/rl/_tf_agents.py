@@ -36,7 +36,7 @@ def mend() -> None:
     from tf_agents.networks import categorical_projection_network
     from tf_agents.specs import tensor_spec
 
-    vars(categorical_projection_network)["int"] = _as_integer
+    categorical_projection_network.__dict__["int"] = _as_integer
     theirs = tensor_spec.sample_bounded_spec
     if theirs.__module__ == __name__:
         return
@@ -46,10 +46,11 @@ def mend() -> None:
         if spec.dtype not in _NARROW:
             return theirs(spec, seed, outer_dims)
         low, high = np.asarray(spec.minimum, np.int32), np.asarray(spec.maximum, np.int32)
-        wide = tensor_spec.BoundedTensorSpec(spec.shape, tf.int32, low, high)
+        make_spec: Any = tensor_spec.BoundedTensorSpec  # without types
+        wide = make_spec(spec.shape, tf.int32, low, high)
         return tf.cast(theirs(wide, seed, outer_dims), spec.dtype)
 
-    vars(tensor_spec)["sample_bounded_spec"] = sample_bounded_spec
+    tensor_spec.__dict__["sample_bounded_spec"] = sample_bounded_spec
 
 
 def _as_integer(value: Any) -> int:

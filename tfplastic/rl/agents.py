@@ -80,7 +80,7 @@ class QAgent:
         n_step: int,
     ):
         self.agent = agent
-        vars(agent)["train"] = _train_is_elsewhere
+        agent.__dict__["train"] = _train_is_elsewhere
         self.model = q_network.model
         self.target_model = target_network.model
         self.discount = discount
