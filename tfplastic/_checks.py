@@ -3,7 +3,8 @@
 import difflib
 import math
 import numbers
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Sequence
 from typing import Any
 
 
@@ -44,6 +45,30 @@ def check_one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
     """Returns `value` if it is among `choices`, else raises `ValueError` that lists them."""
     if value not in choices:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {value!r}")
+    return value
+
+
+def check_interval(name: str, value: Any) -> tuple[float, float]:
+    """Returns `value` as two floats if it is two ascending finite numbers, else raises `ValueError`."""
+    is_pair = isinstance(value, Sequence) and len(value) == 2 and all(map(_is_number, value))
+    if not is_pair or not value[0] < value[1]:
+        raise ValueError(f"`{name}` must be two ascending numbers. Received: {value!r}")
+    return float(value[0]), float(value[1])
+
+
+def check_sequence(name: str, value: Any, example: str) -> Any:
+    """Returns `value` if it is a sequence other than a text, else raises `ValueError` with an example."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ValueError(f"`{name}` must be a list, such as {example}. Received: {value!r}")
+    return value
+
+
+def check_fits_in_memory(name: str, value: int, num_bytes: int) -> int:
+    """Returns `value` if the machine has the `num_bytes` of memory it takes, else raises `ValueError`."""
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if num_bytes > available:
+        rule = f"must fit into the memory of this machine, {available / 1e9:,.0f} GB"
+        raise ValueError(f"`{name}` {rule}; it takes about {num_bytes / 1e9:,.0f} GB. Received: {value!r}")
     return value
 
 

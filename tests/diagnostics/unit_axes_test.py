@@ -52,7 +52,7 @@ MODELS = {
 @pytest.mark.parametrize("kind", MODELS)
 def test_half_of_the_filters_dead(kind):
     model = _half_dead(MODELS[kind](), "conv")
-    x = np.random.default_rng(0).standard_normal((16, *model.input_shape[1:])).astype("float32")
+    x = np.random.default_rng(0).standard_normal((16, *(model.input_shape or ())[1:])).astype("float32")
     snapshot = Snapshot(model, x)
     (name,) = snapshot.activations
     assert dead_units(snapshot)[name] == 0.5

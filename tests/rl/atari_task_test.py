@@ -447,6 +447,16 @@ def test_the_loss_of_another_model_is_refused(warmed_up):
             {"warm_up_agent_steps": 600},
             "`warm_up_agent_steps` must be below `replay_capacity`, 600. Received: 600",
         ),
+        ({"batch_size": 601}, "`batch_size` must be at most `replay_capacity`, 600. Received: 601"),
+        (
+            {"replay_capacity": 10**13},
+            r"`replay_capacity` must fit into the memory of this machine, \d+ GB; it takes about [\d,]+ GB."
+            r" Received: 10000000000000",
+        ),
+        (
+            {"replay_capacity": 10**6, "batch_size": 10**6, "protocol": AtariProtocol(frame_size=84 * 50)},
+            r"`replay_capacity` must fit into .* Received: 1000000",
+        ),
         ({"num_envs": 7}, "`replay_capacity` must be a multiple of `num_envs`, 7. Received: 600"),
     ],
 )

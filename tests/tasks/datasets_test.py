@@ -158,7 +158,8 @@ def test_a_data_directory_that_is_none_is_refused(data_dir, monkeypatch):
 
 def test_an_unknown_name_is_refused():
     message = (
-        "`name` must be one of 'mnist', 'fashion_mnist', 'cifar10', 'cifar100', 'digits'. Received: 'MNIST'"
+        "`name` must be one of 'mnist', 'fashion_mnist', 'cifar10', 'cifar100', 'digits'. Received: 'MNIST'."
+        " Did you mean 'mnist'?"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_dataset("MNIST")
@@ -306,16 +307,16 @@ def test_every_example_is_chosen_equally_often():
 
 
 @pytest.mark.parametrize(
-    ("count", "message"),
+    ("num_examples", "message"),
     [
-        (251, "`count` must be at most 250, the training examples of 'numbered'. Received: 251"),
-        (0, "`count` must be an integer of at least 1. Received: 0"),
-        (1.5, "`count` must be an integer of at least 1. Received: 1.5"),
+        (251, "`num_examples` must be at most 250, the training examples of 'numbered'. Received: 251"),
+        (0, "`num_examples` must be an integer of at least 1. Received: 0"),
+        (1.5, "`num_examples` must be an integer of at least 1. Received: 1.5"),
     ],
 )
-def test_wrong_counts_are_refused(count, message):
+def test_wrong_counts_are_refused(num_examples, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        choose_examples(numbered(250), count, seed=0)
+        choose_examples(numbered(250), num_examples, seed=0)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (-0.5, 3)])

@@ -146,10 +146,22 @@ def test_probe_inputs_are_different_training_images():
         ({"steps_per_task": 0}, "`steps_per_task` must be an integer of at least 1. Received: 0"),
         ({"batch_size": 51}, "`batch_size` must be at most `num_examples`, 50. Received: 51"),
         ({"sampling": "all"}, "`sampling` must be one of 'epochs', 'replacement'. Received: 'all'"),
+        ({"pixel_range": 5}, "`pixel_range` must be two ascending numbers. Received: 5"),
+        ({"pixel_range": (1.0, 0.0)}, "`pixel_range` must be two ascending numbers. Received: (1.0, 0.0)"),
+        ({"pixel_range": (0, "1")}, "`pixel_range` must be two ascending numbers. Received: (0, '1')"),
+        (
+            {"pixel_range": (0.0, float("inf"))},
+            "`pixel_range` must be two ascending numbers. Received: (0.0, inf)",
+        ),
+        (
+            {"dataset": "mnst"},
+            "`dataset` must be one of 'mnist', 'fashion_mnist', 'cifar10', 'cifar100', 'digits'. "
+            "Received: 'mnst'. Did you mean 'mnist'?",
+        ),
         ({"network": 3}, "`network` must be a function, such as @mlp. Received: 3"),
         (
             {"num_examples": 2_000},
-            "`count` must be at most 1500, the training examples of 'digits'. Received: 2000",
+            "`num_examples` must be at most 1500, the training examples of 'digits'. Received: 2000",
         ),
     ],
 )

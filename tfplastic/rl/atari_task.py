@@ -16,7 +16,13 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
 from tfplastic import seeds
-from tfplastic._checks import check_callable, check_instance, check_integer, check_positive_integer
+from tfplastic._checks import (
+    check_callable,
+    check_fits_in_memory,
+    check_instance,
+    check_integer,
+    check_positive_integer,
+)
 from tfplastic._keras import keras
 from tfplastic.rl.acting import LinearEpsilon, epsilon_greedy
 from tfplastic.rl.agents import QAgent
@@ -123,6 +129,14 @@ class AtariTask(HostTask):
                 f"`warm_up_agent_steps` must be below `replay_capacity`, {replay_capacity}. "
                 f"Received: {warm_up_agent_steps}"
             )
+        if batch_size > replay_capacity:
+            raise ValueError(
+                f"`batch_size` must be at most `replay_capacity`, {replay_capacity}. Received: {batch_size}"
+            )
+        pixels = protocol.frame_size**2
+        check_fits_in_memory("replay_capacity", replay_capacity, replay_capacity * pixels)
+        # Two observations of each transition, as bytes and as float32.
+        check_fits_in_memory("batch_size", batch_size, batch_size * 2 * 5 * pixels * protocol.stack_size)
         if replay_capacity % num_envs:
             raise ValueError(
                 f"`replay_capacity` must be a multiple of `num_envs`, {num_envs}. Received: {replay_capacity}"

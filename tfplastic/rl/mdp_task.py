@@ -12,7 +12,7 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
 from tfplastic import seeds
-from tfplastic._checks import check_callable, check_fraction, check_positive_integer
+from tfplastic._checks import check_callable, check_fraction, check_interval, check_positive_integer
 from tfplastic._keras import keras
 from tfplastic._keys import folded
 from tfplastic.rl.agents import QAgent
@@ -26,6 +26,7 @@ from tfplastic.tasks import (
     load_dataset,
 )
 from tfplastic.tasks.classification_mdp import uniform_integers
+from tfplastic.tasks.datasets import check_dataset_name
 
 _REWARD_WINDOW = 4_000  # agent steps in the running mean of the reward
 _EVALUATION_BATCH = 512  # images, which bounds the memory that activations take
@@ -132,8 +133,7 @@ class ClassificationMdpTask(GraphTask):
         evaluation_size: int = 4_096,
         diagnostics_batch_size: int = 128,
     ):
-        if len(pixel_range) != 2 or not pixel_range[0] < pixel_range[1]:
-            raise ValueError(f"`pixel_range` must be two ascending numbers. Received: {pixel_range!r}")
+        self._low, self._high = check_interval("pixel_range", pixel_range)
         self.num_examples = (
             None if num_examples is None else check_positive_integer("num_examples", num_examples)
         )
@@ -155,8 +155,7 @@ class ClassificationMdpTask(GraphTask):
                 f"`replay_capacity` must be at least `num_envs`, {num_envs}. Received: {replay_capacity}"
             )
         self.boundary_period = self.target_update_period
-        self.dataset = dataset
-        self._low, self._high = map(float, pixel_range)
+        self.dataset = check_dataset_name("dataset", dataset)
         self._make_mdp = check_callable("mdp", mdp, "@true_label_mdp")
         self._make_agent = check_callable("agent", agent, "@double_dqn")
         self._make_network = check_callable("network", network, "@mlp")

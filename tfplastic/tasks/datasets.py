@@ -16,7 +16,7 @@ import gin
 import numpy as np
 
 from tfplastic import seeds
-from tfplastic._checks import check_one_of, check_positive_integer
+from tfplastic._checks import check_positive_integer, near_matches
 from tfplastic._keras import is_legacy, keras
 
 _VARIABLE = "TFPLASTIC_DATA_DIR"
@@ -61,6 +61,16 @@ class Dataset:
     name: str
 
 
+def check_dataset_name(argument: str, name: str) -> str:
+    """Returns `name` if `load_dataset` knows it, else raises `ValueError` that lists the names."""
+    if not isinstance(name, str) or name not in _KINDS:
+        near = near_matches(name, _KINDS) if isinstance(name, str) else ""
+        raise ValueError(
+            f"`{argument}` must be one of {', '.join(map(repr, _KINDS))}. Received: {name!r}.{near}"
+        )
+    return name
+
+
 @gin.register(module="tfplastic.tasks")
 def load_dataset(name: str) -> Dataset:
     """The data set of this name and no other.
@@ -93,7 +103,7 @@ def load_dataset(name: str) -> Dataset:
         >>> digits.x_train.shape, digits.y_train[:5].tolist()
         ((1500, 8, 8, 1), [0, 1, 2, 3, 4])
     """
-    check_one_of("name", name, _KINDS)
+    check_dataset_name("name", name)
     if name == "digits":
         return _checked(name, "scikit-learn", _load_digits())
     directory = os.environ.get(_VARIABLE)
@@ -106,34 +116,34 @@ def load_dataset(name: str) -> Dataset:
     return _checked(name, "Keras' loader", _load_with_keras(name, directory))
 
 
-def choose_examples(dataset: Dataset, count: int, seed: int) -> Dataset:
-    """`dataset` with `count` of its training examples, drawn uniformly without replacement.
+def choose_examples(dataset: Dataset, num_examples: int, seed: int) -> Dataset:
+    """`dataset` with `num_examples` of its training examples, drawn uniformly without replacement.
 
     The same seed with a smaller count gives the first examples of the larger choice. The test examples stay.
 
     Args:
         dataset: what to choose from.
-        count: 5,000 in the random-label experiment of Lyle et al. 2023, section 4.1; 1,200 in that of Kumar
-            et al. 2023, section 4.2.
+        num_examples: examples to keep. 5,000 in the random-label experiment of Lyle et al. 2023, section 4.1;
+            1,200 in that of Kumar et al. 2023, section 4.2.
         seed: root seed of the choice.
 
     Raises:
-        ValueError: if `count` is below 1 or above the number of training examples.
+        ValueError: if `num_examples` is below 1 or above the number of training examples.
 
     Example:
         >>> import tfplastic as tp
         >>> tp.tasks.choose_examples(tp.tasks.load_dataset('digits'), 1200, seed=0).x_train.shape
         (1200, 8, 8, 1)
     """
-    check_positive_integer("count", count)
+    check_positive_integer("num_examples", num_examples)
     available = len(dataset.x_train)
-    if count > available:
+    if num_examples > available:
         raise ValueError(
-            f"`count` must be at most {available}, the training examples of {dataset.name!r}. "
-            f"Received: {count!r}"
+            f"`num_examples` must be at most {available}, the training examples of {dataset.name!r}. "
+            f"Received: {num_examples!r}"
         )
     order = seeds.generator(seeds.derive(seed, "choose_examples")).permutation(available)
-    chosen = order[:count]
+    chosen = order[:num_examples]
     return dataclasses.replace(
         dataset, x_train=_frozen(dataset.x_train[chosen]), y_train=_frozen(dataset.y_train[chosen])
     )

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
-from tfplastic._checks import check_callable, check_one_of, check_positive_integer
+from tfplastic._checks import check_callable, check_interval, check_one_of, check_positive_integer
 from tfplastic._keras import keras
-from tfplastic.tasks.datasets import choose_examples, load_dataset, scale_pixels
+from tfplastic.tasks.datasets import check_dataset_name, choose_examples, load_dataset, scale_pixels
 from tfplastic.tasks.graph_task import GraphTask
 from tfplastic.tasks.host_task import TaskProgress
 from tfplastic.tasks.schedules import epoch_order, random_labels
@@ -109,13 +109,13 @@ class RandomLabelTask(GraphTask):
         sampling: str = "epochs",
         pixel_range: tuple[float, float] = (0.0, 1.0),
     ):
-        self.dataset = dataset
+        self.dataset = check_dataset_name("dataset", dataset)
         self._make_network = check_callable("network", network, "@mlp")
         self.num_examples = check_positive_integer("num_examples", num_examples)
         self.steps_per_task = self.boundary_period = check_positive_integer("steps_per_task", steps_per_task)
         self.batch_size = check_positive_integer("batch_size", batch_size)
         self.sampling = check_one_of("sampling", sampling, SAMPLINGS)
-        self.pixel_range = pixel_range
+        self.pixel_range = check_interval("pixel_range", pixel_range)
         if batch_size > num_examples:
             raise ValueError(
                 f"`batch_size` must be at most `num_examples`, {num_examples}. Received: {batch_size}"

@@ -11,7 +11,7 @@ import gin
 import tensorflow as tf
 from absl import logging
 
-from tfplastic._checks import check_integer, check_one_of, check_positive_integer
+from tfplastic._checks import check_integer, check_one_of, check_positive_integer, check_sequence
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Snapshot
 from tfplastic.diagnostics.measure import Function, check_quantities
@@ -108,7 +108,7 @@ class TrainConfig:
         check_positive_integer("keep_checkpoints", self.keep_checkpoints)
         check_quantities("step_statistics", self.step_statistics)
         check_one_of("program", self.program, (AUTO, *PROGRAMS))
-        for mitigation in self.mitigations:
+        for mitigation in check_sequence("mitigations", self.mitigations, "[@ShrinkAndPerturb()]"):
             if not isinstance(mitigation, Mitigation):
                 rule = "must hold mitigations, such as @ShrinkAndPerturb()"
                 raise ValueError(f"`mitigations` {rule}. Received: {mitigation!r}")
