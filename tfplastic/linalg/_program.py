@@ -4,6 +4,7 @@ The checks come after the trace because an error that is raised inside one reach
 generated code around it.
 """
 
+import contextlib
 import inspect
 import itertools
 from collections.abc import Callable, Iterator
@@ -118,7 +119,7 @@ def trace(name: str, function: Callable[..., Any], *signature: Any, is_twice: bo
     """
     with checked_derivatives(is_twice) as gaps:
         try:
-            program = Program(tf.function(function, input_signature=signature).get_concrete_function())
+            program = Program(_concrete_function(function, signature))
         except NotImplementedError as error:  # as `tf.recompute_grad` raises for a derivative of its gradient
             if not is_twice:
                 raise
@@ -138,3 +139,13 @@ def _not_differentiable(name: str, is_twice: bool, received: str) -> ValueError:
     )
     action = "Use another operation there, or leave out " + ("curvature." if is_twice else "gradients.")
     return ValueError(f"{name} {rule}. Received: {received}. {action}")
+
+
+def _concrete_function(function: Callable[..., Any], signature: Any) -> Any:
+    """Traces without AutoGraph, whose rewriting of Python takes longer than many a model's forward pass.
+
+    Only Python control flow over tensors needs it, and without it raises: such functions are traced again.
+    """
+    with contextlib.suppress(Exception):  # any other error is raised again by the second trace
+        return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+    return tf.function(function, input_signature=signature).get_concrete_function()
