@@ -56,7 +56,9 @@ def cpu_seconds(call: str, legacy_keras: bool, repetitions: int) -> float:
 
 def main() -> None:
     """Measures, prints a table and writes it as JSON if asked to."""
-    parser = argparse.ArgumentParser(description="First call of diagnose on ConvNeXtTiny, 32 images of 64 x 64")
+    parser = argparse.ArgumentParser(
+        description="First call of diagnose on ConvNeXtTiny, 32 images of 64 x 64"
+    )
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--json", type=Path, help="a file to write the results to")
     arguments = parser.parse_args()

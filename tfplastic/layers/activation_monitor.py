@@ -5,10 +5,18 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import is_legacy, keras
+from tfplastic._replicas import num_replicas, sum_over_replicas
 
 _STATISTICS = ("mean_abs", "zero_fraction", "mean", "variance")
 # Statistics of 16-bit activations are kept in the dtype of the weights.
 _NOT_CAST = {"experimental_autocast": False} if is_legacy() else {"autocast": False}
+_FIRST = tf.VariableAggregation.ONLY_FIRST_REPLICA
+# The replicas of a `tf.distribute` strategy all assign the same values.
+_OF_ALL_REPLICAS: dict[str, Any] = (
+    {"synchronization": tf.VariableSynchronization.ON_READ, "aggregation": _FIRST}
+    if is_legacy()
+    else {"aggregation": "only_first_replica"}
+)
 
 
 @keras.utils.register_keras_serializable(package="tfplastic")
@@ -35,6 +43,7 @@ class ActivationMonitor(keras.layers.Layer):
       targets, the target network and acting do not count.
     - A copy to the target network copies the statistics along, as it copies BatchNormalization's.
     - Diagnostics, curvature, probes and evaluations call with `training=False`, and change nothing.
+    - Under a `tf.distribute` strategy the statistics are of the global batch, of all replicas together.
     - Checkpoints and saved models hold the statistics. Mitigations leave them alone, as they are not trained.
 
     Args:
@@ -96,20 +105,30 @@ class ActivationMonitor(keras.layers.Layer):
         return {**super().get_config(), "momentum": self.momentum}
 
     def _statistic(self, name: str, shape: tuple[int, ...]) -> Any:
-        return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False, **_NOT_CAST)
+        options = {**_NOT_CAST, **_OF_ALL_REPLICAS}
+        return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False, **options)
 
     def _update(self, inputs: tf.Tensor) -> None:
         values = tf.cast(inputs, self.variable_dtype)  # [batch, ..., units]
-        axes = list(range(len(values.shape) - 1))
-        mean = tf.reduce_mean(values, axes)  # [units]
+        mean = _mean(values)  # [units]
         batch = {
-            "mean_abs": tf.reduce_mean(tf.abs(values), axes),
-            "zero_fraction": tf.reduce_mean(tf.cast(values == 0, values.dtype), axes),
+            "mean_abs": _mean(tf.abs(values)),
+            "zero_fraction": _mean(tf.cast(values == 0, values.dtype)),
             "mean": mean,
-            "variance": tf.reduce_mean(tf.square(values - mean), axes),
+            "variance": _mean(tf.square(values - mean)),
             "total_weight": tf.ones([], values.dtype),
         }
         for name, new in batch.items():
             variable = getattr(self, name)
             old = tf.convert_to_tensor(variable)
             variable.assign(old + (new - old) * (1 - self.momentum))
+
+
+def _mean(values: tf.Tensor) -> tf.Tensor:
+    """Over the batch and positions, `[batch, ..., units]` to `[units]`; over the batches of all replicas."""
+    axes = list(range(len(values.shape) - 1))
+    if num_replicas() == 1:
+        return tf.reduce_mean(values, axes)
+    count = tf.cast(tf.size(values) // values.shape[-1], values.dtype)
+    total, count = sum_over_replicas((tf.reduce_sum(values, axes), count))
+    return total / count

@@ -3,6 +3,8 @@
 import abc
 from typing import Any
 
+from tfplastic._replicas import once_for_all_replicas
+
 
 class Advancing(abc.ABC):
     """What a layer has beside `call` if something in it changes between gradient steps.
@@ -37,4 +39,4 @@ def advance(model: Any) -> None:
     for layer in model._flatten_layers():  # nothing public finds the layers inside custom layers as well
         if isinstance(layer, Advancing) and id(layer) not in advanced:
             advanced.add(id(layer))
-            layer.advance()
+            once_for_all_replicas(layer.advance)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._keras import keras
+from tfplastic._replicas import num_replicas, replica_id
 from tfplastic.layers.advancing import Advancing
 
 
@@ -64,10 +65,7 @@ class SteppedDropout(Advancing, keras.layers.Layer):
         if not training or self.rate == 0:
             return inputs
         key = tf.random.experimental.stateless_fold_in(self._key, tf.convert_to_tensor(self.step), "philox")
-        # Integers of 32 bits: unlike floats, XLA draws the same ones.
-        draws = tf.random.stateless_uniform(
-            tf.shape(inputs), key, minval=None, maxval=None, dtype=tf.int32, alg="philox"
-        )
+        draws = _draws(tf.shape(inputs), key)
         threshold = min(round(self.rate * 2**32), 2**32 - 1) - 2**31
         kept = tf.where(draws >= threshold, inputs, tf.zeros_like(inputs))
         return kept / tf.cast(1 - self.rate, inputs.dtype)
@@ -77,3 +75,13 @@ class SteppedDropout(Advancing, keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+def _draws(shape: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """Integers of 32 bits: unlike floats, XLA draws the same ones. Replicas share the global batch's."""
+    size = shape[0]
+    if num_replicas() > 1:
+        shape = tf.concat([[size * num_replicas()], shape[1:]], axis=0)
+    draws = tf.random.stateless_uniform(shape, key, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    first = tf.convert_to_tensor(replica_id()) * size
+    return draws if num_replicas() == 1 else draws[first : first + size]

@@ -1,12 +1,16 @@
 """The loss that a Keras model was compiled with, as a function without side effects."""
 
+import threading
 from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._keras import keras
+from tfplastic._keras import is_legacy, keras
 from tfplastic._keras_loss import unreduced
+from tfplastic._replicas import num_replicas
 from tfplastic.tasks import TaskLoss
+
+_MEANS = ("auto", "sum_over_batch_size")  # of Keras 2
 
 
 class CompiledLoss:
@@ -21,7 +25,8 @@ class CompiledLoss:
         loss_weights: None, or a number for each loss, in the nest of the losses.
 
     Attributes:
-        outputs: of the last call of the model, so that metrics need none of their own.
+        outputs: of the last call of the model in this thread, so that metrics need none of their own. The
+            replicas of a `tf.distribute` strategy are threads.
 
     Raises:
         TypeError: a loss is none.
@@ -36,10 +41,17 @@ class CompiledLoss:
             raise ValueError(
                 f"`loss_weights` must be a number for each of the {count} losses. Received: {loss_weights!r}"
             )
-        self.outputs: Any = None
+        self._last = threading.local()
+
+    @property
+    def outputs(self) -> Any:
+        return self._last.outputs
 
     def loss(self, model: Any, batch: Any, training: bool = False) -> TaskLoss:
         """The loss of a batch `(inputs, targets, example weights or None)`; traceable.
+
+        Under a `tf.distribute` strategy the losses of the replicas add up to that of the global batch, of
+        which each has an equal number of examples.
 
         An example's own loss is the weighted sum over the outputs of its mean over positions, without
         regularisation.
@@ -48,7 +60,7 @@ class CompiledLoss:
             ValueError: the losses are not of the nest of the outputs; or a loss has the reduction 'none'.
         """
         inputs, targets, weights = batch
-        self.outputs = outputs = model(inputs, training=training)
+        self._last.outputs = outputs = model(inputs, training=training)
         flat_outputs = tf.nest.flatten(outputs)
         columns = [
             _flat("targets", targets, outputs),
@@ -60,11 +72,12 @@ class CompiledLoss:
         totals, of_examples = [], []
         for target, output, loss, example_weights, weight in zip(*columns, strict=True):
             target, output = _aligned(target, output)
-            totals.append(tf.cast(weight * _scalar(loss(target, output, example_weights)), tf.float32))
+            totals.append(tf.cast(weight * _value(loss, target, output, example_weights), tf.float32))
             values = unreduced(loss)(target, output, example_weights)  # [batch, ...]
             values = tf.reduce_mean(values, axis=tf.range(1, tf.rank(values)))
             of_examples.append(tf.cast(weight * values, tf.float32))
-        totals += [tf.cast(tf.reduce_sum(each), tf.float32) for each in model.losses]
+        # Replicas share the weights: each has its part of what regularises them.
+        totals += [tf.cast(tf.reduce_sum(each), tf.float32) / num_replicas() for each in model.losses]
         return TaskLoss(tf.add_n(totals), tf.add_n(of_examples), {})
 
 
@@ -93,10 +106,15 @@ def _as_loss(loss: Any) -> keras.losses.Loss:
     return _FunctionLoss(loss)
 
 
-def _scalar(value: tf.Tensor) -> tf.Tensor:
+def _value(loss: Any, target: Any, output: Any, example_weights: Any) -> tf.Tensor:
+    """The loss of an output, as this replica's part of the sum over replicas."""
+    if is_legacy():  # Keras 2 refuses means under a strategy where it cannot see that they are scaled
+        loss._allow_sum_over_batch_size = True
+    value = loss(target, output, example_weights)
     if value.shape.rank:
         raise ValueError(f"`loss` must have a reduction other than 'none'. Received: shape {value.shape}")
-    return value
+    is_scaled = not is_legacy() or loss.reduction not in _MEANS  # Keras 3 divides by the number itself
+    return value if is_scaled or num_replicas() == 1 else value / num_replicas()
 
 
 def _flat(name: str, nest: Any, outputs: Any, may_be_one: bool = False) -> list[Any]:

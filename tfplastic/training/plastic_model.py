@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfplastic._call_options import sums_in_order
 from tfplastic._checks import check_integer
 from tfplastic._keras import keras
+from tfplastic._replicas import once_for_all_replicas
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.linalg import HessianOperator
 from tfplastic.mitigations import Mitigation
@@ -28,6 +29,9 @@ class PlasticModel(keras.Model):
     What `fit` reports beside the metrics: `loss`, the compiled loss before the update without penalties;
     `penalty`, if a mitigation adds one; `gradient_norm`, of both; and `<statistic>/<layer>` for each of the
     `step_statistics`. Each is the mean over the epoch's examples so far.
+
+    Under a `tf.distribute` strategy, made and compiled in its scope, a gradient step is one on the global
+    batch, and mitigations act on all replicas at once; `step_statistics` and `jit_compile` are refused.
 
     Args:
         network: a built model of the Keras in use. Layers of its own, weights and all, are what is trained.
@@ -115,6 +119,7 @@ class PlasticModel(keras.Model):
         super().compile(
             optimizer, loss, metrics=metrics, loss_weights=loss_weights, jit_compile=jit_compile, **kwargs
         )
+        _check_strategy(self.distribute_strategy, statistics, jit_compile)
         self._training = _Training(
             self.network, self.optimizer, compiled_loss, mitigations, statistics, check_integer("seed", seed)
         )
@@ -178,7 +183,7 @@ class PlasticModel(keras.Model):
     @property
     def gradient_steps(self) -> int:
         """Gradient steps done since `compile`, on which mitigations' periods count."""
-        return int(self._compiled_training().step)
+        return int(tf.convert_to_tensor(self._compiled_training().step))
 
     def reset_metrics(self) -> None:
         super().reset_metrics()
@@ -204,6 +209,19 @@ class PlasticModel(keras.Model):
         return self._training
 
 
+def _check_strategy(strategy: tf.distribute.Strategy, statistics: Any, jit_compile: bool) -> None:
+    """Refuses what replicas, which are traced in turns, cannot do."""
+    if strategy.num_replicas_in_sync == 1:
+        return
+    rule = "under a `tf.distribute` strategy of several replicas"
+    if statistics:
+        names = ", ".join(statistics)
+        action = "Use layers.ActivationMonitor, which reads all replicas."
+        raise ValueError(f"`step_statistics` must be empty {rule}. Received: {names}. {action}")
+    if jit_compile:
+        raise ValueError(f"`jit_compile` must be False {rule}. Received: True. Leave it out.")
+
+
 class _Training:
     """All that `compile` makes; a plain object, so that Keras takes nothing in it for the model's own."""
 
@@ -221,7 +239,9 @@ class _Training:
             mitigation.build(network, optimizer, seed)
         self.loss = loss
         self.means = _Means()
-        self.step = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self.step = tf.Variable(
+            0, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+        )
         self._network = network
         self._gradient_step = GradientStep(loss, network, optimizer, mitigations, statistics)
         self._after_updates = AfterUpdates(mitigations, network, optimizer, seed, None, in_program=False)
@@ -231,7 +251,7 @@ class _Training:
         """One gradient step and what follows it; what it reports."""
         with tf.control_dependencies([self.step.assign_add(1)]):  # before a loss that is not finite
             output = self._gradient_step(batch)
-        self._after_updates.act_in_program(tf.convert_to_tensor(self.step))
+        once_for_all_replicas(lambda: self._after_updates.act_in_program(tf.convert_to_tensor(self.step)))
         return {"loss": output.loss, **output.metrics}
 
     def hessian(self, batch: Any) -> HessianOperator:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from tfplastic._keras import keras
+from tfplastic._replicas import num_replicas, replica_id, sum_over_replicas
 from tfplastic.diagnostics import recorded_activations
 from tfplastic.layers import advance
 from tfplastic.linalg._variables import as_tf_variables
@@ -53,6 +54,9 @@ class GradientStep:
     A loss that is NaN or infinite raises `tf.errors.InvalidArgumentError` with `NOT_FINITE` in its message
     and leaves the weights as they were; only under XLA, which drops such checks, the update is made.
 
+    Under a `tf.distribute` strategy it is one step on the global batch: the task's loss is this replica's
+    part of the loss, and gradients are summed over the replicas before they are transformed.
+
     Args:
         task: supplies `loss(model, batch, training) -> TaskLoss`.
         model: its trainable variables are updated.
@@ -89,10 +93,14 @@ class GradientStep:
             with self._recording() as activations:
                 output = self._task.loss(self._model, batch, training=True)
             penalties = [each.penalty(variables) for each in self._mitigations if each.adds_penalty]
-            total = tf.add_n([output.loss, *penalties])
+            # A replica's loss is its part of the global batch's; penalties are of what all replicas share.
+            parts = [penalty / num_replicas() for penalty in penalties] if num_replicas() > 1 else penalties
+            total = tf.add_n([output.loss, *parts])
         gradients = tape.gradient(
             total, as_tf_variables(variables), unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
+        gradients = sum_over_replicas([tf.convert_to_tensor(each) for each in gradients])
+        loss = sum_over_replicas(output.loss)
         metrics = {**output.metrics, "gradient_norm": global_norm(gradients)}
         if penalties:
             metrics["penalty"] = tf.add_n(penalties)
@@ -100,9 +108,11 @@ class GradientStep:
             metrics |= {f"{name}/{layer}": statistic(values) for layer, values in activations.items()}
         for mitigation in self._mitigations:  # those that transform nothing return the same
             gradients = mitigation.transform_gradients(gradients, variables)
-        with tf.control_dependencies([tf.debugging.assert_all_finite(output.loss, self.NOT_FINITE)]):
+        if num_replicas() > 1:  # Keras adds up the gradients of the replicas, some of its optimizers clipped
+            gradients = [tf.where(replica_id() == 0, each, tf.zeros_like(each)) for each in gradients]
+        with tf.control_dependencies([tf.debugging.assert_all_finite(loss, self.NOT_FINITE)]):
             self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return StepOutput(output.loss, output.per_example_loss, metrics)
+        return StepOutput(loss, output.per_example_loss, metrics)
 
     def _recording(self) -> contextlib.AbstractContextManager[Mapping[str, tf.Tensor]]:
         return recorded_activations(self._model) if self._statistics else contextlib.nullcontext({})

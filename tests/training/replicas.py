@@ -1,0 +1,130 @@
+"""Trains small models on one device and on two logical ones, and prints how far apart they end.
+
+A process of its own, because logical devices are configured before TensorFlow starts:
+
+    python -m tests.training.replicas [ROW ...]
+"""
+
+import json
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+from tfplastic import diagnostics, layers, mitigations, optimizers  # noqa: E402
+from tfplastic._keras import keras  # noqa: E402
+from tfplastic.training import PlasticModel  # noqa: E402
+
+# One for the whole process: TensorFlow numbers the sums of a second one from the start again.
+MIRRORED = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.normal(size=(24, 6, 6, 2)).astype(np.float32)
+TARGETS = IMAGES[:, 0, 0, :1] * 2
+REGULARIZED = {"kernel_regularizer": keras.regularizers.L2(0.1)}
+
+
+def mlp():
+    parts = [keras.layers.Flatten(), keras.layers.Dense(4, "relu", **REGULARIZED), keras.layers.Dense(1)]
+    return keras.Sequential([keras.Input((6, 6, 2)), *parts])
+
+
+def every_layer():
+    kernel = keras.initializers.GlorotUniform(seed=1)
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            layers.SpectralConv2D(4, 3, kernel_initializer=kernel, activation="relu"),  # [4, 4, 4]
+            layers.ActivationMonitor(momentum=0.5),
+            keras.layers.Reshape((16, 4)),
+            layers.ClassToken(),
+            layers.PositionEmbedding(),
+            keras.layers.Dense(12),  # queries, keys and values
+            layers.SelfAttention(num_heads=2),
+            layers.RMSNormalization(),
+            layers.SteppedDropout(0.3, seed=3),
+            keras.layers.Flatten(),
+            layers.SpectralDense(3, kernel_initializer=kernel, activation="tanh"),
+            keras.layers.Dense(1, use_bias=False),
+            layers.SharedBias(),
+        ]
+    )
+
+
+def every_mitigation():
+    return [
+        mitigations.WeightDecay(0.01),
+        mitigations.ShrinkAndPerturb(period=3, reset_slots=True),
+        mitigations.ResetOptimizerState(period=4),
+        mitigations.ResetLastLayer(period=5),
+    ]
+
+
+def sgd():
+    return optimizers.sgd(0.01, momentum=0.9, max_gradient_norm=0.5)
+
+
+def adam():
+    return optimizers.adam(0.01, max_gradient_norm=0.5)
+
+
+ROWS = {
+    "together": (every_layer, sgd, every_mitigation, "mse"),
+    "layers": (every_layer, sgd, lambda: [], "mse"),
+    "mitigations": (mlp, adam, every_mitigation, "mse"),
+    "sum": (mlp, sgd, lambda: [], keras.losses.Huber(reduction="sum")),
+    "rmsprop": (mlp, lambda: optimizers.centered_rmsprop(0.01), lambda: [], "mse"),
+    "adam of Keras": (mlp, lambda: keras.optimizers.Adam(0.01), every_mitigation, "mse"),
+    "epsilon inside": (mlp, lambda: optimizers.adam(0.01, epsilon_root=1e-3), lambda: [], "mae"),
+    **{
+        type(each).__name__: (mlp, adam, lambda each=each: [each], "mse")  # one run after another
+        for each in every_mitigation()
+    },
+}
+
+
+def trained(strategy, network, optimizer, mitigation, loss):
+    """All weights and optimizer slots after five steps, and what `fit` reported."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = PlasticModel(network())
+        model.compile(optimizer(), loss, mitigations=mitigation(), seed=1)
+    history = model.fit(IMAGES, TARGETS, batch_size=4, epochs=1, shuffle=False, verbose=0).history
+    slots = model.optimizer.variables
+    slots = slots() if callable(slots) else slots
+    assert len(history["loss"]) == 1 and model.gradient_steps == 6
+    return [np.asarray(each) for each in [*model.get_weights(), *slots]], history
+
+
+def differences(rows):
+    """{row: the largest difference of a weight, slot or reported mean}."""
+    found = {}
+    for row in rows:
+        (one, reported), (two, of_two) = (
+            trained(strategy, *ROWS[row]) for strategy in (tf.distribute.get_strategy(), MIRRORED)
+        )
+        assert reported.keys() == of_two.keys() and len(one) == len(two)
+        weights = max(float(np.abs(a - b).max()) for a, b in zip(one, two, strict=True))
+        means = max(abs(reported[name][0] - of_two[name][0]) for name in reported)
+        found[row] = max(weights, means)
+    return found
+
+
+def refusals():
+    """The lines for what replicas cannot do."""
+    lines = []
+    for arguments in ({"step_statistics": [diagnostics.dead_fraction]}, {"jit_compile": True}):
+        with MIRRORED.scope():
+            model = PlasticModel(mlp())
+            try:
+                model.compile("sgd", "mse", **arguments)
+            except ValueError as error:
+                lines.append(str(error))
+    return lines
+
+
+if __name__ == "__main__":
+    print(json.dumps({"differences": differences(sys.argv[1:] or ROWS), "refusals": refusals()}))
