@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic import _checks
+from tfplastic._keras import check_backend
 from tfplastic._keras_loss import KerasLoss, compiled_loss, is_compiled
 from tfplastic.diagnostics import _draws, _forward, _layers, _losses, unit_statistics
 from tfplastic.diagnostics._example_weights import weights_of_classes
@@ -107,6 +108,7 @@ class Snapshot:
     ):
         if not hasattr(model, "_flatten_layers"):
             raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
+        check_backend("model", model)
         if not model.built:
             raise ValueError(f"`model` must be built, by a call on a batch. Received: {model.name!r}")
         self.model = model

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tfplastic._keras import check_backend
 from tfplastic.diagnostics._layers import named_layers
 from tfplastic.diagnostics._unit_tracing import traced_units
 from tfplastic.diagnostics.unit_slices import Units
@@ -51,6 +52,7 @@ class UnitMap(Mapping[str, Units]):
     def __init__(self, model: Any, units: Mapping[str, Units] | None = None):
         if not hasattr(model, "_flatten_layers"):
             raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
+        check_backend("model", model)
         if not model.built:
             raise ValueError(f"`model` must be built, by a call on a batch. Received: {model.name!r}")
         self.excluded: dict[str, str] = {}

@@ -7,16 +7,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfplastic._keras import check_backend
+
 
 def as_tf_variables(variables: Sequence[Any]) -> list[tf.Variable]:
     """The `tf.Variable` behind each of `variables`, which may be those of TensorFlow, Keras 2 or Keras 3.
 
     Raises:
-        ValueError: there is no variable, or one is there twice.
+        ValueError: there is no variable, or one is there twice, or is one of Keras on another backend.
         TypeError: something is not a variable.
     """
     if not variables:
         raise ValueError(f"`variables` must hold at least one variable. Received: {variables!r}")
+    for each in variables:
+        check_backend("variables", each)
     # In TensorFlow and Keras 2 `value` is a method, in Keras 3 a property that holds the tf.Variable.
     found = [each if isinstance(each, tf.Variable) else getattr(each, "value", each) for each in variables]
     for each in found:

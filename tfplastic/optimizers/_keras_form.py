@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfplastic._keras import check_backend
 from tfplastic.optimizers.pure import PureOptimizer
 
 # What every Keras optimizer can do beside its update, switched off.
@@ -26,6 +27,7 @@ def check_form(optimizer: Any, pure: PureOptimizer, **switched_off: Any) -> None
         pure: its pure form, which refuses settings out of their range by itself.
         **switched_off: beside the options of every Keras optimizer, those of this one with the value to have.
     """
+    check_backend("optimizer", optimizer)
     for name, off in {**_SWITCHED_OFF, **switched_off}.items():
         value = getattr(optimizer, name, off)
         if value != off:

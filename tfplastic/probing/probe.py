@@ -5,6 +5,7 @@ from typing import Any
 
 import gin
 
+from tfplastic._keras import check_backend
 from tfplastic.probing._cache import ProbeCache
 from tfplastic.probing._inputs import as_inputs
 from tfplastic.probing._measurement import Measurement
@@ -95,6 +96,7 @@ class Probe(Protocol):
             ValueError: if the network cannot be made again, or does not fit the inputs, the head or the
                 optimizer.
         """
+        check_backend("model", model)
         if not getattr(model, "weights", None):
             raise ValueError(f"`model` must be built and have weights. Received: {model!r}")
         if not model.trainable_variables:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfplastic._call_options import sums_in_order
 from tfplastic._checks import check_integer
-from tfplastic._keras import keras
+from tfplastic._keras import check_backend, keras
 from tfplastic._replicas import once_for_all_replicas
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.linalg import HessianOperator
@@ -62,6 +62,7 @@ class PlasticModel(keras.Model):
         if not isinstance(network, keras.Model):
             rule = f"must be a model of the Keras in use, {keras.Model.__module__.partition('.')[0]}"
             raise TypeError(f"`network` {rule}. Received: {network!r}")
+        check_backend("network", network)
         if not network.built:
             raise ValueError(f"`network` must be built, by a call on a batch. Received: {network.name!r}")
         # This layer computes nothing: the network's policies alone decide about dtypes.
