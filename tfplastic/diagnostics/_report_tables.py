@@ -61,6 +61,11 @@ def html(sections: Sequence[Section], notes: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
+def html_with_summary(summary: str, tables: str) -> str:
+    """The summary, and the tables folded up below it."""
+    return f"<pre>{html_.escape(summary)}</pre>\n<details><summary>All layers</summary>{tables}</details>"
+
+
 def _escaped(cell: str) -> str:
     return html_.escape(cell).replace("_", "_<wbr>")  # where a browser may break a long name
 

@@ -1,21 +1,23 @@
-"""What many quantities are at once: a table of layers and quantities, and what is not in it and why."""
+"""A table of layers and quantities, its summary in words, and what is not in it and why."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfplastic.diagnostics import _report_tables
+from tfplastic.diagnostics import _report_tables, _summary
 from tfplastic.diagnostics._report_tables import WHOLE, Section
 
 _OTHERS = "others"
 
 
 class Report:
-    """The values of quantities, by layer; printed it is a table for each kind of quantity.
+    """The values of quantities, by layer, as tables, one for each kind of quantity, and in words.
 
-    Quantities of the network as a whole, 'all', have a table of their own.
+    Printed, it is the `summary` and the tables of the layers that stand out; `show(all=True)` prints all of
+    them. Quantities of the network as a whole, 'all', have a table of their own.
 
     In the table '-' means that a quantity says nothing of a layer, such as of its units if it has no
     nonlinearity; 'NaN' that it should but cannot, with the number of a footnote that says why; '[30]' or
@@ -38,12 +40,16 @@ class Report:
     Example:
         >>> from tfplastic import diagnostics
         >>> diagnostics.Report({'dead_units': {'hidden1': 0.25, 'hidden2': 0.0}, 'sharpness': {'all': 12.5}})
+        1 of 2 layers stands out, the worst first:
+          hidden1: 25 % of its units are dead.
+        <BLANKLINE>
         others   dead_units
         hidden1        0.25
-        hidden2           0
         <BLANKLINE>
                     all
         sharpness  12.5
+        <BLANKLINE>
+        `report.show(all=True)` prints every layer.
     """
 
     def __init__(
@@ -105,13 +111,59 @@ class Report:
         width = shutil.get_terminal_size().columns if width is None else width
         return _report_tables.text(self._sections(), self._notes(), max(width, 40))
 
+    def summary(self) -> str:
+        """Returns what stands out, in words: at most ten lines, the worst layers first.
+
+        A layer stands out if at least 10 % of its units are dead, 20 % dormant or saturated, 30 % without
+        gradient or 50 % linear on the batch; if its features or weights have an `srank` below a quarter of
+        the highest possible; if its gradient is zero, or 100 times above or below the median layer's; or if
+        something in it is not finite. The bounds are ours, meant for a first look.
+
+        Example:
+            >>> from tfplastic import diagnostics
+            >>> report = diagnostics.Report({'dead_units': {'hidden1': 0.4, 'hidden2': 1.0}})
+            >>> print(report.summary())
+            2 of 2 layers stand out, the worst first:
+              hidden2: all of its units are dead.
+              hidden1: 40 % of its units are dead.
+        """
+        return "\n".join(_summary.lines(self._notable(), len(self._named_layers()), self.left_out))
+
+    def show(self, all: bool = False, width: int | None = None) -> None:
+        """Prints the summary and the tables.
+
+        Args:
+            all: whether of every layer, with all footnotes; otherwise of those that stand out.
+            width: see `to_text`.
+        """
+        text = f"{self.summary()}\n\n{self.to_text(width)}" if all else self._brief(width)
+        sys.stdout.write(f"{_printable(text)}\n")
+
     def __repr__(self) -> str:
-        return self.to_text()
+        return _printable(self._brief(None))
 
     def _repr_html_(self) -> str:
-        return _report_tables.html(self._sections(), self._notes())
+        tables = _report_tables.html(self._sections(), self._notes())
+        return _report_tables.html_with_summary(self.summary(), tables)
 
-    def _sections(self) -> list[Section]:
+    def _brief(self, width: int | None) -> str:
+        """The summary, and the tables of the layers that it names."""
+        width = shutil.get_terminal_size().columns if width is None else width
+        layers = list(self._notable())[: _summary.MOST_LAYERS]
+        notes = self._reason_notes(layers)
+        tables = _report_tables.text(self._sections(layers), notes, max(width, 40))
+        hidden = len(self._named_layers()) - len(layers)
+        last = ["`report.show(all=True)` prints every layer."] if hidden or self._notes() else []
+        return "\n\n".join(part for part in [self.summary(), tables, *self.remarks, *last] if part)
+
+    def _notable(self) -> dict[str, list[_summary.Note]]:
+        return _summary.notes(self._numbers, self.arrays, self.reasons)
+
+    def _named_layers(self) -> list[str]:
+        return [layer for layer in self._layers if layer != WHOLE]
+
+    def _sections(self, chosen: Collection[str] | None = None) -> list[Section]:
+        """The tables, of all layers or of the `chosen` ones and the whole."""
         kinds = list(dict.fromkeys(self._kinds.values()))
         kinds.sort(key=lambda kind: kind == _OTHERS)
         sections, of_whole = [], []
@@ -119,7 +171,11 @@ class Report:
             quantities = [quantity for quantity, own in self._kinds.items() if own == kind]
             of_whole += [each for each in quantities if self._named(each) == {WHOLE}]
             quantities = [each for each in quantities if self._named(each) != {WHOLE}]
-            layers = [layer for layer in self._layers if any(self._has(each, layer) for each in quantities)]
+            layers = [
+                layer
+                for layer in self._layers
+                if (chosen is None or layer in chosen) and any(self._has(each, layer) for each in quantities)
+            ]
             rows = [[self._cell(each, layer) for each in quantities] for layer in layers]
             sections.append(Section(kind, quantities, layers, rows))
         sections.append(Section("", [WHOLE], of_whole, [[self._cell(each, WHOLE)] for each in of_whole]))
@@ -146,11 +202,16 @@ class Report:
         numbers = {reason: number for number, reason in enumerate(dict.fromkeys(self.reasons.values()), 1)}
         return {layer: numbers[reason] for layer, reason in self.reasons.items()}
 
-    def _notes(self) -> list[str]:
+    def _reason_notes(self, chosen: Collection[str]) -> list[str]:
         notes = []
         for number, reason in enumerate(dict.fromkeys(self.reasons.values()), start=1):
-            layers = [layer for layer, own in self.reasons.items() if own == reason]
-            notes.append(f"({number}) {', '.join(layers)}: {reason}")
+            layers = [layer for layer, own in self.reasons.items() if own == reason and layer in chosen]
+            if layers:
+                notes.append(f"({number}) {', '.join(layers)}: {reason}")
+        return notes
+
+    def _notes(self) -> list[str]:
+        notes = self._reason_notes(self.reasons)
         values = [value for by_layer in self._numbers.values() for value in by_layer.items()]
         if any(np.isnan(value) for layer, value in values if layer not in self.reasons):
             notes.append("NaN without a number: not defined there, as the quantity's docstring says.")
@@ -178,3 +239,9 @@ def _short(value: float) -> str:
     if np.isfinite(value) and (value == round(value) or abs(value) >= 1000) and abs(value) < 1e6:
         return f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def _printable(text: str) -> str:
+    """The text with what the terminal's encoding does not have as escapes, so that printing never fails."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
