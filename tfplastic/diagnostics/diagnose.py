@@ -6,6 +6,7 @@ from typing import Any
 
 from tfplastic import _checks
 from tfplastic.diagnostics._layers import named_layers
+from tfplastic.diagnostics._progress import Progress
 from tfplastic.diagnostics.budgets import BUDGETS
 from tfplastic.diagnostics.measure import Function, check_quantities, measure, prepare
 from tfplastic.diagnostics.quantity import Need, needs_of
@@ -30,6 +31,8 @@ def diagnose(
     include_model_losses: bool = False,
 ) -> Report:
     """Measures all that a budget allows of a model on a batch; the model is left as it is, bit for bit.
+
+    What takes longer than ten seconds says on the standard error how far it is and how long it may take.
 
     Args:
         model: a Keras model, of Keras 2 or Keras 3, built.
@@ -88,9 +91,11 @@ def diagnose(
     )
     if quantities is None:
         return diagnose_snapshot(snapshot, budget)
-    reasons = snapshot.unmeasured
     chosen = check_quantities("quantities", quantities)
-    return _report(snapshot, reasons, chosen, measure(snapshot, chosen), {})
+    with Progress(snapshot.model.name, chosen) as progress:
+        reasons = snapshot.unmeasured
+        values = measure(snapshot, progress.watched(chosen))
+    return _report(snapshot, reasons, chosen, values, {})
 
 
 def diagnose_snapshot(snapshot: Snapshot, budget: str = "medium") -> Report:
@@ -104,8 +109,11 @@ def diagnose_snapshot(snapshot: Snapshot, budget: str = "medium") -> Report:
         ValueError: `budget` is none of the three, or the model's call changes variables or draws random
             numbers.
     """
-    reasons, chosen = snapshot.unmeasured, within(budget)
-    return _report(snapshot, reasons, chosen, *measure_possible(snapshot, chosen))
+    chosen = within(budget)
+    with Progress(snapshot.model.name, chosen) as progress:
+        reasons = snapshot.unmeasured
+        values, left_out = measure_possible(snapshot, progress.watched(chosen))
+    return _report(snapshot, reasons, chosen, values, left_out)
 
 
 def within(budget: str) -> Mapping[str, Function]:

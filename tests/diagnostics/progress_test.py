@@ -1,0 +1,77 @@
+"""Lines about measurements that take long: none within ten seconds, then how far and how long."""
+
+import time
+
+import numpy as np
+import pytest
+
+from tfplastic import diagnostics
+from tfplastic._keras import keras
+from tfplastic.diagnostics import _progress
+from tfplastic.diagnostics._progress import Progress
+
+QUANTITIES = {
+    "dead_units": diagnostics.dead_units,
+    "gradient_norm": diagnostics.gradient_norm,
+    "sharpness": diagnostics.sharpness,
+}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_line_says_how_far_it_is_and_how_long_it_may_take(clock):
+    progress = Progress("net", QUANTITIES)
+    assert progress.line(112.0) == "Diagnosing net: 12 s so far, tracing the model."
+    clock[0] = 112.0
+    progress.begin("dead_units")
+    assert progress.line(113.0) == (
+        "Diagnosing net: 13 s so far, 0 of 3 quantities measured, now dead_units."
+    )
+    clock[0] = 114.0  # 2 s for weight 1: of 5 + 50 left, 110 s
+    progress.begin("gradient_norm")
+    assert progress.line(114.0).endswith("1 of 3 quantities measured, now gradient_norm, about 2 min left.")
+    clock[0] = 124.0  # 12 s for weight 6, 50 left
+    progress.begin("sharpness")
+    assert progress.line(154.0).endswith("2 of 3 quantities measured, now sharpness, about 70 s left.")
+
+
+def model():
+    return keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(2, "relu", name="h"), keras.layers.Dense(1)]
+    )
+
+
+def slow(snapshot):
+    time.sleep(0.25)
+    return {"all": 1.0}
+
+
+def test_what_takes_long_writes_lines_and_what_does_not_is_quiet(monkeypatch, capfd):
+    net, inputs = model(), np.ones((2, 3), np.float32)
+    assert diagnostics.diagnose(net, inputs, quantities=[slow]).to_dict() == {"slow": {"all": 1.0}}
+    assert "Diagnosing" not in capfd.readouterr().err
+    monkeypatch.setattr(_progress, "_FIRST", 0.05)
+    report = diagnostics.diagnose(net, inputs, quantities=[slow, diagnostics.dead_units])
+    assert list(report.to_dict()) == ["slow", "dead_units"]
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("Diagnosing ")]
+    assert lines and "now slow" in lines[-1]
+
+
+def test_no_thread_outlives_an_error(monkeypatch):
+    monkeypatch.setattr(_progress, "_FIRST", 0.01)
+    progress = Progress("net", QUANTITIES)
+    with pytest.raises(RuntimeError), progress:
+        raise RuntimeError
+    assert not progress._thread.is_alive()
+
+
+def test_names_beyond_ascii_are_escaped(monkeypatch, capfd):
+    monkeypatch.setattr(_progress, "_FIRST", 0.01)
+    with Progress("模型", QUANTITIES):
+        time.sleep(0.05)
+    assert "Diagnosing \\u6a21\\u578b: " in capfd.readouterr().err
