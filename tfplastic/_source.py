@@ -80,7 +80,13 @@ def _is_changed(root: Path) -> bool | None:
     command = ["git", "--no-optional-locks", "-C", os.fspath(root), "status", "--porcelain"]
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True
+            command,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_GIT_SECONDS,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -17,14 +17,13 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from tfplastic._checks import check_integer
+from tfplastic._tags import FORBIDDEN_CHARACTERS, FORBIDDEN_PARTS, path_of
 
 METRICS_FILE = "metrics.csv"
 ARRAYS_DIRECTORY = "arrays"
 HISTOGRAM_BINS = 30
 _TEMPORARY_SUFFIX = ".tmp"
 _HEADER = b"step,tag,value\n"
-_FORBIDDEN_IN_TAGS = frozenset(',"')
-_FORBIDDEN_PARTS = frozenset(("", ".", ".."))
 
 
 def check_tag(tag: Any) -> str:
@@ -38,8 +37,8 @@ def check_tag(tag: Any) -> str:
     if (
         not isinstance(tag, str)
         or not tag.isprintable()  # No line breaks, no control characters.
-        or not _FORBIDDEN_IN_TAGS.isdisjoint(tag)
-        or not _FORBIDDEN_PARTS.isdisjoint(tag.split("/"))
+        or not FORBIDDEN_CHARACTERS.isdisjoint(tag)
+        or not FORBIDDEN_PARTS.isdisjoint(tag.split("/"))
     ):
         raise ValueError(
             "`tag` must be names joined by '/', without commas, double quotes, line breaks, '.' and '..'. "
@@ -174,8 +173,9 @@ class MetricsFileWriter(Writer):
     float64, so that reading it back gives the same number exactly; non-finite ones read `nan`, `inf` and
     `-inf`. A histogram becomes an array file with `counts` `[30] int64`, `edges` `[31] float64` and
     `non_finite` `[] int64` (30 is TensorBoard's number of buckets). Array files appear under their name when
-    they are complete, not before. Images and texts, and scalars that depend on the clock, are left out by
-    rule: what is here is the same bits for an interrupted and an uninterrupted run.
+    they are complete, not before; what is not ASCII in a tag is percent-encoded in their paths. Images and
+    texts, and scalars that depend on the clock, are left out by rule: what is here is the same bits for an
+    interrupted and an uninterrupted run.
 
     Args:
         run_dir: the run directory, created if absent. Rows are appended; a last row that a kill cut short is
@@ -225,7 +225,7 @@ class MetricsFileWriter(Writer):
         if not arrays:
             raise ValueError(f"`arrays` of {check_tag(tag)!r} must name at least one array. Received: none")
         numeric = {name: _real_array(f"{tag}/{name}", array, kinds="biufc") for name, array in arrays.items()}
-        path = self._arrays / check_tag(tag) / f"{step}.npz"
+        path = self._arrays / path_of(check_tag(tag)) / f"{step}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as file:
             np.savez(file, allow_pickle=False, **numeric)

@@ -76,7 +76,7 @@ def _cpu_name() -> str:
 def _cpu_model() -> str:
     information = pathlib.Path("/proc/cpuinfo")
     if information.exists():
-        match = re.search(r"^model name\s*:\s*(.+)$", information.read_text(), re.MULTILINE)
+        match = re.search(r"^model name\s*:\s*(.+)$", information.read_text("utf-8"), re.MULTILINE)
         if match:
             return " ".join(match[1].split())
     return platform.processor() or platform.machine()

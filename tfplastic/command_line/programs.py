@@ -1,8 +1,9 @@
 """What the programs in `bin/` share: how they end, and what they say."""
 
+import io
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfplastic.command_line import gin_errors
@@ -22,7 +23,9 @@ def run(program: str, parse: Callable[[], Any], act: Callable[[Any], int]) -> in
         Ctrl-C.
     """
     debug = False
+    _write_any_text()
     try:
+        _check_arguments(sys.argv[1:])
         given = parse()
         debug = given.debug
         return act(given)
@@ -39,6 +42,22 @@ def say(text: str) -> None:
     """A line on standard output, at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Refuses what the locale's encoding lacks: Python reads it as surrogates, which nothing can write."""
+    for argument in arguments:
+        if any("\ud800" <= each <= "\udfff" for each in argument):
+            rule = f"must be of the locale's encoding, {sys.getfilesystemencoding()}"
+            action = "Set PYTHONUTF8=1 and run the same command again."
+            raise UsageError(f"arguments {rule}. Received: {ascii(argument)}. {action}")
+
+
+def _write_any_text() -> None:
+    """What the locale's encoding lacks is written as escapes: names and texts never end a program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(program: str, message: str, code: int, show_traceback: bool) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tfplastic._tags import tag_of
 from tfplastic.writers import Writer
 
 _NEGATIVE, _ZERO, _POSITIVE = (33, 102, 172), (247, 247, 247), (178, 24, 43)  # ColorBrewer's RdBu
@@ -16,7 +17,8 @@ def write(
 ) -> None:
     """Writes what `measure` returned, each value under the tag `<prefix>/<quantity>/<rest>`.
 
-    The rest is the layer's path below the model, such as `block_1/attention/query`.
+    The rest is the layer's path below the model, such as `block_1/attention/query`; what a tag cannot have
+    is percent-encoded.
 
     A number is a scalar; an array of one axis a histogram, whose array file holds Lanczos nodes and
     weights if it is a spectrum; a matrix an image, and an array file with the key
@@ -39,7 +41,7 @@ def write(
     scalars = {}
     for quantity, by_layer in measured.items():
         for layer, value in by_layer.items():
-            tag, rank = f"{prefix}/{quantity}/{layer}", np.ndim(value)
+            tag, rank = tag_of(prefix, quantity, layer), np.ndim(value)
             if rank == 0:
                 scalars[tag] = value
             elif rank == 1:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfplastic._call_options import sums_in_order
 from tfplastic.linalg._derivatives import checked_derivatives
+from tfplastic.linalg._scope_names import any_scope_name
 
 # Operations that change a variable, or draw from a random state of their own.
 _DISTURBING = (
@@ -146,6 +147,7 @@ def _concrete_function(function: Callable[..., Any], signature: Any) -> Any:
 
     Only Python control flow over tensors needs it, and without it raises: such functions are traced again.
     """
-    with contextlib.suppress(Exception):  # any other error is raised again by the second trace
-        return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
-    return tf.function(function, input_signature=signature).get_concrete_function()
+    with any_scope_name():
+        with contextlib.suppress(Exception):  # any other error is raised again by the second trace
+            return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+        return tf.function(function, input_signature=signature).get_concrete_function()

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfplastic._tags import tag_at
+
 _METRICS, _STATUS, _CONFIG = "metrics.csv", "status.json", "operative_config.gin"
 _HEADER = b"step,tag,value\n"
 _SCALAR_COLUMNS = ["run", "arm", "seed", "step", "tag", "value"]
@@ -326,7 +328,8 @@ def _array_steps(path: Path) -> dict[str, list[tuple[int, Path]]]:
     root = path / "arrays"
     for file in root.rglob("*.npz"):
         if file.stem.isdecimal():
-            found.setdefault(file.parent.relative_to(root).as_posix(), []).append((int(file.stem), file))
+            tag = tag_at(file.parent.relative_to(root).as_posix())
+            found.setdefault(tag, []).append((int(file.stem), file))
     return {tag: sorted(steps) for tag, steps in found.items()}
 
 

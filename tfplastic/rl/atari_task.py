@@ -260,7 +260,7 @@ class AtariTask(HostTask):
             "num_episodes": self._num_episodes,
             "returns": list(self._returns),
         }
-        (directory / "task.json").write_text(json.dumps(counters))
+        (directory / "task.json").write_text(json.dumps(counters), "utf-8")
         _save_arrays(directory / "environment.npz", self._env.get_state())
         if self._diagnostics_batch is not None:
             batch = self._diagnostics_batch._asdict()
@@ -270,7 +270,7 @@ class AtariTask(HostTask):
 
     def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
         self._replay.restore(shared, shared_files)
-        counters = json.loads((directory / "task.json").read_text())
+        counters = json.loads((directory / "task.json").read_text("utf-8"))
         self._acts = counters["acts"]
         self._agent_steps = counters["agent_steps"]
         self._gradient_steps = counters["gradient_steps"]

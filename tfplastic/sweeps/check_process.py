@@ -26,7 +26,7 @@ def main() -> int:
     """Answers one request; the exit code."""
     request = Request.from_json(json.load(sys.stdin))
     # What libraries print while they are imported must not come between the answers.
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
         for answer in Checks(request).answers():

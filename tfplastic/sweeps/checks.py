@@ -108,7 +108,7 @@ def check(request: Request, threads: int, on_answer: Callable[[int], None]) -> l
 
 def _answers(request: Request, threads: int) -> Iterator[dict[str, Any]]:
     limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    with tempfile.TemporaryFile("w+") as asked:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as asked:
         asked.write(json.dumps(request._asdict()))
         asked.seek(0)
         process = subprocess.Popen(
@@ -117,7 +117,7 @@ def _answers(request: Request, threads: int) -> Iterator[dict[str, Any]]:
             stdin=asked,
             stdout=subprocess.PIPE,
             start_new_session=True,
-            text=True,
+            encoding="utf-8",
         )
     with process:
         try:

@@ -214,7 +214,7 @@ def _write_manifest(directory: Path, checkpoint: Checkpoint) -> None:
     manifest = {"step": checkpoint.step, "shared_files": checkpoint.shared_files, "state": checkpoint.state}
     manifest |= {} if checkpoint.checksums is None else {"checksums": checkpoint.checksums}
     temporary = directory / f".{_MANIFEST}"
-    temporary.write_text(json.dumps(manifest, indent=1))
+    temporary.write_text(json.dumps(manifest, indent=1), "utf-8")
     _sync(temporary)
     temporary.replace(directory / _MANIFEST)
 

@@ -297,7 +297,7 @@ class Loop:
         self._metrics_file = MetricsFileWriter(self._directory.path)
         self._writer = ManyWriters([self._metrics_file, TensorBoardWriter(self._directory.tensorboard)])
         if checkpoint is None:
-            config = (self._directory.path / "operative_config.gin").read_text()
+            config = (self._directory.path / "operative_config.gin").read_text("utf-8")
             self._writer.text(0, "operative_config", f"```\n{config}\n```")
             self._diagnostics.lay_out(self._writer)
         for warning in self._diagnostics.warnings:

@@ -120,6 +120,9 @@ class PlasticModel(keras.Model):
         super().compile(
             optimizer, loss, metrics=metrics, loss_weights=loss_weights, jit_compile=jit_compile, **kwargs
         )
+        if statistics and kwargs.get("run_eagerly"):
+            rule = "must be empty with `run_eagerly`, as activations are recorded in a graph"
+            raise ValueError(f"`step_statistics` {rule}. Received: {', '.join(statistics)}")
         _check_strategy(self.distribute_strategy, statistics, jit_compile)
         self._training = _Training(
             self.network, self.optimizer, compiled_loss, mitigations, statistics, check_integer("seed", seed)

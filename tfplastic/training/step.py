@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfplastic._keras import keras
 from tfplastic._replicas import num_replicas, replica_id, sum_over_replicas
+from tfplastic._tags import tag_of
 from tfplastic.diagnostics import recorded_activations
 from tfplastic.layers import advance
 from tfplastic.linalg._variables import as_tf_variables
@@ -105,7 +106,7 @@ class GradientStep:
         if penalties:
             metrics["penalty"] = tf.add_n(penalties)
         for name, statistic in self._statistics.items():
-            metrics |= {f"{name}/{layer}": statistic(values) for layer, values in activations.items()}
+            metrics |= {tag_of(name, layer): statistic(values) for layer, values in activations.items()}
         for mitigation in self._mitigations:  # those that transform nothing return the same
             gradients = mitigation.transform_gradients(gradients, variables)
         if num_replicas() > 1:  # Keras adds up the gradients of the replicas, some of its optimizers clipped
