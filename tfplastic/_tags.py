@@ -16,9 +16,9 @@ def tag_of(*names: str) -> str:
     """Returns a tag of names joined by '/', each of which may hold more of them.
 
     What a tag cannot hold is percent-encoded, as in URLs: commas, double quotes, '%', line breaks and
-    control characters; '.' and '..' become '%2E' and '%2E%2E', and an empty name '%'. A name that is too long for a
-    file system keeps its first 60 characters, followed by '~' and a digest of the whole. All other names
-    stay as they are.
+    control characters; '.' and '..' become '%2E' and '%2E%2E', and an empty name '%'. A name that is too long
+    for a file system keeps its first 60 characters, followed by '~' and a digest of the whole. All other
+    names stay as they are.
 
     Args:
         *names: such as a prefix, a quantity and the path of a layer.

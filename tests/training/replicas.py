@@ -7,6 +7,7 @@ A process of its own, because logical devices are configured before TensorFlow s
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -71,7 +72,7 @@ def adam():
     return optimizers.adam(0.01, max_gradient_norm=0.5)
 
 
-ROWS = {
+ROWS: dict[str, tuple[Any, Any, Any, Any]] = {
     "together": (every_layer, sgd, every_mitigation, "mse"),
     "layers": (every_layer, sgd, lambda: [], "mse"),
     "mitigations": (mlp, adam, every_mitigation, "mse"),
