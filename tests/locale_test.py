@@ -69,7 +69,7 @@ def _opens_text_in_any_encoding(call: ast.Call) -> bool:
         return any(isinstance(mode, str) and "b" not in mode for mode in modes)
     if isinstance(call.func, ast.Name) and name == "open":
         mode = call.args[1] if len(call.args) > 1 else options.get("mode")
-        return not (isinstance(mode, ast.Constant) and "b" in mode.value)
+        return not (isinstance(mode, ast.Constant) and "b" in str(mode.value))
     return name in ("run", "Popen", "check_output") and "text" in options
 
 

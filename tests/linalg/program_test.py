@@ -1,6 +1,5 @@
 """Tracing: without AutoGraph where that is enough, with it where Python's control flow is over tensors."""
 
-import keras as keras_3
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -42,7 +41,7 @@ def test_other_functions_are_traced_once_as_they_are():
     calls = []
 
     def plain(x):
-        calls.append(tf.autograph.experimental)  # Python's side effects happen once
+        calls.append(x)
         return tf.square(x)
 
     trace("`f`", plain, SPEC)
@@ -53,17 +52,16 @@ def test_an_error_of_the_function_is_its_own():
     def broken(x):
         raise LookupError("no such thing")
 
-    with pytest.raises(LookupError, match="no such thing"):
+    with pytest.raises(LookupError, match="^'?no such thing'?$"):
         trace("`f`", broken, SPEC)
 
 
-@pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
-def test_a_model_with_a_branch_over_tensors_is_measured(keras):
-    class Branching(keras.Model):
+def test_a_model_with_a_branch_over_tensors_is_measured():
+    class Branching(keras_2.Model):  # Keras 3 itself cannot call one in a graph
         def __init__(self):
             super().__init__()
-            self.hidden = keras.layers.Dense(4, "relu", name="hidden")
-            self.head = keras.layers.Dense(1, name="head")
+            self.hidden = keras_2.layers.Dense(4, "relu", name="hidden")
+            self.head = keras_2.layers.Dense(1, name="head")
 
         def call(self, inputs):
             hidden = self.hidden(inputs)

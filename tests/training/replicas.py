@@ -94,7 +94,7 @@ def trained(strategy, network, optimizer, mitigation, loss):
         model = PlasticModel(network())
         model.compile(optimizer(), loss, mitigations=mitigation(), seed=1)
     history = model.fit(IMAGES, TARGETS, batch_size=4, epochs=1, shuffle=False, verbose=0).history
-    slots = model.optimizer.variables
+    slots: Any = model.optimizer.variables
     slots = slots() if callable(slots) else slots
     assert len(history["loss"]) == 1 and model.gradient_steps == 6
     return [np.asarray(each) for each in [*model.get_weights(), *slots]], history
@@ -104,9 +104,8 @@ def differences(rows):
     """{row: the largest difference of a weight, slot or reported mean}."""
     found = {}
     for row in rows:
-        (one, reported), (two, of_two) = (
-            trained(strategy, *ROWS[row]) for strategy in (tf.distribute.get_strategy(), MIRRORED)
-        )
+        one, reported = trained(tf.distribute.get_strategy(), *ROWS[row])
+        two, of_two = trained(MIRRORED, *ROWS[row])
         assert reported.keys() == of_two.keys() and len(one) == len(two)
         weights = max(float(np.abs(a - b).max()) for a, b in zip(one, two, strict=True))
         means = max(abs(reported[name][0] - of_two[name][0]) for name in reported)

@@ -145,9 +145,10 @@ def _not_differentiable(name: str, is_twice: bool, received: str) -> ValueError:
 def _concrete_function(function: Callable[..., Any], signature: Any) -> Any:
     """Traces without AutoGraph, whose rewriting of Python takes longer than many a model's forward pass.
 
-    Only Python control flow over tensors needs it, and without it raises: such functions are traced again.
+    Only Python control flow over tensors needs it, and raises a TypeError without it: such a
+    function is traced again.
     """
     with any_scope_name():
-        with contextlib.suppress(Exception):  # any other error is raised again by the second trace
+        with contextlib.suppress(TypeError):  # such as of a tensor where Python wants a bool
             return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
         return tf.function(function, input_signature=signature).get_concrete_function()
