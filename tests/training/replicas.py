@@ -12,20 +12,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
+from tfplastic import diagnostics, layers, mitigations, optimizers
+from tfplastic._keras import keras
+from tfplastic.training import PlasticModel
 
-from tfplastic import diagnostics, layers, mitigations, optimizers  # noqa: E402
-from tfplastic._keras import keras  # noqa: E402
-from tfplastic.training import PlasticModel  # noqa: E402
-
-# One for the whole process: TensorFlow numbers the sums of a second one from the start again.
-MIRRORED = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.normal(size=(24, 6, 6, 2)).astype(np.float32)
 TARGETS = IMAGES[:, 0, 0, :1] * 2
 REGULARIZED = {"kernel_regularizer": keras.regularizers.L2(0.1)}
+
+
+def two_replicas():
+    """A strategy for the whole process: TensorFlow numbers the sums of a second one from the start again."""
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 def mlp():
@@ -100,12 +102,12 @@ def trained(strategy, network, optimizer, mitigation, loss):
     return [np.asarray(each) for each in [*model.get_weights(), *slots]], history
 
 
-def differences(rows):
+def differences(mirrored, rows):
     """{row: the largest difference of a weight, slot or reported mean}."""
     found = {}
     for row in rows:
         one, reported = trained(tf.distribute.get_strategy(), *ROWS[row])
-        two, of_two = trained(MIRRORED, *ROWS[row])
+        two, of_two = trained(mirrored, *ROWS[row])
         assert reported.keys() == of_two.keys() and len(one) == len(two)
         weights = max(float(np.abs(a - b).max()) for a, b in zip(one, two, strict=True))
         means = max(abs(reported[name][0] - of_two[name][0]) for name in reported)
@@ -113,11 +115,11 @@ def differences(rows):
     return found
 
 
-def refusals():
+def refusals(mirrored):
     """The lines for what replicas cannot do."""
     lines = []
     for arguments in ({"step_statistics": [diagnostics.dead_fraction]}, {"jit_compile": True}):
-        with MIRRORED.scope():
+        with mirrored.scope():
             model = PlasticModel(mlp())
             try:
                 model.compile("sgd", "mse", **arguments)
@@ -127,4 +129,6 @@ def refusals():
 
 
 if __name__ == "__main__":
-    print(json.dumps({"differences": differences(sys.argv[1:] or ROWS), "refusals": refusals()}))
+    replicas = two_replicas()
+    found = {"differences": differences(replicas, sys.argv[1:] or ROWS), "refusals": refusals(replicas)}
+    print(json.dumps(found))
