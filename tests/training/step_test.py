@@ -76,6 +76,20 @@ def test_eager_and_compiled_steps_agree_within_rounding():
     np.testing.assert_allclose(*weights, rtol=1e-5, atol=1e-6)
 
 
+def test_gradients_of_embeddings_stay_sparse_on_one_device(monkeypatch):
+    task = linear_task()
+    layers = [keras.Input((3,), dtype="int32"), keras.layers.Embedding(9, 2), keras.layers.Flatten()]
+    task.model = keras.Sequential([*layers, keras.layers.Dense(1)])
+    optimizer = keras.optimizers.SGD(0.1)
+    step = GradientStep(task, task.model, optimizer)
+    kinds = []
+    monkeypatch.setattr(
+        optimizer, "apply_gradients", lambda pairs: kinds.extend(type(each) for each, _ in pairs)
+    )
+    step((np.array([[0, 3, 3], [8, 0, 1]], np.int32), np.ones((2, 1), np.float32)))
+    assert kinds[0] is tf.IndexedSlices and not any(kind is tf.IndexedSlices for kind in kinds[1:])
+
+
 def test_does_not_retrace():
     task = linear_task()
     step = tf.function(GradientStep(task, task.model, keras.optimizers.SGD(0.1)), autograph=False)

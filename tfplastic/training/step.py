@@ -89,19 +89,23 @@ class GradientStep:
         """One update on `batch`, a nest of arrays as the task's loss takes it."""
         advance(self._model)  # first, because a mitigation may have changed the weights since the last step
         variables = self._model.trainable_variables
+        is_shared = num_replicas() > 1
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(as_tf_variables(variables))
             with self._recording() as activations:
                 output = self._task.loss(self._model, batch, training=True)
             penalties = [each.penalty(variables) for each in self._mitigations if each.adds_penalty]
             # A replica's loss is its part of the global batch's; penalties are of what all replicas share.
-            parts = [penalty / num_replicas() for penalty in penalties] if num_replicas() > 1 else penalties
+            parts = [penalty / num_replicas() for penalty in penalties] if is_shared else penalties
             total = tf.add_n([output.loss, *parts])
         gradients = tape.gradient(
             total, as_tf_variables(variables), unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        gradients = sum_over_replicas([tf.convert_to_tensor(each) for each in gradients])
-        loss = sum_over_replicas(output.loss)
+        loss = output.loss
+        if is_shared:
+            # Dense, which sparse gradients of embeddings are not: a sum over replicas takes tensors.
+            gradients = sum_over_replicas([tf.convert_to_tensor(each) for each in gradients])
+            loss = sum_over_replicas(loss)
         metrics = {**output.metrics, "gradient_norm": global_norm(gradients)}
         if penalties:
             metrics["penalty"] = tf.add_n(penalties)
@@ -109,7 +113,7 @@ class GradientStep:
             metrics |= {tag_of(name, layer): statistic(values) for layer, values in activations.items()}
         for mitigation in self._mitigations:  # those that transform nothing return the same
             gradients = mitigation.transform_gradients(gradients, variables)
-        if num_replicas() > 1:  # Keras adds up the gradients of the replicas, some of its optimizers clipped
+        if is_shared:  # Keras adds up the gradients of the replicas, some of its optimizers clipped
             gradients = [tf.where(replica_id() == 0, each, tf.zeros_like(each)) for each in gradients]
         with tf.control_dependencies([tf.debugging.assert_all_finite(loss, self.NOT_FINITE)]):
             self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
