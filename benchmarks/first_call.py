@@ -9,12 +9,15 @@ the model itself, compiled, is what nobody can do without.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+# The root of the repository, of which `benchmarks` is a package, also where this file is run as a script.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.processes import ROOT, machine
+
 BOUND = 10  # CPU seconds for the first `diagnose`
 
 MODEL = """
@@ -72,14 +75,8 @@ def main() -> None:
         for name, seconds in results[keras].items():
             print(f"{keras}  {name:28s} {seconds:6.2f} CPU-s")
     if arguments.json:
-        machine = {
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-            "cpus": os.cpu_count(),
-        }
-        arguments.json.write_text(
-            json.dumps({"machine": machine, "bound": BOUND, "cpu_seconds": results}, indent=2) + "\n"
-        )
+        text = json.dumps({"machine": machine(), "bound": BOUND, "cpu_seconds": results}, indent=2)
+        arguments.json.write_text(f"{text}\n")
 
 
 if __name__ == "__main__":

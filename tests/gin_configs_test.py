@@ -5,7 +5,7 @@ from typing import Any
 import gin
 import pytest
 
-from tests import made_up_data
+from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
 from tfplastic.command_line import gin_config, gin_files
 from tfplastic.diagnostics import budgets
 from tfplastic.probing import Probe
@@ -43,23 +43,6 @@ TWINS = [
     *[(name, f"{name}_ln", set(), {f"{NETWORK.get(name, 'mlp')}.norm = 'layer'"}) for name in PLAIN],
     *[(name, f"{name}_tuned_adam", *TUNED_ADAM) for name in PLAIN],
 ]
-
-
-@pytest.fixture(autouse=True)
-def no_configuration_left():
-    yield
-    gin.clear_config()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def data(tmp_path_factory):
-    """Data of the right shapes, so that nothing is downloaded."""
-    path = tmp_path_factory.mktemp("data")
-    for name in ("mnist", "cifar10"):
-        made_up_data.write(path, name)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("TFPLASTIC_DATA_DIR", str(path))
-        yield
 
 
 def build(*files, bindings=()) -> Any:

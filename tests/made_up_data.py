@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import gin
 import numpy as np
+import pytest
 
 SHAPES = {"mnist": (28, 28), "cifar10": (32, 32, 3)}
 
@@ -15,3 +17,20 @@ def write(directory: Path, name: str, num_train: int = 5_000, num_test: int = 10
         arrays[f"x_{part}"] = generator.integers(256, size=(count, *SHAPES[name]), dtype=np.uint8)
         arrays[f"y_{part}"] = generator.integers(10, size=count, dtype=np.uint8)
     np.savez(directory / f"{name}.npz", allow_pickle=False, **arrays)
+
+
+@pytest.fixture(autouse=True)
+def no_configuration_left():
+    yield
+    gin.clear_config()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def data_at_hand(tmp_path_factory):
+    """Data of the right shapes, so that nothing is downloaded, in a module that imports this."""
+    path = tmp_path_factory.mktemp("data")
+    for name in SHAPES:
+        write(path, name)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TFPLASTIC_DATA_DIR", str(path))
+        yield

@@ -7,7 +7,7 @@ from pathlib import Path
 import gin
 import pytest
 
-from tests import made_up_data
+from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
 from tfplastic import reports
 from tfplastic.command_line import gin_config, gin_files
 from tfplastic.command_line.diagnose.checkpoints import find_checkpoints
@@ -25,23 +25,6 @@ for config in sorted(DOCS.rglob("operative_config.gin")):
 
 def names(places):
     return [place.relative_to(DOCS).as_posix() for place in places]
-
-
-@pytest.fixture(autouse=True)
-def no_configuration_left():
-    yield
-    gin.clear_config()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def data(tmp_path_factory):
-    """Data of the right shapes, so that nothing is downloaded."""
-    path = tmp_path_factory.mktemp("data")
-    for name in ("mnist", "cifar10"):
-        made_up_data.write(path, name)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("TFPLASTIC_DATA_DIR", str(path))
-        yield
 
 
 def test_there_are_committed_runs():

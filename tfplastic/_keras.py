@@ -4,7 +4,10 @@ What this library creates (layers, networks, optimizers) follows `keras` below. 
 model of either Keras, so nothing here or elsewhere tests `isinstance(model, keras.Model)`.
 """
 
+import contextlib
+import importlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +20,36 @@ def is_legacy() -> bool:
     return keras.layers.Layer.__module__.startswith("tf_keras.")
 
 
+def is_of(received: Any, package: str) -> bool:
+    """Whether the class of `received`, or a base of it, comes from a package such as `'tf_keras'`."""
+    return any(base.__module__.partition(".")[0] == package for base in type(received).__mro__)
+
+
+def is_of_keras_2(model: Any) -> bool:
+    """Whether a model is of the package tf_keras."""
+    return is_of(model, "tf_keras")
+
+
+def keras_of(model: Any) -> Any:
+    """The Keras, as a module, that a model is of."""
+    return importlib.import_module("tf_keras" if is_of_keras_2(model) else "keras")
+
+
+@contextlib.contextmanager
+def replaced_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """While open, `owner.name` is `value`, past Keras' tracking of attributes."""
+    attributes = vars(owner)
+    is_own, before = name in attributes, attributes.get(name)
+    attributes[name] = value
+    try:
+        yield
+    finally:
+        if is_own:
+            attributes[name] = before
+        else:
+            attributes.pop(name, None)
+
+
 def check_backend(argument: str, received: Any) -> None:
     """Raises `ValueError` if `received` belongs to a Keras 3 that computes with JAX, PyTorch or NumPy.
 
@@ -24,7 +57,7 @@ def check_backend(argument: str, received: Any) -> None:
         argument: name of the argument, for the error.
         received: a model, layer, optimizer or variable. Whatever is not of Keras 3 passes.
     """
-    if not any(base.__module__.startswith("keras.") for base in type(received).__mro__):
+    if not is_of(received, "keras"):
         return
     backend = sys.modules["keras"].config.backend()
     if backend != "tensorflow":

@@ -8,10 +8,12 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
+
+from tfplastic._keras import is_of_keras_2, replaced_attribute
 
 _MEANS = frozenset({"auto", "mean", "mean_with_sample_weight", "sum_over_batch_size"})
 
@@ -101,9 +103,7 @@ class KerasLoss:
         totals = [each for each in (own, added) if each is not None]
         if not totals:
             raise ValueError("no output has both a loss and targets")
-        dtype = max((each.dtype for each in totals), key=lambda dtype: dtype.size)
-        total = tf.add_n([tf.cast(each, dtype) for each in totals])
-        return BatchLoss(total, [term for part in parts for term in part.terms], added)
+        return BatchLoss(_sum(totals), [term for part in parts for term in part.terms], added)
 
 
 def compiled_loss(model: Any) -> KerasLoss | None:
@@ -127,21 +127,14 @@ def is_compiled(model: Any) -> bool:
     return bool(getattr(model, "_is_compiled" if is_of_keras_2(model) else "compiled", False))
 
 
-def is_of_keras_2(model: Any) -> bool:
-    """Whether a model is of the package tf_keras."""
-    return any(base.__module__.partition(".")[0] == "tf_keras" for base in type(model).__mro__)
-
-
-def keras_of(model: Any) -> Any:
-    """The Keras, as a module, that a model is of."""
-    return importlib.import_module("tf_keras" if is_of_keras_2(model) else "keras")
-
-
 def model_losses(model: Any) -> tf.Tensor | None:
     """The sum of `model.losses` in the last call, `[]`; None where there are none."""
     losses = [tf.reduce_sum(tf.convert_to_tensor(each)) for each in model.losses]
-    if not losses:
-        return None
+    return _sum(losses) if losses else None
+
+
+def _sum(losses: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The sum of losses `[]`, in the widest of their dtypes."""
     dtype = max((each.dtype for each in losses), key=lambda dtype: dtype.size)
     return tf.add_n([tf.cast(each, dtype) for each in losses])
 
@@ -281,19 +274,12 @@ def computes_its_own_loss(model: Any) -> bool:
 def _compiled_with(model: Any, container: Any) -> Iterator[None]:
     """While open, `compute_loss` of `model` takes `container`, and metrics take nothing."""
     attribute = "compiled_loss" if is_of_keras_2(model) else "_compile_loss"
-    replaced = [(model, attribute, container)]
-    replaced += [(each, "update_state", _NoMetrics().update_state) for each in model.metrics]
-    before = [(vars(each), name, name in vars(each), vars(each).get(name)) for each, name, _ in replaced]
-    try:
-        for each, name, value in replaced:
-            vars(each)[name] = value  # past Keras' tracking of attributes
+    metrics = list(model.metrics)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(replaced_attribute(model, attribute, container))
+        for each in metrics:
+            stack.enter_context(replaced_attribute(each, "update_state", _NoMetrics().update_state))
         yield
-    finally:
-        for attributes, name, was_there, value in before:
-            if was_there:
-                attributes[name] = value
-            else:
-                attributes.pop(name, None)
 
 
 def _computed(model: Any, inputs: Any, targets: Any, outputs: Any, sample_weight: Any) -> tf.Tensor:

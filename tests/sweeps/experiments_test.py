@@ -1,9 +1,9 @@
 """The experiments in gin/paper/: what they hold, and that their arms build."""
 
 import gin
-import numpy as np
 import pytest
 
+from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
 from tfplastic.command_line import gin_config, gin_files
 from tfplastic.reports.paper import INTERVENTIONS
 from tfplastic.rl.atari_games import BENCHMARK_GAMES
@@ -17,25 +17,6 @@ FILES = sorted(
     for path in ROOT.glob("gin/paper/**/*.gin")
     if "sweep.arms" in path.read_text()
 )
-
-
-@pytest.fixture(autouse=True)
-def no_configuration_left():
-    yield
-    gin.clear_config()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def data(tmp_path_factory):
-    """Data of the right shapes, so that nothing is downloaded."""
-    generator, path = np.random.default_rng(0), tmp_path_factory.mktemp("data")
-    for name, shape in (("mnist", (28, 28)), ("cifar10", (32, 32, 3))):
-        images = generator.integers(256, size=(5_000, *shape), dtype=np.uint8)
-        labels = generator.integers(10, size=5_000, dtype=np.uint8)
-        np.savez(path / f"{name}.npz", x_train=images, y_train=labels, x_test=images[:10], y_test=labels[:10])
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("TFPLASTIC_DATA_DIR", str(path))
-        yield
 
 
 def read(file) -> Experiment:

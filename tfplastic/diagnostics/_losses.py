@@ -9,7 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._keras_loss import BatchLoss, KerasLoss, is_loss, keras_of, model_losses
+from tfplastic._keras import keras_of
+from tfplastic._keras_loss import BatchLoss, KerasLoss, is_loss, model_losses
 from tfplastic.linalg._program import Traced
 
 Examples = tuple[Any, ...]

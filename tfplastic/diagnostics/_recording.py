@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfplastic._keras import replaced_attribute
 from tfplastic.diagnostics import _layers
 
 
@@ -54,24 +55,12 @@ def recording(nonlinear: Mapping[str, Any], others: Mapping[str, Any]) -> Iterat
                 attribute == "activation" or _layers.is_activation_layer(layer),
                 hasattr(layer, "cell"),
             )
-            stack.enter_context(_replaced(layer, attribute, recorded.function()))
+            stack.enter_context(replaced_attribute(layer, attribute, recorded.function()))
         for name, layer in others.items():
-            stack.enter_context(_replaced(layer, "call", _Recorded(layer.call, calls, name).function()))
+            stack.enter_context(
+                replaced_attribute(layer, "call", _Recorded(layer.call, calls, name).function())
+            )
         yield calls
-
-
-@contextlib.contextmanager
-def _replaced(layer: Any, attribute: str, value: Any) -> Iterator[None]:
-    attributes = vars(layer)
-    is_own, before = attribute in attributes, attributes.get(attribute)
-    attributes[attribute] = value
-    try:
-        yield
-    finally:
-        if is_own:
-            attributes[attribute] = before
-        else:
-            attributes.pop(attribute, None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,5 +143,5 @@ def recorded_model_calls(
         return result
 
     vars(noted)["__signature__"] = inspect.signature(call)
-    with _replaced(model, "call", noted), recording(nonlinear, others) as calls:
+    with replaced_attribute(model, "call", noted), recording(nonlinear, others) as calls:
         yield made

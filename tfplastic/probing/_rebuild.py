@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from tfplastic import seeds
+from tfplastic._keras import is_of, keras_of
 
 MakeModel = Callable[[int], Any]
 """From a seed to a model of the architecture, initialised by it."""
@@ -40,7 +41,7 @@ def rebuild(model: Any, seed: int, example: Any, make_model: MakeModel | None = 
         if make_model is not None:
             other = make_model(seed)
             _call(other, example)
-        elif _is_of(model, "tf_agents"):
+        elif is_of(model, "tf_agents"):
             other = model.copy(name=model.name)
             other.create_variables()
             _draw_again(other, seed)
@@ -67,7 +68,7 @@ def call(model: Any, inputs: Any, training: bool) -> Any:
 def _outputs(model: Any, inputs: Any, training: bool) -> Any:
     takes_training = "training" in inspect.signature(model.call).parameters
     outputs = model(inputs, **({"training": training} if takes_training else {}))
-    return outputs[0] if _is_of(model, "tf_agents") else outputs  # the other is the state of the network
+    return outputs[0] if is_of(model, "tf_agents") else outputs  # the other is the state of the network
 
 
 def architecture(model: Any, make_model: MakeModel | None) -> Any:
@@ -75,7 +76,7 @@ def architecture(model: Any, make_model: MakeModel | None) -> Any:
     adapted = tuple(weight.tobytes() for layer in _adapted(model) for weight in layer.get_weights())
     if make_model is not None:
         return make_model, _shapes(model), adapted
-    if _is_of(model, "tf_agents"):
+    if is_of(model, "tf_agents"):
         return type(model), _shapes(model), adapted
     config = _reseeded(_config(model), 0)  # a network that is made again has other seeds anyway
     numbers = {name: number for number, name in enumerate(_names(config))}
@@ -84,7 +85,7 @@ def architecture(model: Any, make_model: MakeModel | None) -> Any:
 
 def _rebuilt(model: Any, seed: int) -> Any:
     """By the Keras that the model is of."""
-    keras = sys.modules["tf_keras" if _is_of(model, "tf_keras") else "keras"]
+    keras = keras_of(model)
     if any(base.__name__ in _CLONEABLE for base in type(model).__mro__):
         # By the place of a layer, because Keras counts on when it makes up names.
         places = itertools.count()
@@ -201,10 +202,6 @@ def _shapes(model: Any) -> tuple[tuple[int, ...], ...]:
 def _short(shapes: tuple[tuple[int, ...], ...]) -> str:
     text = ", ".join(str(list(shape)) for shape in shapes[:4])
     return f"{text}, ... ({len(shapes)} in all)" if len(shapes) > 4 else text or "none"
-
-
-def _is_of(model: Any, package: str) -> bool:
-    return any(base.__module__.partition(".")[0] == package for base in type(model).__mro__)
 
 
 @contextlib.contextmanager
