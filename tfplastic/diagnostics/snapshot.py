@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from tfplastic import _checks
 from tfplastic._keras import check_backend
-from tfplastic._keras_loss import KerasLoss, compiled_loss, is_compiled
+from tfplastic._keras_loss import is_compiled
 from tfplastic.diagnostics import _draws, _forward, _layers, _losses, unit_statistics
+from tfplastic.diagnostics._blocks import check_length, concatenated, in_blocks, length_of, mean_of_blocks
+from tfplastic.diagnostics._chosen_losses import chosen_losses
 from tfplastic.diagnostics._example_weights import weights_of_classes
 from tfplastic.diagnostics.quantity import Need
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
@@ -113,12 +115,12 @@ class Snapshot:
             raise ValueError(f"`model` must be built, by a call on a batch. Received: {model.name!r}")
         self.model = model
         self.inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
-        self.num_examples = _num_examples(self.inputs)
+        self.num_examples = length_of(self.inputs)
         self.targets = None if targets is None else tf.nest.map_structure(tf.convert_to_tensor, targets)
-        self._check_targets()
+        check_length("targets", self.targets, self.num_examples)
         weights = weights_of_classes(class_weight, sample_weight, self.targets)
         self.sample_weight = None if weights is None else tf.nest.map_structure(tf.convert_to_tensor, weights)
-        self._check_weights()
+        check_length("sample_weight", self.sample_weight, self.num_examples)
         self.optimizer = optimizer
         self.reference = reference
         self._batch_size = _checks.check_positive_integer("batch_size", batch_size)
@@ -130,7 +132,16 @@ class Snapshot:
         """Takes the model as it is now: its layers, which of their variables are trained, its loss."""
         self._fingerprint = self._state_of_model()
         loss, example_losses, layers = self._given
-        self._losses = self._make_losses(loss, example_losses)
+        self._losses = chosen_losses(
+            self.model,
+            loss,
+            example_losses,
+            self.targets,
+            self._include_model_losses,
+            self._call,
+            self.num_examples,
+            lambda: (block for block, _ in self._blocks(self.examples)),
+        )
         self._layers = _layers.named_layers(self.model)
         self._chosen = _layers.chosen_layers(self._layers, layers)
         weights = _layers.layer_weights(self._layers)
@@ -256,7 +267,7 @@ class Snapshot:
             blocks = self._run_with_gradients(wholes, arrays)
         else:
             blocks = self._run(wholes, arrays)
-        self._values |= {part: _concatenated([block[part] for block, _ in blocks]) for part in wholes}
+        self._values |= {part: concatenated([block[part] for block, _ in blocks]) for part in wholes}
         if arrays:
             self._values["prepared_statistics"] = arrays, self._statistics_of(blocks)
 
@@ -401,7 +412,7 @@ class Snapshot:
             losses.check(self._signature(tensors)[0].shape[0])
             self._programs[key] = program
         blocks = [(self._programs[key](block), count) for block, count in self._blocks(tensors)]
-        self._values |= self._mean_of([(block["mean"], count) for block, count in blocks])
+        self._values |= mean_of_blocks([(block["mean"], count) for block, count in blocks])
         return blocks
 
     def _statistics_of(self, blocks: Sequence[tuple[Any, int]]) -> dict[str, UnitStatistics]:
@@ -412,16 +423,11 @@ class Snapshot:
 
     def _joined(self, part: str) -> Any:
         if part not in self._values:
-            self._values[part] = _concatenated([block[part] for block, _ in self._run([part])])
+            self._values[part] = concatenated([block[part] for block, _ in self._run([part])])
         return self._values[part]
 
     def _blocks(self, nest: Any) -> Iterator[tuple[Any, int]]:
-        if self.num_examples <= self._batch_size:
-            yield nest, self.num_examples
-            return
-        for start in range(0, self.num_examples, self._batch_size):
-            stop = min(start + self._batch_size, self.num_examples)
-            yield tf.nest.map_structure(lambda each: each[start:stop], nest), stop - start  # noqa: B023
+        return in_blocks(nest, self.num_examples, self._batch_size)
 
     def _signature(self, nest: Any) -> Any:
         """Of one block: the shape itself where there is only one."""
@@ -433,11 +439,8 @@ class Snapshot:
         if part not in self._values:
             program = self._loss_program(part, function)
             parts = [(program(block), count) for block, count in self._blocks(self.examples)]
-            self._values[part] = self._mean_of(parts)
+            self._values[part] = mean_of_blocks(parts)
         return self._values[part]
-
-    def _mean_of(self, parts: list[tuple[Any, int]]) -> Any:
-        return parts[0][0] if len(parts) == 1 else _weighted(parts, self.num_examples)
 
     def _loss_program(self, part: str, function: Callable[[Any], Any]) -> Program:
         if part not in self._programs:
@@ -461,84 +464,6 @@ class Snapshot:
             raise ValueError(f"{_NEEDS['loss']}. Received: None")
         return self._losses
 
-    def _make_losses(self, loss: Any, example_losses: Any) -> _losses.Losses | None:
-        if loss is not None and example_losses is not None:
-            raise ValueError(
-                f"`example_losses` must be None where `loss` is given. Received: {example_losses!r}"
-            )
-        if example_losses is not None:
-            if self.targets is None:
-                raise ValueError("`targets` must be given with `example_losses`. Received: None")
-            return self._function_losses(None, example_losses)
-        if loss is None:
-            own = compiled_loss(self.model)
-            is_whole = own is not None and (self.targets is not None or own.needs_no_targets)
-            return self._keras_losses(own, False) if own is not None and is_whole else None
-        if self.targets is None and _losses.is_of_keras(loss):
-            raise ValueError("`targets` must be given with a Keras loss. Received: None")
-        _losses.check_loss(loss, self.model)
-        if not _losses.is_of_keras(loss):
-            return self._function_losses(loss, None)
-        given = KerasLoss(self.model, loss, includes_model_losses=self._include_model_losses)
-        return self._keras_losses(given, not self._include_model_losses)
-
-    def _function_losses(self, loss: Any, example_losses: Any) -> _losses.Losses:
-        return _losses.FunctionLosses(
-            loss, example_losses, self._call, self.model, self._include_model_losses
-        )
-
-    def _keras_losses(self, loss: KerasLoss, reports: bool) -> _losses.Losses:
-        return _losses.KerasLosses(
-            loss,
-            self._call,
-            self.model,
-            self.num_examples,
-            lambda: (block for block, _ in self._blocks(self.examples)),
-            reports,
-        )
-
-    def _check_weights(self) -> None:
-        for each in tf.nest.flatten(() if self.sample_weight is None else self.sample_weight):
-            if not each.shape.rank or each.shape[0] != self.num_examples:
-                rule = f"must have an entry for each of the {self.num_examples} inputs"
-                raise ValueError(f"`sample_weight` {rule}. Received: shape {each.shape.as_list()}")
-
-    def _check_targets(self) -> None:
-        shapes = [
-            each.shape.as_list() for each in tf.nest.flatten(() if self.targets is None else self.targets)
-        ]
-        if any(not shape or shape[0] != self.num_examples for shape in shapes):
-            rule = f"must have an entry for each of the {self.num_examples} inputs"
-            raise ValueError(f"`targets` {rule}. Received: shapes {', '.join(map(str, shapes))}")
-
-
-def _concatenated(blocks: Sequence[Any]) -> Any:
-    """Nests of tensors, along the first axis."""
-    if len(blocks) == 1:
-        return blocks[0]
-    return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *blocks)
-
 
 def _position(tensor: tf.Tensor, tensors: Sequence[tf.Tensor]) -> int:
     return next(position for position, each in enumerate(tensors) if each is tensor)
-
-
-def _num_examples(inputs: Any) -> int:
-    shapes = [each.shape.as_list() for each in tf.nest.flatten(inputs)]
-    for shape in shapes:
-        if not shape or not shape[0]:
-            raise ValueError(f"`inputs` must be a batch of at least one. Received: shape {shape}")
-    if len({shape[0] for shape in shapes}) != 1:
-        raise ValueError(f"`inputs` must be of one length. Received: shapes {', '.join(map(str, shapes))}")
-    return shapes[0][0]
-
-
-def _weighted(parts: list[tuple[Any, int]], total: int) -> Any:
-    """The sum of nests of tensors, each times the share of its examples."""
-    shares = [count / total for _, count in parts]
-    return tf.nest.map_structure(
-        lambda *tensors: tf.add_n(
-            [tf.cast(share, tensor.dtype) * tensor for share, tensor in zip(shares, tensors, strict=True)]
-        ),
-        *[nest for nest, _ in parts],
-    )

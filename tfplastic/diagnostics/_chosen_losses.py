@@ -1,0 +1,56 @@
+"""The choice of the losses that a snapshot measures, from what it is given."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tfplastic._keras_loss import KerasLoss, compiled_loss
+from tfplastic.diagnostics import _losses
+
+
+def chosen_losses(
+    model: Any,
+    loss: Any,
+    example_losses: Any,
+    targets: Any,
+    include_model_losses: bool,
+    call: Callable[[Any], Any],
+    num_examples: int,
+    blocks: Callable[[], Iterable[_losses.Examples]],
+) -> _losses.Losses | None:
+    """Returns the losses of examples; None where a snapshot has no loss.
+
+    Args:
+        model: a Keras model.
+        loss: as given to `Snapshot`; None: the compiled loss, if there are targets or it needs none.
+        example_losses: as given to `Snapshot`.
+        targets: as given to `Snapshot`, as tensors.
+        include_model_losses: as given to `Snapshot`.
+        call: calls the model with `training=False`.
+        num_examples: number of all examples.
+        blocks: returns the examples block by block.
+
+    Raises:
+        TypeError: `loss` is not a function, a Keras loss, the name of one, or a nest of these.
+        ValueError: arguments do not go together.
+    """
+    if loss is not None and example_losses is not None:
+        raise ValueError(f"`example_losses` must be None where `loss` is given. Received: {example_losses!r}")
+    if example_losses is not None:
+        if targets is None:
+            raise ValueError("`targets` must be given with `example_losses`. Received: None")
+        return _losses.FunctionLosses(None, example_losses, call, model, include_model_losses)
+
+    def of_keras(loss: KerasLoss, reports: bool) -> _losses.Losses:
+        return _losses.KerasLosses(loss, call, model, num_examples, blocks, reports)
+
+    if loss is None:
+        own = compiled_loss(model)
+        is_whole = own is not None and (targets is not None or own.needs_no_targets)
+        return of_keras(own, False) if own is not None and is_whole else None
+    if targets is None and _losses.is_of_keras(loss):
+        raise ValueError("`targets` must be given with a Keras loss. Received: None")
+    _losses.check_loss(loss, model)
+    if not _losses.is_of_keras(loss):
+        return _losses.FunctionLosses(loss, None, call, model, include_model_losses)
+    given = KerasLoss(model, loss, includes_model_losses=include_model_losses)
+    return of_keras(given, not include_model_losses)
