@@ -25,6 +25,7 @@ __all__ = [
     "probing",
     "reports",
     "rl",
+    "run_format",
     "seeds",
     "sweeps",
     "tasks",

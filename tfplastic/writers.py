@@ -18,12 +18,10 @@ import numpy as np
 
 from tfplastic._checks import check_integer
 from tfplastic._tags import FORBIDDEN_CHARACTERS, FORBIDDEN_PARTS, path_of
+from tfplastic.run_format import ARRAYS_DIRECTORY, METRICS_FILE, METRICS_HEADER
 
-METRICS_FILE = "metrics.csv"
-ARRAYS_DIRECTORY = "arrays"
 HISTOGRAM_BINS = 30
 _TEMPORARY_SUFFIX = ".tmp"
-_HEADER = b"step,tag,value\n"
 
 
 def check_tag(tag: Any) -> str:
@@ -201,7 +199,7 @@ class MetricsFileWriter(Writer):
         _cut_torn_row(path)
         self._file = open(path, "ab")
         if self._file.tell() == 0:
-            self._file.write(_HEADER)
+            self._file.write(METRICS_HEADER)
             self._file.flush()
 
     def scalars(self, step: int, values: Mapping[str, Any]) -> None:
@@ -371,7 +369,7 @@ def _cut_torn_row(path: Path) -> None:
     """Removes what follows the last line break of a metrics file, the row in which a kill struck."""
     content = path.read_bytes() if path.exists() else b""
     whole = content.rfind(b"\n") + 1
-    if not content.startswith(_HEADER[: len(content)]):
+    if not content.startswith(METRICS_HEADER[: len(content)]):
         start = content[:80].decode(errors="replace").splitlines()[0]
         raise ValueError(f"{path} must begin with 'step,tag,value'. Received: {start!r}")
     if whole < len(content):

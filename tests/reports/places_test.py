@@ -45,8 +45,23 @@ def test_runs_that_a_sweep_took_from_elsewhere_are_read_there(tmp_path):
     assert [run.name for run in found.runs] == ["a-seed0", "a-seed1"] and not found.runs.missing()
 
 
-@pytest.mark.parametrize(("text", "reason"), [("{", "Expecting"), ("{}", "it has no 'arms'")])
-def test_a_sweep_file_that_is_none(tmp_path, text, reason):
+GARBLED = {
+    "{": "Expecting",
+    "": "Expecting",
+    "[]": "its 'experiment' must be a str, not None",
+    "{}": "its 'experiment' must be a str, not None",
+    '{"experiment": "a", "arms": 3}': "its 'arms' must be a dict, not 3",
+    '{"experiment": "a", "arms": {}, "seeds": ["x"], "runs": []}': "its 'seeds' must be integers, not ['x']",
+    '{"experiment": "a", "arms": {}, "seeds": [0], "runs": [{"arm": "a"}]}': "its 'runs' must have an arm,",
+    "[" * 10_000: "",
+}
+
+
+@pytest.mark.parametrize("text", GARBLED)
+def test_a_garbled_sweep_file_is_a_problem_and_the_rest_is_shown(tmp_path, text):
+    write_run(tmp_path / "a-seed0")
     (tmp_path / "sweep.json").write_text(text)
-    with pytest.raises(ValueError, match=reason):
-        places.find([str(tmp_path)])
+    found = places.find([str(tmp_path)])
+    assert [run.name for run in found.runs] == ["a-seed0"]
+    (problem,) = found.runs.problems()
+    assert problem.startswith(f"sweep.json cannot be read: {GARBLED[text]}")

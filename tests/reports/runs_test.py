@@ -104,6 +104,23 @@ def test_a_row_that_a_kill_cut_short_is_left_out(tmp_path):
     assert read_runs(tmp_path).scalars("x")["step"].tolist() == [1]
 
 
+@pytest.mark.parametrize("written", [b"", b"step,tag", b"step,tag,value\n", b"step,tag,value\n1,x"])
+def test_a_run_that_is_starting_or_writing(tmp_path, written):
+    """Half-written files of each kind, and those that are not there yet."""
+    run = write_run(tmp_path / "run", 0, arrays={"a": {5: {"x": np.ones(3)}}}, state="starting")
+    (run / "metrics.csv").write_bytes(written)
+    for path in [path for path in run.rglob("*") if path.is_file()]:
+        path.with_name(f".{path.name}.tmp").write_bytes(path.read_bytes()[:9])
+    (found,) = read_runs(tmp_path)
+    assert found.errors == () and len(found.metrics) == 0 and found.state == "starting"
+    assert [each.step for each in read_runs(tmp_path).arrays("a")] == [5]
+    for name in ("metrics.csv", "operative_config.gin", "arrays/a/5.npz"):
+        (run / name).unlink()
+    (found,) = read_runs(tmp_path)
+    assert found.errors == ("operative_config.gin is missing", "metrics.csv is missing")
+    assert read_runs(tmp_path).arrays("a") == []
+
+
 def test_scalars_are_found_by_patterns(tmp_path):
     scalars = {"a/x": [(1, 0.5), (3, 1.5)], "a/y": [(2, 2.5)], "b": [(2, 3.5)]}
     write_run(tmp_path / "one-seed7", 7, scalars)

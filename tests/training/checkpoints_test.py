@@ -199,3 +199,17 @@ def test_checkpoints_of_older_versions_have_no_checksums(tmp_path):
     assert latest(checkpoints).step == 2
     (tmp_path / "step_000000000002/task.json").write_text("")
     assert latest(checkpoints).step == 1
+
+
+@pytest.mark.parametrize("name", ["variables.index", "variables.data-00000-of-00001", "task.json"])
+def test_a_truncated_checkpoint_without_checksums_is_put_aside(tmp_path, name):
+    checkpoints, variable = saved_twice(tmp_path)
+    for path in tmp_path.glob("step_*/manifest.json"):
+        manifest = json.loads(path.read_text())
+        del manifest["checksums"]
+        path.write_text(json.dumps(manifest))
+    path = tmp_path / "step_000000000002" / name
+    path.write_bytes(path.read_bytes()[:-1])
+    found = latest(checkpoints)
+    checkpoints.restore(found)
+    assert found.step == 1 and variable.numpy().tolist() == [1.0, 2.0]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,8 @@ import tensorflow as tf
 
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
+from tfplastic.run_format import ARRAY_FILE_ERRORS
+from tfplastic.writers import atomic_file
 
 _WEIGHTS, _STATISTICS, _OUTPUTS = "weights", "unit_statistics", "outputs"
 
@@ -64,7 +65,7 @@ class Reference:
             for field in dataclasses.fields(statistics):
                 arrays[f"{_STATISTICS}/{field.name}/{layer}"] = np.asarray(getattr(statistics, field.name))
         arrays |= {f"{_OUTPUTS}/{index}": each for index, each in enumerate(self.outputs)}
-        with open(path, "wb") as file:  # given a path, NumPy would add a suffix to it
+        with atomic_file(path) as file:  # given a path, NumPy would add a suffix to it
             np.savez(file, **arrays)
 
     @classmethod
@@ -91,7 +92,9 @@ class Reference:
             return cls(
                 weights, {layer: UnitStatistics(**each) for layer, each in statistics.items()}, tuple(outputs)
             )
-        except (TypeError, ValueError, AttributeError, IndexError, EOFError, zipfile.BadZipFile) as error:
+        except FileNotFoundError:
+            raise
+        except ARRAY_FILE_ERRORS as error:
             rule = "must be a file that `Reference.save` has written"
             raise ValueError(f"`path` {rule}. Received: {str(path)!r}") from error
 

@@ -27,25 +27,30 @@ class Found(NamedTuple):
 def find(places: Sequence[str], grid: Mapping[str, Iterable[int]] | None = None) -> Found:
     """Reads the runs of `places`, and what `sweep.json` there or a level below says of arms and seeds.
 
-    Runs that a sweep took from elsewhere are read there.
+    Runs that a sweep took from elsewhere are read there. A `sweep.json` that is not as `bin/sweep` writes it
+    is one of the runs' problems, and says nothing.
 
     Args:
         places: directories.
         grid: {arm: seeds} that there should be, in place of what `sweep.json` says.
 
     Raises:
-        ValueError: a place is no directory, or a `sweep.json` is malformed.
+        ValueError: a place is no directory.
     """
     runs = list(read_runs(*places))
     known = {run.path.resolve() for run in runs}
     expected: dict[str, list[int]] = {}
     errors: dict[tuple[str, int], str] = {}
-    experiments = []
+    experiments, problems = [], []
     for place in map(Path, places):
         for file in sorted([*place.glob(SWEEP_FILE), *place.glob(f"*/{SWEEP_FILE}")]):
-            sweep = _read(file)
             folder = file.parent.relative_to(place).as_posix()
             prefix = "" if folder == "." else f"{folder}/"
+            try:
+                sweep = _read(file)
+            except ValueError as error:
+                problems.append(f"{prefix}{SWEEP_FILE} cannot be read: {' '.join(str(error).split())}")
+                continue
             experiments.append(sweep["experiment"])
             for arm in sweep["arms"]:
                 expected.setdefault(f"{prefix}{arm}", []).extend(sweep["seeds"])
@@ -56,7 +61,7 @@ def find(places: Sequence[str], grid: Mapping[str, Iterable[int]] | None = None)
     wanted = {arm: list(seeds) for arm, seeds in grid.items()} if grid is not None else expected
     order = {arm: place for place, arm in enumerate(wanted)}
     runs.sort(key=lambda run: order.get(run.arm, len(order)))  # stable: by name within an arm
-    found = Runs(runs, wanted or None)
+    found = Runs(runs, wanted or None, problems)
     missing = set(found.missing())
     return Found(
         found,
@@ -74,10 +79,18 @@ def _elsewhere(entry: Mapping[str, Any], known: set[Path]) -> list[Run]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        sweep = json.loads(file.read_text(encoding="utf-8"))
-        lacking = {"experiment", "arms", "seeds", "runs"} - set(sweep)
-        if lacking:
-            raise ValueError(f"it has no {sorted(lacking)[0]!r}")
-        return sweep
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{file} must be as bin/sweep writes it. Received: {error}") from error
+        sweep = json.loads(file.read_bytes())
+    except (OSError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    kinds = {"experiment": str, "arms": dict, "seeds": list, "runs": list}
+    for name, kind in kinds.items():
+        value = sweep.get(name) if isinstance(sweep, dict) else None
+        if not isinstance(value, kind):
+            raise ValueError(f"its {name!r} must be a {kind.__name__}, not {value!r:.40}")
+    if not all(isinstance(seed, int) for seed in sweep["seeds"]):
+        raise ValueError(f"its 'seeds' must be integers, not {sweep['seeds']!r:.40}")
+    for entry in sweep["runs"]:
+        kinds = {"arm": str, "seed": int, "directory": str}
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), kinds[key]) for key in kinds):
+            raise ValueError(f"its 'runs' must have an arm, a seed and a directory each, not {entry!r:.80}")
+    return sweep

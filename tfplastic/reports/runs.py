@@ -4,7 +4,6 @@ import dataclasses
 import fnmatch
 import functools
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,11 +14,16 @@ import numpy as np
 import pandas as pd
 
 from tfplastic._tags import tag_at
+from tfplastic.run_format import (
+    ARRAYS_DIRECTORY,
+    METRICS_FILE,
+    METRICS_HEADER,
+    OPERATIVE_CONFIG_FILE,
+    STATUS_FILE,
+    parse_status,
+)
 
-_METRICS, _STATUS, _CONFIG = "metrics.csv", "status.json", "operative_config.gin"
-_HEADER = b"step,tag,value\n"
 _SCALAR_COLUMNS = ["run", "arm", "seed", "step", "tag", "value"]
-_STATUS_KINDS = {"step": int, "total_steps": int, "wall_time_s": (int, float), "versions": dict}
 _SEED_IN_NAME = re.compile(r"[-_/]*seed[-_=]?(\d+)$")
 _BINDING = re.compile(r"^([\w./]+) *= *(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 
@@ -77,6 +81,7 @@ class Runs(Sequence[Run]):
         runs: in the order of the tables.
         expected: {arm: seeds}, the runs there should be. By default each arm should have every seed that any
             arm has.
+        notes: further problems, a line each.
 
     Example:
         >>> from tfplastic import reports
@@ -84,8 +89,14 @@ class Runs(Sequence[Run]):
         ['run', 'arm', 'seed', 'state', 'step']
     """
 
-    def __init__(self, runs: Iterable[Run], expected: Mapping[str, Iterable[int]] | None = None):
+    def __init__(
+        self,
+        runs: Iterable[Run],
+        expected: Mapping[str, Iterable[int]] | None = None,
+        notes: Iterable[str] = (),
+    ):
         self._runs = tuple(runs)
+        self._notes = tuple(notes)
         self._expected = None if expected is None else {arm: list(seeds) for arm, seeds in expected.items()}
 
     def __getitem__(self, index: Any) -> Any:
@@ -116,8 +127,8 @@ class Runs(Sequence[Run]):
         ]
 
     def problems(self) -> list[str]:
-        """One line for each error, each run that has not finished, and each that is missing."""
-        lines = []
+        """The notes, and one line for each error, each run that has not finished or is missing."""
+        lines = [*self._notes]
         for run in self._runs:
             lines += [f"{run.name}: {error}" for error in run.errors]
             if run.state != "finished":
@@ -231,7 +242,7 @@ def read_runs(*places: str | os.PathLike[str], expected: Mapping[str, Iterable[i
 
 def _run_directories(place: Path) -> Iterator[Path]:
     for directory, inner, files in os.walk(place):
-        if not {_METRICS, _STATUS, _CONFIG}.isdisjoint(files):
+        if not {METRICS_FILE, STATUS_FILE, OPERATIVE_CONFIG_FILE}.isdisjoint(files):
             inner.clear()  # a run's own directories hold no runs
             yield Path(directory)
 
@@ -248,9 +259,9 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
 
 def _read_run(path: Path, name: str) -> Run:
     errors: list[str] = []
-    status = _tried(errors, path / _STATUS, _read_status, {})
-    config = _tried(errors, path / _CONFIG, _read_bindings, {})
-    metrics = _tried(errors, path / _METRICS, _read_metrics, _read_rows(_HEADER))
+    status = _tried(errors, path / STATUS_FILE, parse_status, {})
+    config = _tried(errors, path / OPERATIVE_CONFIG_FILE, _read_bindings, {})
+    metrics = _tried(errors, path / METRICS_FILE, _read_metrics, _read_rows(METRICS_HEADER))
     if status.get("error") or status.get("state") == "failed":
         errors.insert(0, " ".join(str(status.get("error") or "failed without a message").split()))
     in_name = _SEED_IN_NAME.search(name)
@@ -270,17 +281,6 @@ def _tried(errors: list[str], path: Path, read: Callable[[bytes], Any], otherwis
     return otherwise
 
 
-def _read_status(content: bytes) -> dict[str, Any]:
-    status = json.loads(content)
-    if not isinstance(status, dict):
-        raise ValueError(f"it must be a JSON object, not {type(status).__name__}")
-    for key, kind in _STATUS_KINDS.items():
-        value = status.get(key)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            raise ValueError(f"its {key!r} must not be {value!r}")
-    return status
-
-
 def _read_bindings(content: bytes) -> dict[str, str]:
     text = re.sub(r"\\\n\s*", " ", re.sub(r"^\s*#.*\n", "", content.decode(), flags=re.MULTILINE))
     found = {name: " ".join(value.split()) for name, value in _BINDING.findall(text)}
@@ -289,7 +289,9 @@ def _read_bindings(content: bytes) -> dict[str, str]:
 
 
 def _read_metrics(content: bytes) -> pd.DataFrame:
-    if not content.startswith(_HEADER):
+    if METRICS_HEADER.startswith(content):  # The run is starting, and has not written more yet.
+        content = METRICS_HEADER
+    if not content.startswith(METRICS_HEADER):
         raise ValueError("it must begin with 'step,tag,value'")
     return _read_rows(content[: content.rfind(b"\n") + 1])  # a kill may have cut the last row short
 
@@ -325,7 +327,7 @@ def _fits(tag: str, patterns: Sequence[str]) -> bool:
 def _array_steps(path: Path) -> dict[str, list[tuple[int, Path]]]:
     """{tag: [(step, file), ...]} of a run directory."""
     found: dict[str, list[tuple[int, Path]]] = {}
-    root = path / "arrays"
+    root = path / ARRAYS_DIRECTORY
     for file in root.rglob("*.npz"):
         if file.stem.isdecimal():
             tag = tag_at(file.parent.relative_to(root).as_posix())

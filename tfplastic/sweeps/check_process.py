@@ -14,6 +14,7 @@ from typing import Any
 
 import gin
 
+from tfplastic import run_format
 from tfplastic.command_line import device, gin_config, gin_errors, gin_files, quiet
 from tfplastic.command_line.errors import UsageError, one_line
 from tfplastic.command_line.gin_trust import GinTrust
@@ -105,7 +106,7 @@ class Checks:
         name, own = run_name(arm, seed), self._roots[0]
         state = SeedState(seed, own.of(name), False, 0)
         for root in self._roots:
-            found = root.read(f"{name}/operative_config.gin")
+            found = root.read(f"{name}/{run_format.OPERATIVE_CONFIG_FILE}")
             if found is None:
                 continue
             different = _difference(found, operative, seed)
@@ -115,7 +116,7 @@ class Checks:
             if different:
                 notes.append(f"--reuse: {root.of(name)} is not taken, being another run: {different}.")
                 continue
-            status = _status(root.read(f"{name}/status.json"))
+            status = run_format.known_status(root.read(f"{name}/{run_format.STATUS_FILE}"))
             step = status.get("step", 0)
             if status.get("state") == "finished" and step >= total_steps:
                 return SeedState(seed, root.of(name), True, step)
@@ -133,15 +134,6 @@ def _build(sources: list[gin_files.Binding]) -> Any:
         loop = Loop(gin.get_configurable(TrainConfig)())
     gin_config.check_all_bindings_used(sources)
     return loop
-
-
-def _status(text: str | None) -> dict[str, Any]:
-    """What a `status.json` says; nothing where it is missing or garbled, as in a run that was killed."""
-    try:
-        status = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return status if isinstance(status, dict) and isinstance(status.get("step", 0), int) else {}
 
 
 def _difference(old: str, new: str, seed: int) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import platform
@@ -14,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, NamedTuple
 
 import tfplastic
+from tfplastic import run_format
 from tfplastic.sweeps.mirror import Mirror
 from tfplastic.sweeps.run_root import RunRoot
 
@@ -78,7 +78,7 @@ class Report(NamedTuple):
 
     Attributes:
         host: where it is at work.
-        runs: for each seed, the state (`training.run_directory.STATES`, '' before the first) and the gradient
+        runs: for each seed, the state (`run_format.STATES`, '' before the first) and the gradient
             steps done that the run's `status.json` says.
         code: the exit code, None while it is at work.
         error: what went wrong, in one line, or ''.
@@ -167,10 +167,11 @@ class _Place:
 
     def _status(self, name: str) -> tuple[str, int]:
         try:
-            status = json.loads((self._local / name / "status.json").read_text(encoding="utf-8"))
-            return str(status["state"]), int(status["step"])
-        except (OSError, ValueError, KeyError, TypeError):  # There is none yet, or it is garbled.
-            return "", 0
+            content = (self._local / name / run_format.STATUS_FILE).read_bytes()
+        except OSError:  # There is none yet.
+            content = None
+        status = run_format.known_status(content)
+        return status.get("state", ""), status.get("step", 0)
 
 
 @contextlib.contextmanager

@@ -4,11 +4,13 @@ import os
 import pathlib
 from typing import Any
 
+from tfplastic import run_format
+
 _MANIFEST = "manifest.json"
-_CHECKPOINTS = "checkpoints/"
-_FIRST = "operative_config.gin"  # what makes a directory a run
-_LAST = "status.json"  # says that the run is finished
-_LEFT_OUT = ("run.lock",)
+_CHECKPOINTS = f"{run_format.CHECKPOINTS_DIRECTORY}/"
+_FIRST = run_format.OPERATIVE_CONFIG_FILE  # what makes a directory a run
+_LAST = run_format.STATUS_FILE  # says that the run is finished
+_LEFT_OUT = (run_format.LOCK_FILE,)
 
 
 class Mirror:

@@ -36,11 +36,11 @@ class RunRoot:
             self.filesystem, self.path = _filesystem(self.place)
 
     def read(self, name: str) -> str | None:
-        """The text of a file in it, None where there is none."""
+        """The text of a file in it, None where there is none; what is not UTF-8 is replaced."""
         try:
             if self.is_remote:
-                return self.filesystem.cat_file(f"{self.path}/{name}").decode()
-            return pathlib.Path(self.place, name).read_text(encoding="utf-8")
+                return self.filesystem.cat_file(f"{self.path}/{name}").decode(errors="replace")
+            return pathlib.Path(self.place, name).read_text(encoding="utf-8", errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -14,12 +14,13 @@ from tfplastic.diagnostics.diagnose import within
 from tfplastic.diagnostics.measure import Function, check_quantities
 from tfplastic.diagnostics.quantity import needs_of
 from tfplastic.diagnostics.self_targets import Objective
+from tfplastic.run_format import ARRAYS_DIRECTORY
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training import twin_diagnostics
 from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.measured_network import MeasuredNetwork
 from tfplastic.training.schedule import Schedule
-from tfplastic.writers import ARRAYS_DIRECTORY, Writer
+from tfplastic.writers import Writer
 
 REFERENCE_FILE = Path(ARRAYS_DIRECTORY, "diagnostics", "reference", "0.npz")
 """In the run directory: what the network was at gradient step 0, for quantities of change."""

@@ -15,8 +15,6 @@ Steps are gradient steps.
 import datetime
 import fcntl
 import importlib.metadata
-import json
-import math
 import os
 import platform
 import time
@@ -24,20 +22,24 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import tfplastic
-from tfplastic import _source
+from tfplastic import _source, run_format
 from tfplastic._checks import check_integer, check_one_of
+from tfplastic.run_format import (
+    ARRAYS_DIRECTORY,
+    CHECKPOINTS_DIRECTORY,
+    CONFIG_FILE,
+    LOCK_FILE,
+    METRICS_FILE,
+    OPERATIVE_CONFIG_FILE,
+    STATES,
+    STATUS_FILE,
+    TENSORBOARD_DIRECTORY,
+)
 from tfplastic.training import _bindings
 from tfplastic.training._config_differences import differences
 from tfplastic.training._event_files import cut_event_files
-from tfplastic.writers import ARRAYS_DIRECTORY, METRICS_FILE, atomic_file, temporary_name
+from tfplastic.writers import atomic_file, temporary_name
 
-CONFIG_FILE = "config.gin"
-OPERATIVE_CONFIG_FILE = "operative_config.gin"
-STATUS_FILE = "status.json"
-LOCK_FILE = "run.lock"
-CHECKPOINTS_DIRECTORY = "checkpoints"
-TENSORBOARD_DIRECTORY = "tensorboard"
-STATES = ("starting", "running", "stopped", "finished", "failed")
 _TOTAL_STEPS = "train.total_steps"
 _PACKAGES = {
     "tensorflow": "tensorflow",
@@ -169,8 +171,7 @@ class RunDirectory:
         }
         if self._fields["error"] is not None:
             self._fields["error"] = " ".join(str(self._fields["error"]).split())
-        entries = {key: _finite_or_none(value) for key, value in self._fields.items()}
-        _write_text(self.path / STATUS_FILE, json.dumps(entries, indent=2, allow_nan=False) + "\n")
+        _write_text(self.path / STATUS_FILE, run_format.status_text(self._fields))
         self.state = state
 
     def status(self) -> dict[str, Any]:
@@ -178,11 +179,7 @@ class RunDirectory:
 
         It is a record and nothing is resumed from it, so that damage to it stops nothing.
         """
-        try:
-            status = json.loads(self._read_status_bytes() or b"{}")
-        except ValueError:
-            return {}
-        return _well_formed(status) if isinstance(status, dict) else {}
+        return run_format.known_status(self._read_status_bytes())
 
     def restore_status(self) -> None:
         """Writes `status.json` as `open` found it, after a resume that failed before it began."""
@@ -264,18 +261,6 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def _well_formed(status: dict[str, Any]) -> dict[str, Any]:
-    """The entries of a status without numbers that are not what this module writes."""
-    rules = {"step": int, "wall_time_s": (int, float), "cpu_time_s": (int, float)}
-    wrong = [
-        name
-        for name, kind in rules.items()
-        if name in status
-        and (not isinstance(status[name], kind) or isinstance(status[name], bool) or status[name] < 0)
-    ]
-    return {name: value for name, value in status.items() if name not in wrong}
-
-
 def _check_is_free_or_run(path: Path) -> None:
     """Raises unless `path` is absent, empty, a run, or what a process left that was killed while it began."""
     if not path.exists():
@@ -353,7 +338,3 @@ def _total_steps(bindings: dict[str, str]) -> int | None:
 
 def _short(value: str) -> str:
     return value if len(value) <= 60 else f"{value[:57]}..."
-
-
-def _finite_or_none(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._checks import check_one_of, check_positive_integer
+from tfplastic.run_format import ARRAY_FILE_ERRORS, ARRAYS_DIRECTORY
 from tfplastic.tasks import GraphTask, HostTask
-from tfplastic.writers import ARRAYS_DIRECTORY, Writer, atomic_file
+from tfplastic.writers import Writer, atomic_file
 
 INPUTS_FILE = Path(ARRAYS_DIRECTORY, "probe", "inputs", "0.npz")
 """In the run directory: the inputs of all its probes, where these are the first ones."""
@@ -94,7 +95,11 @@ class RunProbes:
                 path = run_directory / INPUTS_FILE
                 if step == 0:
                     _save(path, draw(self._count, seeds.derive(seed, "probe")))
-                self._inputs = _load(path)
+                try:
+                    self._inputs = load_inputs(path)
+                except (FileNotFoundError, UnreadableInputsError) as error:
+                    action = "Restore the file, or start again in another run directory"
+                    raise UnreadableInputsError(f"{error}. {action}") from error
             inputs = self._inputs
         result = self._probe.measure(task.model, inputs, optimizer)
         scalars = result.to_dict()
@@ -110,9 +115,24 @@ def _save(path: Path, inputs: Any) -> None:
         np.savez_compressed(file, inputs=np.asarray(inputs))
 
 
-def _load(path: Path) -> np.ndarray:
-    with np.load(path) as arrays:
-        return arrays["inputs"]
+class UnreadableInputsError(ValueError):
+    """The inputs of a run's probes cannot be read; the message names the file."""
+
+
+def load_inputs(path: Path) -> np.ndarray:
+    """Returns the inputs of a run's probes, `[n, ...]`.
+
+    Raises:
+        FileNotFoundError: there are none.
+        UnreadableInputsError: the file is damaged.
+    """
+    try:
+        with np.load(path) as arrays:
+            return arrays["inputs"]
+    except FileNotFoundError:
+        raise
+    except ARRAY_FILE_ERRORS as error:
+        raise UnreadableInputsError(f"The inputs of probes in {path} cannot be read") from error
 
 
 def _image(result: Any) -> np.ndarray:

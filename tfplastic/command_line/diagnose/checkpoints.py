@@ -1,79 +1,108 @@
 """The checkpoints that a run has. The run's directory is only read: it may be at work."""
 
-import dataclasses
-import json
 import pathlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
+from tfplastic import _checkpoint_files as files
+from tfplastic._checkpoint_files import Checkpoint
 from tfplastic.command_line import programs
 from tfplastic.command_line.errors import UsageError
+from tfplastic.run_format import CHECKPOINTS_DIRECTORY, OPERATIVE_CONFIG_FILE
 
-OPERATIVE_CONFIG = "operative_config.gin"
-_CHECKPOINTS = "checkpoints"
+_LOOKS = 5  # at a run that removes checkpoints while they are looked at
+
+Value = TypeVar("Value")
 
 
-@dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """One complete checkpoint of the run in `run_directory`, after gradient step `step`."""
-
-    run_directory: pathlib.Path
-    directory: pathlib.Path
-    step: int
-
-    @property
-    def shared(self) -> pathlib.Path:
-        """The folder of the files that checkpoints share."""
-        return self.run_directory / _CHECKPOINTS / "shared"
-
-    def manifest(self) -> dict[str, Any]:
-        """What it says of itself."""
-        return json.loads((self.directory / "manifest.json").read_text(encoding="utf-8"))
+def run_directory_of(checkpoint: Checkpoint) -> pathlib.Path:
+    """Returns the directory of the run that a checkpoint is of."""
+    return checkpoint.directory.parent.parent
 
 
 def find_checkpoints(run_directory: str) -> list[Checkpoint]:
-    """All of them, the newest last; at least one.
+    """Returns all that are as they were written, the newest last; at least one.
+
+    Says on the standard output which are damaged.
 
     Raises:
-        UsageError: there is no such directory, run or checkpoint.
+        UsageError: there is no such directory, run or checkpoint, or all of them are damaged.
     """
+    root = _checkpoints_of(run_directory)
+    damages = _damages(root)
+    good = [directory for directory, damage in damages.items() if not damage]
+    if not good:
+        newest, damage = [*damages.items()][-1]
+        raise UsageError(_unreadable(files.step_of(newest), damage))
+    for directory, damage in damages.items():
+        if damage:
+            programs.say(f"gradient step {files.step_of(directory):,}: damaged, and left out: {damage}")
+    return [files.read(directory) for directory in good]
+
+
+def find_checkpoint(run_directory: str, step: int) -> Checkpoint:
+    """Returns the checkpoint of a gradient step.
+
+    Raises:
+        UsageError: as `find_checkpoints`, and if there is none of that step or it is damaged; lists those
+            that there are.
+    """
+    root = _checkpoints_of(run_directory)
+    damages = {files.step_of(directory): damage for directory, damage in _damages(root).items()}
+    there = ", ".join(str(each) for each, damage in damages.items() if not damage) or "none"
+    if step not in damages:
+        raise UsageError(f"--checkpoint must be a step with a checkpoint: {there}. Received: {step}")
+    if damages[step]:
+        raise UsageError(f"{_unreadable(step, damages[step])}. Checkpoints that can be read: {there}")
+    return files.read(root / files.directory_name(step))
+
+
+def first_readable(
+    found: Iterable[Checkpoint], read: Callable[[Checkpoint], Value]
+) -> tuple[Checkpoint, Value]:
+    """Returns the first of some checkpoints that can be read, and what `read` makes of it.
+
+    Says on the standard output which cannot: checkpoints of an older version, which have no checksums, and
+    those that the run has removed in the meantime.
+
+    Args:
+        found: at least one.
+        read: of one of them; raises `UsageError` where it cannot be read.
+
+    Raises:
+        UsageError: none of them can be read; of the last one.
+    """
+    waiting = list(found)
+    while True:
+        checkpoint = waiting.pop(0)
+        try:
+            return checkpoint, read(checkpoint)
+        except UsageError as error:
+            if not waiting:
+                raise
+            programs.say(f"gradient step {checkpoint.step:,}: left out. {error}")
+
+
+def _checkpoints_of(run_directory: str) -> pathlib.Path:
     path = pathlib.Path(run_directory)
     if not path.is_dir():
         raise UsageError(f"--run_dir: no such directory {run_directory!r}")
-    if not (path / OPERATIVE_CONFIG).is_file():
-        raise UsageError(f"--run_dir: {run_directory!r} holds no run: it has no {OPERATIVE_CONFIG}")
-    # A folder without a manifest is one that is being written or removed.
-    complete = sorted(manifest.parent for manifest in (path / _CHECKPOINTS).glob("step_*/manifest.json"))
-    if not complete:
+    if not (path / OPERATIVE_CONFIG_FILE).is_file():
+        raise UsageError(f"--run_dir: {run_directory!r} holds no run: it has no {OPERATIVE_CONFIG_FILE}")
+    if not files.complete(path / CHECKPOINTS_DIRECTORY):
         raise UsageError(f"--run_dir: the run in {run_directory!r} has no checkpoint yet")
-    return [Checkpoint(path, directory, int(directory.name.removeprefix("step_"))) for directory in complete]
+    return path / CHECKPOINTS_DIRECTORY
 
 
-def find_checkpoint(run_directory: str, step: int | None) -> Checkpoint:
-    """The checkpoint of `step`, None being the newest.
-
-    Raises:
-        UsageError: as `find_checkpoints`, and if there is none of that step; lists those that there are.
-    """
-    by_step = {each.step: each for each in find_checkpoints(run_directory)}
-    chosen = _newest(by_step) if step is None else step
-    if chosen not in by_step:
-        there = ", ".join(map(str, by_step))
-        raise UsageError(f"--checkpoint must be a step with a checkpoint: {there}. Received: {step}")
-    return by_step[chosen]
+def _damages(root: pathlib.Path) -> dict[pathlib.Path, str]:
+    """What is wrong with each checkpoint, '' for nothing; of those that the run does not remove meanwhile."""
+    damages: dict[pathlib.Path, str] = {}
+    for _ in range(_LOOKS):
+        damages = {directory: files.find_damage(directory) for directory in files.complete(root)}
+        if damages and all((directory / files.MANIFEST_FILE).exists() for directory in damages):
+            break
+    return damages
 
 
-def _newest(by_step: Mapping[int, Checkpoint]) -> int:
-    """The newest step whose checkpoint can be read as far as its manifest; says so where it is not the last.
-
-    Of the rest, `TrainedRun` finds damage when it reads.
-    """
-    for step in sorted(by_step, reverse=True):
-        try:
-            manifest = by_step[step].manifest()
-            if isinstance(manifest, dict) and "shared_files" in manifest:
-                return step
-        except (OSError, ValueError):
-            pass
-        programs.say(f"gradient step {step:,}: its checkpoint is damaged or gone; an older one is taken")
-    return max(by_step)
+def _unreadable(step: int, damage: str) -> str:
+    return f"--run_dir: checkpoint {step} cannot be read: {damage}"

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from tfplastic.command_line.errors import UsageError
-from tfplastic.writers import ARRAYS_DIRECTORY, atomic_file
+from tfplastic.run_format import ARRAYS_DIRECTORY
+from tfplastic.writers import atomic_file
 
 _FIGURES_DIRECTORY = "figures"
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,20 +9,20 @@ import gin
 import numpy as np
 import tensorflow as tf
 
+from tfplastic._checkpoint_files import Checkpoint
 from tfplastic._keras import keras
 from tfplastic.command_line import gin_config, gin_errors, programs
 from tfplastic.command_line.diagnose import user_modules
-from tfplastic.command_line.diagnose.checkpoints import OPERATIVE_CONFIG, Checkpoint
+from tfplastic.command_line.diagnose.checkpoints import run_directory_of
 from tfplastic.command_line.errors import UsageError, one_line
 from tfplastic.command_line.gin_trust import GinTrust
 from tfplastic.diagnostics import Snapshot
+from tfplastic.run_format import ARRAY_FILE_ERRORS, OPERATIVE_CONFIG_FILE
 from tfplastic.tasks import GraphTask
 from tfplastic.training._bindings import parse_bindings
 from tfplastic.training._config_differences import missing_old_values
 from tfplastic.training.loop import Loop, TrainConfig
 from tfplastic.training.run_diagnostics import task_snapshot
-
-_DAMAGE = (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class TrainedRun:
@@ -47,13 +45,14 @@ class TrainedRun:
     def __init__(self, checkpoint: Checkpoint, trusted: Sequence[str] = ()):
         for name in trusted:
             user_modules.import_module(name)
-        config = checkpoint.run_directory / OPERATIVE_CONFIG
+        directory = run_directory_of(checkpoint)
+        config = directory / OPERATIVE_CONFIG_FILE
         sources = gin_config.parse([str(config)], _old_values(config), trust=GinTrust.of_run(trusted))
         keras.backend.reset_uids()  # Layers are called as in the run.
         with gin_errors.constructing(sources):
             loop = Loop(gin.get_configurable(TrainConfig)())
         self.config: TrainConfig = loop.config
-        self.name = checkpoint.run_directory.resolve().name
+        self.name = directory.resolve().name
         self._source: Any = loop.steps if isinstance(loop.task, GraphTask) else loop.task
         self._variables = tf.train.Checkpoint(**loop.task.trackables(), optimizer=loop.config.optimizer)
 
@@ -69,26 +68,31 @@ class TrainedRun:
             UsageError: it cannot be read, such as one that the run has removed meanwhile.
         """
         with _reading(checkpoint):
-            status = self._variables.read(str(checkpoint.directory / "variables"))
+            status = self._variables.read(checkpoint.variables)
             status.assert_existing_objects_matched()
             status.expect_partial()  # What mitigations keep is not needed.
 
     def read_each(self, found: Sequence[Checkpoint]) -> Iterator[Checkpoint]:
         """`read` of one after another, each while it is yielded.
 
-        Those that the run, being at work, removes in the meantime are left out, with a line that says so.
+        Those that cannot be read, such as one that the run, being at work, removes in the meantime, are left
+        out, with a line that says so.
 
         Raises:
-            UsageError: as `read`; or none is left.
+            UsageError: none can be read.
         """
         num_read = 0
         for checkpoint in found:
             try:
                 self.read(checkpoint)
-            except UsageError:
-                if checkpoint.directory.exists() or (checkpoint is found[-1] and not num_read):
+            except UsageError as error:
+                if checkpoint is found[-1] and not num_read:
                     raise
-                programs.say(f"gradient step {checkpoint.step:,}: the run has removed its checkpoint")
+                programs.say(
+                    f"gradient step {checkpoint.step:,}: left out. {error}"
+                    if checkpoint.directory.exists()
+                    else f"gradient step {checkpoint.step:,}: the run has removed its checkpoint"
+                )
                 continue
             num_read += 1
             yield checkpoint
@@ -114,6 +118,15 @@ class TrainedRun:
                     batch, inputs = self._source.diagnostics_batch()
         return task_snapshot(task, batch, inputs, self.config.optimizer, self.config.diagnostics_loss)
 
+    def read_snapshot(self, checkpoint: Checkpoint) -> Snapshot:
+        """`read` and `snapshot` of a checkpoint, where both can be done.
+
+        Raises:
+            UsageError: as they do.
+        """
+        self.read(checkpoint)
+        return self.snapshot(checkpoint)
+
     def probe_inputs(self, checkpoint: Checkpoint, count: int, key: np.ndarray) -> Any:
         """Inputs of the network as the task had them at a checkpoint, `[count, ...]` or fewer.
 
@@ -131,8 +144,7 @@ class TrainedRun:
     @contextlib.contextmanager
     def _restored(self, checkpoint: Checkpoint) -> Iterator[None]:
         with contextlib.closing(self._source):
-            shared_files = checkpoint.manifest()["shared_files"]
-            self._source.restore(checkpoint.directory, checkpoint.shared, shared_files)
+            self._source.restore(checkpoint.directory, checkpoint.shared, checkpoint.shared_files)
             yield
 
 
@@ -148,7 +160,7 @@ def _reading(checkpoint: Checkpoint) -> Iterator[None]:
     try:
         yield
     # TensorFlow asserts where shapes differ.
-    except (*_DAMAGE, AssertionError, tf.errors.OpError) as error:
+    except (*ARRAY_FILE_ERRORS, AssertionError, tf.errors.OpError) as error:
         if not checkpoint.directory.exists():
             text = "the run has removed it in the meantime; the same command takes a newer one"
         else:

@@ -39,7 +39,7 @@ def _run(given: Options, run_directory: str) -> tuple["Course", Places]:
 
         run = TrainedRun(found[0], given.trust_module)
         own = run.config.probe
-        inputs, whence = run_inputs.of_run(run, found[0], protocol.num_inputs(given, own))
+        inputs, whence = run_inputs.of_run(run, found, protocol.num_inputs(given, own))
         probe = protocol.make_probe(given, own, run.model, inputs)
     course = Course(run.name, [], [], probe, probe.num_inputs or 0)
     programs.say(f"{run.name}: {_plan(course)}; inputs {whence}")

@@ -1,34 +1,44 @@
 """The inputs that the network of a run is probed on."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tfplastic import seeds
-from tfplastic.command_line.diagnose.checkpoints import Checkpoint
+from tfplastic._checkpoint_files import Checkpoint
+from tfplastic.command_line import programs
+from tfplastic.command_line.diagnose import checkpoints
 from tfplastic.command_line.diagnose.trained_run import TrainedRun
-from tfplastic.training.run_probes import INPUTS_FILE
+from tfplastic.training.run_probes import INPUTS_FILE, UnreadableInputsError, load_inputs
 
 
-def of_run(run: TrainedRun, checkpoint: Checkpoint, count: int) -> tuple[Any, str]:
+def of_run(run: TrainedRun, found: Sequence[Checkpoint], count: int) -> tuple[Any, str]:
     """Inputs, `[n, ...]`, and where they are from, in words.
 
     Those that the run's own probes were made on, where it has kept at least `count` of them; else as many as
-    the task draws at `checkpoint`, by the seed by which the run's first probe would.
+    the task draws at the first checkpoint that can be read, by the seed by which the run's first probe would.
 
     Args:
         run: built.
-        checkpoint: the first of those to probe.
+        found: the checkpoints to probe.
         count: how many; tasks may have fewer.
 
     Raises:
-        UsageError: the checkpoint cannot be read.
+        UsageError: no checkpoint can be read.
     """
-    path = checkpoint.run_directory / INPUTS_FILE
-    if path.exists():
-        with np.load(path) as arrays:
-            kept = arrays["inputs"]
+    path = checkpoints.run_directory_of(found[0]) / INPUTS_FILE
+    try:
+        kept = load_inputs(path)
         if len(kept) >= count:
             return kept, "of the run's own probes"
-    drawn = run.probe_inputs(checkpoint, count, seeds.derive(run.config.seed, "probe"))
+    except FileNotFoundError:
+        pass
+    except UnreadableInputsError as error:
+        programs.say(f"{error}. Inputs are drawn again")
+
+    def draw(checkpoint: Checkpoint) -> np.ndarray:
+        return run.probe_inputs(checkpoint, count, seeds.derive(run.config.seed, "probe"))
+
+    checkpoint, drawn = checkpoints.first_readable(found, draw)
     return drawn, f"drawn at gradient step {checkpoint.step:,}"

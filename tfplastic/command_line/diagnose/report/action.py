@@ -25,6 +25,8 @@ def _run(given: Options) -> None:
     run_directory = given.run_dir or ""
     if given.all_checkpoints:
         found = checkpoints.find_checkpoints(run_directory)
+    elif given.checkpoint is None:
+        found = checkpoints.find_checkpoints(run_directory)[::-1]
     else:
         found = [checkpoints.find_checkpoint(run_directory, given.checkpoint)]
 
@@ -38,10 +40,10 @@ def _run(given: Options) -> None:
         from tfplastic.command_line.diagnose.trained_run import TrainedRun
 
         run = TrainedRun(found[0], given.trust_module)
-        snapshot = run.snapshot(found[0])
+        first, snapshot = checkpoints.first_readable(found, run.read_snapshot)
         snapshot.reference = run_reference.of_run(run_directory)
     all_found: list[Findings] = []
-    for checkpoint in run.read_each(found):
+    for checkpoint in run.read_each(found if given.all_checkpoints else [first]):
         snapshot.refresh()
         name = f"{run.name}, gradient step {checkpoint.step:,}"
         programs.say(f"{name}: {given.budget} budget on {snapshot.num_examples:,} examples")

@@ -2,21 +2,19 @@
 
 import pathlib
 
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line import programs
+from tfplastic.command_line.errors import one_line
 from tfplastic.diagnostics import Reference
 from tfplastic.training.run_diagnostics import REFERENCE_FILE
 
 
 def of_run(run_directory: str) -> Reference | None:
-    """What the run's own diagnostics have kept; None where they had no use for it.
-
-    Raises:
-        UsageError: the file is damaged.
-    """
+    """What the run's own diagnostics have kept; None where they had no use for it, or it is damaged."""
     path = pathlib.Path(run_directory) / REFERENCE_FILE
     if not path.exists():
         return None
     try:
         return Reference.load(path)
     except ValueError as error:
-        raise UsageError(f"--run_dir: {one_line(error)}") from error
+        programs.say(f"The network of gradient step 0 cannot be read: {one_line(error)}")
+        return None

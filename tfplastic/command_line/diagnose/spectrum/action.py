@@ -27,18 +27,25 @@ def act(given: Options) -> None:
 
 
 def _run(given: Options, run_directory: str) -> tuple[Subject, Places]:
-    checkpoint = checkpoints.find_checkpoint(run_directory, given.checkpoint)
-    places = Places.of_run(run_directory, _COMMAND, str(checkpoint.step), given.out)
-    places.check()
+    if given.checkpoint is None:
+        found = checkpoints.find_checkpoints(run_directory)[::-1]
+    else:
+        found = [checkpoints.find_checkpoint(run_directory, given.checkpoint)]
+
+    def places(step: int) -> Places:
+        return Places.of_run(run_directory, _COMMAND, str(step), given.out)
+
+    places(found[0].step).check()
     with tensorflow_start.for_run(given):
         from tfplastic.command_line.diagnose.trained_run import TrainedRun
 
-        run = TrainedRun(checkpoint, given.trust_module)
-        run.read(checkpoint)
+        run = TrainedRun(found[0], given.trust_module)
         # On this snapshot `diagnostics/sharpness/all` of the run is the largest of the eigenvalues.
-        snapshot = run.snapshot(checkpoint)
+        checkpoint, snapshot = checkpoints.first_readable(found, run.read_snapshot)
         name = f"{run.name}, gradient step {checkpoint.step:,}"
-        return Subject(snapshot.hessian, name, snapshot.num_examples, checkpoint.step), places
+        return Subject(snapshot.hessian, name, snapshot.num_examples, checkpoint.step), places(
+            checkpoint.step
+        )
 
 
 def _model(given: Options, path: str) -> tuple[Subject, Places]:
