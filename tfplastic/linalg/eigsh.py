@@ -34,6 +34,8 @@ class Eigen:
         converged: whether every residual met the tolerance, and no eigenvalue is missing among `values`, but
             for a chance of 1 in 1,000.
         advice: where not converged, which values are in doubt and what to change, in one line; else empty.
+        num_complete: how many of the first `values` are shown to be the first eigenvalues, in [0, k]; k where
+            converged. Among the others an eigenvalue may be missing.
     """
 
     values: np.ndarray
@@ -42,6 +44,7 @@ class Eigen:
     num_steps: int
     converged: bool
     advice: str = ""
+    num_complete: int = 0
 
 
 def eigsh(
@@ -127,7 +130,7 @@ def eigsh(
     finally:
         memory.take_back(search.space.memory)
     steps, advice = search.space.num_steps, search.advice()
-    return Eigen(search.values, vectors, search.residuals, steps, not advice, advice)
+    return Eigen(search.values, vectors, search.residuals, steps, not advice, advice, search.num_complete)
 
 
 class _Search:
@@ -138,30 +141,33 @@ class _Search:
         values: `[k]` Ritz values, those wanted first.
         combinations: `[m, k]`, their vectors in the basis.
         residuals: `[k]`.
+        num_complete: how many of the first pairs are shown to be the first ones.
     """
 
     def __init__(self, space: KrylovSpace, k: int, which: str, tol: float):
         self.space = space
         self._k, self._which, self._tol = k, which, tol
-        self._num_complete = 0
+        self.num_complete = 0
 
     def take(self, product: np.ndarray) -> np.ndarray | None:
         """Takes A times the space's vector; returns the next vector, None at the end."""
         space = self.space
         space.take(product)
         shares = self._find_pairs()
-        is_blocked = False
-        are_met = space.num_steps >= self._k and bool(np.all(self.residuals <= self._allowed))
-        if are_met:
-            self._num_complete, is_blocked = num_complete(space, self.values, self._allowed, self._which)
-        if space.num_steps == space.max_steps or (are_met and self._num_complete == self._k):
+        are_open = self.residuals > self._allowed
+        are_met = space.num_steps >= self._k and not are_open.any()
+        is_last, is_blocked = space.num_steps == space.max_steps, False
+        if are_met or is_last:
+            met = int(np.argmax(are_open)) if are_open.any() else len(self.values)
+            wanted = self.values[:met], self._allowed[:met]
+            self.num_complete, is_blocked = num_complete(space, *wanted, self._which)
+        if is_last or (are_met and self.num_complete == self._k):
             return None
         if not len(shares):
             space.begin_chain()
         elif not are_met:  # by what the largest residuals are made of
-            open_ = self.residuals > self._allowed
-            open_[:] = open_ if open_.any() else True
-            space.extend(int(np.argmax(shares[:, open_].max(axis=1))))
+            are_open[:] = are_open if are_open.any() else True
+            space.extend(int(np.argmax(shares[:, are_open].max(axis=1))))
         elif is_blocked:  # by what the earlier chains left
             space.extend(int(np.argmax(shares[:-1].max(axis=1))) if len(shares) > 1 else 0)
         elif (self._k > 1 and not space.start) or self._has_found() or not space.is_pure:
@@ -178,12 +184,13 @@ class _Search:
             needed = np.max(self.residuals[above] / np.maximum(np.abs(self.values[above]), 1e-300))
             which = ", ".join(map(str, above[:5])) + ", ..." * (len(above) > 5)
             return (
-                f"Residuals of values[{which}] are above `tol`, {self._tol:g}, after {most} products. Raise"
-                f" `max_steps`, or `tol` to {needed:.2g} or more."
+                f"Residuals of values[{which}] are above `tol`, {self._tol:g}, and eigenvalues may be missing"
+                f" among values[{self.num_complete}:], after {most} products. Raise `max_steps`, or `tol` to"
+                f" {needed:.2g} or more."
             )
-        if self._num_complete < self._k:
+        if self.num_complete < self._k:
             return (
-                f"Eigenvalues may be missing among values[{self._num_complete}:] after {most} products. Raise"
+                f"Eigenvalues may be missing among values[{self.num_complete}:] after {most} products. Raise"
                 " `max_steps`."
             )
         return ""
