@@ -17,7 +17,7 @@ import pytest
 from absl import logging as absl_logging
 
 from tfplastic.training import progress as progress_module
-from tfplastic.training.progress import Progress, duration, short_number
+from tfplastic.training.progress import Progress, short_number
 
 # A process without the other modules of the package, which take seconds to import TensorFlow.
 LIGHT = (
@@ -219,25 +219,6 @@ def test_update_costs_less_than_five_microseconds(stream):
         return (time.perf_counter() - start) / count
 
     assert min(cost() for _ in range(5)) < 5e-6
-
-
-@pytest.mark.parametrize(
-    "seconds, text",
-    [
-        (0, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (3599.6, "1 h 00 min"),
-        (3800, "1 h 03 min"),
-        (86399.9, "1 d 00 h"),
-        (40 * 86400, "40 d 00 h"),
-        (None, "-"),
-        (float("inf"), "-"),
-        (float("nan"), "-"),
-    ],
-)
-def test_duration(seconds, text):
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(

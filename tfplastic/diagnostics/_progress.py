@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from tfplastic._durations import rough_duration
 from tfplastic.diagnostics.quantity import needs_of, reads_of
 
 _FIRST = 10.0  # seconds before the first line
@@ -59,7 +60,7 @@ class Progress:
     def line(self, now: float) -> str:
         """Returns what there is to say at the time `now`, of `time.monotonic`."""
         elapsed = now - self._start
-        text = f"Diagnosing {self._model_name}: {_duration(elapsed)} so far"
+        text = f"Diagnosing {self._model_name}: {rough_duration(elapsed)} so far"
         if not self._begun:
             return f"{text}, tracing the model."
         done, current = self._begun[:-1], self._begun[-1]
@@ -69,7 +70,7 @@ class Progress:
             return f"{text}."
         left = sum(self._weights.values()) - weight
         remaining = max(0.0, seconds / weight * left - (now - self._begun_at[-1]))
-        return f"{text}, about {_duration(remaining)} left."
+        return f"{text}, about {rough_duration(remaining)} left."
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -93,7 +94,3 @@ def _weight(quantity: Any) -> float:
     while isinstance(quantity, functools.partial):
         quantity = quantity.func
     return _WEIGHTS.get(getattr(quantity, "cost", ""), _UNKNOWN_WEIGHT)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -9,7 +9,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tfplastic.sweeps.eta import Eta, duration
+from tfplastic._durations import rough_duration
+from tfplastic.sweeps.eta import Eta
 from tfplastic.sweeps.records import Records, Run
 
 _REDRAWS_PER_S = 2
@@ -54,7 +55,8 @@ class Display:
         elif now - self._plain_at >= self._plain_interval_s:
             self.say(self.summary())
             for run in self._at_work():
-                self.say(f"  {run.name} {self._progress(run)}, ETA {duration(self._eta.seconds_of(run))}")
+                eta = rough_duration(self._eta.seconds_of(run))
+                self.say(f"  {run.name} {self._progress(run)}, ETA {eta}")
             self._plain_at = now
 
     def summary(self) -> str:
@@ -65,7 +67,7 @@ class Display:
         counts = [("finished", f"of {len(self._records.runs)}"), ("running", ""), ("waiting", "")]
         counts += [(state, "") for state in ("stopped", "failed") if self._records.count(state)]
         words = [f"{self._records.count(state)} {f'{of} ' if of else ''}{state}" for state, of in counts]
-        return f"{', '.join(words)}, ETA {duration(self._eta.seconds())}"
+        return f"{', '.join(words)}, ETA {rough_duration(self._eta.seconds())}"
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -95,7 +97,7 @@ class Display:
         for run in shown:
             share = f"{100 * run.step / run.total_steps:.0f}%"
             step = f"{run.step:,} of {run.total_steps:,}"
-            eta = duration(self._eta.seconds_of(run))
+            eta = rough_duration(self._eta.seconds_of(run))
             table.add_row(Text(run.name), Text(run.host or ""), step, share, eta, str(run.attempts))
         hidden = [Text(f"and {len(runs) - len(shown)} more")] if len(runs) > len(shown) else []
         return Group(table, *hidden, Text(self.summary()))

@@ -7,22 +7,6 @@ from collections.abc import Callable
 from tfplastic.sweeps.records import Records, Run
 
 
-def duration(seconds: float | None) -> str:
-    """As text with one or two units, '-' where it is not known.
-
-    Example:
-        >>> from tfplastic.sweeps import eta
-        >>> [eta.duration(seconds) for seconds in (None, 0.4, 75, 4_000, 90_000, 9e6)]
-        ['-', '0 s', '75 s', '67 min', '25.0 h', '104 d']
-    """
-    if seconds is None:
-        return "-"
-    for unit, length, top in (("s", 1, 90), ("min", 60, 90), ("h", 3_600, 48)):
-        if seconds < top * length:
-            return f"{seconds / length:.1f} {unit}" if unit == "h" else f"{seconds / length:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} d"
-
-
 class Eta:
     """The time left of the runs of a sweep.
 

@@ -4,8 +4,8 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
+from tfplastic._durations import rough_duration
 from tfplastic.sweeps.checks import Answer
-from tfplastic.sweeps.eta import duration
 from tfplastic.sweeps.job import Job
 from tfplastic.sweeps.records import Run
 
@@ -92,19 +92,19 @@ def describe(
                 answer.arm,
                 f"{answer.total_steps:,}",
                 f"{1_000 * per_step:.3g} ms",
-                duration(per_step * answer.total_steps),
-                duration(per_step * answer.total_steps + probing),
+                rough_duration(per_step * answer.total_steps),
+                rough_duration(per_step * answer.total_steps + probing),
                 size(per_run),
                 f"{sum(seed.is_finished for seed in answer.seeds)}",
                 f"{len(left)}{' side by side' if answer.packs and len(left) > 1 else ''}",
             )
         )
-    total = f"{len(chosen):,} of {len(runs):,} runs to do: {duration(seconds)} one by one"
+    total = f"{len(chosen):,} of {len(runs):,} runs to do: {rough_duration(seconds)} one by one"
     if gpus:
-        total += f", {duration(gpus * seconds)} of a GPU"
+        total += f", {rough_duration(gpus * seconds)} of a GPU"
     if places:
         at_once = min(places, max(1, len(todo)))
-        total += f", about {duration(seconds / at_once)} with {at_once} at once"
+        total += f", about {rough_duration(seconds / at_once)} with {at_once} at once"
     timed = f"Steps were timed here, {answers[0].device}; probes are taken for as many steps as they are.\n"
     timed += "Evaluations, diagnostics and starts come on top."
     return "\n".join([*_aligned(rows), f"{total}; {size(disk)} of checkpoints.", timed])

@@ -12,6 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfplastic._checks import check_integer, check_one_of, check_positive_integer, check_sequence
+from tfplastic._durations import duration
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Snapshot
 from tfplastic.diagnostics.measure import Function, check_quantities
@@ -25,7 +26,7 @@ from tfplastic.training.graph_steps import GraphSteps
 from tfplastic.training.host_steps import HostSteps
 from tfplastic.training.profiler import Profiler
 from tfplastic.training.programs import AUTO, PROGRAMS, choose_program
-from tfplastic.training.progress import Progress, duration
+from tfplastic.training.progress import Progress
 from tfplastic.training.run_diagnostics import RunDiagnostics, task_snapshot
 from tfplastic.training.run_directory import RunDirectory
 from tfplastic.training.run_probes import RunProbes

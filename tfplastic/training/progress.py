@@ -21,13 +21,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tfplastic._checks import check_integer, check_non_negative, check_positive_integer
+from tfplastic._durations import UNKNOWN, duration
 
 WARM_UP = "warm-up"
 _RATE_WINDOW_S = 10.0
 _SAMPLE_PERIOD_S = 0.25
 _REDRAWS_PER_S = 4
 _SHORTEST_BAR = 8
-_MISSING = "-"
 _SHORT_WORDS = {"return": "ret", "accuracy": "acc", "loss": "loss", "epsilon": "eps"}
 _WIDTHS = {"return": (">6", ">5"), "accuracy": ("<5", "<5"), "loss": ("<8", "<6"), "epsilon": ("<5", "<4")}
 
@@ -239,28 +239,6 @@ class Progress:
         self._stream.flush()
 
 
-def duration(seconds: float | None) -> str:
-    """A length of time in its two largest units, `-` for None or what is not finite.
-
-    Example:
-        >>> from tfplastic.training.progress import duration
-        >>> duration(42), duration(200), duration(3800), duration(187200)
-        ('42 s', '3 min 20 s', '1 h 03 min', '2 d 04 h')
-    """
-    if seconds is None or not math.isfinite(seconds):
-        return _MISSING
-    minutes, whole_seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours:02} h"
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    if minutes:
-        return f"{minutes} min {whole_seconds:02} s"
-    return f"{whole_seconds} s"
-
-
 def short_number(value: Any, digits: int = 3) -> str:
     """A number to `digits` significant digits, in thousands (k), millions (M) or billions (G); `-` for None.
 
@@ -270,7 +248,7 @@ def short_number(value: Any, digits: int = 3) -> str:
         ('1k', '12.35k', '-20.8', '-')
     """
     if value is None:
-        return _MISSING
+        return UNKNOWN
     number = float(value)
     for suffix in ("", "k", "M"):
         if not math.isfinite(number):
