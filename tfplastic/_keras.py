@@ -37,17 +37,32 @@ def keras_of(model: Any) -> Any:
 
 @contextlib.contextmanager
 def replaced_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """While open, `owner.name` is `value`, past Keras' tracking of attributes."""
+    """While open, `owner.name` is `value`; of an object, past Keras' tracking of attributes.
+
+    Args:
+        owner: an object with a `__dict__`, a class or a module.
+        name: an attribute of its own, or one that it inherits.
+        value: what stands in for it.
+    """
     attributes = vars(owner)
     is_own, before = name in attributes, attributes.get(name)
-    attributes[name] = value
+    _set_attribute(owner, name, value)
     try:
         yield
     finally:
         if is_own:
-            attributes[name] = before
+            _set_attribute(owner, name, before)
+        elif isinstance(owner, type):
+            delattr(owner, name)
         else:
             attributes.pop(name, None)
+
+
+def _set_attribute(owner: Any, name: str, value: Any) -> None:
+    if isinstance(owner, type):  # whose `vars` can only be read
+        setattr(owner, name, value)
+    else:
+        vars(owner)[name] = value
 
 
 def check_backend(argument: str, received: Any) -> None:

@@ -4,13 +4,15 @@ import contextlib
 import itertools
 import random
 import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops import gen_random_ops
+
+from tfplastic._keras import replaced_attribute
 
 _SEED = 20_230_302  # any number: the same for each call, so that all quantities see the same draws
 
@@ -30,15 +32,15 @@ def fixed_draws() -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     with contextlib.ExitStack() as stack:
         for name, draw in _stateless(key).items():
-            stack.enter_context(mock.patch.object(gen_random_ops, name, draw))
+            stack.enter_context(replaced_attribute(gen_random_ops, name, draw))
         skip = lambda generator, delta: tf.constant([next(count), 0, _SEED], tf.int64)  # noqa: E731
-        stack.enter_context(mock.patch.object(tf.random.Generator, "skip", skip))
+        stack.enter_context(replaced_attribute(tf.random.Generator, "skip", skip))
         keras_seeds: Any = sys.modules.get("keras.src.random.seed_generator")
         if keras_seeds is not None:
             draw_seed = lambda *args, **kwargs: tf.constant(key(), tf.int32)  # noqa: E731
-            source = mock.Mock(next=draw_seed)
-            stack.enter_context(mock.patch.object(keras_seeds.SeedGenerator, "next", draw_seed))
-            stack.enter_context(mock.patch.object(keras_seeds, "global_seed_generator", lambda: source))
+            source = types.SimpleNamespace(next=draw_seed)
+            stack.enter_context(replaced_attribute(keras_seeds.SeedGenerator, "next", draw_seed))
+            stack.enter_context(replaced_attribute(keras_seeds, "global_seed_generator", lambda: source))
         try:
             yield
         finally:

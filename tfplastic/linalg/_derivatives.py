@@ -16,6 +16,8 @@ from tensorflow.python.eager import record
 from tensorflow.python.eager.polymorphic_function import concrete_function
 from tensorflow.python.framework import op_def_registry, ops
 
+from tfplastic._keras import replaced_attribute
+
 # From an operation, and the gradients of its outputs, to those of its inputs.
 Rule = Callable[..., Any]
 
@@ -53,17 +55,13 @@ def checked_derivatives(is_strict: bool) -> Iterator[list[Gap]]:
     names = ("gradient_registry", "_gradient_registry")  # two names of one object, both in use
     original = ops.gradient_registry
     class_ = concrete_function.ConcreteFunction
-    select = class_._select_forward_and_backward_functions
-    for name in names:
-        setattr(ops, name, _Registry(original, is_strict, gaps))
-    if is_strict:
-        class_._select_forward_and_backward_functions = _with_fresh_gradients(select)
-    try:
-        yield gaps
-    finally:
+    with contextlib.ExitStack() as stack:
         for name in names:
-            setattr(ops, name, original)
-        class_._select_forward_and_backward_functions = select
+            stack.enter_context(replaced_attribute(ops, name, _Registry(original, is_strict, gaps)))
+        if is_strict:
+            fresh = _with_fresh_gradients(class_._select_forward_and_backward_functions)
+            stack.enter_context(replaced_attribute(class_, "_select_forward_and_backward_functions", fresh))
+        yield gaps
 
 
 class _Registry:

@@ -14,18 +14,15 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.ops import nn_impl
 
+from tfplastic._keras import replaced_attribute
 from tfplastic.linalg._program import Program
 
 
 @contextlib.contextmanager
 def exact_moments() -> Iterator[None]:
     """While open, what is traced computes moments that can be differentiated any number of times."""
-    original = nn_impl.moments
-    nn_impl.moments = _moments  # every public name of the function ends here
-    try:
+    with replaced_attribute(nn_impl, "moments", _moments):  # every public name of the function ends here
         yield
-    finally:
-        nn_impl.moments = original
 
 
 def check_moments(name: str, program: Program) -> None:

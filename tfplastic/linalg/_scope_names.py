@@ -4,9 +4,10 @@ import contextlib
 import re
 from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import tensorflow as tf
+
+from tfplastic._keras import replaced_attribute
 
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_./>-]|^[^A-Za-z0-9.]")
 
@@ -22,5 +23,5 @@ def any_scope_name() -> Iterator[None]:
     def name_scope(graph: Any, name: Any) -> Any:
         return original(graph, _FORBIDDEN.sub(".", name) if isinstance(name, str) else name)
 
-    with mock.patch.object(tf.Graph, "name_scope", name_scope):
+    with replaced_attribute(tf.Graph, "name_scope", name_scope):
         yield
