@@ -32,6 +32,40 @@ TABLE = {
 EVERY_ROW = pytest.mark.parametrize(("make", "names"), TABLE.values(), ids=TABLE)
 
 
+@pytest.mark.skipif(not is_legacy(), reason="Keras 3 has no legacy optimizers")
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        (("Adam", {"amsgrad": True}), {"m": "momentum", "v": "velocity", "vhat": "velocity_hat"}),
+        (
+            ("RMSprop", {"momentum": 0.9, "centered": True}),
+            {"rms": "velocity", "momentum": "momentum", "mg": "average_gradient"},
+        ),
+        (("SGD", {"momentum": 0.9}), {"momentum": "momentum"}),
+        (("SGD", {}), {}),
+    ],
+)
+def test_of_legacy_optimizers(settings, names):
+    name, options = settings
+    variables, optimizer = weights(), getattr(keras.optimizers.legacy, name)(**options)
+    if names:
+        with pytest.raises(ValueError, match="`variable` must be a weight that the .* was built for"):
+            slots(optimizer, variables[0])
+    take_steps(optimizer, variables, gradients(2))
+    for variable in variables:
+        found = slots(optimizer, variable)
+        assert set(found) == set(names.values())
+        assert all(found[names[each]] is optimizer.get_slot(variable, each) for each in names)
+
+
+@pytest.mark.skipif(not is_legacy(), reason="Keras 3 has no legacy optimizers")
+def test_slots_of_other_kinds_of_legacy_optimizers_are_refused():
+    variables, optimizer = weights(), keras.optimizers.legacy.Adagrad()
+    take_steps(optimizer, variables, gradients(1))
+    with pytest.raises(ValueError, match="Received: a Adagrad with 'accumulator'"):
+        slots(optimizer, variables[0])
+
+
 def weights():
     make = tf.Variable if is_legacy() else keras.Variable
     return [make(tf.zeros(shape), name=f"weight{index}") for index, shape in enumerate(SHAPES)]

@@ -68,6 +68,34 @@ def test_curves_are_those_of_a_plain_training_loop(keras, execution, name):
     np.testing.assert_allclose(result.target_variances, y.astype(np.float64).var(axis=1).mean(axis=1))
 
 
+@pytest.mark.parametrize("state", ["fresh", "copied"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras_2.optimizers.legacy.Adam(0.01, amsgrad=True),
+        lambda: keras_2.optimizers.legacy.RMSprop(0.01, centered=True, momentum=0.5),
+        lambda: keras_2.optimizers.legacy.SGD(0.05, momentum=0.9),
+    ],
+    ids=["adam", "rmsprop", "sgd"],
+)
+def test_legacy_optimizers_train_as_in_keras(make, state):
+    model, x, y = models.mlp(keras_2), models.inputs(), given()
+    model.compile(make(), "mse")
+    model.fit(x, y[1], verbose=0)
+    weights = model.get_weights()
+    result = probe(targets=y, optimizer_state=state).measure(model, x)
+    for number in range(2):
+        plain = models.mlp(keras_2)
+        plain.compile(make(), "mse", run_eagerly=True)
+        if state == "copied":
+            plain.optimizer._create_all_weights(plain.trainable_variables)
+            plain.optimizer.set_weights(model.optimizer.get_weights())
+        plain.set_weights(weights)
+        curve = [plain.train_on_batch(x[i], y[number][i]) for i in batches(number)]
+        np.testing.assert_allclose(result.curves[number], curve, rtol=2e-5)
+    assert all(np.array_equal(*pair) for pair in zip(weights, model.get_weights(), strict=True))
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [

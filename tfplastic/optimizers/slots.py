@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfplastic.optimizers._any_keras import is_legacy_kind, legacy_slots
 from tfplastic.optimizers._keras_form import index_of
 
 # Lists with one variable for each weight, all zero at first, by the optimizer's attribute that holds them.
@@ -14,6 +15,15 @@ _NAMES = {
     "momentums": "momentum",  # SGD, and Lion of Keras 2
     "_velocities": "velocity",
     "_velocity_hats": "velocity_hat",  # Adam with `amsgrad`
+}
+# Those of `tf_keras.optimizers.legacy`, by the names of its slots.
+_LEGACY_NAMES = {
+    "m": "momentum",
+    "mg": "average_gradient",
+    "momentum": "momentum",
+    "rms": "velocity",
+    "v": "velocity",
+    "vhat": "velocity_hat",
 }
 
 
@@ -26,7 +36,7 @@ def slots(optimizer: Any, variable: Any) -> dict[str, tf.Variable]:
 
     Args:
         optimizer: this package's or Keras' Adam, RMSprop, SGD or another whose slots have those names
-            (AdamW, Lion), of the Keras in use; built.
+            (AdamW, Lion), of the Keras in use or of `tf.keras.optimizers.legacy`; built.
         variable: a weight that the optimizer was built for, as the model has it.
 
     Returns:
@@ -47,6 +57,8 @@ def slots(optimizer: Any, variable: Any) -> dict[str, tf.Variable]:
         ['momentum', 'velocity']
     """
     try:
+        if is_legacy_kind(optimizer):
+            return _renamed(optimizer, legacy_slots(optimizer, variable))
         index = index_of(optimizer, variable)
     except (AttributeError, KeyError):
         rule = f"must be a weight that the {type(optimizer).__name__} was built for"
@@ -56,14 +68,19 @@ def slots(optimizer: Any, variable: Any) -> dict[str, tf.Variable]:
         for attribute, name in _NAMES.items()
         if getattr(optimizer, attribute, None)  # absent, or empty where the settings need none
     }
-    _check_complete(optimizer, found)
+    known = {id(slot) for of_weights in found.values() for slot in of_weights}
+    known |= {id(optimizer._iterations), id(optimizer._learning_rate)}
+    _check_none(optimizer, [each.name for each in optimizer.variables if id(each) not in known])
     return {name: _as_tf_variable(of_weights[index]) for name, of_weights in found.items()}
 
 
-def _check_complete(optimizer: Any, found: dict[str, Any]) -> None:
-    known = {id(slot) for of_weights in found.values() for slot in of_weights}
-    known |= {id(optimizer._iterations), id(optimizer._learning_rate)}
-    others = [each.name for each in optimizer.variables if id(each) not in known]
+def _renamed(optimizer: Any, found: dict[str, tf.Variable]) -> dict[str, tf.Variable]:
+    _check_none(optimizer, [name for name in found if name not in _LEGACY_NAMES])
+    return {_LEGACY_NAMES[name]: slot for name, slot in found.items()}
+
+
+def _check_none(optimizer: Any, others: list[str]) -> None:
+    """Raises `ValueError` if there are slots of another kind, of these names."""
     if others:
         rule = f"must remember of a weight nothing but {', '.join(sorted(set(_NAMES.values())))}"
         raise ValueError(f"`optimizer` {rule}. Received: a {type(optimizer).__name__} with {others[0]!r}")

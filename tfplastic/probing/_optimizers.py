@@ -1,10 +1,11 @@
 """Copies of Keras optimizers."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from tfplastic.optimizers._any_keras import is_optimizer, variables_of
 
 
 def optimizer_of(model: Any, optimizer: Any) -> Any:
@@ -14,8 +15,7 @@ def optimizer_of(model: Any, optimizer: Any) -> Any:
         ValueError: if there is neither, or it is no Keras optimizer.
     """
     found = optimizer if optimizer is not None else getattr(model, "optimizer", None)
-    has_all = all(hasattr(found, name) for name in ("apply_gradients", "get_config", "from_config"))
-    if isinstance(found, type) or not has_all:
+    if not is_optimizer(found):
         rule = "must be a Keras optimizer, or the model be compiled with one"
         raise ValueError(f"`optimizer` {rule}. Received: {optimizer!r}")
     return found
@@ -54,8 +54,3 @@ def state_of(optimizer: Any, count: int) -> list[np.ndarray]:
         rule = f"must have been built for the model, with {count} variables, for its state to be copied"
         raise ValueError(f"`optimizer` {rule}. Received: a {type(optimizer).__name__} with {len(variables)}")
     return [np.array(tf.convert_to_tensor(each)) for each in variables]
-
-
-def variables_of(optimizer: Any) -> Sequence[Any]:
-    """All variables of an optimizer of either Keras."""
-    return list(optimizer.variables)  # a property in both, and in Keras 2 one that may be called

@@ -9,7 +9,8 @@ import tensorflow as tf
 from tfplastic._call_options import sums_in_order
 from tfplastic.layers import advance
 from tfplastic.linalg._variables import as_tf_variables
-from tfplastic.probing._optimizers import scaled, variables_of
+from tfplastic.optimizers._any_keras import build, variables_of
+from tfplastic.probing._optimizers import scaled
 from tfplastic.probing._rebuild import call
 from tfplastic.probing.heads import Head
 from tfplastic.training.lockstep import Variable
@@ -44,7 +45,7 @@ class Twin:
         self._variables: list[Variable] = []
         self._initial: list[tf.Tensor] = []
         self._outputs = tf.function(self._predict, autograph=False, reduce_retracing=True)
-        _build(optimizer, model.trainable_variables)
+        build(optimizer, model.trainable_variables)
         self.num_slots = len(variables_of(optimizer))
 
     def trace(self, targets: np.ndarray, batch_size: int) -> None:
@@ -115,12 +116,6 @@ class Twin:
         gradients = tape.gradient(loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return tf.reduce_mean(self._head.errors(self._head.predictions(outputs), targets))
-
-
-def _build(optimizer: Any, variables: Sequence[Any]) -> None:
-    # Keras 2 has optimizers of an older kind as well, which make their slots otherwise.
-    build = getattr(optimizer, "build", None) or optimizer._create_all_weights
-    build(variables)
 
 
 def _is_of_variable(handle: Any) -> bool:

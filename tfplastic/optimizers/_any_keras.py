@@ -1,0 +1,41 @@
+"""Keras optimizers of any kind: of Keras 3, of Keras 2, and those of `tf_keras.optimizers.legacy`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def is_optimizer(received: Any) -> bool:
+    """Whether it is a Keras optimizer of any kind."""
+    if isinstance(received, type) or not (hasattr(received, "build") or is_legacy_kind(received)):
+        return False
+    return all(hasattr(received, name) for name in ("apply_gradients", "get_config", "from_config"))
+
+
+def is_legacy_kind(optimizer: Any) -> bool:
+    """Whether an optimizer is of `tf_keras.optimizers.legacy`, which knows its slots by weight and name."""
+    return hasattr(optimizer, "get_slot_names")
+
+
+def build(optimizer: Any, variables: Sequence[Any]) -> None:
+    """Makes an optimizer's variables for the weights `variables`, unless they are there."""
+    if is_legacy_kind(optimizer):
+        optimizer._create_all_weights(variables)  # leaves those that are there
+    elif not getattr(optimizer, "built", getattr(optimizer, "_built", False)):
+        optimizer.build(variables)
+
+
+def variables_of(optimizer: Any) -> list[Any]:
+    """Returns all variables of an optimizer, its count of steps among them."""
+    variables = optimizer.variables  # a method of legacy optimizers, else a property
+    return list(variables() if is_legacy_kind(optimizer) else variables)
+
+
+def legacy_slots(optimizer: Any, variable: Any) -> dict[str, Any]:
+    """Returns what a legacy optimizer remembers of a weight, by its own names.
+
+    Raises:
+        KeyError: the optimizer was not built for the weight.
+    """
+    if not optimizer.weights:  # nor has it names of slots
+        raise KeyError(variable.name)
+    return {name: optimizer.get_slot(variable, name) for name in optimizer.get_slot_names()}
