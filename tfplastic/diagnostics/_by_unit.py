@@ -22,14 +22,13 @@ def by_layer(
         snapshot: of the model.
         reads: the arrays that `measure` takes, and `finite`.
         per_position: whether a channel's statistics are taken position by position, or over all of them.
-        measure: takes statistics whose arrays are `[units]`, or `[*positions, units]` with `per_position`.
+        measure: takes statistics whose arrays are `[units]`, or `[positions, units]` with `per_position`.
         finite: the array that must be finite. The value is NaN where it is not, and for layers whose
             statistics are unknown.
     """
 
     def measured(statistics: UnitStatistics) -> float:
-        if not per_position:
-            statistics = statistics.by_channel()
+        statistics = statistics.by_position() if per_position else statistics.by_channel()
         is_known = np.isfinite(getattr(statistics, finite)).all()
         return float(measure(statistics)) if is_known else float("nan")
 

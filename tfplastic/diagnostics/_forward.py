@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic.diagnostics import _bare, _hidden, _layers, _recording, _unit_axes, unit_statistics
+from tfplastic.diagnostics._masks import Masks, noted_masks
 from tfplastic.linalg._program import Program, trace
 
 
@@ -25,6 +26,8 @@ class ForwardPass:
         unit_axes: the axis of their units, {name of the entry: axis}, see `_unit_axes`.
         unmeasured: {layer name: reason}, see `_bare.unmeasured`.
         outputs_are_tensors: whether they can leave a compiled program.
+        masked: names of the entries of which a mask leaves out some positions.
+        has_output_masks: whether one leaves out some positions of the outputs.
     """
 
     def __init__(
@@ -37,6 +40,8 @@ class ForwardPass:
         self.functions: dict[str, str] = {}
         self.unit_axes: dict[str, int] = {}
         self.outputs_are_tensors = True
+        self.masked: list[str] = []
+        self.has_output_masks = False
         self.unmeasured: dict[str, str] = {}
         self._call, self._layers, self._chosen = call, layers, chosen
         self._signature = signature
@@ -46,8 +51,8 @@ class ForwardPass:
         """A program that gives what `select` makes of a pass, and computes no more than that takes.
 
         Args:
-            select: of a mapping with the entries 'activations' and 'pre_activations', {name: tensor}, and
-                'outputs'.
+            select: of a mapping with the entries 'activations', 'pre_activations' and 'masks', {name:
+                tensor}, 'outputs', and 'output_masks', {number of an output: tensor}.
         """
         # TensorFlow puts the traced call into the new program, and leaves out what that does not use.
         return trace("`model`", lambda inputs: select(self._whole(inputs)), self._signature)
@@ -73,6 +78,7 @@ class ForwardPass:
                 _unit_axes.units_last(traced["pre_activations"].get(name), self.unit_axes[name]),
                 self.functions[name],
                 arrays,
+                traced["masks"].get(name),
             )
             for name, values in activations.items()
         }
@@ -96,7 +102,8 @@ class ForwardPass:
         """The pass of the calls that others made; None where it is another than this one."""
         if len(made) != 1 or not _is_plain_call(next(iter(self._layers.values())), made[0], inputs):
             return None
-        found = self._pass(_hidden.hidden_calls_of(made[0], next(iter(self._layers))), made[0].result)
+        calls = _hidden.hidden_calls_of(made[0], next(iter(self._layers)))
+        found = self._pass(calls, made[0].result, made[0].masks)
         # Of a call in a graph of its own, such as a loop's, names are missing.
         return found if list(found["activations"]) == list(self.functions) else None
 
@@ -104,10 +111,11 @@ class ForwardPass:
         model_name = next(iter(self._layers))
         nonlinear = _layers.nonlinear_layers(self._layers)
         start = len(tf.compat.v1.get_default_graph().get_operations())
-        with _recording.recording(nonlinear, _hidden.weighted_layers(self._layers)) as calls:
+        weighted = _hidden.weighted_layers(self._layers)
+        with noted_masks(self._layers) as masks, _recording.recording(nonlinear, weighted) as calls:
             outputs = self._call(inputs)
         end = len(tf.compat.v1.get_default_graph().get_operations())
-        made = _recording.ModelCall((inputs,), {}, outputs, calls, (start, end))
+        made = _recording.ModelCall((inputs,), {}, outputs, calls, (start, end), masks)
         flow = _hidden.flow_of(made)
         hidden = _hidden.hidden_calls_of(made, model_name, flow)
         self.unmeasured = {
@@ -118,16 +126,28 @@ class ForwardPass:
         self.outputs_are_tensors = all(tf.is_tensor(each) for each in tf.nest.flatten(outputs))
         self.functions = {name: call.activation for name, call in hidden.items() if call.name in self._chosen}
         self.unit_axes = {name: _unit_axes.unit_axis(hidden[name].result) for name in self.functions}
-        return self._pass(hidden, outputs)
+        found = self._pass(hidden, outputs, masks)
+        self.masked, self.has_output_masks = list(found["masks"]), bool(found["output_masks"])
+        return found
 
-    def _pass(self, hidden: Mapping[str, _recording.Call], outputs: Any) -> dict[str, Any]:
+    def _pass(self, hidden: Mapping[str, _recording.Call], outputs: Any, masks: Masks) -> dict[str, Any]:
         hidden = {name: call for name, call in hidden.items() if call.name in self._chosen}
+        masks_of_layers = {name: masks.of(call.result) for name, call in hidden.items()}
+        masks_of_outputs = {
+            str(number): masks.of(each) for number, each in enumerate(tf.nest.flatten(outputs))
+        }
         return {
             "activations": {name: call.result for name, call in hidden.items()},
             "pre_activations": {
                 name: call.argument for name, call in hidden.items() if call.argument is not None
             },
+            "masks": {
+                name: mask
+                for name, mask in masks_of_layers.items()
+                if mask is not None and mask.shape.rank <= self.unit_axes[name]
+            },
             "outputs": outputs if self.outputs_are_tensors else (),
+            "output_masks": {name: mask for name, mask in masks_of_outputs.items() if mask is not None},
         }
 
 

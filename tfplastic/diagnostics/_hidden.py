@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfplastic.diagnostics import _bare, _layers
 from tfplastic.diagnostics._flow import Flow
+from tfplastic.diagnostics._masks import noted_masks
 from tfplastic.diagnostics._recording import Call, ModelCall, hidden_calls, recorded_model_calls
 
 
@@ -20,7 +21,7 @@ def model_calls(layers: Mapping[str, Any]) -> Iterator[list[ModelCall]]:
     """
     model = next(iter(layers.values()))
     nonlinear, weighted = _layers.nonlinear_layers(layers), weighted_layers(layers)
-    with recorded_model_calls(model, nonlinear, weighted) as made:
+    with noted_masks(layers) as masks, recorded_model_calls(model, nonlinear, weighted, masks) as made:
         yield made
 
 
@@ -50,7 +51,8 @@ def recorded_activations(model: Any) -> Iterator[dict[str, tf.Tensor]]:
     """The outputs of the hidden nonlinearities in the first call of `model` while this is open.
 
     For code that traces a program around calls of a model that it does not make itself, such as a gradient
-    step. The tensors are those of the call, gradients flow through them.
+    step. The tensors are those of the call, gradients flow through them. Where a mask leaves out positions,
+    only the others are given, as `[values, units]`.
 
     Args:
         model: a Keras model, built.
@@ -69,4 +71,6 @@ def recorded_activations(model: Any) -> Iterator[dict[str, tf.Tensor]]:
         raise ValueError(
             f"`model` must be called while its activations are recorded. Received: {model.name!r}"
         )
-    hidden |= {name: each.result for name, each in hidden_calls_of(made[0], next(iter(layers))).items()}
+    for name, call in hidden_calls_of(made[0], next(iter(layers))).items():
+        mask = made[0].masks.of(call.result)
+        hidden[name] = call.result if mask is None else tf.boolean_mask(call.result, mask)

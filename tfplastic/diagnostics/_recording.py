@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfplastic._keras import replaced_attribute
 from tfplastic.diagnostics import _layers
+from tfplastic.diagnostics._masks import Masks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,18 +118,19 @@ def _contains(outer: tuple[int, int], inner: tuple[int, int]) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class ModelCall:
-    """One call of a model: its arguments and result, the calls of layers in it, and its operations' span."""
+    """One call of a model: arguments and result, the calls of layers in it, its operations' span, masks."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     result: Any
     calls: list[Call]
     span: tuple[int, int]
+    masks: Masks
 
 
 @contextlib.contextmanager
 def recorded_model_calls(
-    model: Any, nonlinear: Mapping[str, Any], others: Mapping[str, Any]
+    model: Any, nonlinear: Mapping[str, Any], others: Mapping[str, Any], masks: Masks
 ) -> Iterator[list[ModelCall]]:
     """While open, appends to the list it gives each call of `model`, with those of the named layers."""
     made: list[ModelCall] = []
@@ -139,7 +141,7 @@ def recorded_model_calls(
         start = len(graph.get_operations())
         result = call(*args, **kwargs)
         span = start, len(graph.get_operations())
-        made.append(ModelCall(args, kwargs, result, calls[first:], span))
+        made.append(ModelCall(args, kwargs, result, calls[first:], span, masks))
         return result
 
     vars(noted)["__signature__"] = inspect.signature(call)

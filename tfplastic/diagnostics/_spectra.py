@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
@@ -95,7 +94,7 @@ def feature_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
     return kept_value(
         snapshot,
         "feature_spectra",
-        lambda: {name: Spectrum(_matrix(each)) for name, each in snapshot.activations.items()},
+        lambda: {name: Spectrum(_features(snapshot, name)) for name in snapshot.activations},
     )
 
 
@@ -108,6 +107,9 @@ def weight_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
     )
 
 
-def _matrix(activations: Any) -> np.ndarray:
-    values = np.asarray(activations)
+def _features(snapshot: Snapshot, layer: str) -> np.ndarray:
+    values, mask = np.asarray(snapshot.activations[layer]), snapshot.masks.get(layer)
+    if mask is not None:
+        kept = np.asarray(mask)
+        values = np.where(kept.reshape(*kept.shape, *[1] * (values.ndim - kept.ndim)), values, 0)
     return values.reshape(len(values), -1)

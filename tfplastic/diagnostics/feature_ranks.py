@@ -2,7 +2,8 @@
 
 Phi is `[n, d]`, a row for each example, of every hidden nonlinearity; papers mostly report the last one's,
 `Snapshot.features`. Outputs with positions, `[n, height, width, channels]`, are flattened: d = height * width
-* channels. Nothing is centred. No rank exceeds min(n, d), so only batches of one size compare.
+* channels. Positions that a mask of Keras leaves out are zeros. Nothing is centred. No rank exceeds
+min(n, d), so only batches of one size compare.
 
 Each is cheap: one forward pass, and singular values that are made once for all of them and kept with the
 snapshot. A layer of zeros has rank 0. Ranks are NaN where an activation is NaN or infinite, and for layers in

@@ -40,7 +40,7 @@ def churn(snapshot: Snapshot) -> dict[str, float]:
 
     theta' is after the optimizer's next update, as in `virtual_step`, on the first half of the snapshot's
     examples (of an odd number the smaller one), x are the inputs of the second half. The mean is over inputs
-    and all entries of all outputs. Medium: one gradient, one forward pass.
+    and all entries of all outputs that no mask leaves out. Medium: one gradient, one forward pass.
 
     Args:
         snapshot: of the model, with a loss and an optimizer.
@@ -71,5 +71,9 @@ def churn(snapshot: Snapshot) -> dict[str, float]:
 
 def _from(snapshot: Snapshot, start: int) -> np.ndarray:
     """The outputs for the inputs from number `start` on, in one row."""
-    outputs = tf.nest.flatten(snapshot.outputs)
-    return np.concatenate([np.asarray(each[start:], np.float64).ravel() for each in outputs])
+    outputs = zip(tf.nest.flatten(snapshot.outputs), snapshot.output_masks, strict=True)
+    kept = [
+        each[start:] if mask is None else tf.boolean_mask(each[start:], mask[start:])
+        for each, mask in outputs
+    ]
+    return np.concatenate([np.asarray(each, np.float64).ravel() for each in kept])

@@ -40,7 +40,11 @@ def pre_activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> di
     Source: Lyle et al. 2024, "Disentangling the causes of plasticity loss in neural networks", section 3.
     """
     check_positive_integer("max_values", max_values)
-    return {layer: _thinned(np.asarray(each), max_values) for layer, each in snapshot.pre_activations.items()}
+    values, masks = snapshot.pre_activations, snapshot.masks
+    return {
+        layer: _thinned(np.asarray(each)[np.asarray(masks[layer]) if layer in masks else ...], max_values)
+        for layer, each in values.items()
+    }
 
 
 @quantity("cheap", reads=_READS)
@@ -147,7 +151,9 @@ def _thinned(values: np.ndarray, max_values: int) -> np.ndarray:
 
 def _statistics(snapshot: Snapshot, per_position: bool) -> dict[str, UnitStatistics]:
     statistics = snapshot.statistics_with(_READS)
-    return {layer: each if per_position else each.by_channel() for layer, each in statistics.items()}
+    return {
+        layer: each.by_position() if per_position else each.by_channel() for layer, each in statistics.items()
+    }
 
 
 def _against_reference(
@@ -159,7 +165,10 @@ def _against_reference(
     values = dict.fromkeys([*statistics, *snapshot.unmeasured], float("nan"))
     for layer, now in statistics.items():
         then = snapshot.reference.statistics_like(layer, now)
-        if not per_position:
+        if per_position:
+            both = now.counted & then.counted
+            now, then = now.by_position(both), then.by_position(both)
+        else:
             now, then = now.by_channel(), then.by_channel()
         if np.isfinite([now.pre_mean, then.pre_mean]).all():
             values[layer] = float(shift(now, then))

@@ -193,7 +193,8 @@ class Snapshot:
 
         Of activation layers, and of the `activation` of layers where that is not linear, whatever else these
         do after it; the model's own outputs are left out. The second call of a shared layer, or of one
-        layer's activation, is 'name:1'. `unmeasured` names what is missing.
+        layer's activation, is 'name:1'. `unmeasured` names what is missing. Positions that `masks` leave out
+        are there as well.
         """
         return self._joined("activations")
 
@@ -204,6 +205,21 @@ class Snapshot:
         Without those where it is unknown: recurrent layers.
         """
         return self._joined("pre_activations")
+
+    @property
+    def masks(self) -> dict[str, tf.Tensor]:
+        """Which entries of `activations` count, {layer name: `[n, positions] bool`}, over their first axes.
+
+        Without layers all of whose positions count. A mask is the one that Keras gave a tensor, or that of
+        what it is made of position by position, such as a residual sum, at which Keras itself loses masks.
+        """
+        return self._joined("masks") if self._forward().masked else {}
+
+    @property
+    def output_masks(self) -> list[tf.Tensor | None]:
+        """As `masks`, of each of the flat `outputs`, or None."""
+        masks = self._joined("output_masks") if self._forward().has_output_masks else {}
+        return [masks.get(str(number)) for number in range(len(tf.nest.flatten(self.outputs)))]
 
     @property
     def features(self) -> dict[str, tf.Tensor]:
@@ -230,7 +246,8 @@ class Snapshot:
     def unit_statistics(self) -> dict[str, UnitStatistics]:
         """Statistics of each unit of `activations` and `pre_activations`, {layer name: `UnitStatistics`}.
 
-        Made in one pass, block by block, of which only the statistics are kept.
+        Of the positions that `masks` leave. Made in one pass, block by block, of which only the statistics
+        are kept.
         """
         if "unit_statistics" not in self._values:
             self._values["unit_statistics"] = self._statistics_of(self._run([], unit_statistics.ARRAYS))
@@ -258,6 +275,8 @@ class Snapshot:
         """
         wholes = [part for part in ("activations", "pre_activations") if part in parts]
         wholes = [part for part in wholes if part not in self._values]
+        if wholes and self._forward().masked and "masks" not in self._values:
+            wholes.append("masks")
         arrays = [name for name in unit_statistics.ARRAYS if name in parts]
         if not {"unit_statistics", "prepared_statistics"}.isdisjoint(self._values):
             arrays = []

@@ -20,6 +20,7 @@ _BOUNDS = {
     "softsign": (-0.99, 0.99),
     "tanh": (-0.99, 0.99),
 }
+_Mean = Callable[..., Any]
 _BLOCK = 1 << 19  # entries that are in float64 at a time: 4 MB, which take half the time of 50
 
 
@@ -29,12 +30,13 @@ class UnitStatistics:
 
     Arrays are `[*positions, units] float64`, for a dense layer `[units]`, for a convolution
     `[height, width, channels]`. Means and variances are not finite where a value is NaN or infinite;
-    fractions count what holds, and nothing holds of NaN.
+    fractions count what holds, and nothing holds of NaN. Values that a mask of Keras leaves out do not count;
+    all are NaN at a position that is left out of every example.
 
     Attributes:
         activation: name of the activation function, such as 'relu'.
         count: how many values each entry stands for: the number of examples, and of positions after
-            `by_channel`.
+            `by_channel`. With a mask `[*positions]` integers.
         mean_abs: E|h|.
         mean: E h.
         variance: E (h - E h)^2, at least 0.
@@ -46,7 +48,7 @@ class UnitStatistics:
     """
 
     activation: str
-    count: int
+    count: Any
     mean_abs: np.ndarray
     mean: np.ndarray
     variance: np.ndarray
@@ -60,9 +62,27 @@ class UnitStatistics:
         """The same over examples and positions together, `[units]`; exact, not means of variances."""
         arrays = {name: values.reshape(-1, values.shape[-1]) for name, values in _arrays(self).items()}
         positions = len(next(iter(arrays.values())))
-        return _statistics(
-            self.activation, self.count * positions, _pooled(arrays, np.ones(positions, np.int64))
-        )
+        counts = np.broadcast_to(np.ravel(self.count), [positions])
+        return _statistics(self.activation, int(counts.sum()), _pooled(arrays, counts))
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Whether an entry stands for a value at all, `[*positions] bool`."""
+        return np.broadcast_to(np.asarray(self.count) > 0, self._shape[:-1])
+
+    def by_position(self, positions: np.ndarray | None = None) -> "UnitStatistics":
+        """The same of some positions, `[positions, units]`: each channel at each of them.
+
+        Args:
+            positions: which, `[*positions] bool`; None: those that are `counted`.
+        """
+        chosen = self.counted if positions is None else positions
+        count = np.broadcast_to(self.count, chosen.shape)[chosen]
+        return _statistics(self.activation, count, {name: of[chosen] for name, of in _arrays(self).items()})
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return next(iter(_arrays(self).values())).shape
 
 
 ARRAYS = tuple(
@@ -72,7 +92,11 @@ ARRAYS = tuple(
 
 
 def traced_statistics(
-    values: tf.Tensor, given: tf.Tensor | None, activation: str, names: Collection[str] = ARRAYS
+    values: tf.Tensor,
+    given: tf.Tensor | None,
+    activation: str,
+    names: Collection[str] = ARRAYS,
+    mask: tf.Tensor | None = None,
 ) -> dict[str, tf.Tensor]:
     """The arrays of `UnitStatistics` of one block, and 'count'; traceable.
 
@@ -81,24 +105,26 @@ def traced_statistics(
         given: the pre-activations, of the same shape, or None.
         activation: name of the activation function.
         names: of the arrays to make; with a variance its mean, which `_pooled` takes.
+        mask: which of the values count, `[examples, ...] bool` over the first axes; None: all.
     """
-    mean, pre_mean = (functools.cache(functools.partial(_mean, each, _exact)) for each in (values, given))
+    take = functools.partial(_mean, mask=mask)
+    mean, pre_mean = (functools.cache(functools.partial(take, each, _exact)) for each in (values, given))
     makers: dict[str, Callable[[], tf.Tensor]] = {
-        "mean_abs": lambda: _mean(values, lambda block: _exact(tf.abs(block))),
+        "mean_abs": lambda: take(values, lambda block: _exact(tf.abs(block))),
         "mean": mean,
-        "variance": lambda: _variance(values, mean()),
-        "zero_fraction": lambda: _fraction(values, lambda block: block == 0),
-        "saturated_fraction": lambda: _saturated_fraction(values, activation),
+        "variance": lambda: _variance(take, values, mean()),
+        "zero_fraction": lambda: _fraction(take, values, lambda block: block == 0),
+        "saturated_fraction": lambda: _saturated_fraction(take, values, activation),
         "pre_mean": pre_mean,
-        "pre_variance": lambda: _variance(given, pre_mean()),
-        "pre_positive_fraction": lambda: _fraction(given, lambda block: block > 0),
+        "pre_variance": lambda: _variance(take, given, pre_mean()),
+        "pre_positive_fraction": lambda: _fraction(take, given, lambda block: block > 0),
     }
     is_known = {name: given is not None or not name.startswith("pre_") for name in makers}
     is_known["saturated_fraction"] = activation in _BOUNDS
     unknown = tf.fill(tf.shape(values)[1:], tf.constant(float("nan"), tf.float64))
     needed = {*names, *(name.replace("variance", "mean") for name in names)}
     arrays = {name: make() if is_known[name] else unknown for name, make in makers.items() if name in needed}
-    return {"count": tf.shape(values)[0], **arrays}
+    return {"count": tf.shape(values)[0] if mask is None else _counts(values, mask), **arrays}
 
 
 def of_blocks(activation: str, blocks: Sequence[Mapping[str, Any]]) -> UnitStatistics:
@@ -106,13 +132,14 @@ def of_blocks(activation: str, blocks: Sequence[Mapping[str, Any]]) -> UnitStati
 
     Arrays that it did not make are None.
     """
-    counts = np.array([int(block["count"]) for block in blocks])
+    counts = np.stack([np.asarray(block["count"], np.int64) for block in blocks])
     names = [name for name in blocks[0] if name != "count"]
     arrays = {name: np.stack([np.asarray(block[name]) for block in blocks]) for name in names}
-    return _statistics(activation, int(counts.sum()), _pooled(arrays, counts))
+    total = counts.sum(axis=0) if counts.ndim > 1 else int(counts.sum())
+    return _statistics(activation, total, _pooled(arrays, counts))
 
 
-def _statistics(activation: str, count: int, arrays: Mapping[str, np.ndarray]) -> UnitStatistics:
+def _statistics(activation: str, count: Any, arrays: Mapping[str, np.ndarray]) -> UnitStatistics:
     every: dict[str, Any] = {**dict.fromkeys(ARRAYS), **arrays}
     return UnitStatistics(activation, count, **every)
 
@@ -121,41 +148,65 @@ def _exact(values: tf.Tensor) -> tf.Tensor:
     return tf.cast(values, tf.float64)
 
 
-def _variance(values: Any, mean: tf.Tensor) -> tf.Tensor:
+def _variance(take: _Mean, values: Any, mean: tf.Tensor) -> tf.Tensor:
     center = tf.reshape(mean, [1, -1])
-    return _mean(values, lambda block: tf.math.squared_difference(_exact(block), center))
+    return take(values, lambda block: tf.math.squared_difference(_exact(block), center))
 
 
-def _fraction(values: Any, is_counted: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    return _mean(values, lambda block: tf.cast(is_counted(block), tf.float32))  # counts are exact up to 2^24
+def _fraction(take: _Mean, values: Any, is_counted: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    return take(values, lambda block: tf.cast(is_counted(block), tf.float32))  # counts are exact up to 2^24
 
 
-def _saturated_fraction(values: tf.Tensor, activation: str) -> tf.Tensor:
+def _saturated_fraction(take: _Mean, values: tf.Tensor, activation: str) -> tf.Tensor:
     low, high = _BOUNDS[activation]
 
     def is_saturated(block: tf.Tensor) -> tf.Tensor:
         exact = tf.cast(block, tf.float32)
         return (exact < low) | (exact > high)
 
-    return _fraction(values, is_saturated)
+    return _fraction(take, values, is_saturated)
 
 
-def _mean(values: Any, function: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """Of `function` of the values, over the first axis.
+def _mean(
+    values: Any, function: Callable[[tf.Tensor], tf.Tensor], mask: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Of `function` of the values, over those of the first axis that count; NaN where there is none.
 
     Sums are products with ones, which is 1.7 times faster than TensorFlow's, of some rows at a time.
 
     Args:
         values: `[examples, ...]`.
         function: of some of them as rows, `[rows, -1]`, to as many numbers in the dtype to sum them in.
+        mask: see `traced_statistics`.
     """
     shape = tf.shape(values)
     rows = tf.reshape(values, [shape[0], -1])
     count, width = rows.shape[0], rows.shape[1]
     step = max(1, _BLOCK // width) if count and width else None  # unknown where blocks vary in length
     starts = range(0, count, step) if count and step else [0]
-    sums = [_sum(function(rows[start : start + step] if step else rows)) for start in starts]
-    return tf.reshape(tf.add_n(sums) / _exact(shape[0]), shape[1:])
+    kept = None if mask is None else tf.reshape(_spread(mask, values), [shape[0], -1])
+
+    def part(of: tf.Tensor, start: int) -> tf.Tensor:
+        return of[start : start + step] if step else of
+
+    def of_counted(start: int) -> tf.Tensor:
+        made = function(part(rows, start))
+        return made if kept is None else tf.where(part(kept, start), made, tf.zeros([], made.dtype))
+
+    total = tf.reshape(tf.add_n([_sum(of_counted(start)) for start in starts]), shape[1:])
+    return total / _exact(shape[0] if mask is None else _counts(values, mask)[..., tf.newaxis])
+
+
+def _spread(mask: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """A mask in the shape of the values."""
+    for _ in range(values.shape.rank - mask.shape.rank):
+        mask = mask[..., tf.newaxis]
+    return tf.broadcast_to(mask, tf.shape(values))
+
+
+def _counts(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """How many values count at each position, `[*positions] int64`."""
+    return tf.reduce_sum(tf.cast(_spread(mask, values[..., 0]), tf.int64), axis=0)
 
 
 def _sum(rows: tf.Tensor) -> tf.Tensor:
@@ -168,15 +219,22 @@ def _arrays(statistics: UnitStatistics) -> dict[str, np.ndarray]:
 
 
 def _pooled(parts: Mapping[str, np.ndarray], counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Statistics of the union of parts, `[parts, ...]`, that hold `counts` values each."""
+    """Statistics of the union of parts, `[parts, ...]`, that hold `counts` values each, `[parts, ...]`."""
     if len(counts) == 1:
         return {name: values[0] for name, values in parts.items()}
-    pooled = {name: np.average(values, axis=0, weights=counts) for name, values in parts.items()}
+    pooled = {name: _average(values, counts) for name, values in parts.items()}
     for prefix in ("", "pre_"):  # law of total variance
         if f"{prefix}variance" not in parts:
             continue
         with np.errstate(invalid="ignore"):  # of infinite values
             squares = (parts[f"{prefix}mean"] - pooled[f"{prefix}mean"]) ** 2
-            within = np.average(parts[f"{prefix}variance"], axis=0, weights=counts)
-            pooled[f"{prefix}variance"] = within + np.average(squares, axis=0, weights=counts)
+            within = _average(parts[f"{prefix}variance"], counts)
+            pooled[f"{prefix}variance"] = within + _average(squares, counts)
     return pooled
+
+
+def _average(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The mean of parts by their counts; NaN where there is nothing to count."""
+    weights = counts.reshape(*counts.shape, *[1] * (values.ndim - counts.ndim))
+    with np.errstate(invalid="ignore"):  # of infinite values, and 0 / 0
+        return (np.where(weights > 0, values, 0) * weights).sum(axis=0) / weights.sum(axis=0)
