@@ -8,6 +8,7 @@ import tf_keras as keras_2
 
 from tfplastic import diagnostics
 from tfplastic.diagnostics import Reference, Snapshot
+from tfplastic.linalg._variables import as_tf_variables
 
 BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 TOKENS = np.array([[1, 2, 0, 0], [3, 4, 5, 0], [1, 0, 0, 0], [2, 6, 0, 0], [0, 3, 1, 0]])
@@ -144,12 +145,11 @@ def _check_statistics(snapshot, name, kept):
 def test_statistics_are_those_of_the_positions_that_count(keras, case):
     make, inputs, masks = CASES[case]
     model = _made(keras, make)
-    for batch_size in (512, 2):
-        snapshot = Snapshot(model, inputs, batch_size=batch_size)
-        assert list(snapshot.activations) == list(masks)
-        for name, kept in masks.items():
-            assert np.array_equal(snapshot.masks[name], kept)
-            _check_statistics(snapshot, name, kept)
+    snapshot = Snapshot(model, inputs, batch_size=512 if case == "attention" else 2)  # blocks of 2, 2, 1
+    assert list(snapshot.activations) == list(masks)
+    for name, kept in masks.items():
+        assert np.array_equal(snapshot.masks[name], kept)
+        _check_statistics(snapshot, name, kept)
 
 
 @BOTH
@@ -227,7 +227,21 @@ def test_shift_and_churn(keras):
     np.testing.assert_allclose(churn, change[KEPT[2:]].mean(), rtol=1e-4)
 
 
+@pytest.mark.slow
 @BOTH
+def test_the_kernel_is_that_of_the_outputs_that_count(keras):
+    model = _made(keras, _recurrent)
+    found = diagnostics.ntk(Snapshot(model, TOKENS))["all"]
+    watched = as_tf_variables(model.trainable_variables)
+    with tf.GradientTape(persistent=True) as tape:
+        outputs = tf.unstack(tf.boolean_mask(model(TOKENS)[..., 0], KEPT))
+    of_each = [[tf.convert_to_tensor(of) for of in tape.gradient(each, watched)] for each in outputs]
+    rows = np.array([np.concatenate([np.ravel(of) for of in each]) for each in of_each], np.float64)
+    np.testing.assert_allclose(found, rows @ rows.T, rtol=1e-4, atol=1e-6)
+
+
+@BOTH
+@pytest.mark.filterwarnings("ignore:Layer 'flatten'")
 def test_where_positions_are_mixed_all_count(keras):
     layers = keras.layers
     stack = [

@@ -20,8 +20,8 @@ _MOST_ROWS = 2048  # of a kernel that is made as a matrix: 32 MiB
 def ntk(snapshot: Snapshot, num_examples: int = 64) -> dict[str, np.ndarray]:
     """The empirical neural tangent kernel K = J J^T, J being the Jacobian of all outputs by all weights.
 
-    K_ij is the inner product of the gradients of outputs i and j, which are counted example after example.
-    Not normalised. Dear: as many gradients as there are rows.
+    K_ij is the inner product of the gradients of outputs i and j, which are counted example after example,
+    without those that a mask of Keras leaves out. Not normalised. Dear: as many gradients as there are rows.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -160,9 +160,7 @@ def _rounding(snapshot: Snapshot, spectrum: SpectralDensity) -> float:
 
 
 def _matrix(snapshot: Snapshot, num_examples: int) -> np.ndarray:
-    count = min(num_examples, snapshot.num_examples)
-    per_example = _outputs_of_one(snapshot)
-    rows = min(count * per_example, _MOST_ROWS)
+    per_example, rows = _outputs_of_one(snapshot), _rows(snapshot, num_examples)[:_MOST_ROWS]
 
     def output(row: tf.Tensor) -> tf.Tensor:
         example = row // per_example
@@ -170,16 +168,16 @@ def _matrix(snapshot: Snapshot, num_examples: int) -> np.ndarray:
         return _outputs(snapshot, one)[0, row % per_example]
 
     def compiled() -> GramMatrices:
-        return GramMatrices("model", output, snapshot.weights, tf.range(rows))
+        return GramMatrices("model", output, snapshot.weights, tf.constant(rows, tf.int32))
 
-    key = ("neural tangent kernel", rows)
+    key = ("neural tangent kernel", rows.tobytes())
     return kept_value(snapshot, key, lambda: kept_program(snapshot, key, compiled)())["all"]
 
 
 def _spectrum(snapshot: Snapshot, num_examples: int, seed: int) -> SpectralDensity | None:
     """Where the eigenvalues are; None where they are not finite."""
     count = min(_checks.check_positive_integer("num_examples", num_examples), snapshot.num_examples)
-    size = count * _outputs_of_one(snapshot)
+    size = len(_rows(snapshot, count))
     key = ("spectrum of the neural tangent kernel", count, seed if size > _MOST_ROWS else None)
     if size > _MOST_ROWS:
         return kept_value(snapshot, key, lambda: _estimated(snapshot, count, seed))
@@ -194,15 +192,19 @@ def _exact(matrix: np.ndarray) -> SpectralDensity | None:
 
 
 def _estimated(snapshot: Snapshot, count: int, seed: int) -> SpectralDensity | None:
+    per_example = _outputs_of_one(snapshot)
+
     def compiled() -> NTKOperator:
         variables = [variable for of_layer in snapshot.weights.values() for variable in of_layer]
         inputs = tf.nest.flatten(tf.nest.map_structure(lambda each: each[:count], snapshot.inputs))
         specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, snapshot.inputs)
+        rows = _rows(snapshot, count)
 
         def outputs(flat: Any) -> tf.Tensor:  # the operator takes floats in its own dtype
             nest = tf.nest.pack_sequence_as(specs, [flat[str(index)] for index in range(len(inputs))])
             cast = tf.nest.map_structure(lambda each, spec: tf.cast(each, spec.dtype), nest, specs)
-            return tf.cast(_outputs(snapshot, cast), variables[0].dtype)
+            of_all = tf.cast(_outputs(snapshot, cast), variables[0].dtype)
+            return of_all if len(rows) == count * per_example else tf.gather(tf.reshape(of_all, [-1]), rows)
 
         return NTKOperator(outputs, variables, {str(index): each for index, each in enumerate(inputs)})
 
@@ -218,6 +220,16 @@ def _outputs(snapshot: Snapshot, inputs: Any) -> tf.Tensor:
     outputs = tf.nest.flatten(snapshot._call(inputs))
     dtype = max((each.dtype for each in outputs), key=lambda dtype: dtype.size)
     return tf.concat([tf.cast(tf.reshape(each, [tf.shape(each)[0], -1]), dtype) for each in outputs], axis=1)
+
+
+def _rows(snapshot: Snapshot, num_examples: int) -> np.ndarray:
+    """The numbers of the outputs of the first examples that no mask leaves out."""
+    count, parts = min(num_examples, snapshot.num_examples), []
+    for each, mask in zip(tf.nest.flatten(snapshot.outputs), snapshot.output_masks, strict=True):
+        kept = np.ones([1]) if mask is None else np.asarray(mask[:count])
+        kept = kept.reshape(*kept.shape, *[1] * (len(each.shape) - kept.ndim))
+        parts.append(np.broadcast_to(kept, [count, *each.shape[1:]]).reshape(count, -1))
+    return np.flatnonzero(np.concatenate(parts, axis=1))
 
 
 def _outputs_of_one(snapshot: Snapshot) -> int:
