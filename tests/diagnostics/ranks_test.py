@@ -98,7 +98,9 @@ def test_values_must_be_a_vector(values):
 
 def test_errors():
     any_value: Any = [1.0]
-    for function in (ranks.srank, ranks.approximate_rank, diagnostics.srank, diagnostics.weight_srank):
+    of_snapshots = (diagnostics.srank, diagnostics.srank_sum, diagnostics.weight_srank)
+    of_snapshots += (diagnostics.weight_srank_sum,)
+    for function in (ranks.srank, ranks.approximate_rank, *of_snapshots):
         with pytest.raises(ValueError, match=r"^`delta` must be a number in \[0, 1\]. Received: 1.5$"):
             function(any_value, delta=1.5)
     with pytest.raises(ValueError, match=r"^`num_examples` must be an integer of at least 1. Received: 0$"):
@@ -220,6 +222,12 @@ def test_of_features(keras, batch):
         found = diagnostics.feature_singular_values(snapshot)[layer]
         np.testing.assert_allclose(found, values, atol=1e-6 * values[0])
     assert list(diagnostics.srank(snapshot)) == list(snapshot.activations)
+    for delta in (0.01, 0.3):
+        total = sum(
+            least_count(singular_values(np.asarray(each).reshape(batch, -1)).tolist(), delta)
+            for each in snapshot.activations.values()
+        )
+        assert diagnostics.srank_sum(snapshot, delta) == {"all": total}
 
 
 @BOTH
@@ -260,13 +268,20 @@ def test_of_weights(keras):
         np.testing.assert_allclose(
             diagnostics.weight_singular_values(snapshot)[layer.name], values, rtol=1e-6
         )
+    kernels = [np.asarray(layer.get_weights()[0]) for layer in layers]
+    spectra = [singular_values(each.reshape(-1, each.shape[-1])).tolist() for each in kernels]
+    for delta in (0.01, 0.3):
+        total = sum(least_count(each, delta) for each in spectra)
+        assert diagnostics.weight_srank_sum(snapshot, delta) == {"all": total}
     model.set_weights([np.zeros_like(each) for each in model.get_weights()])
     snapshot.refresh()
+    assert diagnostics.weight_srank_sum(snapshot) == {"all": 0.0}
     for quantity in [*WEIGHTS.values(), diagnostics.weight_numerical_rank]:
         assert quantity(snapshot) == {layer.name: 0.0 for layer in layers}
     layers[0].set_weights([np.full_like(each, np.nan) for each in layers[0].get_weights()])
     snapshot.refresh()
     assert math.isnan(diagnostics.weight_srank(snapshot)["conv1"])
+    assert math.isnan(diagnostics.weight_srank_sum(snapshot)["all"])
 
 
 @BOTH

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras as keras_2
 
 from tests.diagnostics import models
+from tfplastic import layers
 from tfplastic.diagnostics import (
     Snapshot,
     deviation_from_isometry,
@@ -62,6 +63,41 @@ def test_against_numpy(keras):
     assert weight_norm(snapshot)["all"] == pytest.approx(np.linalg.norm(values), rel=1e-12)
     assert weight_l1_norm(snapshot)["all"] == pytest.approx(np.linalg.norm(values, 1), rel=1e-12)
     assert weight_magnitude(snapshot)["all"] == pytest.approx(np.abs(values).mean(), rel=1e-12)
+
+
+@BOTH
+def test_gains_and_offsets_of_normalisation_can_be_left_out(keras):
+    """Of a network with all kinds of them what remains is the norm of the other layers."""
+    norms = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 2)),
+            norms.Conv2D(2, 3, name="conv"),
+            norms.LayerNormalization(axis=[1, 2, 3], name="layer"),
+            norms.BatchNormalization(name="batch"),
+            norms.GroupNormalization(1, name="group"),
+            layers.RMSNormalization(name="rms") if keras is keras_2 else norms.RMSNormalization(name="rms"),
+            norms.PReLU(name="slopes"),  # trained, and no normalisation
+            norms.Flatten(),
+            norms.Dense(1, name="output"),
+        ]
+    )
+    snapshot = Snapshot(model, tf.ones((1, 4, 4, 2)))
+    others = {"conv", "slopes", "output"}
+    values = [np.ravel(each) for name in others for each in model.get_layer(name).get_weights()]
+    flat = np.concatenate(values).astype("float64")
+    for quantity, expected in (
+        (weight_norm, np.linalg.norm(flat)),
+        (weight_l1_norm, np.abs(flat).sum()),
+        (weight_magnitude, np.abs(flat).mean()),
+    ):
+        with_norms, without = quantity(snapshot), quantity(snapshot, normalization=False)
+        assert set(with_norms) == {*others, "layer", "batch", "group", "rms", "all"}
+        assert set(without) == {*others, "all"}
+        assert without["all"] == pytest.approx(expected, rel=1e-12)
+        assert all(without[name] == with_norms[name] for name in others)
+    with pytest.raises(ValueError, match="^`normalization` must be one of True, False. Received: 2$"):
+        weight_norm(snapshot, normalization=2)
 
 
 @BOTH

@@ -23,6 +23,12 @@ def test_equals_a_float64_transcription(shape, axis, gains):
     np.testing.assert_allclose(layer(inputs.astype(np.float32)), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_without_gains_there_are_no_weights():
+    layer, inputs = RMSNormalization(epsilon=0.1, scale=False), np.array([[3.0, 4.0]], np.float32)
+    np.testing.assert_allclose(layer(inputs), inputs / np.sqrt(12.6), rtol=1e-6)
+    assert not layer.weights and RMSNormalization.from_config(layer.get_config()).scale is False
+
+
 def test_zeros_stay_zeros_and_have_a_finite_gradient():
     layer, inputs = RMSNormalization(), tf.zeros([2, 3])
     with tf.GradientTape() as tape:

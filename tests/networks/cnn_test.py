@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.networks.oracle import disturb, forward
+from tests.networks.oracle import assert_uniform, disturb, forward, weights
 from tfplastic import layers
 from tfplastic.networks import cnn
 
@@ -42,6 +42,32 @@ def test_equals_a_float64_forward_pass(norm, norm_position, form):
     names = ("conv1", "conv2", "hidden1", "hidden2")
     expected = forward(model, images(), names, **{**options, **form, "strides": strides})
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch", "rms"])
+def test_norms_without_gains_and_offsets_equal_a_float64_forward_pass(norm):
+    options = {"norm": norm, "norm_epsilon": 0.01}
+    model = small(kernel_sizes=(4, 3), norm_affine=False, **options)
+    assert all("norm" not in variable.name for variable in model.trainable_variables)
+    disturb(model)
+    form = {"strides": {"conv1": 1, "conv2": 1}, "padding": "same"}
+    expected = forward(model, images(), ("conv1", "conv2", "hidden1", "hidden2"), **options, **form)
+    np.testing.assert_allclose(model(images()), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("padding", "fan_in"),
+    # 9 -> 5 -> 3 pixels, and 9 -> 3 -> 1, of 20 channels.
+    [("same", 3 * 3 * 20), ("valid", 1 * 1 * 20)],
+)
+def test_the_initialiser_of_pytorch_is_uniform_by_fan_in(padding, fan_in):
+    form = {"filters": (30, 20), "strides": (2, 2), "hidden": (60,), "padding": padding}
+    model = small(input_shape=(9, 9, 2), kernel_sizes=(5, 3), initializer="pytorch", **form)
+    fans = {"conv1": 5 * 5 * 2, "conv2": 3 * 3 * 30, "hidden1": fan_in, "output": 60}
+    for name, fan in fans.items():
+        kernel, bias = weights(model, name)
+        assert_uniform(kernel * fan**0.5)
+        assert 0 < np.abs(bias * fan**0.5).max() <= 1 + 1e-6
 
 
 def test_spectral_normalisation_equals_a_float64_forward_pass():
@@ -105,6 +131,7 @@ def test_valid_padding_leaves_at_least_one_pixel():
         ({}, {"width": 2.0}),
         ({}, {"activation": "tanh"}),
         ({}, {"initializer": "he_normal"}),
+        ({}, {"initializer": "pytorch"}),
         ({}, {"spectral_norm_layers": ("conv2",)}),
         ({"norm": "layer"}, {"norm_epsilon": 0.1}),
     ],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.networks.oracle import disturb, forward, weights
+from tests.networks.oracle import assert_uniform, disturb, forward, weights
 from tfplastic import layers
 from tfplastic.networks import mlp
 
@@ -30,6 +30,16 @@ def test_equals_a_float64_forward_pass(norm, norm_position, num_outputs, activat
     assert outputs.dtype == tf.float32
     expected = forward(model, inputs(), ("hidden1", "hidden2"), **options)
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch", "rms"])
+def test_norms_without_gains_and_offsets_equal_a_float64_forward_pass(norm):
+    options = {"norm": norm, "norm_epsilon": 0.01}
+    model = small(norm_affine=False, **options)
+    assert all("norm" not in variable.name for variable in model.trainable_variables)
+    disturb(model)
+    expected = forward(model, inputs(), ("hidden1", "hidden2"), **options)
+    np.testing.assert_allclose(model(inputs()), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("spectral", [("hidden1",), ("hidden1", "hidden2")])
@@ -97,6 +107,17 @@ def test_kernels_start_truncated_normal_by_fan_in_and_biases_at_zero():
         assert abs(kernel.mean()) < 5 * (fan_in * kernel.size) ** -0.5
 
 
+def test_the_initialiser_of_pytorch_is_uniform_by_fan_in_in_kernels_and_biases():
+    model = mlp(10, hidden=(300, 200), seed=0, initializer="pytorch", spectral_norm_layers=("hidden2",))
+    for name, fan_in in (("hidden1", 784), ("hidden2", 300), ("output", 200)):
+        kernel, bias = weights(model, name)[:2]
+        for values in (kernel, bias):
+            assert_uniform(values * fan_in**0.5)
+        assert np.abs(bias[:2] - kernel[0, :2]).min() > 0
+    linear = mlp(10, hidden=(), input_shape=(4, 5), initializer="pytorch")
+    assert_uniform(weights(linear, "output")[0] * 20**0.5)
+
+
 @pytest.mark.parametrize(
     ("base", "changed"),
     [
@@ -104,6 +125,7 @@ def test_kernels_start_truncated_normal_by_fan_in_and_biases_at_zero():
         ({}, {"width": 2.0}),
         ({}, {"activation": "tanh"}),
         ({}, {"initializer": "he_normal"}),
+        ({}, {"initializer": "pytorch"}),
         ({}, {"spectral_norm_layers": ("hidden2",)}),
         ({"norm": "layer"}, {"norm_epsilon": 0.1}),
     ],
@@ -134,8 +156,9 @@ def test_every_argument_changes_the_outputs(base, changed):
         (
             {"initializer": "zeros"},
             "`initializer` must be one of 'lecun_normal', 'lecun_uniform', 'he_normal', 'he_uniform', "
-            "'glorot_normal', 'glorot_uniform', 'orthogonal'. Received: 'zeros'",
+            "'glorot_normal', 'glorot_uniform', 'orthogonal', 'pytorch'. Received: 'zeros'",
         ),
+        ({"norm_affine": "no"}, "`norm_affine` must be one of True, False. Received: 'no'"),
         (
             {"dtype": "int8"},
             "`dtype` must be one of None, 'float32', 'mixed_bfloat16', 'mixed_float16', 'float64'. "

@@ -28,6 +28,15 @@ def disturb(model):
         variable.assign(variable + noise.astype(np.float32))
 
 
+def assert_uniform(values):
+    """Values are like draws from [-1, 1]: within the bounds, and of their mean, variance and reach."""
+    assert np.abs(values).max() <= 1 + 1e-6
+    assert np.abs(values).max() > 1 - 20 / values.size
+    assert abs(values.mean()) < 5 * (3 * values.size) ** -0.5
+    # The variance of squares of uniform draws is 4/45.
+    assert abs((values**2).mean() - 1 / 3) < 5 * (4 / 45 / values.size) ** 0.5
+
+
 def convolve(x, kernel, bias, stride, padding):
     """One output pixel after the other. Padding 'same' puts the odd pixel behind, as TensorFlow does."""
     size = kernel.shape[0]
@@ -46,6 +55,8 @@ def convolve(x, kernel, bias, stride, padding):
 
 def normalise(kind, x, variables, epsilon):
     axes = tuple(range(1, x.ndim))
+    if len(variables) < {"batch": 4, "layer": 2, "rms": 1}[kind]:  # without gains and offsets
+        variables = [1.0, *([0.0] if kind != "rms" else []), *variables]
     if kind == "batch":  # as at inference: gain, offset, moving mean, moving variance
         gain, offset, mean, variance = variables
         return gain * (x - mean) / np.sqrt(variance + epsilon) + offset

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.networks.oracle import convolve, disturb, normalise, weights
+from tests.networks.oracle import assert_uniform, convolve, disturb, normalise, weights
 from tfplastic.networks import resnet18
 
 SHAPE = (9, 8, 2)
@@ -137,3 +137,12 @@ def test_every_argument_changes_the_outputs(changed):
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         small(**arguments)
+
+
+def test_the_initialiser_of_pytorch_is_uniform_by_fan_in():
+    model = small(initializer="pytorch", norm=None)
+    for name in ("conv1", "block1_conv2", "block3_shortcut", "block8_conv1", "output"):
+        kernel, bias = weights(model, name)
+        fan_in = kernel[..., 0].size
+        assert_uniform(kernel * fan_in**0.5)
+        assert 0 < np.abs(bias).max() * fan_in**0.5 <= 1 + 1e-6

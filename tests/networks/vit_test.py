@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.networks.oracle import ACTIVATIONS, convolve, disturb, weights
+from tests.networks.oracle import ACTIVATIONS, assert_uniform, convolve, disturb, weights
 from tfplastic import layers
 from tfplastic._keras import keras
 from tfplastic.networks import vit
@@ -219,3 +219,12 @@ def test_every_argument_changes_the_outputs(changed):
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         small(**arguments)
+
+
+def test_the_initialiser_of_pytorch_is_uniform_by_fan_in():
+    model = small(initializer="pytorch", patch_size=3, model_dim=24, feed_forward_dim=40)
+    fans = {"patches": 18, "block1_qkv": 24, "block1_mix": 24, "block1_hidden": 24, "block1_project": 40}
+    for name, fan_in in {**fans, "output": 24}.items():
+        for values in weights(model, name):
+            assert 0 < np.abs(values).max() * fan_in**0.5 <= 1 + 1e-6
+        assert_uniform(weights(model, name)[0] * fan_in**0.5)

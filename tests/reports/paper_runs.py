@@ -83,10 +83,9 @@ def agents(root):
                     scalars = {
                         "probe/final_loss": [(0, 0.1), (500, 0.3 + 0.1 * sign * norm)],
                         "diagnostics/weight_norm/all": [(0, 1.0), (500, norm)],
-                        "diagnostics/weight_srank/hidden1": [(500, generator.uniform(300, 400))],
-                        "diagnostics/weight_srank/hidden2": [(500, generator.uniform(300, 400))],
+                        "diagnostics/weight_srank_sum/all": [(500, sum(generator.uniform(300, 400, 2)))],
                         "diagnostics/dead_units/hidden1_relu": [(500, generator.uniform())],
-                        "diagnostics/srank/hidden2_relu": [(500, generator.uniform(10, 30))],
+                        "diagnostics/srank_sum/all": [(500, generator.uniform(10, 30))],
                     }
                     write_run(root / f"{environment}-{data}-{architecture}-seed{seed}", seed, scalars)
     return read_runs(root)

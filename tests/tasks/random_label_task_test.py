@@ -115,8 +115,31 @@ def test_evaluation():
             "evaluation/accuracy": accuracy,
             "evaluation/online_accuracy": pytest.approx(np.mean(np.arange(7 * number, done) / 100), rel=1e-6),
             "evaluation/average_online_accuracy": pytest.approx(np.mean(np.arange(done) / 100), rel=1e-6),
+            # An epoch is 50 // 8 = 6 of the task's 7 steps.
+            "evaluation/final_epoch_accuracy": pytest.approx(
+                np.mean(np.arange(7 * number + 1, done) / 100), rel=1e-6
+            ),
         }
         assert task.progress(states[done - 1]) == {"accuracy": found["evaluation/online_accuracy"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [
+        ({"batch_size": 25}, 5),  # the last 2 of 7
+        ({"batch_size": 25, "sampling": "replacement"}, 5),
+        ({"batch_size": 50}, 6),
+        ({"batch_size": 2}, 0),  # an epoch is longer than the task
+    ],
+)
+def test_accuracy_of_the_final_epoch_is_that_of_the_last_steps_of_a_task(arguments, first):
+    task = make(**arguments)
+    _, states = stream(task, 14)
+    for done in range(1, 15):
+        found = task.evaluate(done, states[done - 1])["evaluation/final_epoch_accuracy"]
+        start = 7 * ((done - 1) // 7) + first
+        expected = np.mean(np.arange(start, done) / 100) if done > start else np.nan
+        assert found == pytest.approx(expected, rel=1e-6, nan_ok=True)
 
 
 def test_diagnostics_batch_stays_the_same_and_has_labels_of_no_task():

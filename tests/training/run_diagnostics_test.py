@@ -21,7 +21,11 @@ def task():
 def measured(run_diagnostics, task, directory, step, writer=None):
     """The tags that are written at `step`, with their values."""
     writer = writer or writers.MemoryWriter()
-    run_diagnostics.measure(step, lambda: task_snapshot(task, *task.diagnostics_batch()), directory, writer)
+
+    def make_snapshot(loss):
+        return task_snapshot(task, *task.diagnostics_batch(), loss=loss)
+
+    run_diagnostics.measure(step, make_snapshot, directory, writer)
     return {tag: value for _, tag, value in writer.scalar_rows}
 
 
@@ -51,6 +55,35 @@ def test_a_quantity_may_have_steps_instead_of_a_period(task, tmp_path):
         9: {"weight_norm"},
     }
     assert run_diagnostics.describe() == "1 at 1 and 3, 1 every 4, 1 at 0 and 9 gradient steps"
+
+
+def test_a_quantity_may_have_a_loss_of_its_own(task, tmp_path):
+    """The same quantity of three losses: that of the task, the common one, and twice it."""
+
+    def common(model, inputs):
+        outputs = model(inputs)
+        return outputs + 1.0, lambda targets, outputs: tf.reduce_sum((outputs - targets) ** 2, -1)
+
+    def twice(model, inputs):
+        targets, loss = common(model, inputs)
+        return targets, lambda targets, outputs: 2 * loss(targets, outputs)
+
+    names = ("common", "of_task", "doubled")
+    quantities = dict.fromkeys(names, diagnostics.gradient_norm) | {"far": diagnostics.distance_from_init}
+    losses = {"of_task": None, "doubled": twice, "far": twice}
+    run_diagnostics = RunDiagnostics(quantities, 1, {"doubled": 2}, common, losses=losses)
+    found = measured(run_diagnostics, task, tmp_path, 0)
+    own = RunDiagnostics([diagnostics.gradient_norm], 1, {})
+    alone = measured(own, task, tmp_path / "alone", 0)
+    assert found["diagnostics/of_task/all"] == alone["diagnostics/gradient_norm/all"]
+    assert found["diagnostics/common/all"] != pytest.approx(found["diagnostics/of_task/all"], rel=1e-2)
+    assert found["diagnostics/doubled/all"] == pytest.approx(2 * found["diagnostics/common/all"], rel=1e-5)
+    assert found["diagnostics/far/output"] == 0.0
+    bias = task.model.get_layer("output").bias
+    bias.assign(bias + 3.0)
+    later = measured(run_diagnostics, task, tmp_path, 1)
+    assert "diagnostics/doubled/all" not in later and later["diagnostics/far/output"] == pytest.approx(3.0)
+    assert run_diagnostics.describe() == "3 every 1, 1 every 2 gradient steps"
 
 
 def test_what_to_compare_with_is_kept_at_step_0_though_nothing_is_measured_then(task, tmp_path):
@@ -136,6 +169,26 @@ def test_the_page_is_laid_out():
 def test_errors(period, periods, message):
     with pytest.raises(ValueError) as error:
         RunDiagnostics([diagnostics.dead_units], period, periods)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        (
+            {"dead": None},
+            "`diagnostics_losses` must name quantities of `diagnostics` (dead_units). Received: 'dead'",
+        ),
+        (
+            {"dead_units": "mse"},
+            "`diagnostics_losses['dead_units']` must be a function, such as @noisy_self_targets. Received:"
+            " 'mse'",
+        ),
+    ],
+)
+def test_errors_of_losses(losses, message):
+    with pytest.raises(ValueError) as error:
+        RunDiagnostics([diagnostics.dead_units], 1, {}, losses=losses)
     assert str(error.value) == message
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.training.loop_test import make_loop, rows, run, steps_of, weights
 from tfplastic import writers
-from tfplastic.training.run_probes import INPUTS_FILE, RunProbes
+from tfplastic.training.run_probes import INPUTS_FILE, SHARED, RunProbes
 
 
 class Result:
@@ -83,6 +83,50 @@ def test_current_inputs_are_drawn_anew_and_are_a_function_of_the_step(tmp_path):
     np.testing.assert_array_equal(probe.inputs[1], again.inputs[0])
 
 
+def test_steps_may_be_named_instead_of_a_period(tmp_path):
+    """The first of them draws the inputs, though it is not step 0."""
+    run_probes = RunProbes(Probe(), [9, 3], "first")
+    assert [step for step in range(12) if run_probes.is_due(step)] == [3, 9]
+    assert [run_probes.due_after(step) for step in (0, 3, 9)] == [[3], [9], []]
+    assert run_probes.describe() == "at 3 and 9 gradient steps"
+    assert RunProbes(None, [3], "first").due_after(0) == []
+    probe = Probe()
+    _, code = run(tmp_path, make_loop(probe=probe, probe_period=[3, 11]))
+    assert code == 0 and steps_of(tmp_path, "probe/final_loss") == [3, 11]
+    np.testing.assert_array_equal(probe.inputs[0], probe.inputs[1])
+
+
+def test_the_first_probe_alone_is_shared_next_to_the_run(tmp_path):
+    @dataclasses.dataclass
+    class Kept(Probe):
+        asked: list[Any] = dataclasses.field(default_factory=list)
+
+        def kept_in(self, directory):
+            self.asked.append(directory)
+            return self
+
+    probe = Kept()
+    run_probes = RunProbes(probe, 5, "first", True)
+    for step in (0, 5):
+        measure(run_probes, step, tmp_path / "run")
+    assert probe.asked == [tmp_path / SHARED] and len(probe.inputs) == 2
+
+
+def test_a_fresh_network_that_fails_on_uncentred_inputs_is_warned_of(tmp_path, caplog):
+    class Failing(Result):
+        def to_dict(self):
+            return {**super().to_dict(), "target_variance": 1.0}
+
+    class OnPixels(Probe):
+        def measure(self, model, inputs, optimizer):
+            return Failing(super().measure(model, inputs, optimizer).final_loss)
+
+    run_probes = RunProbes(OnPixels(num_inputs=3), 5, "first")
+    for step in (0, 5):
+        measure(run_probes, step, tmp_path)
+    assert caplog.text.count("its inputs are not centred") == 1
+
+
 def test_a_run_with_probes_is_the_run_without(tmp_path):
     without, _ = run(tmp_path / "without")
     probe = Probe()
@@ -99,6 +143,12 @@ def test_a_run_with_probes_is_the_run_without(tmp_path):
     [
         (("sine", 5, "first"), "`probe` must be a probe, such as @Probe(). Received: 'sine'"),
         ((None, 0, "first"), "`probe_period` must be an integer of at least 1. Received: 0"),
+        ((None, [], "first"), "`probe_period` must be a period or a list of gradient steps. Received: []"),
+        (
+            (Probe(), 5, "first", True),
+            "`share_first_probe` can be True where `probe` is a probe that can be kept, such as @Probe()."
+            " Received: a probe Probe(num_inputs=7, inputs=[])",
+        ),
         ((None, 5, "last"), "`probe_on` must be one of 'first', 'current'. Received: 'last'"),
     ],
 )

@@ -42,6 +42,7 @@ from tfplastic.diagnostics.feature_ranks import (
     feature_spectral_norm,
     numerical_rank,
     srank,
+    srank_sum,
     stable_rank,
 )
 from tfplastic.diagnostics.gradient_covariance import (
@@ -97,6 +98,7 @@ from tfplastic.diagnostics.weight_ranks import (
     weight_numerical_rank,
     weight_singular_values,
     weight_srank,
+    weight_srank_sum,
     weight_stable_rank,
 )
 from tfplastic.diagnostics.weights import (
@@ -175,6 +177,7 @@ __all__ = [
     "smallest_eigenvalue",
     "spectral_density",
     "srank",
+    "srank_sum",
     "stable_rank",
     "update_ratio",
     "virtual_step",
@@ -187,5 +190,6 @@ __all__ = [
     "weight_singular_values",
     "weight_spectral_norm",
     "weight_srank",
+    "weight_srank_sum",
     "weight_stable_rank",
 ]

@@ -55,6 +55,11 @@ def kind_of(layer: Any) -> str:
     return "" if is_own or channels_first or grouped or not is_layer else known
 
 
+def is_norm(layer: Any) -> bool:
+    """Whether `layer` is one of Keras' or this library's normalisation layers, or derived from one."""
+    return any(base.__name__ in NORMS for base in type(layer).__mro__)
+
+
 def of_channels(labels: Labels) -> Labels | None:
     """`[channels]`: the labels of the last axis, if they are the same at all positions."""
     flat = labels.reshape(-1, labels.shape[-1])

@@ -25,6 +25,7 @@ from tfplastic.diagnostics.feature_ranks import (
     feature_spectral_norm,
     numerical_rank,
     srank,
+    srank_sum,
     stable_rank,
 )
 from tfplastic.diagnostics.gradient_covariance import (
@@ -67,6 +68,7 @@ from tfplastic.diagnostics.weight_ranks import (
     weight_numerical_rank,
     weight_singular_values,
     weight_srank,
+    weight_srank_sum,
     weight_stable_rank,
 )
 from tfplastic.diagnostics.weights import (
@@ -89,6 +91,7 @@ CHEAP: tuple[Function, ...] = (
     pre_activation_mean_shift,
     pre_activation_variance_shift,
     srank,
+    srank_sum,
     approximate_rank,
     effective_rank,
     feature_rank,
@@ -103,6 +106,7 @@ CHEAP: tuple[Function, ...] = (
     weight_spectral_norm,
     deviation_from_isometry,
     weight_srank,
+    weight_srank_sum,
     weight_approximate_rank,
     weight_effective_rank,
     weight_stable_rank,

@@ -44,6 +44,26 @@ def srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
 
 
 @quantity("cheap", reads=("activations",))
+def srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
+    """The sum of `srank` over all hidden nonlinearities: one rank for the whole network.
+
+    Args:
+        snapshot: of the model; needs no loss.
+        delta: share of each layer's sum to leave out, in [0, 1].
+
+    Returns:
+        {'all': whole number}; NaN where a layer's rank is.
+
+    Raises:
+        ValueError: `delta` is out of its range.
+
+    Source: an axis of Fig. 3 of Lyle et al. 2023, "Understanding plasticity in neural networks", which does
+        not say how layers are put together.
+    """
+    return {"all": float(sum(srank(snapshot, delta).values()))}
+
+
+@quantity("cheap", reads=("activations",))
 def approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     """`ranks.approximate_rank` of each layer's features: as `srank`, of squared singular values.
 

@@ -46,6 +46,26 @@ def weight_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
 
 
 @quantity("cheap")
+def weight_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
+    """The sum of `weight_srank` over all weight matrices: one rank for the whole network.
+
+    Args:
+        snapshot: of the model; needs no loss.
+        delta: share of each matrix' sum to leave out, in [0, 1].
+
+    Returns:
+        {'all': whole number}; NaN where a weight is NaN or infinite.
+
+    Raises:
+        ValueError: `delta` is out of its range.
+
+    Source: an axis of Fig. 3 of Lyle et al. 2023, "Understanding plasticity in neural networks", which does
+        not say how layers are put together; its range of 300 to 500 suits a sum.
+    """
+    return {"all": float(sum(weight_srank(snapshot, delta).values()))}
+
+
+@quantity("cheap")
 def weight_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     """`ranks.approximate_rank` of each weight matrix: as `weight_srank`, of squared singular values.
 

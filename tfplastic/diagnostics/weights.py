@@ -1,9 +1,13 @@
 """Sizes of the weights.
 
-Trainable variables count, those of a layer together: biases as well, and scales and offsets of normalisation
+Trainable variables count, those of a layer together: biases as well, and gains and offsets of normalisation
 layers under their own layer's name, unless a docstring speaks of weight matrices, which are those of
-`weight_ranks`. Each is cheap: no pass at all, and sums and singular values that are made once for all of them
-and kept until the snapshot's `refresh`. Sums are in float64, and NaN or infinite where a variable is.
+`weight_ranks`. Layer normalisation of a convolution has a gain and an offset for each position, which may be
+more than all kernels together: to compare networks with and without it, take `normalization=False`, which
+leaves out the gains and offsets of normalisation layers.
+
+Each is cheap: no pass at all, and sums and singular values that are made once for all of them and kept until
+the snapshot's `refresh`. Sums are in float64, and NaN or infinite where a variable is.
 """
 
 import math
@@ -12,19 +16,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfplastic._checks import check_one_of
 from tfplastic.diagnostics._kept import kept_value
+from tfplastic.diagnostics._layers import named_layers
 from tfplastic.diagnostics._spectra import weight_spectra
 from tfplastic.diagnostics._sums import blocks, magnitude_sum, square_sum
+from tfplastic.diagnostics._unit_rules import is_norm
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
 
 @quantity("cheap")
-def weight_norm(snapshot: Snapshot) -> dict[str, float]:
+def weight_norm(snapshot: Snapshot, normalization: bool = True) -> dict[str, float]:
     """The norm of each layer's trainable variables together: sqrt(sum_i theta_i^2).
 
     Args:
         snapshot: of the model; needs no loss.
+        normalization: whether gains and offsets of normalisation layers count.
 
     Returns:
         {layer name: norm, at least 0} for every layer with variables of its own, and under 'all' the norm of
@@ -33,30 +41,32 @@ def weight_norm(snapshot: Snapshot) -> dict[str, float]:
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 5.1 (which
         variables count is not said there).
     """
-    return {layer: math.sqrt(sums.squares) for layer, sums in _sums(snapshot).items()}
+    return {layer: math.sqrt(sums.squares) for layer, sums in _sums(snapshot, normalization).items()}
 
 
 @quantity("cheap")
-def weight_l1_norm(snapshot: Snapshot) -> dict[str, float]:
+def weight_l1_norm(snapshot: Snapshot, normalization: bool = True) -> dict[str, float]:
     """The sum of magnitudes of each layer's trainable variables: sum_i |theta_i|.
 
     Args:
         snapshot: of the model; needs no loss.
+        normalization: whether gains and offsets of normalisation layers count.
 
     Returns:
         {layer name: norm, at least 0} for every layer with variables of its own, and under 'all' their sum.
 
     Source: common usage; `weight_magnitude` is the mean in place of the sum.
     """
-    return {layer: sums.magnitudes for layer, sums in _sums(snapshot).items()}
+    return {layer: sums.magnitudes for layer, sums in _sums(snapshot, normalization).items()}
 
 
 @quantity("cheap")
-def weight_magnitude(snapshot: Snapshot) -> dict[str, float]:
+def weight_magnitude(snapshot: Snapshot, normalization: bool = True) -> dict[str, float]:
     """The mean magnitude of each layer's trainable variables: (1/N) sum_i |theta_i|.
 
     Args:
         snapshot: of the model; needs no loss.
+        normalization: whether gains and offsets of normalisation layers count.
 
     Returns:
         {layer name: mean, at least 0} for every layer with variables of its own, and under 'all' the mean
@@ -67,7 +77,7 @@ def weight_magnitude(snapshot: Snapshot) -> dict[str, float]:
     """
     return {
         layer: sums.magnitudes / sums.count if sums.count else float("nan")
-        for layer, sums in _sums(snapshot).items()
+        for layer, sums in _sums(snapshot, normalization).items()
     }
 
 
@@ -119,14 +129,17 @@ class _Sums(NamedTuple):
     squares: float
 
 
-def _sums(snapshot: Snapshot) -> dict[str, _Sums]:
+def _sums(snapshot: Snapshot, normalization: bool) -> dict[str, _Sums]:
     """Those of each layer, and of all under 'all'."""
-    return kept_value(snapshot, "weight_sums", lambda: _made_sums(snapshot.weights))
+    by_layer = kept_value(snapshot, "weight_sums", lambda: _made_sums(snapshot.weights))
+    if not check_one_of("normalization", normalization, (True, False)):
+        layers = named_layers(snapshot.model)
+        by_layer = {layer: sums for layer, sums in by_layer.items() if not is_norm(layers[layer])}
+    return {**by_layer, "all": _total(list(by_layer.values()))}
 
 
 def _made_sums(weights: Mapping[str, Sequence[Any]]) -> dict[str, _Sums]:
-    by_layer = {layer: _total([_sums_of(each) for each in variables]) for layer, variables in weights.items()}
-    return {**by_layer, "all": _total(list(by_layer.values()))}
+    return {layer: _total([_sums_of(each) for each in variables]) for layer, variables in weights.items()}
 
 
 def _sums_of(variable: Any) -> _Sums:

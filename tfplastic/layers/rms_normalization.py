@@ -21,6 +21,7 @@ class RMSNormalization(keras.layers.Layer):
         axis: one or several axes of the inputs over which the mean runs, and for each of whose positions
             there is a gain; not the first, which is the batch.
         epsilon: added to the mean of squares, above 0. 1e-5 as in this library's layer normalisation.
+        scale: whether there are gains.
         **kwargs: `name`, `dtype` and the like, as for every Keras layer.
 
     Input and output: `[batch, ...]` floats, the shape unchanged.
@@ -35,10 +36,13 @@ class RMSNormalization(keras.layers.Layer):
         [[1.0, 1.0]]
     """
 
-    def __init__(self, axis: int | Sequence[int] = -1, epsilon: float = 1e-5, **kwargs: Any):
+    def __init__(
+        self, axis: int | Sequence[int] = -1, epsilon: float = 1e-5, scale: bool = True, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.axis = [axis] if isinstance(axis, int) else [int(one) for one in axis]
         self.epsilon = check_positive("epsilon", epsilon)
+        self.scale = bool(scale)
 
     def build(self, input_shape: Any) -> None:
         rank = len(input_shape)
@@ -47,7 +51,7 @@ class RMSNormalization(keras.layers.Layer):
             rule = f"must be of 1 to {rank - 1}, or negative, for inputs of rank {rank}"
             raise ValueError(f"`axis` {rule}. Received: {list(self.axis)}")
         shape = [input_shape[axis] if axis in axes else 1 for axis in range(1, rank)]
-        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones")
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones") if self.scale else None
         super().build(input_shape)
 
     def call(self, inputs: Any) -> Any:
@@ -55,10 +59,11 @@ class RMSNormalization(keras.layers.Layer):
         values = tf.cast(inputs, tf.float32) if inputs.dtype.size == 2 else inputs
         mean_square = tf.reduce_mean(tf.square(values), axis=self.axis, keepdims=True)
         scale = tf.cast(tf.math.rsqrt(mean_square + self.epsilon), inputs.dtype)
-        return inputs * scale * tf.cast(self.gamma, inputs.dtype)
+        outputs = inputs * scale
+        return outputs if self.gamma is None else outputs * tf.cast(self.gamma, inputs.dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "axis": list(self.axis), "epsilon": self.epsilon}
+        return {**super().get_config(), "axis": list(self.axis), "epsilon": self.epsilon, "scale": self.scale}

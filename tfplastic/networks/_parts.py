@@ -23,19 +23,20 @@ POLICIES = (None, "float32", "mixed_bfloat16", "mixed_float16", "float64")
 _INITIALIZERS = (
     *("lecun_normal", "lecun_uniform", "he_normal", "he_uniform"),
     *("glorot_normal", "glorot_uniform", "orthogonal"),
+    "pytorch",
 )
 
 
-def _layer_norm(rank: int, **arguments: Any) -> keras.layers.Layer:
-    return keras.layers.LayerNormalization(axis=list(range(1, rank)), **arguments)
+def _layer_norm(rank: int, affine: bool, **arguments: Any) -> keras.layers.Layer:
+    return keras.layers.LayerNormalization(list(range(1, rank)), center=affine, scale=affine, **arguments)
 
 
-def _batch_norm(rank: int, **arguments: Any) -> keras.layers.Layer:
-    return keras.layers.BatchNormalization(**arguments)
+def _batch_norm(rank: int, affine: bool, **arguments: Any) -> keras.layers.Layer:
+    return keras.layers.BatchNormalization(center=affine, scale=affine, **arguments)
 
 
-def _rms_norm(rank: int, **arguments: Any) -> keras.layers.Layer:
-    return RMSNormalization(axis=list(range(1, rank)), **arguments)
+def _rms_norm(rank: int, affine: bool, **arguments: Any) -> keras.layers.Layer:
+    return RMSNormalization(list(range(1, rank)), scale=affine, **arguments)
 
 
 NORMS: dict[str, Callable[..., keras.layers.Layer]] = {
@@ -58,6 +59,7 @@ class HiddenLayers:
         dtype: Keras' policy of the layers; None for the global one.
         spectral_norm_layers: names of the layers whose kernel is divided by its largest singular value.
         monitor: whether an `ActivationMonitor` follows each nonlinearity.
+        norm_affine: whether the normalisation has trainable gains and offsets.
     """
 
     norm: str | None
@@ -68,9 +70,11 @@ class HiddenLayers:
     dtype: Any = None
     spectral_norm_layers: Sequence[str] = ()
     monitor: bool = False
+    norm_affine: bool = True
 
     def __post_init__(self) -> None:
         check_one_of("norm", self.norm, (None, *self.norms))
+        check_one_of("norm_affine", self.norm_affine, (True, False))
         check_one_of("norm_position", self.norm_position, ("before", "after"))
         check_positive("norm_epsilon", self.norm_epsilon)
         _check_activation(self.activation)
@@ -87,7 +91,8 @@ class HiddenLayers:
         if self.norm is None:
             return []
         make = NORMS[self.norm]
-        return [make(rank, epsilon=self.norm_epsilon, name=f"{name}_norm", dtype=self.dtype)]
+        name = f"{name}_norm"
+        return [make(rank, self.norm_affine, epsilon=self.norm_epsilon, name=name, dtype=self.dtype)]
 
     def nonlinearity(self, name: str) -> list[keras.layers.Layer]:
         """The nonlinearity, called `<name>_relu` or the like, and `<name>_monitor` if there is to be one."""
@@ -97,9 +102,10 @@ class HiddenLayers:
         monitor = [ActivationMonitor(name=f"{name}_monitor", dtype=self.dtype)] if self.monitor else []
         return [activation, *monitor]
 
-    def dense(self, units: int, name: str, initializer: str, seed: int) -> keras.layers.Layer:
-        """A fully connected layer, with its spectral normalisation if it is to have one."""
-        arguments = {"name": name, "dtype": self.dtype, **keras_initializers(initializer, seed, name)}
+    def dense(self, units: int, name: str, initializer: str, seed: int, fan_in: int) -> keras.layers.Layer:
+        """A fully connected layer of `fan_in` inputs, with spectral normalisation if it is to have one."""
+        weights = initializers_of(initializer, seed, name, fan_in)
+        arguments: dict[str, Any] = {"name": name, "dtype": self.dtype, **weights}
         if name in self.spectral_norm_layers:
             return SpectralDense(units, seed=_initial_seed(seed, name, "u"), **arguments)
         return keras.layers.Dense(units, **arguments)
@@ -112,10 +118,12 @@ class HiddenLayers:
         name: str,
         initializer: str,
         seed: int,
+        channels: int,
         **arguments: Any,
     ) -> keras.layers.Layer:
-        """A convolution, with its spectral normalisation if it is to have one."""
-        arguments |= {"name": name, "dtype": self.dtype, **keras_initializers(initializer, seed, name)}
+        """A convolution of `channels`, with its spectral normalisation if it is to have one."""
+        weights = initializers_of(initializer, seed, name, kernel_size * kernel_size * channels)
+        arguments |= {"name": name, "dtype": self.dtype, **weights}
         if name in self.spectral_norm_layers:
             u_seed = _initial_seed(seed, name, "u")
             return SpectralConv2D(filters, kernel_size, strides, seed=u_seed, **arguments)
@@ -148,12 +156,21 @@ def head(
 
 
 def dense_layers(
-    hidden: HiddenLayers, units: Sequence[int], initializer: str, seed: int
+    hidden: HiddenLayers, units: Sequence[int], initializer: str, seed: int, fan_in: int
 ) -> list[keras.layers.Layer]:
-    """Fully connected hidden layers `hidden1`, `hidden2` and so on, each with its norm and nonlinearity."""
+    """Fully connected hidden layers `hidden1`, `hidden2` and so on, each with its norm and nonlinearity.
+
+    Args:
+        hidden: their normalisation and nonlinearity.
+        units: of each.
+        initializer: as for `initializers_of`.
+        seed: the same.
+        fan_in: inputs of the first.
+    """
     layers = []
     for number, count in enumerate(units, start=1):
-        layers += hidden.around(hidden.dense(count, f"hidden{number}", initializer, seed), rank=2)
+        layers += hidden.around(hidden.dense(count, f"hidden{number}", initializer, seed, fan_in), rank=2)
+        fan_in = count
     return layers
 
 
@@ -166,9 +183,15 @@ def uniform_by_fan_in(seed: int, name: str, fan_in: int) -> Initializers:
     }
 
 
-def keras_initializers(initializer: str, seed: int, name: str) -> Initializers:
-    """The kernel by Keras' initialiser of that name and the seed of the layer `name`, and a bias of zeros."""
+def initializers_of(initializer: str, seed: int, name: str, fan_in: int) -> Initializers:
+    """The kernel by Keras' initialiser of that name and the seed of the layer `name`, and a bias of zeros.
+
+    `'pytorch'` is the default of PyTorch's `Linear` and `Conv2d`: the kernel is drawn by
+    kaiming_uniform(a=sqrt(5)), whose bound sqrt(6 / ((1 + a^2) fan_in)) is 1/sqrt(fan_in), the bias'.
+    """
     check_one_of("initializer", initializer, _INITIALIZERS)
+    if initializer == "pytorch":
+        return uniform_by_fan_in(seed, name, fan_in)
     kind = "kernel_initializer"
     config = {"class_name": initializer, "config": {"seed": _initial_seed(seed, name, kind)}}
     return {kind: keras.initializers.get(config), "bias_initializer": keras.initializers.Zeros()}

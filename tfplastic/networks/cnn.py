@@ -23,6 +23,7 @@ def cnn(
     norm: str | None = None,
     norm_position: str = "before",
     norm_epsilon: float = 1e-5,
+    norm_affine: bool = True,
     activation: str = "relu",
     initializer: str = "lecun_normal",
     spectral_norm_layers: Sequence[str] = (),
@@ -54,9 +55,12 @@ def cnn(
             the same authors specify in Lyle et al. 2024.
         norm_epsilon: added to the variance, or the mean of squares. Not given in the paper; 1e-5 is what
             Haiku, its framework, uses.
+        norm_affine: whether the normalisation has trainable gains and offsets. The paper does not say; Haiku
+            asks for a choice.
         activation: name of a Keras activation for the hidden layers.
-        initializer: name of a Keras initialiser for the kernels; biases start at zero. The paper names none;
-            LeCun's truncated normal with zero biases is Haiku's default.
+        initializer: name of a Keras initialiser for the kernels; biases start at zero. Or `'pytorch'`:
+            kernels and biases uniform in +-1/sqrt(fan-in), as in PyTorch's `Linear` and `Conv2d`. The paper
+            names none; LeCun's truncated normal with zero biases is Haiku's default.
         spectral_norm_layers: names of the hidden layers whose kernel is divided by its largest singular
             value, as in `SpectralDense` and `SpectralConv2D`, where the matrix of a convolution's kernel is
             given; call `tfplastic.layers.advance` between steps. Lyle et al. 2023, section 6.2, normalise
@@ -100,18 +104,21 @@ def cnn(
         dtype=dtype,
         spectral_norm_layers=spectral,
         monitor=monitor,
+        norm_affine=norm_affine,
     )
-    head_weights = _parts.keras_initializers(initializer, seed, "output")
 
     layers: list[keras.layers.Layer] = [keras.layers.InputLayer(shape, name="inputs")]
+    height, width_in_pixels, channels = shape
     for number, (count, kernel_size, stride) in enumerate(convolutions, start=1):
+        arguments = (kernel_size, stride, f"conv{number}", initializer, seed, channels)
         channels = _parts.widened(width, count)
-        convolution = around.convolution(
-            channels, kernel_size, stride, f"conv{number}", initializer, seed, padding=padding
-        )
-        layers += around.around(convolution, rank=4)
+        layers += around.around(around.convolution(channels, *arguments, padding=padding), rank=4)
+        lost = kernel_size - 1 if padding == "valid" else 0
+        height, width_in_pixels = (-(-(size - lost) // stride) for size in (height, width_in_pixels))
     layers.append(keras.layers.Flatten(name="flatten", dtype=dtype))
-    layers += _parts.dense_layers(around, units, initializer, seed)
+    fan_in = height * width_in_pixels * channels
+    layers += _parts.dense_layers(around, units, initializer, seed, fan_in)
+    head_weights = _parts.initializers_of(initializer, seed, "output", [fan_in, *units][-1])
     layers += _parts.head(output_shape, head_weights, dtype=head_dtype)
     return keras.Sequential(layers, name="cnn")
 

@@ -1,5 +1,6 @@
 """Multi-layer perceptrons of any depth and width, with normalisation as an argument."""
 
+import math
 from collections.abc import Sequence
 
 import gin
@@ -19,6 +20,7 @@ def mlp(
     norm: str | None = None,
     norm_position: str = "before",
     norm_epsilon: float = 1e-5,
+    norm_affine: bool = True,
     activation: str = "relu",
     initializer: str = "lecun_normal",
     spectral_norm_layers: Sequence[str] = (),
@@ -45,9 +47,12 @@ def mlp(
             the same authors specify in Lyle et al. 2024.
         norm_epsilon: added to the variance, or the mean of squares. Not given in the paper; 1e-5 is what
             Haiku, its framework, uses.
+        norm_affine: whether the normalisation has trainable gains and offsets. The paper does not say; Haiku
+            asks for a choice.
         activation: name of a Keras activation for the hidden layers. ReLU in the paper.
-        initializer: name of a Keras initialiser for the kernels; biases start at zero. The paper names none;
-            LeCun's truncated normal with zero biases is Haiku's default.
+        initializer: name of a Keras initialiser for the kernels; biases start at zero. Or `'pytorch'`:
+            kernels and biases uniform in +-1/sqrt(fan-in), as in PyTorch's `Linear` and `Conv2d`. The paper
+            names none; LeCun's truncated normal with zero biases is Haiku's default.
         spectral_norm_layers: names of the hidden layers whose kernel is divided by its largest singular
             value, as in `SpectralDense`; call `tfplastic.layers.advance` between steps. Lyle et al. 2023,
             section 6.2, normalise the first linear layer: `('hidden1',)`.
@@ -86,12 +91,14 @@ def mlp(
         dtype=dtype,
         spectral_norm_layers=spectral,
         monitor=monitor,
+        norm_affine=norm_affine,
     )
-    head_weights = _parts.keras_initializers(initializer, seed, "output")
+    fan_in = math.prod(shape)
+    head_weights = _parts.initializers_of(initializer, seed, "output", [fan_in, *units][-1])
 
     layers: list[keras.layers.Layer] = [keras.layers.InputLayer(shape, name="inputs")]
     if len(shape) > 1:
         layers.append(keras.layers.Flatten(name="flatten", dtype=dtype))
-    layers += _parts.dense_layers(around, units, initializer, seed)
+    layers += _parts.dense_layers(around, units, initializer, seed, fan_in)
     layers += _parts.head(output_shape, head_weights, dtype=head_dtype)
     return keras.Sequential(layers, name="mlp")

@@ -55,7 +55,7 @@ def resnet18(
         norm_epsilon: added to the variance, or the mean of squares. 1e-5 in PyTorch's ResNet-18.
         activation: name of a Keras activation.
         initializer: name of a Keras initialiser for the kernels; biases start at zero. He's normal is
-            what He et al. 2016 use.
+            what He et al. 2016 use. Or `'pytorch'`, as in `mlp`.
         width: multiplies the channels of every convolution; at least one is left.
         dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
             weights; None for Keras' global policy. The outputs have the dtype of the weights.
@@ -80,7 +80,6 @@ def resnet18(
     check_positive("width", width)
     head_dtype = _parts.outputs_dtype(dtype)
     around = _parts.HiddenLayers(norm, "before", norm_epsilon, activation, dtype=dtype, monitor=monitor)
-    head_weights = _parts.keras_initializers(initializer, seed, "output")
     blocks = _Blocks(around, initializer, seed)
 
     inputs = keras.Input(shape, name="inputs")
@@ -93,6 +92,7 @@ def resnet18(
     for number, (count, stride) in enumerate(_BLOCKS, start=1):
         x = blocks.block(x, f"block{number}", _parts.widened(width, count), stride)
     x = keras.layers.GlobalAveragePooling2D(name="pool", dtype=dtype)(x)
+    head_weights = _parts.initializers_of(initializer, seed, "output", x.shape[-1])
     for layer in _parts.head(output_shape, head_weights, dtype=head_dtype):
         x = layer(x)
     return keras.Model(inputs, x, name="resnet18")
@@ -113,6 +113,7 @@ class _Blocks:
             name,
             self._initializer,
             self._seed,
+            x.shape[-1],
             padding="same",
             use_bias=self._around.norm not in ("batch", "layer"),
         )

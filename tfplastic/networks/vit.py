@@ -69,7 +69,8 @@ def vit(
         norm_epsilon: added to the variance, or the mean of squares. 1e-6 in Dosovitskiy et al.'s code.
         activation: name of a Keras activation for the hidden layer of a block. GELU in Dosovitskiy et al.
         initializer: name of a Keras initialiser for the kernels; biases and the class token start at zero,
-            positions normal with a standard deviation of 0.02. The paper names none.
+            positions normal with a standard deviation of 0.02. The paper names none. Or `'pytorch'`, as in
+            `mlp`.
         dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
             weights; None for Keras' global policy. The outputs have the dtype of the weights.
         monitor: whether an `ActivationMonitor` follows each nonlinearity, `block1_hidden_monitor` and so on.
@@ -92,7 +93,6 @@ def vit(
     check_positive_integer("patch_size", patch_size)
     check_one_of("pooling", pooling, _POOLINGS)
     head_dtype = _parts.outputs_dtype(dtype)
-    head_weights = _parts.keras_initializers(initializer, seed, "output")
     hidden = _parts.HiddenLayers(
         norm, norm_position, norm_epsilon, activation, tuple(_NORMS), dtype, monitor=monitor
     )
@@ -103,11 +103,13 @@ def vit(
     if check_fraction("dropout", dropout) == 1:
         raise ValueError(f"`dropout` must be below 1. Received: {dropout!r}")
     parts = _Transformer(hidden, initializer, seed, dropout)
+    head_weights = _parts.initializers_of(initializer, seed, "output", model_dim)
 
     inputs = keras.Input(shape, name="inputs")
-    x = hidden.convolution(model_dim, patch_size, patch_size, "patches", initializer, seed, padding="same")(
-        inputs
+    patches = hidden.convolution(
+        model_dim, patch_size, patch_size, "patches", initializer, seed, shape[-1], padding="same"
     )
+    x = patches(inputs)
     x = keras.layers.Reshape((-1, model_dim), name="tokens", dtype=dtype)(x)
     if pooling == "token":
         x = ClassToken(name="class_token", dtype=dtype)(x)
@@ -141,16 +143,16 @@ class _Transformer:
         """Attention and feed-forward, each with its norm and sum, as in `vit`."""
         features = x.shape[-1]
         attention = [
-            self._dense(3 * features, f"{name}_qkv"),
+            self._dense(3 * features, f"{name}_qkv", features),
             SelfAttention(num_heads, name=f"{name}_attention", dtype=self._hidden.dtype),
-            self._dense(features, f"{name}_mix"),
+            self._dense(features, f"{name}_mix", features),
             self.dropout(f"{name}_mix"),
         ]
         feed_forward = [
-            self._dense(feed_forward_dim, f"{name}_hidden"),
+            self._dense(feed_forward_dim, f"{name}_hidden", features),
             *self._hidden.nonlinearity(f"{name}_hidden"),
             self.dropout(f"{name}_hidden"),
-            self._dense(features, f"{name}_project"),
+            self._dense(features, f"{name}_project", feed_forward_dim),
             self.dropout(f"{name}_project"),
         ]
         x = self._residual(x, attention, f"{name}_attention")
@@ -175,5 +177,5 @@ class _Transformer:
         y = keras.layers.Add(name=f"{name}_add", dtype=self._hidden.dtype)([x, y])
         return y if before else self.normalised(y, name)
 
-    def _dense(self, units: int, name: str) -> keras.layers.Layer:
-        return self._hidden.dense(units, name, self._initializer, self._seed)
+    def _dense(self, units: int, name: str, fan_in: int) -> keras.layers.Layer:
+        return self._hidden.dense(units, name, self._initializer, self._seed, fan_in)

@@ -19,6 +19,7 @@ from tfplastic.probing._rebuild import architecture, rebuild, weights_of
 from tfplastic.probing._twin import Twin
 from tfplastic.probing.result import FreshNetworks, ProbeResult
 from tfplastic.probing.targets import GivenTargets, TargetSource
+from tfplastic.training._centring import uncentred_warning
 
 
 class _Task(NamedTuple):
@@ -91,9 +92,16 @@ class Measurement:
             curves=own.curves,
             fresh=self._fresh,
             how=self._bench.how,
-            notes=(own.warning,) if own.warning else (),
+            notes=tuple(filter(None, (own.warning, self._warning_of_fresh()))),
         )
         return result if self._protocol.quick_steps is None else at_full_length(result)
+
+    def _warning_of_fresh(self) -> str:
+        losses = self._fresh.final_losses
+        if not losses.size:
+            return ""
+        scalars = {"final_loss": np.mean(losses), "target_variance": np.mean(self._task.variances)}
+        return uncentred_warning(scalars, self._inputs)
 
     def _key(self) -> tuple[Any, ...]:
         """What compiled programs depend on."""

@@ -1,6 +1,7 @@
 """The probe: what plasticity is measured by, configured once."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import gin
@@ -11,6 +12,7 @@ from tfplastic.probing._inputs import as_inputs
 from tfplastic.probing._measurement import Measurement
 from tfplastic.probing._optimizers import optimizer_of
 from tfplastic.probing._protocol import Protocol
+from tfplastic.probing._shared import SharedProbe
 from tfplastic.probing._standardized import standardized
 from tfplastic.probing.result import ProbeResult
 
@@ -108,3 +110,11 @@ class Probe(Protocol):
             return result
         other = dataclasses.replace(self, head=standardized(self.head), standardize=False)
         return dataclasses.replace(result, standardized=Measurement(other, *given).result())
+
+    def kept_in(self, directory: Path) -> SharedProbe:
+        """This probe, which reads its results from a folder where the same probe has left them.
+
+        Args:
+            directory: holds a file for each result; made as needed. Several processes may use it at once.
+        """
+        return SharedProbe(self, directory)

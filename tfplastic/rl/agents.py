@@ -92,6 +92,29 @@ class QAgent:
         self._greedy_programs: dict[tuple[int, ...], Any] = {}  # by the shape of the observation
         self.update_target()
 
+    def warning_of_support(self, low: float, high: float) -> str:
+        """A warning where a categorical head cannot hold the returns that rewards may add up to, else ''.
+
+        Rewards in [low, high] have returns from low / (1 - discount) to high / (1 - discount), where a value
+        that is beyond the support counts as its end.
+
+        Args:
+            low: least reward of an agent step.
+            high: largest reward.
+        """
+        if self._support is None or self.discount == 1:
+            return ""
+        least, largest = low / (1 - self.discount), high / (1 - self.discount)
+        first, last = float(self._support[0]), float(self._support[-1])
+        margin = 1e-6 * max(abs(least), abs(largest))
+        if first <= least + margin and largest - margin <= last:
+            return ""
+        return (
+            f"the bins of the agent reach from {first:g} to {last:g}, but rewards in [{low:g}, {high:g}] with"
+            f" a discount of {self.discount:g} have returns from {least:g} to {largest:g}: those beyond the"
+            " bins count as their ends; set max_value (and min_value) of the agent"
+        )
+
     @tf.function
     def update_target(self) -> None:
         """Hard copy of the online weights to the target network."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import gin
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from tf_agents.specs import array_spec, tensor_spec
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
@@ -86,7 +87,8 @@ class ClassificationMdpTask(GraphTask):
         evaluation_size: images of the greedy accuracy, drawn once, or all if there are fewer. 4,096 in the
             paper's appendix A.1.
         diagnostics_batch_size: transitions that diagnostics and the evaluation see, drawn once from the
-            random policy.
+            random policy. No rank exceeds it: with 512, of appendix A.1 for C_k, ranks of the paper's
+            networks are not cut off.
 
     Raises:
         ValueError: if an argument is out of its range; from `build` on, if there is no such data, or the
@@ -178,6 +180,8 @@ class ClassificationMdpTask(GraphTask):
         )
         if self._agent.n_step != 1:
             raise ValueError(f"`agent` must have an `n_step` of 1 here. Received: {self._agent.n_step}")
+        if warning := self._agent.warning_of_support(*self.mdp.reward_range):
+            logging.warning(warning)
         self.model = self._agent.model
         self._q_values_program = tf.function(self._q_values, autograph=False)
         images = len(dataset.x_train)

@@ -11,6 +11,7 @@ from tfplastic.tasks import HostTask
 from tfplastic.training import Loop, _bindings
 from tfplastic.training.graph_steps import GraphSteps
 from tfplastic.training.parallel_loops import ParallelLoops
+from tfplastic.training.schedule import Schedule
 
 
 def is_faster_side_by_side(loop: Loop) -> bool:
@@ -48,7 +49,7 @@ def probe_steps(loop: Loop) -> int:
     probe = loop.config.probe
     if probe is None:
         return 0
-    count = loop.config.total_steps // loop.config.probe_period + 1
+    count = Schedule("probe_period", loop.config.probe_period).count(loop.config.total_steps)
     fresh = probe.baselines * (count if loop.config.probe_on == "current" else 1)
     return (count + fresh) * probe.num_targets * probe.num_steps
 

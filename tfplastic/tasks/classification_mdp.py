@@ -33,6 +33,7 @@ class ClassificationMdp:
     Attributes:
         labels: as given, a tensor.
         num_states: as given.
+        reward_range: the least and the largest reward of a step.
 
     Raises:
         ValueError: if a label is out of range, a state has no image, or `after_last` is unknown.
@@ -47,6 +48,8 @@ class ClassificationMdp:
         >>> rewards.numpy().tolist()
         [0.0, 1.0]
     """
+
+    reward_range = (0.0, 1.0)
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """Memorising random labels, task after task: the plasticity experiment of supervised learning."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ class RandomLabelState(NamedTuple):
         task_accuracy: `[] float64`, sum of the accuracies of the task's steps.
         total_accuracy: `[] float64`, the same over all steps.
         total_steps: `[] int64`.
+        final_accuracy: `[] float64`, the sum over the steps of the task's final epoch so far.
     """
 
     step: tf.Tensor
@@ -45,6 +47,7 @@ class RandomLabelState(NamedTuple):
     task_accuracy: tf.Tensor
     total_accuracy: tf.Tensor
     total_steps: tf.Tensor
+    final_accuracy: tf.Tensor
 
 
 class RandomLabelBatch(NamedTuple):
@@ -68,7 +71,10 @@ class RandomLabelTask(GraphTask):
     - `evaluation/task`: number of the task, from 0,
     - `evaluation/accuracy`: of all images with the task's labels (the paper logs that of a sample of 4,096),
     - `evaluation/online_accuracy`: mean over the task's steps so far (Kumar et al., section 4.1),
-    - `evaluation/average_online_accuracy`: mean over all steps so far (the same).
+    - `evaluation/average_online_accuracy`: mean over all steps so far (the same),
+    - `evaluation/final_epoch_accuracy`: mean over the task's final epoch, the last
+      `num_examples // batch_size` of its steps, or all if there are fewer: each before its update. NaN until
+      the final epoch has started.
 
     Args:
         dataset: a name that `load_dataset` knows.
@@ -120,6 +126,7 @@ class RandomLabelTask(GraphTask):
             raise ValueError(
                 f"`batch_size` must be at most `num_examples`, {num_examples}. Received: {batch_size}"
             )
+        self._final_steps = min(num_examples // batch_size, steps_per_task)
 
     def build(self, seed: int) -> None:
         data = choose_examples(load_dataset(self.dataset), self.num_examples, seed)
@@ -141,6 +148,7 @@ class RandomLabelTask(GraphTask):
             task_accuracy=nothing,
             total_accuracy=nothing,
             total_steps=tf.constant(0, tf.int64),
+            final_accuracy=nothing,
         )
 
     def next(self, state: RandomLabelState, key: tf.Tensor) -> tuple[RandomLabelBatch, RandomLabelState]:
@@ -166,8 +174,11 @@ class RandomLabelTask(GraphTask):
 
     def after_step(self, state: RandomLabelState, step: tf.Tensor, output: TaskLoss) -> RandomLabelState:
         accuracy = tf.cast(output.metrics["accuracy"], tf.float64)
+        is_final = tf.cast(state.step > self.steps_per_task - self._final_steps, tf.float64)
         return state._replace(
-            task_accuracy=state.task_accuracy + accuracy, total_accuracy=state.total_accuracy + accuracy
+            task_accuracy=state.task_accuracy + accuracy,
+            total_accuracy=state.total_accuracy + accuracy,
+            final_accuracy=state.final_accuracy + is_final * accuracy,
         )
 
     def progress(self, state: RandomLabelState) -> TaskProgress:
@@ -179,6 +190,7 @@ class RandomLabelTask(GraphTask):
             "evaluation/accuracy": float(self._accuracy(state.labels)),
             "evaluation/online_accuracy": _mean(state.task_accuracy, state.step),
             "evaluation/average_online_accuracy": _mean(state.total_accuracy, state.total_steps),
+            "evaluation/final_epoch_accuracy": self._final_epoch_accuracy(state),
         }
 
     def diagnostics_batch(self) -> tuple[RandomLabelBatch, tf.Tensor]:
@@ -200,6 +212,10 @@ class RandomLabelTask(GraphTask):
             ("tasks", f"{tasks:,}, {self.steps_per_task:,} gradient steps each"),
         ]
 
+    def _final_epoch_accuracy(self, state: RandomLabelState) -> float:
+        steps = int(state.step) - (self.steps_per_task - self._final_steps)
+        return float(state.final_accuracy) / steps if steps > 0 else math.nan
+
     def _labels(self, task: int | tf.Tensor) -> tf.Tensor:
         return random_labels(self.num_examples, self.num_classes, self._seed, task)
 
@@ -211,6 +227,7 @@ class RandomLabelTask(GraphTask):
                 task=state.task + 1,
                 labels=self._labels(state.task + 1),
                 task_accuracy=tf.zeros_like(state.task_accuracy),
+                final_accuracy=tf.zeros_like(state.final_accuracy),
             )
 
         return tf.cond(state.step == self.steps_per_task, begin, lambda: state)

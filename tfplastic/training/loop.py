@@ -47,17 +47,23 @@ class TrainConfig:
         total_steps: length of the run.
         seed: root seed, from which every other seed is derived.
         log_period: between rows of training metrics; the last step is included.
-        diagnostics: functions of a `diagnostics.Snapshot`, each a dict of layer name to value; or a budget,
-            see `RunDiagnostics`.
+        diagnostics: functions of a `diagnostics.Snapshot`, each a dict of layer name to value, in a list or
+            a mapping {name: function}; or a budget, see `RunDiagnostics`.
         diagnostics_period: between their evaluations; step 0 is included.
         diagnostics_periods: by name of a quantity, its own period instead, or a list of steps.
         diagnostics_loss: what quantities of a loss see instead of the task's: a function of a network and its
             inputs that returns targets and loss as a `diagnostics.Snapshot` takes them, such as
             `diagnostics.noisy_self_targets`. Of a Brownian twin there are such quantities only with it.
             The next update is then that by the gradient of this loss, with the optimizer as it is.
+        diagnostics_losses: by name of a quantity, its own such function instead, or None for the task's loss.
+            To have one quantity with two losses, let `diagnostics` be a mapping {name: quantity}.
         probe: what measures plasticity, a `probing.Probe`; None for nothing.
-        probe_period: between probes; step 0 is included. 5,000 in Lyle et al. 2023, section 5.1.
+        probe_period: between probes, step 0 included; or a list of steps. 5,000 in Lyle et al. 2023, section
+            5.1.
         probe_on: `'first'` or `'current'`, the inputs that it is measured on, see `RunProbes`.
+        share_first_probe: whether runs next to each other, as those of a sweep are, share the probe at step
+            0 where network, initial weights, inputs, optimizer and protocol are the same: the first to be
+            there leaves it in the folder `shared_probes` next to its run directory.
         evaluation_period: between evaluations; the last step is included.
         checkpoint_period: between checkpoints; the last step is included.
         keep_checkpoints: how many checkpoints to keep.
@@ -74,13 +80,15 @@ class TrainConfig:
     total_steps: int
     seed: int = 0
     log_period: int = 1_000
-    diagnostics: str | Sequence[Function] = ()
+    diagnostics: str | Sequence[Function] | Mapping[str, Function] = ()
     diagnostics_period: int = 10_000
     diagnostics_periods: Mapping[str, int | Sequence[int]] = dataclasses.field(default_factory=dict)
     diagnostics_loss: Objective | None = None
+    diagnostics_losses: Mapping[str, Objective | None] = dataclasses.field(default_factory=dict)
     probe: Any = None
-    probe_period: int = 5_000
+    probe_period: int | Sequence[int] = 5_000
     probe_on: str = "first"
+    share_first_probe: bool = False
     evaluation_period: int = 62_500
     checkpoint_period: int = 25_000
     keep_checkpoints: int = 2
@@ -95,9 +103,13 @@ class TrainConfig:
             rule = "must be an optimizer, such as @centered_rmsprop()"
             raise ValueError(f"`optimizer` {rule}. Received: {self.optimizer!r}")
         RunDiagnostics(
-            self.diagnostics, self.diagnostics_period, self.diagnostics_periods, self.diagnostics_loss
+            self.diagnostics,
+            self.diagnostics_period,
+            self.diagnostics_periods,
+            self.diagnostics_loss,
+            losses=self.diagnostics_losses,
         )
-        RunProbes(self.probe, self.probe_period, self.probe_on)
+        RunProbes(self.probe, self.probe_period, self.probe_on, self.share_first_probe)
         check_integer("seed", self.seed)
         for name in (
             "total_steps",
@@ -161,13 +173,14 @@ class Loop:
             device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
             self.program = choose_program(config.program, self.task.kind, model, device)
         self._make_steps()
-        self._probes = RunProbes(config.probe, config.probe_period, config.probe_on)
+        self._probes = RunProbes(config.probe, config.probe_period, config.probe_on, config.share_first_probe)
         self._diagnostics = RunDiagnostics(
             config.diagnostics,
             config.diagnostics_period,
             config.diagnostics_periods,
             config.diagnostics_loss,
             twin_of(mitigations),
+            config.diagnostics_losses,
         )
         self.step = 0
         # What is still to be done at this step, in order; before the first step, what only looks.
@@ -367,13 +380,12 @@ class Loop:
         config = self.config
         periods = [
             config.log_period,
-            *self._probes.periods,
             config.evaluation_period,
             config.checkpoint_period,
             *self._after_updates.periods,
         ]
         nexts = [(self.step // period + 1) * period for period in periods]
-        nexts += self._diagnostics.due_after(self.step)
+        nexts += self._diagnostics.due_after(self.step) + self._probes.due_after(self.step)
         return min([*nexts, config.total_steps, *self.profiler.edges_after(self.step)])
 
     def _due(self) -> list[str]:
@@ -425,11 +437,9 @@ class Loop:
         self._write_status("running")
 
     def _diagnose(self) -> None:
-        def make_snapshot() -> Snapshot:
+        def make_snapshot(loss: Objective | None) -> Snapshot:
             batch, inputs = self._source.diagnostics_batch()
-            return task_snapshot(
-                self.task, batch, inputs, self.config.optimizer, self.config.diagnostics_loss
-            )
+            return task_snapshot(self.task, batch, inputs, self.config.optimizer, loss)
 
         self._diagnostics.measure(self.step, make_snapshot, self._directory.path, self._writer)
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -64,11 +65,12 @@ class RunDiagnostics:
         periods: {name of a quantity: its own period, or a list of the steps at which to measure it}.
         loss: what quantities of a loss see instead of the task's, see `TrainConfig.diagnostics_loss`.
         twin: of the run, built before the first measurement.
+        losses: {name of a quantity: its own loss, instead of `loss`; None for the task's}.
 
     Raises:
         TypeError: `quantities` are not functions with names.
-        ValueError: a period is not a positive integer, there is no quantity of a name in `periods`, or `loss`
-            is no function.
+        ValueError: a period is not a positive integer, there is no quantity of a name in `periods` or
+            `losses`, or a loss is no function.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class RunDiagnostics:
         periods: Mapping[str, int | Sequence[int]],
         loss: Objective | None = None,
         twin: BrownianTwin | None = None,
+        losses: Mapping[str, Objective | None] = MappingProxyType({}),
     ):
         leaves_out = isinstance(quantities, str)
         if isinstance(quantities, str):
@@ -85,25 +88,33 @@ class RunDiagnostics:
         by_name = dict(check_quantities("diagnostics", quantities))
         self._schedules = dict.fromkeys(by_name, Schedule("diagnostics_period", period))
         for name, own in periods.items():
-            if name not in by_name:
-                there = ", ".join(by_name) or "none"
-                rule = f"must name quantities of `diagnostics` ({there})"
-                raise ValueError(f"`diagnostics_periods` {rule}. Received: {name!r}")
+            _check_name("diagnostics_periods", name, by_name)
             self._schedules[name] = Schedule(f"diagnostics_periods[{name!r}]", own)
         self._needs_reference = any("reference" in needs_of(each) for each in by_name.values())
-        self._loss = loss if loss is None else check_callable("diagnostics_loss", loss, "@noisy_self_targets")
-        self._network = MeasuredNetwork(by_name, leaves_out)
-        self._twin = twin
-        of_twin, self._not_of_twin = twin_diagnostics.quantities_of_twin(by_name if twin else {}, loss)
-        self._twin_network = MeasuredNetwork(
-            of_twin, True, twin_diagnostics.PREFIX, "Brownian twin", " of the Brownian twin"
-        )
+        of_quantities = dict.fromkeys(by_name, _checked_loss("diagnostics_loss", loss))
+        for name, own in losses.items():
+            _check_name("diagnostics_losses", name, by_name)
+            of_quantities[name] = _checked_loss(f"diagnostics_losses[{name!r}]", own)
+        self._groups = [
+            _Group(
+                {name: each for name, each in by_name.items() if of_quantities[name] == common},
+                common,
+                twin,
+                leaves_out,
+            )
+            for common in dict.fromkeys(of_quantities.values())
+        ]
         self._has_snapshots = False
+        self._has_twin = twin is not None
 
     @property
     def warnings(self) -> list[str]:
         """What is not measured of the twin though it is of the network, a line for each reason."""
         return twin_diagnostics.warnings(self._not_of_twin)
+
+    @property
+    def _not_of_twin(self) -> dict[str, str]:
+        return {name: reason for group in self._groups for name, reason in group.not_of_twin.items()}
 
     def describe(self) -> str:
         """How often, in words."""
@@ -112,8 +123,8 @@ class RunDiagnostics:
         in_order = sorted(self._schedules.values(), key=lambda schedule: schedule.after(0) or 0)
         parts = [f"{count} {when}" for when, count in Counter(map(str, in_order)).items()]
         text = ", ".join(parts) + " gradient steps"
-        if self._twin is not None:
-            text += f"; {len(self._twin_network)} of the Brownian twin too"
+        if self._has_twin:
+            text += f"; {sum(len(group.twin_network) for group in self._groups)} of the Brownian twin too"
         return text + (f", not {', '.join(self._not_of_twin)}" if self._not_of_twin else "")
 
     def is_due(self, step: int) -> bool:
@@ -129,33 +140,49 @@ class RunDiagnostics:
 
     def lay_out(self, writer: Writer) -> None:
         """Groups the quantities on TensorBoard's page of custom scalars."""
-        page = self._network.charts() | self._twin_network.charts()
+        page: dict[str, dict[str, str]] = {}
+        for group in self._groups:
+            for network in (group.network, group.twin_network):
+                for category, charts in network.charts().items():
+                    page[category] = page.get(category, {}) | charts
         if page:
             writer.layout(page)
 
     def measure(
-        self, step: int, make_snapshot: Callable[[], Snapshot], run_directory: Path, writer: Writer
+        self,
+        step: int,
+        make_snapshot: Callable[[Objective | None], Snapshot],
+        run_directory: Path,
+        writer: Writer,
     ) -> None:
         """Measures what is due at gradient step `step`, and writes it.
 
         Args:
             step: gradient steps done.
-            make_snapshot: of the network; called once, at the first measurement.
+            make_snapshot: of the network with a loss, None for the task's; called once for each loss, at the
+                first measurement.
             run_directory: holds the reference.
             writer: where to.
         """
         if not self._has_snapshots:
-            snapshot = make_snapshot()
-            snapshot.reference = self._reference(step, snapshot, run_directory / REFERENCE_FILE)
-            self._network.snapshot = snapshot
-            if self._twin is not None:
-                self._twin_network.snapshot = twin_diagnostics.snapshot_of_twin(
-                    self._twin, snapshot, self._loss
-                )
-            self._has_snapshots = True
+            self._make_snapshots(step, make_snapshot, run_directory / REFERENCE_FILE)
         due = [name for name, schedule in self._schedules.items() if step in schedule]
-        for network in (self._network, self._twin_network):
+        for network in (
+            *(each.network for each in self._groups),
+            *(each.twin_network for each in self._groups),
+        ):
             network.measure(step, due, writer)
+
+    def _make_snapshots(
+        self, step: int, make_snapshot: Callable[[Objective | None], Snapshot], path: Path
+    ) -> None:
+        reference = None
+        for place, group in enumerate(self._groups):
+            snapshot = make_snapshot(group.loss)
+            reference = reference if place else self._reference(step, snapshot, path)
+            snapshot.reference = reference
+            group.look_at(snapshot)
+        self._has_snapshots = True
 
     def _reference(self, step: int, snapshot: Snapshot, path: Path) -> Any:
         """What the network, and so its twin, was at the beginning."""
@@ -165,3 +192,38 @@ class RunDiagnostics:
             path.parent.mkdir(parents=True, exist_ok=True)
             Reference.of(snapshot).save(path)
         return Reference.load(path)
+
+
+class _Group:
+    """The quantities that see one loss, and the snapshots of the network and of its twin with that loss."""
+
+    def __init__(
+        self,
+        quantities: Mapping[str, Function],
+        loss: Objective | None,
+        twin: BrownianTwin | None,
+        leaves_out: bool,
+    ):
+        self.loss = loss
+        self._twin = twin
+        self.network = MeasuredNetwork(quantities, leaves_out)
+        of_twin, self.not_of_twin = twin_diagnostics.quantities_of_twin(quantities if twin else {}, loss)
+        self.twin_network = MeasuredNetwork(
+            of_twin, True, twin_diagnostics.PREFIX, "Brownian twin", " of the Brownian twin"
+        )
+
+    def look_at(self, snapshot: Snapshot) -> None:
+        """Takes the snapshot of the network, and makes that of the twin."""
+        self.network.snapshot = snapshot
+        if self._twin is not None:
+            self.twin_network.snapshot = twin_diagnostics.snapshot_of_twin(self._twin, snapshot, self.loss)
+
+
+def _checked_loss(name: str, loss: Any) -> Objective | None:
+    return loss if loss is None else check_callable(name, loss, "@noisy_self_targets")
+
+
+def _check_name(argument: str, name: str, quantities: Mapping[str, Function]) -> None:
+    if name not in quantities:
+        rule = f"must name quantities of `diagnostics` ({', '.join(quantities) or 'none'})"
+        raise ValueError(f"`{argument}` {rule}. Received: {name!r}")

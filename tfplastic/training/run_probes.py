@@ -2,21 +2,26 @@
 
 import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tfplastic import seeds
-from tfplastic._checks import check_one_of, check_positive_integer
+from tfplastic._checks import check_one_of
 from tfplastic.run_format import ARRAY_FILE_ERRORS, ARRAYS_DIRECTORY
 from tfplastic.tasks import GraphTask, HostTask
+from tfplastic.training._centring import uncentred_warning
+from tfplastic.training.schedule import Schedule
 from tfplastic.writers import Writer, atomic_file
 
 INPUTS_FILE = Path(ARRAYS_DIRECTORY, "probe", "inputs", "0.npz")
 """In the run directory: the inputs of all its probes, where these are the first ones."""
+SHARED = "shared_probes"
+"""The folder next to run directories with probes that several runs have in common."""
 PROBED_INPUTS = ("first", "current")
 _NUM_INPUTS = 5_000  # of a probe that does not say
 _DOTS_PER_INCH = 100
@@ -30,16 +35,21 @@ class RunProbes:
     Args:
         probe: a `probing.Probe`; None for a run without. Of its `num_inputs`, 5,000 if it does not say, the
             task may give fewer.
-        period: gradient steps between probes; step 0 is probed.
+        period: gradient steps between probes, of which step 0 is the first; or a list of steps.
         on: the inputs X: `'first'`, drawn once, at the first probe, so that the fresh networks that a probe
             compares with train once for the run; or `'current'`, drawn anew for each, as Lyle et al. 2023
             have it (section 3.1), which takes 1 + `Probe.baselines` times as long.
+
+        shares_first: whether the probe at step 0 is taken from `SHARED` next to the run directory, or left
+            there for other runs, see `TrainConfig.share_first_probe`.
 
     Raises:
         ValueError: if an argument is out of its range, or `probe` is no probe.
     """
 
-    def __init__(self, probe: Any, period: int, on: str):
+    def __init__(
+        self, probe: Any, period: int | Sequence[int], on: str = "first", shares_first: bool = False
+    ):
         self._probe: Any = None
         self._count = 0
         if probe is not None:
@@ -47,22 +57,26 @@ class RunProbes:
                 raise ValueError(f"`probe` must be a probe, such as @Probe(). Received: {probe!r}")
             self._count = probe.num_inputs or _NUM_INPUTS
             self._probe = dataclasses.replace(probe, num_inputs=None)  # all that the task gives, maybe fewer
-        self._period = check_positive_integer("probe_period", period)
+        self._schedule = Schedule("probe_period", period)
         self._draws_anew = check_one_of("probe_on", on, PROBED_INPUTS) == "current"
+        self._shares_first = check_one_of("share_first_probe", shares_first, (True, False))
+        if shares_first and not hasattr(probe, "kept_in"):
+            rule = "can be True where `probe` is a probe that can be kept, such as @Probe()"
+            raise ValueError(f"`share_first_probe` {rule}. Received: a probe {probe!r}")
         self._inputs: Any = None
 
-    @property
-    def periods(self) -> list[int]:
-        """The period, if there is a probe."""
-        return [] if self._probe is None else [self._period]
+    def due_after(self, step: int) -> list[int]:
+        """The next gradient step beyond `step` that is probed, if there is one."""
+        following = None if self._probe is None else self._schedule.after(step)
+        return [] if following is None else [following]
 
     def describe(self) -> str:
         """How often, in words."""
-        return "none" if self._probe is None else f"every {self._period:,} gradient steps"
+        return "none" if self._probe is None else f"{self._schedule} gradient steps"
 
     def is_due(self, step: int) -> bool:
         """Whether gradient step `step` is one to probe at."""
-        return self._probe is not None and step % self._period == 0
+        return self._probe is not None and step in self._schedule
 
     def measure(
         self,
@@ -93,7 +107,7 @@ class RunProbes:
         else:
             if self._inputs is None:
                 path = run_directory / INPUTS_FILE
-                if step == 0:
+                if step == self._schedule.first:
                     _save(path, draw(self._count, seeds.derive(seed, "probe")))
                 try:
                     self._inputs = load_inputs(path)
@@ -101,8 +115,14 @@ class RunProbes:
                     action = "Restore the file, or start again in another run directory"
                     raise UnreadableInputsError(f"{error}. {action}") from error
             inputs = self._inputs
-        result = self._probe.measure(task.model, inputs, optimizer)
+        probe = self._probe
+        if step == 0 and self._shares_first:
+            probe = probe.kept_in(run_directory.absolute().parent / SHARED)
+        result = probe.measure(task.model, inputs, optimizer)
         scalars = result.to_dict()
+        warning = uncentred_warning(scalars, inputs) if step == 0 else ""
+        if warning:
+            logging.warning(warning)
         writer.scalars(step, {f"probe/{name}": value for name, value in scalars.items()})
         writer.arrays(step, "probe/curves", **result.arrays())
         writer.image(step, "probe/curves", _image(result))

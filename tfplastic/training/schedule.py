@@ -21,6 +21,8 @@ class Schedule:
         (True, False)
         >>> Schedule('period', 5).after(10), Schedule('period', [1, 20]).after(10)
         (15, 20)
+        >>> Schedule('period', 5).count(10), Schedule('period', [1, 20]).count(10)
+        (3, 1)
         >>> print(Schedule('period', 5_000), Schedule('period', [0, 5_000]), sep='; ')
         every 5,000; at 0 and 5,000
     """
@@ -42,6 +44,15 @@ class Schedule:
         if self._steps is None:
             return (step // self._period + 1) * self._period
         return next((each for each in self._steps if each > step), None)
+
+    @property
+    def first(self) -> int:
+        """The first step at which it is due."""
+        return 0 if self._steps is None else self._steps[0]
+
+    def count(self, last: int) -> int:
+        """How many steps up to `last` it is due at."""
+        return last // self._period + 1 if self._steps is None else sum(each <= last for each in self._steps)
 
     def __str__(self) -> str:
         if self._steps is None:

@@ -1,0 +1,97 @@
+"""A probe whose results are kept in a folder, for all who make the same one."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+import tfplastic
+from tfplastic.probing._inputs import digest
+from tfplastic.probing._optimizers import optimizer_of, settings_of
+from tfplastic.probing._rebuild import architecture, weights_of
+from tfplastic.probing.result import FreshNetworks, ProbeResult
+from tfplastic.writers import atomic_file
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_UNNAMED = re.compile(r"<lambda>|<locals>")
+_FRESH = "fresh_"
+_STANDARDIZED = "standardized_"
+
+
+class SharedProbe:
+    """Measures as a `Probe` does, or reads the result of one that was the same.
+
+    The same are weights, architecture, inputs, settings of the optimizer, protocol and version of this
+    library. A probe is not shared where that cannot be told from outside of the process: with `make_model`, a
+    copied state of the optimizer, or functions without a name.
+
+    Args:
+        probe: a `Probe`.
+        directory: holds a file for each result; made as needed. Several processes may use it at once.
+    """
+
+    def __init__(self, probe: Any, directory: Path):
+        self._probe = probe
+        self._directory = directory
+
+    def measure(self, model: Any, inputs: Any, optimizer: Any) -> ProbeResult:
+        """As `Probe.measure`."""
+        key = self._key(model, inputs, optimizer)
+        path = self._directory / f"{key}.npz"
+        if key and path.exists():
+            logging.info("The probe is that in %s, which another run has made.", path)
+            return _load(path)
+        result = self._probe.measure(model, inputs, optimizer)
+        if key:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with atomic_file(path) as file:
+                np.savez_compressed(
+                    file, how=result.how, notes=np.array(result.notes, "U"), **_arrays(result)
+                )
+        return result
+
+    def _key(self, model: Any, inputs: Any, optimizer: Any) -> str:
+        """What decides on the result, as a digest; '' if that cannot be told."""
+        probe = self._probe
+        if probe.make_model is not None or probe.optimizer_state == "copied":
+            return ""
+        protocol = {name: value for name, value in vars(probe).items() if name != "cache"}
+        said = repr((architecture(model, None), settings_of(optimizer_of(model, optimizer)), protocol))
+        if _UNNAMED.search(said):
+            return ""
+        arrays = (weights_of(model), inputs)
+        text = f"{tfplastic.__version__} {_ADDRESS.sub('', said)} {[digest(each) for each in arrays]}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _arrays(result: ProbeResult) -> dict[str, np.ndarray]:
+    return {name: np.asarray(array) for name, array in result.arrays().items()}
+
+
+def _load(path: Path) -> ProbeResult:
+    with np.load(path) as file:
+        arrays = dict(file)
+    how, notes = str(arrays.pop("how")), tuple(map(str, arrays.pop("notes")))
+    inner = {
+        name.removeprefix(_STANDARDIZED): each
+        for name, each in arrays.items()
+        if name.startswith(_STANDARDIZED)
+    }
+    return _result(arrays, how, notes, _result(inner, how, ()) if inner else None)
+
+
+def _result(
+    arrays: dict[str, np.ndarray], how: str, notes: tuple[str, ...], standardized: ProbeResult | None = None
+) -> ProbeResult:
+    losses = ("initial_losses", "final_losses", "curves")
+    return ProbeResult(
+        **{name: arrays[name] for name in losses},
+        target_variances=arrays["target_variances"],
+        fresh=FreshNetworks(**{name: arrays[_FRESH + name] for name in losses}),
+        how=how,
+        notes=notes,
+        standardized=standardized,
+    )
