@@ -97,7 +97,7 @@ def test_gains_and_offsets_of_normalisation_can_be_left_out(keras):
         assert without["all"] == pytest.approx(expected, rel=1e-12)
         assert all(without[name] == with_norms[name] for name in others)
     with pytest.raises(ValueError, match="^`normalization` must be one of True, False. Received: 2$"):
-        weight_norm(snapshot, normalization=2)
+        weight_norm(snapshot, **{"normalization": 2})
 
 
 @BOTH

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tfplastic.probing._shared import SharedProbe
 PROBE = Probe(num_targets=2, num_steps=3, batch_size=4, baselines=2)
 
 
-def network(seed=0, outputs=2, **arguments):
+def network(seed=0, outputs: Any = 2, **arguments: Any):
     return mlp(outputs, hidden=(3,), input_shape=(2,), seed=seed, **arguments)
 
 

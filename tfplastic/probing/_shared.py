@@ -48,9 +48,7 @@ class SharedProbe:
         if key:
             self._directory.mkdir(parents=True, exist_ok=True)
             with atomic_file(path) as file:
-                np.savez_compressed(
-                    file, how=result.how, notes=np.array(result.notes, "U"), **_arrays(result)
-                )
+                np.savez_compressed(file, **_arrays(result))
         return result
 
     def _key(self, model: Any, inputs: Any, optimizer: Any) -> str:
@@ -67,8 +65,8 @@ class SharedProbe:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _arrays(result: ProbeResult) -> dict[str, np.ndarray]:
-    return {name: np.asarray(array) for name, array in result.arrays().items()}
+def _arrays(result: ProbeResult) -> dict[str, Any]:
+    return {"how": np.array(result.how), "notes": np.array(result.notes, "U"), **result.arrays()}
 
 
 def _load(path: Path) -> ProbeResult:
