@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import keras as keras_3
 import numpy as np
@@ -96,8 +97,9 @@ def test_gains_and_offsets_of_normalisation_can_be_left_out(keras):
         assert set(without) == {*others, "all"}
         assert without["all"] == pytest.approx(expected, rel=1e-12)
         assert all(without[name] == with_norms[name] for name in others)
+    wrong: Any = 2
     with pytest.raises(ValueError, match="^`normalization` must be one of True, False. Received: 2$"):
-        weight_norm(snapshot, **{"normalization": 2})
+        weight_norm(snapshot, normalization=wrong)
 
 
 @BOTH
