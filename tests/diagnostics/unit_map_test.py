@@ -154,11 +154,7 @@ def changed_units(one, other):
 
 def disturb(part, unit, others=False):
     """Adds noise to what belongs to `unit`, or to everything else."""
-    mask = np.zeros(part.variable.shape[part.axis], bool)
-    mask[part.indices(unit)] = True
-    mask = np.expand_dims(
-        mask ^ others, [axis for axis in range(len(part.variable.shape)) if axis != part.axis]
-    )
+    mask = part.mask(np.arange(max(part.num_units, unit + 1)) == unit).numpy() ^ others
     noise = np.random.default_rng(3).uniform(0.5, 1.0, part.variable.shape)
     part.variable.assign(value(part.variable) + mask * noise)
 
@@ -310,13 +306,17 @@ REASONS = {
         lambda layers, x: layers.Activation("softmax", name="mixed")(x),
         "go into 'mixed' (Activation), which is not traced",
     ),
-    "depthwise": (
-        lambda layers, x: layers.DepthwiseConv2D(2, name="depth")(x),
-        "go into 'depth' (DepthwiseConv2D), which is not traced",
+    "mask": (
+        lambda layers, x: layers.Masking(name="mask")(x),
+        "go into 'mask' (Masking), which is not traced",
     ),
-    "groups": (
-        lambda layers, x: layers.Conv2D(3, 1, groups=3, name="grouped")(x),
-        "go into 'grouped' (Conv2D), which is not traced",
+    "rows": (
+        lambda layers, x: layers.Conv2D(3, 1, name="rows", data_format="channels_first")(x),
+        "its units are at different positions where 'rows' (Conv2D) reads them",
+    ),
+    "single positions": (
+        lambda layers, x: layers.EinsumDense("abcd,bcde->abce", (4, 4, 2), name="each")(x),
+        "go into 'each' (EinsumDense), which has weights of single positions",
     ),
     "operation": (lambda layers, x: x * 2.0, "which is not traced"),
     "positions": (
@@ -434,6 +434,16 @@ def test_a_sequential_that_was_built_by_a_call_is_traced(keras):
     model = keras.Sequential([keras.layers.Dense(3, activation="relu", name="one"), keras.layers.Dense(1)])
     model(np.ones((2, 5), np.float32))
     assert UnitMap(model)["one"].incoming.variable.shape == (5, 3)
+
+
+def test_parts_of_several_axes():
+    kernel = tf.Variable(tf.zeros([2, 3, 2]), name="kernel")
+    part = Slice(kernel, -2, [[0, 1], [1, -1], [2, 0]])
+    assert part.axis == 1 and part.num_units == 3
+    assert part.indices(0).tolist() == [[0, 0], [2, 1]]
+    assert part.mask([False, True, True]).numpy().tolist() == [[[False, True], [True, False], [True, False]]]
+    with pytest.raises(ValueError, match="^`units` must be 3 x 2 integers of at least -1, along axis 1 of"):
+        Slice(kernel, 1, [[0, 1, 2]])
 
 
 def test_parts_of_a_variable():

@@ -2,10 +2,11 @@
 
 The labels of a tensor are an integer array of its shape, without the batch, that says for every entry which
 unit it is made of, -1 for none. Layers go by the names of their classes, since Keras 2 and Keras 3 share
-none. Channels are last.
+none.
 """
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,12 +19,23 @@ from tfplastic.layers import SpectralConv2D, SpectralDense
 Labels = np.ndarray
 _Move = Callable[[Any, Labels, tuple[int, ...]], Labels | None]
 
-# Layers with a kernel: its axis of their own units, and that of what they read.
-KERNEL_AXES = {
-    "Dense": (-1, -2),
-    **{f"Conv{rank}D": (-1, -2) for rank in (1, 2, 3)},
-    **{f"Conv{rank}DTranspose": (-2, -1) for rank in (1, 2, 3)},
-}
+# Layers with kernels of their own, and those that hold such layers.
+WITH_KERNELS = frozenset(
+    {
+        "Dense",
+        "EinsumDense",
+        "GRU",
+        "LSTM",
+        "RNN",
+        "SimpleRNN",
+        *(f"Conv{rank}D" for rank in (1, 2, 3)),
+        *(f"Conv{rank}DTranspose" for rank in (1, 2, 3)),
+        *(f"ConvLSTM{rank}D" for rank in (1, 2, 3)),
+        *(f"{kind}Conv{rank}D" for kind in ("Depthwise", "Separable") for rank in (1, 2)),
+    }
+)
+ATTENTION = frozenset({"GroupedQueryAttention", "MultiHeadAttention"})
+WRAPPERS = frozenset({"Bidirectional", "TimeDistributed"})
 MERGES = frozenset({"Add", "Average", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"})
 NORMS = frozenset(
     {
@@ -48,11 +60,9 @@ def kind_of(layer: Any) -> str:
     bases = type(layer).__mro__
     owner = next((base for base in bases if "call" in vars(base)), object)
     known = next((base.__name__ for base in bases if base.__name__ in _KNOWN), "")
-    channels_first = getattr(layer, "data_format", None) == "channels_first"
-    grouped = known in KERNEL_AXES and getattr(layer, "groups", 1) > 1
     is_own = owner.__module__.split(".")[0] not in _TRUSTED  # a `call` of its own may do anything
     is_layer = hasattr(layer, "_flatten_layers")  # and none of Keras 3's operations
-    return "" if is_own or channels_first or grouped or not is_layer else known
+    return known if is_layer and not is_own else ""
 
 
 def is_norm(layer: Any) -> bool:
@@ -60,9 +70,17 @@ def is_norm(layer: Any) -> bool:
     return any(base.__name__ in NORMS for base in type(layer).__mro__)
 
 
-def of_channels(labels: Labels) -> Labels | None:
-    """`[channels]`: the labels of the last axis, if they are the same at all positions."""
-    flat = labels.reshape(-1, labels.shape[-1])
+def channel_axis(layer: Any, rank: int) -> int:
+    """The axis of channels in labels of `rank` that `layer` takes or returns."""
+    if getattr(layer, "data_format", None) != "channels_first":
+        return rank - 1
+    positions = re.search(r"(\d)D", kind_of(layer))
+    return rank - 1 - int(positions[1]) if positions else 0
+
+
+def of_channels(labels: Labels, axis: int = -1) -> Labels | None:
+    """`[channels]`: the labels along `axis`, if they are the same at all positions."""
+    flat = np.moveaxis(labels, axis, -1).reshape(-1, labels.shape[axis])
     return flat[0] if len(flat) and (flat == flat[0]).all() else None
 
 
@@ -77,9 +95,14 @@ def moved_labels(kind: str, layer: Any, labels: list[Labels], shape: tuple[int, 
     return moved if moved is not None and moved.shape == shape else None
 
 
-def has_elementwise_activation(layer: Any) -> bool:
-    """Whether `layer` has no `activation`, or one that does not mix units, as softmax does."""
-    activation = getattr(layer, "activation", None)
+def has_elementwise_activation(layer: Any, function: Any = None) -> bool:
+    """Whether `layer` has no `activation`, or one that does not mix units, as softmax does.
+
+    Args:
+        layer: that has it.
+        function: another one of its functions, instead of its `activation`.
+    """
+    activation = getattr(layer, "activation", None) if function is None else function
     if activation is None:
         return True
     if hasattr(activation, "_flatten_layers"):  # a layer
@@ -103,21 +126,42 @@ def norm_couples(kind: str, layer: Any, labels: Labels) -> bool:
     """Whether a normalisation makes units of an example depend on each other, at inference."""
     if kind == "BatchNormalization":
         return False
-    if kind == "GroupNormalization":
-        return layer.groups != labels.shape[-1]
-    return labels.ndim in _axes(layer, labels.ndim + 1)
+    axes = [axis - 1 for axis in _axes(layer, labels.ndim + 1)]
+    together = np.moveaxis(labels, axes, range(-len(axes), 0))
+    if kind == "GroupNormalization":  # each group of channels at all positions
+        rows = np.moveaxis(together, -1, 0).reshape(layer.groups, -1)
+    else:
+        rows = together.reshape(-1, math.prod(together.shape[together.ndim - len(axes) :]))
+    return bool((rows != rows[:, :1]).any())
 
 
-def norm_parameters(kind: str, layer: Any, labels: Labels) -> dict[str, Slice]:
-    """The parts of a normalisation's variables that belong to `labels`, by role; axes of units come last."""
-    channels, axes = of_channels(labels), _axes(layer, labels.ndim + 1)
-    if channels is None or axes != sorted(axes) or axes[-1] != labels.ndim:
+def norm_parameters(layer: Any, labels: Labels) -> dict[str, Slice]:
+    """The parts of a normalisation's variables that belong to `labels`, by role."""
+    axes = _axes(layer, labels.ndim + 1)
+    if axes != sorted(axes) or 0 in axes:
+        return {}
+    there = np.moveaxis(labels, [axis - 1 for axis in axes], range(-len(axes), 0))
+    flat = there.reshape(-1, *there.shape[there.ndim - len(axes) :])
+    if not len(flat) or (flat != flat[0]).any():
         return {}
     found = {
         role: next((value for name in names if (value := getattr(layer, name, None)) is not None), None)
         for role, names in _ROLES.items()
     }
-    return {role: Slice(value, -1, channels) for role, value in found.items() if hasattr(value, "shape")}
+    return {
+        role: _slice_of(value, flat[0])
+        for role, value in found.items()
+        if tuple(getattr(value, "shape", ())) == flat[0].shape
+    }
+
+
+def _slice_of(variable: Any, labels: Labels) -> Slice:
+    """The slice with `labels`, of the variable's shape: along one axis where that tells the units."""
+    for axis in reversed(range(labels.ndim)):
+        channels = of_channels(labels, axis)
+        if channels is not None:
+            return Slice(variable, axis, channels)
+    return Slice(variable, 0, labels)
 
 
 def _axes(layer: Any, rank: int) -> list[int]:
@@ -130,11 +174,21 @@ def _stay(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | None:
 
 
 def _keep_channels(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | None:
-    channels = of_channels(labels)
-    return channels if channels is None else np.broadcast_to(channels, shape)
+    axis = channel_axis(layer, labels.ndim)
+    channels = of_channels(labels, axis)
+    if channels is None or len(shape) == 1:
+        return channels
+    others = [each for each in range(len(shape)) if each != axis]
+    return np.broadcast_to(np.expand_dims(channels, others), shape)
+
+
+def _repeat(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | None:
+    return np.broadcast_to(labels, shape)
 
 
 def _reshape(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | None:
+    if getattr(layer, "data_format", None) == "channels_first":  # of Flatten, which puts them last
+        labels = np.moveaxis(labels, 0, -1)
     return labels.reshape(shape) if labels.size == math.prod(shape) else None
 
 
@@ -144,8 +198,8 @@ def _permute(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | Non
 
 _ELEMENTWISE = (
     *("Activation", "ActivationMonitor", "ActivityRegularization", "AlphaDropout", "Dropout", "ELU"),
-    *("GaussianDropout", "GaussianNoise", "Identity", "InputLayer", "LeakyReLU", "PReLU"),
-    *("PositionEmbedding", "ReLU", "Rescaling", "SharedBias", "SteppedDropout", "ThresholdedReLU"),
+    *("GaussianDropout", "GaussianNoise", "Identity", "InputLayer", "LeakyReLU", "Normalization"),
+    *("PReLU", "PositionEmbedding", "ReLU", "Rescaling", "SharedBias", "SteppedDropout", "ThresholdedReLU"),
 )
 _OF_CHANNELS = (
     *("AveragePooling", "Cropping", "GlobalAveragePooling", "GlobalMaxPooling", "MaxPooling"),
@@ -154,9 +208,9 @@ _OF_CHANNELS = (
 _MOVES: dict[str, _Move] = {
     **dict.fromkeys(_ELEMENTWISE, _stay),
     **{f"{name}{rank}D": _keep_channels for name in _OF_CHANNELS for rank in (1, 2, 3)},
-    "RepeatVector": _keep_channels,
+    "RepeatVector": _repeat,
     "Flatten": _reshape,
     "Reshape": _reshape,
     "Permute": _permute,
 }
-_KNOWN = {*KERNEL_AXES, *MERGES, *NORMS, *_MOVES, "Concatenate"}
+_KNOWN = {*WITH_KERNELS, *ATTENTION, *WRAPPERS, *MERGES, *NORMS, *_MOVES, "Concatenate"}

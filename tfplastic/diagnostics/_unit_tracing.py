@@ -1,29 +1,32 @@
 """Where the units of a model go: their labels, pushed through the graph of a Keras model."""
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from tfplastic.diagnostics._layers import named_layers, nonlinear_layers
+from tfplastic.diagnostics._layers import free_name, named_layers, nonlinear_layers
+from tfplastic.diagnostics._unit_kernels import Kernel, Mixed, Own, Read, adds_bias_to_columns, kernel_of
 from tfplastic.diagnostics._unit_rules import (
-    KERNEL_AXES,
+    ATTENTION,
     MERGES,
     NORMS,
+    WRAPPERS,
     Labels,
-    has_elementwise_activation,
     is_spectral,
     kind_of,
     moved_labels,
     norm_couples,
     norm_parameters,
-    of_channels,
 )
 from tfplastic.diagnostics.unit_slices import Normalisation, Slice, Units
 
 _NO_UNIT = -1
+_KERNELS = ("kernel", "depthwise_kernel")
+_Shapes = list[tuple[int, ...]]
 
 
 def traced_units(model: Any) -> tuple[dict[str, Units], dict[str, str]] | None:
@@ -45,10 +48,20 @@ class _Source:
 
     name: str
     layer: Any
+    weights: Own
     start: int
-    count: int
     activations: list[str] = dataclasses.field(default_factory=list)
     norms: list[tuple[str, str, Any]] = dataclasses.field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many units the layer has."""
+        return self.weights.incoming.num_units
+
+    @property
+    def labels(self) -> Labels:
+        """`[units]`, the labels of its units."""
+        return np.arange(self.start, self.start + self.count)
 
     def own(self, labels: Labels) -> Labels:
         """`labels` as numbers of this layer's units."""
@@ -56,17 +69,28 @@ class _Source:
         return np.where(is_own, labels - self.start, _NO_UNIT)
 
 
+@dataclasses.dataclass
+class _Reader:
+    """A kernel of a layer, and what each call gives it."""
+
+    name: str
+    variable: Any
+    axis: int
+    calls: list[Labels] = dataclasses.field(default_factory=list)
+
+
 class _Tracer:
     def __init__(self, model: Any, graph: Any):
         layers = named_layers(model)
-        self._model = model
         self._graph = graph
         self._names: dict[int, Any] = {id(layer): name for name, layer in layers.items()}
         self._nonlinear = {id(layer) for layer in nonlinear_layers(layers).values()}
-        self._kernel_owners = [name for name, layer in layers.items() if hasattr(layer, "kernel")]
+        self._kernel_owners = [
+            name for name, layer in layers.items() if any(hasattr(layer, each) for each in _KERNELS)
+        ]
         self._sources: dict[str, _Source] = {}
         self._excluded: dict[str, str] = {}
-        self._readers: dict[str, tuple[Any, list[Labels]]] = {}
+        self._readers: dict[int, _Reader] = {}
         self._norms: dict[str, tuple[Any, list[Labels]]] = {}
         self._nonlinear_calls: dict[str, int] = {}
         self._final: set[int] = set()
@@ -77,35 +101,52 @@ class _Tracer:
         inputs = [_State(_unlabelled(_shape(tensor))) for tensor in self._graph.inputs]
         for state in self._run(self._graph, inputs):
             self._exclude(state.labels, "its outputs are the model's")
-        for name, (_, calls) in self._readers.items():
-            if any(not np.array_equal(calls[0], other) for other in calls[1:]):
-                for labels in calls:
-                    self._exclude(labels, f"{name!r} reads it and other units by the same weights")
-        included = [source for name, source in self._sources.items() if name not in self._excluded]
-        units = {source.name: self._units_of(source) for source in included}
+        for reader in self._readers.values():
+            if any(not np.array_equal(reader.calls[0], other) for other in reader.calls[1:]):
+                for labels in reader.calls:
+                    self._exclude(labels, f"{reader.name!r} reads it and other units by the same weights")
+        units = {}
+        for source in self._sources.values():
+            outgoing = self._outgoing_of(source)
+            if not outgoing:
+                self._excluded.setdefault(source.name, "no layer with weights reads it")
+            if source.name not in self._excluded:
+                units[source.name] = self._units_of(source, outgoing)
+        seen = {*self._sources, *self._excluded}
+        cells = [getattr(source.layer, "cell", None) for source in self._sources.values()]
+        seen |= {self._name(cell) for cell in cells if cell is not None}  # whose kernels are their layer's
         unseen = "it is of a kind that is not traced, or inside of a layer that is not"
-        unseen_reasons = {name: unseen for name in self._kernel_owners if name not in self._sources}
-        return units, self._excluded | unseen_reasons
+        return units, self._excluded | {name: unseen for name in self._kernel_owners if name not in seen}
 
     def _run(self, graph: Any, inputs: Sequence[_State]) -> list[_State]:
         """The states of the outputs of `graph`, for those of its inputs."""
         states = {id(tensor): state for tensor, state in zip(graph.inputs, inputs, strict=True)}
-        for layer, arguments, results in _calls(graph):
-            given = [states[id(tensor)] for tensor in arguments if id(tensor) in states]
-            inner = _graph_of(layer)
-            if inner is not None and len(inner.inputs) == len(given):
-                returned = self._run(inner, given)
-            else:
-                shapes = [_shape(tensor) for tensor in results]
-                returned = self._call(layer, given, shapes)
-                if any(id(tensor) not in self._final for tensor in results):
-                    returned = self._activate(layer, returned)
+        for node in _nodes(graph):
+            results = tf.nest.flatten(node.outputs)
+            is_final = all(id(tensor) in self._final for tensor in results)
+            given = {name: states[id(tensor)] for name, tensor in _arguments(node) if id(tensor) in states}
+            shapes = [_shape(tensor) for tensor in results]
+            returned = self._apply(_layer_of(node), given, shapes, is_final)
             states |= {id(tensor): state for tensor, state in zip(results, returned, strict=True)}
         return [states[id(tensor)] for tensor in graph.outputs]
 
-    def _call(self, layer: Any, given: list[_State], shapes: list[tuple[int, ...]]) -> list[_State]:
-        """The states of what one call of `layer` returns."""
-        kind, name = kind_of(layer), self._name(layer)
+    def _apply(self, layer: Any, given: dict[str, _State], shapes: _Shapes, is_final: bool) -> list[_State]:
+        """The states of what one call of `layer` returns, for the tensors among its arguments, by name."""
+        inner, states = _graph_of(layer), list(given.values())
+        if inner is not None and len(inner.inputs) == len(states):
+            return self._run(inner, states)
+        kind = kind_of(layer)
+        if kind == "Bidirectional" and len(states) == 1:
+            return self._bidirectional(layer, given, shapes, is_final)
+        if kind == "TimeDistributed" and len(states) == 1 and len(shapes) == 1:
+            return self._distributed(layer, states[0], shapes[0], is_final)
+        if kind in ATTENTION and {"query", "value"} <= set(given):
+            return self._attention(layer, given, shapes)
+        returned = self._call(kind, layer, states, shapes)
+        return returned if is_final else self._activate(layer, returned)
+
+    def _call(self, kind: str, layer: Any, given: list[_State], shapes: _Shapes) -> list[_State]:
+        """As `_apply`, of a layer that holds no others."""
         activated = frozenset().union(*(state.activated for state in given))
         labels = [state.labels for state in given]
         if not labels:
@@ -116,30 +157,123 @@ class _Tracer:
         moved = moved_labels(kind, layer, labels, shapes[0])
         if moved is not None:
             return [_State(moved, activated)]
-        what = f"'{name}' ({type(layer).__name__})"
-        if kind in KERNEL_AXES:
-            channels = of_channels(labels[0])
-            if channels is None:
-                self._exclude(labels[0], f"its units are at different positions where {what} reads them")
-                channels = _unlabelled(labels[0].shape[-1:])
-            self._readers.setdefault(name, (layer, []))[1].append(channels)
-            return [_State(np.broadcast_to(self._labels_of(layer, name), shapes[0]))]
-        reason = "merges them with others" if kind in MERGES else "is not traced"
+        kernel = kernel_of(kind, layer)
+        if kernel is not None:
+            for other in labels[1:]:
+                self._exclude(other, f"its outputs are states or masks of {self._quoted(layer)}")
+            return self._weighted(kernel, layer, labels[0], shapes)
+        reason = "merges them with others" if kind in {*MERGES, *WRAPPERS} else "is not traced"
         for each in labels:
-            self._exclude(each, f"its outputs go into {what}, which {reason}")
+            self._exclude(each, f"its outputs go into {self._quoted(layer)}, which {reason}")
         return [_State(_unlabelled(shape)) for shape in shapes]
 
-    def _labels_of(self, layer: Any, name: str) -> Labels:
-        """`[units]`, the labels of the units of a layer with a kernel."""
+    def _weighted(self, kernel: Kernel, layer: Any, labels: Labels, shapes: _Shapes) -> list[_State]:
+        """What a layer with kernels returns: its own units."""
+        name = self._name(layer)
+        try:
+            self._read(name, kernel.reads(layer, labels))
+        except Mixed as error:
+            positions = f"its units are at different positions where {self._quoted(layer)} reads them"
+            into = f"its outputs go into {self._quoted(layer)}, {error}"
+            self._exclude(labels, into if str(error) else positions)
+        try:
+            source = self._source(kernel, layer, name)
+            placed = [kernel.place(layer, source.labels, shape) for shape in shapes]
+        except (Mixed, ValueError) as error:
+            unlike = "its activation changes the number of units"
+            self._excluded.setdefault(name, str(error) if isinstance(error, Mixed) else unlike)
+            return [_State(_unlabelled(shape)) for shape in shapes]
+        if any(adds_bias_to_columns(layer, shape) for shape in shapes):
+            self._excluded.setdefault(name, "Keras adds its bias to columns, not to channels, of this size")
+        self._read(name, kernel.reads_of_own(layer, source.labels))
+        return [_State(each) for each in placed]
+
+    def _read(self, name: str, reads: Sequence[Read]) -> None:
+        for variable, axis, labels in reads:
+            reader = self._readers.setdefault(id(variable), _Reader(name, variable, axis))
+            reader.calls.append(labels)
+
+    def _source(self, kernel: Kernel, layer: Any, name: str) -> _Source:
         if name not in self._sources:
             start = sum(source.count for source in self._sources.values())
-            own_axis, _ = KERNEL_AXES[kind_of(layer)]
-            self._sources[name] = _Source(name, layer, start, int(layer.kernel.shape[own_axis]))
-        source = self._sources[name]
-        labels = np.arange(source.start, source.start + source.count)
-        if not has_elementwise_activation(layer):
-            self._exclude(labels, "its activation mixes units")
-        return labels
+            self._sources[name] = _Source(name, layer, kernel.own(layer), start)
+            if not kernel.is_elementwise(layer):
+                self._excluded.setdefault(name, "its activation mixes units")
+        return self._sources[name]
+
+    def _bidirectional(
+        self, layer: Any, given: dict[str, _State], shapes: _Shapes, is_final: bool
+    ) -> list[_State]:
+        """Two layers side by side, with the results of one after those of the other."""
+        first, *states = shapes
+        if layer.merge_mode is None:
+            one, *states = states
+            both, states = [[first], [one]], states
+        else:
+            half = (*first[:-1], first[-1] // 2 if layer.merge_mode == "concat" else first[-1])
+            both = [[half], [half]]
+        middle = len(states) // 2
+        (forward, *ahead), (backward, *behind) = (
+            self._apply(each, given, [*own, *of_states], is_final)
+            for each, own, of_states in (
+                (layer.forward_layer, both[0], states[:middle]),
+                (layer.backward_layer, both[1], states[middle:]),
+            )
+        )
+        if layer.merge_mode is None:
+            return [forward, backward, *ahead, *behind]
+        activated = forward.activated | backward.activated
+        if layer.merge_mode == "concat":
+            labels = np.concatenate([forward.labels, backward.labels], -1)
+        else:
+            labels = _unlabelled(first)
+            for each in (forward, backward):
+                self._exclude(each.labels, f"{self._quoted(layer)} merges its outputs with others")
+        return [_State(labels, activated), *ahead, *behind]
+
+    def _distributed(self, layer: Any, given: _State, shape: tuple[int, ...], is_final: bool) -> list[_State]:
+        """A layer at each step; once for all where all steps are alike."""
+        steps = given.labels
+        alike = len(steps) == shape[0] and (steps == steps[:1]).all()
+        returned = [
+            self._apply(layer.layer, {"inputs": _State(each, given.activated)}, [shape[1:]], is_final)[0]
+            for each in (steps[:1] if alike else steps)
+        ]
+        labels = np.stack([each.labels for each in returned])
+        activated = frozenset().union(*(each.activated for each in returned))
+        return [_State(np.broadcast_to(labels, shape), activated)]
+
+    def _attention(self, layer: Any, given: dict[str, _State], shapes: _Shapes) -> list[_State]:
+        """Features of heads: the values' have ways of their own, queries and keys meet in the softmax."""
+        query, value = given.pop("query"), given.pop("value")
+        key = given.pop("key", value)
+        for each in given.values():
+            self._exclude(each.labels, f"its outputs are masks of {self._quoted(layer)}")
+        parts = {"_query_dense": query, "_key_dense": key, "_value_dense": value}
+        if getattr(layer, "_gate_dense", None) is not None:
+            parts["_gate_dense"] = query
+        heads = {}
+        for name, state in parts.items():
+            dense = getattr(layer, name)
+            features = tuple(int(each) for each in dense.kernel.shape[-2:])
+            (heads[name],) = self._call(
+                "EinsumDense", dense, [state], [(*state.labels.shape[:-1], *features)]
+            )
+            if name != "_value_dense":
+                self._exclude(heads[name].labels, f"{self._quoted(layer)} mixes its heads' features")
+        of_values = heads["_value_dense"].labels
+        of_values = of_values.reshape(-1, *of_values.shape[-2:])[0]  # [heads, features]
+        output = layer._output_dense
+        repeats = int(output.kernel.shape[0]) // len(of_values)  # of a group's head, by its queries
+        mixed = np.broadcast_to(
+            of_values.repeat(repeats, axis=0),
+            (*query.labels.shape[:-1], len(of_values) * repeats, of_values.shape[-1]),
+        )
+        returned = self._call("EinsumDense", output, [_State(mixed)], shapes[:1])
+        return [*returned, *(_State(_unlabelled(shape)) for shape in shapes[1:])]
+
+    def _quoted(self, layer: Any) -> str:
+        return f"'{self._name(layer)}' ({type(layer).__name__})"
 
     def _pass_norm(self, kind: str, layer: Any, labels: Labels) -> None:
         name = self._name(layer)
@@ -161,24 +295,27 @@ class _Tracer:
                 source.activations.append(f"{name}:{number}" if number else name)
         return [_State(first.labels, first.activated | {source.name for source in sources}), *others]
 
-    def _units_of(self, source: _Source) -> Units:
-        own_axis, _ = KERNEL_AXES[kind_of(source.layer)]
-        bias = getattr(source.layer, "bias", None)
+    def _outgoing_of(self, source: _Source) -> tuple[Slice, ...]:
+        return tuple(
+            Slice(reader.variable, reader.axis, source.own(reader.calls[0]))
+            for reader in self._readers.values()
+            if (source.own(reader.calls[0]) != _NO_UNIT).any()
+        )
+
+    def _units_of(self, source: _Source, outgoing: tuple[Slice, ...]) -> Units:
         norms = [Normalisation(source.name, couples_units=True)] if is_spectral(source.layer) else []
         for name, kind, layer in source.norms:
             calls = [source.own(labels) for labels in self._norms[name][1]]
             is_shared = any(not np.array_equal(calls[0], other) for other in calls[1:])
-            parameters = {} if is_shared else norm_parameters(kind, layer, calls[0])
-            norms.append(Normalisation(name, norm_couples(kind, layer, calls[0]), parameters))
-        outgoing = [
-            Slice(layer.kernel, KERNEL_AXES[kind_of(layer)][1], source.own(calls[0]))
-            for layer, calls in self._readers.values()
-            if (source.own(calls[0]) != _NO_UNIT).any()
-        ]
+            parameters = {} if is_shared else norm_parameters(layer, calls[0])
+            couples = any(norm_couples(kind, layer, labels) for labels in calls)
+            norms.append(Normalisation(name, couples, parameters))
+        weights = source.weights
         return Units(
-            incoming=Slice(source.layer.kernel, own_axis),
-            outgoing=tuple(outgoing),
-            bias=None if bias is None else Slice(bias, 0),
+            incoming=weights.incoming,
+            outgoing=outgoing,
+            bias=weights.bias,
+            recurrent=weights.recurrent,
             norms=tuple(norms),
             activations=tuple(source.activations),
         )
@@ -202,22 +339,30 @@ def _graph_of(model: Any) -> Any:
     return graph if is_trusted and getattr(graph, "_nodes_by_depth", None) else None
 
 
-def _calls(graph: Any) -> list[tuple[Any, list[Any], list[Any]]]:
-    """(layer, tensors it takes, tensors it returns) for each call, in the order of execution."""
+def _nodes(graph: Any) -> list[Any]:
+    """The calls of layers in `graph`, in the order of execution."""
     nodes = [node for _, nodes in sorted(graph._nodes_by_depth.items(), reverse=True) for node in nodes]
-    return [
-        (_layer_of(node), tf.nest.flatten(_arguments(node)), tf.nest.flatten(node.outputs))
-        for node in nodes
-        if not node.is_input
-    ]
+    return [node for node in nodes if not node.is_input]
 
 
 def _layer_of(node: Any) -> Any:
     return node.operation if hasattr(node, "operation") else node.layer  # Keras 3, Keras 2
 
 
-def _arguments(node: Any) -> Any:
-    return node.input_tensors if hasattr(node, "operation") else node.keras_inputs
+def _arguments(node: Any) -> list[tuple[str, Any]]:
+    """(name of the argument, tensor) for all that a call takes; several of one argument get numbers."""
+    if hasattr(node, "operation"):
+        args, kwargs = node.arguments.args, node.arguments.kwargs
+    else:
+        args, kwargs = node.call_args, node.call_kwargs
+    parameters = [*inspect.signature(_layer_of(node).call).parameters][: len(args)]
+    parameters += [f"argument {number}" for number in range(len(parameters), len(args))]
+    named = [*zip(parameters, args, strict=True), *kwargs.items()]
+    found: dict[str, Any] = {}
+    for name, value in named:
+        for each in tf.nest.flatten(value):
+            found[free_name(name, " ", found)] = each
+    return list(found.items())
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:

@@ -12,11 +12,13 @@ from tfplastic.diagnostics.unit_slices import Units
 class UnitMap(Mapping[str, Units]):
     """The units of each hidden layer of a model, with their weights in the layer and in its readers.
 
-    A unit is one of a dense layer, or a channel of a convolution, whose value goes to the kernels of other
-    layers by ways of its own: nonlinearities, dropout, normalisation, pooling, flattening, concatenation.
-    Setting its part of `outgoing` to zero makes the network's outputs independent of it, if no normalisation
-    couples it to others (`Units.coupled`). Layers whose outputs are added to others', as at the end of a
-    block of a residual network, have no such units, and neither has the last layer: `excluded` says why.
+    A unit is one of a dense or recurrent layer, a channel of a convolution of any kind (channels first or
+    last, depthwise, separable, in groups), or a feature of an attention head's values (layer
+    'attention/value', numbered head by head), whose value goes to the kernels of other layers by ways of its
+    own: nonlinearities, dropout, normalisation, pooling, transposition, flattening, concatenation. Setting
+    its part of `outgoing` to zero makes the network's outputs independent of it, if no normalisation couples
+    it to others (`Units.coupled`). Layers whose outputs are added to others', as at the end of a block of a
+    residual network, have no such units, and neither has the last layer: `excluded` says why.
 
     The map is a mapping {layer name: `Units`}, in the order of calls. It holds for a model whose layers are
     not replaced; values of weights do not matter.
@@ -85,7 +87,8 @@ def _checked(model: Any, units: Mapping[str, Units]) -> dict[str, Units]:
     for name, each in units.items():
         if name not in layers:
             raise ValueError(f"`units` must go by names of the model's layers. Received: {name!r}")
-        slices = [each.incoming, *each.outgoing, *([each.bias] if each.bias else [])]
+        parts = (each.incoming, each.bias, each.recurrent, *each.outgoing)
+        slices = [part for part in parts if part is not None]
         foreign = [part.variable.name for part in slices if id(part.variable) not in own]
         if foreign:
             raise ValueError(

@@ -1,7 +1,7 @@
 """The parts of variables that belong to single units."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,21 +11,23 @@ from tfplastic._checks import check_integer
 
 
 class Slice:
-    """Which part of a variable belongs to which unit: along one axis, each index is of one unit or of none.
+    """The part of a variable that belongs to each unit: each index along an axis is of one unit or of none.
 
     Args:
         variable: as the model has it, of either Keras.
         axis: of the variable; negative ones count from the end.
-        units: `[variable.shape[axis]]` integers, the unit that each index belongs to, -1 for none; by default
-            the index itself.
+        units: integers, the unit that each index along the axis belongs to, -1 for none: shape
+            `[variable.shape[axis]]`, by default the index itself. Where several neighbouring axes together
+            tell the unit, of which `axis` is the first, such as head and feature of attention:
+            `[variable.shape[axis], variable.shape[axis + 1], ...]`.
 
     Raises:
-        ValueError: `axis` is none of the variable's, or `units` has another length or values below -1.
+        ValueError: `axis` is none of the variable's, or `units` has another shape or values below -1.
 
     Attributes:
         variable: as given.
         axis: at least 0.
-        units: `[variable.shape[axis]] int64`.
+        units: `[variable.shape[axis], ...] int64`.
 
     Example:
         >>> import tensorflow as tf
@@ -38,7 +40,7 @@ class Slice:
         [[False], [True], [False], [True]]
     """
 
-    def __init__(self, variable: Any, axis: int, units: Iterable[int] | None = None):
+    def __init__(self, variable: Any, axis: int, units: Any = None):
         rank = len(variable.shape)
         if not -rank <= axis < rank:
             raise ValueError(
@@ -46,10 +48,11 @@ class Slice:
             )
         self.variable = variable
         self.axis = axis % rank
-        length = int(variable.shape[self.axis])
-        self.units = np.arange(length) if units is None else np.array(units, np.int64)
-        if self.units.shape != (length,) or self.units.min(initial=0) < -1:
-            rule = f"must be {length} integers of at least -1, along axis {self.axis} of {variable.name!r}"
+        self.units = np.arange(int(variable.shape[self.axis])) if units is None else np.array(units, np.int64)
+        lengths = tuple(int(each) for each in variable.shape[self.axis :][: max(self.units.ndim, 1)])
+        if self.units.shape != lengths or self.units.min(initial=0) < -1:
+            size = " x ".join(map(str, lengths))
+            rule = f"must be {size} integers of at least -1, along axis {self.axis} of {variable.name!r}"
             raise ValueError(f"`units` {rule}. Received: shape {list(self.units.shape)}, {self.units!r:.60}")
 
     @property
@@ -58,8 +61,9 @@ class Slice:
         return int(self.units.max(initial=-1)) + 1
 
     def indices(self, unit: int) -> np.ndarray:
-        """The indices along `axis` that belong to `unit`: `[k] int64`, ascending."""
-        return np.flatnonzero(self.units == check_integer("unit", unit))
+        """The indices along `axis` that belong to `unit`: `[k] int64`, ascending; of r axes `[k, r]`."""
+        found = np.argwhere(self.units == check_integer("unit", unit))
+        return found[:, 0] if self.units.ndim == 1 else found
 
     def mask(self, chosen: Any) -> tf.Tensor:
         """Which entries of the variable belong to the chosen units; traceable.
@@ -72,7 +76,7 @@ class Slice:
         """
         with_none = tf.concat([[False], tf.cast(chosen, tf.bool)], axis=0)
         shape = [1] * len(self.variable.shape)
-        shape[self.axis] = -1
+        shape[self.axis : self.axis + self.units.ndim] = self.units.shape
         return tf.reshape(tf.gather(with_none, self.units + 1), shape)
 
     def __repr__(self) -> str:
@@ -104,8 +108,9 @@ class Units:
     Attributes:
         incoming: of the layer's kernel. `incoming.num_units` is the number of units.
         outgoing: of the kernels that read the units, one or more. A channel of a convolution that is
-            flattened feeds many rows of the next kernel.
-        bias: of the layer, if it has one.
+            flattened feeds many rows of the next kernel; a unit of a recurrent layer its own layer, too.
+        bias: of the layer, if it has one that tells its units apart.
+        recurrent: of a recurrent layer, what comes in from its own units one step before.
         norms: what normalises the units on their way to their readers, in that order.
         activations: the names that the first nonlinearity after the layer has in `Snapshot.activations`, one
             for each call of the layer; none if the layer is linear.
@@ -117,6 +122,7 @@ class Units:
     incoming: Slice
     outgoing: tuple[Slice, ...]
     bias: Slice | None = None
+    recurrent: Slice | None = None
     norms: tuple[Normalisation, ...] = ()
     activations: tuple[str, ...] = ()
 
@@ -124,7 +130,7 @@ class Units:
         if not self.outgoing:
             raise ValueError(f"`outgoing` must hold at least one slice. Received: {self.outgoing!r}")
         parts = [*self.outgoing, *(part for norm in self.norms for part in norm.parameters.values())]
-        for part in [*parts, self.bias] if self.bias else parts:
+        for part in [*parts, *(each for each in (self.bias, self.recurrent) if each is not None)]:
             if part.num_units > self.num_units:
                 rule = f"must be of at most the {self.num_units} units of the layer"
                 raise ValueError(f"The units of {part.variable.name!r} {rule}. Received: {part.num_units}")
