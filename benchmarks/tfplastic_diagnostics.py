@@ -26,21 +26,21 @@ from tfplastic.tasks.random_label_task import RandomLabelBatch
 from tfplastic.training import GradientStep
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.graph_steps import GraphSteps
-from tfplastic.training.programs import choose_program
+from tfplastic.training.programs import choose_compiler
 from tfplastic.training.run_diagnostics import task_snapshot
 
 _NEVER = 10**9
 _RANKS = (
-    diagnostics.effective_rank,
-    functools.partial(diagnostics.approximate_rank, delta=DELTA),
-    functools.partial(diagnostics.srank, delta=DELTA),
-    diagnostics.numerical_rank,
+    diagnostics.feature_effective_rank,
+    functools.partial(diagnostics.feature_approximate_rank, delta=DELTA),
+    functools.partial(diagnostics.feature_srank, delta=DELTA),
+    diagnostics.feature_numerical_rank,
 )
 _DORMANT = (diagnostics.dead_units, functools.partial(diagnostics.dormant_units, tau=TAU))
 _METRICS = (
     functools.partial(diagnostics.dormant_units, tau=TAU),
     diagnostics.active_units,
-    functools.partial(diagnostics.srank, delta=DELTA),
+    functools.partial(diagnostics.feature_srank, delta=DELTA),
     diagnostics.weight_norm,
     diagnostics.gradient_norm,
 )
@@ -117,8 +117,8 @@ class Tfplastic(Contender):
         optimizer = tp.optimizers.adam(LEARNING_RATE)
         gradient_step = GradientStep(task, task.model, optimizer)
         after_updates = AfterUpdates([], task.model, optimizer, 0, task.boundary_period, in_program=True)
-        program = choose_program("auto", task.kind, task.model, "CPU")
-        self._steps = GraphSteps(task, gradient_step, after_updates, seed=0, program=program)
+        compiler = choose_compiler("auto", task.kind, task.model, "CPU")
+        self._steps = GraphSteps(task, gradient_step, after_updates, seed=0, compiler=compiler)
         self._steps.start()
         self._step = 0
         images = tf.constant(problem.images[:BATCH_SIZE])

@@ -26,7 +26,7 @@ from benchmarks.loop_blocks import (
     data,
     serve,
 )
-from tfplastic.diagnostics import dead_fraction, dormant_fraction
+from tfplastic.diagnostics import dead_units, dormant_units
 from tfplastic.tasks import GraphTask
 from tfplastic.training import GradientStep
 from tfplastic.training.after_updates import AfterUpdates
@@ -81,10 +81,10 @@ def make(problem: Problem, program: str, statistics: bool = False, dtype: str | 
     task = _task(problem, network)
     task.build(seed=0)
     optimizer = tp.optimizers.adam(LEARNING_RATE, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON)
-    chosen = {"dead": dead_fraction, "dormant": dormant_fraction} if statistics else {}
+    chosen = {"dead": dead_units, "dormant": dormant_units} if statistics else {}
     gradient_step = GradientStep(task, task.model, optimizer, statistics=chosen)
     after_updates = AfterUpdates([], task.model, optimizer, 0, task.boundary_period, in_program=True)
-    steps = GraphSteps(task, gradient_step, after_updates, seed=0, program=program)
+    steps = GraphSteps(task, gradient_step, after_updates, seed=0, compiler=program)
     steps.start()
     step, sums = 0, {}
 

@@ -38,7 +38,7 @@ def test_linear_regression_in_closed_form(keras):
     expected = [values[-1], values[-1], values[0], values[-1] / values[0], values.sum()]
     for quantity, value in zip(SCALARS, expected, strict=True):
         assert quantity(snapshot)["all"] == pytest.approx(value, rel=1e-4)
-    points = diagnostics.spectral_density(snapshot, num_points=5)["all"]
+    points = diagnostics.hessian_spectral_density(snapshot, num_points=5)["all"]
     assert points[0] == pytest.approx(values[0], rel=1e-4)
     assert points[-1] == pytest.approx(values[-1], rel=1e-4)
     assert set(np.round(points, 4)) <= set(np.round(values, 4)) and (np.diff(points) >= 0).all()
@@ -66,7 +66,7 @@ def test_against_the_dense_hessian_in_float64():
     assert condition == pytest.approx(values["all"][-1] / values["all"][0], rel=1e-2) and condition < 0
     traces = {name: each.sum() for name, each in values.items()}
     assert diagnostics.hessian_trace(snapshot, by_layer=True) == pytest.approx(traces, rel=1e-4)
-    points = diagnostics.spectral_density(snapshot, num_probes=20, num_points=1000)["all"]
+    points = diagnostics.hessian_spectral_density(snapshot, num_probes=20, num_points=1000)["all"]
     assert points[[0, -1]] == pytest.approx(values["all"][[0, -1]], rel=1e-2)
     assert points.mean() == pytest.approx(values["all"].mean(), rel=0.3)
 
@@ -77,7 +77,7 @@ def test_same_seed_same_bits_other_seed_other_bits():
     few = (
         functools.partial(sharpness, max_steps=3),
         functools.partial(diagnostics.hessian_trace, max_products=16),
-        functools.partial(diagnostics.spectral_density, num_steps=3, num_points=9),
+        functools.partial(diagnostics.hessian_spectral_density, num_steps=3, num_points=9),
     )
     for quantity in few:
         values = []
@@ -102,7 +102,7 @@ def test_edges(keras, monkeypatch):
     flat = Snapshot(model, inputs, loss=lambda _, outputs: 0.0 * tf.reduce_sum(outputs, axis=-1))
     assert sharpness(flat) == {"all": 0.0} and diagnostics.hessian_trace(flat) == {"all": 0.0}
     assert math.isnan(diagnostics.hessian_condition_number(flat)["all"])
-    assert not diagnostics.spectral_density(flat)["all"].any()
+    assert not diagnostics.hessian_spectral_density(flat)["all"].any()
     with monkeypatch.context() as frozen:
         frozen.setattr(model, "trainable", False)
         assert math.isnan(
@@ -111,7 +111,9 @@ def test_edges(keras, monkeypatch):
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
     snapshot.refresh()
     assert all(math.isnan(quantity(snapshot)["all"]) for quantity in SCALARS)
-    assert np.isnan(diagnostics.spectral_density(snapshot, num_points=3)["all"]).tolist() == [True] * 3
+    assert (
+        np.isnan(diagnostics.hessian_spectral_density(snapshot, num_points=3)["all"]).tolist() == [True] * 3
+    )
 
 
 def _adams(keras):
@@ -183,11 +185,11 @@ def test_preconditioned_sharpness_is_nan_where_nothing_is_divided_by(keras):
 
 def test_arguments():
     model, (inputs, targets) = models.mlp(keras_2), oracles.data((2,), 2)
-    for quantity in (*SCALARS, diagnostics.spectral_density):
+    for quantity in (*SCALARS, diagnostics.hessian_spectral_density):
         with pytest.raises(ValueError, match=r"^`loss` or `example_losses` must be given .+ Received: None$"):
             quantity(Snapshot(model, inputs))
     snapshot = Snapshot(model, inputs, targets, oracles.squares)
     with pytest.raises(ValueError, match=r"^`optimizer` must be given for .+ Received: None$"):
         diagnostics.preconditioned_sharpness(snapshot)
     with pytest.raises(ValueError, match=r"^`num_points` must be an integer of at least 2\. Received: 1$"):
-        diagnostics.spectral_density(snapshot, num_points=1)
+        diagnostics.hessian_spectral_density(snapshot, num_points=1)

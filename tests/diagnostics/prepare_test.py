@@ -18,7 +18,7 @@ QUANTITIES = [
     diagnostics.saturated_units,
     diagnostics.linearised_units,
     diagnostics.pre_activation_means,
-    diagnostics.effective_rank,
+    diagnostics.feature_effective_rank,
     diagnostics.gradient_norm,
 ]
 INPUTS = np.random.default_rng(0).standard_normal((5, 6, 6, 2)).astype("float32")
@@ -78,7 +78,7 @@ def test_a_loss_with_another_pass_keeps_its_own(keras, arguments, is_copy, made)
     snapshot = Snapshot(model, inputs, targets, example_losses=_calls_model(model, **arguments))
     found = measure(snapshot, QUANTITIES)
     assert _convolutions(made[-1]) == 4
-    for name in ("dormant_units", "effective_rank"):
+    for name in ("dormant_units", "feature_effective_rank"):
         alone = getattr(diagnostics, name)(Snapshot(model, inputs))
         assert found[name] == pytest.approx(alone, rel=1e-6)
 

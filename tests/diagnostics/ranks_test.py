@@ -18,7 +18,7 @@ FUNCTIONS = {
     "srank": ranks.srank,
     "approximate_rank": ranks.approximate_rank,
     "effective_rank": ranks.effective_rank,
-    "feature_rank": lambda values: ranks.feature_rank(values, 4),
+    "feature_rank": lambda values: ranks.absolute_rank(values, 4),
     "stable_rank": ranks.stable_rank,
     "numerical_rank": lambda values: ranks.numerical_rank(values, 1e-3),
 }
@@ -79,7 +79,7 @@ def test_settings():
     values = [8.0, 1.0, 1.0]
     assert [ranks.srank(values, delta) for delta in (0, 0.1, 0.15, 0.2, 1)] == [3, 2, 2, 1, 1]
     assert [ranks.approximate_rank(values, delta) for delta in (0, 0.02, 0.04)] == [3, 2, 1]
-    assert [ranks.feature_rank(values, n, 1.0) for n in (1, 64)] == [1, 0]
+    assert [ranks.absolute_rank(values, n, 1.0) for n in (1, 64)] == [1, 0]
     assert [ranks.numerical_rank(values, tolerance) for tolerance in (0, 0.125)] == [3, 1]
     tolerances = [
         ranks.rounding_tolerance((3, 8), np.dtype(each)) for each in ("float64", "float32", "float16")
@@ -98,19 +98,19 @@ def test_values_must_be_a_vector(values):
 
 def test_errors():
     any_value: Any = [1.0]
-    of_snapshots = (diagnostics.srank, diagnostics.srank_sum, diagnostics.weight_srank)
+    of_snapshots = (diagnostics.feature_srank, diagnostics.feature_srank_sum, diagnostics.weight_srank)
     of_snapshots += (diagnostics.weight_srank_sum,)
     for function in (ranks.srank, ranks.approximate_rank, *of_snapshots):
         with pytest.raises(ValueError, match=r"^`delta` must be a number in \[0, 1\]. Received: 1.5$"):
             function(any_value, delta=1.5)
     with pytest.raises(ValueError, match=r"^`num_examples` must be an integer of at least 1. Received: 0$"):
-        ranks.feature_rank(np.ones(1), 0)
+        ranks.absolute_rank(np.ones(1), 0)
     for rank in (diagnostics.feature_rank, diagnostics.feature_rank_unscaled):
         with pytest.raises(
             ValueError, match=r"^`epsilon` must be a finite number of at least 0. Received: -1$"
         ):
             rank(any_value, epsilon=-1)
-    for rank in (ranks.numerical_rank, diagnostics.numerical_rank, diagnostics.weight_numerical_rank):
+    for rank in (ranks.numerical_rank, diagnostics.feature_numerical_rank, diagnostics.weight_numerical_rank):
         with pytest.raises(ValueError, match=r"^`tolerance` must be a finite number of at least 0. Rece"):
             rank(any_value, tolerance=-1)
 
@@ -171,15 +171,15 @@ def test_spectrum_is_made_once(monkeypatch):
         quantity(snapshot)
     assert len(calls) == len(snapshot.activations) + 4  # conv1, conv2, dense, output
     snapshot.refresh()
-    diagnostics.srank(snapshot)
+    diagnostics.feature_srank(snapshot)
     assert len(calls) == 2 * len(snapshot.activations) + 4
 
 
 FEATURES = {
-    "srank": diagnostics.srank,
-    "approximate_rank": diagnostics.approximate_rank,
-    "effective_rank": diagnostics.effective_rank,
-    "stable_rank": diagnostics.stable_rank,
+    "srank": diagnostics.feature_srank,
+    "approximate_rank": diagnostics.feature_approximate_rank,
+    "effective_rank": diagnostics.feature_effective_rank,
+    "stable_rank": diagnostics.feature_stable_rank,
 }
 WEIGHTS = {
     "srank": diagnostics.weight_srank,
@@ -191,7 +191,7 @@ QUANTITIES = [
     *FEATURES.values(),
     diagnostics.feature_rank,
     diagnostics.feature_rank_unscaled,
-    diagnostics.numerical_rank,
+    diagnostics.feature_numerical_rank,
     diagnostics.feature_spectral_norm,
     *WEIGHTS.values(),
     diagnostics.weight_numerical_rank,
@@ -216,18 +216,20 @@ def test_of_features(keras, batch):
         expected = np.count_nonzero(values > 0.5)
         assert diagnostics.feature_rank_unscaled(snapshot, epsilon=0.5)[layer] == expected
         expected = np.linalg.matrix_rank(np.asarray(activations).reshape(batch, -1))
-        assert diagnostics.numerical_rank(snapshot)[layer] == expected
-        assert diagnostics.numerical_rank(snapshot, tolerance=0.5)[layer] == sum(values > 0.5 * values[0])
+        assert diagnostics.feature_numerical_rank(snapshot)[layer] == expected
+        assert diagnostics.feature_numerical_rank(snapshot, tolerance=0.5)[layer] == sum(
+            values > 0.5 * values[0]
+        )
         assert diagnostics.feature_spectral_norm(snapshot)[layer] == pytest.approx(values[0])
         found = diagnostics.feature_singular_values(snapshot)[layer]
         np.testing.assert_allclose(found, values, atol=1e-6 * values[0])
-    assert list(diagnostics.srank(snapshot)) == list(snapshot.activations)
+    assert list(diagnostics.feature_srank(snapshot)) == list(snapshot.activations)
     for delta in (0.01, 0.3):
         total = sum(
             least_count(singular_values(np.asarray(each).reshape(batch, -1)).tolist(), delta)
             for each in snapshot.activations.values()
         )
-        assert diagnostics.srank_sum(snapshot, delta) == {"all": total}
+        assert diagnostics.feature_srank_sum(snapshot, delta) == {"all": total}
 
 
 @BOTH
@@ -241,7 +243,7 @@ def test_edges_of_features(keras, dtype):
     for bias, expected in ([1.0, 2.0, 4.0], 1), ([-1.0, -1.0, -1.0], 0), ([1.0, np.inf, 1.0], np.nan):
         model.get_layer("hidden").set_weights([np.zeros((2, 3)), np.array(bias)])
         snapshot.refresh()
-        for quantity in [*FEATURES.values(), diagnostics.feature_rank, diagnostics.numerical_rank]:
+        for quantity in [*FEATURES.values(), diagnostics.feature_rank, diagnostics.feature_numerical_rank]:
             assert quantity(snapshot) == {"hidden": pytest.approx(expected, nan_ok=True)}, quantity.__name__
 
 

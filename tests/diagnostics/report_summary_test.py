@@ -47,7 +47,7 @@ def test_below_the_bounds_nothing_stands_out(quantity, value):
 def test_low_ranks_are_told_with_the_highest_possible():
     report = Report(
         {
-            "srank": {"narrow": 3.0, "wide": 20.0, "tiny": 1.0},
+            "feature_srank": {"narrow": 3.0, "wide": 20.0, "tiny": 1.0},
             "feature_singular_values": {"narrow": np.ones(32), "wide": np.ones(32), "tiny": np.ones(4)},
         }
     )

@@ -10,9 +10,7 @@ from tests.diagnostics import models
 from tfplastic.diagnostics import (
     Snapshot,
     active_units,
-    dead_fraction,
     dead_units,
-    dormant_fraction,
     dormant_units,
     linearised_units,
     saturated_units,
@@ -163,7 +161,7 @@ def test_edges(keras, dtype):
             found = [quantity(snapshot)["hidden"] for quantity in QUANTITIES]
             assert found == pytest.approx(expected, nan_ok=True), biases
             values = snapshot.activations["hidden"]
-            found = [float(dead_fraction(values)), float(dormant_fraction(values))]
+            found = [float(dead_units(values)), float(dormant_units(values))]
             assert found == pytest.approx(expected[:2], nan_ok=True), biases
 
 
@@ -197,3 +195,23 @@ def test_errors():
         linearised_units(snapshot, tolerance=-1)
     with pytest.raises(ValueError, match=r"^`min_fraction` must be a number in \[0, 1\]. Received: 2$"):
         saturated_units(snapshot, min_fraction=2)
+
+
+@pytest.mark.parametrize("per_position", [False, True])
+@pytest.mark.parametrize("traced", [False, True])
+def test_of_activations_themselves(per_position, traced):
+    activations = np.maximum(np.random.default_rng(0).normal(-1.0, 1.0, size=(4, 3, 2, 5)), 0).astype(
+        "float32"
+    )
+    activations[..., 1] = 0
+    means = activations.mean(axis=0 if per_position else (0, 1, 2), dtype=np.float64)
+
+    def fractions(values):
+        tau_dormant = dormant_units(values, tau=0.6, per_position=per_position)
+        return dead_units(values, per_position=per_position), tau_dormant
+
+    found = (tf.function(fractions) if traced else fractions)(tf.constant(activations))
+    assert [each.dtype for each in found] == [tf.float64, tf.float64]
+    expected = [(means == 0).mean(), (means <= 0.6 * means.mean()).mean()]
+    assert [float(each) for each in found] == pytest.approx(expected, rel=1e-12)
+    assert 0 < expected[0] < expected[1] < 1

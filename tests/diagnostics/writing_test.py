@@ -50,11 +50,11 @@ def test_a_spectrum_is_written_as_nodes_and_weights(tmp_path):
     model = tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.layers.Dense(1)])
     inputs = np.diag([1.0, 2.0, 3.0]).astype(np.float32)
     snapshot = diagnostics.Snapshot(model, inputs, loss=lambda _, outputs: outputs[:, 0] ** 2)
-    measured: dict[str, Any] = diagnostics.spectral_density(snapshot, num_probes=2, num_points=5)
+    measured: dict[str, Any] = diagnostics.hessian_spectral_density(snapshot, num_probes=2, num_points=5)
     writer = writers.MetricsFileWriter(tmp_path)
-    write(writer, 7, {"spectral_density": measured})
+    write(writer, 7, {"hessian_spectral_density": measured})
     writer.close()
-    with np.load(tmp_path / "arrays" / "diagnostics" / "spectral_density" / "all" / "7.npz") as file:
+    with np.load(tmp_path / "arrays" / "diagnostics" / "hessian_spectral_density" / "all" / "7.npz") as file:
         assert set(file) == {"nodes", "weights", "size"}
         nodes, weights = file["nodes"], file["weights"]
         assert int(file["size"]) == 4

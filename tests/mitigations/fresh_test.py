@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfplastic import networks
 from tfplastic._keras import keras
-from tfplastic.mitigations import FreshWeights
+from tfplastic.mitigations import WeightReinitializer
 from tfplastic.mitigations._weights import Weight, trainable_weights
 from tfplastic.mitigations.fresh import stateless_initializer
 
@@ -139,7 +139,7 @@ def test_an_initializer_that_is_not_known(initializer, name):
     layer = keras.layers.Dense(3, kernel_initializer=initializer, name="strange")
     model = keras.Sequential([keras.Input((3,)), layer])
     with pytest.raises(ValueError) as error:
-        FreshWeights(trainable_weights(model))
+        WeightReinitializer(trainable_weights(model))
     rule = "must have weights with initialisers that can be drawn from again"
     assert str(error.value) == f"`model` {rule}. Received: strange/kernel with {name}"
 
@@ -149,7 +149,7 @@ def test_a_weight_whose_initializer_the_layer_does_not_keep():
     with pytest.raises(
         ValueError, match=r"Received: recurrent/simple_rnn_cell\w*/recurrent_kernel with none$"
     ):
-        FreshWeights([each for each in trainable_weights(model) if each.role == "recurrent_kernel"])
+        WeightReinitializer([each for each in trainable_weights(model) if each.role == "recurrent_kernel"])
 
 
 def attention():
@@ -178,7 +178,7 @@ def test_fresh_weights_of_a_model_are_as_its_first(make):
     weights = trainable_weights(model)
     assert len(weights) == len(model.trainable_variables)
     compared = 0
-    for weight, value in zip(weights, FreshWeights(weights).draw(KEY), strict=True):
+    for weight, value in zip(weights, WeightReinitializer(weights).draw(KEY), strict=True):
         fresh, initial = value.numpy().ravel(), weight.variable.numpy().ravel()
         assert value.shape == weight.variable.shape
         if np.ptp(initial) == 0 and initial[0] in (0, 1):
@@ -195,7 +195,7 @@ def test_fresh_weights_of_a_model_are_as_its_first(make):
 def test_each_weight_has_draws_of_its_own():
     weights = trainable_weights(networks.mlp(8, (8, 8), input_shape=(8,)))
     kernels = [each for each in weights if each.is_kernel]
-    first, second, third = (value.numpy() for value in FreshWeights(kernels).draw(KEY))
+    first, second, third = (value.numpy() for value in WeightReinitializer(kernels).draw(KEY))
     assert not (first == second).any() and not (second == third).any() and not (first == third).any()
 
 
@@ -204,5 +204,5 @@ def test_values_have_the_dtype_of_the_weight(dtype):
     layer = keras.layers.Dense(4, dtype=dtype)
     layer.build((None, 3))
     kernel = layer.kernel
-    (value,) = FreshWeights([Weight(kernel, layer, "kernel", "dense")]).draw(KEY)
+    (value,) = WeightReinitializer([Weight(kernel, layer, "kernel", "dense")]).draw(KEY)
     assert value.dtype == dtype and value.shape == (3, 4)

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.mitigations.small_run import SmallRun, network, same_bits
-from tfplastic.mitigations import FreshWeights, ShrinkAndPerturb
+from tfplastic.mitigations import ShrinkAndPerturb, WeightReinitializer
 from tfplastic.mitigations._weights import trainable_weights
 
 KEY = tf.constant([4, -2])
@@ -20,7 +20,7 @@ def test_the_sum_is_that_of_the_old_and_of_fresh_weights(shrink, perturb):
     training = SmallRun().train()
     before = training.weights()
     weights = trainable_weights(training.model)
-    fresh = dict(zip(map(str, weights), FreshWeights(weights).draw(KEY), strict=True))
+    fresh = dict(zip(map(str, weights), WeightReinitializer(weights).draw(KEY), strict=True))
     after = act(training, ShrinkAndPerturb(shrink=shrink, perturb=perturb))
     for name, value in after.items():
         expected = shrink * before[name].astype(np.float64) + perturb * fresh[name].numpy()

@@ -23,7 +23,7 @@ def given(count=2, shape=(30, 2), seed=1):
 
 
 def probe(**settings):
-    defaults = dict(num_targets=2, num_steps=7, batch_size=5, baselines=0, program="graph")
+    defaults = dict(num_targets=2, num_steps=7, batch_size=5, baselines=0, compiler="graph")
     return probing.Probe(**{**defaults, **settings})
 
 
@@ -329,7 +329,7 @@ def test_chosen_outputs_and_losses_over_batches(keras):
 @pytest.mark.parametrize(("keras", "execution"), [(keras_2, "side_by_side"), (keras_3, "one_after_another")])
 def test_xla_is_the_graph_up_to_rounding(keras, execution):
     results = [
-        probe(execution=execution, program=program, num_steps=20).measure(
+        probe(execution=execution, compiler=program, num_steps=20).measure(
             models.mlp(keras), models.inputs(), keras.optimizers.Adam(0.01)
         )
         for program in ("graph", "xla")

@@ -63,7 +63,7 @@ def landscape(root):
                 f"{prefix}/gradient_interference/all": _series([0.5, 0.5 + growth / 20 + seed / 10], 25_000),
             }
             arrays |= {
-                f"{prefix}/spectral_density/all": {0: _histogram(5), 25_000: _histogram(5 * growth)},
+                f"{prefix}/hessian_spectral_density/all": {0: _histogram(5), 25_000: _histogram(5 * growth)},
                 f"{prefix}/gradient_covariance/all": {
                     step: _matrix(16, growth / 3 if step else 0.1) for step in (0, 1_000, 20_000)
                 },
@@ -85,7 +85,7 @@ def agents(root):
                         "diagnostics/weight_norm/all": [(0, 1.0), (500, norm)],
                         "diagnostics/weight_srank_sum/all": [(500, sum(generator.uniform(300, 400, 2)))],
                         "diagnostics/dead_units/hidden1_relu": [(500, generator.uniform())],
-                        "diagnostics/srank_sum/all": [(500, generator.uniform(10, 30))],
+                        "diagnostics/feature_srank_sum/all": [(500, generator.uniform(10, 30))],
                     }
                     write_run(root / f"{environment}-{data}-{architecture}-seed{seed}", seed, scalars)
     return read_runs(root)

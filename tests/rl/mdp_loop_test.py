@@ -11,7 +11,7 @@ from tfplastic import mitigations
 from tfplastic.training import BrownianTwin, Loop, TrainConfig
 
 
-def make_loop(seed=0, program="graph", **config):
+def make_loop(seed=0, compiler="graph", **config):
     network = functools.partial(
         tp.networks.mlp, hidden=(16,), norm="layer", spectral_norm_layers=("hidden1",)
     )
@@ -31,7 +31,6 @@ def make_loop(seed=0, program="graph", **config):
         mitigations.ShrinkAndPerturb(period=7),
         mitigations.ResetLastLayer(),
         mitigations.ResetOptimizerState(period=13),
-        BrownianTwin(),
     ]
     settings = dict(log_period=8, diagnostics_period=20, evaluation_period=20, checkpoint_period=9)
     return Loop(
@@ -40,9 +39,10 @@ def make_loop(seed=0, program="graph", **config):
             optimizer=tp.optimizers.adam(1e-2),
             total_steps=40,
             seed=seed,
-            program=program,
+            compiler=compiler,
             mitigations=everything,
-            step_statistics=(tp.diagnostics.dead_fraction,),
+            twin=BrownianTwin(),
+            step_statistics=(tp.diagnostics.dead_units,),
             **{**settings, **config},
         )
     )
@@ -61,7 +61,7 @@ def test_it_reports(whole):
     path, _ = whole
     assert steps_of(path, "evaluation/accuracy") == [20, 40]
     assert values_of(path, "train/agent_steps") == [40 + 4 * step for step in (8, 16, 24, 32, 40)]
-    assert all(0 <= value <= 1 for value in values_of(path, "train/dead_fraction/hidden1_relu"))
+    assert all(0 <= value <= 1 for value in values_of(path, "train/dead_units/hidden1_relu"))
     assert min(values_of(path, "train/penalty")) > 0
 
 

@@ -63,7 +63,7 @@ def ended(path, task, probe):
         probe=probe,
         probe_period=PERIOD,
         probe_on="current",
-        program="graph",
+        compiler="graph",
     )
     with RunDirectory.open(path, "", f"train.total_steps = {STEPS}") as directory:
         Loop(config).run(directory, progress=lambda total, step, _: QuietProgress(total, step))
@@ -84,7 +84,7 @@ def test_a_run_with_probes_is_the_run_without(tmp_path, task):
         baselines=1,
         num_inputs=12,
         execution="one_after_another",
-        program="graph",
+        compiler="graph",
     )
     without, files = ended(tmp_path / "without", task, None)
     found, others = ended(tmp_path / "with", task, probe)

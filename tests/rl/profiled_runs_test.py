@@ -27,7 +27,7 @@ def test_atari(tmp_path):
 
 @pytest.mark.parametrize("program", ["graph", pytest.param("xla", marks=pytest.mark.slow)])
 def test_a_classification_mdp(tmp_path, program):
-    trace = profiled(tmp_path, mdp_loop_test.make_loop(program=program), 10, 17)
+    trace = profiled(tmp_path, mdp_loop_test.make_loop(compiler=program), 10, 17)
     assert list(xprof_pages.steps(trace)) == names(10, 17)
     spans = xprof_pages.span_names(trace)
     for part in ("acting", "environment", "replay_add", "replay_sample", "gradient_step"):

@@ -68,7 +68,7 @@ def test_speed_and_disk():
     assert 2 * 3 * 4 * weights < first.disk_bytes < 1.1 * 2 * 3 * 4 * weights + 2 * 2**20
     # By the rule of training/parallel_loops.py, XLA on a CPU gains nothing.
     assert not first.packs
-    (graph,) = answers(("a", DIGITS, [*SHORT, "train.program = 'graph'"]), asks_for_packing=True)
+    (graph,) = answers(("a", DIGITS, [*SHORT, "train.compiler = 'graph'"]), asks_for_packing=True)
     assert graph.packs
 
 

@@ -58,7 +58,7 @@ def test_fig02_builds_and_is_gradient_descent_beside_brownian_motion():
     for line in (
         "train.optimizer = @sgd()",
         "sgd.learning_rate = 0.001",
-        "train.mitigations = [@BrownianTwin()]",
+        "train.twin = @BrownianTwin()",
         "train.diagnostics_loss = @noisy_self_targets",
         "ClassificationMdpTask.batch_size = 512",
         "ClassificationMdpTask.target_update_period = 5000",

@@ -1,13 +1,11 @@
 """Brownian motion beside gradient descent: steps of equal length, in other directions."""
 
-import functools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.training.graph_loop_test import make_loop, run
-from tfplastic import networks, optimizers, seeds
+from tfplastic import networks, seeds
 from tfplastic.training import BrownianTwin
 
 
@@ -18,15 +16,14 @@ def flat(model):
 def walk(steps, seed=0, compiled=False):
     """Positions of a model that is moved by hand and of its twin, `[steps + 1, weights]` each."""
     model, twin = networks.mlp(3, (6,), input_shape=(4,), norm="layer"), BrownianTwin()
-    twin.build(model, optimizers.sgd(), seed)
-    act = functools.partial(twin.after_update, model=model, slots=lambda variable: {})
-    act = tf.function(act, jit_compile=True) if compiled else act
+    twin.build(model)
+    act = tf.function(twin.after_update, jit_compile=True) if compiled else twin.after_update
     generator = np.random.default_rng(1)
     positions = [(flat(model), flat(twin.model))]
     for step in range(1, steps + 1):
         for weight in model.trainable_variables:
             weight.assign_add(tf.constant(0.1 * step * generator.normal(size=weight.shape), tf.float32))
-        act(tf.constant(step, tf.int64), key=tf.constant(seeds.derive(seed, step)))
+        act(tf.constant(seeds.derive(seed, step)))
         positions.append((flat(model), flat(twin.model)))
     return np.array(positions).transpose(1, 0, 2)
 
@@ -58,13 +55,13 @@ def test_seeds():
 
 
 def test_in_the_loop_it_leaves_the_model_alone_and_is_resumed(tmp_path):
-    alone, _ = run(tmp_path / "alone", make_loop(program="graph"))
+    alone, _ = run(tmp_path / "alone", make_loop(compiler="graph"))
     twin, resumed_twin = BrownianTwin(), BrownianTwin()
-    beside, _ = run(tmp_path / "beside", make_loop(program="graph", mitigations=[twin]))
+    beside, _ = run(tmp_path / "beside", make_loop(compiler="graph", twin=twin))
     np.testing.assert_array_equal(flat(beside.task.model), flat(alone.task.model))
     assert (flat(twin.model) != flat(alone.task.model)).all()
-    run(tmp_path / "parts", make_loop(program="graph", mitigations=[BrownianTwin()]), interrupt_at=4)
-    run(tmp_path / "parts", make_loop(program="graph", mitigations=[resumed_twin]))
+    run(tmp_path / "parts", make_loop(compiler="graph", twin=BrownianTwin()), interrupt_at=4)
+    run(tmp_path / "parts", make_loop(compiler="graph", twin=resumed_twin))
     np.testing.assert_array_equal(flat(resumed_twin.model), flat(twin.model))
 
 
@@ -72,4 +69,4 @@ def test_errors():
     with pytest.raises(
         ValueError, match="^`model` must be of type .*, such as a network of tfplastic.networks"
     ):
-        BrownianTwin().build(3, None, 0)
+        BrownianTwin().build(3)

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfplastic as tp
-from tfplastic.diagnostics import dead_fraction, dead_units, dormant_fraction
+from tfplastic.diagnostics import dead_units, dormant_units
 from tfplastic.mitigations import Mitigation
 from tfplastic.training import GradientStep, Loop, NonFiniteLossError, RunDirectory, TrainConfig
 from tfplastic.training.progress import Progress
@@ -115,13 +115,13 @@ def hand_made_weights(steps, mitigate=lambda step, model, optimizer: None):
 def whole(tmp_path_factory, request):
     """Program, directory and final weights of a run that nothing interrupts."""
     path = tmp_path_factory.mktemp(request.param)
-    loop, code = run(path, make_loop(program=request.param, mitigations=[Doubling(3), Doubling(11)]))
+    loop, code = run(path, make_loop(compiler=request.param, mitigations=[Doubling(3), Doubling(11)]))
     assert code == 0
     return request.param, path, weights(loop)
 
 
 def remade(whole, **config):
-    return make_loop(program=whole[0], mitigations=[Doubling(3), Doubling(11)], **config)
+    return make_loop(compiler=whole[0], mitigations=[Doubling(3), Doubling(11)], **config)
 
 
 def test_everything_happens_at_exactly_its_step(tmp_path):
@@ -136,7 +136,7 @@ def test_everything_happens_at_exactly_its_step(tmp_path):
 
 @pytest.mark.parametrize(("program", "tolerance"), [("graph", 1e-6), ("xla", 1e-5)])
 def test_20_steps_are_those_of_eager_steps(tmp_path, program, tolerance):
-    loop, _ = run(tmp_path, make_loop(program=program, total_steps=20))
+    loop, _ = run(tmp_path, make_loop(compiler=program, total_steps=20))
     np.testing.assert_allclose(weights(loop), hand_made_weights(20), rtol=tolerance, atol=tolerance)
 
 
@@ -162,16 +162,14 @@ def test_seeds(tmp_path, whole):
 
 
 def test_a_run_with_measurements_is_the_run_without(tmp_path, whole):
-    measured = remade(
-        whole, diagnostics=(dead_units,), diagnostics_period=1, step_statistics=(dead_fraction,)
-    )
+    measured = remade(whole, diagnostics=(dead_units,), diagnostics_period=1, step_statistics=(dead_units,))
     loop, _ = run(tmp_path, measured)
     np.testing.assert_allclose(weights(loop), whole[2], rtol=0, atol=0 if whole[0] == "graph" else 1e-6)
 
 
 def test_mitigations_act_after_their_steps_and_no_others(tmp_path):
     mitigations = [Doubling(3), Doubling(11), Doubling(None)]
-    loop, _ = run(tmp_path, make_loop(program="graph", mitigations=mitigations))
+    loop, _ = run(tmp_path, make_loop(compiler="graph", mitigations=mitigations))
     assert [int(each.calls) for each in mitigations] == [10, 2, 3]
     keys = [tf.constant(tp.seeds.derive(0, "mitigation", number)) for number in range(3)]
 
@@ -200,16 +198,16 @@ def test_losses_are_means_of_all_steps_since_the_last_row(tmp_path):
 
 
 def test_step_statistics_are_those_of_the_batch_before_the_update(tmp_path):
-    statistics = (dead_fraction, functools.partial(dormant_fraction, tau=0.3))
-    run(tmp_path, make_loop(log_period=1, total_steps=1, program="graph", step_statistics=statistics))
+    statistics = (dead_units, functools.partial(dormant_units, tau=0.3))
+    run(tmp_path, make_loop(log_period=1, total_steps=1, compiler="graph", step_statistics=statistics))
     task = make_loop().task  # as it was before the first step
     step_key = tf.random.experimental.stateless_fold_in(tp.seeds.derive(0, "step"), 1, alg="philox")
     batch, _ = task.next(task.initial_state(), step_key)
     activations = tp.diagnostics.Snapshot(task.model, batch.images).activations
     assert list(activations) == ["hidden1_relu", "hidden2_relu"]
     for layer, values in activations.items():
-        (dead,) = values_of(tmp_path, f"train/dead_fraction/{layer}")
-        (dormant,) = values_of(tmp_path, f"train/dormant_fraction/{layer}")
+        (dead,) = values_of(tmp_path, f"train/dead_units/{layer}")
+        (dormant,) = values_of(tmp_path, f"train/dormant_units/{layer}")
         means = np.abs(values.numpy().astype(np.float64)).mean(axis=0)
         assert dead == np.mean(means == 0)
         assert dormant == np.mean(means <= 0.3 * means.mean()) > dead
@@ -218,21 +216,21 @@ def test_step_statistics_are_those_of_the_batch_before_the_update(tmp_path):
 @pytest.mark.parametrize("program", ["graph", "xla"])
 def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(tmp_path, program):
     with pytest.raises(NonFiniteLossError, match=r"^The loss is not finite at gradient step \d+; the first"):
-        run(tmp_path, make_loop(program=program, learning_rate=1e30))
+        run(tmp_path, make_loop(compiler=program, learning_rate=1e30))
 
 
 def test_no_summary_is_written_from_within_the_program(tmp_path):
     with tf.summary.create_file_writer(str(tmp_path / "outside")).as_default():
-        loop, code = run(tmp_path / "run", make_loop(program="xla"))
+        loop, code = run(tmp_path / "run", make_loop(compiler="xla"))
     assert code == 0
 
 
 def test_a_resumed_run_keeps_its_program(tmp_path, monkeypatch):
     loop, _ = run(tmp_path, make_loop(), interrupt_at=4)
-    assert loop.program == "xla"
-    monkeypatch.setattr("tfplastic.training.loop.choose_program", lambda *arguments: "graph")
+    assert loop.compiler == "xla"
+    monkeypatch.setattr("tfplastic.training.loop.choose_compiler", lambda *arguments: "graph")
     resumed, code = run(tmp_path, make_loop())
-    assert (resumed.program, code) == ("xla", 0)
+    assert (resumed.compiler, code) == ("xla", 0)
 
 
 def test_a_mitigation_without_a_period_needs_boundaries():

@@ -18,7 +18,7 @@ def make_loop(seed=0, total_steps=20, **network):
         steps_per_task=10,
         batch_size=16,
     )
-    return Loop(TrainConfig(task, adam(0.01), total_steps=total_steps, seed=seed, program="graph"))
+    return Loop(TrainConfig(task, adam(0.01), total_steps=total_steps, seed=seed, compiler="graph"))
 
 
 def open_directory(path, total_steps=20):

@@ -11,7 +11,7 @@ import tfplastic as tp
 from tests.rl import mdp_loop_test
 from tests.training.graph_loop_test import Doubling, Interrupting, rows, weights
 from tests.training.regression_task import RegressionTask
-from tfplastic.diagnostics import dead_fraction, dead_units
+from tfplastic.diagnostics import dead_units
 from tfplastic.training import Loop, NonFiniteLossError, RunDirectory, TrainConfig
 from tfplastic.training.parallel_loops import ParallelLoops
 
@@ -89,9 +89,9 @@ CASES = {
     "mitigations": dict(
         task=functools.partial(digits, sampling="replacement"),
         mitigations=everything,
-        step_statistics=(dead_fraction,),
+        step_statistics=(dead_units,),
     ),
-    "xla": dict(program="xla"),
+    "xla": dict(compiler="xla"),
 }
 
 
@@ -198,7 +198,7 @@ def convolutional():
 
 @pytest.mark.parametrize(
     ("config", "beginning"),
-    [(dict(task=convolutional), "kernels of convolutions"), (dict(program="xla"), "on a CPU"), ({}, "")],
+    [(dict(task=convolutional), "kernels of convolutions"), (dict(compiler="xla"), "on a CPU"), ({}, "")],
 )
 def test_says_where_it_saves_no_time(config, beginning):
     warning = ParallelLoops([looped(seed, **config) for seed in SEEDS]).warning
@@ -221,7 +221,7 @@ def noisy():
     ("loops", "message"),
     [
         (
-            lambda: [looped(0, task=RegressionTask, program="auto")],
+            lambda: [looped(0, task=RegressionTask, compiler="auto")],
             "`task` must have its data in memory, for seeds side by side. Received: RegressionTask",
         ),
         (

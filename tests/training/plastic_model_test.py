@@ -10,7 +10,7 @@ import tensorflow as tf
 from tests.training.regression_task import RegressionTask
 from tfplastic import linalg, mitigations, networks
 from tfplastic._keras import keras
-from tfplastic.diagnostics import dead_fraction, dormant_fraction
+from tfplastic.diagnostics import dead_units, dormant_units
 from tfplastic.layers import ActivationMonitor
 from tfplastic.training import Loop, NonFiniteLossError, PlasticModel, RunDirectory, TrainConfig
 from tfplastic.training.compiled_loss import CompiledLoss
@@ -126,7 +126,7 @@ def test_every_kind_of_mitigation_has_an_effect():
 def test_history_has_means_over_the_epoch_of_loss_and_statistics():
     model = PlasticModel(task().model)
     model.compile(
-        keras.optimizers.SGD(0.0), "mse", metrics=["mae"], step_statistics=[dead_fraction, dormant_fraction]
+        keras.optimizers.SGD(0.0), "mse", metrics=["mae"], step_statistics=[dead_units, dormant_units]
     )
     x, y = data()
     x, y = x[:-3], y[:-3]  # ragged
@@ -140,8 +140,8 @@ def test_history_has_means_over_the_epoch_of_loss_and_statistics():
         assert history["mae"][epoch] == pytest.approx(np.mean(np.abs(outputs - y)), rel=1e-5)
         dead = [np.mean((hidden[i : i + 8] == 0).all(0)) for i in range(0, len(x), 8)]
         sizes = [min(8, len(x) - i) for i in range(0, len(x), 8)]
-        assert history["dead_fraction/hidden"][epoch] == pytest.approx(np.average(dead, weights=sizes))
-    assert "dormant_fraction/hidden" in history and "gradient_norm" in history
+        assert history["dead_units/hidden"][epoch] == pytest.approx(np.average(dead, weights=sizes))
+    assert "dormant_units/hidden" in history and "gradient_norm" in history
     assert not any(name.startswith("val_dead") for name in history)
     evaluated = model.evaluate(x, y, verbose=0, return_dict=True)
     assert sorted(evaluated) == ["loss", "mae"]

@@ -31,7 +31,7 @@ def test_steps_from_the_host_are_all_shown(tmp_path, first, last):
 
 @pytest.mark.parametrize("program", ["graph", "xla"])
 def test_steps_of_a_compiled_loop_are_shown_one_by_one(tmp_path, program):
-    trace = profiled(tmp_path, graph_loop_test.make_loop(program=program), 10, 18)
+    trace = profiled(tmp_path, graph_loop_test.make_loop(compiler=program), 10, 18)
     steps = xprof_pages.steps(trace)
     assert list(steps) == names(10, 18)
     assert min(steps.values()) > 0

@@ -118,7 +118,7 @@ def differences(mirrored, rows):
 def refusals(mirrored):
     """The lines for what replicas cannot do."""
     lines = []
-    for arguments in ({"step_statistics": [diagnostics.dead_fraction]}, {"jit_compile": True}):
+    for arguments in ({"step_statistics": [diagnostics.dead_units]}, {"jit_compile": True}):
         with mirrored.scope():
             model = PlasticModel(mlp())
             try:

@@ -35,6 +35,6 @@ def test_two_replicas_train_as_one_device_does(legacy_keras, rows):
     statistics, xla = found["refusals"]
     assert statistics == (
         "`step_statistics` must be empty under a `tf.distribute` strategy of several replicas. "
-        "Received: dead_fraction. Use layers.ActivationMonitor, which reads all replicas."
+        "Received: dead_units. Use layers.ActivationMonitor, which reads all replicas."
     )
     assert xla.startswith("`jit_compile` must be False under a") and "\n" not in xla

@@ -44,14 +44,14 @@ def test_each_quantity_has_its_own_period(task, tmp_path):
 
 
 def test_a_quantity_may_have_steps_instead_of_a_period(task, tmp_path):
-    quantities = [diagnostics.dead_units, diagnostics.weight_norm, diagnostics.srank]
-    run_diagnostics = RunDiagnostics(quantities, 4, {"weight_norm": [0, 9], "srank": (3, 1)})
+    quantities = [diagnostics.dead_units, diagnostics.weight_norm, diagnostics.feature_srank]
+    run_diagnostics = RunDiagnostics(quantities, 4, {"weight_norm": [0, 9], "feature_srank": (3, 1)})
     assert [step for step in range(13) if run_diagnostics.is_due(step)] == [0, 1, 3, 4, 8, 9, 12]
     assert [sorted(run_diagnostics.due_after(step)) for step in (0, 2, 9)] == [[1, 4, 9], [3, 4, 9], [12]]
     tags = {step: {*measured(run_diagnostics, task, tmp_path, step)} for step in (0, 1, 9)}
     assert {step: {tag.split("/")[1] for tag in found} for step, found in tags.items()} == {
         0: {"dead_units", "weight_norm"},
-        1: {"srank"},
+        1: {"feature_srank"},
         9: {"weight_norm"},
     }
     assert run_diagnostics.describe() == "1 at 1 and 3, 1 every 4, 1 at 0 and 9 gradient steps"

@@ -18,9 +18,11 @@ QUANTITIES = {
     "distance_from_init": diagnostics.distance_from_init,
     "sharpness": diagnostics.sharpness,
     "gradient_covariance": functools.partial(diagnostics.gradient_covariance, num_examples=6, num_clusters=2),
-    "spectral_density": functools.partial(diagnostics.spectral_density, num_steps=8, num_points=20),
+    "hessian_spectral_density": functools.partial(
+        diagnostics.hessian_spectral_density, num_steps=8, num_points=20
+    ),
 }
-ARRAYS = ("gradient_covariance", "spectral_density")
+ARRAYS = ("gradient_covariance", "hessian_spectral_density")
 
 
 def looped(measures=True, **config):
@@ -29,12 +31,11 @@ def looped(measures=True, **config):
         diagnostics_periods=dict.fromkeys(ARRAYS, STEPS),
         diagnostics_loss=diagnostics.noisy_self_targets,
     )
-    twin = [BrownianTwin()]
-    return make_loop(program="graph", mitigations=twin, **{**(measuring if measures else {}), **config})
+    return make_loop(compiler="graph", twin=BrownianTwin(), **{**(measuring if measures else {}), **config})
 
 
 def twin_of(loop):
-    return loop.config.mitigations[0].model
+    return loop.config.twin.model
 
 
 def scalars(path, prefix):
@@ -140,7 +141,7 @@ def test_without_its_own_loss_what_needs_one_is_left_out_in_so_many_words(tmp_pa
         "Not measured of the Brownian twin: update_ratio; it has no optimizer.",
     ]
     assert "3 every 12 gradient steps; 1 of the Brownian twin too, not sharpness, update_ratio" in (
-        make_loop(mitigations=[BrownianTwin()], diagnostics=quantities).describe()
+        make_loop(twin=BrownianTwin(), diagnostics=quantities).describe()
     )
     assert {tag.split("/")[1] for tag in scalars(tmp_path, "brownian_twin")} == {"weight_norm"}
     assert "/all" in scalars(tmp_path, "diagnostics/sharpness")
@@ -184,8 +185,9 @@ def test_the_page_groups_both():
     ("config", "message"),
     [
         (
-            dict(mitigations=[BrownianTwin(), mitigations.WeightDecay(), BrownianTwin()]),
-            "`mitigations` must hold at most one BrownianTwin. Received: 2",
+            dict(twin=mitigations.WeightDecay),
+            "`twin` must be a twin, such as @BrownianTwin(). Received: "
+            "<class 'tfplastic.mitigations.weight_decay.WeightDecay'>",
         ),
         (
             dict(diagnostics_loss="mse"),

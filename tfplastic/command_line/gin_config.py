@@ -5,12 +5,15 @@ TensorFlow and the modules whose names gin files use are imported by `parse`.
 
 import contextlib
 import importlib
+import io
+import pathlib
 import pkgutil
 from collections.abc import Iterator, Sequence
 
 import gin
 
 import tfplastic
+from tfplastic._gin_renames import Renamer
 from tfplastic.command_line import gin_errors, gin_files, gin_trust
 from tfplastic.command_line.errors import UsageError, one_line
 from tfplastic.command_line.gin_trust import GinTrust
@@ -38,6 +41,8 @@ def parse(
 ) -> list[gin_files.Binding]:
     """Replaces gin's configuration by that of `files` and, after them, `bindings`.
 
+    Names that have changed since an earlier version are taken (`gin_files.rename_notes` tells of them).
+
     Args:
         files: names of gin files, looked for from the working directory, then from `gin_files.root()`.
         bindings: gin statements, one each.
@@ -49,19 +54,21 @@ def parse(
 
     Raises:
         UsageError: a file is missing or is not gin; or a name or a parameter is unknown; or a macro or a
-            required parameter has no value; or a statement is not trusted.
+            required parameter has no value; or a statement is not trusted, or is of an earlier version and
+            cannot be said in today's names.
     """
     sources = gin_files.scan(files, bindings, trust)
     _register_names(packages)
     trust.check_references([(name, each.source) for each in sources for name in each.references])
     gin.clear_config()
-    with _our_file_lookup():
+    renamer = Renamer()
+    with _our_file_lookup(renamer):
         for file in files:
             with gin_errors.parsing(file):
                 gin.parse_config_file(file)
         for binding in bindings:
             with gin_errors.parsing(gin_files.as_flag(binding)):
-                gin.parse_config(binding)
+                gin.parse_config(renamer(binding).text)
     with gin_errors.finalizing(sources):
         gin.finalize()
     return sources
@@ -124,16 +131,26 @@ def _register_names(packages: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _our_file_lookup() -> Iterator[None]:
+def _our_file_lookup(renamer: Renamer) -> Iterator[None]:
     # gin's own lookup of a file that is not in the working directory logs an error and imports its folder.
+    def read(name: str) -> io.StringIO:
+        path = gin_files.find(name) or name
+        return _File(renamer(pathlib.Path(path).read_text(encoding="utf-8")).text, path)
+
     readers = gin.config._FILE_READERS
-    gin.config._FILE_READERS = [
-        (lambda name: open(gin_files.find(name) or name, encoding="utf-8"), gin_files.find)
-    ]
+    gin.config._FILE_READERS = [(read, gin_files.find)]
     try:
         yield
     finally:
         gin.config._FILE_READERS = readers
+
+
+class _File(io.StringIO):
+    """The text of a gin file, which gin's errors call by its name."""
+
+    def __init__(self, text: str, name: str):
+        super().__init__(text)
+        self.name = name
 
 
 # Below, a binding is (scope, complete name of the configurable, parameter), as in gin's dictionaries.

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from gin import config_parser
 
 import tfplastic
+from tfplastic._gin_renames import Renamer, Translated
 from tfplastic.command_line import gin_trust
 from tfplastic.command_line.errors import UsageError, one_line
 from tfplastic.command_line.gin_trust import GinTrust
@@ -30,6 +31,8 @@ class Binding:
     """Where it stands, such as 'gin/atari_dqn.gin:3' or '--gin_bindings=train.seed = 1'."""
     references: tuple[str, ...] = dataclasses.field(default=(), compare=False)
     """Names of the configurables that the value refers to, without scopes."""
+    renamed: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    """What is said of names in the statement that have changed since an earlier version."""
 
 
 def root() -> pathlib.Path:
@@ -60,12 +63,22 @@ def scan(files: Sequence[str], bindings: Sequence[str], trust: GinTrust = gin_tr
             is not trusted.
     """
     found: list[Binding] = []
+    renamer = Renamer()
     for name in files:
         roots = [str(root()), os.path.dirname(os.path.abspath(find(name) or name))]
-        found += _Scan(trust, roots).file(name, "--gin_file", ())
+        found += _Scan(trust, roots, renamer).file(name, "--gin_file", ())
     for text in bindings:
-        found += _Scan(trust, [str(root()), os.getcwd()]).text(text, None, ())
+        found += _Scan(trust, [str(root()), os.getcwd()], renamer).text(text, None, ())
     return found
+
+
+def rename_notes(bindings: Sequence[Binding]) -> list[str]:
+    """Returns a line for each name that has changed since an earlier version.
+
+    Args:
+        bindings: what `scan` returned.
+    """
+    return list(dict.fromkeys(f"{each.source}: {note}." for each in bindings for note in each.renamed))
 
 
 def source_of(bindings: Sequence[Binding], scope: str, selector: str, parameter: str) -> str | None:
@@ -106,8 +119,9 @@ def as_flag(binding: str) -> str:
 class _Scan:
     """Reads one file, and what it includes from below `roots`."""
 
-    def __init__(self, trust: GinTrust, roots: Sequence[str]):
+    def __init__(self, trust: GinTrust, roots: Sequence[str], renamer: Renamer):
         self._trust = trust
+        self._renamer = renamer
         self._roots = list(dict.fromkeys(roots))
 
     def file(
@@ -131,14 +145,18 @@ class _Scan:
     def text(self, text: str, file: str | None, including: tuple[str, ...]) -> Iterator[Binding]:
         names = _AnyName()
         statements = []
+        translated = self._renamer(text)
+        for line, reason in translated.refusals:
+            raise UsageError(f"{f'{file}:{line}' if file else as_flag(text)}: {reason}")
         try:
             # Collected first, so that an error of an included file does not pass through this handler.
-            for statement in config_parser.ConfigParser(text, names):
+            for statement in config_parser.ConfigParser(translated.text, names):
                 statements.append((statement, names.taken()))
         except (SyntaxError, tokenize.TokenError) as error:
             raise UsageError(_syntax_error(error, text, file)) from error
+        notes = _by_statement(translated, [statement.location.line_num for statement, _ in statements])
         carried: tuple[str, ...] = ()
-        for statement, references in statements:
+        for (statement, references), renamed in zip(statements, notes, strict=True):
             carried += references
             source = f"{file}:{statement.location.line_num}" if file else as_flag(text)
             if isinstance(statement, config_parser.IncludeStatement):
@@ -146,8 +164,18 @@ class _Scan:
             elif isinstance(statement, config_parser.ImportStatement):
                 self._trust.check_import(statement.module, source)
             elif isinstance(statement, config_parser.BindingStatement):
-                yield Binding(statement.scope, statement.selector, statement.arg_name, source, carried)
+                scope, selector, argument = statement.scope, statement.selector, statement.arg_name
+                yield Binding(scope, selector, argument, source, carried, renamed)
                 carried = ()
+
+
+def _by_statement(translated: Translated, lines: Sequence[int]) -> list[tuple[str, ...]]:
+    """The notes of each statement, from the lines where statements begin."""
+    ends = [*lines[1:], len(translated.text)]
+    return [
+        tuple(text for line, text in translated.notes if start <= line < max(end, start + 1))
+        for start, end in zip(lines, ends, strict=True)
+    ]
 
 
 def _syntax_error(error: Exception, text: str, file: str | None) -> str:

@@ -61,6 +61,8 @@ def _train(given: options.Options) -> int:
         given.gin_files, bindings, trust
     )  # A missing file is found before TensorFlow's import, at once.
     device_name, sources = _start_tensorflow(given, bindings)  # Takes seconds.
+    for note in gin_files.rename_notes(sources):
+        programs.say(note)
     runs = _build(given, sources)
     config = runs[0].loop.config
     if given.profile_steps and given.profile_steps[1] > config.total_steps:

@@ -13,6 +13,7 @@
 {'dead_units': {'hidden': 1.0}}
 """
 
+from tfplastic import _renames
 from tfplastic.diagnostics import ranks
 from tfplastic.diagnostics._hidden import recorded_activations
 from tfplastic.diagnostics.changes import (
@@ -24,26 +25,26 @@ from tfplastic.diagnostics.changes import (
 )
 from tfplastic.diagnostics.curvature import (
     hessian_condition_number,
+    hessian_spectral_density,
     hessian_trace,
     layer_sharpness,
     preconditioned_sharpness,
     sharpness,
     smallest_eigenvalue,
-    spectral_density,
 )
 from tfplastic.diagnostics.diagnose import diagnose
 from tfplastic.diagnostics.example_gradients import gram_matrices
 from tfplastic.diagnostics.feature_ranks import (
-    approximate_rank,
-    effective_rank,
+    feature_approximate_rank,
+    feature_effective_rank,
+    feature_numerical_rank,
     feature_rank,
     feature_rank_unscaled,
     feature_singular_values,
     feature_spectral_norm,
-    numerical_rank,
-    srank,
-    srank_sum,
-    stable_rank,
+    feature_srank,
+    feature_srank_sum,
+    feature_stable_rank,
 )
 from tfplastic.diagnostics.gradient_covariance import (
     cosine_rows,
@@ -84,9 +85,7 @@ from tfplastic.diagnostics.unit_slices import Normalisation, Slice, Units
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
 from tfplastic.diagnostics.units import (
     active_units,
-    dead_fraction,
     dead_units,
-    dormant_fraction,
     dormant_units,
     linearised_units,
     saturated_units,
@@ -120,20 +119,18 @@ __all__ = [
     "Units",
     "VirtualStep",
     "active_units",
-    "approximate_rank",
+    "feature_approximate_rank",
     "churn",
     "cosine_from_init",
     "cosine_rows",
-    "dead_fraction",
     "dead_units",
     "deviation_from_isometry",
     "diagnose",
     "distance_from_init",
-    "dormant_fraction",
     "dormant_gradients",
     "dormant_units",
     "effective_learning_rate",
-    "effective_rank",
+    "feature_effective_rank",
     "feature_rank",
     "feature_rank_unscaled",
     "feature_singular_values",
@@ -161,7 +158,7 @@ __all__ = [
     "ntk_alignment",
     "ntk_condition_number",
     "ntk_rank",
-    "numerical_rank",
+    "feature_numerical_rank",
     "pre_activation_histogram",
     "pre_activation_mean_shift",
     "pre_activation_means",
@@ -175,10 +172,10 @@ __all__ = [
     "saturated_units",
     "sharpness",
     "smallest_eigenvalue",
-    "spectral_density",
-    "srank",
-    "srank_sum",
-    "stable_rank",
+    "hessian_spectral_density",
+    "feature_srank",
+    "feature_srank_sum",
+    "feature_stable_rank",
     "update_ratio",
     "virtual_step",
     "weight_approximate_rank",
@@ -193,3 +190,5 @@ __all__ = [
     "weight_srank_sum",
     "weight_stable_rank",
 ]
+
+__getattr__ = _renames.module_getattr(__name__)

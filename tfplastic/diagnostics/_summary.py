@@ -20,7 +20,7 @@ _FRACTIONS = {
 }
 # Ranks below a quarter of the highest possible: the array that tells that, the weight, and the words.
 _RANKS = {
-    "srank": ("feature_singular_values", 0.8, "its features use {} of {} directions"),
+    "feature_srank": ("feature_singular_values", 0.8, "its features use {} of {} directions"),
     "weight_srank": ("weight_singular_values", 0.5, "its weights use {} of {} directions"),
 }
 _LOW_RANK = 0.25

@@ -178,7 +178,7 @@ def hessian_trace(
 
 
 @quantity("full", needs=("loss",))
-def spectral_density(
+def hessian_spectral_density(
     snapshot: Snapshot,
     num_steps: int = 90,
     num_probes: int = 1,

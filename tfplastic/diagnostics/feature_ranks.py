@@ -23,7 +23,7 @@ from tfplastic.diagnostics.snapshot import Snapshot
 
 
 @quantity("cheap", reads=("activations",))
-def srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
+def feature_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     """`ranks.srank` of each layer's features: how many singular values make up 1 - delta of their sum.
 
     Args:
@@ -44,8 +44,8 @@ def srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
 
 
 @quantity("cheap", reads=("activations",))
-def srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
-    """The sum of `srank` over all hidden nonlinearities: one rank for the whole network.
+def feature_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
+    """The sum of `feature_srank` over all hidden nonlinearities: one rank for the whole network.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -60,12 +60,12 @@ def srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     Source: an axis of Fig. 3 of Lyle et al. 2023, "Understanding plasticity in neural networks", which does
         not say how layers are put together.
     """
-    return {"all": float(sum(srank(snapshot, delta).values()))}
+    return {"all": float(sum(feature_srank(snapshot, delta).values()))}
 
 
 @quantity("cheap", reads=("activations",))
-def approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
-    """`ranks.approximate_rank` of each layer's features: as `srank`, of squared singular values.
+def feature_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
+    """`ranks.approximate_rank` of each layer's features: as `feature_srank`, of squared singular values.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -85,7 +85,7 @@ def approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float
 
 
 @quantity("cheap", reads=("activations",))
-def effective_rank(snapshot: Snapshot) -> dict[str, float]:
+def feature_effective_rank(snapshot: Snapshot) -> dict[str, float]:
     """`ranks.effective_rank` of each layer's features: exp of the entropy of their singular values.
 
     Args:
@@ -102,7 +102,7 @@ def effective_rank(snapshot: Snapshot) -> dict[str, float]:
 
 @quantity("cheap", reads=("activations",))
 def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
-    """`ranks.feature_rank` of each layer: how many singular values of Phi / sqrt(n) exceed epsilon.
+    """`ranks.absolute_rank` of each layer: how many singular values of Phi / sqrt(n) exceed epsilon.
 
     Args:
         snapshot: of the model; needs no loss. The paper takes n = 5000 examples.
@@ -122,7 +122,7 @@ def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
     threshold = epsilon * np.sqrt(num_examples)
     return _by_layer(
         snapshot,
-        lambda spectrum: ranks.feature_rank(spectrum.values_down_to(threshold), num_examples, epsilon),
+        lambda spectrum: ranks.absolute_rank(spectrum.values_down_to(threshold), num_examples, epsilon),
     )
 
 
@@ -145,12 +145,12 @@ def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str
     """
     check_non_negative("epsilon", epsilon)
     return _by_layer(
-        snapshot, lambda spectrum: ranks.feature_rank(spectrum.values_down_to(epsilon), 1, epsilon)
+        snapshot, lambda spectrum: ranks.absolute_rank(spectrum.values_down_to(epsilon), 1, epsilon)
     )
 
 
 @quantity("cheap", reads=("activations",))
-def stable_rank(snapshot: Snapshot) -> dict[str, float]:
+def feature_stable_rank(snapshot: Snapshot) -> dict[str, float]:
     """`ranks.stable_rank` of each layer's features: ||Phi||_F^2 / ||Phi||_2^2.
 
     Args:
@@ -165,7 +165,7 @@ def stable_rank(snapshot: Snapshot) -> dict[str, float]:
 
 
 @quantity("cheap", reads=("activations",))
-def numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -> dict[str, float]:
+def feature_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -> dict[str, float]:
     """`ranks.numerical_rank` of each layer's features: how many singular values are no rounding errors.
 
     Args:

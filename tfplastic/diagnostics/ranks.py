@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tfplastic import _renames
 from tfplastic._checks import check_fraction, check_non_negative, check_positive_integer
 
 
@@ -84,7 +85,7 @@ def effective_rank(singular_values: ArrayLike) -> float:
     return _measured(singular_values, _exponential_of_entropy)
 
 
-def feature_rank(singular_values: ArrayLike, num_examples: int, epsilon: float = 0.01) -> float:
+def absolute_rank(singular_values: ArrayLike, num_examples: int, epsilon: float = 0.01) -> float:
     """How many singular values of Phi / sqrt(n) exceed epsilon: #{i : s_i / sqrt(n) > epsilon}.
 
     The threshold is absolute, no share of the largest: features that are all small have a small rank.
@@ -105,7 +106,7 @@ def feature_rank(singular_values: ArrayLike, num_examples: int, epsilon: float =
 
     Example:
         >>> from tfplastic.diagnostics import ranks
-        >>> ranks.feature_rank([5.0, 0.05], num_examples=100)  # 0.5 and 0.005
+        >>> ranks.absolute_rank([5.0, 0.05], num_examples=100)  # 0.5 and 0.005
         1.0
     """
     check_positive_integer("num_examples", num_examples)
@@ -200,3 +201,6 @@ def _least_count(values: np.ndarray, delta: float) -> int:
 def _exponential_of_entropy(values: np.ndarray) -> float:
     shares = values[values > 0] / values.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+__getattr__ = _renames.module_getattr(__name__)

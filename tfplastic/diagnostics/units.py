@@ -7,9 +7,13 @@ are channels-last.
 
 All values are NaN for a layer of which an activation (where the pre-activation is meant: that) is NaN or
 infinite, and for layers in `Snapshot.unmeasured`. TensorFlow's fused ReLU for the CPU makes NaN 0, though.
+
+`dead_units` and `dormant_units` also take one layer's activations instead of a snapshot, and then return a
+tensor, in a graph as well: so they serve as `step_statistics` of a training loop.
 """
 
-import gin
+from typing import overload
+
 import numpy as np
 import tensorflow as tf
 
@@ -24,29 +28,57 @@ _LINEAR_ABOVE_ZERO = {"celu", "elu", "leaky_relu", "prelu", "relu", "relu6", "se
 _LINEAR_BELOW_ZERO = {"leaky_relu", "prelu"}
 
 
+@overload
+def dead_units(snapshot: tf.Tensor, per_position: bool = False) -> tf.Tensor: ...
+
+
+@overload
+def dead_units(snapshot: Snapshot, per_position: bool = False) -> dict[str, float]: ...
+
+
 @quantity("cheap", reads=("mean_abs",))
-def dead_units(snapshot: Snapshot, per_position: bool = False) -> dict[str, float]:
+def dead_units(snapshot: Snapshot | tf.Tensor, per_position: bool = False) -> dict[str, float] | tf.Tensor:
     """The fraction of units that are dead: #{i : h_i(x) = 0 for every input x and position} / #units.
 
     Cheap: one forward pass. The zero is exact, whatever the activation function is: a saturated tanh or a
     leaky ReLU does not count.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: of the model; needs no loss. Or one layer's activations, `[batch, ..., units]` floats.
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every hidden nonlinearity. NaN as said above.
+        {layer name: fraction in [0, 1]} for every hidden nonlinearity; of activations `[] float64`. NaN as
+        said above.
 
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 4.1, Fig. 1;
         Dohare et al. 2024, "Loss of plasticity in deep continual learning" (on 2000 inputs). Others call
         units dead that are `saturated_units` here.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> float(diagnostics.dead_units(tf.constant([[0., 1.], [0., 0.]])))
+        0.5
     """
+    if tf.is_tensor(snapshot):
+        means = _mean_magnitudes(snapshot, per_position)
+        return _fraction(means == 0, means)
     return by_layer(snapshot, reads_of(dead_units), per_position, lambda of: np.mean(of.mean_abs == 0))
 
 
+@overload
+def dormant_units(snapshot: tf.Tensor, tau: float = 0.025, per_position: bool = False) -> tf.Tensor: ...
+
+
+@overload
+def dormant_units(snapshot: Snapshot, tau: float = 0.025, per_position: bool = False) -> dict[str, float]: ...
+
+
 @quantity("cheap", reads=("mean_abs",))
-def dormant_units(snapshot: Snapshot, tau: float = 0.025, per_position: bool = False) -> dict[str, float]:
+def dormant_units(
+    snapshot: Snapshot | tf.Tensor, tau: float = 0.025, per_position: bool = False
+) -> dict[str, float] | tf.Tensor:
     """The fraction of tau-dormant units: #{i : s_i <= tau} / #units, s_i = E|h_i| / ((1/K) sum_k E|h_k|).
 
     E is the mean over inputs and positions, k runs over the layer's K units: scores average to one (they do
@@ -54,20 +86,30 @@ def dormant_units(snapshot: Snapshot, tau: float = 0.025, per_position: bool = F
     zeros is dormant as a whole: 1. With tau = 0 it equals `dead_units`. Cheap: one forward pass.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: of the model; needs no loss. Or one layer's activations, `[batch, ..., units]` floats.
         tau: threshold of the score, at least 0. The field uses 0, 0.025 and 0.1.
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every hidden nonlinearity. NaN as said above.
+        {layer name: fraction in [0, 1]} for every hidden nonlinearity; of activations `[] float64`. NaN as
+        said above.
 
     Raises:
         ValueError: `tau` is negative or not a finite number.
 
     Source: Sokar et al. 2023, "The dormant neuron phenomenon in deep reinforcement learning", Definition 3.1.
         `dormant_gradients` is of scores by gradients.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> float(diagnostics.dormant_units(tf.constant([[.01, 1., 1., 0.]]), tau=.025))
+        0.5
     """
     _checks.check_non_negative("tau", tau)
+    if tf.is_tensor(snapshot):
+        means = _mean_magnitudes(snapshot, per_position)
+        return _fraction(means <= tau * tf.reduce_mean(means), means)
     return by_layer(
         snapshot,
         reads_of(dormant_units),
@@ -172,55 +214,11 @@ def linearised_units(
     return by_layer(snapshot, reads_of(linearised_units), per_position, linearised, finite="pre_mean")
 
 
-@gin.register(module="tfplastic.diagnostics")
-def dead_fraction(activations: tf.Tensor) -> tf.Tensor:
-    """As `dead_units`, of one layer's activations; traceable, for each step of a training loop.
-
-    Args:
-        activations: `[batch, ..., units]` floats.
-
-    Returns:
-        `[] float64` in [0, 1]. NaN where an activation is NaN or infinite.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> from tfplastic import diagnostics
-        >>> float(diagnostics.dead_fraction(tf.constant([[0., 1.], [0., 0.]])))
-        0.5
-    """
-    means = _mean_magnitudes(activations)
-    return _fraction(means == 0, means)
-
-
-@gin.register(module="tfplastic.diagnostics")
-def dormant_fraction(activations: tf.Tensor, tau: float = 0.025) -> tf.Tensor:
-    """As `dormant_units`, of one layer's activations; traceable, for each step of a training loop.
-
-    Args:
-        activations: `[batch, ..., units]` floats.
-        tau: threshold of the score, at least 0.
-
-    Returns:
-        `[] float64` in [0, 1]. NaN where an activation is NaN or infinite.
-
-    Raises:
-        ValueError: `tau` is negative or not a finite number.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> from tfplastic import diagnostics
-        >>> float(diagnostics.dormant_fraction(tf.constant([[.01, 1., 1., 0.]]), tau=.025))
-        0.5
-    """
-    _checks.check_non_negative("tau", tau)
-    means = _mean_magnitudes(activations)
-    return _fraction(means <= tau * tf.reduce_mean(means), means)
-
-
-def _mean_magnitudes(activations: tf.Tensor) -> tf.Tensor:
-    """E|h_i|, `[units] float64`."""
+def _mean_magnitudes(activations: tf.Tensor, per_position: bool) -> tf.Tensor:
+    """E|h_i|, `[units] float64`, or `[*positions, units]` with `per_position`."""
     magnitudes = tf.abs(tf.cast(activations, tf.float64))  # [batch, ..., units]
-    return tf.reduce_mean(magnitudes, axis=tf.range(tf.rank(magnitudes) - 1))
+    axes = [0] if per_position else tf.range(tf.rank(magnitudes) - 1)
+    return tf.reduce_mean(magnitudes, axis=axes)
 
 
 def _fraction(is_counted: tf.Tensor, means: tf.Tensor) -> tf.Tensor:

@@ -16,7 +16,7 @@ Draw = Callable[[Sequence[int], tf.Tensor], tf.Tensor]
 """From a shape and a key `[2] int32` to `float64` values; traceable."""
 
 
-class FreshWeights:
+class WeightReinitializer:
     """Draws of weights from the distributions that their layers' initialisers have.
 
     Keras' initialisers draw once, by a seed that is fixed when a layer is made; these draw from the same

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_integer
 from tfplastic.mitigations._weights import Weight, reset_slots, trainable_weights
-from tfplastic.mitigations.fresh import FreshWeights
+from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
 
@@ -50,7 +50,7 @@ class ResetLastLayer(Mitigation):
             ValueError: if the model has fewer layers with a kernel, or an initialiser of theirs is not known.
         """
         self._weights = _last_layers(model, self._num_layers)
-        self._fresh = FreshWeights(self._weights)
+        self._fresh = WeightReinitializer(self._weights)
 
     def after_update(self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor) -> None:
         for weight, value in zip(self._weights, self._fresh.draw(key), strict=True):

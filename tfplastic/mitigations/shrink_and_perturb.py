@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_fraction, check_non_negative
 from tfplastic.mitigations._weights import Weight, check_which, reset_slots, select, trainable_weights
-from tfplastic.mitigations.fresh import FreshWeights
+from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
 
@@ -61,7 +61,7 @@ class ShrinkAndPerturb(Mitigation):
             ValueError: if one of the initialisers is not known.
         """
         self._weights = select(trainable_weights(model), self._which)
-        self._fresh = FreshWeights(self._weights)
+        self._fresh = WeightReinitializer(self._weights)
 
     def after_update(self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor) -> None:
         if self._shrink == 1 and self._perturb == 0:  # the sum would turn -0.0 into 0.0

@@ -17,7 +17,7 @@ _NAMES = {
 }
 _SMALL = 20_000  # trainable weights
 
-# (kind of network, device) -> (execution, {execution: program}), the faster ones. On one core of an AMD EPYC
+# (kind of network, device) -> (execution, {execution: compiler}), the faster ones. On one core of an AMD EPYC
 # with ten targets, a gradient step of one network took, in CPU milliseconds: one after another as graph and
 # by XLA, side by side as graph and by XLA
 #   64-16-16-10, batch 16     0.16, 0.07 | 0.05, 0.06
@@ -38,7 +38,7 @@ _RULES = {
 }
 
 
-def make_program(twin: Twin, num_targets: int, execution: str, program: str) -> tuple[Program, str]:
+def make_program(twin: Twin, num_targets: int, execution: str, compiler: str) -> tuple[Program, str]:
     """A program for a probe, and in words how it trains.
 
     Args:
@@ -46,17 +46,17 @@ def make_program(twin: Twin, num_targets: int, execution: str, program: str) -> 
         num_targets: how many there are.
         execution: one of `EXECUTIONS`, or `'auto'` for what the committed rules say; where the step cannot be
             batched, as with an optimizer that is not known, that is one after another in the graph.
-        program: `'graph'`, `'xla'` or `'auto'`, as the rules say.
+        compiler: `'graph'`, `'xla'` or `'auto'`, as the rules say.
 
     Raises:
         ValueError: if targets shall train side by side and cannot.
     """
     device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    by_rule, programs = _RULES[_kind(twin), device]
+    by_rule, compilers = _RULES[_kind(twin), device]
     chosen = by_rule if execution == AUTO else execution
-    chosen_program = programs[chosen] if program == AUTO else program
+    chosen_compiler = compilers[chosen] if compiler == AUTO else compiler
     try:
-        made = _CLASSES[chosen](twin, num_targets, chosen_program)
+        made = _CLASSES[chosen](twin, num_targets, chosen_compiler)
     except ValueError as error:
         reason = str(error).partition("Received: ")[2]
         if execution != AUTO:
@@ -64,7 +64,7 @@ def make_program(twin: Twin, num_targets: int, execution: str, program: str) -> 
             raise ValueError(f"`execution` {rule}. Received: {execution!r}, with {reason}") from None
         made = OneAfterAnother(twin, num_targets, "graph")
         return made, f"{_NAMES['one_after_another']}, graph, because there is {reason}"
-    return made, f"{_NAMES[chosen]}, {_NAMES[chosen_program]}"
+    return made, f"{_NAMES[chosen]}, {_NAMES[chosen_compiler]}"
 
 
 def _kind(twin: Twin) -> str:

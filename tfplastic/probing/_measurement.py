@@ -114,7 +114,7 @@ class Measurement:
             tuple(specs),
             (type(protocol.targets), given or repr(protocol.targets), repr(protocol.head)),
             (protocol.num_targets, protocol.batch_size, protocol.seed),
-            (protocol.execution, protocol.program),
+            (protocol.execution, protocol.compiler),
         )
 
     def _make_bench(self) -> _Bench:
@@ -190,7 +190,7 @@ class Measurement:
             targets = protocol.head.prepared(targets, np.zeros(targets.shape[1:], np.float32))
             bench.twin.trace(targets[0], protocol.batch_size)
             bench.program, bench.how = make_program(
-                bench.twin, len(targets), protocol.execution, protocol.program
+                bench.twin, len(targets), protocol.execution, protocol.compiler
             )
         return bench.program
 

@@ -19,13 +19,13 @@ class Program(abc.ABC):
     Args:
         twin: on which it trains.
         num_targets: how many.
-        program: `'graph'` or `'xla'`.
+        compiler: `'graph'` or `'xla'`.
     """
 
-    def __init__(self, twin: Twin, num_targets: int, program: str):
+    def __init__(self, twin: Twin, num_targets: int, compiler: str):
         self._twin = twin
         self._num_targets = num_targets
-        self._program = tf.function(self._take_steps, autograph=False, jit_compile=program == "xla" or None)
+        self._program = tf.function(self._take_steps, autograph=False, jit_compile=compiler == "xla" or None)
 
     @abc.abstractmethod
     def train(
@@ -85,8 +85,8 @@ class SideBySide(Program):
         ValueError: if an operation of the step has effects that are not known how to batch.
     """
 
-    def __init__(self, twin: Twin, num_targets: int, program: str):
-        super().__init__(twin, num_targets, program)
+    def __init__(self, twin: Twin, num_targets: int, compiler: str):
+        super().__init__(twin, num_targets, compiler)
         self._lockstep = Lockstep([twin.traced_step] * num_targets)
         self._are_stacked = [False] * len(self._lockstep.variables)
         while True:  # what differs between networks makes more differ

@@ -10,7 +10,7 @@ from tfplastic.probing._rebuild import MakeModel
 from tfplastic.probing._standardized import standardized
 from tfplastic.probing.heads import Head, Regression
 from tfplastic.probing.targets import GivenTargets, SineTargets, Targets
-from tfplastic.training.programs import PROGRAMS
+from tfplastic.training.programs import COMPILERS
 
 OPTIMIZER_STATES = ("fresh", "copied")
 LOSSES_OVER = ("inputs", "batches")
@@ -35,7 +35,7 @@ class Protocol:
     optimizer_state: str = "fresh"
     losses_over: str = "inputs"
     execution: str = AUTO
-    program: str = AUTO
+    compiler: str = AUTO
     make_model: MakeModel | None = None
     standardize: bool = False
     seed: int = 0
@@ -60,5 +60,5 @@ class Protocol:
         check_one_of("optimizer_state", self.optimizer_state, OPTIMIZER_STATES)
         check_one_of("losses_over", self.losses_over, LOSSES_OVER)
         check_one_of("execution", self.execution, (AUTO, *EXECUTIONS))
-        check_one_of("program", self.program, (AUTO, *PROGRAMS))
+        check_one_of("compiler", self.compiler, (AUTO, *COMPILERS))
         seeds.derive(self.seed)  # a TypeError if it is no integer

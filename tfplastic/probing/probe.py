@@ -6,6 +6,7 @@ from typing import Any
 
 import gin
 
+from tfplastic import _renames
 from tfplastic._keras import check_backend
 from tfplastic.probing._cache import ProbeCache
 from tfplastic.probing._inputs import as_inputs
@@ -18,6 +19,7 @@ from tfplastic.probing.result import ProbeResult
 
 
 @gin.register(module="tfplastic.probing")
+@_renames.accept_old_arguments("Probe")
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Probe(Protocol):
     """Measures plasticity: P = b - E_g[loss after `num_steps` steps of fitting g], Eqs. 4 and 5 of the paper.
@@ -53,7 +55,7 @@ class Probe(Protocol):
         losses_over: `'inputs'`: initial and final losses are those of all inputs, at inference; `'batches'`:
             those of the first and the last batch, before their updates. The paper does not say.
         execution: `'side_by_side'` or `'one_after_another'`, how targets train; `'auto'` for the faster.
-        program: `'graph'`, `'xla'`, or `'auto'` for the faster.
+        compiler: `'graph'`, `'xla'`, or `'auto'` for the faster.
         make_model: from a seed to a network of the architecture, initialised by it; for networks that cannot
             be made again from their configuration.
         standardize: whether to probe a second time, with outputs mapped to each target's mean and scale

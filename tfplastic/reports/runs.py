@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfplastic import _gin_renames, _renames
 from tfplastic._tags import tag_at
 from tfplastic.run_format import (
     ARRAYS_DIRECTORY,
@@ -39,8 +40,10 @@ class Run:
             alone share.
         seed: `train.seed` of its configuration, else the number in its name, else None.
         status: the content of `status.json`; empty where there is none or it cannot be read.
-        config: bindings of `operative_config.gin`, {'name.argument': value as text}, macros put in.
-        metrics: columns `step` int64, `tag`, `value` float64, in the order of writing.
+        config: bindings of `operative_config.gin`, {'name.argument': value as text}, macros put in, by
+            today's names.
+        metrics: columns `step` int64, `tag`, `value` float64, in the order of writing; tags of earlier
+            versions by today's names.
         errors: one line each for what went wrong in the run, and for files that cannot be read.
     """
 
@@ -176,7 +179,8 @@ class Runs(Sequence[Run]):
         """The scalars whose tag fits one of `patterns`: run, arm, seed, step, tag, value.
 
         Args:
-            *patterns: tags, in which `*` stands for anything, such as `diagnostics/dead_units/*`.
+            *patterns: tags, in which `*` stands for anything, such as `diagnostics/dead_units/*`. Names of
+                quantities that have changed since are taken too.
         """
         chosen = [rows for tag, rows in self._rows_of_tags.items() if _fits(tag, patterns)]
         if not chosen:
@@ -205,7 +209,7 @@ class Runs(Sequence[Run]):
         return [
             Arrays(run, step, _read_npz(path))
             for run, files in self._array_files_of(of)
-            for step, path in files.get(tag, ())
+            for step, path in files.get(_renames.tag(tag), ())
         ]
 
     def _array_files_of(self, one: Run | None) -> list[tuple[Run, dict[str, list[tuple[int, Path]]]]]:
@@ -282,7 +286,8 @@ def _tried(errors: list[str], path: Path, read: Callable[[bytes], Any], otherwis
 
 
 def _read_bindings(content: bytes) -> dict[str, str]:
-    text = re.sub(r"\\\n\s*", " ", re.sub(r"^\s*#.*\n", "", content.decode(), flags=re.MULTILINE))
+    config = _gin_renames.translate(content.decode()).text
+    text = re.sub(r"\\\n\s*", " ", re.sub(r"^\s*#.*\n", "", config, flags=re.MULTILINE))
     found = {name: " ".join(value.split()) for name, value in _BINDING.findall(text)}
     macros = {f"%{name}": value for name, value in found.items() if "." not in name}
     return {name: macros.get(value, value) for name, value in found.items() if "." in name}
@@ -299,8 +304,9 @@ def _read_metrics(content: bytes) -> pd.DataFrame:
 def _read_rows(content: bytes) -> pd.DataFrame:
     settings: dict[str, Any] = {"dtype": {"step": "int64", "tag": "str", "value": "str"}}
     rows = pd.read_csv(io.BytesIO(content), keep_default_na=False, **settings)
+    tags = rows["tag"].map({old: _renames.tag(old) for old in rows["tag"].unique()})
     # By Python's float, which gives back the bits that were written; pandas' own reader need not.
-    return rows.assign(value=rows["value"].to_numpy(object).astype(np.float64))
+    return rows.assign(tag=tags, value=rows["value"].to_numpy(object).astype(np.float64))
 
 
 def _progress(run: Run) -> str:
@@ -321,7 +327,7 @@ def _versions(run: Run) -> str:
 
 
 def _fits(tag: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(tag, pattern) for pattern in patterns)
+    return any(fnmatch.fnmatchcase(tag, _renames.tag(pattern)) for pattern in patterns)
 
 
 def _array_steps(path: Path) -> dict[str, list[tuple[int, Path]]]:
@@ -330,7 +336,7 @@ def _array_steps(path: Path) -> dict[str, list[tuple[int, Path]]]:
     root = path / ARRAYS_DIRECTORY
     for file in root.rglob("*.npz"):
         if file.stem.isdecimal():
-            tag = tag_at(file.parent.relative_to(root).as_posix())
+            tag = _renames.tag(tag_at(file.parent.relative_to(root).as_posix()))
             found.setdefault(tag, []).append((int(file.stem), file))
     return {tag: sorted(steps) for tag, steps in found.items()}
 

@@ -77,7 +77,7 @@ class Checks:
         sources = gin_config.parse(files, [*bindings, f"train.seed = {first}"], trust=trust)
         loop = _build(sources)
         config, operative = gin_config.config_text(), gin_config.operative_text()
-        notes: list[str] = []
+        notes = gin_files.rename_notes(sources)
         seeds = [
             self._seed_state(name, seed, operative, loop.config.total_steps, notes)
             for seed in self._request.seeds
@@ -142,7 +142,11 @@ def _difference(old: str, new: str, seed: int) -> str:
     from tfplastic.training._config_differences import differences
 
     bindings = _bindings.parse_bindings(new) | {"train.seed": repr(seed)}
-    for name, before, now in differences(_bindings.parse_bindings(old), bindings):
+    try:
+        there = _bindings.parse_bindings(old)
+    except ValueError as error:
+        return one_line(error)
+    for name, before, now in differences(there, bindings):
         if name not in _bindings.CHANGEABLE:
             return f"`{name}` is {before} there and {now} here"
     return ""

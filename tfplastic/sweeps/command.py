@@ -59,7 +59,7 @@ def _act(given: options.Options) -> int:
     if not given.dry_run:
         _require("ray")
     answers = _check(given, experiment, roots)
-    for note in [note for answer in answers for note in answer.notes]:
+    for note in dict.fromkeys(note for answer in answers for note in answer.notes):
         programs.say(note)
     runs = plan.grid(answers)
     todo = plan.jobs(runs, answers, _template(given, roots[0]), given.num_parallel_seeds, given.limit)

@@ -60,12 +60,7 @@ def disk_bytes(loop: Loop) -> int:
     Metrics and event files come on top, some kilobytes for each time that something is logged.
     """
     config, task = loop.config, loop.config.task
-    states = {f"mitigation{number}": each.state for number, each in enumerate(config.mitigations)}
-    trackables = {
-        **task.trackables(),
-        "optimizer": config.optimizer,
-        **{k: v for k, v in states.items() if v},
-    }
+    trackables = {**task.trackables(), "optimizer": config.optimizer, **loop.kept_states()}
     with tempfile.TemporaryDirectory() as scratch:
         tf.train.Checkpoint(**trackables).write(str(pathlib.Path(scratch, "variables")))
         variables = sum(path.stat().st_size for path in pathlib.Path(scratch).iterdir())

@@ -7,6 +7,8 @@ from typing import Any
 
 from gin import config_parser
 
+from tfplastic import _gin_renames
+
 # What may change from one part of a run to the next: how long it is and how often it reports, not what it
 # computes.
 CHANGEABLE = frozenset(
@@ -43,13 +45,15 @@ def parse_bindings(text: str) -> dict[str, str]:
 
     Order, whitespace and comments of the text leave no trace, nor does the order of the keys of a dictionary.
     Macros are replaced by their values and are themselves no bindings. The config is only read: nothing is
-    looked up, so that a config of another version of this library can be read too.
+    looked up, so that a config of another version of this library can be read too; names of earlier versions
+    are replaced by today's.
 
     Args:
         text: a config without `include` lines, such as gin's `operative_config_str()`.
 
     Raises:
-        ValueError: if the text is no gin config.
+        ValueError: if the text is no gin config, or has something of an earlier version that cannot be said
+            in today's names; the message says why.
 
     Example:
         >>> from tfplastic.training import _bindings
@@ -69,8 +73,13 @@ def parse_bindings(text: str) -> dict[str, str]:
 
 
 def _statements(text: str) -> list[Any]:
+    translated = _gin_renames.translate(text)
+    if translated.refusals:
+        raise ValueError(
+            f"A gin config must have a form in this version. Received: {translated.refusals[0].text}"
+        )
     try:
-        return list(config_parser.ConfigParser(text, _Delegate()))
+        return list(config_parser.ConfigParser(translated.text, _Delegate()))
     except (SyntaxError, tokenize.TokenError) as error:
         raise ValueError(f"A gin config must parse. Received: {' '.join(str(error).split())}") from error
 

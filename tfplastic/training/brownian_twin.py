@@ -7,17 +7,16 @@ import tensorflow as tf
 
 from tfplastic._checks import check_instance
 from tfplastic._keras import keras
-from tfplastic.mitigations import Mitigation, Slots
 
 
 @gin.register(module="tfplastic.training")
-class BrownianTwin(Mitigation):
+class BrownianTwin:
     """A copy of the network that starts where training starts and makes random steps as long as training's.
 
     After each gradient step theta_{t-1} -> theta_t of the model, the weights phi of the twin become
     phi + ||theta_t - theta_{t-1}|| z / ||z||, z standard normal, the norms being those of all trainable
     weights together. What is seen in the model and not in its twin is due to the directions of the steps, not
-    to their lengths. It is no mitigation: the model is left alone; it only acts when one would.
+    to their lengths. The model is left alone.
 
     Norms are taken in float64; the length of a float32 step is right to about 1e-6.
 
@@ -29,23 +28,28 @@ class BrownianTwin(Mitigation):
         >>> import tfplastic as tp
         >>> twin = tp.training.BrownianTwin()
         >>> model = tp.networks.mlp(10, (8,))
-        >>> twin.build(model, tp.optimizers.sgd(), seed=0)
+        >>> twin.build(model)
         >>> bool((twin.model.get_layer('output').kernel == model.get_layer('output').kernel).numpy().all())
         True
     """
 
-    period = 1
     model: keras.Model
 
-    def build(self, model: Any, optimizer: Any, seed: int) -> None:
-        """Clones the model and notes where it is."""
+    def build(self, model: Any) -> None:
+        """Clones the model, a network of `tfplastic.networks`, and notes where it is."""
         check_instance("model", model, keras.Model, "a network of tfplastic.networks")
         self.model = keras.models.clone_model(model)
         self.model.set_weights(model.get_weights())
+        self._trained = model
         self._before = [tf.Variable(each, trainable=False) for each in model.trainable_variables]
 
-    def after_update(self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor) -> None:
-        weights = [tf.convert_to_tensor(each) for each in model.trainable_variables]
+    def after_update(self, key: tf.Tensor) -> None:
+        """Makes a step as long as the model's last one; traceable.
+
+        Args:
+            key: `[2] int32`, a seed that no other step of the run has.
+        """
+        weights = [tf.convert_to_tensor(each) for each in self._trained.trainable_variables]
         length = _norm([now - before for now, before in zip(weights, self._before, strict=True)])
         keys = tf.random.split(key, len(weights), alg="philox")
         draws = [

@@ -33,7 +33,7 @@ class GraphSteps:
         gradient_step: of that task.
         after_updates: what of the mitigations acts in the program.
         seed: root seed of the run.
-        program: `'graph'` or `'xla'`.
+        compiler: `'graph'` or `'xla'`.
 
     Attributes:
         state: of the task, once it has been started or restored.
@@ -45,15 +45,15 @@ class GraphSteps:
         gradient_step: GradientStep,
         after_updates: AfterUpdates,
         seed: int,
-        program: str,
+        compiler: str,
     ):
         self._task = task
         self._gradient_step = gradient_step
         self._after_updates = after_updates
         self._key = tf.constant(seeds.derive(seed, "step"))
-        self._program_name = program
+        self._compiler = compiler
         self._step = tf.function(self._take_step, autograph=False)
-        self._program = tf.function(self._take_steps, autograph=False, jit_compile=program == "xla" or None)
+        self._program = tf.function(self._take_steps, autograph=False, jit_compile=compiler == "xla" or None)
         self._at = tf.Variable(0, trainable=False, dtype=tf.int64)  # the step that the program is at
         self._names: list[str] = []  # of what a step reports, known once it has been traced
         self.state: Any = None
@@ -175,8 +175,8 @@ class GraphSteps:
     def describe(
         self, total_steps: int, checkpoint_period: int, keep_checkpoints: int
     ) -> list[tuple[str, str]]:
-        """As `GraphTask.describe`, and the program."""
-        return [*self._task.describe(total_steps), ("program", self._program_name)]
+        """As `GraphTask.describe`, and the compiler."""
+        return [*self._task.describe(total_steps), ("compiler", self._compiler)]
 
     def seconds_per_step(self) -> float:
         """How long a gradient step takes here, by trying; the task is of no use after this."""

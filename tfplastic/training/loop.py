@@ -11,6 +11,7 @@ import gin
 import tensorflow as tf
 from absl import logging
 
+from tfplastic import _renames
 from tfplastic._checks import check_integer, check_one_of, check_positive_integer, check_sequence
 from tfplastic._durations import duration
 from tfplastic._keras import keras
@@ -21,22 +22,23 @@ from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training import plan
 from tfplastic.training.after_updates import AfterUpdates
+from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.checkpoints import Checkpoints
 from tfplastic.training.graph_steps import GraphSteps
 from tfplastic.training.host_steps import HostSteps
 from tfplastic.training.profiler import Profiler
-from tfplastic.training.programs import AUTO, PROGRAMS, choose_program
+from tfplastic.training.programs import AUTO, COMPILERS, choose_compiler
 from tfplastic.training.progress import Progress
 from tfplastic.training.run_diagnostics import RunDiagnostics, task_snapshot
 from tfplastic.training.run_directory import RunDirectory
 from tfplastic.training.run_probes import RunProbes
 from tfplastic.training.signals import StopRequest
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic
-from tfplastic.training.twin_diagnostics import twin_of
 from tfplastic.writers import ManyWriters, MetricsFileWriter, TensorBoardWriter
 
 
 @gin.configurable("train", module="tfplastic.training")
+@_renames.accept_old_arguments("train")
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """What to train and when to look. All steps and periods are gradient steps.
@@ -53,7 +55,7 @@ class TrainConfig:
         diagnostics_periods: by name of a quantity, its own period instead, or a list of steps.
         diagnostics_loss: what quantities of a loss see instead of the task's: a function of a network and its
             inputs that returns targets and loss as a `diagnostics.Snapshot` takes them, such as
-            `diagnostics.noisy_self_targets`. Of a Brownian twin there are such quantities only with it.
+            `diagnostics.noisy_self_targets`. Required to measure quantities of a loss on the Brownian twin.
             The next update is then that by the gradient of this loss, with the optimizer as it is.
         diagnostics_losses: by name of a quantity, its own such function instead, or None for the task's loss.
             To have one quantity with two losses, let `diagnostics` be a mapping {name: quantity}.
@@ -70,9 +72,10 @@ class TrainConfig:
         mitigations: what changes loss, gradients, weights or optimizer slots, in this order. Those that act
             after updates do so after whatever is measured at the same step.
         step_statistics: of the activations of each hidden nonlinearity on the batch of every gradient step,
-            such as `diagnostics.dead_fraction`; logged as means, as the loss is.
-        program: what the steps of a `GraphTask` are compiled to: `'graph'`, `'xla'`, or `'auto'` for the
-            faster of them by the rules of `training/programs.py`. A run that is resumed keeps its program.
+            such as `diagnostics.dead_units`; logged as means, as the loss is.
+        twin: a `BrownianTwin`, which walks beside the network and leaves it alone; None for none.
+        compiler: of the steps of a `GraphTask`: `'graph'`, `'xla'`, or `'auto'` for the faster of them by the
+            rules of `training/programs.py`. A run that is resumed keeps its compiler.
     """
 
     task: HostTask | GraphTask
@@ -94,7 +97,8 @@ class TrainConfig:
     keep_checkpoints: int = 2
     mitigations: Sequence[Mitigation] = ()
     step_statistics: Sequence[StepStatistic] = ()
-    program: str = AUTO
+    twin: BrownianTwin | None = None
+    compiler: str = AUTO
 
     def __post_init__(self) -> None:
         if not isinstance(self.task, HostTask | GraphTask):
@@ -120,12 +124,13 @@ class TrainConfig:
             check_positive_integer(name, getattr(self, name))
         check_positive_integer("keep_checkpoints", self.keep_checkpoints)
         check_quantities("step_statistics", self.step_statistics)
-        check_one_of("program", self.program, (AUTO, *PROGRAMS))
+        check_one_of("compiler", self.compiler, (AUTO, *COMPILERS))
         for mitigation in check_sequence("mitigations", self.mitigations, "[@ShrinkAndPerturb()]"):
             if not isinstance(mitigation, Mitigation):
                 rule = "must hold mitigations, such as @ShrinkAndPerturb()"
-                raise ValueError(f"`mitigations` {rule}. Received: {mitigation!r}")
-        twin_of(self.mitigations)
+                raise ValueError(f"`mitigations` {rule}. Received: {mitigation!r}{_advice(mitigation)}")
+        if self.twin is not None and not isinstance(self.twin, BrownianTwin):
+            raise ValueError(f"`twin` must be a twin, such as @BrownianTwin(). Received: {self.twin!r}")
 
 
 class Loop:
@@ -141,7 +146,7 @@ class Loop:
         sums: of what each gradient step reports, by name, since the last row of metrics.
         steps: takes the gradient steps.
         profiler: of the run that is at work.
-        program: what the gradient steps of a `GraphTask` are compiled to, `'graph'` or `'xla'`.
+        compiler: of the gradient steps of a `GraphTask`, `'graph'` or `'xla'`.
         label: what its messages begin with, where there are several loops.
     """
 
@@ -153,6 +158,8 @@ class Loop:
         optimizer.build(model.trainable_variables)
         for mitigation in mitigations:
             mitigation.build(model, optimizer, config.seed)
+        if config.twin is not None:
+            config.twin.build(model)
         self._gradient_step = GradientStep(
             self.task,
             model,
@@ -167,11 +174,12 @@ class Loop:
             config.seed,
             self.task.boundary_period,
             in_program=isinstance(self.task, GraphTask),
+            twin=config.twin,
         )
-        self.program = ""
+        self.compiler = ""
         if isinstance(self.task, GraphTask):
             device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-            self.program = choose_program(config.program, self.task.kind, model, device)
+            self.compiler = choose_compiler(config.compiler, self.task.kind, model, device)
         self._make_steps()
         self._probes = RunProbes(config.probe, config.probe_period, config.probe_on, config.share_first_probe)
         self._diagnostics = RunDiagnostics(
@@ -179,7 +187,7 @@ class Loop:
             config.diagnostics_period,
             config.diagnostics_periods,
             config.diagnostics_loss,
-            twin_of(mitigations),
+            config.twin,
             config.diagnostics_losses,
         )
         self.step = 0
@@ -193,7 +201,7 @@ class Loop:
         """`steps` takes gradient steps; `_source` is the task, of either kind, as the loop talks to it."""
         if isinstance(self.task, GraphTask):
             self._source = self.steps = GraphSteps(
-                self.task, self._gradient_step, self._after_updates, self.config.seed, self.program
+                self.task, self._gradient_step, self._after_updates, self.config.seed, self.compiler
             )
         else:
             self._source, self.steps = self.task, HostSteps(self.task, self._gradient_step)
@@ -214,6 +222,7 @@ class Loop:
                 *self._source.describe(config.total_steps, config.checkpoint_period, config.keep_checkpoints),
                 ("seed", seeds or f"{config.seed}"),
                 *[("mitigation", type(mitigation).__name__) for mitigation in config.mitigations],
+                *([] if config.twin is None else [("twin", type(config.twin).__name__)]),
                 ("metrics", f"every {config.log_period:,} gradient steps"),
                 ("diagnostics", self._diagnostics.describe()),
                 ("probes", self._probes.describe()),
@@ -275,7 +284,7 @@ class Loop:
         self.profiler = Profiler(profile_steps, run_directory.tensorboard)
         self._checkpoints = Checkpoints(
             run_directory.checkpoints,
-            {**self._source.trackables(), "optimizer": self.config.optimizer, **self._mitigation_states()},
+            {**self._source.trackables(), "optimizer": self.config.optimizer, **self.kept_states()},
             self.config.keep_checkpoints,
         )
         try:
@@ -297,12 +306,12 @@ class Loop:
             self._directory.cut_after(-1, 0)
             self._source.start()
         else:
-            self._keep_program(checkpoint.state.get("program", ""))
+            self._keep_compiler(checkpoint.state.get("compiler", checkpoint.state.get("program", "")))
             self._checkpoints.restore(checkpoint)
             self._source.restore(checkpoint.directory, self._checkpoints.shared, checkpoint.shared_files)
             self.step = checkpoint.step
             self._pending = checkpoint.state["pending"]
-            self.sums = checkpoint.state["sums"]
+            self.sums = {_renames.step_metric(name): sum for name, sum in checkpoint.state["sums"].items()}
             self._count = checkpoint.state["count"]
             self._directory.cut_after(checkpoint.step, checkpoint.state["metrics_position"])
             logging.info("%sResumed at gradient step %d.", self.label, self.step)
@@ -472,26 +481,33 @@ class Loop:
             "sums": self.sums,
             "count": self._count,
             "metrics_position": self._metrics_file.position(),
-            "program": self.program,
+            "compiler": self.compiler,
         }
         self._checkpoints.save(self.step, state, self._source.save)
         self._write_status("running")
 
-    def _mitigation_states(self) -> dict[str, Any]:
-        states = {f"mitigation{number}": each.state for number, each in enumerate(self.config.mitigations)}
+    def kept_states(self) -> dict[str, Any]:
+        """Returns what mitigations and the twin keep, by names in checkpoints."""
+        keeping = [*self.config.mitigations, *([] if self.config.twin is None else [self.config.twin])]
+        # The twin has the number after the last mitigation, as when it was one itself.
+        states = {f"mitigation{number}": each.state for number, each in enumerate(keeping)}
         return {name: state for name, state in states.items() if state}
 
-    def _keep_program(self, program: str) -> None:
-        """Goes on with the program of a checkpoint, which `'auto'` may not be on this machine."""
-        if program != self.program:
-            logging.info("Going on with the program that this run began with: %s.", program)
-            self.program = program
+    def _keep_compiler(self, compiler: str) -> None:
+        """Continues with the compiler of a checkpoint, which `'auto'` may not be on this machine."""
+        if compiler != self.compiler:
+            logging.info("Continuing with the compiler that this run began with: %s.", compiler)
+            self.compiler = compiler
             self._make_steps()
 
     def _write_status(self, state: str, **fields: Any) -> None:
         self._directory.write_status(
             state, self.step, total_steps=self.config.total_steps, device=self._device, **fields
         )
+
+
+def _advice(mitigation: Any) -> str:
+    return ". A Brownian twin is given as `twin`" if isinstance(mitigation, BrownianTwin) else ""
 
 
 def _first_non_finite_layer(model: keras.Model) -> str:

@@ -41,7 +41,7 @@ class ParallelLoops:
         for loop in loops:
             loop.label = f"Seed {loop.config.seed}: "
             _steps(loop).start()
-        self._parallel_steps = ParallelSteps([_steps(loop) for loop in loops], loops[0].program)
+        self._parallel_steps = ParallelSteps([_steps(loop) for loop in loops], loops[0].compiler)
 
     @property
     def warning(self) -> str:
@@ -57,7 +57,7 @@ class ParallelLoops:
         # been measured; there such steps wait for launches more than for arithmetic.
         if is_convolutional(self._loops[0].task.model):
             return "kernels of convolutions are not batched, so these seeds train faster one after another"
-        if self._loops[0].program == "xla" and not tf.config.list_logical_devices("GPU"):
+        if self._loops[0].compiler == "xla" and not tf.config.list_logical_devices("GPU"):
             return "on a CPU this is about as fast as one seed after another, and only starting is faster"
         return ""
 
@@ -110,7 +110,7 @@ def _train(loops: Sequence[Loop], progress: Progress, stop: StopRequest) -> None
     step = max(loop.step for loop in loops)
     for loop in loops:
         loop.train(progress, stop, step)
-    steps = ParallelSteps([_steps(loop) for loop in loops], loops[0].program)
+    steps = ParallelSteps([_steps(loop) for loop in loops], loops[0].compiler)
     chunks = Chunks()
     while step < loops[0].config.total_steps and stop.signal is None:
         with loops[0].profiler.step(step):

@@ -32,15 +32,15 @@ class ParallelSteps:
 
     Args:
         steps: of each seed, each with its state.
-        program: `'graph'` or `'xla'`.
+        compiler: `'graph'` or `'xla'`.
 
     Raises:
         ValueError: if the steps cannot be taken side by side.
     """
 
-    def __init__(self, steps: Sequence[GraphSteps], program: str):
+    def __init__(self, steps: Sequence[GraphSteps], compiler: str):
         self._steps = steps
-        self._is_xla = program == "xla"
+        self._is_xla = compiler == "xla"
         with tf.summary.record_if(False), sums_in_order():
             traces = [each.traced_step() for each in steps]
         self._names = sorted(traces[0].structured_outputs[1])  # of what a step reports

@@ -51,11 +51,11 @@ class PlasticModel(keras.Model):
         ...     tp.optimizers.adam(1e-2),
         ...     'mse',
         ...     mitigations=[tp.mitigations.WeightDecay(), tp.mitigations.ShrinkAndPerturb(period=5)],
-        ...     step_statistics=[tp.diagnostics.dead_fraction],
+        ...     step_statistics=[tp.diagnostics.dead_units],
         ... )
         >>> history = model.fit(tf.ones([32, 3]), tf.zeros([32, 1]), batch_size=4, verbose=0)
         >>> sorted(history.history), model.gradient_steps
-        (['dead_fraction/hidden1_relu', 'gradient_norm', 'loss', 'penalty'], 8)
+        (['dead_units/hidden1_relu', 'gradient_norm', 'loss', 'penalty'], 8)
     """
 
     def __init__(self, network: keras.Model, **kwargs: Any):
@@ -98,7 +98,7 @@ class PlasticModel(keras.Model):
             mitigations: what changes loss, gradients, weights or optimizer slots, in this order. Those that
                 act after updates need a period of their own: `fit` knows no boundaries.
             step_statistics: functions of the activations of each hidden nonlinearity on the batch of every
-                gradient step, such as `diagnostics.dead_fraction`, or {name: function}.
+                gradient step, such as `diagnostics.dead_units`, or {name: function}.
             seed: root seed, from which those of the mitigations are derived.
             jit_compile: whether to compile with XLA, which rounds otherwise than the graph and does not stop
                 at a loss that is not finite.

@@ -1,12 +1,12 @@
-"""Which program a chunk of gradient steps is compiled to: TensorFlow's graph or XLA."""
+"""Which compiler makes the program of gradient steps: TensorFlow's graph or XLA."""
 
 from tfplastic._checks import check_one_of
 from tfplastic._keras import keras
 
-PROGRAMS = ("graph", "xla")
+COMPILERS = ("graph", "xla")
 AUTO = "auto"
 
-# (kind of task, kind of network, device) -> program, the faster one in benchmarks/train_loop.py. On one core
+# (kind of task, kind of network, device) -> compiler, the faster one in benchmarks/train_loop.py. On one core
 # of an AMD EPYC a gradient step took, in CPU milliseconds as graph and by XLA:
 #   supervised, dense (784-256-256-10, batch 16)       1.0, 0.58
 #   supervised, convolutional (16 channels, stride 2)  1.6, 4.6: XLA's convolutions are slow in loops
@@ -25,14 +25,14 @@ _RULES = {
 }
 
 
-def choose_program(program: str, task_kind: str, model: keras.Model, device: str) -> str:
-    """`program`, or for `'auto'` the one that the committed rules give.
+def choose_compiler(compiler: str, task_kind: str, model: keras.Model, device: str) -> str:
+    """Returns `compiler`, or for `'auto'` the one that the committed rules give.
 
-    A rule, and no timing at the start of a run, because the two programs round differently: which one it is
+    A rule, and no timing at the start of a run, because the two round differently: which one it is
     belongs to the run.
 
     Args:
-        program: `'auto'`, `'graph'` or `'xla'`.
+        compiler: `'auto'`, `'graph'` or `'xla'`.
         task_kind: `'supervised'` or `'mdp'`.
         model: a network with a convolution, at any depth of nesting, counts as convolutional.
         device: `'CPU'` or `'GPU'`.
@@ -45,13 +45,13 @@ def choose_program(program: str, task_kind: str, model: keras.Model, device: str
 
     Example:
         >>> import tfplastic as tp
-        >>> from tfplastic.training.programs import choose_program
-        >>> choose_program('auto', 'supervised', tp.networks.mlp(10), 'CPU')
+        >>> from tfplastic.training.programs import choose_compiler
+        >>> choose_compiler('auto', 'supervised', tp.networks.mlp(10), 'CPU')
         'xla'
     """
-    check_one_of("program", program, (AUTO, *PROGRAMS))
-    if program != AUTO:
-        return program
+    check_one_of("compiler", compiler, (AUTO, *COMPILERS))
+    if compiler != AUTO:
+        return compiler
     check_one_of("task_kind", task_kind, sorted({kind for kind, _, _ in _RULES}))
     check_one_of("device", device, sorted({device for _, _, device in _RULES}))
     return _RULES[task_kind, "convolutional" if is_convolutional(model) else "dense", device]

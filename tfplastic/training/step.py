@@ -17,7 +17,7 @@ from tfplastic.tasks import TaskLoss
 from tfplastic.training.global_norm import global_norm
 
 StepStatistic = Callable[[tf.Tensor], tf.Tensor]
-"""Of a layer's activations `[batch, ..., units]`, a scalar; traceable. `diagnostics.dead_fraction` is one."""
+"""Of a layer's activations `[batch, ..., units]`, a scalar; traceable. `diagnostics.dead_units` is one."""
 
 
 class NonFiniteLossError(ArithmeticError):

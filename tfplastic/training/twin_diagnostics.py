@@ -1,7 +1,6 @@
 """What diagnostics see of the Brownian twin of a run's network."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from tfplastic.diagnostics import Snapshot
 from tfplastic.diagnostics.measure import Function
@@ -13,18 +12,6 @@ PREFIX = "brownian_twin"
 """Of the tags of what is measured on the twin, where it is `diagnostics` for the network itself."""
 _NO_LOSS = "the task's loss is that of its own network (train.diagnostics_loss gives one of any network)"
 _NO_OPTIMIZER = "it has no optimizer"
-
-
-def twin_of(mitigations: Iterable[Any]) -> BrownianTwin | None:
-    """The Brownian twin among a run's mitigations, if there is one.
-
-    Raises:
-        ValueError: there are several, of which tags would not tell one from another.
-    """
-    twins = [each for each in mitigations if isinstance(each, BrownianTwin)]
-    if len(twins) > 1:
-        raise ValueError(f"`mitigations` must hold at most one BrownianTwin. Received: {len(twins)}")
-    return twins[0] if twins else None
 
 
 def quantities_of_twin(

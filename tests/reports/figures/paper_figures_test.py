@@ -214,7 +214,7 @@ def test_spectra_of_training_runs_are_histograms(tmp_path):
             "non_finite": np.array(0),
         }
         arrays = {
-            "diagnostics/spectral_density/all": {100: histogram},
+            "diagnostics/hessian_spectral_density/all": {100: histogram},
             "diagnostics/gradient_covariance/all": {100: {"matrix": np.eye(2)}},
         }
         write_run(tmp_path / f"{arm}-seed0", 0, arrays=arrays)
@@ -312,7 +312,10 @@ def _lanczos(largest, size=269_322, probes=10, seed=0):
 def test_spectra_are_smoothed_by_one_kernel_on_one_axis(tmp_path):
     arrays = {}
     for prefix, largest in zip(PREFIXES, (30.0, 4.0), strict=True):
-        arrays[f"{prefix}/spectral_density/all"] = {0: _lanczos(4.0), 25_000: _lanczos(largest, seed=1)}
+        arrays[f"{prefix}/hessian_spectral_density/all"] = {
+            0: _lanczos(4.0),
+            25_000: _lanczos(largest, seed=1),
+        }
         arrays[f"{prefix}/gradient_covariance/all"] = {
             step: {"matrix": np.eye(3)} for step in (1_000, 20_000)
         }
@@ -350,6 +353,8 @@ def test_old_and_new_files_are_drawn_in_one_figure(tmp_path):
     matrix = {"diagnostics/gradient_covariance/all": {100: {"matrix": np.eye(2)}}}
     spectra = {"old": {100: histogram}, "new": {100: _lanczos(5.0)}}
     for arm, files in spectra.items():
-        write_run(tmp_path / f"{arm}-seed0", 0, arrays={"diagnostics/spectral_density/all": files, **matrix})
+        write_run(
+            tmp_path / f"{arm}-seed0", 0, arrays={"diagnostics/hessian_spectral_density/all": files, **matrix}
+        )
     new, old = drawn(2, read_runs(tmp_path)).child_axes[:2]
     assert len(new.lines) == 1 and old.patches[0].get_data().values.tolist() == [0.25, 0.375]

@@ -17,7 +17,7 @@ COVARIANCE = "diagnostics/gradient_covariance/all"
 def root(tmp_path):
     matrix = {step: {"matrix": np.eye(4)} for step in (0, 10)}
     density = {step: {"grid": np.linspace(-1, 1, 5), "density": np.ones(5)} for step in (0, 10)}
-    arrays = {COVARIANCE: matrix, "diagnostics/spectral_density/all": density}
+    arrays = {COVARIANCE: matrix, "diagnostics/hessian_spectral_density/all": density}
     for seed in (0, 1):
         scalars = {"train/loss": [(0, 1.0), (10, 0.5)]}
         write_run(tmp_path / "runs" / f"a-seed{seed}", seed, scalars, arrays)
@@ -40,7 +40,7 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("damage", ARRAYS)
-@pytest.mark.parametrize("tag", [COVARIANCE, "diagnostics/spectral_density/all"])
+@pytest.mark.parametrize("tag", [COVARIANCE, "diagnostics/hessian_spectral_density/all"])
 def test_an_array_file(root, tag, damage):
     whole = {section.title: section for section in sections(Material(reports.read_runs(root), "x"))}
     ARRAYS[damage](root / "a-seed0/arrays" / tag / "0.npz")

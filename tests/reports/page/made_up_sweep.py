@@ -61,7 +61,7 @@ def scalars_of(decay, seed, length):
     }
     for place, layer in enumerate(LAYERS):
         series[f"diagnostics/dead_units/{layer}"] = np.clip(decay * rise / (1 + place) + noise[4], 0, 1)
-        series[f"diagnostics/srank/{layer}"] = 200 - 150 * decay * rise + 20 * place + noise[5]
+        series[f"diagnostics/feature_srank/{layer}"] = 200 - 150 * decay * rise + 20 * place + noise[5]
         series[f"diagnostics/weight_norm/{layer}"] = 10.0 ** (3 * decay * rise) + 20 * place
     return {tag: list(zip(steps, values.tolist(), strict=True)) for tag, values in series.items()}
 

@@ -83,8 +83,8 @@ def test_the_worst_layer_is_beside_the_mean(tmp_path):
         tags = {
             "diagnostics/dead_units/hidden1": [(0, 0.0), (9, first)],
             "diagnostics/dead_units/hidden2": [(0, 0.0), (9, 0.1)],
-            "diagnostics/srank/hidden1": [(9, 3.0)],
-            "diagnostics/srank/hidden2": [(9, 40.0)],
+            "diagnostics/feature_srank/hidden1": [(9, 3.0)],
+            "diagnostics/feature_srank/hidden2": [(9, 40.0)],
             "diagnostics/weight_norm/hidden1": [(9, 1.0)],
             "diagnostics/weight_norm/all": [(9, 5.0)],
         }

@@ -11,9 +11,9 @@ DEAD_UNITS = "diagnostics/dead_units/*"
 PROBE_CURVES = "probe/curves"
 RETURN = "evaluation/episode_return"
 SHARPNESS = "diagnostics/sharpness/all"
-SPECTRA = ("spectrum", "diagnostics/spectral_density/all")
+SPECTRA = ("spectrum", "diagnostics/hessian_spectral_density/all")
 """Tags of spectra: by `bin/diagnose spectrum`, and of a training run. The first that a run has counts."""
-TWIN_SPECTRUM = "brownian_twin/spectral_density/all"
+TWIN_SPECTRUM = "brownian_twin/hessian_spectral_density/all"
 """Tag of the spectrum of a Brownian twin."""
 TASK = "evaluation/task"
 TD_LOSS = "evaluation/td_loss"

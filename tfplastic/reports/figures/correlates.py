@@ -14,7 +14,7 @@ PANELS = {
     "weight norm": ("diagnostics/weight_norm/all", "data"),
     "weight rank": ("diagnostics/weight_srank_sum/all", "data"),
     "dead units": (_sources.DEAD_UNITS, "architecture"),
-    "feature rank": ("diagnostics/srank_sum/all", "environment"),
+    "feature rank": ("diagnostics/feature_srank_sum/all", "environment"),
 }
 """{statistic: (tag, what splits the runs)}, as in the paper; of several layers the mean is taken."""
 

@@ -42,7 +42,7 @@ def spectra(material: Material) -> Section:
     runs, title = material.runs, "Spectra of the loss"
     there = [tag for tag in (*_sources.SPECTRA, _sources.TWIN_SPECTRUM) if tag in runs.array_tags()]
     if not there:
-        reason = "No run has a spectrum (bin/diagnose spectrum, or the diagnostic spectral_density)."
+        reason = "No run has a spectrum (bin/diagnose spectrum, or the diagnostic hessian_spectral_density)."
         return Section(title, [reason])
     texts, pictures = ["Eigenvalues of the Hessian of the loss, of the first run of each arm."], []
     for tag in there:

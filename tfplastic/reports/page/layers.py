@@ -12,7 +12,14 @@ from tfplastic.reports._frames import floats, groups, where
 from tfplastic.reports.page.content import Material, Picture, Section, Table, listed
 
 _PREFIX = "diagnostics/"
-_FIRST = ("dead_units", "dormant_units", "srank", "weight_norm", "distance_from_init", "gradient_norm")
+_FIRST = (
+    "dead_units",
+    "dormant_units",
+    "feature_srank",
+    "weight_norm",
+    "distance_from_init",
+    "gradient_norm",
+)
 _MOST_FIGURES = 16
 _GAP = 0.06  # between arms, in widths of one
 _LOGARITHMIC = 300.0  # ratio of values from which colours are on a logarithmic scale

@@ -18,11 +18,11 @@ _HEADLINES = {
     "evaluation/td_loss": "TD loss",
     "probe/loss_of_plasticity": "probe loss over fresh",
     "diagnostics/dead_units/*": "dead units",
-    "diagnostics/srank/*": "feature rank",
+    "diagnostics/feature_srank/*": "feature rank",
     "diagnostics/weight_norm/all": "weight norm",
     "diagnostics/sharpness/all": "sharpness",
 }
-_WORST = {"diagnostics/dead_units/*": np.argmax, "diagnostics/srank/*": np.argmin}
+_WORST = {"diagnostics/dead_units/*": np.argmax, "diagnostics/feature_srank/*": np.argmin}
 """Of several layers: which is the worst. A mean hides a first layer that is all dead."""
 _LONG = 60  # letters of a value in the table of configurations
 

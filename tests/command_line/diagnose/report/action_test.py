@@ -92,7 +92,7 @@ class TestRun:
         covariance = written["gradient_covariance/all"]
         assert covariance.shape == (8, 8) and written["step"] == 6
         drawn = {key.partition("/")[0] for key in written if key != "step"}
-        assert {"gradient_covariance", "spectral_density", "ntk", "weight_singular_values"} <= drawn
+        assert {"gradient_covariance", "hessian_spectral_density", "ntk", "weight_singular_values"} <= drawn
         figures = {f"6_report_{quantity}.{kind}" for quantity in drawn for kind in ("png", "svg")}
         assert names("x") == figures | {f"6_report.{kind}" for kind in ("csv", "json", "npz")}
         rows = read_csv("x/6_report.csv")

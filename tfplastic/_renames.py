@@ -1,0 +1,145 @@
+"""The one table of names that changed, for all that people keep: run directories, gin files and Python code.
+
+Old names are taken for one release. `_gin_renames` applies the table to the text of gin files.
+"""
+
+import functools
+import importlib
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+Class = TypeVar("Class", bound=type)
+
+QUANTITIES: Mapping[str, str] = {
+    "approximate_rank": "feature_approximate_rank",
+    "effective_rank": "feature_effective_rank",
+    "numerical_rank": "feature_numerical_rank",
+    "srank": "feature_srank",
+    "stable_rank": "feature_stable_rank",
+    "spectral_density": "hessian_spectral_density",  # linalg has a function of the old name
+}
+"""Of diagnostics: in tags and array folders, in gin and in Python."""
+
+STEP_STATISTICS: Mapping[str, str] = {"dead_fraction": "dead_units", "dormant_fraction": "dormant_units"}
+"""Second names of quantities, which take activations themselves: in tags, in gin and in Python."""
+
+ARGUMENTS: Mapping[str, Mapping[str, str]] = {
+    "train": {"program": "compiler"},
+    "Probe": {"program": "compiler"},
+}
+"""{configurable of gin: {argument: argument}}."""
+
+PYTHON: Mapping[str, Mapping[str, str]] = {
+    "tfplastic.diagnostics": {**QUANTITIES, **STEP_STATISTICS},
+    "tfplastic.diagnostics.ranks": {"feature_rank": "absolute_rank"},
+    "tfplastic.mitigations": {"FreshWeights": "WeightReinitializer"},
+}
+"""{module: {public name: public name}}."""
+
+_ENDS = "the old name ends with the next release."
+_PARTS_OF_TAGS = {
+    "diagnostics": QUANTITIES,
+    "brownian_twin": QUANTITIES,
+    "train": STEP_STATISTICS,
+}
+_CONFIGURABLES = {**QUANTITIES, **STEP_STATISTICS}
+_MODULES = ("", "diagnostics", "tfplastic.diagnostics")
+
+
+def tag(name: str) -> str:
+    """Returns a tag, or a pattern of tags, by today's names.
+
+    Example:
+        >>> from tfplastic import _renames
+        >>> _renames.tag('diagnostics/srank/hidden1'), _renames.tag('evaluation/srank')
+        ('diagnostics/feature_srank/hidden1', 'evaluation/srank')
+    """
+    prefix, slash, rest = name.partition("/")
+    quantity, other_slash, layer = rest.partition("/")
+    new = _PARTS_OF_TAGS.get(prefix, {}).get(quantity, quantity)
+    return f"{prefix}{slash}{new}{other_slash}{layer}"
+
+
+def step_metric(name: str) -> str:
+    """Returns the name of what a gradient step reports by today's names.
+
+    Example:
+        >>> from tfplastic import _renames
+        >>> _renames.step_metric('dead_fraction/hidden1')
+        'dead_units/hidden1'
+    """
+    return tag(f"train/{name}").removeprefix("train/")
+
+
+def configurable(name: str) -> str:
+    """Returns the name of a configurable of gin, with its scopes and modules, by today's names.
+
+    New names have no modules, because they are the only ones of that name.
+
+    Example:
+        >>> from tfplastic import _renames
+        >>> _renames.configurable('twin/diagnostics.srank'), _renames.configurable('linalg.spectral_density')
+        ('twin/feature_srank', 'linalg.spectral_density')
+    """
+    scope, slash, selector = name.rpartition("/")
+    modules, _, last = selector.rpartition(".")
+    new = _CONFIGURABLES.get(last) if modules in _MODULES else None
+    return name if new is None else f"{scope}{slash}{new}"
+
+
+def argument(configurable: str, name: str) -> str:
+    """Returns the name of an argument of a configurable, which may have scopes and modules, by today's names.
+
+    Example:
+        >>> from tfplastic import _renames
+        >>> _renames.argument('train', 'program'), _renames.argument('mlp', 'program')
+        ('compiler', 'program')
+    """
+    selector = configurable.rpartition("/")[2]
+    return ARGUMENTS.get(selector.rpartition(".")[2], {}).get(name, name)
+
+
+def accept_old_arguments(configurable: str) -> Callable[[Class], Class]:
+    """A decorator of a class that takes old names of keyword arguments, with a `DeprecationWarning`.
+
+    Args:
+        configurable: of `ARGUMENTS`.
+    """
+
+    def decorate(cls: Class) -> Class:
+        init = cls.__init__
+
+        @functools.wraps(init)
+        def with_new_names(self: Any, *args: Any, **kwargs: Any) -> None:
+            for old, new in ARGUMENTS[configurable].items():
+                if old in kwargs and new not in kwargs:
+                    text = f"The argument `{old}` of {cls.__name__} is called `{new}` now; {_ENDS}"
+                    warnings.warn(text, DeprecationWarning, stacklevel=2)
+                    kwargs[new] = kwargs.pop(old)
+            init(self, *args, **kwargs)
+
+        vars(with_new_names)["__signature__"] = inspect.signature(init)  # gin does not look through wrappers
+        cls.__init__ = with_new_names
+        return cls
+
+    return decorate
+
+
+def module_getattr(module: str) -> Callable[[str], Any]:
+    """Returns the `__getattr__` of a module: old names of `PYTHON` are today's, with a `DeprecationWarning`.
+
+    Args:
+        module: its name.
+    """
+
+    def get(name: str) -> Any:
+        new = PYTHON[module].get(name)
+        if new is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        text = f"{module}.{name} is called {module}.{new} now; {_ENDS}"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(module), new)
+
+    return get
