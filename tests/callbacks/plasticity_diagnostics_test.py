@@ -1,5 +1,6 @@
 """The callback: when it measures, what it writes, and that training goes on as without it."""
 
+import functools
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tf_keras as keras_2
+from absl import logging
 
 import tfplastic as tp
 from tests.diagnostics import models
@@ -157,3 +159,17 @@ def test_errors():
     callback = PlasticityDiagnostics(X, quantities=[gradient_norm])
     with pytest.raises(ValueError, match=r"^`loss` or `example_losses` must be given "):
         train(make(own_keras), callback)
+
+
+def test_with_a_legacy_optimizer_and_a_solver_that_does_not_converge(monkeypatch):
+    lines = []
+    monkeypatch.setattr(logging, "warning", lambda text, *values: lines.append(text % values))
+    model: Any = models.mlp(keras_2)
+    model.compile(keras_2.optimizers.legacy.Adam(0.01), "mse")
+    short = functools.partial(tp.diagnostics.sharpness, max_steps=1)
+    quantities = {"churn": tp.diagnostics.churn, "sharpness": short}
+    callback = PlasticityDiagnostics(X[:8, :2], Y[:8, :1], every=1, quantities=quantities)
+    model.fit(X[:16, :2], Y[:16, :1], batch_size=8, verbose=0, callbacks=[callback])
+    values = [each["value"] for each in callback.history if each["quantity"] == "churn"]
+    assert len(values) == 3 and all(value > 0 for value in values) and not callback.left_out
+    assert len(lines) == 1 and "Largest eigenvalue of the Hessian: not converged for all." in lines[0]

@@ -37,6 +37,7 @@ def test_stops_at_the_tolerance():
     assert rough.converged and rough.num_products == 16
     assert np.linalg.norm(rough.standard_error) <= 0.1 * np.linalg.norm(rough.value)
     assert not fine.converged and fine.num_products == 99
+    assert rough.advice == "" and "Raise `max_products`, or `tol` to " in fine.advice
 
 
 @pytest.mark.parametrize("kind", [DenseOperator, BlockOperator])

@@ -68,7 +68,13 @@ def test_tolerance_budget_and_convergence():
     assert rough.spectral_residual <= 0.1 * rough.spectral and rough.spectral <= 2 * (1 + 1e-12)
     fine = linalg.norms(operator, 1e-6, 100, 20, 2)
     assert not fine.converged and not fine.frobenius.converged and fine.frobenius.num_products == 100
-    assert not linalg.norms(operator, 0.1, 140, 1, 2).converged  # one step cannot know the spectral norm
+    assert rough.advice == "" and fine.advice == f"`frobenius`: {fine.frobenius.advice}"
+    assert fine.frobenius.advice.startswith("The standard error is 0.048 of the value, above `tol`, 1e-06,")
+    short = linalg.norms(operator, 0.1, 140, 1, 2)  # one step cannot know the spectral norm
+    assert not short.converged and short.advice.startswith(
+        "`spectral`: Residuals of values[0] are above `tol`,"
+    )
+    assert "Raise `num_steps`, or `tol` to " in short.advice
 
 
 def test_products_and_progress_are_of_all_three():

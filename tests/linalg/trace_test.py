@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -29,6 +31,10 @@ def test_hutch_plus_plus_grown_by_blocks_is_algorithm_1(kind):
     operator = with_eigenvalues(np.linspace(-1, 3, 60) ** 3, kind)
     result = linalg.trace(operator, tol=0, max_products=36, block_size=4)
     assert result.num_products == 36 and result.num_probes == 12 and not result.converged
+    assert result.advice == (
+        "12 probes were made with 36 products, and fewer than 16 do not tell the standard error. Raise"
+        " `max_products`."
+    )
     # Each round multiplies 4 columns of S, 4 of Q and 4 probes outside of the Q of that time.
     columns = np.array(operator.columns).reshape(3, 3, 4, 60)
     sketch, probes = columns[:, 0].reshape(12, 60).T, columns[:, 2].reshape(12, 60).T
@@ -77,6 +83,10 @@ def test_stops_at_the_tolerance(method):
     rough, fine = (linalg.trace(operator, tol, 199, method=method) for tol in (0.1, 1e-6))
     assert rough.converged and rough.standard_error <= 0.1 * rough.value and 16 <= rough.num_probes < 64
     assert not fine.converged and fine.num_products == 199 and fine.standard_error > 1e-6 * fine.value
+    assert rough.advice == "" and fine.advice.startswith("The standard error is ")
+    assert " of the value, above `tol`, 1e-06, after 199 products. Raise `max_products`, or" in fine.advice
+    enough = float(re.findall(r"`tol` to (\S+) or more", fine.advice)[0])
+    assert fine.standard_error <= enough * fine.value < 1.2 * fine.standard_error
 
 
 def test_hutch_plus_plus_beats_hutchinson_on_a_decaying_spectrum():

@@ -11,10 +11,12 @@ from absl import logging
 from tfplastic._checks import check_positive_integer
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Reference, Snapshot
+from tfplastic.diagnostics._convergence import ConvergenceWarnings
 from tfplastic.diagnostics.diagnose import measure_possible, within
 from tfplastic.diagnostics.measure import Function, check_quantities, prepare
 from tfplastic.diagnostics.quantity import Need, needs_of
 from tfplastic.diagnostics.writing import charts, write
+from tfplastic.optimizers._any_keras import build
 from tfplastic.writers import ManyWriters, MetricsFileWriter, NullWriter, TensorBoardWriter, Writer
 
 _MOST_CHARACTERS = 300  # of a message
@@ -106,6 +108,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self._last_batch = -1
         self.history: list[dict[str, Any]] = []
         self.left_out: dict[str, str] = {}
+        self._warnings = ConvergenceWarnings()
         self.step = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -161,7 +164,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
     def _build_optimizer(self, model: Any) -> None:
         optimizer = getattr(model, "optimizer", None)
         if "optimizer" in self._needs and optimizer is not None:
-            optimizer.build(model.trainable_variables)  # as its first step would do
+            build(optimizer, model.trainable_variables)  # as its first step would do
 
     def _follow(self, snapshot: Snapshot) -> None:
         """Takes the model as it is now: trained variables, layers, optimizer, compiled loss."""
@@ -191,6 +194,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
                 self.left_out |= left_out
                 if found:
                     self.left_out.pop(name, None)
+        self._warnings.tell(snapshot, f"PlasticityDiagnostics: step {self.step:,}")
         return values
 
     @contextlib.contextmanager

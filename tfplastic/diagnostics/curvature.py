@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tfplastic import _checks, linalg
+from tfplastic.diagnostics._convergence import note_unconverged
 from tfplastic.diagnostics._kept import kept_value
 from tfplastic.diagnostics._preconditioned import PreconditionedOperator, adam_denominators
 from tfplastic.diagnostics._spectrum import SpectrumQuantiles
@@ -14,6 +15,8 @@ from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
 Value = TypeVar("Value", float, np.ndarray)
+
+_ENDS = {"LA": "Largest eigenvalue of the Hessian", "SA": "Smallest eigenvalue of the Hessian"}
 
 
 @quantity("full", needs=("loss",))
@@ -171,7 +174,9 @@ def hessian_trace(
     """
 
     def trace(name: str) -> float:
-        return float(linalg.trace(_operator(snapshot, name), tol, max_products, seed).value)
+        estimate = linalg.trace(_operator(snapshot, name), tol, max_products, seed)
+        note_unconverged(snapshot, "Trace of the Hessian", name, estimate.advice)
+        return float(estimate.value)
 
     names = _names(snapshot, by_layer)
     return {name: _unless_not_finite(lambda name=name: trace(name), math.nan) for name in names}
@@ -256,7 +261,13 @@ def preconditioned_sharpness(
     if denominators is None:
         return {"all": math.nan}
     operator = PreconditionedOperator(snapshot.hessian, 1 / np.sqrt(denominators))
-    return {"all": _unless_not_finite(lambda: _eigenvalue(operator, "LA", tol, max_steps, seed), math.nan)}
+
+    def value() -> float:
+        found = _eigenvalue(operator, "LA", tol, max_steps, seed)
+        note_unconverged(snapshot, "Largest preconditioned eigenvalue", "all", found.advice)
+        return float(found.values[0])
+
+    return {"all": _unless_not_finite(value, math.nan)}
 
 
 def _names(snapshot: Snapshot, by_layer: bool) -> list[str]:
@@ -272,14 +283,16 @@ def _extreme(snapshot: Snapshot, name: str, which: str, tol: float, max_steps: i
     """An eigenvalue at one end of the spectrum, made once for all that ask for the same."""
 
     def value() -> float:
-        operator = _operator(snapshot, name)
-        return _unless_not_finite(lambda: _eigenvalue(operator, which, tol, max_steps, seed), math.nan)
+        found = _eigenvalue(_operator(snapshot, name), which, tol, max_steps, seed)
+        note_unconverged(snapshot, _ENDS[which], name, found.advice)
+        return float(found.values[0])
 
-    return kept_value(snapshot, ("eigenvalue", name, which, tol, max_steps, seed), value)
+    key = ("eigenvalue", name, which, tol, max_steps, seed)
+    return kept_value(snapshot, key, lambda: _unless_not_finite(value, math.nan))
 
 
-def _eigenvalue(operator: Any, which: str, tol: float, max_steps: int, seed: int) -> float:
-    return float(linalg.eigsh(operator, 1, which, tol, max_steps, seed, return_eigenvectors=False).values[0])
+def _eigenvalue(operator: Any, which: str, tol: float, max_steps: int, seed: int) -> linalg.Eigen:
+    return linalg.eigsh(operator, 1, which, tol, max_steps, seed, return_eigenvectors=False)
 
 
 def _unless_not_finite(compute: Callable[[], Value], otherwise: Value) -> Value:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfplastic import _checks
+from tfplastic.diagnostics._convergence import convergence_remarks
 from tfplastic.diagnostics._layers import named_layers
 from tfplastic.diagnostics._progress import Progress
 from tfplastic.diagnostics.budgets import BUDGETS
@@ -164,7 +165,7 @@ def _report(
     left_out: Mapping[str, str],
 ) -> Report:
     kinds = {name: kind_of(quantity) for name, quantity in quantities.items()}
-    remarks = [snapshot.note] if snapshot.note else []
+    remarks = [*([snapshot.note] if snapshot.note else []), *convergence_remarks(snapshot).values()]
     return Report(values, reasons, left_out, kinds, list(named_layers(snapshot.model)), remarks)
 
 

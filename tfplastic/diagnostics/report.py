@@ -28,7 +28,8 @@ class Report:
         reasons: {layer name: why quantities of its units are NaN}.
         left_out: {quantity: why it was not computed}.
         kinds: {quantity: the kind under whose title it is printed}; others come last, as 'others'.
-        remarks: lines about how all of it was measured, such as what the loss leaves out; printed last.
+        remarks: lines about how all of it was measured, such as what the loss leaves out, or that a
+            solver did not converge and what to change; printed last.
         layers: names in the order in which they are printed; others follow in that of `values`, 'all' last.
 
     Attributes:

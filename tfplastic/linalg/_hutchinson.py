@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfplastic.linalg import _advice
 from tfplastic.linalg._products import Products, rademacher
 from tfplastic.linalg.estimate import Estimate
 
@@ -41,7 +42,8 @@ def hutchinson(products: Products, statistic: Statistic, name: str, tol: float, 
         count += number
         error = standard_error(squares, count)
         converged = is_met(mean, error, count, tol)
-    return Estimate(mean, error, count, products.done, converged)
+    advice = "" if converged else advice_on(mean, error, count, tol, products.done)
+    return Estimate(mean, error, count, products.done, converged, advice)
 
 
 def standard_error(squares: np.ndarray, count: int) -> np.ndarray:
@@ -52,6 +54,16 @@ def standard_error(squares: np.ndarray, count: int) -> np.ndarray:
 def is_met(value: np.ndarray | float, error: np.ndarray | float, count: int, tol: float) -> bool:
     """Whether there are enough probes to judge by, and the standard error is within the tolerance."""
     return count >= MINIMUM_PROBES and bool(np.linalg.norm(error) <= tol * np.linalg.norm(value))
+
+
+def advice_on(
+    value: np.ndarray | float, error: np.ndarray | float, count: int, tol: float, num_products: int
+) -> str:
+    """What to change where `is_met` says no, in one line."""
+    if count < MINIMUM_PROBES:
+        return _advice.of_few_probes(count, MINIMUM_PROBES, num_products)
+    size = float(np.linalg.norm(value))
+    return _advice.of_error(float(np.linalg.norm(error)) / size if size else np.inf, tol, num_products)
 
 
 def _exact(products: Products, statistic: Statistic) -> Estimate:

@@ -43,7 +43,8 @@ def diagonal(
         progress: called with (products done, `max_products`) after each product or `matmat`.
 
     Returns:
-        An `Estimate` with `value` and `standard_error` `[n] float64`.
+        An `Estimate` with `value` and `standard_error` `[n] float64`. Where `max_products` did not suffice
+            `converged` is False, and `advice` says what to change.
 
     Raises:
         NonFiniteError: a product held NaN or Inf; names the probe, counted from 1.

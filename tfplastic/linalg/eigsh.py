@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfplastic import _checks
+from tfplastic.linalg import _advice
 from tfplastic.linalg._basis_memory import BasisMemory
 from tfplastic.linalg._completeness import num_complete
 from tfplastic.linalg._krylov import KrylovSpace
@@ -179,20 +180,13 @@ class _Search:
     def advice(self) -> str:
         """What to change, and which values are in doubt; empty where none is."""
         above = np.flatnonzero(self.residuals > self._allowed)
-        most = self.space.max_steps
+        products = self.space.num_steps
         if len(above):
-            needed = np.max(self.residuals[above] / np.maximum(np.abs(self.values[above]), 1e-300))
-            which = ", ".join(map(str, above[:5])) + ", ..." * (len(above) > 5)
-            return (
-                f"Residuals of values[{which}] are above `tol`, {self._tol:g}, and eigenvalues may be missing"
-                f" among values[{self.num_complete}:], after {most} products. Raise `max_steps`, or `tol` to"
-                f" {needed:.2g} or more."
-            )
+            with np.errstate(divide="ignore"):
+                needed = float(np.max(self.residuals[above] / np.abs(self.values[above])))
+            return _advice.of_residuals(above.tolist(), self.num_complete, self._tol, needed, products)
         if self.num_complete < self._k:
-            return (
-                f"Eigenvalues may be missing among values[{self.num_complete}:] after {most} products. Raise"
-                " `max_steps`."
-            )
+            return _advice.of_missing(self.num_complete, products)
         return ""
 
     def _find_pairs(self) -> np.ndarray:

@@ -21,6 +21,7 @@ class Estimate(Generic[Value]):
         num_probes: how many probes; 0 where the value is exact.
         num_products: matrix-vector products made, all of them: those spent on other things than probes too.
         converged: whether the tolerance that was asked for was met; True where none was, or it is exact.
+        advice: where not converged, why and what to change, in one line; else empty.
 
     Example:
         >>> from tfplastic import linalg
@@ -34,6 +35,7 @@ class Estimate(Generic[Value]):
     num_probes: int
     num_products: int
     converged: bool
+    advice: str = ""
 
     def interval(self, level: float = 0.95) -> tuple[Value, Value]:
         """The confidence interval of Student's t with num_probes - 1 degrees of freedom.

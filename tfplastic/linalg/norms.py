@@ -7,7 +7,7 @@ import gin
 import numpy as np
 
 from tfplastic import _checks
-from tfplastic.linalg._hutchinson import hutchinson
+from tfplastic.linalg._hutchinson import advice_on, hutchinson
 from tfplastic.linalg._products import Products, row_dots
 from tfplastic.linalg.eigsh import eigsh
 from tfplastic.linalg.estimate import Estimate
@@ -26,6 +26,7 @@ class Norms:
         nuclear: sum_i |lambda_i|.
         num_products: matrix-vector products made for all three.
         converged: whether the tolerance was met for the spectral and the Frobenius norm.
+        advice: where it was not, what to change, in one line; else empty.
     """
 
     spectral: float
@@ -34,6 +35,7 @@ class Norms:
     nuclear: Estimate[float]
     num_products: int
     converged: bool
+    advice: str = ""
 
 
 @gin.register(module="tfplastic.linalg")
@@ -103,6 +105,8 @@ def norms(
     frobenius = _frobenius(products, tol, seed)
     count.next_part(products.done)
     nuclear = _nuclear(operator, num_steps, num_probes, seed, count)
+    # The spectral norm's most products have another name here.
+    advice = {"spectral": largest.advice.replace("`max_steps`", "`num_steps`"), "frobenius": frobenius.advice}
     return Norms(
         float(np.abs(largest.values[0])),
         float(largest.residuals[0]),
@@ -110,6 +114,7 @@ def norms(
         nuclear,
         largest.num_steps + frobenius.num_products + nuclear.num_products,
         largest.converged and frobenius.converged,
+        " ".join(f"`{norm}`: {text}" for norm, text in advice.items() if text),
     )
 
 
@@ -118,7 +123,9 @@ def _frobenius(products: Products, tol: float, seed: int) -> Estimate[float]:
     square = hutchinson(products, lambda _, images: row_dots(images, images), "frobenius", 2 * tol, seed)
     value = float(np.sqrt(square.value))
     error = float(square.standard_error) / (2 * value) if value > 0 else 0.0
-    return Estimate(value, error, square.num_probes, square.num_products, square.converged)
+    count, num_products = square.num_probes, square.num_products
+    advice = "" if square.converged else advice_on(value, error, count, tol, num_products)
+    return Estimate(value, error, count, num_products, square.converged, advice)
 
 
 def _nuclear(

@@ -1,12 +1,13 @@
 """The trace of a symmetric operator, by its products."""
 
+import dataclasses
 from typing import Any
 
 import gin
 import numpy as np
 
 from tfplastic import _checks
-from tfplastic.linalg._hutchinson import hutchinson, is_met, standard_error
+from tfplastic.linalg._hutchinson import advice_on, hutchinson, is_met, standard_error
 from tfplastic.linalg._products import Products, all_dots, rademacher, row_dots
 from tfplastic.linalg.estimate import Estimate
 from tfplastic.linalg.lanczos import Progress
@@ -59,7 +60,8 @@ def trace(
         progress: called with (products done, `max_products`) after each product or `matmat`.
 
     Returns:
-        An `Estimate`. `converged` is False where `max_products` did not suffice.
+        An `Estimate`. Where `max_products` did not suffice `converged` is False, and `advice` says what to
+            change.
 
     Raises:
         NonFiniteError: a product held NaN or Inf; names the probe, counted from 1.
@@ -82,7 +84,7 @@ def trace(
         return _hutch_plus_plus(products, tol, seed)
     sampled = hutchinson(products, row_dots, "trace", tol, seed)
     value, error = float(sampled.value), float(sampled.standard_error)
-    return Estimate(value, error, sampled.num_probes, sampled.num_products, sampled.converged)
+    return dataclasses.replace(sampled, value=value, standard_error=error)
 
 
 def _hutch_plus_plus(products: Products, tol: float, seed: int) -> Estimate[float]:
@@ -96,7 +98,8 @@ def _hutch_plus_plus(products: Products, tol: float, seed: int) -> Estimate[floa
         value = deflated.captured + samples.mean()
         error = standard_error(((samples - samples.mean()) ** 2).sum(), len(samples))
         converged = is_met(value, error, len(samples), tol)
-    return Estimate(float(value), float(error), len(samples), products.done, converged)
+    advice = "" if converged else advice_on(value, error, len(samples), tol, products.done)
+    return Estimate(float(value), float(error), len(samples), products.done, converged, advice)
 
 
 class _DeflatedProbes:

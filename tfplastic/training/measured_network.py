@@ -6,6 +6,7 @@ from typing import Any
 from absl import logging
 
 from tfplastic.diagnostics import Snapshot, measure
+from tfplastic.diagnostics._convergence import ConvergenceWarnings
 from tfplastic.diagnostics.diagnose import measure_possible
 from tfplastic.diagnostics.measure import Function
 from tfplastic.diagnostics.writing import charts, write
@@ -40,6 +41,7 @@ class MeasuredNetwork:
         self._quantities = dict(quantities)
         self._leaves_out = leaves_out
         self._prefix, self._category, self._whose = prefix, category, whose
+        self._warnings = ConvergenceWarnings()
 
     def __len__(self) -> int:
         return len(self._quantities)
@@ -60,6 +62,7 @@ class MeasuredNetwork:
         if due:
             self.snapshot.refresh()
             write(writer, step, self._values(due), self._prefix)
+            self._warnings.tell(self.snapshot, f"Step {step:,}{self._whose}")
 
     def _values(self, due: Mapping[str, Function]) -> Mapping[str, Mapping[str, Any]]:
         if not self._leaves_out:

@@ -17,7 +17,7 @@ class Spectrum:
         size: n.
         eigenvalues: `[k] float64`, descending: the largest ones, then the smallest ones.
         residuals: `[k] float64`, |H v - lambda v| of each one's unit vector v, by a product with v.
-        converged: `[k] bool`, whether the residual met the tolerance.
+        converged: `[k] bool`, whether the residual met the tolerance, and no eigenvalue is missing before it.
         num_largest: how many of them are from the upper end.
         density: of all eigenvalues.
         width: standard deviation of the Gaussian that the density is drawn with.
@@ -114,7 +114,8 @@ def table(spectrum: Spectrum) -> str:
         lines.append((cells + (_cells(lower[index]) if index < len(lower) else "")).rstrip())
     if not spectrum.converged.all():
         lines.append(
-            "* not within --tol: an eigenvalue is as near as the residual, others may be further out"
+            "* not within --tol, or an eigenvalue may be missing before it: one is as near as the residual,"
+            " others may be further out. Raise --tol or lower --num_eigenvalues."
         )
     mean = spectrum.density.moment(1)
     num_probes, num_steps = spectrum.density.nodes.shape
@@ -133,8 +134,7 @@ def _end(
         # Lanczos' own residuals are of exact arithmetic: in float32 they fall far below what is true.
         products = np.asarray(operator.matmat(found.vectors), np.float64)
     residuals = np.linalg.norm(products - found.vectors * found.values, axis=0)
-    # Where all have converged, a small one may have done so within rounding of the largest.
-    converged = found.converged | (residuals <= tol * np.abs(found.values))
+    converged = np.arange(count) < found.num_complete  # a small one also within rounding of the largest
     return _End(found.values, residuals, converged, found.num_steps + count)
 
 
