@@ -1,5 +1,7 @@
 """The experiments in gin/paper/: what they hold, and that their arms build."""
 
+import dataclasses
+
 import gin
 import pytest
 
@@ -12,6 +14,8 @@ from tfplastic.sweeps.check_process import Checks
 from tfplastic.sweeps.checks import Request
 
 ROOT = gin_files.root()
+# By tests of their own.
+BUILT_BELOW = {f"gin/paper/{name}.gin" for name in ("fig07", "small/fig01", "small/fig02", "small/fig06")}
 FILES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in ROOT.glob("gin/paper/**/*.gin")
@@ -32,9 +36,10 @@ def build(experiment, arms, **changes):
     return list(Checks(request._replace(**changes)).answers())
 
 
-def test_there_are_experiments():
-    small = [f"small/fig{number:02}" for number in (1, 2, 4, 6)]
-    assert {f"gin/paper/{name}.gin" for name in ("fig07", *small)} <= set(FILES)
+def test_there_are_experiments_of_both_sizes():
+    names = [f"fig{number:02}" for number in (1, 2, 3, 4, 5, 6, 12, 14, 17, 18)]
+    assert {f"gin/paper/{name}.gin" for name in (*names, "fig07")} <= set(FILES)
+    assert {f"gin/paper/small/{name}.gin" for name in names} <= set(FILES)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -42,6 +47,69 @@ def test_an_experiment_says_how_it_is_run_and_names_files_that_are_there(file):
     assert f"bin/sweep --experiment={file}" in (ROOT / file).read_text()
     for arm in read(file).arms:
         gin_files.scan(arm.files, arm.bindings)
+
+
+def shrunk(arm):
+    """The arm with less to initialise: networks of the paper's size take seconds."""
+    large = {"cnn": "cnn.width = 0.1", "resnet18": "resnet18.width = 0.1"}
+    more = [line for name, line in large.items() if f"gin/paper/{name}.gin" in arm.files]
+    return dataclasses.replace(arm, bindings=(*arm.bindings, *more))
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file not in BUILT_BELOW])
+def test_an_arm_builds(file):
+    experiment = read(file)
+    assert len(build(experiment, [shrunk(experiment.arms[0])])) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", [file for file in FILES if file != "gin/paper/fig07.gin"])
+def test_all_arms_build(file):
+    experiment = read(file)
+    assert len(build(experiment, experiment.arms)) == len(experiment.arms)
+
+
+def protocol(answer):
+    """What all arms of the small form have in common."""
+    lines = answer.config.splitlines()
+    assert "ClassificationMdpTask.pixel_range = (-1.0, 1.0)" in lines
+    assert "double_dqn.discount = 0.99" in lines or "two_hot_dqn.discount = 0.99" in lines
+    if "train.probe = @Probe()" in lines:
+        for line in ("Probe.num_steps = 2000", "Probe.baselines = 0", "train.share_first_probe = True"):
+            assert line in lines
+    return True
+
+
+@pytest.mark.parametrize("number", [3, 4, 5, 6, 12, 14, 17, 18])
+def test_the_small_form_has_its_protocol(number):
+    experiment = read(f"gin/paper/small/fig{number:02}.gin")
+    (answer,) = build(experiment, experiment.arms[-1:])
+    assert protocol(answer) and answer.total_steps == (9_000 if number in (17, 18) else 6_000)
+    period = answer.arm.split("-")[2] if number == 5 else "150"
+    assert f"ClassificationMdpTask.target_update_period = {period}" in answer.config.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("names", "runs"),
+    [
+        (("fig03", "fig03_tuned_adam"), 72),
+        (("fig04", "fig17", "fig18"), 51),
+        (("fig05",), 108),
+        (("fig06", "fig06_more_seeds"), 192),
+        (("fig06_vit",), 36),
+        (("fig06_resnet18",), 9),
+        (("fig12",), 72),
+        (("fig14",), 12),
+    ],
+)
+def test_the_small_experiments_have_the_runs_that_were_planned(names, runs):
+    found = set()
+    for name in names:
+        experiment = read(f"gin/paper/small/{name}.gin")
+        of_one = {(name[:5], arm.name, seed) for arm in experiment.arms for seed in experiment.seeds}
+        assert not found & of_one  # those of one figure go to one place
+        found |= of_one
+    assert len(found) == runs
 
 
 def test_fig01_and_fig04_build():
@@ -55,6 +123,7 @@ def test_fig02_builds_and_is_gradient_descent_beside_brownian_motion():
     experiment = read("gin/paper/small/fig02.gin")
     (answer,) = build(experiment, experiment.arms)
     assert answer.total_steps == 25_000 and len(experiment.seeds) == 3
+    assert "'task_gradient_interference': None" in answer.config
     for line in (
         "train.optimizer = @sgd()",
         "sgd.learning_rate = 0.001",
