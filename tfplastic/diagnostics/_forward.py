@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic.diagnostics import _bare, _hidden, _layers, _recording, _unit_axes, unit_statistics
+from tfplastic import _unit_axes
+from tfplastic.diagnostics import _bare, _hidden, _layers, _recording, unit_statistics
 from tfplastic.diagnostics._masks import Masks, noted_masks
 from tfplastic.linalg._program import Program, trace
 
@@ -23,7 +24,7 @@ class ForwardPass:
 
     Attributes:
         functions: names of the activation functions, {name of the entry: name of the function}.
-        unit_axes: the axis of their units, {name of the entry: axis}, see `_unit_axes`.
+        unit_axes: the axes of their units, {name of the entry: axes}, see `_unit_axes`.
         unmeasured: {layer name: reason}, see `_bare.unmeasured`.
         outputs_are_tensors: whether they can leave a compiled program.
         masked: names of the entries of which a mask leaves out some positions.
@@ -38,7 +39,7 @@ class ForwardPass:
         signature: Any,
     ):
         self.functions: dict[str, str] = {}
-        self.unit_axes: dict[str, int] = {}
+        self.unit_axes: dict[str, tuple[int, ...]] = {}
         self.outputs_are_tensors = True
         self.masked: list[str] = []
         self.has_output_masks = False
@@ -125,7 +126,7 @@ class ForwardPass:
         }
         self.outputs_are_tensors = all(tf.is_tensor(each) for each in tf.nest.flatten(outputs))
         self.functions = {name: call.activation for name, call in hidden.items() if call.name in self._chosen}
-        self.unit_axes = {name: _unit_axes.unit_axis(hidden[name].result) for name in self.functions}
+        self.unit_axes = {name: _unit_axes.unit_axes(hidden[name].result) for name in self.functions}
         found = self._pass(hidden, outputs, masks)
         self.masked, self.has_output_masks = list(found["masks"]), bool(found["output_masks"])
         return found

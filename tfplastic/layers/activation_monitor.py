@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfplastic._keras import is_legacy, keras
 from tfplastic._replicas import num_replicas, sum_over_replicas
+from tfplastic.layers._inputs_axis import axis_of_units
 
 _STATISTICS = ("mean_abs", "zero_fraction", "mean", "variance")
 # Statistics of 16-bit activations are kept in the dtype of the weights.
@@ -23,9 +24,9 @@ _OF_ALL_REPLICAS: dict[str, Any] = (
 class ActivationMonitor(keras.layers.Layer):
     """Returns its inputs h, and keeps running means of what each unit does on the batches of training.
 
-    For each unit (an entry of the last axis; for images a channel), over the batch and all positions: the
-    mean of |h|, the fraction of exact zeros, the mean, and the variance with division by the count. Each call
-    with `training=True` moves the four statistics s towards those of its batch, s_batch, and a weight w, all
+    For each unit (an entry of `axis`; for images a channel), over the batch and all positions: the mean of
+    |h|, the fraction of exact zeros, the mean, and the variance with division by the count. Each call with
+    `training=True` moves the four statistics s towards those of its batch, s_batch, and a weight w, all
     starting at zero:
 
         s <- s + (1 - momentum) (s_batch - s),    w <- w + (1 - momentum) (1 - w);    `result` gives s / w.
@@ -49,13 +50,22 @@ class ActivationMonitor(keras.layers.Layer):
     Args:
         momentum: in [0, 1): what is left of the old statistics after a batch; 0 is the last batch alone. 0.99
             is the default of Keras' BatchNormalization.
+        axis: the axis of the units, not that of the batch. None: that of the channels in what makes the
+            inputs, first or last, followed through transposition and reshaping, as it is seen in a functional
+            or Sequential model and in a graph; the last one where the layer is built by a call on values.
         **kwargs: `name`, `dtype` and the like, as for every Keras layer.
 
-    Input and output: `[batch, ..., units]` floats, unchanged but for the cast to the layer's compute dtype.
+    Attributes:
+        axis: as given; the one that was found from the first call on.
+
+    Input and output: `[batch, ..., units]` floats, or with units on another axis; unchanged but for the cast
+    to the layer's compute dtype.
     Masks are passed on and not looked at.
 
     Raises:
-        ValueError: if `momentum` is not in [0, 1), or the inputs have no axis of units.
+        ValueError: if `momentum` is not in [0, 1), or the inputs have no axis of units; or in a graph where
+            the units are on another axis than the last one that was taken before; or on several.
+        TypeError: if `axis` is not an integer.
 
     Example:
         >>> import tensorflow as tf, tfplastic as tp
@@ -65,18 +75,30 @@ class ActivationMonitor(keras.layers.Layer):
         {'mean_abs': [0.0, 2.0], 'zero_fraction': [1.0, 0.0], 'mean': [0.0, 2.0], 'variance': [0.0, 1.0]}
     """
 
-    def __init__(self, momentum: float = 0.99, **kwargs: Any):
+    def __init__(self, momentum: float = 0.99, axis: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if isinstance(momentum, bool) or not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
             raise ValueError(f"`momentum` must be a number in [0, 1). Received: {momentum!r}")
+        if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
+            raise TypeError(f"`axis` must be an integer or None. Received: {axis!r}")
         self.momentum = float(momentum)
+        self.axis = axis
+        self._is_guessed = False
         self.supports_masking = True
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Finds the axis of the units in a first call, before the layer is built."""
+        if self.axis is None or self._is_guessed:
+            self._find_axis(inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
     def build(self, input_shape: Any) -> None:
-        if len(input_shape) < 2 or input_shape[-1] is None:
-            rule = "must be of shape [batch, ..., units], with a known number of units"
+        axis, rank = -1 if self.axis is None else self.axis, len(input_shape)
+        is_axis = 0 < axis < rank or -rank < axis < 0
+        if rank < 2 or not is_axis or input_shape[axis] is None:
+            rule = f"must be of shape [batch, ..., units], with a known number of units on axis {axis}"
             raise ValueError(f"The inputs {rule}. Received: {tuple(input_shape)}")
-        units = int(input_shape[-1])
+        units = int(input_shape[axis])
         self.mean_abs, self.zero_fraction, self.mean, self.variance = (
             self._statistic(name, (units,)) for name in _STATISTICS
         )
@@ -102,7 +124,22 @@ class ActivationMonitor(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "momentum": self.momentum}
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "axis": None if self._is_guessed else self.axis,
+        }
+
+    def _find_axis(self, inputs: Any) -> None:
+        rank = len(inputs.shape)
+        found = axis_of_units(inputs) if rank > 2 else rank - 1
+        if self._is_guessed and found not in (None, rank - 1):
+            rule = "must be given where the units are not on the last axis and the layer was built by values"
+            raise ValueError(
+                f"`axis` {rule}. Received: {self.name!r}, units on axis {found}. Pass axis={found}."
+            )
+        self._is_guessed = found is None
+        self.axis = -1 if found in (None, rank - 1) else found
 
     def _statistic(self, name: str, shape: tuple[int, ...]) -> Any:
         options = {**_NOT_CAST, **_OF_ALL_REPLICAS}
@@ -110,6 +147,9 @@ class ActivationMonitor(keras.layers.Layer):
 
     def _update(self, inputs: tf.Tensor) -> None:
         values = tf.cast(inputs, self.variable_dtype)  # [batch, ..., units]
+        if self.axis not in (None, -1, len(values.shape) - 1):
+            axes = [each for each in range(len(values.shape)) if each != self.axis % len(values.shape)]
+            values = tf.transpose(values, [*axes, self.axis % len(values.shape)])
         mean = _mean(values)  # [units]
         batch = {
             "mean_abs": _mean(tf.abs(values)),
