@@ -63,6 +63,11 @@ class AfterUpdates:
         """Periods of what `act` does."""
         return [period for period, _ in self._rare]
 
+    @property
+    def acts_in_program(self) -> bool:
+        """Whether there is something for `in_program` to do."""
+        return bool(self._frequent)
+
     def in_program(self, step: tf.Tensor) -> None:
         """What is due after gradient step `step`, `[] int64`, and is not done by `act`; traceable."""
         _call_if_due(self._frequent, step)

@@ -110,6 +110,17 @@ class Checkpoints:
         status.expect_partial()  # tf.train.Checkpoint's own save counter is not ours
         self._clean()
 
+    def copied(self) -> Callable[[], None]:
+        """Copies the values of all variables now; the function that it returns assigns them again."""
+        tracked = tf.train.TrackableView(self._variables).descendants()
+        values = [(each, each.numpy()) for each in tracked if isinstance(each, tf.Variable)]
+
+        def assign() -> None:
+            for variable, value in values:
+                variable.assign(value)
+
+        return assign
+
     def _clean(self) -> None:
         complete = files.complete(self.root)
         for directory in complete[: -self._keep]:

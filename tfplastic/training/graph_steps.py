@@ -52,6 +52,7 @@ class GraphSteps:
         self._after_updates = after_updates
         self._key = tf.constant(seeds.derive(seed, "step"))
         self._compiler = compiler
+        self._next = tf.function(task.next, autograph=False)  # for `batch` alone
         self._step = tf.function(self._take_step, autograph=False)
         self._program = tf.function(self._take_steps, autograph=False, jit_compile=compiler == "xla" or None)
         self._at = tf.Variable(0, trainable=False, dtype=tf.int64)  # the step that the program is at
@@ -76,8 +77,13 @@ class GraphSteps:
         """
         reached, sums, is_finite = self._chunks.take(step, last, lambda target: self._run(step, target, sums))
         if not is_finite:
-            raise NonFiniteLossError(f"The loss is not finite at gradient step {reached}")
+            raise NonFiniteLossError(reached)
         return reached, sums
+
+    def batch(self, step: int) -> Any:
+        """The batch of gradient step `step`, the one after the present state, which stays as it is."""
+        key = folded(self._key, tf.constant(step, tf.int64))
+        return self._next(self.state, key)[0]
 
     def traced_step(self) -> Any:
         """The trace of one gradient step: (number `[] int64`, state) -> (state, what it reports by name)."""

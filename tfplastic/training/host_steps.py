@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfplastic._call_options import sums_in_order
 from tfplastic.tasks import HostTask
+from tfplastic.training.non_finite import Examination
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepOutput
 
 _TIMED_STEPS = 10
@@ -23,6 +24,7 @@ class HostSteps:
     def __init__(self, task: HostTask, gradient_step: GradientStep):
         self._task = task
         self._compiled_step = tf.function(gradient_step, autograph=False)
+        self._last_batch: Any = None
 
     def advance(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float]]:
         """Takes the gradient step that follows `step`.
@@ -40,14 +42,26 @@ class HostSteps:
         """
         del last  # one at a time, so that the loop can be stopped after each
         try:
-            output = self._step(self._task.next())
+            self._last_batch = self._task.next()
+            output = self._step(self._last_batch)
         except tf.errors.InvalidArgumentError as error:
             if GradientStep.NOT_FINITE not in str(error):
                 raise
-            raise NonFiniteLossError(f"The loss is not finite at gradient step {step + 1}") from None
+            raise NonFiniteLossError(step + 1) from None
         self._task.after_step(step + 1)
         reported = {"loss": output.loss, **output.metrics}
         return step + 1, {name: sums.get(name, 0.0) + float(value) for name, value in reported.items()}
+
+    def find_non_finite(self, error: NonFiniteLossError, examination: Examination) -> str:
+        """Names what first was not finite in the last gradient step, '' where nothing is now.
+
+        Args:
+            error: its failure.
+            examination: of the gradient step.
+        """
+        if error.quantity == "gradient":
+            return examination.of_gradients()
+        return examination.of_weights() or examination.of_step(self._last_batch, is_advanced=True)
 
     def seconds_per_step(self) -> float:
         """How long a gradient step and its batch take here, by trying; the task is of no use after this."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -24,8 +23,10 @@ from tfplastic.training import plan
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.checkpoints import Checkpoints
+from tfplastic.training.failures import Failures
 from tfplastic.training.graph_steps import GraphSteps
 from tfplastic.training.host_steps import HostSteps
+from tfplastic.training.non_finite import Examination
 from tfplastic.training.profiler import Profiler
 from tfplastic.training.programs import AUTO, COMPILERS, choose_compiler
 from tfplastic.training.progress import Progress
@@ -302,11 +303,21 @@ class Loop:
     def begin(self) -> None:
         """Begins afresh or goes on from the last checkpoint."""
         checkpoint = self._checkpoints.latest()
+        if checkpoint is not None:
+            self._keep_compiler(checkpoint.state.get("compiler", checkpoint.state.get("program", "")))
+        networks = {name: each for name, each in self.task.trackables().items() if hasattr(each, "layers")}
+        self._failures = Failures(
+            self.steps,
+            self._after_updates,
+            Examination(self._gradient_step, networks),
+            self._checkpoints,
+            self._directory.path,
+        )
         if checkpoint is None:
             self._directory.cut_after(-1, 0)
+            self._failures.note_beginning()
             self._source.start()
         else:
-            self._keep_compiler(checkpoint.state.get("compiler", checkpoint.state.get("program", "")))
             self._checkpoints.restore(checkpoint)
             self._source.restore(checkpoint.directory, self._checkpoints.shared, checkpoint.shared_files)
             self.step = checkpoint.step
@@ -350,6 +361,7 @@ class Loop:
             sums: `sums` with what the new ones reported.
             stop: leaves an evaluation for the next time.
         """
+        self._failures.check_gradient(step, self.sums, sums)
         self._count += step - self.step
         self.step, self.sums = step, sums
         self.profiler.after(step)
@@ -377,12 +389,11 @@ class Loop:
         try:
             return self.steps.advance(self.step, min(last, self.next_event()), self.sums)
         except NonFiniteLossError as error:
-            raise self.located(error) from None
+            raise self.explained(error) from None
 
-    def located(self, error: NonFiniteLossError) -> NonFiniteLossError:
-        """The error with the name of the first layer whose weights are not finite."""
-        layer = _first_non_finite_layer(self.task.model)
-        return NonFiniteLossError(f"{error}; the first layer with a weight that is not: {layer}")
+    def explained(self, error: NonFiniteLossError) -> NonFiniteLossError:
+        """The error with the layer and the quantity that first was not finite, and the next action."""
+        return self._failures.explained(error)
 
     def next_event(self) -> int:
         """The first step after this one at which the loop has something to do."""
@@ -483,7 +494,9 @@ class Loop:
             "metrics_position": self._metrics_file.position(),
             "compiler": self.compiler,
         }
+        self._failures.check_weights(self.step)
         self._checkpoints.save(self.step, state, self._source.save)
+        self._failures.checkpoint_saved()
         self._write_status("running")
 
     def kept_states(self) -> dict[str, Any]:
@@ -508,11 +521,3 @@ class Loop:
 
 def _advice(mitigation: Any) -> str:
     return ". A Brownian twin is given as `twin`" if isinstance(mitigation, BrownianTwin) else ""
-
-
-def _first_non_finite_layer(model: keras.Model) -> str:
-    for layer in model.layers:
-        for variable in layer.variables:
-            if not math.isfinite(float(tf.reduce_sum(tf.abs(tf.cast(variable, tf.float64))))):
-                return layer.name
-    return "none, the weights are finite"

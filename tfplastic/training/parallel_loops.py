@@ -117,8 +117,8 @@ def _train(loops: Sequence[Loop], progress: Progress, stop: StopRequest) -> None
             chunk = _take(steps, chunks, loops)
         for loop, is_finite in zip(loops, chunk.are_finite, strict=True):
             if not is_finite:
-                what = f"The loss of seed {loop.config.seed} is not finite at gradient step {chunk.step}"
-                raise loop.located(NonFiniteLossError(what))
+                owner = f" of seed {loop.config.seed}"
+                raise loop.explained(NonFiniteLossError(chunk.step, owner=owner))
         for loop, sums in zip(loops, chunk.sums, strict=True):
             loop.arrive(chunk.step, sums, stop)
         step = chunk.step

@@ -143,7 +143,7 @@ class PlasticModel(keras.Model):
                 raise
             step = self.gradient_steps
             training.step.assign_sub(1)
-            raise NonFiniteLossError(f"The loss is not finite at gradient step {step}") from None
+            raise NonFiniteLossError(step) from None
 
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:

@@ -21,7 +21,29 @@ StepStatistic = Callable[[tf.Tensor], tf.Tensor]
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite, or the gradient and so the weights did.
+
+    Args:
+        step: number of the gradient step at which it was found: of a loss, the one that it is of.
+        quantity: `'loss'`, or with a finite loss `'gradient'` or `'weights'`.
+        owner: of the loss in words, such as ' of seed 4'.
+        details: the rest of the message.
+
+    Attributes:
+        step, quantity, owner: the arguments.
+    """
+
+    def __init__(self, step: int, quantity: str = "loss", owner: str = "", details: str = ""):
+        verb = "are" if quantity == "weights" else "is"
+        when = (
+            f"at gradient step {step}"
+            if quantity == "loss"
+            else f"by gradient step {step}, though the loss is"
+        )
+        super().__init__(f"The {quantity}{owner} {verb} not finite {when}{details}")
+        self.step = step
+        self.quantity = quantity
+        self.owner = owner
 
 
 class StepOutput(NamedTuple):
@@ -90,17 +112,8 @@ class GradientStep:
         advance(self._model)  # first, because a mitigation may have changed the weights since the last step
         variables = self._model.trainable_variables
         is_shared = num_replicas() > 1
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(as_tf_variables(variables))
-            with self._recording() as activations:
-                output = self._task.loss(self._model, batch, training=True)
-            penalties = [each.penalty(variables) for each in self._mitigations if each.adds_penalty]
-            # A replica's loss is its part of the global batch's; penalties are of what all replicas share.
-            parts = [penalty / num_replicas() for penalty in penalties] if is_shared else penalties
-            total = tf.add_n([output.loss, *parts])
-        gradients = tape.gradient(
-            total, as_tf_variables(variables), unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
+        with self._recording() as activations:
+            output, penalties, gradients = self.gradients(batch)
         loss = output.loss
         if is_shared:
             # Dense, which sparse gradients of embeddings are not: a sum over replicas takes tensors.
@@ -118,6 +131,22 @@ class GradientStep:
         with tf.control_dependencies([tf.debugging.assert_all_finite(loss, self.NOT_FINITE)]):
             self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return StepOutput(loss, output.per_example_loss, metrics)
+
+    def gradients(self, batch: Any) -> tuple[TaskLoss, list[tf.Tensor], list[Any]]:
+        """The loss, the mitigations' penalties, and the gradients of their sum before any is transformed."""
+        variables = self._model.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(as_tf_variables(variables))
+            output = self._task.loss(self._model, batch, training=True)
+            penalties = [each.penalty(variables) for each in self._mitigations if each.adds_penalty]
+            # A replica's loss is its part of the global batch's; penalties are of what all replicas share.
+            replicas = num_replicas()
+            parts = [penalty / replicas for penalty in penalties] if replicas > 1 else penalties
+            total = tf.add_n([output.loss, *parts])
+        gradients = tape.gradient(
+            total, as_tf_variables(variables), unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return output, penalties, gradients
 
     def _recording(self) -> contextlib.AbstractContextManager[Mapping[str, tf.Tensor]]:
         return recorded_activations(self._model) if self._statistics else contextlib.nullcontext({})

@@ -1,0 +1,181 @@
+"""The quantity of a gradient step that is not finite, with its layer: looked for after the fact."""
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tfplastic._keras import replaced_attribute
+from tfplastic.diagnostics._layers import named_layers
+from tfplastic.layers import advance
+from tfplastic.training.step import GradientStep
+
+
+class Examination:
+    """Looks for NaN and infinities in the weights of a task's networks and in one of its gradient steps.
+
+    Nothing is changed, and nothing is computed before it is asked: training itself is not slower for it.
+    A layer goes by its path below the network, as in the tags of diagnostics.
+
+    Args:
+        gradient_step: of the task.
+        networks: {name: Keras model}, the trained one under `'model'`; names of other networks' layers begin
+            with the name of the network.
+    """
+
+    def __init__(self, gradient_step: GradientStep, networks: Mapping[str, Any]):
+        self._gradient_step = gradient_step
+        self._networks = networks
+        self._layers: dict[str, Any] = {}
+        for name, network in networks.items():
+            prefix = "" if name == "model" else f"{name}/"
+            self._layers |= {prefix + path: layer for path, layer in named_layers(network).items()}
+
+    def of_weights(self) -> str:
+        """Names the first weight that is not finite, '' where all are.
+
+        First in the order of the layers. A weight that is not trained may be infinite, as a mask is, but not
+        NaN.
+        """
+        bad = self._bad_weights()
+        return f"the weight {bad[0]}" if bad else ""
+
+    def of_gradients(self) -> str:
+        """Names the gradient by which an update has made weights not finite, '' where all are finite.
+
+        That of the last layer, from which the gradient goes on to those before it.
+        """
+        bad = self._bad_weights()
+        return f"the gradient of {bad[-1]}" if bad else ""
+
+    def of_step(self, batch: Any, is_advanced: bool = False) -> str:
+        """Names what first is not finite in a gradient step with the present weights, '' where all is.
+
+        In the order of the computation: the batch, inputs and outputs of layers, the loss, penalties of
+        mitigations, and the gradients from the last layer to the first.
+
+        Args:
+            batch: as the task's loss takes it.
+            is_advanced: whether layers that change between steps have done so for this step.
+        """
+        batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
+        with self._unchanged(), _run_eagerly(), self._noted_calls() as calls:
+            if not is_advanced:
+                advance(self._networks["model"])
+            output, penalties, gradients = self._gradient_step.gradients(batch)
+        weights = _tf_variables(self._networks["model"].trainable_variables)
+        names = self._weight_names()
+        backwards = zip(weights[::-1], gradients[::-1], strict=True)
+        in_order = [
+            *_parts_of(batch),
+            *calls,
+            ("the loss, of finite outputs", output.loss),
+            *(("the penalty of a mitigation", each) for each in penalties),
+            *((f"the gradient of {names[id(weight)]}", gradient) for weight, gradient in backwards),
+        ]
+        return next((name for name, value in in_order if not is_finite(value)), "")
+
+    def _bad_weights(self) -> list[str]:
+        names, trained = self._weight_names(), set()
+        for network in self._networks.values():
+            trained |= {id(each) for each in _tf_variables(network.trainable_variables)}
+        bad = []
+        for variable in self._variables():
+            is_good = is_finite(variable) if id(variable) in trained else not _has_nan(variable)
+            if not is_good:
+                bad.append(names[id(variable)])
+        return bad
+
+    def _variables(self) -> list[tf.Variable]:
+        """All variables of the networks, in the order of their layers."""
+        order = list(self._layers)
+        found = {}
+        for place, name in enumerate(order):
+            for variable in _tf_variables(self._layers[name].variables):
+                found[id(variable)] = (place, variable)  # of the innermost layer, which comes last
+        return [variable for _, variable in sorted(found.values(), key=lambda each: each[0])]
+
+    def _weight_names(self) -> dict[int, str]:
+        """'kernel' of layer 'hidden', by the weight's id."""
+        names = {}
+        for layer_name, layer in self._layers.items():
+            for variable in _tf_variables(layer.variables):
+                own = variable.name.rpartition("/")[2].partition(":")[0]
+                names[id(variable)] = f"{own!r} of layer {layer_name!r}"
+        return names
+
+    @contextlib.contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Puts back what calls in training mode assign, such as the moving averages of BatchNorm."""
+        before = [(variable, variable.numpy()) for variable in self._variables()]
+        try:
+            yield
+        finally:
+            for variable, value in before:
+                variable.assign(value)
+
+    @contextlib.contextmanager
+    def _noted_calls(self) -> Iterator[list[tuple[str, tf.Tensor]]]:
+        """While open, appends what each layer is given and returns, with its name, as soon as it returns."""
+        calls: list[tuple[str, tf.Tensor]] = []
+        with contextlib.ExitStack() as stack:
+            for name, layer in self._layers.items():
+                noted = _noted(layer.call, functools.partial(_note, calls, name))
+                stack.enter_context(replaced_attribute(layer, "call", noted))
+            yield calls
+
+
+def is_finite(value: Any) -> bool:
+    """Returns whether a tensor, variable or nest of them holds finite numbers only; integers are."""
+    parts = [tf.convert_to_tensor(each) for each in tf.nest.flatten(value, expand_composites=True)]
+    return all(bool(tf.reduce_all(tf.math.is_finite(each))) for each in parts if each.dtype.is_floating)
+
+
+def _tf_variables(variables: Iterable[Any]) -> list[tf.Variable]:
+    """TensorFlow's own behind variables of Keras 2 or Keras 3."""
+    return [each if isinstance(each, tf.Variable) else each.value for each in variables]
+
+
+def _has_nan(variable: tf.Variable) -> bool:
+    value = tf.convert_to_tensor(variable)
+    return value.dtype.is_floating and bool(tf.reduce_any(tf.math.is_nan(value)))
+
+
+def _parts_of(batch: Any) -> list[tuple[str, Any]]:
+    if hasattr(batch, "_asdict"):
+        batch = batch._asdict()
+    if isinstance(batch, Mapping):
+        return [(f"{field!r} of the batch", values) for field, values in batch.items()]
+    return [("the batch", batch)]
+
+
+def _noted(call: Callable[..., Any], note: Callable[..., None]) -> Callable[..., Any]:
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        result = call(*args, **kwargs)
+        note(args, result)
+        return result
+
+    vars(noted)["__signature__"] = inspect.signature(call)  # TF-Agents asks for it
+    return noted
+
+
+def _note(calls: list[tuple[str, Any]], name: str, args: Any, result: Any) -> None:
+    calls.append((f"the input of layer {name!r}", _tensors_in(args)))
+    calls.append((f"the output of layer {name!r}", _tensors_in(result)))
+
+
+def _tensors_in(values: Any) -> list[Any]:
+    return [each for each in tf.nest.flatten(values, expand_composites=True) if tf.is_tensor(each)]
+
+
+@contextlib.contextmanager
+def _run_eagerly() -> Iterator[None]:
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
