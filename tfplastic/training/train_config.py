@@ -1,0 +1,120 @@
+"""The configuration of a run: what to train and when to look."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gin
+
+from tfplastic import _renames
+from tfplastic._checks import check_integer, check_one_of, check_positive_integer, check_sequence
+from tfplastic._keras import keras
+from tfplastic.diagnostics.measure import Function, check_quantities
+from tfplastic.diagnostics.self_targets import Objective
+from tfplastic.mitigations import Mitigation
+from tfplastic.tasks import GraphTask, HostTask
+from tfplastic.training.brownian_twin import BrownianTwin
+from tfplastic.training.programs import AUTO, COMPILERS
+from tfplastic.training.run_diagnostics import RunDiagnostics
+from tfplastic.training.run_probes import RunProbes
+from tfplastic.training.step import StepStatistic
+
+
+@gin.configurable("train", module="tfplastic.training")
+@_renames.accept_old_arguments("train")
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """What to train and when to look. All steps and periods are gradient steps.
+
+    Attributes:
+        task: what to train on.
+        optimizer: a Keras optimizer.
+        total_steps: length of the run.
+        seed: root seed, from which every other seed is derived.
+        log_period: between rows of training metrics; the last step is included.
+        diagnostics: functions of a `diagnostics.Snapshot`, each a dict of layer name to value, in a list or
+            a mapping {name: function}; or a budget, see `RunDiagnostics`.
+        diagnostics_period: between their evaluations; step 0 is included.
+        diagnostics_periods: by name of a quantity, its own period instead, or a list of steps.
+        diagnostics_loss: what quantities of a loss see instead of the task's: a function of a network and its
+            inputs that returns targets and loss as a `diagnostics.Snapshot` takes them, such as
+            `diagnostics.noisy_self_targets`. Required to measure quantities of a loss on the Brownian twin.
+            The next update is then that by the gradient of this loss, with the optimizer as it is.
+        diagnostics_losses: by name of a quantity, its own such function instead, or None for the task's loss.
+            To have one quantity with two losses, let `diagnostics` be a mapping {name: quantity}.
+        probe: what measures plasticity, a `probing.Probe`; None for nothing.
+        probe_period: between probes, step 0 included; or a list of steps. 5,000 in Lyle et al. 2023, section
+            5.1.
+        probe_on: `'first'` or `'current'`, the inputs that it is measured on, see `RunProbes`.
+        share_first_probe: whether runs next to each other, as those of a sweep are, share the probe at step
+            0 where network, initial weights, inputs, optimizer and protocol are the same: the first to be
+            there leaves it in the folder `shared_probes` next to its run directory.
+        evaluation_period: between evaluations; the last step is included.
+        checkpoint_period: between checkpoints; the last step is included.
+        keep_checkpoints: how many checkpoints to keep.
+        mitigations: what changes loss, gradients, weights or optimizer slots, in this order. Those that act
+            after updates do so after whatever is measured at the same step.
+        step_statistics: of the activations of each hidden nonlinearity on the batch of every gradient step,
+            such as `diagnostics.dead_units`; logged as means, as the loss is.
+        twin: a `BrownianTwin`, which walks beside the network and leaves it alone; None for none.
+        compiler: of the steps of a `GraphTask`: `'graph'`, `'xla'`, or `'auto'` for the faster of them by the
+            rules of `training/programs.py`. A run that is resumed keeps its compiler.
+    """
+
+    task: HostTask | GraphTask
+    optimizer: keras.optimizers.Optimizer
+    total_steps: int
+    seed: int = 0
+    log_period: int = 1_000
+    diagnostics: str | Sequence[Function] | Mapping[str, Function] = ()
+    diagnostics_period: int = 10_000
+    diagnostics_periods: Mapping[str, int | Sequence[int]] = dataclasses.field(default_factory=dict)
+    diagnostics_loss: Objective | None = None
+    diagnostics_losses: Mapping[str, Objective | None] = dataclasses.field(default_factory=dict)
+    probe: Any = None
+    probe_period: int | Sequence[int] = 5_000
+    probe_on: str = "first"
+    share_first_probe: bool = False
+    evaluation_period: int = 62_500
+    checkpoint_period: int = 25_000
+    keep_checkpoints: int = 2
+    mitigations: Sequence[Mitigation] = ()
+    step_statistics: Sequence[StepStatistic] = ()
+    twin: BrownianTwin | None = None
+    compiler: str = AUTO
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.task, HostTask | GraphTask):
+            raise ValueError(f"`task` must be a task, such as @AtariTask(). Received: {self.task!r}")
+        if not hasattr(self.optimizer, "apply_gradients") or isinstance(self.optimizer, type):
+            rule = "must be an optimizer, such as @centered_rmsprop()"
+            raise ValueError(f"`optimizer` {rule}. Received: {self.optimizer!r}")
+        RunDiagnostics(
+            self.diagnostics,
+            self.diagnostics_period,
+            self.diagnostics_periods,
+            self.diagnostics_loss,
+            losses=self.diagnostics_losses,
+        )
+        RunProbes(self.probe, self.probe_period, self.probe_on, self.share_first_probe)
+        check_integer("seed", self.seed)
+        for name in (
+            "total_steps",
+            "log_period",
+            "evaluation_period",
+            "checkpoint_period",
+        ):
+            check_positive_integer(name, getattr(self, name))
+        check_positive_integer("keep_checkpoints", self.keep_checkpoints)
+        check_quantities("step_statistics", self.step_statistics)
+        check_one_of("compiler", self.compiler, (AUTO, *COMPILERS))
+        for mitigation in check_sequence("mitigations", self.mitigations, "[@ShrinkAndPerturb()]"):
+            if not isinstance(mitigation, Mitigation):
+                rule = "must hold mitigations, such as @ShrinkAndPerturb()"
+                raise ValueError(f"`mitigations` {rule}. Received: {mitigation!r}{_advice(mitigation)}")
+        if self.twin is not None and not isinstance(self.twin, BrownianTwin):
+            raise ValueError(f"`twin` must be a twin, such as @BrownianTwin(). Received: {self.twin!r}")
+
+
+def _advice(mitigation: Any) -> str:
+    return ". A Brownian twin is given as `twin`" if isinstance(mitigation, BrownianTwin) else ""
