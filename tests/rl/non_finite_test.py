@@ -45,7 +45,9 @@ def mdp_task() -> Any:
 
 
 def mdp_loop(program, mitigations, task=None):
-    settings = dict(log_period=100, evaluation_period=100, checkpoint_period=4, compiler=program)
+    settings: dict[str, Any] = dict(
+        log_period=100, evaluation_period=100, checkpoint_period=4, compiler=program
+    )
     optimizer = keras.optimizers.SGD(0.01)
     return Loop(TrainConfig(task or mdp_task(), optimizer, 20, mitigations=mitigations, **settings))
 

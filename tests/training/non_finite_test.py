@@ -88,7 +88,9 @@ class PoisonedTask(tp.tasks.RandomLabelTask):
 
 def make_loop(program, mitigations=(), kind: Any = tp.tasks.RandomLabelTask, seed=0, **config) -> Any:
     task = kind("digits", network, num_examples=32, steps_per_task=50, batch_size=8)
-    settings = dict(log_period=100, evaluation_period=100, checkpoint_period=100, compiler=program) | config
+    settings: Any = (
+        dict(log_period=100, evaluation_period=100, checkpoint_period=100, compiler=program) | config
+    )
     optimizer = keras.optimizers.SGD(0.01)
     return Loop(TrainConfig(task, optimizer, 30, seed=seed, mitigations=mitigations, **settings))
 
