@@ -1,5 +1,6 @@
 """Gradient steps of a task whose data is in memory: many of them are one call of one compiled program."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,6 +177,9 @@ class GraphSteps:
         structure = self._task.initial_state()
         with np.load(directory / _STATE_FILE) as arrays:
             values = [tf.constant(arrays[name]) for name in arrays.files]
+        # The state of an earlier version lacks what has come last since: sums that nobody kept.
+        unknown = tf.nest.flatten(structure)[len(values) :]
+        values += [tf.fill(each.shape, tf.constant(math.nan, each.dtype)) for each in unknown]
         self.state = tf.nest.pack_sequence_as(structure, values)
 
     def describe(
