@@ -263,7 +263,7 @@ def test_recorded_activations_are_those_that_count(keras):
     def fractions(tokens):
         with diagnostics.recorded_activations(model) as hidden:
             model(tokens)
-        return {name: diagnostics.dead_fraction(each) for name, each in hidden.items()}
+        return {name: diagnostics.dead_units(each) for name, each in hidden.items()}
 
     found = fractions(tf.constant(TOKENS))
     expected = diagnostics.dead_units(Snapshot(model, TOKENS))

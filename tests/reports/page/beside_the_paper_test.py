@@ -108,7 +108,8 @@ def test_matrices_and_spectra_of_twins_are_on_the_page(tmp_path):
     rows = [ax.get_ylabel() for ax in matrices.figure.axes if ax.get_ylabel()]
     assert rows[:2] == ["gradient_descent", "twin of gradient_descent"]
     names = [picture.name for picture in landscape.spectra(material).pictures]
-    assert names == ["diagnostics_spectral_density_all", "brownian_twin_spectral_density_all"]
+    names_of_both = [f"{prefix}_hessian_spectral_density_all" for prefix in ("diagnostics", "brownian_twin")]
+    assert names == names_of_both
 
 
 def test_improvements_on_games_beside_the_papers(tmp_path):
