@@ -94,6 +94,31 @@ def test_units_of_attention_are_counted_for_each_head(keras):
     assert dormant_gradients(snapshot)["heads"] == 0.25
 
 
+def _dormant_after(keras, layer, shape, silence):
+    """The fraction in a model of `layer` whose units some are cut off by `silence` of the last kernel."""
+    model = keras.Sequential([keras.Input(shape), layer, keras.layers.Flatten(), keras.layers.Dense(1)])
+    kernel, bias = model.layers[-1].get_weights()
+    kernel[silence] = 0
+    model.layers[-1].set_weights([kernel, bias])
+    inputs = np.random.default_rng(0).standard_normal((5, *shape)).astype("float32")
+    values = dormant_gradients(Snapshot(model, inputs, loss=_zero_targets_loss), tau=0.0)
+    (value,) = [each for name, each in values.items() if name not in ("all", model.layers[-1].name)]
+    return value
+
+
+@BOTH
+def test_units_of_other_kernels(keras):
+    """One of six channels of a depthwise convolution, of four of a separable one, of three of an LSTM."""
+    layers, first = keras.layers, {"data_format": "channels_first"}
+    depthwise = layers.DepthwiseConv2D(2, depth_multiplier=2)
+    assert _dormant_after(keras, depthwise, (2, 2, 3), [1]) == pytest.approx(1 / 6)
+    separable = layers.SeparableConv1D(4, 2, **first)
+    assert _dormant_after(keras, separable, (3, 2), [3]) == 0.25
+    assert _dormant_after(keras, layers.LSTM(3), (1, 2), [2]) == pytest.approx(1 / 3)
+    channels_first = layers.Conv2D(4, 2, **first)
+    assert _dormant_after(keras, channels_first, (2, 2, 2), [1]) == 0.25
+
+
 @BOTH
 def test_edges(keras):
     model, inputs = models.mlp(keras), tf.ones((1, 2))

@@ -5,13 +5,19 @@ Layers go by the names of their classes, as in `_unit_rules`. Labels are those o
 
 import dataclasses
 import math
+import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfplastic._keras import keras_of
-from tfplastic.diagnostics._unit_rules import Labels, channel_axis, has_elementwise_activation, of_channels
+from tfplastic.diagnostics._unit_rules import (
+    Labels,
+    channel_axis,
+    has_elementwise_activation,
+    of_channels,
+)
 from tfplastic.diagnostics.unit_slices import Slice
 
 
@@ -242,7 +248,7 @@ def adds_bias_to_columns(layer: Any, shape: tuple[int, ...]) -> bool:
     return not np.array_equal(ops.add(np.zeros((1, 2, 2), np.float32), bias)[0, :, 0], bias[0, :, 0])
 
 
-_CELLS = {"GRUCell", "LSTMCell", "SimpleRNNCell"}
+_CELLS = {"GRUCell", "LSTMCell", "SimpleRNNCell", "ConvLSTMCell"}
 
 
 def kernel_of(kind: str, layer: Any) -> Kernel | None:
@@ -250,6 +256,27 @@ def kernel_of(kind: str, layer: Any) -> Kernel | None:
     if kind == "RNN":
         return _KERNELS["LSTM"] if type(layer.cell).__name__ in _CELLS else None
     return _KERNELS.get(kind)
+
+
+def incoming_of(layer: Any) -> list[Slice]:
+    """What comes in to the units of `layer`, or of the recurrent layer that has it as its cell.
+
+    Empty where the layer has no units of its own, or is of a kind that is not known.
+    """
+    names = [base.__name__ for base in type(layer).__mro__]
+    if hasattr(layer, "cell"):  # which has the weights
+        return []
+    is_cell = any(name in _CELLS for name in names)
+    kernel = (
+        _KERNELS["LSTM"] if is_cell else next((_KERNELS[name] for name in names if name in _KERNELS), None)
+    )
+    try:
+        own = kernel and kernel.own(types.SimpleNamespace(cell=layer) if is_cell else layer)
+    except Mixed:
+        return []
+    if own is None:
+        return []
+    return [own.incoming] if own.recurrent is None else [own.incoming, own.recurrent]
 
 
 _MAKERS: dict[Callable[[], Kernel], tuple[str, ...]] = {

@@ -1,7 +1,7 @@
 """Sizes of the loss's gradient, and the units that get hardly any of it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import tensorflow as tf
 from tfplastic import _checks
 from tfplastic.diagnostics._layers import named_layers
 from tfplastic.diagnostics._sums import magnitude_sum, square_sum, summed
-from tfplastic.diagnostics._weight_matrices import by_equation
+from tfplastic.diagnostics._unit_kernels import incoming_of
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
+from tfplastic.diagnostics.unit_slices import Slice
+from tfplastic.linalg._variables import as_tf_variables
 
 
 @quantity("medium", needs=("loss",), reads=("gradients",))
@@ -109,10 +111,11 @@ def dormant_gradients(snapshot: Snapshot, tau: float = 0.01) -> dict[str, float]
         tau: threshold of the score, at least 0. 0.01 as in Liu et al. 2025.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every layer that has a variable called 'kernel', whose last axis
-        counts its units (the last but one in transposed convolutions, all axes of the output in
-        `EinsumDense`), and under 'all' the fraction of all these units, NaN where there is none. NaN where a
-        gradient is NaN or infinite.
+        {layer name: fraction in [0, 1]} for every layer with a kernel, and under 'all' the fraction of all
+        their units, NaN where there is none. NaN where a gradient is NaN or infinite. Units are channels, of
+        depthwise convolutions too; features of each head in `EinsumDense`; the units of recurrent layers,
+        all gates and the recurrent kernel together. Of layers that Keras does not have the last axis of a
+        variable called 'kernel' counts them.
 
     Raises:
         ValueError: the snapshot has no loss, or `tau` is negative or not a finite number.
@@ -124,24 +127,37 @@ def dormant_gradients(snapshot: Snapshot, tau: float = 0.01) -> dict[str, float]
     _checks.check_non_negative("tau", tau)
     snapshot.require("loss")
     layers = named_layers(snapshot.model)
-    dormant = {
-        layer: _is_dormant(_magnitudes_by_unit(layers[layer], gradient), tau)
-        for layer, gradients in snapshot.gradients.items()
-        for variable, gradient in zip(snapshot.weights[layer], gradients, strict=True)
-        if variable.name.split("/")[-1].split(":")[0] == "kernel"
+    magnitudes = {
+        name: _magnitudes_by_unit(layers[name], snapshot.weights[name], gradients)
+        for name, gradients in snapshot.gradients.items()
     }
+    dormant = {name: _is_dormant(each, tau) for name, each in magnitudes.items() if each.size}
     every = np.concatenate([np.zeros(0), *dormant.values()])
     return {**{layer: float(each.mean()) for layer, each in dormant.items()}, "all": _mean(every)}
 
 
-def _magnitudes_by_unit(layer: Any, gradient: tf.Tensor) -> np.ndarray:
-    """The mean of |gradient| over all axes of a kernel but that of its units, `[units] float64`."""
-    values = np.abs(np.asarray(gradient, np.float64))
-    if hasattr(layer, "equation"):  # EinsumDense: all axes that the output has count units
-        return by_equation(layer.equation, values).mean(axis=0)
-    is_transposed = any("Transpose" in base.__name__ for base in type(layer).__mro__)
-    by_unit = np.moveaxis(values, -2 if is_transposed else -1, -1)
-    return by_unit.reshape(-1, by_unit.shape[-1]).mean(axis=0)
+def _magnitudes_by_unit(
+    layer: Any, variables: Sequence[tf.Variable], gradients: Sequence[tf.Tensor]
+) -> np.ndarray:
+    """The mean of |gradient| over what comes in to each unit, `[units] float64`; empty without units."""
+    slices = incoming_of(layer) or [
+        Slice(each, -1) for each in variables if each.name.split("/")[-1].split(":")[0] == "kernel"
+    ]
+    sums = counts = np.zeros(0)
+    for part in slices:
+        (variable,) = as_tf_variables([part.variable])
+        values = [gradients[place] for place, each in enumerate(variables) if each is variable]
+        if values:
+            magnitudes = np.abs(np.asarray(values[0], np.float64))
+            units = np.broadcast_to(_numbered(part, magnitudes.ndim), magnitudes.shape).ravel()
+            more = np.bincount(units, magnitudes.ravel()), np.bincount(units)
+            sums, counts = more if not sums.size else (sums + more[0], counts + more[1])
+    return sums / counts
+
+
+def _numbered(part: Slice, rank: int) -> np.ndarray:
+    """The units of `part`, in the form in which they are broadcast along a variable of `rank`."""
+    return part.units.reshape(*part.units.shape, *[1] * (rank - part.axis - part.units.ndim))
 
 
 def _is_dormant(magnitudes: np.ndarray, tau: float) -> np.ndarray:
