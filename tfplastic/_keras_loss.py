@@ -106,10 +106,14 @@ class KerasLoss:
         return BatchLoss(_sum(totals), [term for part in parts for term in part.terms], added)
 
 
-def compiled_loss(model: Any) -> KerasLoss | None:
+def compiled_loss(model: Any, includes_model_losses: bool = True) -> KerasLoss | None:
     """The loss that `model` was compiled with; None if it was not compiled.
 
     A model that was compiled without a loss minimises `model.losses` alone, if its call adds some.
+
+    Args:
+        model: of Keras 2 or Keras 3.
+        includes_model_losses: False leaves out `model.losses`, for what is a function of the outputs alone.
     """
     if not is_compiled(model):
         return None
@@ -119,7 +123,7 @@ def compiled_loss(model: Any) -> KerasLoss | None:
     else:
         container = model._compile_loss
         loss, weights = getattr(container, "_user_loss", None), getattr(container, "_user_loss_weights", None)
-    return KerasLoss(model, loss, weights, is_compiled=True)
+    return KerasLoss(model, loss, weights, includes_model_losses, is_compiled=True)
 
 
 def is_compiled(model: Any) -> bool:
@@ -128,8 +132,8 @@ def is_compiled(model: Any) -> bool:
 
 
 def model_losses(model: Any) -> tf.Tensor | None:
-    """The sum of `model.losses` in the last call, `[]`; None where there are none."""
-    losses = [tf.reduce_sum(tf.convert_to_tensor(each)) for each in model.losses]
+    """The sum of `model.losses` in the last call, `[]`; None where there are none, or without a model."""
+    losses = [tf.reduce_sum(tf.convert_to_tensor(each)) for each in getattr(model, "losses", ())]
     return _sum(losses) if losses else None
 
 

@@ -1,6 +1,5 @@
 """What the diagnostics read of a model."""
 
-import inspect
 import operator
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -8,15 +7,15 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic import _checks
-from tfplastic._keras import check_backend
 from tfplastic._keras_loss import is_compiled
-from tfplastic.diagnostics import _draws, _forward, _layers, _losses, unit_statistics
-from tfplastic.diagnostics._blocks import check_length, concatenated, in_blocks, length_of, mean_of_blocks
-from tfplastic.diagnostics._chosen_losses import chosen_losses
-from tfplastic.diagnostics._example_weights import weights_of_classes
+from tfplastic.diagnostics import _forward, _layers, unit_statistics
 from tfplastic.diagnostics.quantity import Need
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
-from tfplastic.linalg import HessianOperator, Operator
+from tfplastic.linalg import HessianOperator, Operator, _losses
+from tfplastic.linalg._blocks import check_length, concatenated, in_blocks, length_of, mean_of_blocks
+from tfplastic.linalg._chosen_losses import chosen_losses
+from tfplastic.linalg._example_weights import weights_of_classes
+from tfplastic.linalg._model_loss import FlatLoss, as_tensors, call_of, check_model, packed
 from tfplastic.linalg._program import Program, trace
 
 _NEEDS: dict[Need, str] = {
@@ -108,18 +107,13 @@ class Snapshot:
         class_weight: Mapping[int, float] | None = None,
         include_model_losses: bool = False,
     ):
-        if not hasattr(model, "_flatten_layers"):
-            raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
-        check_backend("model", model)
-        if not model.built:
-            raise ValueError(f"`model` must be built, by a call on a batch. Received: {model.name!r}")
+        check_model(model)
         self.model = model
-        self.inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
+        self.inputs = as_tensors(inputs)
         self.num_examples = length_of(self.inputs)
-        self.targets = None if targets is None else tf.nest.map_structure(tf.convert_to_tensor, targets)
+        self.targets = as_tensors(targets)
         check_length("targets", self.targets, self.num_examples)
-        weights = weights_of_classes(class_weight, sample_weight, self.targets)
-        self.sample_weight = None if weights is None else tf.nest.map_structure(tf.convert_to_tensor, weights)
+        self.sample_weight = as_tensors(weights_of_classes(class_weight, sample_weight, self.targets))
         check_length("sample_weight", self.sample_weight, self.num_examples)
         self.optimizer = optimizer
         self.reference = reference
@@ -311,8 +305,7 @@ class Snapshot:
 
         With sample weights a third entry holds these.
         """
-        examples = self.inputs, () if self.targets is None else self.targets
-        return examples if self.sample_weight is None else (*examples, self.sample_weight)
+        return packed(self.inputs, self.targets, self.sample_weight)
 
     def loss_of(self, examples: tuple[Any, ...], of: int | None = None) -> tf.Tensor:
         """The mean of L_i over a block, `[]`; traceable. See `Losses.mean`."""
@@ -375,25 +368,15 @@ class Snapshot:
         self._loss_program(
             "loss", lambda examples: losses.mean(examples)
         )  # refuses an unfit loss under its own name
-        specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.examples)
-
-        def loss(*flat: tf.Tensor) -> tf.Tensor:  # the operator takes floats in its own dtype
-            examples = tf.nest.pack_sequence_as(specs, flat)
-            return losses.mean(
-                tf.nest.map_structure(lambda each, spec: tf.cast(each, spec.dtype), examples, specs)
-            )
-
-        data = tuple(tf.nest.flatten(self.examples))
+        loss = FlatLoss(losses, self.examples)
         size = None if self.num_examples <= self._batch_size else self._batch_size
         variables = [variable for layer in self._weights.values() for variable in layer]
-        operator = HessianOperator(loss, variables, data, batch_size=size)
+        operator = HessianOperator(loss.mean, variables, loss.data, batch_size=size)
         operator.basis_memory.is_kept = False  # between measurements it belongs to training
         return operator
 
     def _call(self, inputs: Any) -> Any:
-        kwargs = {"training": False} if "training" in inspect.signature(self.model.call).parameters else {}
-        with _draws.fixed_draws():
-            return self.model(inputs, **kwargs)
+        return call_of(self.model)(inputs)
 
     def _forward(self) -> _forward.ForwardPass:
         if self._forward_pass is None:

@@ -1,11 +1,12 @@
 """The empirical Fisher matrix, as a linear operator."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfplastic.linalg._jacobian import Jacobian
+from tfplastic.linalg._model_loss import ModelData
 from tfplastic.linalg._program import Traced
 from tfplastic.linalg.flatten import unflatten
 from tfplastic.linalg.operator import Linear, Operator
@@ -54,6 +55,44 @@ class EmpiricalFisherOperator(Operator):
         self._losses = Traced("per_example_loss_fn", per_example_loss_fn, takes)
         super().__init__([self._losses], variables, data, batch_size)
         self._losses.check_takes(len(self._batches.signature))
+
+    @classmethod
+    def from_model(
+        cls,
+        model: Any,
+        inputs: Any,
+        targets: Any = None,
+        loss: Any = None,
+        *,
+        variables: Sequence[Any] | None = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        include_model_losses: bool = False,
+        batch_size: int | None = None,
+    ) -> "EmpiricalFisherOperator":
+        """Returns the matrix of the examples' losses of a Keras model, by default of its compiled loss.
+
+        The loss of the data is the mean of the examples' losses, whose gradients are the g_i: of a loss that
+        is summed over the batch, N times an example's term. Losses of the model (regularisers) enter each.
+
+        Args:
+            model: as for `HessianOperator.from_model`, like the others.
+            inputs: arrays `[n, ...]`, or a nest of them.
+            targets: arrays `[n, ...]`, or a nest of them.
+            loss: None for the compiled loss, or a loss.
+            variables: theta; None: the trainable variables of the model.
+            sample_weight: as for `fit`.
+            class_weight: as for `fit`.
+            include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
+            batch_size: most examples to take at a time; None: all.
+
+        Raises:
+            TypeError: `model` is not a Keras model, or `loss` not a loss.
+            ValueError: the model is not built or has no loss, or the data do not fit.
+        """
+        data = ModelData(model, inputs, targets, sample_weight, class_weight, batch_size)
+        flat = data.loss(loss, include_model_losses)
+        return cls(flat.of_examples, data.variables(variables), flat.data, data.batch_size)
 
     def _value(self, *batch: Any) -> tf.Tensor:
         return self._losses(*batch)

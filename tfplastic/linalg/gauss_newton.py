@@ -1,11 +1,13 @@
 """The generalised Gauss-Newton matrix, as a linear operator."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfplastic.linalg._jacobian import Jacobian
+from tfplastic.linalg._model_loss import ModelData
+from tfplastic.linalg._model_outputs import FlatOutputs
 from tfplastic.linalg._program import Traced
 from tfplastic.linalg.flatten import unflatten
 from tfplastic.linalg.operator import Linear, Operator
@@ -64,6 +66,45 @@ class GaussNewtonOperator(Operator):
         super().__init__([self._outputs, self._loss], variables, data, batch_size, reduction)
         self._outputs.check_takes(min(1, len(self._batches.signature)))
         self._loss.check_takes(max(1, len(self._batches.signature)))
+
+    @classmethod
+    def from_model(
+        cls,
+        model: Any,
+        inputs: Any,
+        targets: Any = None,
+        loss: Any = None,
+        *,
+        variables: Sequence[Any] | None = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        batch_size: int | None = None,
+    ) -> "GaussNewtonOperator":
+        """Returns the matrix of a Keras model on data, by default of its compiled loss.
+
+        Losses of the model (regularisers, `add_loss`) have no part in it, as they are not functions of the
+        outputs. Several outputs count as one, side by side.
+
+        Args:
+            model: as for `HessianOperator.from_model`, like the others.
+            inputs: arrays `[n, ...]`, or a nest of them.
+            targets: arrays `[n, ...]`, or a nest of them.
+            loss: None for the compiled loss, or a loss.
+            variables: theta; None: the trainable variables of the model.
+            sample_weight: as for `fit`.
+            class_weight: as for `fit`.
+            batch_size: most examples to take at a time; None: all.
+
+        Raises:
+            TypeError: `model` is not a Keras model, or `loss` not a loss.
+            ValueError: the model is not built, has no loss, or computes its loss itself; or the data do not
+                fit.
+        """
+        data = ModelData(model, inputs, targets, sample_weight, class_weight, batch_size)
+        outputs = FlatOutputs(data)
+        rows = outputs.loss(loss)
+        given = outputs.inputs, *rows.data
+        return cls(outputs.rows, rows.mean, data.variables(variables), given, batch_size=data.batch_size)
 
     def _value(self, *batch: Any) -> tf.Tensor:
         return self._loss(self._outputs(*batch[:1]), *batch[1:])

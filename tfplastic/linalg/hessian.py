@@ -1,13 +1,14 @@
 """The Hessian of a loss, as a linear operator."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks, seeds
+from tfplastic.linalg._model_loss import ModelData
 from tfplastic.linalg._program import Program, Traced
 from tfplastic.linalg._variables import dense
 from tfplastic.linalg.flatten import flatten, unflatten
@@ -81,6 +82,57 @@ class HessianOperator(Operator):
         self._loss.check_takes(len(self._batches.signature))
         self._mode = _checks.check_one_of("mode", mode, MODES)
         self._is_mode_checked = mode == MODES[0]
+
+    @classmethod
+    def from_model(
+        cls,
+        model: Any,
+        inputs: Any,
+        targets: Any = None,
+        loss: Any = None,
+        *,
+        variables: Sequence[Any] | None = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        include_model_losses: bool = False,
+        batch_size: int | None = None,
+        mode: str = MODES[0],
+    ) -> "HessianOperator":
+        """Returns the Hessian of the loss of a Keras model on data, by default of its compiled loss.
+
+        Args:
+            model: a Keras model, of Keras 2 or Keras 3, built. It is called with `training=False`.
+            inputs: arrays `[n, ...]`, or a nest of them.
+            targets: arrays `[n, ...]`, or a nest of them.
+            loss: None: exactly the loss that `train_on_batch` minimises on all of the data as one batch, with
+                reduction, `loss_weights`, masks and `model.losses`. Or, as for `diagnostics.Snapshot`, a
+                Keras loss, its name, a nest of them, or a function of targets and outputs: that alone.
+            variables: theta; None: the trainable variables of the model.
+            sample_weight: as for `fit`.
+            class_weight: as for `fit`, {class: weight}.
+            include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
+            batch_size: most examples to take at a time; None: all. It does not change the loss.
+            mode: see the class.
+
+        Raises:
+            TypeError: `model` is not a Keras model, or `loss` not a loss.
+            ValueError: the model is not built or has no loss, or the data do not fit; or see the class.
+
+        Example:
+            >>> import tensorflow as tf
+            >>> from tfplastic import linalg
+            >>> model = tf.keras.Sequential([
+            ...     tf.keras.layers.Dense(1, use_bias=False, kernel_regularizer=tf.keras.regularizers.L2(0.5))
+            ... ])
+            >>> x, y = tf.ones([4, 1]), tf.zeros([4, 1])
+            >>> _ = model(x)  # builds it
+            >>> model.compile('sgd', 'mse')  # L = w^2 + 0.5 w^2
+            >>> linalg.HessianOperator.from_model(model, x, y).to_dense().numpy().tolist()
+            [[3.0]]
+        """
+        data = ModelData(model, inputs, targets, sample_weight, class_weight, batch_size)
+        loss = data.loss(loss, include_model_losses)
+        return cls(loss.mean, data.variables(variables), loss.data, batch_size=data.batch_size, mode=mode)
 
     def _value(self, *batch: Any) -> tf.Tensor:
         return self._loss(*batch)

@@ -6,6 +6,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic.linalg._jacobian import Jacobian
+from tfplastic.linalg._model_loss import ModelData
+from tfplastic.linalg._model_outputs import FlatOutputs
 from tfplastic.linalg._program import Traced
 from tfplastic.linalg.operator import Linear, Operator
 
@@ -50,6 +52,26 @@ class NTKOperator(Operator):
         self._program(self._value)
         self._output_shape = self._outputs.shape
         self.shape = (self._output_shape.num_elements(),) * 2
+
+    @classmethod
+    def from_model(cls, model: Any, inputs: Any, *, variables: Sequence[Any] | None = None) -> "NTKOperator":
+        """Returns the kernel of all outputs of a Keras model, called with `training=False`.
+
+        Args:
+            model: a Keras model, of Keras 2 or Keras 3, built.
+            inputs: arrays `[n, ...]`, or a nest of them.
+            variables: the J's; None: the trainable variables of the model.
+
+        Raises:
+            TypeError: `model` is not a Keras model.
+            ValueError: the model is not built, or returns what is not a tensor of floats.
+        """
+        data = ModelData(model, inputs)
+        outputs = FlatOutputs(data)
+        names = [str(number) for number in range(len(outputs.inputs))]
+        given = dict(zip(names, outputs.inputs, strict=True))
+        chosen = data.variables(variables)
+        return cls(lambda flat: outputs.rows(tuple(flat[name] for name in names)), chosen, given)
 
     def _value(self, *batch: Any) -> tf.Tensor:
         return self._outputs(*batch)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tfplastic._keras_loss import KerasLoss, compiled_loss
-from tfplastic.diagnostics import _losses
+from tfplastic.linalg import _losses
 
 
 def chosen_losses(
@@ -16,6 +16,7 @@ def chosen_losses(
     call: Callable[[Any], Any],
     num_examples: int,
     blocks: Callable[[], Iterable[_losses.Examples]],
+    outputs_only: bool = False,
 ) -> _losses.Losses | None:
     """Returns the losses of examples; None where a snapshot has no loss.
 
@@ -28,29 +29,31 @@ def chosen_losses(
         call: calls the model with `training=False`.
         num_examples: number of all examples.
         blocks: returns the examples block by block.
+        outputs_only: whether the losses of the model have no part even in the compiled loss.
 
     Raises:
         TypeError: `loss` is not a function, a Keras loss, the name of one, or a nest of these.
         ValueError: arguments do not go together.
     """
+    read = None if outputs_only else model
     if loss is not None and example_losses is not None:
         raise ValueError(f"`example_losses` must be None where `loss` is given. Received: {example_losses!r}")
     if example_losses is not None:
         if targets is None:
             raise ValueError("`targets` must be given with `example_losses`. Received: None")
-        return _losses.FunctionLosses(None, example_losses, call, model, include_model_losses)
+        return _losses.FunctionLosses(None, example_losses, call, read, include_model_losses)
 
     def of_keras(loss: KerasLoss, reports: bool) -> _losses.Losses:
-        return _losses.KerasLosses(loss, call, model, num_examples, blocks, reports)
+        return _losses.KerasLosses(loss, call, read, num_examples, blocks, reports)
 
     if loss is None:
-        own = compiled_loss(model)
+        own = compiled_loss(model, includes_model_losses=not outputs_only)
         is_whole = own is not None and (targets is not None or own.needs_no_targets)
         return of_keras(own, False) if own is not None and is_whole else None
     if targets is None and _losses.is_of_keras(loss):
         raise ValueError("`targets` must be given with a Keras loss. Received: None")
     _losses.check_loss(loss, model)
     if not _losses.is_of_keras(loss):
-        return _losses.FunctionLosses(loss, None, call, model, include_model_losses)
+        return _losses.FunctionLosses(loss, None, call, read, include_model_losses)
     given = KerasLoss(model, loss, includes_model_losses=include_model_losses)
     return of_keras(given, not include_model_losses)
