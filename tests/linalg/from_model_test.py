@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras_2
 
-from tests.diagnostics.oracles import policy
 from tfplastic.diagnostics import Snapshot
 from tfplastic.linalg import (
     EmpiricalFisherOperator,
@@ -25,6 +24,16 @@ WORDS = RANDOM.standard_normal((6, 4, 3))
 WORDS[:, 3:] = WORDS[0, 1:] = WORDS[2, 2:] = 0
 KEPT = (WORDS != 0).any(-1)
 RATE = 1e-3
+
+
+@pytest.fixture(autouse=True)
+def in_double_precision():
+    for dtype in ("float64", "float32"):
+        for package in (keras_2, keras_3):
+            package.backend.set_floatx(dtype)
+            package.mixed_precision.set_global_policy(dtype)
+        if dtype == "float64":
+            yield
 
 
 def _two_outputs(package):
@@ -65,10 +74,9 @@ CASES = {
 def _compiled(package, case):
     make, data, arguments = CASES[case]
     arguments = {name: value(package) if callable(value) else value for name, value in arguments.items()}
-    with policy(package, "float64"):
-        package.utils.set_random_seed(0)
-        model = make(package)
-        model.compile(package.optimizers.SGD(RATE), **arguments, jit_compile=False)
+    package.utils.set_random_seed(0)
+    model = make(package)
+    model.compile(package.optimizers.SGD(RATE), **arguments, jit_compile=False)
     weights = {"sample_weight": data[2]} if len(data) > 2 else {}
     return model, data, weights
 
