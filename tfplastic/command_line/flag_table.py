@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.program_names import as_started
 
 _HELP = "Print this text and exit."
 
@@ -61,7 +62,7 @@ def parse(
     """The values of the flags that `arguments` give, `help` among them, and the arguments that are no flags.
 
     Args:
-        program: its name.
+        program: its name in a clone.
         table: its flags.
         arguments: the command line without the program's name.
         rules: what the value of a flag must be, by name, for errors; 'true or false' where it says nothing.
@@ -76,7 +77,7 @@ def parse(
         flag.define(flag.name, flag.default, flag.text, flag_values=values)
     flags.DEFINE_boolean("help", False, _HELP, flag_values=values, short_name="h")
     try:
-        return values, values([program, *arguments])[1:]
+        return values, values([as_started(program), *arguments])[1:]
     except flags.IllegalFlagValueError as error:
         raise UsageError(_wrong_value(str(error), rules)) from error
     except flags.Error as error:
@@ -89,7 +90,7 @@ def help_text(introduction: str, usage: str, table: Sequence[Flag], examples: st
     for flag in table:
         lines.append(f"  {flag.form}")
         lines.append(textwrap.fill(flag.text, 108, initial_indent=" " * 6, subsequent_indent=" " * 6))
-    return "\n".join([*lines, "  --help, -h", f"      {_HELP}", "", examples])
+    return as_started("\n".join([*lines, "  --help, -h", f"      {_HELP}", "", examples]))
 
 
 def _wrong_value(text: str, rules: Mapping[str, str]) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 
 from tfplastic.command_line import gin_errors
 from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line.program_names import as_started
 
 
 def run(program: str, parse: Callable[[], Any], act: Callable[[Any], int]) -> int:
     """Runs a program: errors become one line on standard error, with a traceback under `--debug` alone.
 
     Args:
-        program: its name, for errors.
+        program: its name in a clone, for errors.
         parse: gives its options, which have an attribute `debug`.
         act: does what they ask for and returns the exit code.
 
@@ -36,6 +37,17 @@ def run(program: str, parse: Callable[[], Any], act: Callable[[Any], int]) -> in
     except Exception as error:
         hint = "" if debug else " (--debug shows the traceback)"
         return _fail(program, f"{type(error).__name__}: {gin_errors.own_words(str(error))}{hint}", 1, debug)
+
+
+def refuse(usage: str, advice: str) -> int:
+    """Writes to standard error how a program is used; returns the exit code, 2.
+
+    Args:
+        usage: the forms of its use.
+        advice: what is missing, and where more is said.
+    """
+    sys.stderr.write(as_started(f"{usage}{advice}\n"))
+    return 2
 
 
 def say(text: str) -> None:
@@ -63,5 +75,5 @@ def _write_any_text() -> None:
 def _fail(program: str, message: str, code: int, show_traceback: bool) -> int:
     if show_traceback:
         traceback.print_exc()
-    sys.stderr.write(f"{program}: error: {message}\n")
+    sys.stderr.write(f"{as_started(program)}: error: {message}\n")
     return code

@@ -41,8 +41,9 @@ def _act(given: options.Options) -> int:
         sys.stdout.write(options.help_text())
         return 0
     if not given.gin_files:
-        sys.stderr.write(f"{options.USAGE}Name at least one gin file. bin/train --help explains the flags.\n")
-        return 2
+        return programs.refuse(
+            options.USAGE, "Name at least one gin file. bin/train --help explains the flags."
+        )
     return _train(given)
 
 

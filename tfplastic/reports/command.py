@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from tfplastic.command_line import programs
 from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.program_names import as_started
 from tfplastic.reports import options, page, places
 from tfplastic.sweeps import experiment_file
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 0 if the report is written, 2 if what was asked for cannot be done, 1 if it failed, 130
         if Ctrl-C stopped it.
     """
-    command = shlex.join(["bin/report", *arguments])
+    command = shlex.join([as_started("bin/report"), *arguments])
     return programs.run("bin/report", lambda: options.parse(arguments), lambda given: _act(given, command))
 
 
@@ -34,8 +35,7 @@ def _act(given: options.Options, command: str) -> int:
         return 0
     if not given.runs or given.out is None:
         lacking = "--out" if given.runs else "--runs"
-        sys.stderr.write(f"{options.USAGE}{lacking} is required. bin/report --help explains the flags.\n")
-        return 2
+        return programs.refuse(options.USAGE, f"{lacking} is required. bin/report --help explains the flags.")
     for place in given.runs:
         if not os.path.isdir(place):
             raise UsageError(f"--runs must be a directory. Received: {place!r}")

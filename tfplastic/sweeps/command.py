@@ -44,8 +44,7 @@ def _act(given: options.Options) -> int:
         sys.stdout.write(options.help_text())
         return 0
     if given.experiment is None:
-        sys.stderr.write(f"{options.USAGE}Name an experiment. bin/sweep --help explains the flags.\n")
-        return 2
+        return programs.refuse(options.USAGE, "Name an experiment. bin/sweep --help explains the flags.")
     experiment = experiment_file.read(given.experiment)
     roots = [_root("--run_root", given.run_root), *(_root("--reuse", place) for place in given.reuse)]
     for arm in experiment.arms:  # A missing file is found before TensorFlow's import, at once.

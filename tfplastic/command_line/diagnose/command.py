@@ -18,8 +18,7 @@ def main(arguments: Sequence[str]) -> int:
         Ctrl-C stopped it. Where it is not 0, no output is new.
     """
     if not arguments:
-        sys.stderr.write(f"{options.usage()}bin/diagnose --help explains the commands.\n")
-        return 2
+        return programs.refuse(options.usage(), "bin/diagnose --help explains the commands.")
     return programs.run("bin/diagnose", lambda: options.parse(arguments), _act)
 
 

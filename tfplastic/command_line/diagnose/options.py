@@ -7,6 +7,7 @@ from tfplastic._checks import near_matches
 from tfplastic.command_line.diagnose import probe, report, spectrum
 from tfplastic.command_line.diagnose.command_table import Command, CommonOptions
 from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line.program_names import as_started
 
 COMMANDS: dict[str, Command] = {
     command.name: command for command in (report.COMMAND, spectrum.COMMAND, probe.COMMAND)
@@ -57,7 +58,7 @@ def help_text() -> str:
     """What `--help` without a command prints."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
-    return "\n".join(
+    text = "\n".join(
         [
             "bin/diagnose says what a trained network is like. It takes checkpoints of a run of bin/train,",
             "whose directory it otherwise only reads, or a Keras model (2 or 3) and data. Its commands:",
@@ -68,3 +69,4 @@ def help_text() -> str:
             "bin/diagnose COMMAND --help explains the flags of a command.\n",
         ]
     )
+    return as_started(text)

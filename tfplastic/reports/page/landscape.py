@@ -4,6 +4,7 @@ import matplotlib
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
+from tfplastic.command_line.program_names import as_started
 from tfplastic.reports import style
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.figures.spectra import common_axis, has_nodes, limits
@@ -42,7 +43,8 @@ def spectra(material: Material) -> Section:
     runs, title = material.runs, "Spectra of the loss"
     there = [tag for tag in (*_sources.SPECTRA, _sources.TWIN_SPECTRUM) if tag in runs.array_tags()]
     if not there:
-        reason = "No run has a spectrum (bin/diagnose spectrum, or the diagnostic hessian_spectral_density)."
+        program = as_started("bin/diagnose spectrum")
+        reason = f"No run has a spectrum ({program}, or the diagnostic hessian_spectral_density)."
         return Section(title, [reason])
     texts, pictures = ["Eigenvalues of the Hessian of the loss, of the first run of each arm."], []
     for tag in there:
