@@ -1,5 +1,5 @@
 # Every target sets up what it needs: one virtual environment from requirements.lock, reused until that file changes.
-# Variables: PYTHON=<interpreter>  VENV=<folder>  GPU=1 (adds the CUDA wheels)  ARGS="<more flags>" (train, test, lock)
+# Variables: PYTHON=<interpreter>  VENV=<folder>  GPU=1 (adds the CUDA wheels)  ARGS="<more flags>" (train, runs, test, lock)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,6 +8,7 @@ SHELL := bash
 
 VENV ?= .venv
 PEERS ?= .venv-peers
+JOBS ?= 1
 GPU ?=
 ARGS ?=
 # For bench-curvature: what pip installs PyHessian from; a folder with a copy of its repository will do.
@@ -23,7 +24,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-compile --no-deps
 INSTALLED := $(VENV)/installed $(if $(filter-out 0,$(GPU)),$(VENV)/installed-gpu)
 
-.PHONY: help setup train demo test test-slow test-pythons lint types contract doctest lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
+.PHONY: help setup train demo runs test test-slow test-pythons lint types contract doctest lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ train: $(INSTALLED) ## Train LayerNorm Double DQN on Atari in its short form, in
 demo: $(INSTALLED) ## Run a small sweep on digits and make its report, in a few minutes
 	$(BIN)/python bin/sweep --experiment=gin/paper/small/demo.gin --run_root=runs/demo $(ARGS)
 	$(BIN)/python bin/report --runs=runs/demo --out=runs/demo/report
+
+runs: $(INSTALLED) ## Make the runs of docs/paper/queue.txt and commit each; stop and continue at will (JOBS=2: two at a time)
+	nice -n 10 $(BIN)/python -m tfplastic.sweeps.queue --jobs=$(JOBS) $(ARGS)
 
 test: $(INSTALLED) ## Run the tests, doctests and the import contract
 	@TIMEFORMAT='CPU time: %U s user + %S s sys (18 minutes at most are meant, on an idle machine)'; \

@@ -1,0 +1,1 @@
+"""A queue of experiments whose finished runs are committed: `make runs`."""

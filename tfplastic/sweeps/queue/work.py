@@ -1,0 +1,144 @@
+"""The runs of a queue, and how one of them is made."""
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from tfplastic import run_format
+from tfplastic.command_line.errors import UsageError
+from tfplastic.sweeps import experiment_file
+from tfplastic.sweeps.experiment import Arm
+from tfplastic.sweeps.job import LOGS, THREAD_VARIABLES, run_name
+from tfplastic.sweeps.queue.checkout import Checkout
+from tfplastic.sweeps.queue.queue_file import Entry
+
+_LOOK_PERIOD_S = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run of the queue.
+
+    Attributes:
+        entry: the experiment that it is of.
+        arm: its arm.
+        seed: its root seed.
+        commit: 40 digits.
+        code: the clone of that commit.
+        directory: where it is made.
+        kept: where it is committed.
+    """
+
+    entry: Entry
+    arm: Arm
+    seed: int
+    commit: str
+    code: Path
+    directory: Path
+    kept: Path
+
+    @property
+    def name(self) -> str:
+        """That of the figure and of the run."""
+        return f"{self.entry.figure} {self.directory.name}"
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is to be committed is there, of a run that was finished at this commit."""
+        status = _status(self.kept)
+        return status.get("state") == "finished" and status.get("commit") == self.commit
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has been made."""
+        return _status(self.directory).get("state") == "finished"
+
+    @property
+    def log(self) -> Path:
+        """The file that holds what it says."""
+        return self.directory.parent / LOGS / f"{self.directory.name}.log"
+
+    def why_not(self) -> str:
+        """The error that ended it, in one line."""
+        error = _status(self.directory).get("error")
+        if error:
+            return str(error)
+        with contextlib.suppress(OSError):
+            lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+            return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+        return "no output"
+
+    def make(self, stop: threading.Event) -> None:
+        """Trains it, or continues it, with one thread, until it ends or `stop` is set.
+
+        In a process that does not outlive this one and in a session of its own: Ctrl-C in a terminal is for
+        the queue, which then stops its runs; they save a checkpoint.
+        """
+        command = [sys.executable, "-m", "tfplastic.sweeps.run_process", str(os.getpid())]
+        command += [f"--gin_file={file}" for file in self.arm.files]
+        command += [f"--gin_bindings={binding}" for binding in self.arm.bindings]
+        command += [f"--seed={self.seed}", f"--run_dir={self.directory}", "--device=cpu"]
+        environment = {
+            **os.environ,
+            **dict.fromkeys(THREAD_VARIABLES, "1"),
+            "PYTHONPATH": os.fspath(self.code),
+        }
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=self.code,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            with process:
+                while process.poll() is None:
+                    if stop.is_set():
+                        process.send_signal(signal.SIGTERM)
+                        process.wait()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_LOOK_PERIOD_S)
+
+
+def runs_of(entries: list[Entry], checkout: Checkout, place: Path, kept: Path) -> Iterator[Run]:
+    """All runs, entry after entry, in each seed after seed.
+
+    Args:
+        entries: of the queue.
+        checkout: holds their commits.
+        place: where commits are cloned and runs are made.
+        kept: where runs are committed.
+
+    Raises:
+        UsageError: an experiment is missing or malformed, or two runs would be committed to one place.
+    """
+    taken: set[Path] = set()
+    for entry in entries:
+        commit = checkout.commit_of(entry.commit)
+        code = place / commit[:12] / "code"
+        checkout.clone(commit, code)
+        experiment = experiment_file.read(os.fspath(code / entry.experiment))
+        for seed in experiment.seeds:
+            for arm in experiment.arms:
+                name = run_name(arm.name, seed)
+                target = kept / entry.figure / name
+                if target in taken:
+                    raise UsageError(f"two runs of the queue would be committed to {target}")
+                taken.add(target)
+                yield Run(entry, arm, seed, commit, code, code.parent / entry.figure / name, target)
+
+
+def _status(directory: Path) -> dict[str, object]:
+    try:
+        return run_format.known_status((directory / run_format.STATUS_FILE).read_bytes())
+    except OSError:
+        return {}
