@@ -192,7 +192,7 @@ def test_errors_of_use(top, capsys):
 
 TINY = """\
 sweep.base = ['gin/mdp_true_label_digits.gin', 'mlp.hidden = (8,)', 'train.diagnostics = [@dead_units]',
-              'train.total_steps = 400', 'train.log_period = 100', 'train.checkpoint_period = 100']
+              'train.total_steps = 5_000', 'train.log_period = 500', 'train.checkpoint_period = 500']
 sweep.arms = {'plain': [], 'layer_norm': ["mlp.norm = 'layer'"]}
 sweep.seeds = [0]
 """
@@ -217,7 +217,7 @@ def test_a_queue_that_is_killed_makes_real_runs(tmp_path):
     process = subprocess.Popen(shell, cwd=top, env=environment)
     status = place / "plain-seed0" / "status.json"
     deadline = time.monotonic() + 120
-    while not (status.exists() and json.loads(status.read_text())["step"] >= 100):
+    while not (status.exists() and json.loads(status.read_text())["step"] >= 500):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     process.kill()
@@ -230,5 +230,5 @@ def test_a_queue_that_is_killed_makes_real_runs(tmp_path):
     ]
     kept = top / "docs" / "paper" / "tiny" / "plain-seed0"
     found = json.loads((kept / "status.json").read_text())
-    assert (found["state"], found["commit"], found["step"]) == ("finished", head, 400)
+    assert (found["state"], found["commit"], found["step"]) == ("finished", head, 5_000)
     assert "Resumed at gradient step" in (place / "logs" / "plain-seed0.log").read_text()
