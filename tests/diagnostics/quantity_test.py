@@ -7,8 +7,8 @@ from tfplastic.diagnostics.quantity import needs_of, quantity
 
 def test_a_quantity_says_what_it_costs_and_needs_and_gin_knows_it():
     @quantity("full", needs=("loss",))
-    def some_quantity(snapshot, factor=2.0):
-        return {"all": factor * snapshot}
+    def some_quantity(value, factor=2.0):
+        return {"all": factor * value}
 
     assert (some_quantity.cost, some_quantity.needs) == ("full", ("loss",))
     assert needs_of(functools.partial(functools.partial(some_quantity, factor=3.0), factor=4.0)) == ("loss",)

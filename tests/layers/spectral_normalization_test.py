@@ -203,7 +203,8 @@ def test_wrong_initial_steps_are_refused():
 
 
 def test_channels_that_come_first_are_refused():
-    message = "`data_format` must be one of 'channels_last'. Received: 'channels_first'"
+    message = "`data_format` must be one of 'channels_last'. Received: 'channels_first'. "
+    message += "Did you mean 'channels_last'?"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         SpectralConv2D(3, 3, data_format="channels_first")
 

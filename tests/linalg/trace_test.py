@@ -187,7 +187,10 @@ def test_a_product_that_is_not_finite_names_the_vector(column, name, value):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "hutch"}, r"^`method` must be one of 'hutch\+\+', 'hutchinson'. Received: 'hutch'$"),
+        (
+            {"method": "hutch"},
+            r"^`method` must be one of 'hutch\+\+', 'hutchinson'. Received: 'hutch'. Did you mean ",
+        ),
         ({"tol": -0.1}, r"^`tol` must be a finite number of at least 0. Received: -0.1$"),
         ({"max_products": 3}, r"^`max_products` must be an integer of at least 4. Received: 3$"),
         ({"max_products": 50.0}, r"^`max_products` must be an integer of at least 4. Received: 50.0$"),

@@ -7,6 +7,7 @@ reader of tracebacks. Whoever wrote a gin file needs the place in it, the name, 
 import contextlib
 import inspect
 import re
+import types
 from collections.abc import Iterator, Sequence
 
 import gin
@@ -65,7 +66,7 @@ def constructing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, ImportError, OSError) as error:
-        raise UsageError(_construction_error(str(error), sources)) from error
+        raise UsageError(_construction_error(error, sources)) from error
     except RuntimeError as error:  # gin's type where Python code requires a binding.
         if "Required bindings for " not in str(error):
             raise
@@ -95,16 +96,42 @@ def _parameters(selector: str) -> list[str]:
     return list(inspect.signature(gin.config._REGISTRY.get_match(selector).wrapped).parameters)
 
 
-def _construction_error(text: str, sources: Sequence[gin_files.Binding]) -> str:
+def _construction_error(error: Exception, sources: Sequence[gin_files.Binding]) -> str:
+    text = str(error)
     message = own_words(text)
+    argument = re.match(r"`(?:(\w+)\.)?(\w+)", message)
     call = re.search(r"In call to configurable '(.*?)' \(.*\)(?: in scope '(.*)')?", text)  # The innermost.
     if call is None:
-        return message
+        return _build_error(error, message, argument, sources)
     name, scope = call[1], call[2] or ""
     missing = re.search(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)", message)
     if missing:
         names = " and ".join(f"{name}.{parameter}" for parameter in re.findall(r"'(.*?)'", missing[1]))
         return f"no value for {names}: give it in a gin file or with --gin_bindings"
-    argument = re.match(r"`(\w+)`", message)
-    source = gin_files.source_of(sources, scope, name, argument[1]) if argument else None
+    source = gin_files.source_of(sources, scope, name, argument[2]) if argument else None
     return f"{f'{source}: ' if source else ''}{name}: {message}"
+
+
+def _build_error(
+    error: Exception, message: str, argument: re.Match[str] | None, sources: Sequence[gin_files.Binding]
+) -> str:
+    """As `_construction_error`, of what was raised after the constructors: by a task that is built, say."""
+    if argument is None:
+        return message
+    owner = argument[1] or _owner(error.__traceback__, argument[2])
+    if owner is None:
+        return message
+    source = gin_files.source_of(sources, "", owner, argument[2])
+    return f"{f'{source}: ' if source else ''}{'' if argument[1] else f'{owner}: '}{message}"
+
+
+def _owner(traceback: types.TracebackType | None, argument: str) -> str | None:
+    """The name of the configurable with that argument whose method was at work, the innermost of several."""
+    found = None
+    while traceback is not None:
+        instance = traceback.tb_frame.f_locals.get("self")
+        for selector, registered in gin.config._REGISTRY.items():
+            if registered.wrapped in type(instance).__mro__ and argument in _parameters(selector):
+                found = gin.config._REGISTRY.minimal_selector(selector)
+        traceback = traceback.tb_next
+    return found

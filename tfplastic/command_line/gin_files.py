@@ -65,10 +65,16 @@ def scan(files: Sequence[str], bindings: Sequence[str], trust: GinTrust = gin_tr
     found: list[Binding] = []
     renamer = Renamer()
     for name in files:
+        if not name.strip():
+            raise UsageError(f"--gin_file must name a gin file. Received: {name!r}")
         roots = [str(root()), os.path.dirname(os.path.abspath(find(name) or name))]
         found += _Scan(trust, roots, renamer).file(name, "--gin_file", ())
     for text in bindings:
-        found += _Scan(trust, [str(root()), os.getcwd()], renamer).text(text, None, ())
+        bound = list(_Scan(trust, [str(root()), os.getcwd()], renamer).text(text, None, ()))
+        if not bound and not re.search(r"^\s*(include|import|from)\b", text, re.MULTILINE):
+            rule = "must be a gin statement, such as 'train.seed = 1'"
+            raise UsageError(f"--gin_bindings {rule}. Received: {text!r}")
+        found += bound
     return found
 
 

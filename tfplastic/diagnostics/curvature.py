@@ -148,7 +148,7 @@ def hessian_condition_number(
     return ratios
 
 
-@quantity("full", needs=("loss",))
+@quantity("full", needs=("loss",), rules={"tol": _checks.check_non_negative})
 def hessian_trace(
     snapshot: Snapshot, tol: float = 0.01, max_products: int = 100, seed: int = 0, by_layer: bool = False
 ) -> dict[str, float]:
@@ -218,7 +218,6 @@ def hessian_spectral_density(
     Source: Ghorbani, Krishnan and Xiao 2019, "An investigation into neural net optimization via Hessian
         eigenvalue density", which Lyle et al. 2023 (appendix A.1) use.
     """
-    _checks.check_integer("num_points", num_points, minimum=2)
 
     def quantiles(name: str) -> np.ndarray:
         density = linalg.spectral_density(_operator(snapshot, name), num_steps, num_probes, seed)

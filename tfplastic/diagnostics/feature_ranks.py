@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from tfplastic._checks import check_fraction, check_non_negative
 from tfplastic.diagnostics import ranks
 from tfplastic.diagnostics._spectra import Spectrum, feature_spectra
 from tfplastic.diagnostics.quantity import quantity
@@ -39,7 +38,6 @@ def feature_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     Source: Kumar et al. 2020, "Implicit under-parameterization inhibits data-efficient deep reinforcement
         learning", section 3, where delta is 0.01 and the layer is the last.
     """
-    check_fraction("delta", delta)
     return _by_layer(snapshot, lambda spectrum: ranks.srank(spectrum.values, delta))
 
 
@@ -80,7 +78,6 @@ def feature_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[st
     Source: Yang et al. 2020, "Harnessing structures for value-based planning and reinforcement learning",
         delta 0.01; Dohare et al. 2024, "Loss of plasticity in deep continual learning".
     """
-    check_fraction("delta", delta)
     return _by_layer(snapshot, lambda spectrum: ranks.approximate_rank(spectrum.values, delta))
 
 
@@ -117,7 +114,6 @@ def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
     Source: Lyle et al. 2022, "Understanding and preventing capacity loss in reinforcement learning",
         Definition 2, epsilon 0.01.
     """
-    check_non_negative("epsilon", epsilon)
     num_examples = snapshot.num_examples
     threshold = epsilon * np.sqrt(num_examples)
     return _by_layer(
@@ -143,7 +139,6 @@ def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str
     Source: what the plots of Lyle et al. 2022 show, "Understanding and preventing capacity loss in
         reinforcement learning".
     """
-    check_non_negative("epsilon", epsilon)
     return _by_layer(
         snapshot, lambda spectrum: ranks.absolute_rank(spectrum.values_down_to(epsilon), 1, epsilon)
     )
@@ -183,8 +178,6 @@ def feature_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -
     Source: Golub and Van Loan, "Matrix computations", section 5.4.1; Dohare et al. 2024, "Loss of plasticity
         in deep continual learning".
     """
-    if tolerance is not None:
-        check_non_negative("tolerance", tolerance)
     return _by_layer(snapshot, lambda spectrum: spectrum.numerical_rank(tolerance))
 
 

@@ -8,7 +8,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from tfplastic import _checks, seeds
+from tfplastic import seeds
 from tfplastic.diagnostics.example_gradients import gram_matrices
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
@@ -101,7 +101,6 @@ def gradient_covariance(
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", Eq. 3; k = 512 and 10 clusters
         from appendix A.1.
     """
-    _checks.check_positive_integer("num_clusters", num_clusters)
     cosines = {layer: cosine_matrix(each) for layer, each in gram_matrices(snapshot, num_examples).items()}
     order = _order(snapshot, cosines["all"], num_clusters, cluster_by, seed)
     return {layer: each[np.ix_(order, order)] for layer, each in cosines.items()}

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from tfplastic import _checks
 from tfplastic.diagnostics.example_gradients import gram_matrices
 from tfplastic.diagnostics.gradients import gradient_norm
 from tfplastic.diagnostics.quantity import quantity
@@ -106,7 +105,6 @@ def gradient_reliability(
 
     Source: "Optimisation readiness" (arXiv 2605.09044).
     """
-    _checks.check_positive_integer("num_minibatches", num_minibatches)
     matrices = gram_matrices(snapshot, num_examples)
     return {layer: reliability(matrix, num_minibatches) for layer, matrix in matrices.items()}
 

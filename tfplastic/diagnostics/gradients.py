@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic import _checks
 from tfplastic.diagnostics._layers import named_layers
 from tfplastic.diagnostics._sums import magnitude_sum, square_sum, summed
 from tfplastic.diagnostics._unit_kernels import incoming_of
@@ -124,7 +123,6 @@ def dormant_gradients(snapshot: Snapshot, tau: float = 0.01) -> dict[str, float]
         reinforcement learning" (GraMa). Their magnitude is a mean over examples of each one's gradient; like
         the released code we take that of the batch's gradient.
     """
-    _checks.check_non_negative("tau", tau)
     snapshot.require("loss")
     layers = named_layers(snapshot.model)
     magnitudes = {

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic import _checks
 from tfplastic.diagnostics._kept import kept_program, kept_value
 from tfplastic.diagnostics.example_gradients import GramMatrices
 from tfplastic.diagnostics.quantity import quantity
@@ -47,7 +46,7 @@ def ntk(snapshot: Snapshot, num_examples: int = 64) -> dict[str, np.ndarray]:
         >>> diagnostics.ntk(snapshot)['all'].tolist()  # gradients are the inputs
         [[1.0, 1.0], [1.0, 5.0]]
     """
-    return {"all": _matrix(snapshot, _checks.check_positive_integer("num_examples", num_examples))}
+    return {"all": _matrix(snapshot, num_examples)}
 
 
 @quantity("full")
@@ -176,7 +175,7 @@ def _matrix(snapshot: Snapshot, num_examples: int) -> np.ndarray:
 
 def _spectrum(snapshot: Snapshot, num_examples: int, seed: int) -> SpectralDensity | None:
     """Where the eigenvalues are; None where they are not finite."""
-    count = min(_checks.check_positive_integer("num_examples", num_examples), snapshot.num_examples)
+    count = min(num_examples, snapshot.num_examples)
     size = len(_rows(snapshot, count))
     key = ("spectrum of the neural tangent kernel", count, seed if size > _MOST_ROWS else None)
     if size > _MOST_ROWS:

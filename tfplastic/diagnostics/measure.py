@@ -5,6 +5,8 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tfplastic._checks import shown
+from tfplastic.diagnostics._arguments import SUBJECTS, check_function
 from tfplastic.diagnostics.quantity import reads_of
 from tfplastic.diagnostics.snapshot import Snapshot
 
@@ -53,33 +55,37 @@ def prepare(snapshot: Snapshot, quantities: Mapping[str, Function]) -> None:
 
 
 def check_quantities(
-    argument: str, quantities: Sequence[Function] | Mapping[str, Function]
+    argument: str, quantities: Sequence[Function] | Mapping[str, Function], subject: str = "snapshot"
 ) -> Mapping[str, Function]:
-    """The quantities by their names, as `measure` understands them.
+    """The quantities by their names, as `measure` understands them, with arguments that keep their rules.
 
     Args:
         argument: name of the argument, for the error.
         quantities: as for `measure`.
+        subject: what they are functions of: 'snapshot' or 'activations'.
 
     Raises:
-        TypeError: one of `quantities` is not callable, or has no name; or it is no sequence or mapping.
-        ValueError: two of `quantities` have the same name.
+        TypeError: one of `quantities` is not a function of the subject, or has no name; or it is no sequence
+            or mapping.
+        ValueError: two of `quantities` have the same name, or an argument of one breaks its rule.
     """
     if isinstance(quantities, Mapping):
+        for quantity in quantities.values():
+            check_function(argument, quantity, subject)
         return quantities
     if not isinstance(quantities, Sequence) or isinstance(quantities, str):
-        rule = "must be a list of functions of a snapshot, or a mapping {name: function}"
-        raise TypeError(f"`{argument}` {rule}. Received: {quantities!r}")
-    names = [_name(argument, quantity) for quantity in quantities]
+        rule = f"must be a list of functions of {SUBJECTS[subject]}, or a mapping {{name: function}}"
+        raise TypeError(f"`{argument}` {rule}. Received: {shown(quantities)}")
+    for quantity in quantities:
+        check_function(argument, quantity, subject)
+    names = [_name(quantity) for quantity in quantities]
     if len(set(names)) < len(names):
         rule = "must have distinct names, or be a mapping {name: function}"
         raise ValueError(f"`{argument}` {rule}. Received: {', '.join(names)}")
     return dict(zip(names, quantities, strict=True))
 
 
-def _name(argument: str, quantity: Any) -> str:
+def _name(quantity: Any) -> str:
     while isinstance(quantity, functools.partial):
         quantity = quantity.func
-    if not callable(quantity) or not hasattr(quantity, "__name__"):
-        raise TypeError(f"`{argument}` must hold functions of a snapshot. Received: {quantity!r}")
     return quantity.__name__

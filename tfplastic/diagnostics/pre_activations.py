@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from tfplastic._checks import check_positive_integer
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
@@ -39,7 +38,6 @@ def pre_activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> di
 
     Source: Lyle et al. 2024, "Disentangling the causes of plasticity loss in neural networks", section 3.
     """
-    check_positive_integer("max_values", max_values)
     values, masks = snapshot.pre_activations, snapshot.masks
     return {
         layer: _thinned(np.asarray(each)[np.asarray(masks[layer]) if layer in masks else ...], max_values)

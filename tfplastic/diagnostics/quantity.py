@@ -1,10 +1,13 @@
 """What a quantity is: a function of a snapshot that says what it costs and needs."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar
 
 import gin
+
+from tfplastic.diagnostics._arguments import Rule, checked
 
 Cost = Literal["cheap", "medium", "full"]
 Need = Literal["loss", "optimizer", "reference"]
@@ -33,7 +36,11 @@ class Quantity(Protocol):
 
 
 def quantity(
-    cost: Cost, needs: tuple[Need, ...] = (), reads: tuple[str, ...] = ()
+    cost: Cost,
+    needs: tuple[Need, ...] = (),
+    reads: tuple[str, ...] = (),
+    rules: Mapping[str, Rule] = MappingProxyType({}),
+    of_activations: bool = False,
 ) -> Callable[[Function], Function]:
     """A decorator that makes a function of a snapshot a quantity, which gin files can name.
 
@@ -42,9 +49,12 @@ def quantity(
         needs: of `'loss'`, `'optimizer'` and `'reference'`.
         reads: what of `Snapshot.prepare` it takes, so that many quantities share a pass; others may be read
             all the same.
+        rules: of its arguments, where they differ from `_arguments.RULES`.
+        of_activations: whether it takes one layer's activations as well, instead of a snapshot.
     """
 
     def decorate(function: Function) -> Function:
+        function = checked(function, rules, ("snapshot", *(["activations"] if of_activations else [])))
         for name, value in (("cost", cost), ("needs", needs), ("reads", reads)):
             setattr(function, name, value)
         return gin.register(module="tfplastic.diagnostics")(function)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
+from tfplastic.diagnostics._arguments import checked
 from tfplastic.diagnostics.snapshot import Snapshot
 
 Loss = Callable[[Any, Any], tf.Tensor]
@@ -17,6 +18,7 @@ Objective = Callable[[Any, Any], tuple[Any, Loss]]
 
 
 @gin.register(module="tfplastic.diagnostics")
+@checked
 def noisy_self_targets(model: Any, inputs: Any, seed: int = 0) -> tuple[np.ndarray, Loss]:
     """Regression of a network towards its own outputs plus noise, an objective that needs no task.
 

@@ -17,7 +17,6 @@ from typing import overload
 import numpy as np
 import tensorflow as tf
 
-from tfplastic import _checks
 from tfplastic.diagnostics._by_unit import by_layer
 from tfplastic.diagnostics.quantity import quantity, reads_of
 from tfplastic.diagnostics.snapshot import Snapshot
@@ -36,7 +35,7 @@ def dead_units(snapshot: tf.Tensor, per_position: bool = False) -> tf.Tensor: ..
 def dead_units(snapshot: Snapshot, per_position: bool = False) -> dict[str, float]: ...
 
 
-@quantity("cheap", reads=("mean_abs",))
+@quantity("cheap", reads=("mean_abs",), of_activations=True)
 def dead_units(snapshot: Snapshot | tf.Tensor, per_position: bool = False) -> dict[str, float] | tf.Tensor:
     """The fraction of units that are dead: #{i : h_i(x) = 0 for every input x and position} / #units.
 
@@ -75,7 +74,7 @@ def dormant_units(snapshot: tf.Tensor, tau: float = 0.025, per_position: bool = 
 def dormant_units(snapshot: Snapshot, tau: float = 0.025, per_position: bool = False) -> dict[str, float]: ...
 
 
-@quantity("cheap", reads=("mean_abs",))
+@quantity("cheap", reads=("mean_abs",), of_activations=True)
 def dormant_units(
     snapshot: Snapshot | tf.Tensor, tau: float = 0.025, per_position: bool = False
 ) -> dict[str, float] | tf.Tensor:
@@ -106,7 +105,6 @@ def dormant_units(
         >>> float(diagnostics.dormant_units(tf.constant([[.01, 1., 1., 0.]]), tau=.025))
         0.5
     """
-    _checks.check_non_negative("tau", tau)
     if tf.is_tensor(snapshot):
         means = _mean_magnitudes(snapshot, per_position)
         return _fraction(means <= tau * tf.reduce_mean(means), means)
@@ -165,7 +163,6 @@ def saturated_units(
     Source: the bounds are those by which Dohare et al. 2024 call units of tanh and sigmoid dead; that it is
         to hold for every input follows their rule for ReLU.
     """
-    _checks.check_fraction("min_fraction", min_fraction)
 
     def saturated(of: UnitStatistics) -> float:
         if np.isnan(of.saturated_fraction).any():
@@ -201,7 +198,6 @@ def linearised_units(
 
     Source: Lyle et al. 2024, "Disentangling the causes of plasticity loss in neural networks", section 3.
     """
-    _checks.check_non_negative("tolerance", tolerance)
 
     def linearised(of: UnitStatistics) -> float:
         if of.activation not in _LINEAR_ABOVE_ZERO:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from tfplastic._checks import check_fraction, check_non_negative
 from tfplastic.diagnostics import ranks
 from tfplastic.diagnostics._spectra import Spectrum, weight_spectra
 from tfplastic.diagnostics.quantity import quantity
@@ -41,7 +40,6 @@ def weight_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
         definition of the rank is given; the definition and delta 0.01 are Kumar et al. 2020, "Implicit
         under-parameterization inhibits data-efficient deep reinforcement learning", section 3.
     """
-    check_fraction("delta", delta)
     return _by_layer(snapshot, lambda spectrum: ranks.srank(spectrum.values, delta))
 
 
@@ -82,7 +80,6 @@ def weight_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str
     Source: Yang et al. 2020, "Harnessing structures for value-based planning and reinforcement learning",
         delta 0.01.
     """
-    check_fraction("delta", delta)
     return _by_layer(snapshot, lambda spectrum: ranks.approximate_rank(spectrum.values, delta))
 
 
@@ -133,8 +130,6 @@ def weight_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) ->
 
     Source: Golub and Van Loan, "Matrix computations", section 5.4.1.
     """
-    if tolerance is not None:
-        check_non_negative("tolerance", tolerance)
     return _by_layer(snapshot, lambda spectrum: spectrum.numerical_rank(tolerance))
 
 

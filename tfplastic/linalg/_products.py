@@ -32,10 +32,13 @@ class Products:
         self.size = check_square(operator)
         self.dtype = np.dtype(operator.dtype)
         self.budget = _checks.check_integer("max_products", budget, minimum=min(minimum, self.size))
-        self.block_size = _checks.check_positive_integer("block_size", block_size)
+        # More columns than products would be zeros.
+        self.block_size = min(
+            _checks.check_positive_integer("block_size", block_size), self.budget, self.size
+        )
         self.done = 0
         self._operator = operator
-        self._progress = progress
+        self._progress = _checks.check_optional_callable("progress", progress, "print")
         check_deterministic(operator)
 
     @property

@@ -60,6 +60,7 @@ def diagonal(
         [4.0, 0.0]
     """
     _checks.check_non_negative("tol", tol)
+    _checks.check_seed("seed", seed)
     products = Products(operator, max_products, 2, block_size, progress)
     return hutchinson(products, _diagonal_samples, "diagonal", tol, seed)
 

@@ -108,6 +108,9 @@ def eigsh(
     if _checks.check_positive_integer("k", k) > size:
         raise ValueError(f"`k` must be at most the operator's size, {size}. Received: {k}")
     _checks.check_integer("max_steps", max_steps, minimum=k)
+    _checks.check_seed("seed", seed)
+    _checks.check_boolean("return_eigenvectors", return_eigenvectors)
+    _checks.check_optional_callable("progress", progress, "print")
     memory = getattr(operator, "basis_memory", BasisMemory())
     search = _Search(KrylovSpace(operator, max_steps, seed, memory), k, which, tol)
     try:

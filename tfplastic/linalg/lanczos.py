@@ -95,6 +95,7 @@ def lanczos(
         >>> result.basis.shape, round(float(result.alpha.sum()), 4)  # the trace of T is that of A
         ((3, 3), 8.0)
     """
+    _checks.check_seed("seed", seed)
     own = BasisMemory()  # the caller keeps the basis
     return next(runs(operator, num_steps, [seed], reorthogonalize, progress, memory=own))
 
@@ -119,6 +120,7 @@ def runs(
         is_enough: of what a run has after a step: whether to end it there.
         memory: of the basis; the operator's own by default, if it has one.
     """
+    _checks.check_optional_callable("progress", progress, "print")
     given = getattr(operator, "basis_memory", BasisMemory()) if memory is None else memory
     process = _Process(operator, num_steps, reorthogonalize, given)
     try:
@@ -146,7 +148,11 @@ def runs(
 
 
 def check_square(operator: Any) -> int:
-    """Returns n of a square operator, else raises `ValueError`."""
+    """Returns n of a square operator, else raises `ValueError`, or `TypeError` if it is no operator."""
+    products = [name for name in ("matvec", "matmat") if callable(getattr(operator, name, None))]
+    if isinstance(operator, type) or not products or not hasattr(operator, "shape"):
+        rule = "must have `shape`, `dtype` and `matvec`, such as HessianOperator(loss, variables)"
+        raise TypeError(f"`operator` {rule}. Received: {_checks.shown(operator)}")
     if len(operator.shape) != 2 or operator.shape[0] != operator.shape[1]:
         raise ValueError(f"`operator` must be square. Received: shape {tuple(operator.shape)}")
     return int(operator.shape[0])

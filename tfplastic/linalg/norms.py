@@ -11,7 +11,7 @@ from tfplastic.linalg._hutchinson import advice_on, hutchinson
 from tfplastic.linalg._products import Products, row_dots
 from tfplastic.linalg.eigsh import eigsh
 from tfplastic.linalg.estimate import Estimate
-from tfplastic.linalg.lanczos import Progress
+from tfplastic.linalg.lanczos import Progress, check_square
 from tfplastic.linalg.spectral_density import spectral_density
 
 
@@ -94,7 +94,8 @@ def norms(
     """
     _checks.check_positive("tol", tol)
     _checks.check_positive_integer("num_probes", num_probes)
-    size = int(operator.shape[0])
+    _checks.check_seed("seed", seed)
+    size = check_square(operator)
     num_steps = min(_checks.check_positive_integer("num_steps", num_steps), size)
     num_probes = 1 if num_steps == size else num_probes  # one run finds every eigenvalue
     count = _Count(progress)

@@ -193,6 +193,8 @@ def spectral_density(
     num_probes = _checks.check_positive_integer("num_probes", num_probes)
     size = check_square(operator)
     num_steps = min(_checks.check_positive_integer("num_steps", num_steps), size)
+    _checks.check_seed("seed", seed)
+    _checks.check_fits_in_memory("num_probes", num_probes, 16 * num_probes * num_steps)
     nodes, weights = np.empty((2, num_probes, num_steps))
     keys = [seeds.derive_integer(seed, "spectral_density", probe) for probe in range(num_probes)]
     for probe, result in enumerate(runs(operator, num_steps, keys, "partial", progress)):

@@ -79,6 +79,7 @@ def trace(
     """
     _checks.check_one_of("method", method, ("hutch++", "hutchinson"))
     _checks.check_non_negative("tol", tol)
+    _checks.check_seed("seed", seed)
     products = Products(operator, max_products, 4 if method == "hutch++" else 2, block_size, progress)
     if method == "hutch++" and products.budget < products.size:
         return _hutch_plus_plus(products, tol, seed)

@@ -5,6 +5,7 @@ from typing import Any
 import gin
 import tensorflow as tf
 
+from tfplastic._checks import check_boolean
 from tfplastic.mitigations._weights import reset_slots
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
@@ -35,7 +36,7 @@ class ResetOptimizerState(Mitigation):
 
     def __init__(self, period: int | None = None, reset_step: bool = True):
         self.period = check_period(period)
-        self._reset_step = reset_step
+        self._reset_step = check_boolean("reset_step", reset_step)
 
     def build(self, model: Any, optimizer: Any, seed: int) -> None:
         """Keeps the count of steps."""

@@ -5,7 +5,7 @@ from typing import Any
 import gin
 import tensorflow as tf
 
-from tfplastic._checks import check_fraction, check_non_negative
+from tfplastic._checks import check_boolean, check_fraction, check_non_negative
 from tfplastic.mitigations._weights import Weight, check_which, reset_slots, select, trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
@@ -51,7 +51,7 @@ class ShrinkAndPerturb(Mitigation):
         self._shrink = check_fraction("shrink", shrink)
         self._perturb = check_non_negative("perturb", perturb)
         self._which = check_which(weights)
-        self._reset_slots = reset_slots
+        self._reset_slots = check_boolean("reset_slots", reset_slots)
         self._weights: list[Weight] = []
 
     def build(self, model: Any, optimizer: Any, seed: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfplastic import seeds
-from tfplastic._checks import check_one_of, check_positive, check_positive_integer
+from tfplastic._checks import check_boolean, check_one_of, check_positive, check_positive_integer
 from tfplastic._keras import keras
 from tfplastic.layers import (
     ActivationMonitor,
@@ -46,6 +46,18 @@ NORMS: dict[str, Callable[..., keras.layers.Layer]] = {
 }
 
 
+class TooSmallImageError(ValueError):
+    """An image that a network's convolutions leave nothing of.
+
+    Attributes:
+        smallest: pixels that it must be high and wide.
+    """
+
+    def __init__(self, name: str, smallest: int, shape: Any):
+        super().__init__(f"`{name}` must be at least {smallest} pixels high and wide. Received: {shape!r}")
+        self.smallest = smallest
+
+
 @dataclasses.dataclass(frozen=True)
 class HiddenLayers:
     """Puts a normalisation and a nonlinearity, layers of their own, around each hidden layer.
@@ -78,6 +90,7 @@ class HiddenLayers:
         check_one_of("norm_position", self.norm_position, ("before", "after"))
         check_positive("norm_epsilon", self.norm_epsilon)
         _check_activation(self.activation)
+        check_boolean("monitor", self.monitor)
 
     def around(self, layer: keras.layers.Layer, rank: int) -> list[keras.layers.Layer]:
         """`layer`, whose outputs have `rank` axes, its normalisation and its nonlinearity, in their order."""
@@ -220,14 +233,16 @@ def check_image_shape(name: str, shape: Any, smallest: int = 1) -> tuple[int, in
         raise ValueError(f"`{name}` must be (height, width, channels). Received: {shape!r}")
     height, width, channels = (check_positive_integer(name, size) for size in shape)
     if min(height, width) < smallest:
-        raise ValueError(f"`{name}` must be at least {smallest} pixels high and wide. Received: {shape!r}")
+        raise TooSmallImageError(name, smallest, shape)
     return height, width, channels
 
 
-def check_counts(name: str, counts: Any) -> tuple[int, ...]:
-    """`counts` if it is a sequence of integers of at least 1, possibly empty."""
+def check_counts(name: str, counts: Any, fewest: int = 0) -> tuple[int, ...]:
+    """`counts` if it is a sequence of at least `fewest` integers of at least 1."""
     if not isinstance(counts, Sequence) or isinstance(counts, str):
         raise ValueError(f"`{name}` must be a sequence of integers. Received: {counts!r}")
+    if len(counts) < fewest:
+        raise ValueError(f"`{name}` must have at least {fewest} entry. Received: {counts!r}")
     return tuple(check_positive_integer(name, count) for count in counts)
 
 

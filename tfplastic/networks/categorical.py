@@ -6,7 +6,6 @@ are named by their centres, the `support`: `[bins] float32`, ascending.
 
 import dataclasses
 import math
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,14 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from tfplastic._checks import check_integer, check_positive
+from tfplastic._checks import (
+    check_finite,
+    check_fits_in_memory,
+    check_integer,
+    check_makes,
+    check_positive,
+    shown,
+)
 
 Encoding = Callable[[Any, Any], tf.Tensor]
 """(values `[...]`, support `[bins]`) -> probabilities `[..., bins]`."""
@@ -46,7 +52,7 @@ def two_hot(values: Any, support: Any) -> tf.Tensor:
         [[0.75, 0.25, 0.0], [0.0, 0.0, 1.0]]
     """
     support = _check_support(support)
-    values = tf.cast(values, support.dtype)[..., None]  # [..., 1]
+    values = tf.cast(_as_floats("values", values), support.dtype)[..., None]  # [..., 1]
     lower, upper = support[:-1], support[1:]
     # How much of each gap lies below the value: 1, ..., 1, a fraction, 0, ..., 0.
     filled = tf.clip_by_value((values - lower) / (upper - lower), 0.0, 1.0)  # [..., bins - 1]
@@ -91,7 +97,7 @@ def hl_gauss(values: Any, support: Any, sigma: float = 0.75) -> tf.Tensor:
     """
     check_positive("sigma", sigma)
     support = _check_support(support, equally_spaced=True)
-    values = tf.cast(values, support.dtype)[..., None]  # [..., 1]
+    values = tf.cast(_as_floats("values", values), support.dtype)[..., None]  # [..., 1]
     values = tf.clip_by_value(values, support[0], support[-1])
     width = (support[-1] - support[0]) / (support.shape[0] - 1)
     edges = tf.concat([support - width / 2, support[-1:] + width / 2], axis=0)  # [bins + 1]
@@ -190,13 +196,13 @@ class CategoricalHead:
     def __post_init__(self) -> None:
         check_integer("num_bins", self.num_bins, minimum=2)
         for name in ("minimum", "maximum"):
-            bound = getattr(self, name)
-            if not isinstance(bound, numbers.Real) or not math.isfinite(bound):
-                raise ValueError(f"`{name}` must be a finite number. Received: {bound!r}")
+            check_finite(name, getattr(self, name))
         if not self.minimum < self.maximum:
             raise ValueError(
                 f"`maximum` must be above the minimum {self.minimum!r}. Received: {self.maximum!r}"
             )
+        check_makes("encoding", self.encoding, tf.Tensor, "two_hot")
+        check_fits_in_memory("num_bins", self.num_bins, 8 * self.num_bins)
 
     @property
     def support(self) -> tf.Tensor:
@@ -212,9 +218,21 @@ class CategoricalHead:
         return expected_value(logits, self.support)
 
 
+def _as_floats(name: str, values: Any) -> tf.Tensor:
+    """`values` as a tensor; a `ValueError` if it is no number and no array of them."""
+    try:
+        tensor = tf.convert_to_tensor(values)
+        is_number = tensor.dtype.is_floating or tensor.dtype.is_integer
+    except (TypeError, ValueError):
+        is_number = False
+    if not is_number:
+        raise ValueError(f"`{name}` must be floats. Received: {shown(values)}")
+    return tensor
+
+
 def _check_support(support: Any, equally_spaced: bool = False) -> tf.Tensor:
     """`support` as a tensor; what it holds is checked where it is known while the program is traced."""
-    support = tf.convert_to_tensor(support)
+    support = _as_floats("support", support)
     if not support.dtype.is_floating or support.shape.rank != 1 or (support.shape[0] or 0) < 2:
         received = f"{support.dtype.name} of shape {support.shape}"
         raise ValueError(f"`support` must be floats of shape [bins], at least two. Received: {received}")

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import gin
 
-from tfplastic._checks import check_one_of, check_positive
+from tfplastic._checks import check_one_of, check_positive, check_seed
 from tfplastic._keras import keras
-from tfplastic.networks import _parts
+from tfplastic.networks import _parts, _size
 
 
 @gin.register(module="tfplastic.networks")
@@ -85,13 +85,25 @@ def cnn(
         ((None, 10), 69786)
     """
     output_shape = _parts.check_output_shape(num_outputs)
+    check_seed("seed", seed)
     check_positive("width", width)
     convolutions = _check_convolutions(filters, kernel_sizes, strides)
     check_one_of("padding", padding, ("same", "valid"))
     shape = _parts.check_image_shape("input_shape", input_shape)
     if padding == "valid":
         _check_pixels(shape, convolutions)
+    if max(strides, default=1) > max(shape[:2]):
+        rule = f"must be at most the {max(shape[:2])} pixels of an image"
+        raise ValueError(f"`strides` {rule}. Received: {strides!r}")
     units = [_parts.widened(width, count) for count in _parts.check_counts("hidden", hidden)]
+    convolutions = [(_parts.widened(width, count), size, stride) for count, size, stride in convolutions]
+    _size.check_size(
+        _num_weights(shape, convolutions, padding, [*units, _size.outputs(output_shape)]),
+        {
+            **{"filters": filters, "kernel_sizes": kernel_sizes, "hidden": hidden, "width": width},
+            **{"num_outputs": num_outputs, "input_shape": input_shape},
+        },
+    )
     head_dtype = _parts.outputs_dtype(dtype)
     names = [f"conv{number}" for number in range(1, len(convolutions) + 1)]
     names += [f"hidden{number}" for number in range(1, len(units) + 1)]
@@ -111,7 +123,7 @@ def cnn(
     height, width_in_pixels, channels = shape
     for number, (count, kernel_size, stride) in enumerate(convolutions, start=1):
         arguments = (kernel_size, stride, f"conv{number}", initializer, seed, channels)
-        channels = _parts.widened(width, count)
+        channels = count
         layers += around.around(around.convolution(channels, *arguments, padding=padding), rank=4)
         lost = kernel_size - 1 if padding == "valid" else 0
         height, width_in_pixels = (-(-(size - lost) // stride) for size in (height, width_in_pixels))
@@ -121,6 +133,23 @@ def cnn(
     head_weights = _parts.initializers_of(initializer, seed, "output", [fan_in, *units][-1])
     layers += _parts.head(output_shape, head_weights, dtype=head_dtype)
     return keras.Sequential(layers, name="cnn")
+
+
+def _num_weights(
+    shape: tuple[int, int, int],
+    convolutions: Sequence[tuple[int, int, int]],
+    padding: str,
+    units: Sequence[int],
+) -> int:
+    """Returns the weights of convolutions (channels, kernel size, stride) and the dense layers after them."""
+    height, width, channels = shape
+    count = 0
+    for filters, kernel_size, stride in convolutions:
+        count += _size.convolution(kernel_size, channels, filters)
+        lost = kernel_size - 1 if padding == "valid" else 0
+        height, width = ((size - lost - 1) // stride + 1 for size in (height, width))
+        channels = filters
+    return count + _size.dense([height * width * channels, *units])
 
 
 def _check_convolutions(

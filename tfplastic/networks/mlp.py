@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import gin
 
-from tfplastic._checks import check_positive
+from tfplastic._checks import check_positive, check_seed
 from tfplastic._keras import keras
-from tfplastic.networks import _parts
+from tfplastic.networks import _parts, _size
 
 
 @gin.register(module="tfplastic.networks")
@@ -75,11 +75,16 @@ def mlp(
         ['hidden2', 'hidden2_norm', 'hidden2_relu', 'output']
     """
     output_shape = _parts.check_output_shape(num_outputs)
+    check_seed("seed", seed)
     units = [
         _parts.widened(check_positive("width", width), count)
         for count in _parts.check_counts("hidden", hidden)
     ]
-    shape = _parts.check_counts("input_shape", input_shape)
+    shape = _parts.check_counts("input_shape", input_shape, fewest=1)
+    _size.check_size(
+        _size.dense([_size.outputs(shape), *units, _size.outputs(output_shape)]),
+        {"hidden": hidden, "width": width, "num_outputs": num_outputs, "input_shape": input_shape},
+    )
     head_dtype = _parts.outputs_dtype(dtype)
     names = [f"hidden{number}" for number in range(1, len(units) + 1)]
     spectral = _parts.check_layer_names("spectral_norm_layers", spectral_norm_layers, names)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import gin
 
-from tfplastic._checks import check_positive
+from tfplastic._checks import check_boolean, check_positive, check_seed
 from tfplastic._keras import keras
-from tfplastic.networks import _parts
+from tfplastic.networks import _parts, _size
 
 # (name, channels, kernel size, stride) of Mnih et al. 2015, Methods.
 _CONVOLUTIONS = (("conv1", 32, 8, 4), ("conv2", 64, 4, 2), ("conv3", 64, 3, 1))
@@ -67,11 +67,17 @@ def nature_dqn(
         (None, 6)
     """
     output_shape = _parts.check_output_shape(num_outputs)
+    check_seed("seed", seed)
+    check_boolean("shared_bias", shared_bias)
     height, width_in_pixels, channels = _parts.check_image_shape(
         "observation_shape", observation_shape, _SMALLEST_IMAGE
     )
     hidden = _parts.HiddenLayers(norm, norm_position, norm_epsilon, activation, ("layer",), monitor=monitor)
     check_positive("width", width)
+    _size.check_size(
+        _num_weights((height, width_in_pixels, channels), width, _size.outputs(output_shape)),
+        {"width": width, "num_outputs": num_outputs, "observation_shape": observation_shape},
+    )
 
     layers: list[keras.layers.Layer] = [
         keras.layers.InputLayer((height, width_in_pixels, channels), dtype="uint8", name="pixels"),
@@ -89,3 +95,15 @@ def nature_dqn(
     layers += hidden.around(keras.layers.Dense(units, name="dense", **initializers), rank=2)
     layers += _parts.head(output_shape, _parts.uniform_by_fan_in(seed, "output", units), shared_bias)
     return keras.Sequential(layers, name="nature_dqn")
+
+
+def _num_weights(shape: tuple[int, int, int], factor: float, num_outputs: int) -> int:
+    """Returns the weights for observations of a shape, with `factor` times as many channels and units."""
+    height, width, channels = shape
+    count = 0
+    for _, filters, kernel_size, stride in _CONVOLUTIONS:
+        filters = _parts.widened(factor, filters)
+        count += _size.convolution(kernel_size, channels, filters)
+        height, width = ((size - kernel_size) // stride + 1 for size in (height, width))
+        channels = filters
+    return count + _size.dense([height * width * channels, _parts.widened(factor, _DENSE_UNITS), num_outputs])

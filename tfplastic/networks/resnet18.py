@@ -5,9 +5,9 @@ from typing import Any
 
 import gin
 
-from tfplastic._checks import check_one_of, check_positive
+from tfplastic._checks import check_one_of, check_positive, check_seed
 from tfplastic._keras import keras
-from tfplastic.networks import _parts
+from tfplastic.networks import _parts, _size
 
 # (channels, stride of the first convolution) of the eight blocks of He et al. 2016, Table 1, 18 layers.
 _BLOCKS = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))
@@ -75,9 +75,14 @@ def resnet18(
         ((None, 10), 64)
     """
     output_shape = _parts.check_output_shape(num_outputs)
+    check_seed("seed", seed)
     shape = _parts.check_image_shape("input_shape", input_shape)
     check_one_of("stem", stem, tuple(_STEMS))
     check_positive("width", width)
+    _size.check_size(
+        _num_weights(shape[-1], width, _STEMS[stem][0], _size.outputs(output_shape)),
+        {"width": width, "num_outputs": num_outputs, "input_shape": input_shape},
+    )
     head_dtype = _parts.outputs_dtype(dtype)
     around = _parts.HiddenLayers(norm, "before", norm_epsilon, activation, dtype=dtype, monitor=monitor)
     blocks = _Blocks(around, initializer, seed)
@@ -96,6 +101,17 @@ def resnet18(
     for layer in _parts.head(output_shape, head_weights, dtype=head_dtype):
         x = layer(x)
     return keras.Model(inputs, x, name="resnet18")
+
+
+def _num_weights(channels: int, width: float, kernel_size: int, num_outputs: int) -> int:
+    """Returns the weights for images of so many channels, but for those of shortcuts and norms."""
+    filters = _parts.widened(width, _BLOCKS[0][0])
+    count, channels = _size.convolution(kernel_size, channels, filters), filters
+    for blocks_filters, _ in _BLOCKS:
+        filters = _parts.widened(width, blocks_filters)
+        count += _size.convolution(3, channels, filters) + _size.convolution(3, filters, filters)
+        channels = filters
+    return count + _size.dense([channels, num_outputs])
 
 
 class _Blocks:

@@ -5,10 +5,10 @@ from typing import Any
 
 import gin
 
-from tfplastic._checks import check_fraction, check_one_of, check_positive_integer
+from tfplastic._checks import check_fraction, check_one_of, check_positive_integer, check_seed
 from tfplastic._keras import keras
 from tfplastic.layers import ClassToken, PositionEmbedding, RMSNormalization, SelfAttention
-from tfplastic.networks import _parts
+from tfplastic.networks import _parts, _size
 
 _NORMS = {"layer": keras.layers.LayerNormalization, "rms": RMSNormalization}
 _POOLINGS = ("mean", "token")
@@ -89,8 +89,11 @@ def vit(
         ((None, 10), 121)
     """
     output_shape = _parts.check_output_shape(num_outputs)
+    check_seed("seed", seed)
     shape = _parts.check_image_shape("input_shape", input_shape)
-    check_positive_integer("patch_size", patch_size)
+    if check_positive_integer("patch_size", patch_size) > max(shape[:2]):
+        rule = f"must be at most the {max(shape[:2])} pixels of an image"
+        raise ValueError(f"`patch_size` {rule}. Received: {patch_size}")
     check_one_of("pooling", pooling, _POOLINGS)
     head_dtype = _parts.outputs_dtype(dtype)
     hidden = _parts.HiddenLayers(
@@ -102,6 +105,16 @@ def vit(
     check_positive_integer("feed_forward_dim", feed_forward_dim)
     if check_fraction("dropout", dropout) == 1:
         raise ValueError(f"`dropout` must be below 1. Received: {dropout!r}")
+    check_positive_integer("num_blocks", num_blocks)
+    of_block = 4 * model_dim**2 + 2 * model_dim * feed_forward_dim  # queries, keys, values, mix; two more
+    of_patches = _size.convolution(patch_size, shape[-1], model_dim)
+    _size.check_size(
+        of_patches + num_blocks * of_block + _size.dense([model_dim, _size.outputs(output_shape)]),
+        {
+            **{"patch_size": patch_size, "model_dim": model_dim, "feed_forward_dim": feed_forward_dim},
+            **{"num_blocks": num_blocks, "num_outputs": num_outputs, "input_shape": input_shape},
+        },
+    )
     parts = _Transformer(hidden, initializer, seed, dropout)
     head_weights = _parts.initializers_of(initializer, seed, "output", model_dim)
 
@@ -115,7 +128,7 @@ def vit(
         x = ClassToken(name="class_token", dtype=dtype)(x)
     x = PositionEmbedding(_parts.normal(0.02, seed, "positions"), name="positions", dtype=dtype)(x)
     x = parts.dropout("positions")(x)
-    for number in range(1, check_positive_integer("num_blocks", num_blocks) + 1):
+    for number in range(1, num_blocks + 1):
         x = parts.block(x, f"block{number}", num_heads, feed_forward_dim)
     if norm_position == "before":
         x = parts.normalised(x, "last")

@@ -3,8 +3,15 @@
 import dataclasses
 from typing import Any
 
-from tfplastic import seeds
-from tfplastic._checks import check_instance, check_integer, check_one_of, check_positive_integer
+from tfplastic._checks import (
+    check_fits_in_memory,
+    check_instance,
+    check_integer,
+    check_one_of,
+    check_optional_callable,
+    check_positive_integer,
+    check_seed,
+)
 from tfplastic.probing._execution import AUTO, EXECUTIONS
 from tfplastic.probing._rebuild import MakeModel
 from tfplastic.probing._standardized import standardized
@@ -61,4 +68,15 @@ class Protocol:
         check_one_of("losses_over", self.losses_over, LOSSES_OVER)
         check_one_of("execution", self.execution, (AUTO, *EXECUTIONS))
         check_one_of("compiler", self.compiler, (AUTO, *COMPILERS))
-        seeds.derive(self.seed)  # a TypeError if it is no integer
+        check_seed("seed", self.seed)
+        check_optional_callable("make_model", self.make_model, "a function of a seed")
+        self._check_memory()
+
+    def _check_memory(self) -> None:
+        """Checks that the curves fit, and the indices of a batch; the error names the largest count."""
+        counts = {name: getattr(self, name) for name in ("num_targets", "num_steps", "baselines")}
+        largest = max(counts, key=lambda name: counts[name])
+        num_curves = self.num_targets * (1 + self.baselines)
+        check_fits_in_memory(largest, counts[largest], 8 * num_curves * self.num_steps)
+        check_fits_in_memory("batch_size", self.batch_size, 8 * self.batch_size)
+        check_fits_in_memory("num_inputs", self.num_inputs, 8 * (self.num_inputs or 0))

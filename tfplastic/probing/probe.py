@@ -7,6 +7,7 @@ from typing import Any
 import gin
 
 from tfplastic import _renames
+from tfplastic._checks import check_instance
 from tfplastic._keras import check_backend
 from tfplastic.probing._cache import ProbeCache
 from tfplastic.probing._inputs import as_inputs
@@ -85,6 +86,10 @@ class Probe(Protocol):
     """
 
     cache: ProbeCache = dataclasses.field(default_factory=ProbeCache, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_instance("cache", self.cache, ProbeCache, "that of another probe")
 
     def measure(self, model: Any, inputs: Any, optimizer: Any = None) -> ProbeResult:
         """Probes a network.

@@ -10,7 +10,7 @@ import gin
 import numpy as np
 
 from tfplastic import seeds
-from tfplastic._checks import check_one_of, check_positive
+from tfplastic._checks import check_finite, check_one_of, check_positive
 
 OFFSETS = ("mean", "mean_per_output")
 
@@ -76,7 +76,9 @@ class SineTargets(Targets):
 
     def __post_init__(self) -> None:
         check_positive("scale", self.scale)
-        if not isinstance(self.offset_from, numbers.Real):
+        if isinstance(self.offset_from, numbers.Real):
+            check_finite("offset_from", self.offset_from)
+        else:
             check_one_of("offset_from", self.offset_from, (*OFFSETS, "a number"))
 
     def make(self, source: TargetSource) -> np.ndarray:

@@ -14,7 +14,13 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 from tf_agents.utils import common
 
-from tfplastic._checks import check_fraction, check_integer, check_positive, check_positive_integer
+from tfplastic._checks import (
+    check_fits_in_memory,
+    check_fraction,
+    check_integer,
+    check_positive,
+    check_positive_integer,
+)
 from tfplastic._keras import is_legacy, keras
 from tfplastic.rl.c51_agent import PerExampleC51Agent
 
@@ -247,7 +253,7 @@ def c51(
         build_model: as for `double_dqn`; called with `(actions, num_atoms)`.
         time_step_spec: as for `double_dqn`.
         action_spec: as for `double_dqn`.
-        batch_size: not used by this loss; every agent takes it.
+        batch_size: of the training batches; for an estimate of memory alone.
         discount: gamma per agent step, in [0, 1]. 0.99 in DQN Zoo.
         n_step: number of rewards in a return.
         num_atoms: atoms of the distribution, at least 2. 51 in the paper.
@@ -256,9 +262,9 @@ def c51(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    del batch_size
     check_return(discount, n_step)
     check_integer("num_atoms", num_atoms, minimum=2)
+    check_fits_in_memory("num_atoms", num_atoms, 8 * num_atoms * batch_size)  # of the logits of a batch
     max_value = check_positive("max_value", max_value)
     make_agent = functools.partial(PerExampleC51Agent, min_q_value=-max_value, max_q_value=max_value)
     support = tf.linspace(-max_value, max_value, num_atoms)

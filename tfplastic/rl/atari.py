@@ -45,6 +45,8 @@ from tf_agents.typing import types
 from tfplastic import _checks, seeds
 from tfplastic.rl import atari_games
 
+_LARGEST = 2**31 - 1  # of the emulator's integers
+
 
 @gin.register(module="tfplastic.rl")
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +88,15 @@ class AtariProtocol:
 
     def __post_init__(self) -> None:
         for name in ("frame_size", "stack_size", "action_repeat", "max_frames_per_episode"):
-            _checks.check_positive_integer(name, getattr(self, name))
+            _checks.check_integer(name, getattr(self, name), 1, _LARGEST)
+        largest = max(("frame_size", "stack_size"), key=lambda name: getattr(self, name))
+        _checks.check_fits_in_memory(largest, getattr(self, largest), self.frame_size**2 * self.stack_size)
+        if self.action_repeat > self.max_frames_per_episode:
+            rule = f"must be at most `max_frames_per_episode`, {self.max_frames_per_episode}"
+            raise ValueError(f"`action_repeat` {rule}. Received: {self.action_repeat}")
         for name in ("max_pool", "life_loss_ends_discount", "clip_reward", "full_action_set"):
-            _checks.check_one_of(name, getattr(self, name), (True, False))
-        _checks.check_integer("max_noops", self.max_noops)
+            _checks.check_boolean(name, getattr(self, name))
+        _checks.check_integer("max_noops", self.max_noops, 0, _LARGEST)
         _checks.check_fraction("sticky_actions", self.sticky_actions)
 
 

@@ -17,21 +17,23 @@ from tf_agents.trajectories import trajectory
 
 from tfplastic import seeds
 from tfplastic._checks import (
-    check_callable,
     check_fits_in_memory,
     check_instance,
     check_integer,
+    check_makes,
     check_positive_integer,
 )
 from tfplastic._keras import keras
+from tfplastic.networks._parts import TooSmallImageError
 from tfplastic.rl.acting import LinearEpsilon, epsilon_greedy
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
 from tfplastic.rl.atari_games import check_game, num_actions
 from tfplastic.rl.atari_scores import human_normalized_score, reference_scores
-from tfplastic.rl.evaluation import Evaluation
+from tfplastic.rl.evaluation import EMULATOR_BYTES, Evaluation
 from tfplastic.rl.replay import FrameReplay, replay_bytes
 from tfplastic.tasks import HostTask, TaskLoss
+from tfplastic.tasks.batch_memory import check_batch_fits
 
 # Names a part of the step in a trace of `--profile_steps`; costs nothing while none is taken.
 Trace = tf.profiler.experimental.Trace
@@ -104,13 +106,13 @@ class AtariTask(HostTask):
     ):
         self.game = check_game(game)
         check_instance("protocol", protocol, AtariProtocol, "@AtariProtocol()")
-        for name, value, example in (
-            ("agent", agent, "@double_dqn"),
-            ("network", network, "@nature_dqn"),
-            ("epsilon", epsilon, "@LinearEpsilon()"),
-            ("evaluation", evaluation, "@Evaluation()"),
+        check_makes("network", network, keras.Model, "@nature_dqn", ("observation_shape", "seed"))
+        for name, value, kind, example in (
+            ("agent", agent, QAgent, "@double_dqn"),
+            ("epsilon", epsilon, float, "@LinearEpsilon()"),
+            ("evaluation", evaluation, np.ndarray, "@Evaluation()"),
         ):
-            check_callable(name, value, example)
+            check_makes(name, value, kind, example)
         self.protocol = protocol
         self.num_envs = check_positive_integer("num_envs", num_envs)
         self.replay_capacity = check_positive_integer("replay_capacity", replay_capacity)
@@ -136,7 +138,12 @@ class AtariTask(HostTask):
         pixels = protocol.frame_size**2
         check_fits_in_memory("replay_capacity", replay_capacity, replay_capacity * pixels)
         # Two observations of each transition, as bytes and as float32.
-        check_fits_in_memory("batch_size", batch_size, batch_size * 2 * 5 * pixels * protocol.stack_size)
+        observations = 2 * 5 * pixels * protocol.stack_size
+        check_fits_in_memory("batch_size", batch_size, batch_size * observations)
+        check_fits_in_memory(
+            "diagnostics_batch_size", diagnostics_batch_size, diagnostics_batch_size * observations
+        )
+        check_fits_in_memory("num_envs", num_envs, num_envs * EMULATOR_BYTES)
         if replay_capacity % num_envs:
             raise ValueError(
                 f"`replay_capacity` must be a multiple of `num_envs`, {num_envs}. Received: {replay_capacity}"
@@ -154,10 +161,16 @@ class AtariTask(HostTask):
             array_spec.BoundedArraySpec((), np.int32, 0, self._num_actions - 1, "action")
         )
         build_model = functools.partial(self._make_network, observation_shape=(size, size, stack), seed=seed)
-        self._agent = self._make_agent(
-            build_model, ts.time_step_spec(observation_spec), action_spec, batch_size=self.batch_size
-        )
+        try:
+            self._agent = self._make_agent(
+                build_model, ts.time_step_spec(observation_spec), action_spec, batch_size=self.batch_size
+            )
+        except TooSmallImageError as error:
+            rule = f"must be at least {error.smallest} for this network"
+            raise ValueError(f"`AtariProtocol.frame_size` {rule}. Received: {size}") from None
         self.model = self._agent.model
+        check_batch_fits("batch_size", self.batch_size, self.model)
+        check_batch_fits("diagnostics_batch_size", self.diagnostics_batch_size, self.model)
         at_most = self.num_envs * self._agent.n_step  # agent steps without a transition of n steps
         if self.warm_up_agent_steps <= at_most:
             raise ValueError(

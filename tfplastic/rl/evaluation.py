@@ -7,9 +7,12 @@ import gin
 import numpy as np
 
 from tfplastic import seeds
-from tfplastic._checks import check_fraction, check_positive_integer
+from tfplastic._checks import check_fits_in_memory, check_fraction, check_positive_integer
 from tfplastic.rl.acting import epsilon_greedy
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
+
+EMULATOR_BYTES = 1_000_000
+"""Memory of one emulated console, by measurement."""
 
 
 @gin.register(module="tfplastic.rl")
@@ -45,6 +48,9 @@ class Evaluation:
         check_positive_integer("num_episodes", self.num_episodes)
         check_fraction("epsilon", self.epsilon)
         check_positive_integer("num_envs", self.num_envs)
+        largest = max(("num_episodes", "num_envs"), key=lambda name: getattr(self, name))
+        num_envs = min(self.num_envs, self.num_episodes)
+        check_fits_in_memory(largest, getattr(self, largest), num_envs * EMULATOR_BYTES)
 
     def __call__(
         self,

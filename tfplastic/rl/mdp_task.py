@@ -13,7 +13,13 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
 from tfplastic import seeds
-from tfplastic._checks import check_callable, check_fraction, check_interval, check_positive_integer
+from tfplastic._checks import (
+    check_fits_in_memory,
+    check_fraction,
+    check_interval,
+    check_makes,
+    check_positive_integer,
+)
 from tfplastic._keras import keras
 from tfplastic._keys import folded
 from tfplastic.rl.agents import QAgent
@@ -26,9 +32,11 @@ from tfplastic.tasks import (
     choose_examples,
     load_dataset,
 )
+from tfplastic.tasks.batch_memory import check_batch_fits
 from tfplastic.tasks.classification_mdp import uniform_integers
 from tfplastic.tasks.datasets import check_dataset_name
 
+_TRANSITION_BYTES = 16  # of `Transition`
 _REWARD_WINDOW = 4_000  # agent steps in the running mean of the reward
 _EVALUATION_BATCH = 512  # images, which bounds the memory that activations take
 _TIE = 1e-4  # optimal values that differ by less are equal; each is known to within 1e-6
@@ -156,11 +164,17 @@ class ClassificationMdpTask(GraphTask):
             raise ValueError(
                 f"`replay_capacity` must be at least `num_envs`, {num_envs}. Received: {replay_capacity}"
             )
+        if batch_size > replay_capacity:
+            raise ValueError(
+                f"`batch_size` must be at most `replay_capacity`, {replay_capacity}. Received: {batch_size}"
+            )
+        # In a program the replay is copied once more at each addition.
+        check_fits_in_memory("replay_capacity", replay_capacity, 2 * _TRANSITION_BYTES * replay_capacity)
         self.boundary_period = self.target_update_period
         self.dataset = check_dataset_name("dataset", dataset)
-        self._make_mdp = check_callable("mdp", mdp, "@true_label_mdp")
-        self._make_agent = check_callable("agent", agent, "@double_dqn")
-        self._make_network = check_callable("network", network, "@mlp")
+        self._make_mdp = check_makes("mdp", mdp, ClassificationMdp, "@true_label_mdp")
+        self._make_agent = check_makes("agent", agent, QAgent, "@double_dqn")
+        self._make_network = check_makes("network", network, keras.Model, "@mlp", ("input_shape", "seed"))
 
     def build(self, seed: int) -> None:
         dataset = load_dataset(self.dataset)
@@ -183,6 +197,8 @@ class ClassificationMdpTask(GraphTask):
         if warning := self._agent.warning_of_support(*self.mdp.reward_range):
             logging.warning(warning)
         self.model = self._agent.model
+        check_batch_fits("batch_size", self.batch_size, self.model)
+        check_batch_fits("diagnostics_batch_size", self.diagnostics_batch_size, self.model)
         self._q_values_program = tf.function(self._q_values, autograph=False)
         images = len(dataset.x_train)
         order = seeds.generator(seeds.derive(seed, "evaluation")).permutation(images)
@@ -283,6 +299,7 @@ class ClassificationMdpTask(GraphTask):
         agent_steps = self.warm_up_agent_steps + total_steps * self.num_envs
         size = " x ".join(map(str, shape))
         megabytes = np.prod(self._images.shape) / 1e6
+        replay_megabytes = _TRANSITION_BYTES * self.replay_capacity / 1e6
         return [
             ("images", f"{images:,} of {self.dataset}, {size}, {megabytes:.1f} MB"),
             ("states", f"{self.mdp.num_states}, as many actions, {self.num_envs} environment(s)"),
@@ -292,7 +309,7 @@ class ClassificationMdpTask(GraphTask):
             ("evaluation", f"greedy accuracy on {len(self._evaluation_images):,} images"),
             (
                 "replay memory",
-                f"{self.replay_capacity:,} transitions, {16 * self.replay_capacity / 1e6:.2f} MB",
+                f"{self.replay_capacity:,} transitions, {replay_megabytes:.2f} MB",
             ),
         ]
 

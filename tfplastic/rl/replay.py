@@ -12,7 +12,7 @@ from tf_agents.replay_buffers import replay_buffer
 from tf_agents.trajectories import time_step, trajectory
 
 from tfplastic import seeds
-from tfplastic._checks import check_positive_integer
+from tfplastic._checks import check_fits_in_memory, check_positive_integer
 from tfplastic.rl.replay_segments import SegmentLog
 
 _FIRST, _MID, _LAST = (
@@ -110,7 +110,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
         self._num_envs = check_positive_integer("num_envs", num_envs)
         self._stack_size = check_positive_integer("stack_size", stack_size)
         self._n_step = check_positive_integer("n_step", n_step)
-        if len(frame_shape) != 2:
+        if not isinstance(frame_shape, Sequence) or len(frame_shape) != 2:
             raise ValueError(f"`frame_shape` must be (height, width). Received: {frame_shape!r}")
         height, width = (check_positive_integer("frame_shape", size) for size in frame_shape)
         if capacity % num_envs:
@@ -122,6 +122,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
                 f"`capacity` must be at least `num_envs * (stack_size + n_step)` = "
                 f"{num_envs * (stack_size + n_step)}. Received: {capacity}"
             )
+        check_fits_in_memory("capacity", capacity, capacity * height * width)
         super().__init__(_data_spec(height, width, stack_size), capacity)
         self._num_rows = capacity // num_envs
         self._rows = _Rows.allocate(self._num_rows, num_envs, height, width)

@@ -12,6 +12,7 @@ from tf_agents.networks import network
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
+from tfplastic._checks import check_boolean, check_finite, check_fits_in_memory, check_integer, check_makes
 from tfplastic.networks import CategoricalHead, two_hot
 from tfplastic.networks.categorical import Encoding
 from tfplastic.rl.agents import ModelBuilder, QAgent, categorical_agent, check_return
@@ -97,7 +98,7 @@ def two_hot_dqn(
         build_model: as for `double_dqn`; called with `(actions, num_bins)`.
         time_step_spec: as for `double_dqn`.
         action_spec: as for `double_dqn`.
-        batch_size: not used by this loss; every agent takes it.
+        batch_size: of the training batches; for an estimate of memory alone.
         discount: gamma per agent step, in [0, 1]. The paper gives none for its MDPs.
         n_step: number of rewards in a return.
         num_bins: bins at equal distances, at least 2. C51's 51, as the paper gives none.
@@ -127,12 +128,18 @@ def two_hot_dqn(
         >>> agent.model.output_shape, agent.q_values(tf.zeros([2, 8, 8, 1])).shape
         ((None, 10, 51), TensorShape([2, 10]))
     """
-    del batch_size
     check_return(discount, n_step)
+    check_integer("num_bins", num_bins, minimum=2)
+    check_fits_in_memory("num_bins", num_bins, 8 * num_bins * batch_size)  # of the logits of a batch
+    check_finite("min_value", min_value)
+    check_makes("encoding", encoding, tf.Tensor, "@two_hot")
+    check_boolean("double_q", double_q)
     if max_value is None:
         if discount == 1:
             raise ValueError("`max_value` must be given where `discount` is 1. Received: None")
         max_value = 1 / (1 - discount)
+    if not min_value < check_finite("max_value", max_value):
+        raise ValueError(f"`max_value` must be above `min_value`, {min_value!r}. Received: {max_value!r}")
     head = CategoricalHead(min_value, max_value, num_bins, encoding)
     make_agent = functools.partial(CategoricalValueAgent, head, double_q)
     return categorical_agent(

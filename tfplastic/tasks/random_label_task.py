@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
-from tfplastic._checks import check_callable, check_interval, check_one_of, check_positive_integer
+from tfplastic._checks import check_interval, check_makes, check_one_of, check_positive_integer
 from tfplastic._keras import keras
+from tfplastic.tasks.batch_memory import check_batch_fits
 from tfplastic.tasks.datasets import check_dataset_name, choose_examples, load_dataset, scale_pixels
 from tfplastic.tasks.graph_task import GraphTask
 from tfplastic.tasks.host_task import TaskProgress
@@ -116,7 +117,7 @@ class RandomLabelTask(GraphTask):
         pixel_range: tuple[float, float] = (0.0, 1.0),
     ):
         self.dataset = check_dataset_name("dataset", dataset)
-        self._make_network = check_callable("network", network, "@mlp")
+        self._make_network = check_makes("network", network, keras.Model, "@mlp", ("input_shape", "seed"))
         self.num_examples = check_positive_integer("num_examples", num_examples)
         self.steps_per_task = self.boundary_period = check_positive_integer("steps_per_task", steps_per_task)
         self.batch_size = check_positive_integer("batch_size", batch_size)
@@ -134,6 +135,7 @@ class RandomLabelTask(GraphTask):
         self.num_classes = data.num_classes
         self._images = tf.constant(scale_pixels(data.x_train, *self.pixel_range))
         self.model = self._make_network(data.num_classes, input_shape=data.x_train.shape[1:], seed=seed)
+        check_batch_fits("batch_size", self.batch_size, self.model)
 
     def initial_state(self) -> RandomLabelState:
         zero = tf.constant(0, tf.int32)

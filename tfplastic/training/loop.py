@@ -65,7 +65,7 @@ class Loop:
             model,
             optimizer,
             mitigations,
-            check_quantities("step_statistics", config.step_statistics),
+            check_quantities("step_statistics", config.step_statistics, "activations"),
         )
         self._after_updates = AfterUpdates(
             mitigations,

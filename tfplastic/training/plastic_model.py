@@ -115,7 +115,7 @@ class PlasticModel(keras.Model):
         if hasattr(optimizer, "inner_optimizer"):
             rule = "must be an optimizer that does not scale losses"
             raise ValueError(f"`optimizer` {rule}. Received: {type(optimizer).__name__}")
-        statistics = check_quantities("step_statistics", step_statistics)
+        statistics = check_quantities("step_statistics", step_statistics, "activations")
         compiled_loss = CompiledLoss(loss, loss_weights)
         super().compile(
             optimizer, loss, metrics=metrics, loss_weights=loss_weights, jit_compile=jit_compile, **kwargs

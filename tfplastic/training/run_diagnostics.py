@@ -8,8 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._checks import check_callable, check_one_of
+from tfplastic._checks import check_one_of
 from tfplastic.diagnostics import Reference, Snapshot
+from tfplastic.diagnostics._arguments import check_objective
 from tfplastic.diagnostics.budgets import BUDGETS
 from tfplastic.diagnostics.diagnose import within
 from tfplastic.diagnostics.measure import Function, check_quantities
@@ -220,7 +221,9 @@ class _Group:
 
 
 def _checked_loss(name: str, loss: Any) -> Objective | None:
-    return loss if loss is None else check_callable(name, loss, "@noisy_self_targets")
+    if loss is not None:
+        check_objective(name, loss)
+    return loss
 
 
 def _check_name(argument: str, name: str, quantities: Mapping[str, Function]) -> None:

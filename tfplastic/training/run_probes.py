@@ -53,7 +53,7 @@ class RunProbes:
         self._probe: Any = None
         self._count = 0
         if probe is not None:
-            if not hasattr(probe, "measure"):
+            if not hasattr(probe, "measure") or isinstance(probe, type):
                 raise ValueError(f"`probe` must be a probe, such as @Probe(). Received: {probe!r}")
             self._count = probe.num_inputs or _NUM_INPUTS
             self._probe = dataclasses.replace(probe, num_inputs=None)  # all that the task gives, maybe fewer

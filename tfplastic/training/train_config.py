@@ -7,7 +7,14 @@ from typing import Any
 import gin
 
 from tfplastic import _renames
-from tfplastic._checks import check_integer, check_one_of, check_positive_integer, check_sequence
+from tfplastic._checks import (
+    check_one_of,
+    check_positive_integer,
+    check_seed,
+    check_sequence,
+    near_matches,
+    shown,
+)
 from tfplastic._keras import keras
 from tfplastic.diagnostics.measure import Function, check_quantities
 from tfplastic.diagnostics.self_targets import Objective
@@ -18,6 +25,8 @@ from tfplastic.training.programs import AUTO, COMPILERS
 from tfplastic.training.run_diagnostics import RunDiagnostics
 from tfplastic.training.run_probes import RunProbes
 from tfplastic.training.step import StepStatistic
+
+_OPTIMIZERS = ("@adam()", "@centered_rmsprop()", "@sgd()")
 
 
 @gin.configurable("train", module="tfplastic.training")
@@ -88,7 +97,8 @@ class TrainConfig:
             raise ValueError(f"`task` must be a task, such as @AtariTask(). Received: {self.task!r}")
         if not hasattr(self.optimizer, "apply_gradients") or isinstance(self.optimizer, type):
             rule = "must be an optimizer, such as @centered_rmsprop()"
-            raise ValueError(f"`optimizer` {rule}. Received: {self.optimizer!r}")
+            near = near_matches(self.optimizer, _OPTIMIZERS)
+            raise ValueError(f"`optimizer` {rule}. Received: {shown(self.optimizer)}{near and '.'}{near}")
         RunDiagnostics(
             self.diagnostics,
             self.diagnostics_period,
@@ -97,7 +107,7 @@ class TrainConfig:
             losses=self.diagnostics_losses,
         )
         RunProbes(self.probe, self.probe_period, self.probe_on, self.share_first_probe)
-        check_integer("seed", self.seed)
+        check_seed("seed", self.seed)
         for name in (
             "total_steps",
             "log_period",
@@ -106,7 +116,7 @@ class TrainConfig:
         ):
             check_positive_integer(name, getattr(self, name))
         check_positive_integer("keep_checkpoints", self.keep_checkpoints)
-        check_quantities("step_statistics", self.step_statistics)
+        check_quantities("step_statistics", self.step_statistics, "activations")
         check_one_of("compiler", self.compiler, (AUTO, *COMPILERS))
         for mitigation in check_sequence("mitigations", self.mitigations, "[@ShrinkAndPerturb()]"):
             if not isinstance(mitigation, Mitigation):

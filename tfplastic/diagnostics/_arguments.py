@@ -1,0 +1,171 @@
+"""The rules of what quantities take besides a snapshot, each kept before any work and before any run."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
+
+import tensorflow as tf
+
+from tfplastic import _checks
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Rule = Callable[[str, Any], Any]
+"""Of the name and the value of an argument; raises an error of one line."""
+
+
+class _NoSubject:
+    """Stands for the snapshot, model or activations in a call that only checks the other arguments."""
+
+
+_NO_SUBJECT = _NoSubject()
+SUBJECTS = {"snapshot": "a snapshot", "activations": "activations", "model": "a model and its inputs"}
+
+
+def _optional(check: Rule) -> Rule:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def _at_least(minimum: int) -> Rule:
+    return lambda name, value: _checks.check_integer(name, value, minimum)
+
+
+def _embedding(name: str, value: Any) -> Any:
+    return _checks.check_callable(name, value, "gradient_directions")
+
+
+def _layer_names(name: str, value: Any) -> Sequence[str]:
+    names = _checks.check_sequence(name, value, "['hidden1', 'hidden2']")
+    for each in names:
+        if not isinstance(each, str):
+            raise ValueError(f"`{name}` must hold names of layers. Received: {_checks.shown(each)}")
+    return names
+
+
+def _snapshot(name: str, value: Any) -> None:
+    if not hasattr(value, "require"):
+        raise TypeError(f"`{name}` must be a Snapshot of a model. Received: {_checks.shown(value)}")
+
+
+def _snapshot_or_activations(name: str, value: Any) -> None:
+    if not hasattr(value, "require") and not tf.is_tensor(value):
+        rule = "must be a Snapshot of a model, or a tensor of activations"
+        raise TypeError(f"`{name}` {rule}. Received: {_checks.shown(value)}")
+
+
+RULES: dict[str, Rule] = {
+    "by_layer": _checks.check_boolean,
+    "cluster_by": _embedding,
+    "delta": _checks.check_fraction,
+    "epsilon": _checks.check_non_negative,
+    "layers": _optional(_layer_names),
+    "max_products": _at_least(4),
+    "max_steps": _checks.check_positive_integer,
+    "max_values": _checks.check_positive_integer,
+    "min_fraction": _checks.check_fraction,
+    "num_clusters": _checks.check_positive_integer,
+    "num_examples": _checks.check_positive_integer,
+    "num_minibatches": _checks.check_positive_integer,
+    "num_points": _at_least(2),
+    "num_probes": _checks.check_positive_integer,
+    "num_steps": _checks.check_positive_integer,
+    "per_position": _checks.check_boolean,
+    "seed": _checks.check_seed,
+    "snapshot": _snapshot,
+    "tau": _checks.check_non_negative,
+    "tol": _checks.check_positive,
+    "tolerance": _optional(_checks.check_non_negative),
+}
+"""By the name of the argument, which means the same in all of them; others are not checked."""
+
+
+def checked(
+    function: Function, rules: Mapping[str, Rule] = MappingProxyType({}), subjects: Sequence[str] = ("model",)
+) -> Function:
+    """A function that checks all arguments by `RULES` before it does anything.
+
+    Args:
+        function: of what its first argument stands for.
+        rules: instead of those, by the name of the argument.
+        subjects: what its first argument may be: 'snapshot', 'activations', 'model'.
+    """
+    signature = inspect.signature(function)
+    by_name = {**RULES, **rules}
+    if "activations" in subjects:
+        by_name["snapshot"] = _snapshot_or_activations
+    of_each = {name: by_name.get(name) for name in signature.parameters}
+
+    @functools.wraps(function)
+    def checking(*arguments: Any, **keywords: Any) -> Any:
+        given = signature.bind_partial(*arguments, **keywords).arguments
+        only_checks = any(value is _NO_SUBJECT for value in given.values())
+        for name, value in reversed(given.items()):  # the subject last, which is often not there yet
+            rule = of_each[name]
+            if rule is not None and value is not _NO_SUBJECT:
+                rule(name, value)
+        return None if only_checks else function(*arguments, **keywords)
+
+    # gin looks up the parameters in the first, `check_function` the second.
+    checking.__dict__.update(__signature__=signature, subjects=subjects)
+    return cast(Function, checking)
+
+
+def check_function(argument: str, function: Any, subject: str) -> None:
+    """Checks a function of one subject, and what it will be called with besides, by gin or a partial.
+
+    Args:
+        argument: name of the argument that holds it, for the error.
+        function: one of this package's, a `functools.partial` of one, or a function of one argument.
+        subject: what functions of this package that are meant are functions of: 'snapshot', 'activations'.
+
+    Raises:
+        TypeError: it is none, or not of that subject.
+        ValueError: one of its own arguments breaks its rule.
+    """
+    if not hasattr(_unwrapped(function), "__name__") or not _is_of(function, subject, 1):
+        rule = f"must hold functions of {SUBJECTS[subject]}"
+        raise TypeError(f"`{argument}` {rule}. Received: {_checks.shown(function)}")
+    _rehearse(function)
+
+
+def check_objective(argument: str, function: Any) -> None:
+    """As `check_function`, of a function of a model and its inputs, such as `noisy_self_targets`."""
+    _checks.check_callable(argument, function, "@noisy_self_targets")
+    if not _is_of(function, "model", 2):
+        rule = "must be a function of a model and its inputs, such as @noisy_self_targets"
+        raise ValueError(f"`{argument}` {rule}. Received: {_checks.shown(function)}")
+    _rehearse(function)
+
+
+def _unwrapped(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _is_ours(function: Any) -> bool:
+    package = __name__.partition(".")[0]
+    return getattr(_unwrapped(function), "__module__", "").startswith(f"{package}.")
+
+
+def _is_of(function: Any, subject: str, count: int) -> bool:
+    """Whether it is ours and of that subject, or another function that takes `count` arguments."""
+    inner = _unwrapped(function)
+    if not callable(function) or isinstance(inner, type):
+        return False
+    if _is_ours(function):
+        return subject in getattr(inner, "subjects", ())
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # a built-in function, which does not say
+        return True
+    return True
+
+
+def _rehearse(function: Callable[..., Any]) -> None:
+    """Calls a function of this package without a subject, so that it checks its other arguments alone."""
+    if _is_ours(function):
+        function(_NO_SUBJECT)

@@ -1,0 +1,42 @@
+"""The number of weights of a network before it is built, so that one beyond the memory is refused at once."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tfplastic._checks import check_fits_in_memory
+
+_BYTES = 8  # of a float32 weight and its gradient, without which it cannot be trained
+
+
+def dense(sizes: Sequence[int]) -> int:
+    """Returns the weights of dense layers, from inputs of `sizes[0]` units to `sizes[-1]` outputs."""
+    return sum((before + 1) * after for before, after in zip(sizes, sizes[1:], strict=False))
+
+
+def convolution(kernel_size: int, channels: int, filters: int) -> int:
+    """Returns the weights of a convolution with a square kernel."""
+    return (kernel_size**2 * channels + 1) * filters
+
+
+def check_size(num_weights: int, arguments: dict[str, Any]) -> None:
+    """Checks that a network of so many weights fits into the memory of the machine.
+
+    Args:
+        num_weights: of the whole network.
+        arguments: its sizes, numbers or sequences of them, by name; the error is about the largest.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    name = max(arguments, key=lambda name: _largest(arguments[name]))
+    check_fits_in_memory(name, arguments[name], _BYTES * num_weights)
+
+
+def _largest(value: Any) -> float:
+    return max(value, default=0) if isinstance(value, Iterable) else value
+
+
+def outputs(shape: Sequence[int]) -> int:
+    """Returns the units of a layer whose outputs have this shape."""
+    return math.prod(shape)
