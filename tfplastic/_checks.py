@@ -24,7 +24,7 @@ def check_positive_integer(name: str, value: Any) -> int:
 
 def check_integer(name: str, value: Any, minimum: int = 0, maximum: int | None = None) -> int:
     """Returns `value` if it is an integer from `minimum` to `maximum`, else raises `ValueError`."""
-    if maximum is not None and isinstance(value, numbers.Integral) and value > maximum:
+    if maximum is not None and isinstance(value, numbers.Integral) and int(value) > maximum:
         raise ValueError(f"`{name}` must be at most {maximum}. Received: {shown(value)}")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
         raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {shown(value)}")
