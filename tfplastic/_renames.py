@@ -18,6 +18,7 @@ QUANTITIES: Mapping[str, str] = {
     "numerical_rank": "feature_numerical_rank",
     "srank": "feature_srank",
     "stable_rank": "feature_stable_rank",
+    "linearised_units": "linearized_units",  # American spelling, as all of Keras
     "spectral_density": "hessian_spectral_density",  # linalg has a function of the old name
 }
 """Of diagnostics: in tags and array folders, in gin and in Python."""
@@ -32,9 +33,10 @@ ARGUMENTS: Mapping[str, Mapping[str, str]] = {
 """{configurable of gin: {argument: argument}}."""
 
 PYTHON: Mapping[str, Mapping[str, str]] = {
-    "tfplastic.diagnostics": {**QUANTITIES, **STEP_STATISTICS},
+    "tfplastic.diagnostics": {**QUANTITIES, **STEP_STATISTICS, "Normalisation": "Normalization"},
     "tfplastic.diagnostics.ranks": {"feature_rank": "absolute_rank"},
     "tfplastic.mitigations": {"FreshWeights": "WeightReinitializer"},
+    "tfplastic.reports": {"human_normalised": "human_normalized"},
 }
 """{module: {public name: public name}}."""
 

@@ -16,7 +16,7 @@ QUANTITIES = [
     diagnostics.dormant_units,
     diagnostics.active_units,
     diagnostics.saturated_units,
-    diagnostics.linearised_units,
+    diagnostics.linearized_units,
     diagnostics.pre_activation_means,
     diagnostics.feature_effective_rank,
     diagnostics.gradient_norm,

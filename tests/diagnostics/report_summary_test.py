@@ -22,7 +22,7 @@ def report_of(quantity, values, **others):
         ("dead_units", 1.0, "all of its units are dead"),
         ("dormant_units", 0.25, "25 % of its units are dormant"),
         ("saturated_units", 0.2, "20 % of its units are saturated"),
-        ("linearised_units", 0.75, "75 % of its units are linear on this batch"),
+        ("linearized_units", 0.75, "75 % of its units are linear on this batch"),
         ("dormant_gradients", 0.3, "30 % of its units have almost no gradient"),
         ("gradient_norm", 0.0, "no gradient reaches it"),
         ("gradient_norm", float("nan"), "some of its gradients are NaN or infinite"),
@@ -38,7 +38,7 @@ def test_each_thing_is_said_in_words(quantity, value, words):
 
 @pytest.mark.parametrize(
     ("quantity", "value"),
-    [("dead_units", 0.09), ("dormant_units", 0.19), ("linearised_units", 0.49), ("dormant_gradients", 0.29)],
+    [("dead_units", 0.09), ("dormant_units", 0.19), ("linearized_units", 0.49), ("dormant_gradients", 0.29)],
 )
 def test_below_the_bounds_nothing_stands_out(quantity, value):
     assert report_of(quantity, {"a": value, "all": 1.0}).summary() == "Nothing stands out in 1 layer."

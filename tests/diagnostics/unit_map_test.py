@@ -6,7 +6,7 @@ import tf_keras as keras_2
 
 from tests.diagnostics import models
 from tfplastic import networks
-from tfplastic.diagnostics import Normalisation, Slice, Snapshot, UnitMap, Units
+from tfplastic.diagnostics import Normalization, Slice, Snapshot, UnitMap, Units
 
 BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 MLP = {"activation": "tanh", "hidden": (6, 5), "input_shape": (3, 2)}
@@ -368,7 +368,7 @@ def test_a_norm_that_serves_two_layers_has_no_parameters_of_a_unit(keras):
     x = norm(keras.layers.Dense(4, name="one")(inputs))
     x = norm(keras.layers.Dense(4, name="two")(x))
     unit_map = UnitMap(keras.Model(inputs, keras.layers.Dense(1)(x)))
-    assert [units.norms for units in unit_map.values()] == [(Normalisation("norm", True),)] * 2
+    assert [units.norms for units in unit_map.values()] == [(Normalization("norm", True),)] * 2
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vit"])
@@ -384,7 +384,7 @@ def test_streams_have_no_units(name):
 
 def test_spectrally_normalised_kernels_couple_their_units():
     unit_map = UnitMap(NETWORKS["mlp_spectral"][0]())
-    assert unit_map["hidden1"].norms == (Normalisation("hidden1", True),)
+    assert unit_map["hidden1"].norms == (Normalization("hidden1", True),)
     assert unit_map["hidden1"].coupled and not unit_map["hidden2"].coupled
 
 

@@ -12,7 +12,7 @@ from tfplastic.diagnostics import (
     active_units,
     dead_units,
     dormant_units,
-    linearised_units,
+    linearized_units,
     saturated_units,
 )
 
@@ -50,20 +50,20 @@ def test_a_unit_is_dead_only_if_zero_on_every_input(keras):
     ("activation", "inputs", "expected"),
     [
         # 3, -3, .01, -1 and 3, -3, .03, -1. ReLU: 0 in half of the values; linear where positive.
-        ("relu", [[1, 2], [3, 0]], {active_units: 0.5, linearised_units: 0.5, saturated_units: math.nan}),
+        ("relu", [[1, 2], [3, 0]], {active_units: 0.5, linearized_units: 0.5, saturated_units: math.nan}),
         # 3, -3, .01, -1 and -3, 3, -.03, -1. Leaky ReLU: the last is linear, being negative throughout.
-        ("relu", [[1, 2], [-3, 0]], {active_units: 3 / 8, linearised_units: 0, dead_units: 0.25}),
-        ("leaky_relu", [[1, 2], [-3, 0]], {active_units: 1, linearised_units: 0.25, dead_units: 0}),
-        ("elu", [[1, 2], [-3, 0]], {linearised_units: 0}),
-        ("elu", [[1, 2], [3, 0]], {linearised_units: 0.5}),
+        ("relu", [[1, 2], [-3, 0]], {active_units: 3 / 8, linearized_units: 0, dead_units: 0.25}),
+        ("leaky_relu", [[1, 2], [-3, 0]], {active_units: 1, linearized_units: 0.25, dead_units: 0}),
+        ("elu", [[1, 2], [-3, 0]], {linearized_units: 0}),
+        ("elu", [[1, 2], [3, 0]], {linearized_units: 0.5}),
         # tanh 3 = .995; standard deviations 0, 0, .01, 0.
-        ("tanh", [[1, 2], [3, 0]], {saturated_units: 0.5, linearised_units: 1, active_units: 1}),
+        ("tanh", [[1, 2], [3, 0]], {saturated_units: 0.5, linearized_units: 1, active_units: 1}),
         # 3, -3, .01, -1 and .1, -.1, .001, -1: standard deviations 1.45, 1.45, .0045, 0; one half saturated.
-        ("tanh", [[1, 2], [0.1, 0]], {saturated_units: 0, linearised_units: 0.5}),
+        ("tanh", [[1, 2], [0.1, 0]], {saturated_units: 0, linearized_units: 0.5}),
         # sigmoid 5 = .9933, sigmoid 3 = .9526.
         ("sigmoid", [[1, 4], [3, 2]], {saturated_units: 0.5}),
         ("sigmoid", [[1, 4], [3, 0]], {saturated_units: 0}),
-        ("softplus", [[1, 4], [3, 2]], {saturated_units: math.nan, linearised_units: 1}),
+        ("softplus", [[1, 4], [3, 2]], {saturated_units: math.nan, linearized_units: 1}),
     ],
 )
 def test_by_hand(keras, activation, inputs, expected):
@@ -77,7 +77,7 @@ def test_settings(keras):
     snapshot = Snapshot(models.mlp(keras, "tanh"), tf.constant([[1.0, 2.0], [0.1, 0.0]]))
     # z = 3 and .1: saturated on one half of the inputs, standard deviation 1.45.
     assert [saturated_units(snapshot, each)["hidden"] for each in (0, 0.5, 0.51)] == [1, 0.5, 0]
-    assert [linearised_units(snapshot, each)["hidden"] for each in (0, 0.004, 0.005, 1.44, 1.46)] == [
+    assert [linearized_units(snapshot, each)["hidden"] for each in (0, 0.004, 0.005, 1.44, 1.46)] == [
         0.25, 0.25, 0.5, 0.5, 1,
     ]  # fmt: skip
 
@@ -117,7 +117,7 @@ def test_channels_are_units_over_batch_and_positions(keras, batch, per_position)
         "dormant_units": dormant_units(snapshot, tau, per_position),
         "active_units": active_units(snapshot),
     }
-    linearised = linearised_units(snapshot, tolerance, per_position)
+    linearised = linearized_units(snapshot, tolerance, per_position)
     saturated = saturated_units(snapshot, min_fraction, per_position)
     for layer, activations in snapshot.activations.items():
         pairs = np.stack([activations, snapshot.pre_activations[layer]], axis=-1)
@@ -134,7 +134,7 @@ def test_channels_are_units_over_batch_and_positions(keras, batch, per_position)
     assert 1 / 4 <= linearised["conv2_relu"] < 1
 
 
-QUANTITIES = (dead_units, dormant_units, active_units, linearised_units)
+QUANTITIES = (dead_units, dormant_units, active_units, linearized_units)
 
 
 EDGES = [  # biases; fractions dead, dormant, active, linearised
@@ -174,7 +174,7 @@ def test_nan(keras):
     model = models.mlp(keras, "tanh")  # tanh of infinity is one: saturated, and a pre-activation not finite
     model.get_layer("hidden").set_weights([np.zeros((2, 4)), np.array([0.0, 1.0, 1.0, np.inf])])
     snapshot = Snapshot(model, tf.ones((5, 2)))
-    assert math.isnan(linearised_units(snapshot)["hidden"]) and saturated_units(snapshot) == {"hidden": 0.25}
+    assert math.isnan(linearized_units(snapshot)["hidden"]) and saturated_units(snapshot) == {"hidden": 0.25}
 
 
 @BOTH
@@ -192,7 +192,7 @@ def test_errors():
     with pytest.raises(
         ValueError, match=r"^`tolerance` must be a finite number of at least 0. Received: -1$"
     ):
-        linearised_units(snapshot, tolerance=-1)
+        linearized_units(snapshot, tolerance=-1)
     with pytest.raises(ValueError, match=r"^`min_fraction` must be a number in \[0, 1\]. Received: 2$"):
         saturated_units(snapshot, min_fraction=2)
 

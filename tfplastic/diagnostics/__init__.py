@@ -81,13 +81,13 @@ from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.self_targets import noisy_self_targets
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_map import UnitMap
-from tfplastic.diagnostics.unit_slices import Normalisation, Slice, Units
+from tfplastic.diagnostics.unit_slices import Normalization, Slice, Units
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
 from tfplastic.diagnostics.units import (
     active_units,
     dead_units,
     dormant_units,
-    linearised_units,
+    linearized_units,
     saturated_units,
 )
 from tfplastic.diagnostics.virtual_step import VirtualStep, virtual_step
@@ -109,7 +109,7 @@ from tfplastic.diagnostics.weights import (
 )
 
 __all__ = [
-    "Normalisation",
+    "Normalization",
     "Reference",
     "Report",
     "Slice",
@@ -151,7 +151,7 @@ __all__ = [
     "hessian_condition_number",
     "hessian_trace",
     "layer_sharpness",
-    "linearised_units",
+    "linearized_units",
     "measure",
     "noisy_self_targets",
     "ntk",

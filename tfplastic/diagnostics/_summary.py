@@ -16,7 +16,7 @@ _FRACTIONS = {
     "dormant_units": (0.2, 0.9, "{} of its units are dormant"),
     "saturated_units": (0.2, 0.8, "{} of its units are saturated"),
     "dormant_gradients": (0.3, 0.7, "{} of its units have almost no gradient"),
-    "linearised_units": (0.5, 0.5, "{} of its units are linear on this batch"),
+    "linearized_units": (0.5, 0.5, "{} of its units are linear on this batch"),
 }
 # Ranks below a quarter of the highest possible: the array that tells that, the weight, and the words.
 _RANKS = {

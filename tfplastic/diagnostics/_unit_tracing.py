@@ -22,7 +22,7 @@ from tfplastic.diagnostics._unit_rules import (
     norm_couples,
     norm_parameters,
 )
-from tfplastic.diagnostics.unit_slices import Normalisation, Slice, Units
+from tfplastic.diagnostics.unit_slices import Normalization, Slice, Units
 
 _NO_UNIT = -1
 _KERNELS = ("kernel", "depthwise_kernel")
@@ -303,13 +303,13 @@ class _Tracer:
         )
 
     def _units_of(self, source: _Source, outgoing: tuple[Slice, ...]) -> Units:
-        norms = [Normalisation(source.name, couples_units=True)] if is_spectral(source.layer) else []
+        norms = [Normalization(source.name, couples_units=True)] if is_spectral(source.layer) else []
         for name, kind, layer in source.norms:
             calls = [source.own(labels) for labels in self._norms[name][1]]
             is_shared = any(not np.array_equal(calls[0], other) for other in calls[1:])
             parameters = {} if is_shared else norm_parameters(layer, calls[0])
             couples = any(norm_couples(kind, layer, labels) for labels in calls)
-            norms.append(Normalisation(name, couples, parameters))
+            norms.append(Normalization(name, couples, parameters))
         weights = source.weights
         return Units(
             incoming=weights.incoming,

@@ -59,7 +59,7 @@ from tfplastic.diagnostics.units import (
     active_units,
     dead_units,
     dormant_units,
-    linearised_units,
+    linearized_units,
     saturated_units,
 )
 from tfplastic.diagnostics.weight_ranks import (
@@ -84,7 +84,7 @@ CHEAP: tuple[Function, ...] = (
     dormant_units,
     active_units,
     saturated_units,
-    linearised_units,
+    linearized_units,
     pre_activation_histogram,
     pre_activation_means,
     pre_activation_variances,

@@ -84,7 +84,7 @@ class Slice:
 
 
 @dataclasses.dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """A normalisation between a unit's weights and its readers.
 
     Attributes:
@@ -123,7 +123,7 @@ class Units:
     outgoing: tuple[Slice, ...]
     bias: Slice | None = None
     recurrent: Slice | None = None
-    norms: tuple[Normalisation, ...] = ()
+    norms: tuple[Normalization, ...] = ()
     activations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -173,7 +173,7 @@ def saturated_units(
 
 
 @quantity("cheap", reads=("pre_mean", "pre_variance", "pre_positive_fraction"))
-def linearised_units(
+def linearized_units(
     snapshot: Snapshot, tolerance: float = 0.1, per_position: bool = False
 ) -> dict[str, float]:
     """The fraction of units that act as a linear function on the batch ("zombie" units).
@@ -207,7 +207,7 @@ def linearised_units(
             is_linear |= of.pre_positive_fraction == 0
         return float(np.mean(is_linear))
 
-    return by_layer(snapshot, reads_of(linearised_units), per_position, linearised, finite="pre_mean")
+    return by_layer(snapshot, reads_of(linearized_units), per_position, linearised, finite="pre_mean")
 
 
 def _mean_magnitudes(activations: tf.Tensor, per_position: bool) -> tf.Tensor:

@@ -13,9 +13,10 @@ try:
 except ImportError as error:
     raise ImportError(f"tfplastic.reports needs {error.name}: pip install 'tfplastic[reports]'") from error
 
+from tfplastic import _renames
 from tfplastic.reports import aggregate, figures, style
 from tfplastic.reports.agreement import agreement, missing_cells
-from tfplastic.reports.atari_scores import human_normalised, improvement
+from tfplastic.reports.atari_scores import human_normalized, improvement
 from tfplastic.reports.cells import probe_cells, probe_losses, with_factors
 from tfplastic.reports.falsification import correlations, verdicts
 from tfplastic.reports.paper import paper_cells, paper_numbers
@@ -29,7 +30,7 @@ __all__ = [
     "agreement",
     "correlations",
     "figures",
-    "human_normalised",
+    "human_normalized",
     "improvement",
     "missing_cells",
     "paper_cells",
@@ -41,3 +42,5 @@ __all__ = [
     "verdicts",
     "with_factors",
 ]
+
+__getattr__ = _renames.module_getattr(__name__)

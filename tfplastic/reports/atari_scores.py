@@ -7,7 +7,7 @@ from importlib import resources
 from tfplastic._checks import near_matches
 
 
-def human_normalised(game: str, score: float) -> float:
+def human_normalized(game: str, score: float) -> float:
     """(score - random) / (human - random): 0 for random play, 1 for a human.
 
     Args:
