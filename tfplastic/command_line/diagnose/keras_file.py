@@ -11,8 +11,9 @@ import tensorflow as tf
 import tfplastic.layers  # noqa: F401 (registers what a model may be made of)
 import tfplastic.optimizers  # noqa: F401 (registers what it may be trained by)
 from tfplastic._checks import near_matches
+from tfplastic.command_line.diagnose import compiled_loss
 from tfplastic.command_line.diagnose.allow_list import AllowList
-from tfplastic.command_line.diagnose.named_loss import NamedLoss, shape_text
+from tfplastic.command_line.diagnose.named_loss import NamedLoss, check_labels, shape_text
 from tfplastic.command_line.diagnose.saved_model import SavedModel
 from tfplastic.command_line.errors import UsageError, one_line
 
@@ -42,6 +43,7 @@ class KerasFile:
         path = saved.path
         self.keras: Any = importlib.import_module("tf_keras" if saved.version.startswith("2.") else "keras")
         self.name = pathlib.Path(path).name
+        self._path, self._compiled = path, saved.compiled
         allow_list = AllowList(self.keras, trusted)
         refused = "" if trust else allow_list.first_refused(saved.config)
         if refused:
@@ -98,6 +100,31 @@ class KerasFile:
         inputs, outputs = self.checked_inputs(inputs, batch_size)
         targets = named_loss.fit_targets(targets, _with_units(outputs))
         return inputs, targets, lambda targets, outputs: named_loss(targets, _with_units(outputs))
+
+    def compiled(
+        self, inputs: np.ndarray, targets: np.ndarray, batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compiles the model with the loss that the file names; inputs and targets that go with it.
+
+        Args:
+            inputs: `[examples, ...]`.
+            targets: `[examples, ...]`.
+            batch_size: examples to check this on.
+
+        Raises:
+            UsageError: the loss cannot be made, or does not take the targets and outputs.
+        """
+        inputs, outputs = self.checked_inputs(inputs, batch_size)
+        compiled_loss.compile_with(self.keras, self.model, self._compiled, self._path)
+        if compiled_loss.takes_labels(self._compiled["loss"]):
+            check_labels(targets, outputs.shape[-1], "the compiled loss")
+        try:
+            self.model.test_on_batch(inputs[:batch_size], targets[:batch_size])
+        except Exception as error:  # whatever the losses raise
+            rule = "must have targets y that the compiled loss takes (--loss takes another)"
+            received = f"y of shape {shape_text(targets.shape[1:])}: {_cause(error)}"
+            raise UsageError(f"--data {rule}. Received: {received}") from error
+        return inputs, targets
 
     def optimizer(self, name: str | None, saved: dict[str, Any] | None, learning_rate: float | None) -> Any:
         """An optimizer of the file's Keras, that has seen no step.

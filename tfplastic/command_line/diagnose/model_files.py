@@ -32,6 +32,15 @@ def read_inputs(path: str) -> np.ndarray:
     return _read_arrays(path, _INPUT_KEYS, "the array x, or x_train")[0]
 
 
+def has_targets(path: str) -> bool:
+    """Returns whether the `.npz` file at `path` has targets, under the key y or y_train."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return not {"y.npy", "y_train.npy"}.isdisjoint(archive.namelist())
+    except (OSError, zipfile.BadZipFile):  # which reading it says
+        return False
+
+
 def _read_arrays(path: str, choices: Sequence[tuple[str, ...]], wanted: str) -> list[np.ndarray]:
     """The arrays of the first of `choices`, groups of keys, that the file has."""
     if not pathlib.Path(path).is_file():

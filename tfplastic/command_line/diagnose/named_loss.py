@@ -78,7 +78,7 @@ class NamedLoss:
             received = f"y of shape {shape_text(targets.shape[1:])}{hint}"
             raise UsageError(f"--data: --loss={self.name} {rule}. Received: {received}")
         if self._takes_labels:
-            self._check_labels(targets, outputs.shape[-1])
+            check_labels(targets, outputs.shape[-1], f"--loss={self.name}")
         if self._takes_probabilities and (outputs.min() < 0 or outputs.max() > 1):
             rule = "takes probabilities; --from_logits says that the model gives logits"
             received = f"outputs from {outputs.min():.4g} to {outputs.max():.4g}"
@@ -95,12 +95,18 @@ class NamedLoss:
         )
         return " (sparse_categorical_crossentropy takes labels)" if labels else ""
 
-    def _check_labels(self, targets: np.ndarray, num_classes: int) -> None:
-        # TensorFlow takes other labels for NaN losses, or ends, depending on the device.
-        if np.any(targets != np.floor(targets)) or targets.min() < 0 or targets.max() >= num_classes:
-            rule = f"takes integer labels from 0 to {num_classes - 1}"
-            received = f"y from {targets.min()} to {targets.max()}, {targets.dtype}"
-            raise UsageError(f"--data: --loss={self.name} {rule}. Received: {received}")
+
+def check_labels(targets: np.ndarray, num_classes: int, loss: str) -> None:
+    """Checks that targets are labels.
+
+    Raises:
+        UsageError: they are not integers from 0 to `num_classes` - 1; names `loss`.
+    """
+    # TensorFlow takes other labels for NaN losses, or ends, depending on the device.
+    if np.any(targets != np.floor(targets)) or targets.min() < 0 or targets.max() >= num_classes:
+        rule = f"takes integer labels from 0 to {num_classes - 1}"
+        received = f"y from {targets.min()} to {targets.max()}, {targets.dtype}"
+        raise UsageError(f"--data: {loss} {rule}. Received: {received}")
 
 
 def shape_text(sizes: Any) -> str:

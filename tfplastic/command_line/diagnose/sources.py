@@ -99,8 +99,9 @@ LOSS = Flag(
     "loss",
     None,
     "--loss=NAME",
-    "Name of a Keras loss, such as mse or categorical_crossentropy; the loss is its mean over all"
-    " examples of --data. Required with --model.",
+    "Name of a Keras loss, such as mse or categorical_crossentropy; the loss is its mean over all examples"
+    " of --data, without the model's regularisers. Only with --model. Default: the loss that the model was"
+    " compiled with, regularisers included.",
 )
 FROM_LOGITS = Flag(
     flags.DEFINE_boolean,

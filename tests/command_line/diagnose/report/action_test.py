@@ -182,6 +182,32 @@ class TestModel:
         assert json.loads(pathlib.Path("net_report.json").read_text())["left_out"] == expected.left_out
         assert "net.keras: full budget on 7 examples" in capsys.readouterr().out
 
+    def test_the_loss_that_it_was_compiled_with(self, keras, capsys):
+        dense = keras.layers.Dense(2, "softmax", kernel_regularizer=keras.regularizers.L2(0.1))
+        model = keras.Sequential([keras.layers.InputLayer((5,)), dense])
+        model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+        model.save("net.keras")
+        x, y = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32), np.array([0, 1, 1, 0])
+        np.savez("data.npz", x=x, y=y)
+        arguments = ["report", "--model=net.keras", "--data=data.npz", "--device=cpu"]
+        assert diagnose.main(arguments) == 0
+        assert (
+            "net.keras: medium budget on 4 examples, the loss is the compiled one" in capsys.readouterr().out
+        )
+        expected = diagnostics.gradient_norm(diagnostics.Snapshot(model, x, y))["all"]
+        np.testing.assert_allclose(
+            read_csv("net_report.csv")[-1, "gradient_norm", "all"], expected, rtol=1e-5
+        )
+        assert diagnose.main([*arguments, "--loss=sparse_categorical_crossentropy"]) == 0
+        assert "are not part of the given `loss`" in capsys.readouterr().out
+        np.savez("data.npz", x=x, y=y + 1)
+        assert diagnose.main(arguments) == 2
+        shown = capsys.readouterr().err
+        assert shown == (
+            "bin/diagnose: error: --data: the compiled loss takes integer labels from 0 to 1. "
+            "Received: y from 1 to 2, int64\n"
+        )
+
     def test_without_a_loss(self, keras):
         regression(keras, "linear.keras")
         np.savez("data.npz", x=np.ones([3, 5]))

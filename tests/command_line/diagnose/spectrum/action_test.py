@@ -206,6 +206,25 @@ def test_a_linear_model_in_ragged_batches(keras):
     assert os.environ["TF_USE_LEGACY_KERAS"] == ("1" if keras is keras_2 else "0")
 
 
+@pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
+def test_the_loss_that_a_model_was_compiled_with(keras, capsys):
+    """L = 3 mean (w x)^2 + 0.5 w^2 of one weight, whose second derivative is 6 mean x^2 + 1 = 67."""
+    dense = keras.layers.Dense(1, use_bias=False, kernel_regularizer=keras.regularizers.L2(0.5))
+    model = keras.Sequential([keras.Input((1,)), dense])
+    model.save("net.keras")
+    x = np.arange(1.0, 6.0).reshape(5, 1)
+    np.savez("data.npz", x=x, y=np.zeros(5))
+    arguments = ["--data=data.npz", "--batch_size=2", "--num_eigenvalues=1", "--num_probes=1"]
+    assert diagnose.main(["spectrum", "--model=net.keras", *arguments]) == 2
+    error = "bin/diagnose: error: --loss must be given: 'net.keras' was not compiled with a loss\n"
+    assert capsys.readouterr().err == error
+    model.compile("sgd", keras.losses.MeanSquaredError(), loss_weights=[3.0])
+    for name in ("net.keras", "net.h5") if keras is keras_2 else ("net.keras",):
+        model.save(name)
+        assert diagnose.main(["spectrum", f"--model={name}", *arguments, "--device=cpu"]) == 0
+        np.testing.assert_allclose(arrays("net_spectrum.npz")["eigenvalues"], 67, rtol=1e-5)
+
+
 def test_the_real_program_on_a_keras_3_classifier():
     """In an environment that asks for Keras 2, which cannot read the file."""
     model = keras_3.Sequential(

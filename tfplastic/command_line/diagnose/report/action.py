@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfplastic.command_line import messages, programs
-from tfplastic.command_line.diagnose import checkpoints, model_files, saved_model, tensorflow_start
+from tfplastic.command_line.diagnose import (
+    checkpoints,
+    compiled_loss,
+    model_files,
+    saved_model,
+    tensorflow_start,
+)
 from tfplastic.command_line.diagnose.places import Places
 from tfplastic.command_line.diagnose.report.options import Options
 from tfplastic.command_line.errors import UsageError, one_line
@@ -60,7 +66,9 @@ def _run(given: Options) -> None:
 def _model(given: Options) -> None:
     path, data, loss = str(given.model), given.data or "", given.loss
     saved = saved_model.read(path, given.trust)
-    inputs, targets = model_files.read_data(data) if loss else (model_files.read_inputs(data), None)
+    is_own = loss is None and compiled_loss.is_in(saved.compiled) and model_files.has_targets(data)
+    has_loss = is_own or loss is not None
+    inputs, targets = model_files.read_data(data) if has_loss else (model_files.read_inputs(data), None)
     inputs = inputs[: given.num_examples]
     places = Places.of_model(path, _COMMAND, given.out)
     places.check()
@@ -72,13 +80,16 @@ def _model(given: Options) -> None:
 
         file = KerasFile(saved, given.trust, given.trust_module)
         function = None
-        if loss is None or targets is None:
+        targets = None if targets is None else targets[: given.num_examples]
+        if targets is None:
             inputs, _ = file.checked_inputs(inputs, 1)
+        elif loss is None:
+            inputs, targets = file.compiled(inputs, targets, len(inputs))
         else:
-            targets = targets[: given.num_examples]
             inputs, targets, function = file.fitted(inputs, targets, loss, given.from_logits, len(inputs))
         snapshot = Snapshot(file.model, inputs, targets, function)
-    programs.say(f"{file.name}: {given.budget} budget on {snapshot.num_examples:,} examples")
+    of_loss = ", the loss is the compiled one" if is_own else ""
+    programs.say(f"{file.name}: {given.budget} budget on {snapshot.num_examples:,} examples{of_loss}")
     findings = Findings(file.name, None, _diagnosed(snapshot, given), given.budget)
     _show(findings)
     _say_written(output.write, findings, places)

@@ -83,14 +83,16 @@ FLAGS = (
     sources.MODEL,
     sources.TRUST_MODULE,
     sources.TRUST,
-    sources.data("Inputs x, and with --loss targets y; or x_train and y_train"),
+    sources.data("Inputs x, and for a loss targets y; or x_train and y_train"),
     Flag(
         flags.DEFINE_string,
         "loss",
         None,
         "--loss=NAME",
-        "Name of a Keras loss, such as mse or categorical_crossentropy, for quantities of the loss; these are"
-        " left out where it is not given. Only with --model. Default: none.",
+        "Name of a Keras loss, such as mse or categorical_crossentropy, for quantities of the loss: its mean"
+        " over the examples, without the model's regularisers. Only with --model. Default: the loss that the"
+        " model was compiled with, regularisers included, where --data has targets; else quantities of the"
+        " loss are left out.",
     ),
     sources.FROM_LOGITS,
     Flag(

@@ -1,10 +1,17 @@
 """What `bin/diagnose spectrum` does. Errors come as early as they can."""
 
 from tfplastic.command_line import messages, programs
-from tfplastic.command_line.diagnose import checkpoints, model_files, saved_model, tensorflow_start
+from tfplastic.command_line.diagnose import (
+    checkpoints,
+    compiled_loss,
+    model_files,
+    saved_model,
+    tensorflow_start,
+)
 from tfplastic.command_line.diagnose.places import Places
 from tfplastic.command_line.diagnose.spectrum.options import Options
 from tfplastic.command_line.diagnose.spectrum.subject import Subject
+from tfplastic.command_line.errors import UsageError
 
 _COMMAND = "spectrum"
 
@@ -49,7 +56,10 @@ def _run(given: Options, run_directory: str) -> tuple[Subject, Places]:
 
 
 def _model(given: Options, path: str) -> tuple[Subject, Places]:
-    saved, arrays = saved_model.read(path, given.trust), model_files.read_data(given.data or "")
+    saved = saved_model.read(path, given.trust)
+    if given.loss is None and not compiled_loss.is_in(saved.compiled):
+        raise UsageError(f"--loss must be given: {path!r} was not compiled with a loss")
+    arrays = model_files.read_data(given.data or "")
     places = Places.of_model(path, _COMMAND, given.out)
     places.check()
     with tensorflow_start.for_model(given, saved.version):
@@ -57,7 +67,11 @@ def _model(given: Options, path: str) -> tuple[Subject, Places]:
         from tfplastic.linalg import HessianOperator
 
         file = KerasFile(saved, given.trust, given.trust_module)
-        inputs, targets, loss = file.fitted(*arrays, given.loss or "", given.from_logits, given.batch_size)
+        if given.loss is None:
+            inputs, targets = file.compiled(*arrays, given.batch_size)
+            hessian = HessianOperator.from_model(file.model, inputs, targets, batch_size=given.batch_size)
+            return Subject(hessian, f"{file.name}, compiled loss", len(inputs), None), places
+        inputs, targets, loss = file.fitted(*arrays, given.loss, given.from_logits, given.batch_size)
         hessian = HessianOperator(
             file.mean_loss(loss),
             file.model.trainable_variables,

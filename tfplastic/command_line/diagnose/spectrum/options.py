@@ -13,7 +13,7 @@ from tfplastic.command_line.flag_table import Flag
 
 USAGE = """\
 Usage: bin/diagnose spectrum --run_dir=RUN [--checkpoint=STEP] [flags]
-       bin/diagnose spectrum --model=FILE.keras --data=FILE.npz --loss=NAME [flags]
+       bin/diagnose spectrum --model=FILE.keras --data=FILE.npz [--loss=NAME] [flags]
 """
 
 INTRODUCTION = """\
@@ -52,7 +52,11 @@ class Options(CommonOptions):
 def check(given: Options, present: Set[str]) -> None:
     """Raises `UsageError` unless the flags go together."""
     with_model = ("data", "loss", "from_logits", "batch_size")
-    sources.check(given, present, ("checkpoint",), with_model, required=("data", "loss"))
+    sources.check(given, present, ("checkpoint",), with_model, required=("data",))
+    if given.loss == "":
+        raise UsageError("--loss must not be empty")
+    if given.from_logits and not given.loss:
+        raise UsageError("--from_logits goes with --loss, which is not given")
     if not (math.isfinite(given.tol) and given.tol > 0):
         raise UsageError(f"--tol must be {RULES['tol']}. Received: '{given.tol}'")
 
