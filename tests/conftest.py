@@ -1,5 +1,6 @@
 """Settings every test shares. TF-Agents needs Keras 2, which must be chosen before TensorFlow is imported."""
 
+import gc
 import os
 
 import pytest
@@ -31,3 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         takes_keras_3 = any(getattr(each, "__name__", "") == "keras" for each in parameters)
         if takes_keras_3 and item.nodeid.startswith(_ONCE):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector all modules and tests that exist by now (8 % of the CPU time)."""
+    gc.collect()
+    gc.freeze()
