@@ -1,5 +1,7 @@
 """Saturation of bounded, hard and one-sided activation functions."""
 
+import functools
+
 import keras as keras_3
 import numpy as np
 import pytest
@@ -29,6 +31,29 @@ def _fraction(keras, layer):
 def test_each_function(keras, function):
     layer = keras.layers.ReLU(6.0) if function == "relu6" else keras.layers.Activation(function)
     assert _fraction(keras, layer) == np.mean(EXPECTED[function])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda keras: keras.layers.ELU(alpha=0.5),
+        lambda keras: keras.layers.ReLU(max_value=3.0),
+        lambda keras: keras.layers.ReLU(max_value=6.0, negative_slope=0.1),
+        lambda keras: keras.layers.ReLU(max_value=6.0, threshold=1.0),
+        lambda keras: keras.layers.Activation(functools.partial(keras.activations.elu, alpha=2.0)),
+    ],
+)
+def test_no_rule_for_other_settings(keras, make):
+    """Their ends are elsewhere, or they have none: at alpha 0.5 none is below -0.99."""
+    assert np.isnan(_fraction(keras, make(keras)))
+
+
+@BOTH
+def test_settings_that_are_those_of_a_known_function(keras):
+    six = functools.partial(keras.activations.relu, max_value=6.0)
+    assert _fraction(keras, keras.layers.Activation(six)) == np.mean(EXPECTED["relu6"])
+    assert _fraction(keras, keras.layers.ELU(alpha=1.0)) == np.mean(EXPECTED["elu"])
 
 
 @BOTH

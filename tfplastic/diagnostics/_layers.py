@@ -92,18 +92,34 @@ def has_own_function(layer: Any) -> bool:
 
 
 def activation_name(layer: Any) -> str:
-    """The name of the nonlinearity of `layer`, such as 'relu'."""
+    """The name of the nonlinearity of `layer`, such as 'relu'.
+
+    That of a function of Keras with its own settings; 'clipped_relu' and 'scaled_elu' with any others.
+    """
     for base in type(layer).__mro__:
-        if base.__name__ == "ReLU" and getattr(layer, "max_value", None) == 6:
-            return "relu6"
         if _ACTIVATION_LAYERS.get(base.__name__):
-            return _ACTIVATION_LAYERS[base.__name__]
-    function = _innermost_cell(layer).activation
+            return _with_settings(_ACTIVATION_LAYERS[base.__name__], vars(layer))
+    function, settings = _innermost_cell(layer).activation, {}
     while isinstance(function, functools.partial):
-        function = function.func
+        function, settings = function.func, {**function.keywords, **settings}
     if isinstance(name := getattr(function, "__name__", None), str):
-        return name
+        return _with_settings(name, settings)
     return activation_name(function) if is_activation_layer(function) else type(function).__name__
+
+
+def _with_settings(name: str, settings: Mapping[str, Any]) -> str:
+    """The name of an activation function with these settings, such as 'relu6' of 'relu'."""
+    if name == "elu":
+        return "elu" if float(settings.get("alpha", 1.0)) == 1 else "scaled_elu"
+    if name != "relu":
+        return name
+    top = settings.get("max_value")
+    slope, threshold = (float(settings.get(each, 0.0)) for each in ("negative_slope", "threshold"))
+    if threshold or (slope and top is not None):
+        return "clipped_relu"
+    if top is None:
+        return "leaky_relu" if slope else "relu"
+    return "relu6" if float(top) == 6 else "clipped_relu"
 
 
 def owns_variables(layer: Any) -> bool:

@@ -23,7 +23,7 @@ from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
 
 # Activations that are linear above zero, and those among them that are linear below as well.
-_LINEAR_ABOVE_ZERO = {"celu", "elu", "leaky_relu", "prelu", "relu", "relu6", "selu"}
+_LINEAR_ABOVE_ZERO = {"celu", "elu", "leaky_relu", "prelu", "relu", "relu6", "scaled_elu", "selu"}
 _LINEAR_BELOW_ZERO = {"leaky_relu", "prelu"}
 
 
@@ -145,8 +145,9 @@ def saturated_units(
     p_i is the share of inputs and positions with |h_i| > 0.99 for tanh, with h_i < 0.01 or h_i > 0.99 for
     sigmoid, and so for their hard versions; softsign as tanh; ReLU6 where h is 0 or 6; ELU (alpha 1) and
     SELU at their lower ends, h < -0.99 and h < 0.99 of -1.7581. NaN for ReLU, whose flat side is what
-    `dead_units` counts, and for softplus, GELU, SiLU and their kin, of which a value near 0 does not tell
-    the flat side from the middle. Cheap: one forward pass.
+    `dead_units` counts, for softplus, GELU, SiLU and their kin, of which a value near 0 does not tell the
+    flat side from the middle, and for ELU with another alpha and ReLU with other settings (`max_value`,
+    `negative_slope`, `threshold`). Cheap: one forward pass.
 
     Args:
         snapshot: of the model; needs no loss.
