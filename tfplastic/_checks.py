@@ -9,7 +9,7 @@ import os
 import pathlib
 import types
 import typing
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 # Of control groups, version 2 and 1: how Docker and cluster managers bound a container.
@@ -94,6 +94,13 @@ def check_sequence(name: str, value: Any, example: str) -> Any:
     """Returns `value` if it is a sequence other than a text, else raises `ValueError` with an example."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise ValueError(f"`{name}` must be a list, such as {example}. Received: {shown(value)}")
+    return value
+
+
+def check_mapping(name: str, value: Any, example: str) -> Any:
+    """Returns `value` if it is a dictionary, else raises `ValueError` with an example."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"`{name}` must be a dictionary, such as {example}. Received: {shown(value)}")
     return value
 
 

@@ -64,6 +64,7 @@ RULES: dict[str, Rule] = {
     "max_steps": _checks.check_positive_integer,
     "max_values": _checks.check_positive_integer,
     "min_fraction": _checks.check_fraction,
+    "normalization": _checks.check_boolean,
     "num_clusters": _checks.check_positive_integer,
     "num_examples": _checks.check_positive_integer,
     "num_minibatches": _checks.check_positive_integer,

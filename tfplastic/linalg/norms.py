@@ -95,6 +95,7 @@ def norms(
     _checks.check_positive("tol", tol)
     _checks.check_positive_integer("num_probes", num_probes)
     _checks.check_seed("seed", seed)
+    _checks.check_optional_callable("progress", progress, "print")
     size = check_square(operator)
     num_steps = min(_checks.check_positive_integer("num_steps", num_steps), size)
     num_probes = 1 if num_steps == size else num_probes  # one run finds every eigenvalue

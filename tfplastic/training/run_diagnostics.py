@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._checks import check_one_of
+from tfplastic._checks import check_mapping, check_one_of
 from tfplastic.diagnostics import Reference, Snapshot
 from tfplastic.diagnostics._arguments import check_objective
 from tfplastic.diagnostics.budgets import BUDGETS
@@ -88,12 +88,14 @@ class RunDiagnostics:
             quantities = within(check_one_of("diagnostics", quantities, tuple(BUDGETS)))
         by_name = dict(check_quantities("diagnostics", quantities))
         self._schedules = dict.fromkeys(by_name, Schedule("diagnostics_period", period))
-        for name, own in periods.items():
+        for name, own in check_mapping("diagnostics_periods", periods, "{'sharpness': 100}").items():
             _check_name("diagnostics_periods", name, by_name)
             self._schedules[name] = Schedule(f"diagnostics_periods[{name!r}]", own)
         self._needs_reference = any("reference" in needs_of(each) for each in by_name.values())
         of_quantities = dict.fromkeys(by_name, _checked_loss("diagnostics_loss", loss))
-        for name, own in losses.items():
+        for name, own in check_mapping(
+            "diagnostics_losses", losses, "{'sharpness': @noisy_self_targets}"
+        ).items():
             _check_name("diagnostics_losses", name, by_name)
             of_quantities[name] = _checked_loss(f"diagnostics_losses[{name!r}]", own)
         self._groups = [

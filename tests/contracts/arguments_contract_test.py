@@ -1,0 +1,293 @@
+"""Every argument of every configurable of gin: a wrong value is refused in one line, before any work.
+
+The line names the argument, its rule and what was received. What may pass is listed with each configurable.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import gin
+import pytest
+import tensorflow as tf
+
+import tfplastic as tp
+from tests.contracts.wrong_values import HUGE, Key, faults
+from tests.made_up_data import no_configuration_left  # noqa: F401
+from tfplastic import sweeps
+from tfplastic.command_line import gin_config
+from tfplastic.diagnostics._arguments import check_function, check_objective
+from tfplastic.training import TrainConfig
+
+_MLP = functools.partial(tp.networks.mlp, hidden=(3,))
+
+
+def may(values: str, *names: str) -> set[Key]:
+    """Pairs of each name and each of the values, which are apart by a blank; L is a large number."""
+    return {(name, repr(HUGE) if value == "L" else value) for name in names for value in values.split()}
+
+
+def given(function: Callable[..., Any], **fitting: Any) -> Callable[..., Any]:
+    """Calls with values that fit and one that is tried."""
+    return lambda **tried: function(**{**fitting, **tried})
+
+
+def built(task: Callable[..., Any], **fitting: Any) -> Callable[..., Any]:
+    """As `given`, of a task that is built then, which is before there is a run directory."""
+    return lambda **tried: task(**{**fitting, **tried}).build(0)
+
+
+def agent(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes an agent of a tiny network."""
+    from tf_agents.specs import BoundedTensorSpec
+    from tf_agents.trajectories import time_step_spec
+
+    action_spec: Any = BoundedTensorSpec
+    specs = time_step_spec(tf.TensorSpec([2], tf.float32)), action_spec([], tf.int32, 0, 1)
+    network = functools.partial(tp.networks.mlp, hidden=(), input_shape=(2,))
+    return lambda **tried: make(network, *specs, batch_size=2, **tried)
+
+
+def operator() -> tp.linalg.Operator:
+    x = tf.Variable([1.0, 2.0])
+    return tp.linalg.HessianOperator(lambda: tf.reduce_sum(x**2), [x])
+
+
+def config(**tried: Any) -> None:
+    task = tp.tasks.RandomLabelTask("digits", _MLP, num_examples=50)
+    TrainConfig(**{"task": task, "optimizer": tp.optimizers.sgd(), "total_steps": 10, **tried})
+
+
+SEED = may("0 L", "seed")
+NETWORK = (
+    SEED
+    | may("0.5", "width")
+    | may("0.5 L", "norm_epsilon")  # of any size above zero
+    | may("None", "norm", "dtype")  # no norm; Keras' own policy
+    | may("[]", "hidden", "spectral_norm_layers")  # a linear network; no such layer
+)
+AGENT = may("0 0.5", "discount")
+SOLVER = SEED | may("None", "progress") | may("0.5 L", "tol") | may("L", "max_products", "block_size")
+HEAD = may("None", "outputs")
+# How each is called, and which of the values may pass. A number of steps may have any size, as may what is
+# cut to what there is.
+TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
+    "mlp": (given(tp.networks.mlp, num_outputs=2, hidden=(3,), input_shape=(4,)), NETWORK),
+    "cnn": (
+        given(
+            tp.networks.cnn,
+            num_outputs=2,
+            input_shape=(6, 6, 1),
+            filters=(2,),
+            kernel_sizes=(3,),
+            strides=(1,),
+        ),
+        NETWORK,
+    ),
+    "nature_dqn": (
+        given(tp.networks.nature_dqn, num_outputs=2, observation_shape=(36, 36, 1), seed=0),
+        NETWORK,
+    ),
+    "resnet18": (given(tp.networks.resnet18, num_outputs=2, input_shape=(8, 8, 1)), NETWORK),
+    "vit": (
+        given(tp.networks.vit, num_outputs=2, input_shape=(6, 6, 1), model_dim=8),
+        NETWORK | may("0 0.5", "dropout") | may("L", "num_heads"),  # the last is told of `model_dim`
+    ),
+    "CategoricalHead": (
+        given(tp.networks.CategoricalHead, minimum=-1.0, maximum=1.0),
+        may("-1 0 0.5 L", "minimum", "maximum"),  # of these, errors are of the other one
+    ),
+    "hl_gauss": (
+        given(tp.networks.hl_gauss, values=[0.5], support=[0.0, 1.0]),
+        may("0.5 L", "sigma") | may("5 []", "values"),
+    ),
+    "two_hot": (given(tp.networks.two_hot, values=[0.5], support=[0.0, 1.0]), may("5 []", "values")),
+    "adam": (
+        tp.optimizers.adam,
+        may("0.5 L", "learning_rate", "epsilon", "epsilon_root", "max_gradient_norm")
+        | may("0 0.5", "beta_1", "beta_2", "epsilon_root")
+        | may("None", "max_gradient_norm"),
+    ),
+    "centered_rmsprop": (
+        tp.optimizers.centered_rmsprop,
+        may("0.5 L", "learning_rate", "epsilon") | may("0 0.5", "decay"),
+    ),
+    "sgd": (
+        tp.optimizers.sgd,
+        may("0.5 L", "learning_rate", "max_gradient_norm")
+        | may("0 0.5", "momentum")
+        | may("None", "max_gradient_norm"),
+    ),
+    "ResetLastLayer": (tp.mitigations.ResetLastLayer, may("None L", "period") | may("0 L", "num_layers")),
+    "ResetOptimizerState": (tp.mitigations.ResetOptimizerState, may("None L", "period")),
+    "ShrinkAndPerturb": (
+        tp.mitigations.ShrinkAndPerturb,
+        may("None L", "period") | may("0 0.5", "shrink", "perturb") | may("L", "perturb"),
+    ),
+    "WeightDecay": (tp.mitigations.WeightDecay, may("0 0.5 L", "coefficient")),
+    "Classification": (tp.probing.Classification, HEAD | {("outputs", f"[{HUGE}]")}),
+    "Regression": (tp.probing.Regression, HEAD | {("outputs", f"[{HUGE}]")}),
+    "TwoHot": (tp.probing.TwoHot, HEAD | {("outputs", f"[{HUGE}]")}),
+    "SineTargets": (tp.probing.SineTargets, may("0.5 L", "scale") | may("-1 0 0.5 L", "offset_from")),
+    "Probe": (
+        tp.probing.Probe,
+        SEED | may("0", "baselines") | may("None", "quick_steps", "num_inputs", "make_model"),
+    ),
+    "diagonal": (given(tp.linalg.diagonal, operator=operator()), SOLVER | may("0", "tol")),
+    "trace": (given(tp.linalg.trace, operator=operator()), SOLVER | may("0", "tol")),
+    "norms": (given(tp.linalg.norms, operator=operator()), SOLVER | may("L", "num_steps", "num_probes")),
+    "spectral_density": (
+        given(tp.linalg.spectral_density, operator=operator()),
+        SOLVER | may("L", "num_steps"),
+    ),
+    "AtariProtocol": (tp.rl.AtariProtocol, may("0", "max_noops") | may("0 0.5", "sticky_actions")),
+    "Evaluation": (tp.rl.Evaluation, may("0 0.5", "epsilon") | may("L", "num_episodes", "num_envs")),
+    "LinearEpsilon": (
+        tp.rl.LinearEpsilon,
+        may("0 0.5", "begin", "end") | may("0 L", "decay_agent_steps"),
+    ),
+    "FrameReplay": (
+        given(tp.rl.FrameReplay, capacity=100),
+        may("L", "stack_size", "n_step"),  # told of `capacity`
+    ),
+    "c51": (agent(tp.rl.c51), AGENT | may("0.5 L", "max_value") | may("L", "n_step")),
+    "dqn": (agent(tp.rl.dqn), AGENT | may("0.5 L", "grad_error_bound") | may("L", "n_step")),
+    "double_dqn": (agent(tp.rl.double_dqn), AGENT | may("0.5 L", "grad_error_bound") | may("L", "n_step")),
+    "two_hot_dqn": (
+        agent(tp.rl.two_hot_dqn),
+        AGENT | may("L", "n_step", "max_value") | may("None 0.5", "max_value") | may("-1 0 0.5", "min_value"),
+    ),
+    "RandomLabelTask": (
+        built(tp.tasks.RandomLabelTask, dataset="digits", network=_MLP, num_examples=50),
+        may("L", "steps_per_task"),
+    ),
+    "ClassificationMdpTask": (
+        built(
+            tp.rl.ClassificationMdpTask,
+            dataset="digits",
+            mdp=tp.tasks.true_label_mdp,
+            agent=tp.rl.double_dqn,
+            network=_MLP,
+            replay_capacity=1_000,
+            warm_up_agent_steps=100,
+        ),
+        may("None", "num_examples")
+        | may("0 0.5", "epsilon")
+        | may("L", "warm_up_agent_steps", "target_update_period", "evaluation_size"),
+    ),
+    "AtariTask": (
+        given(
+            tp.rl.AtariTask,
+            game="Pong",
+            agent=tp.rl.double_dqn,
+            network=functools.partial(tp.networks.nature_dqn, width=0.05),
+            replay_capacity=1_000,
+            warm_up_agent_steps=100,
+        ),
+        may("L", "agent_steps_per_gradient_step", "target_update_period"),
+    ),
+    "sparse_reward_mdp": (given(tp.tasks.sparse_reward_mdp, labels=[0, 1], num_classes=2, seed=0), set()),
+    "load_dataset": (tp.tasks.load_dataset, set()),
+    "train": (
+        config,
+        may(
+            "L",
+            *("total_steps", "log_period", "diagnostics_period", "probe_period", "evaluation_period"),
+            *("checkpoint_period", "keep_checkpoints"),
+        )
+        | SEED
+        | {("probe_period", f"[{HUGE}]")}
+        | may("[]", "diagnostics", "mitigations", "step_statistics")
+        | may("{}", "diagnostics", "diagnostics_periods", "diagnostics_losses", "step_statistics")
+        | may("None", "diagnostics_loss", "probe", "twin"),
+    ),
+    "sweep": (
+        given(sweeps.Experiment, base=["a"], arms={"a": ["b"]}, seeds=[0]),
+        may("[] ['x']", "base") | {("seeds", f"[{HUGE}]")},
+    ),
+}
+# Arguments that the library gives, which no gin file binds.
+INTERNAL = {
+    **dict.fromkeys(
+        ("c51", "dqn", "double_dqn", "two_hot_dqn"),
+        {"build_model", "time_step_spec", "action_spec", "batch_size"},
+    ),
+    "sparse_reward_mdp": {"labels", "num_classes", "seed"},
+}
+WITHOUT_ARGUMENTS = {
+    "BrownianTwin",
+    "RandomLabels",
+    "RandomNetworkTargets",
+    "true_label_mdp",
+    "random_label_mdp",
+}
+
+
+@pytest.fixture(scope="module")
+def registered() -> dict[str, Any]:
+    """All configurables of this library by their short names; tests register others."""
+    gin_config._register_names((*gin_config.PACKAGES, "sweeps"))
+    return {
+        name.rpartition(".")[2]: each.wrapped
+        for name, each in gin.config._REGISTRY.items()
+        if name.startswith("tfplastic.") and each.wrapped.__module__.startswith("tfplastic.")
+    }
+
+
+def test_every_configurable_has_a_row(registered):
+    of_diagnostics = {name for name, each in registered.items() if "diagnostics" in each.__module__}
+    assert set(registered) - of_diagnostics == {*TABLE, *WITHOUT_ARGUMENTS}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_wrong_value_is_refused_in_one_line(name, registered):
+    call, allowed = TABLE[name]
+    arguments = set(inspect.signature(registered[name]).parameters) - INTERNAL.get(name, set())
+    assert not faults(registered[name], call, allowed, arguments)
+
+
+# Of quantities and of what diagnostics take besides.
+QUANTITY = (
+    SEED
+    | may("0 0.5 L", "epsilon", "tau", "tolerance")
+    | may("0 0.5", "delta", "min_fraction")
+    | may("0.5 L", "tol")
+    | may("None", "layers", "tolerance")
+    | may("[] ['x']", "layers")  # whose names are known with the model
+    | may("L", "max_products", "max_steps", "max_values", "num_clusters", "num_examples", "num_minibatches")
+    | may(
+        "L", "num_steps", "num_points", "num_probes"
+    )  # the last two are compared with the memory at their use
+)
+
+
+def test_every_argument_of_a_quantity_is_checked_before_there_is_a_snapshot(registered):
+    quantities = {name: each for name, each in registered.items() if hasattr(each, "cost")}
+    assert len(quantities) > 60
+    for name, quantity in quantities.items():
+
+        def rehearse(quantity=quantity, **tried):
+            check_function("diagnostics", functools.partial(quantity, **tried), "snapshot")
+
+        allowed = QUANTITY | (may("0", "tol") if name == "hessian_trace" else set())
+        _, *arguments = inspect.signature(quantity).parameters
+        assert not faults(quantity, rehearse, allowed, arguments), name
+
+
+def test_the_seed_of_the_noise_is_checked_before_there_is_a_model(registered):
+    def rehearse(**tried):
+        check_objective("diagnostics_loss", functools.partial(noise, **tried))
+
+    noise = registered["noisy_self_targets"]
+    assert not faults(noise, rehearse, SEED, ["seed"])
+
+
+@pytest.mark.parametrize("wrong", [5, "x", None, [1.0], tp.diagnostics])
+def test_a_quantity_refuses_what_is_no_snapshot(wrong):
+    with pytest.raises(
+        TypeError, match=r"^`snapshot` must be a Snapshot of a model(, or a tensor .*)?\. Rec"
+    ):
+        tp.diagnostics.feature_rank(wrong)
+    with pytest.raises(TypeError, match=r"^`snapshot` must be a Snapshot of a model, or a tensor of activ"):
+        tp.diagnostics.dead_units(wrong)
