@@ -27,6 +27,7 @@ def test_every_flag():
                 "--run_dir=here",
                 "--seed=7",
                 "--num_parallel_seeds=3",
+                "--init_from=old@4",
                 "--noresume",
                 "--profile_steps=10,20",
                 "--device=gpu:1",
@@ -41,6 +42,7 @@ def test_every_flag():
         run_directory="here",
         seed=7,
         num_parallel_seeds=3,
+        init_from="old@4",
         resume=False,
         profile_steps=(10, 20),
         device="gpu:1",
@@ -91,7 +93,7 @@ def test_help_explains_every_flag_with_its_default():
     text = options.help_text()
     explained = re.findall(r"^  --(?:\[no\])?(\w+)", text, re.MULTILINE)
     names = (
-        "gin_file gin_bindings allow_imports run_dir seed num_parallel_seeds resume profile_steps device"
+        "gin_file gin_bindings allow_imports run_dir seed num_parallel_seeds init_from resume profile_steps device"
         " deterministic dry_run debug help"
     )
     assert explained == names.split()

@@ -34,7 +34,7 @@ def recording(monkeypatch):
         error = None
         runs = []
 
-        def __init__(self, config):
+        def __init__(self, config, is_new=True):
             self.config = config
 
         def describe(self):

@@ -8,7 +8,9 @@ import importlib
 import io
 import pathlib
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import gin
 
@@ -97,11 +99,14 @@ def config_text() -> str:
     return gin.config_str(max_line_length=110)
 
 
-def operative_text() -> str:
+def operative_text(found: Mapping[str, Any] = MappingProxyType({})) -> str:
     """What has been read or will be, defaults included, as gin text, sorted.
 
     gin counts what has been called; what is handed over to be called later, such as a diagnostic, is added
     with the values it will be called with.
+
+    Args:
+        found: {'name.argument': value}, values that were found by looking, in place of what gin has.
     """
     operative = gin.config._OPERATIVE_CONFIG
     before = {key: dict(values) for key, values in operative.items()}
@@ -113,6 +118,9 @@ def operative_text() -> str:
         for outer in gin_files.enclosing_scopes(scope)[::-1]:
             values |= gin.config._CONFIG.get((outer, selector), {})
         operative[scope, selector] = values | operative.get((scope, selector), {})
+    for name, value in found.items():
+        selector, _, argument = name.rpartition(".")
+        operative["", gin.config._REGISTRY.get_match(selector).selector][argument] = value
     try:
         return gin.operative_config_str(max_line_length=110)
     finally:

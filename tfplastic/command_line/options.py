@@ -41,6 +41,7 @@ class Options:
     run_directory: str | None
     seed: int | None
     num_parallel_seeds: int
+    init_from: str | None
     resume: bool
     profile_steps: tuple[int, int] | None
     device: str
@@ -59,6 +60,8 @@ def parse(arguments: Sequence[str]) -> Options:
     values, rest = flag_table.parse("bin/train", _FLAGS, arguments, _RULES)
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}. Gin files are given as --gin_file=FILE")
+    if values.init_from == "":
+        raise UsageError("--init_from must name a run directory. Received: ''")
     if "" in values.gin_file:
         raise UsageError("--gin_file must name a file. Received: ''")
     device.parse(values.device)
@@ -69,6 +72,7 @@ def parse(arguments: Sequence[str]) -> Options:
         run_directory=values.run_dir,
         seed=values.seed,
         num_parallel_seeds=values.num_parallel_seeds,
+        init_from=values.init_from,
         resume=values.resume,
         profile_steps=_parse_profile_steps(values.profile_steps),
         device=values.device,
@@ -126,6 +130,16 @@ _FLAGS = (
         "Train K seeds side by side, in one process and by one program: the root seed and the K - 1 after it."
         " Each run is what it is by itself, up to rounding, has a directory of its own, the default one or"
         " DIRECTORY-seedSEED, and may be finished by itself. For tasks whose data is in memory. Default: 1.",
+    ),
+    Flag(
+        flags.DEFINE_string,
+        "init_from",
+        None,
+        "--init_from=DIRECTORY[@STEP]",
+        "Run directory whose network gives the first weights, by its newest good checkpoint or that of a"
+        " gradient step; the same as a last --gin_bindings=\"train.init_from = 'DIRECTORY@STEP'\". Only the"
+        " weights are taken, and the other run stays as it is. A run that is resumed does not read them"
+        " again. Default: none.",
     ),
     Flag(
         flags.DEFINE_boolean,

@@ -14,6 +14,7 @@ from tfplastic.command_line import (
     gin_config,
     gin_errors,
     gin_files,
+    initial_run,
     messages,
     options,
     programs,
@@ -56,7 +57,7 @@ class _Run(NamedTuple):
 
 
 def _train(given: options.Options) -> int:
-    bindings = [*given.gin_bindings, *([] if given.seed is None else [f"train.seed = {given.seed}"])]
+    bindings = [*_bindings(given), *([] if given.seed is None else [f"train.seed = {given.seed}"])]
     trust = GinTrust.of_user(given.allow_imports)
     gin_files.scan(
         given.gin_files, bindings, trust
@@ -78,7 +79,7 @@ def _train(given: options.Options) -> int:
         programs.say(trained.describe())
         return 0
     with contextlib.ExitStack() as stack:
-        directories = [stack.enter_context(_open(given, run, is_one=len(runs) == 1)) for run in runs]
+        directories = [stack.enter_context(_open(given, run)) for run in runs]
         stack.enter_context(messages.messages_shown())
         where = directories[0] if len(runs) == 1 else directories
         return trained.run(where, given.profile_steps, device_name)
@@ -98,27 +99,34 @@ def _start_tensorflow(given: options.Options, bindings: Sequence[str]) -> tuple[
 
 def _build(given: options.Options, sources: Sequence[gin_files.Binding]) -> list[_Run]:
     """Builds all that is configured, once for each seed; gin has been parsed for the first."""
-    runs = [_construct(sources)]
+    runs = [_construct(given, sources)]
     first = runs[0].loop.config.seed
     for seed in range(first + 1, first + given.num_parallel_seeds):
-        bindings = [*given.gin_bindings, f"train.seed = {seed}"]
-        runs.append(
-            _construct(
-                gin_config.parse(given.gin_files, bindings, trust=GinTrust.of_user(given.allow_imports))
-            )
-        )
+        bindings = [*_bindings(given), f"train.seed = {seed}"]
+        trust = GinTrust.of_user(given.allow_imports)
+        runs.append(_construct(given, gin_config.parse(given.gin_files, bindings, trust=trust)))
     return runs
 
 
-def _construct(sources: Sequence[gin_files.Binding]) -> _Run:
+def _bindings(given: options.Options) -> list[str]:
+    initial = [] if given.init_from is None else [initial_run.as_binding(given.init_from)]
+    return [*given.gin_bindings, *initial]
+
+
+def _construct(given: options.Options, sources: Sequence[gin_files.Binding]) -> _Run:
     from tfplastic._keras import keras
     from tfplastic.training.loop import Loop, TrainConfig
 
     keras.backend.reset_uids()  # Layers without names of their own are called as in a process of their own.
-    with gin_errors.constructing(sources):
-        loop = Loop(gin.get_configurable(TrainConfig)())
+    initial_run.make_absolute()
+    with gin_errors.constructing(sources), messages.messages_shown():
+        config = gin.get_configurable(TrainConfig)()
+        path = _path(given, config.seed)
+        config = initial_run.resolved(config, path)
+        loop = Loop(config, is_new=not initial_run.has_begun(path))
     gin_config.check_all_bindings_used(sources)
-    return _Run(loop, gin_config.config_text(), gin_config.operative_text())
+    found = {} if config.init_from is None else {initial_run.ARGUMENT: config.init_from}
+    return _Run(loop, gin_config.config_text(), gin_config.operative_text(found))
 
 
 def _side_by_side(runs: Sequence[_Run]) -> Any:
@@ -133,13 +141,21 @@ def _side_by_side(runs: Sequence[_Run]) -> Any:
     return loops
 
 
-def _open(given: options.Options, run: _Run, is_one: bool) -> Any:
+def _path(given: options.Options, seed: int) -> str:
+    """The directory of the run with a seed."""
+    if not given.run_directory:
+        return default_run_directory(given.gin_files, seed)
+    return (
+        given.run_directory
+        if given.num_parallel_seeds == 1
+        else f"{given.run_directory.rstrip('/')}-seed{seed}"
+    )
+
+
+def _open(given: options.Options, run: _Run) -> Any:
     from tfplastic.training.run_directory import RunDirectory
 
-    seed = run.loop.config.seed
-    path = given.run_directory or default_run_directory(given.gin_files, seed)
-    if given.run_directory and not is_one:
-        path = f"{path.rstrip('/')}-seed{seed}"
+    path = _path(given, run.loop.config.seed)
     try:
         return RunDirectory.open(path, run.config_text, run.operative_text, resume=given.resume)
     except (ValueError, OSError) as error:

@@ -213,6 +213,9 @@ class AtariTask(HostTask):
                 self.batch_size, seeds.derive(self._seed, "sample", self._gradient_steps)
             )
 
+    def weights_replaced(self) -> None:
+        self._agent.update_target()
+
     def loss(self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False) -> TaskLoss:
         if model is not self.model:
             raise ValueError(f"`model` must be the task's own online network. Received: {model!r}")

@@ -231,6 +231,9 @@ class ClassificationMdpTask(GraphTask):
         with tf.name_scope("replay_sample"):
             return self._batch(state.replay.sample(self.batch_size, sample_key)), state
 
+    def weights_replaced(self) -> None:
+        self._agent.update_target()
+
     def loss(self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False) -> TaskLoss:
         if model is not self.model:
             raise ValueError(f"`model` must be the task's own online network. Received: {model!r}")

@@ -15,7 +15,7 @@ from typing import Any
 import gin
 
 from tfplastic import run_format
-from tfplastic.command_line import device, gin_config, gin_errors, gin_files, quiet
+from tfplastic.command_line import device, gin_config, gin_errors, gin_files, initial_run, quiet
 from tfplastic.command_line.errors import UsageError, one_line
 from tfplastic.command_line.gin_trust import GinTrust
 from tfplastic.sweeps.checks import Answer, Request, SeedState
@@ -71,10 +71,12 @@ class Checks:
 
     def _answer(self, name: str, files: list[str], bindings: list[str]) -> Answer:
         from tfplastic.sweeps import estimates
+        from tfplastic.training.initial_weights import check_weights, find_source
 
         first = self._request.seeds[0]
         trust = GinTrust.of_user(self._request.allow_imports)
         sources = gin_config.parse(files, [*bindings, f"train.seed = {first}"], trust=trust)
+        initial_run.make_absolute()
         loop = _build(sources)
         config, operative = gin_config.config_text(), gin_config.operative_text()
         notes = gin_files.rename_notes(sources)
@@ -82,6 +84,9 @@ class Checks:
             self._seed_state(name, seed, operative, loop.config.total_steps, notes)
             for seed in self._request.seeds
         ]
+        if loop.config.init_from is not None and any(not each.step for each in seeds):
+            with gin_errors.constructing(sources):
+                check_weights(find_source(loop.config.init_from), loop.task.model)
         seconds = None
         if self._request.is_timed:
             key = estimates.speed_key(loop, operative)
@@ -131,7 +136,7 @@ def _build(sources: list[gin_files.Binding]) -> Any:
 
     keras.backend.reset_uids()
     with gin_errors.constructing(sources):
-        loop = Loop(gin.get_configurable(TrainConfig)())
+        loop = Loop(gin.get_configurable(TrainConfig)(), is_new=False)
     gin_config.check_all_bindings_used(sources)
     return loop
 

@@ -58,6 +58,9 @@ class GraphTask(abc.ABC):
             A nest of tensors of fixed structure and shapes, and the new state.
         """
 
+    def weights_replaced(self) -> None:
+        """What is a copy of the network at the beginning follows weights that were read after `build`."""
+
     @abc.abstractmethod
     def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:
         """The loss of a batch; traceable, differentiable in the weights of `model`."""

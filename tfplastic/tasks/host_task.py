@@ -55,6 +55,9 @@ class HostTask(abc.ABC):
     def next(self) -> Any:
         """The batch of the next gradient step: a nest of arrays of fixed structure and shapes."""
 
+    def weights_replaced(self) -> None:
+        """What is a copy of the network at the beginning follows weights that were read after `build`."""
+
     @abc.abstractmethod
     def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:
         """The loss of a batch; traceable, differentiable in the weights of `model`."""

@@ -1,5 +1,6 @@
 """The differences of two operative configurations, which may be of different versions of this library."""
 
+import ast
 import dataclasses
 import inspect
 import re
@@ -9,6 +10,7 @@ import gin
 
 from tfplastic._old_values import OLD_VALUES
 from tfplastic.training._bindings import spelling
+from tfplastic.training._initial_source import is_same_source
 
 NOT_BOUND = "not bound"
 _REFERENCE = re.compile(r"@[\w./]+")
@@ -38,7 +40,7 @@ def differences(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[tupl
         new_value = new.get(name)
         old_value = _lacking_value(name) if old_value is None else old_value
         new_value = _lacking_value(name) if new_value is None else new_value
-        if not _is_same_value(old_value, new_value):
+        if not _is_same_value(old_value, new_value) and not _is_same_beginning(name, old_value, new_value):
             yield name, old_value, new_value
 
 
@@ -91,6 +93,13 @@ def _is_same_name(one: str, other: str) -> bool:
     (scope, _, name), (other_scope, _, other_name) = one.rpartition("/"), other.rpartition("/")
     ends = f".{name}", f".{other_name}"
     return scope == other_scope and (ends[0].endswith(ends[1]) or ends[1].endswith(ends[0]))
+
+
+def _is_same_beginning(name: str, old: str, new: str) -> bool:
+    """Whether both begin from the weights of one run, where the new one leaves the step open."""
+    if not _is_same_name(name, "train.init_from") or "None" in (old, new):
+        return False
+    return is_same_source(ast.literal_eval(old), ast.literal_eval(new))
 
 
 def _is_same_value(one: str, other: str) -> bool:

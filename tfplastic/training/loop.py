@@ -20,6 +20,7 @@ from tfplastic.training.checkpoints import Checkpoints
 from tfplastic.training.failures import Failures
 from tfplastic.training.graph_steps import GraphSteps
 from tfplastic.training.host_steps import HostSteps
+from tfplastic.training.initial_weights import find_source, load_weights
 from tfplastic.training.non_finite import Examination
 from tfplastic.training.profiler import Profiler
 from tfplastic.training.programs import choose_compiler
@@ -40,6 +41,10 @@ class Loop:
 
     Args:
         config: what to train.
+        is_new: whether there is no checkpoint to resume from, so that `config.init_from` counts.
+
+    Raises:
+        ValueError: something that is configured cannot be built, or `config.init_from` does not fit.
 
     Attributes:
         step: gradient steps done.
@@ -50,10 +55,14 @@ class Loop:
         label: what its messages begin with, where there are several loops.
     """
 
-    def __init__(self, config: TrainConfig):
+    def __init__(self, config: TrainConfig, is_new: bool = True):
         self.config = config
         self.task = config.task
         self.task.build(config.seed)
+        self._is_new = is_new
+        if config.init_from is not None and is_new:  # before mitigations and the twin look at the weights
+            load_weights(find_source(config.init_from), self.task.model)
+            self.task.weights_replaced()
         model, optimizer, mitigations = self.task.model, config.optimizer, config.mitigations
         optimizer.build(model.trainable_variables)
         for mitigation in mitigations:
@@ -121,6 +130,7 @@ class Loop:
             [
                 *self._source.describe(config.total_steps, config.checkpoint_period, config.keep_checkpoints),
                 ("seed", seeds or f"{config.seed}"),
+                *([] if config.init_from is None else [("first weights", config.init_from)]),
                 *[("mitigation", type(mitigation).__name__) for mitigation in config.mitigations],
                 *([] if config.twin is None else [("twin", type(config.twin).__name__)]),
                 ("metrics", f"every {config.log_period:,} gradient steps"),
@@ -213,6 +223,8 @@ class Loop:
             self._directory.path,
         )
         if checkpoint is None:
+            if not self._is_new:
+                raise ValueError("The checkpoint to resume from is gone. Run the same command again")
             self._directory.cut_after(-1, 0)
             self._failures.note_beginning()
             self._source.start()

@@ -287,11 +287,12 @@ def _check_same_run(path: Path, new: dict[str, str], resume: bool) -> dict[str, 
         raise RunDirectoryError(f"{name} cannot be read: {error}. {_ELSEWHERE}.") from error
     different = [item for item in differences(old, new) if item[0] not in _bindings.CHANGEABLE]
     if different:
-        name, old_value, new_value = different[0]
+        name, *values = different[0]
+        old_value, new_value = _short(*values)
         others = len(different) - 1
         more = f" and {others} more differ{'s' * (others == 1)}" if others else ""
         raise RunDirectoryError(
-            f"{path} holds another run: `{name}` is {_short(old_value)} there and {_short(new_value)} here"
+            f"{path} holds another run: `{name}` is {old_value} there and {new_value} here"
             f"{more}. {_ELSEWHERE}, or the old {'values' if more else 'value'}."
         )
     return old
@@ -336,5 +337,7 @@ def _total_steps(bindings: dict[str, str]) -> int | None:
     return int(total_steps) if total_steps.isdecimal() else None
 
 
-def _short(value: str) -> str:
-    return value if len(value) <= 60 else f"{value[:57]}..."
+def _short(old: str, new: str) -> tuple[str, str]:
+    """Two different values, or as much of them as shows that they are: of paths it is often the end."""
+    first, second = (value if len(value) <= 60 else f"{value[:57]}..." for value in (old, new))
+    return (first, second) if first != second else (f"...{old[-57:]}", f"...{new[-57:]}")

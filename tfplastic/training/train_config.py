@@ -68,6 +68,9 @@ class TrainConfig:
         twin: a `BrownianTwin`, which walks beside the network and leaves it alone; None for none.
         compiler: of the steps of a `GraphTask`: `'graph'`, `'xla'`, or `'auto'` for the faster of them by the
             rules of `training/programs.py`. A run that is resumed keeps its compiler.
+        init_from: `'RUN_DIR'` or `'RUN_DIR@STEP'`, the run whose network gives the first weights, by its
+            newest good checkpoint or that of a step; None to draw them. Only weights are taken: optimizer,
+            replay and steps start afresh. A run that is resumed does not read it again.
     """
 
     task: HostTask | GraphTask
@@ -91,6 +94,7 @@ class TrainConfig:
     step_statistics: Sequence[StepStatistic] = ()
     twin: BrownianTwin | None = None
     compiler: str = AUTO
+    init_from: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.task, HostTask | GraphTask):
@@ -124,6 +128,9 @@ class TrainConfig:
                 raise ValueError(f"`mitigations` {rule}. Received: {mitigation!r}{_advice(mitigation)}")
         if self.twin is not None and not isinstance(self.twin, BrownianTwin):
             raise ValueError(f"`twin` must be a twin, such as @BrownianTwin(). Received: {self.twin!r}")
+        if self.init_from is not None and (not isinstance(self.init_from, str) or not self.init_from):
+            rule = "must name a run, such as 'runs/a' or 'runs/a@5000'"
+            raise ValueError(f"`init_from` {rule}. Received: {self.init_from!r}")
 
 
 def _advice(mitigation: Any) -> str:

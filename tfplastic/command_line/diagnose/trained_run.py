@@ -50,7 +50,7 @@ class TrainedRun:
         sources = gin_config.parse([str(config)], _old_values(config), trust=GinTrust.of_run(trusted))
         keras.backend.reset_uids()  # Layers are called as in the run.
         with gin_errors.constructing(sources):
-            loop = Loop(gin.get_configurable(TrainConfig)())
+            loop = Loop(gin.get_configurable(TrainConfig)(), is_new=False)
         self.config: TrainConfig = loop.config
         self.name = directory.resolve().name
         self._source: Any = loop.steps if isinstance(loop.task, GraphTask) else loop.task

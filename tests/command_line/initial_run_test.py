@@ -1,0 +1,107 @@
+"""`bin/train --init_from`: the step is recorded, the same command resumes, the other run stays as it is."""
+
+import pathlib
+import re
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.command_line.diagnose.tiny import undisturbed  # noqa: F401
+from tests.training.runs import tree
+from tfplastic.command_line import train
+from tfplastic.sweeps.check_process import Checks
+from tfplastic.sweeps.checks import Request
+from tfplastic.training._bindings import parse_bindings
+
+pytestmark = pytest.mark.usefixtures("undisturbed")
+CONFIG = """
+train.task = @RegressionTask()
+train.optimizer = @centered_rmsprop()
+centered_rmsprop.learning_rate = 0.01
+train.total_steps = 4
+train.checkpoint_period = 2
+train.evaluation_period = 100
+"""
+
+
+@pytest.fixture(autouse=True)
+def tiny_only(monkeypatch, tmp_path):
+    (tmp_path / "tiny.gin").write_text(CONFIG)
+
+
+def call(capsys, *arguments):
+    """The exit code of a command, and the last line it wrote."""
+    code = train.main(["--gin_file=tiny.gin", "--device=cpu", *arguments])
+    captured = capsys.readouterr()
+    return code, (captured.out + captured.err).strip().splitlines()[-1]
+
+
+def recorded(path):
+    return parse_bindings(pathlib.Path(path, "operative_config.gin").read_text())["train.init_from"]
+
+
+def kernel(path, step):
+    reader = tf.train.load_checkpoint(f"{path}/checkpoints/step_{step:012d}/variables")
+    return reader.get_tensor("model/layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE")
+
+
+def test_a_run_from_another(capsys, tmp_path):
+    assert call(capsys, "--run_dir=old")[0] == 0
+    before = tree(pathlib.Path("old"))
+    new = ["--run_dir=new", "--init_from=old", "--seed=5"]
+    code, last = call(capsys, *new, "--dry_run")
+    assert code == 0 and not pathlib.Path("new").exists()
+    assert call(capsys, *new, "--gin_bindings=train.total_steps = 2")[0] == 0
+    assert recorded("new") == f"'{tmp_path}/old@4'"
+    assert tree(pathlib.Path("old")) == before
+    # Two small steps from where the other run ended, not from where seed 5 begins.
+    np.testing.assert_allclose(kernel("new", 2), kernel("old", 4), atol=0.2)
+    assert call(capsys, "--run_dir=old", "--gin_bindings=train.total_steps = 6")[0] == 0
+    assert call(capsys, *new)[0] == 0 and recorded("new") == f"'{tmp_path}/old@4'"  # resumed as it began
+    shutil.rmtree("old")
+    longer = "--gin_bindings=train.total_steps = 5"
+    assert call(capsys, *new, longer)[0] == 0
+    assert call(capsys, "--run_dir=new", "--init_from=old@4", "--seed=5", longer)[0] == 0
+    code, last = call(capsys, "--run_dir=new", "--init_from=old@2", "--seed=5", longer)
+    assert code == 2 and re.search(r"`train.init_from` is '.*/old@4' there and '.*/old@2' here", last)
+    code, last = call(capsys, "--run_dir=other", "--init_from=old@2")
+    assert (code, last) == (
+        2,
+        f"bin/train: error: `init_from` must name a run directory. Received: '{tmp_path}/old@2', "
+        "which does not exist",
+    )
+    assert not pathlib.Path("other").exists()
+
+
+def test_the_plan_names_it(capsys, tmp_path):
+    assert call(capsys, "--run_dir=old")[0] == 0
+    assert train.main(["--gin_file=tiny.gin", "--device=cpu", "--init_from=old@2", "--dry_run"]) == 0
+    assert f"{tmp_path}/old@2" in capsys.readouterr().out
+
+
+def test_a_sweep_takes_it_as_a_binding(capsys, tmp_path):
+    assert call(capsys, "--run_dir=old")[0] == 0
+
+    def answer(text):
+        arms = [("a", ["tiny.gin"], [f"train.init_from = {text!r}"])]
+        return next(Checks(Request(arms, [0], ["runs"], "cpu", False, False, False)).answers())
+
+    # Its runs are started elsewhere, each from the newest checkpoint of then.
+    assert parse_bindings(answer("old").config)["train.init_from"] == f"'{tmp_path}/old'"
+    with pytest.raises(
+        ValueError, match="arm 'a': `init_from` must name a step with a checkpoint: 2, 4. Rec"
+    ):
+        answer("old@3")
+    (tmp_path / "config.gin").write_text(answer("old").config)
+    arguments = ["--gin_file=config.gin", "--run_dir=runs/a-seed0", "--device=cpu", "--seed=0"]
+    assert train.main(arguments) == 0
+    assert recorded("runs/a-seed0") == f"'{tmp_path}/old@4'"
+    (found,) = answer("old").seeds
+    assert found.is_finished and found.step == 4
+
+
+def test_an_empty_name(capsys):
+    message = "bin/train: error: --init_from must name a run directory. Received: ''"
+    assert call(capsys, "--init_from=") == (2, message)

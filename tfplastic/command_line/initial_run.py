@@ -1,0 +1,68 @@
+"""`train.init_from` of a command line: absolute, and with the step that is then recorded."""
+
+import ast
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import gin
+
+from tfplastic import _checkpoint_files as files
+from tfplastic.run_format import CHECKPOINTS_DIRECTORY, OPERATIVE_CONFIG_FILE
+
+ARGUMENT = "train.init_from"
+
+
+def as_binding(text: str) -> str:
+    """Returns the gin statement that the flag `--init_from` stands for."""
+    return f"{ARGUMENT} = {text!r}"
+
+
+def make_absolute() -> None:
+    """Makes the path in gin's configuration absolute, as another process may read it elsewhere."""
+    try:
+        given = gin.query_parameter(ARGUMENT)
+    except ValueError:  # not bound
+        return
+    if isinstance(given, str) and given:
+        with gin.unlock_config():
+            gin.bind_parameter(ARGUMENT, os.path.abspath(given))
+
+
+def has_begun(run_directory: str) -> bool:
+    """Returns whether a run has a checkpoint to resume from, so that no first weights are read."""
+    return bool(files.complete(pathlib.Path(run_directory, CHECKPOINTS_DIRECTORY)))
+
+
+def resolved(config: Any, run_directory: str) -> Any:
+    """Returns a `TrainConfig` whose `init_from`, if it has one, names a step.
+
+    That is the step which the run in `run_directory` has recorded, where its source is the one asked for;
+    else the newest good checkpoint of the source.
+
+    Raises:
+        ValueError: the source has none.
+    """
+    from tfplastic.training._initial_source import is_same_source, parse_source
+    from tfplastic.training.initial_weights import find_source
+
+    if config.init_from is None:
+        return config
+    recorded = _recorded(pathlib.Path(run_directory, OPERATIVE_CONFIG_FILE))
+    if recorded is not None and is_same_source(recorded, config.init_from):
+        return dataclasses.replace(config, init_from=recorded)
+    source = parse_source(config.init_from)
+    step = find_source(config.init_from).step if source.step is None else source.step
+    return dataclasses.replace(config, init_from=f"{os.path.abspath(source.directory)}@{step}")
+
+
+def _recorded(path: pathlib.Path) -> str | None:
+    """The `init_from` of a run; None where there is no run or it has none."""
+    from tfplastic.training._bindings import parse_bindings
+
+    try:
+        value = ast.literal_eval(parse_bindings(path.read_text(encoding="utf-8")).get(ARGUMENT, "None"))
+    except (OSError, ValueError, SyntaxError):
+        return None
+    return value if isinstance(value, str) else None
