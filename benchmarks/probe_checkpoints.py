@@ -1,6 +1,6 @@
 """Probes all checkpoints of runs by the paper's protocol, for probe_estimator.py and probe_verdicts.py.
 
-    python benchmarks/probe_checkpoints.py --out=runs/plasticity/default.npz runs/plasticity/default_*
+    python benchmarks/probe_checkpoints.py --out=runs/default.npz runs/plasticity/default_adam-seed*
 
 The runs are of one network and one optimizer, on images of MNIST in [0, 1]. The inputs are test images, which
 none of them has trained on, so that one set of fresh networks serves all. 10 targets, 2,000 steps of 32.

@@ -1,7 +1,7 @@
 """What `Probe.quick_steps` costs in accuracy, against the full protocol on checkpoints of real runs.
 
-    python benchmarks/probe_checkpoints.py --out=runs/plasticity/default.npz runs/plasticity/default_*
-    python benchmarks/probe_estimator.py runs/plasticity/*.npz
+    python benchmarks/probe_checkpoints.py --out=runs/default.npz runs/plasticity/default_adam-seed*
+    python benchmarks/probe_estimator.py runs/*.npz
 
 Nothing is trained: a quick probe has the first steps of the full one, bit for bit, so that it is made from
 those (tests/probing/probe_test.py). Final losses are means over targets, one number for a checkpoint.

@@ -1,13 +1,15 @@
-"""Draws where networks of runs stand among fresh ones: final probe losses at the last checkpoints.
+r"""Draws where networks of runs stand among fresh ones: final probe losses at the last checkpoints.
 
-    python benchmarks/probe_checkpoints.py --out=runs/plasticity/default.npz runs/plasticity/default_*
-    python benchmarks/probe_verdicts.py --out=docs/plasticity.png 'Adam=runs/plasticity/default.npz'
+    python benchmarks/probe_checkpoints.py --out=runs/default.npz runs/plasticity/default_adam-seed*
+    python benchmarks/probe_verdicts.py --out=docs/plasticity.png --csv=docs/plasticity/probes.csv \
+        'Adam=runs/default.npz'
 
 A panel for each file, as `LABEL=FILE`: fresh networks and their prediction interval, and the last checkpoint
-of each run. Prints what is drawn.
+of each run. Prints what is drawn; `--csv` has all checkpoints.
 """
 
 import argparse
+import csv
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -49,10 +51,23 @@ def draw(ax: Axes, title: str, networks: Sequence[Probed]) -> None:
         )
     ax.axhline(b, color="0.3", linestyle=":", linewidth=1, label="variance of the targets")
     ax.set_xticks(
-        np.arange(len(networks) + 1), ["fresh", *(each.run.rpartition("_")[2] for each in networks)]
+        np.arange(len(networks) + 1), ["fresh", *(each.run.rpartition("seed")[2] for each in networks)]
     )
     ax.set(title=title, xlabel="seed of the run", xlim=(-0.6, len(networks) + 0.6))
     ax.grid(axis="x", visible=False)
+
+
+def write(path: pathlib.Path, groups: Sequence[tuple[str, Sequence[Probed]]]) -> None:
+    """Writes a row for each checkpoint; a fresh interval is that of one more fresh network, with 95 %."""
+    columns = ["networks", "run", "step", "initial_loss", "final_loss", "fresh_low", "fresh_high"]
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow([*columns, "target_variance", "loss_of_plasticity", "verdict"])
+        for title, probed in groups:
+            for run, step, each in probed:
+                losses = [each.initial_loss, each.final_loss, *each.fresh_interval, each.target_variance]
+                values = [f"{value:.6g}" for value in (*losses, each.loss_of_plasticity)]
+                rows.writerow([title, run, step, *values, each.verdict])
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -61,13 +76,15 @@ def _run(options: argparse.Namespace) -> None:
         title, sign, path = group.partition("=")
         if not sign:
             raise BenchmarkError(f"a group must be LABEL=FILE. Received: {group!r}")
-        groups.append((title, last(read(pathlib.Path(path)))))
+        groups.append((title, read(pathlib.Path(path))))
+    if options.csv:
+        write(options.csv, groups)
     with style.styled():
         figure = Figure(figsize=(3.4 * len(groups), 3.4), layout="constrained")
         axes = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
-        for ax, (title, networks) in zip(axes, groups, strict=True):
-            draw(ax, title, networks)
-            _tell(title, networks)
+        for ax, (title, probed) in zip(axes, groups, strict=True):
+            draw(ax, title, last(probed))
+            _tell(title, last(probed))
         axes[0].set(ylabel="final probe loss", ylim=(0, None))
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
@@ -93,6 +110,7 @@ def main() -> int:
         "groups", nargs="+", metavar="LABEL=FILE", help="what probe_checkpoints.py has written"
     )
     parser.add_argument("--out", required=True, type=pathlib.Path, help="the PNG to write")
+    parser.add_argument("--csv", type=pathlib.Path, help="a table of all checkpoints to write")
     options = parser.parse_args()
     return exit_code(lambda: _run(options))
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 
+from tfplastic import _renames
+
 # Okabe and Ito's colours, which colour-blind people tell apart.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -24,7 +26,9 @@ def read_series(run_dir: pathlib.Path, tag: str) -> np.ndarray:
     """The rows of one tag as `[rows, 2] float64`: gradient step, value."""
     with (run_dir / "metrics.csv").open() as file:
         rows = [
-            (float(row["step"]), float(row["value"])) for row in csv.DictReader(file) if row["tag"] == tag
+            (float(row["step"]), float(row["value"]))
+            for row in csv.DictReader(file)
+            if _renames.tag(row["tag"]) == _renames.tag(tag)
         ]
     if not rows:
         raise SystemExit(f"error: {run_dir} has no rows of {tag!r}")

@@ -1,4 +1,4 @@
-"""The experiments in gin/paper/: what they hold, and that their arms build."""
+"""The experiments in gin/: what they hold, and that their arms build."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ ROOT = gin_files.root()
 BUILT_BELOW = {f"gin/paper/{name}.gin" for name in ("fig07", "small/fig01", "small/fig02", "small/fig06")}
 FILES = sorted(
     path.relative_to(ROOT).as_posix()
-    for path in ROOT.glob("gin/paper/**/*.gin")
+    for path in ROOT.glob("gin/**/*.gin")
     if "sweep.arms" in path.read_text()
 )
 
