@@ -108,6 +108,27 @@ def test_without_mitigations_it_is_keras_own_fit():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
+def test_masks_weights_and_regularisers_are_those_of_keras_own_fit(reduction):
+    def network():
+        layers = keras.layers
+        dense = layers.Dense(3, "tanh", kernel_regularizer="l2", activity_regularizer="l1")
+        return keras.Sequential([keras.Input((4, 2)), layers.Masking(), dense, layers.Dense(1)])
+
+    generator = np.random.default_rng(0)
+    x, y = (generator.normal(size=(6, 4, size)).astype(np.float32) for size in (2, 1))
+    x[:3, 2:] = x[4, 1:] = 0
+    batch = x, y, np.arange(6, dtype=np.float32)
+    plain, model = network(), PlasticModel(network())
+    model.network.set_weights(plain.get_weights())
+    for each in (plain, model):
+        loss = keras.losses.MeanSquaredError(reduction=reduction)
+        each.compile(keras.optimizers.SGD(0.05), loss, loss_weights=[2.0], jit_compile=False)
+        each.fit(*batch[:2], sample_weight=batch[2], batch_size=3, shuffle=False, verbose=0)
+    for one, other in zip(weights(model.network), weights(plain), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_the_seed_is_that_of_the_mitigations():
     one, again, other = (
         weights(fitted(mitigations=[mitigations.ShrinkAndPerturb(period=3)], seed=seed)) for seed in (3, 3, 4)

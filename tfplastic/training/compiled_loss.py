@@ -1,27 +1,27 @@
-"""The loss that a Keras model was compiled with, as a function without side effects."""
+"""The loss that a Keras model was compiled with, as the gradient step takes it."""
 
 import threading
 from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._keras import is_legacy, keras
-from tfplastic._keras_loss import unreduced
+from tfplastic._keras import keras
+from tfplastic._keras_loss import KerasLoss, Term, is_loss, model_losses
 from tfplastic._replicas import num_replicas
 from tfplastic.tasks import TaskLoss
 
-_MEANS = ("auto", "sum_over_batch_size")  # of Keras 2
+_UNREDUCED = ("none", None)
 
 
 class CompiledLoss:
     """What `compile` was given as `loss`, as the gradient step takes it.
 
-    The value is that of Keras' own `compute_loss`: a weighted sum over the outputs, each by its Keras loss,
-    and the regularisation losses of the layers. Unlike that, it updates no metrics.
+    The value is the one that Keras' own `train_on_batch` minimises, masks and the regularisation losses of
+    the layers included. No metrics are updated.
 
     Args:
         loss: a Keras loss, a function `(targets, outputs)` or the name of one, for all outputs; or one for
-            each output, in the nest of the outputs.
+            each output, in the nest of the outputs or by their names.
         loss_weights: None, or a number for each loss, in the nest of the losses.
 
     Attributes:
@@ -34,10 +34,10 @@ class CompiledLoss:
     """
 
     def __init__(self, loss: Any, loss_weights: Any = None):
-        self._losses = tf.nest.map_structure(_as_loss, loss)
-        count = len(tf.nest.flatten(self._losses))
-        self._weights = [1.0] * count if loss_weights is None else tf.nest.flatten(loss_weights)
-        if len(self._weights) != count:
+        self._given = [_checked(each) for each in tf.nest.flatten(loss)]
+        self._loss, self._weights = loss, loss_weights
+        count = len(self._given)
+        if loss_weights is not None and len(tf.nest.flatten(loss_weights)) != count:
             raise ValueError(
                 f"`loss_weights` must be a number for each of the {count} losses. Received: {loss_weights!r}"
             )
@@ -53,87 +53,46 @@ class CompiledLoss:
         Under a `tf.distribute` strategy the losses of the replicas add up to that of the global batch, of
         which each has an equal number of examples.
 
-        An example's own loss is the weighted sum over the outputs of its mean over positions, without
-        regularisation.
+        The mean of the examples' own losses is the loss without regularisation: of a loss that is summed over
+        the batch of n, an example's is n times its term.
 
         Raises:
-            ValueError: the losses are not of the nest of the outputs; or a loss has the reduction 'none'.
+            ValueError: the losses or the targets do not fit the outputs; or a loss has the reduction 'none'.
         """
         inputs, targets, weights = batch
         self._last.outputs = outputs = model(inputs, training=training)
-        flat_outputs = tf.nest.flatten(outputs)
-        columns = [
-            _flat("targets", targets, outputs),
-            flat_outputs,
-            _flat("loss", self._losses, outputs, may_be_one=True),
-            _flat("sample_weight", weights, outputs, may_be_one=True),
-            self._weights * (len(flat_outputs) // len(self._weights)),
-        ]
-        totals, of_examples = [], []
-        for target, output, loss, example_weights, weight in zip(*columns, strict=True):
-            target, output = _aligned(target, output)
-            totals.append(tf.cast(weight * _value(loss, target, output, example_weights), tf.float32))
-            values = unreduced(loss)(target, output, example_weights)  # [batch, ...]
-            values = tf.reduce_mean(values, axis=tf.range(1, tf.rank(values)))
-            of_examples.append(tf.cast(weight * values, tf.float32))
-        # Replicas share the weights: each has its part of what regularises them.
-        totals += [tf.cast(tf.reduce_sum(each), tf.float32) / num_replicas() for each in model.losses]
-        return TaskLoss(tf.add_n(totals), tf.add_n(of_examples), {})
+        for each in self._given:
+            if is_loss(each) and each.reduction in _UNREDUCED:
+                raise ValueError(
+                    f"`loss` must have a reduction other than 'none'. Received: {type(each).__name__}"
+                )
+        if not isinstance(targets, dict) and len(tf.nest.flatten(targets)) != len(tf.nest.flatten(outputs)):
+            raise ValueError(f"`targets` must be in the nest of the outputs. Received: {targets!r:.80}")
+        own = KerasLoss(model, self._loss, self._weights, includes_model_losses=False)
+        computed = own.of_batch(inputs, targets, outputs, weights)
+        total, added = tf.cast(computed.total, tf.float32), model_losses(model)
+        if added is not None:  # replicas share the weights: each has its part of what regularises them
+            total += tf.cast(added, tf.float32) / num_replicas()
+        count = tf.shape(tf.nest.flatten(outputs)[0])[0]
+        return TaskLoss(total, tf.add_n([_of_examples(each, count) for each in computed.terms or ()]), {})
 
 
-class _FunctionLoss(keras.losses.Loss):
-    """A function as a Keras loss: the mean of its values."""
-
-    def __init__(self, function: Any):
-        super().__init__(name=getattr(function, "__name__", "loss"))
-        self._function = function
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self._function(y_true, y_pred)
+def _of_examples(term: Term, count: tf.Tensor) -> tf.Tensor:
+    """The examples' part of a loss, `[count]`, whose mean is that loss."""
+    if term.sums is None:
+        return tf.fill([count], tf.cast(term.weight * term.value, tf.float32))
+    scale = tf.cast(count, term.sums.dtype)
+    scale = scale if term.size is None else tf.math.divide_no_nan(scale, tf.cast(term.size, scale.dtype))
+    return tf.cast(term.weight * scale * term.sums, tf.float32)
 
 
-def _as_loss(loss: Any) -> keras.losses.Loss:
+def _checked(loss: Any) -> Any:
     if isinstance(loss, str):
         try:
-            loss = keras.losses.get(loss)
+            return keras.losses.get(loss)
         except ValueError:
             raise ValueError(f"`loss` must be the name of a Keras loss. Received: {loss!r}") from None
-    if isinstance(loss, keras.losses.Loss):
-        return loss
-    if not callable(loss) or isinstance(loss, type):
+    if not is_loss(loss) and (not callable(loss) or isinstance(loss, type)):
         rule = "must be a Keras loss, a function of targets and outputs, or a name"
         raise TypeError(f"`loss` {rule}. Received: {loss!r}")
-    return _FunctionLoss(loss)
-
-
-def _value(loss: Any, target: Any, output: Any, example_weights: Any) -> tf.Tensor:
-    """The loss of an output, as this replica's part of the sum over replicas."""
-    if is_legacy():  # Keras 2 refuses means under a strategy where it cannot see that they are scaled
-        loss._allow_sum_over_batch_size = True
-    value = loss(target, output, example_weights)
-    if value.shape.rank:
-        raise ValueError(f"`loss` must have a reduction other than 'none'. Received: shape {value.shape}")
-    is_scaled = not is_legacy() or loss.reduction not in _MEANS  # Keras 3 divides by the number itself
-    return value if is_scaled or num_replicas() == 1 else value / num_replicas()
-
-
-def _flat(name: str, nest: Any, outputs: Any, may_be_one: bool = False) -> list[Any]:
-    """What there is for each output, in the order of the outputs; one for all of them, if that is allowed."""
-    if may_be_one and not tf.nest.is_nested(nest):
-        return [nest] * len(tf.nest.flatten(outputs))
-    try:
-        tf.nest.assert_same_structure(outputs, nest, check_types=False)
-    except (ValueError, TypeError):
-        raise ValueError(f"`{name}` must be in the nest of the outputs. Received: {nest!r:.80}") from None
-    return tf.nest.flatten(nest)
-
-
-def _aligned(targets: Any, outputs: Any) -> tuple[Any, Any]:
-    """Both with the same number of axes, as Keras makes them: `[n]` and `[n, 1]` make no `[n, n]`."""
-    if len(outputs.shape) == 1:
-        outputs = outputs[:, None]
-    if len(targets.shape) == len(outputs.shape) - 1 and outputs.shape[-1] == 1:
-        targets = targets[..., None]
-    elif len(targets.shape) == len(outputs.shape) + 1 and targets.shape[-1] == 1:
-        targets = targets[..., 0]
-    return targets, outputs
+    return loss
