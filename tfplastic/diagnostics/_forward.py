@@ -1,6 +1,7 @@
 """One traced call of a model, and compiled programs that give parts of what it computes."""
 
 import contextlib
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,8 @@ import tensorflow as tf
 
 from tfplastic import _unit_axes
 from tfplastic.diagnostics import _bare, _hidden, _layers, _recording, unit_statistics
+from tfplastic.diagnostics._flow import Flow
+from tfplastic.diagnostics._linear import Linear, LinearLayers
 from tfplastic.diagnostics._masks import Masks, noted_masks
 from tfplastic.linalg._program import Program, trace
 
@@ -21,11 +24,13 @@ class ForwardPass:
         layers: the model's, itself first, as `_layers.named_layers` has them.
         chosen: those of them to tell of.
         signature: of the inputs, a nest of `tf.TensorSpec`.
+        is_chosen: whether `chosen` was asked for, so that the outputs of all of them are wanted.
 
     Attributes:
         functions: names of the activation functions, {name of the entry: name of the function}.
         unit_axes: the axes of their units, {name of the entry: axes}, see `_unit_axes`.
         unmeasured: {layer name: reason}, see `_bare.unmeasured`.
+        linear: what is not measured of linear layers.
         outputs_are_tensors: whether they can leave a compiled program.
         masked: names of the entries of which a mask leaves out some positions.
         has_output_masks: whether one leaves out some positions of the outputs.
@@ -37,6 +42,7 @@ class ForwardPass:
         layers: Mapping[str, Any],
         chosen: Mapping[str, Any],
         signature: Any,
+        is_chosen: bool = False,
     ):
         self.functions: dict[str, str] = {}
         self.unit_axes: dict[str, tuple[int, ...]] = {}
@@ -46,14 +52,18 @@ class ForwardPass:
         self.unmeasured: dict[str, str] = {}
         self._call, self._layers, self._chosen = call, layers, chosen
         self._signature = signature
+        self.linear = Linear()
+        self._linear_layers = LinearLayers(layers, chosen if is_chosen else None)
+        self._linear_names: list[str] = []
+        self._unmeasured: dict[str, str] = {}
         self._whole = trace("`model`", self._trace, signature)
 
     def program(self, select: Callable[[Mapping[str, Any]], Any]) -> Program:
         """A program that gives what `select` makes of a pass, and computes no more than that takes.
 
         Args:
-            select: of a mapping with the entries 'activations', 'pre_activations' and 'masks', {name:
-                tensor}, 'outputs', and 'output_masks', {number of an output: tensor}.
+            select: of a mapping with the entries 'activations', 'pre_activations', 'linear_outputs' and
+                'masks', {name: tensor}, 'outputs', and 'output_masks', {number of an output: tensor}.
         """
         # TensorFlow puts the traced call into the new program, and leaves out what that does not use.
         return trace("`model`", lambda inputs: select(self._whole(inputs)), self._signature)
@@ -95,7 +105,7 @@ class ForwardPass:
             inputs: of the pass, in the graph that is being made.
         """
         passes: list[Mapping[str, Any]] = []
-        with _hidden.model_calls(self._layers) as made:
+        with _hidden.model_calls(self._layers, self._linear_layers.watched) as made:
             yield passes
         passes.append(self._pass_of(made, inputs) or self._whole(inputs))
 
@@ -103,37 +113,59 @@ class ForwardPass:
         """The pass of the calls that others made; None where it is another than this one."""
         if len(made) != 1 or not _is_plain_call(next(iter(self._layers.values())), made[0], inputs):
             return None
-        calls = _hidden.hidden_calls_of(made[0], next(iter(self._layers)))
-        found = self._pass(calls, made[0].result, made[0].masks)
+        if not hasattr(tf.compat.v1.get_default_graph(), "internal_captures"):
+            return None
+        hidden, flow = self._hidden_calls(made[0])
+        linear = self._linear_layers.of_call(made[0].calls, hidden, self._unmeasured, flow)
+        found = self._pass(hidden, linear, made[0].result, made[0].masks)
         # Of a call in a graph of its own, such as a loop's, names are missing.
-        return found if list(found["activations"]) == list(self.functions) else None
+        names = list(found["activations"]), list(found["linear_outputs"])
+        return found if names == (list(self.functions), self._linear_names) else None
 
     def _trace(self, inputs: Any) -> dict[str, Any]:
-        model_name = next(iter(self._layers))
         nonlinear = _layers.nonlinear_layers(self._layers)
+        others = {**_hidden.weighted_layers(self._layers), **self._linear_layers.watched}
         start = len(tf.compat.v1.get_default_graph().get_operations())
-        weighted = _hidden.weighted_layers(self._layers)
-        with noted_masks(self._layers) as masks, _recording.recording(nonlinear, weighted) as calls:
+        with noted_masks(self._layers) as masks, _recording.recording(nonlinear, others) as calls:
             outputs = self._call(inputs)
         end = len(tf.compat.v1.get_default_graph().get_operations())
         made = _recording.ModelCall((inputs,), {}, outputs, calls, (start, end), masks)
-        flow = _hidden.flow_of(made)
-        hidden = _hidden.hidden_calls_of(made, model_name, flow)
+        hidden, flow = self._hidden_calls(made)
+        model_name = next(iter(self._layers))
+        self._unmeasured = _bare.unmeasured(self._known(calls), nonlinear, hidden, flow, model_name)
         self.unmeasured = {
             name: reason
-            for name, reason in _bare.unmeasured(calls, nonlinear, hidden, flow, model_name).items()
+            for name, reason in self._unmeasured.items()
             if name.partition(":")[0] in self._chosen
         }
+        linear = self._linear_layers.of_call(calls, hidden, self._unmeasured, flow)
+        self.linear = dataclasses.replace(linear, outputs={})  # tensors of this graph
+        self._linear_names = list(linear.outputs)
         self.outputs_are_tensors = all(tf.is_tensor(each) for each in tf.nest.flatten(outputs))
         self.functions = {name: call.activation for name, call in hidden.items() if call.name in self._chosen}
         self.unit_axes = {name: _unit_axes.unit_axes(hidden[name].result) for name in self.functions}
-        found = self._pass(hidden, outputs, masks)
+        found = self._pass(hidden, linear, outputs, masks)
         self.masked, self.has_output_masks = list(found["masks"]), bool(found["output_masks"])
         return found
 
-    def _pass(self, hidden: Mapping[str, _recording.Call], outputs: Any, masks: Masks) -> dict[str, Any]:
+    def _hidden_calls(self, made: _recording.ModelCall) -> tuple[dict[str, _recording.Call], Flow]:
+        """The hidden nonlinearities in a call of the model, and its flow."""
+        flow = _hidden.flow_of(made)
+        made = dataclasses.replace(made, calls=self._known(made.calls))
+        return _hidden.hidden_calls_of(made, next(iter(self._layers)), flow), flow
+
+    def _known(self, calls: Sequence[_recording.Call]) -> list[_recording.Call]:
+        """Those of nonlinearities and layers with weights, by which bare functions are named."""
+        weighted = _hidden.weighted_layers(self._layers)
+        return [call for call in calls if call.activation or call.name in weighted]
+
+    def _pass(
+        self, hidden: Mapping[str, _recording.Call], linear: Linear, outputs: Any, masks: Masks
+    ) -> dict[str, Any]:
         hidden = {name: call for name, call in hidden.items() if call.name in self._chosen}
-        masks_of_layers = {name: masks.of(call.result) for name, call in hidden.items()}
+        axes = {name: (call.result, min(self.unit_axes[name])) for name, call in hidden.items()}
+        axes |= {name: (each, each.shape.rank - 1) for name, each in linear.outputs.items()}
+        masks_of_layers = {name: masks.of(each) for name, (each, _) in axes.items()}
         masks_of_outputs = {
             str(number): masks.of(each) for number, each in enumerate(tf.nest.flatten(outputs))
         }
@@ -145,8 +177,9 @@ class ForwardPass:
             "masks": {
                 name: mask
                 for name, mask in masks_of_layers.items()
-                if mask is not None and mask.shape.rank <= self.unit_axes[name]
+                if mask is not None and mask.shape.rank <= axes[name][1]
             },
+            "linear_outputs": linear.outputs,
             "outputs": outputs if self.outputs_are_tensors else (),
             "output_masks": {name: mask for name, mask in masks_of_outputs.items() if mask is not None},
         }

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -13,15 +14,18 @@ from tfplastic.diagnostics._recording import Call, ModelCall, hidden_calls, reco
 
 
 @contextlib.contextmanager
-def model_calls(layers: Mapping[str, Any]) -> Iterator[list[ModelCall]]:
+def model_calls(
+    layers: Mapping[str, Any], watched: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[list[ModelCall]]:
     """While open, appends to the list it gives each call of a model; see `recorded_model_calls`.
 
     Args:
         layers: the model's, itself first, as `_layers.named_layers` has them.
+        watched: others of them whose calls are recorded, beside nonlinearities and layers with weights.
     """
     model = next(iter(layers.values()))
-    nonlinear, weighted = _layers.nonlinear_layers(layers), weighted_layers(layers)
-    with noted_masks(layers) as masks, recorded_model_calls(model, nonlinear, weighted, masks) as made:
+    nonlinear, others = _layers.nonlinear_layers(layers), {**weighted_layers(layers), **watched}
+    with noted_masks(layers) as masks, recorded_model_calls(model, nonlinear, others, masks) as made:
         yield made
 
 

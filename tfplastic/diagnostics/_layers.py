@@ -19,6 +19,10 @@ _ACTIVATION_LAYERS = {
     "ThresholdedReLU": "thresholded_relu",
 }
 
+# What layers call those of their variables that are no kernels, whatever their shape: gains, slopes and
+# offsets for each position, a token.
+_NO_KERNELS = ("alpha", "beta", "bias", "gamma", "scale", "token")
+
 
 def named_layers(model: Any) -> dict[str, Any]:
     """Returns `model` and the layers inside it by name, outer before inner, each of them once.
@@ -127,6 +131,39 @@ def owns_variables(layer: Any) -> bool:
     inner = _directly_inside(layer)
     not_own = {id(variable) for child in inner for variable in child.variables}
     return any(id(variable) not in not_own for variable in layer.variables)
+
+
+def owns_weights(layer: Any) -> bool:
+    """Whether `layer` has weights, trained or not, that no layer inside it has.
+
+    States of random generators are none.
+    """
+    return bool(_own_weights(layer))
+
+
+def owns_kernel(layer: Any) -> bool:
+    """Whether `layer` has a kernel among them, by which it mixes the units that it is given."""
+    return any(map(is_kernel, _own_weights(layer)))
+
+
+def is_kernel(variable: Any) -> bool:
+    """Whether a variable is a matrix of weights by its shape and the name that its layer gives it."""
+    return len(variable.shape) >= 2 and not variable_role(variable).endswith(_NO_KERNELS)
+
+
+def variable_role(variable: Any) -> str:
+    """What the layer of a variable calls it, such as 'kernel'."""
+    return variable.name.split("/")[-1].split(":")[0]
+
+
+def is_time_distributed(layer: Any) -> bool:
+    """Whether `layer` is a wrapper that applies another to every step."""
+    return any(base.__name__ == "TimeDistributed" for base in type(layer).__mro__)
+
+
+def _own_weights(layer: Any) -> list[Any]:
+    not_own = {id(each) for child in _directly_inside(layer) for each in child.weights}
+    return [each for each in layer.weights if id(each) not in not_own and tf.as_dtype(each.dtype).is_floating]
 
 
 def layer_weights(layers: Mapping[str, Any]) -> dict[str, list[tf.Variable]]:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
@@ -90,12 +91,18 @@ def _eigenvalues(matrix: np.ndarray) -> np.ndarray:
 
 
 def feature_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
-    """Of each hidden nonlinearity's outputs as a matrix `[n, positions * units]`, kept until `refresh`."""
-    return kept_value(
-        snapshot,
-        "feature_spectra",
-        lambda: {name: Spectrum(_features(snapshot, name)) for name in snapshot.activations},
-    )
+    """Of each hidden nonlinearity's outputs as a matrix `[n, positions * units]`, and of each linear layer's.
+
+    They are kept until `refresh`.
+    """
+
+    def spectra() -> dict[str, Spectrum]:
+        activations = {name: _features(snapshot, name, each) for name, each in snapshot.activations.items()}
+        linear = {name: _features(snapshot, name, each) for name, each in snapshot.linear_outputs.items()}
+        linear = {name: each.reshape(snapshot.num_examples, -1) for name, each in linear.items()}
+        return {name: Spectrum(each) for name, each in {**activations, **linear}.items()}
+
+    return kept_value(snapshot, "feature_spectra", spectra)
 
 
 def weight_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
@@ -107,8 +114,8 @@ def weight_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
     )
 
 
-def _features(snapshot: Snapshot, layer: str) -> np.ndarray:
-    values, mask = np.asarray(snapshot.activations[layer]), snapshot.masks.get(layer)
+def _features(snapshot: Snapshot, layer: str, outputs: Any) -> np.ndarray:
+    values, mask = np.asarray(outputs), snapshot.masks.get(layer)
     if mask is not None:
         kept = np.asarray(mask)
         values = np.where(kept.reshape(*kept.shape, *[1] * (values.ndim - kept.ndim)), values, 0)

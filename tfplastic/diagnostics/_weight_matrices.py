@@ -5,12 +5,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic.diagnostics._layers import named_layers
+from tfplastic.diagnostics._layers import is_kernel, named_layers, variable_role
 from tfplastic.diagnostics.snapshot import Snapshot
-
-# What layers call those of their variables that are no matrices, whatever their shape: gains, slopes and
-# offsets for each position, a token.
-_NO_MATRICES = ("alpha", "beta", "bias", "gamma", "scale", "token")
 
 
 def weight_matrices(snapshot: Snapshot) -> dict[str, np.ndarray]:
@@ -28,19 +24,11 @@ def weight_matrices(snapshot: Snapshot) -> dict[str, np.ndarray]:
     layers = named_layers(snapshot.model)
     found: dict[str, np.ndarray] = {}
     for name, variables in snapshot.weights.items():
-        kernels = [each for each in variables if _is_kernel(each)]
+        kernels = [each for each in variables if is_kernel(each)]
         for kernel in kernels:
-            key = name if len(kernels) == 1 else f"{name}/{_role(kernel)}"
+            key = name if len(kernels) == 1 else f"{name}/{variable_role(kernel)}"
             found[key] = _as_matrix(layers[name], kernel)
     return found
-
-
-def _is_kernel(variable: tf.Variable) -> bool:
-    return variable.shape.rank >= 2 and not _role(variable).endswith(_NO_MATRICES)
-
-
-def _role(variable: tf.Variable) -> str:
-    return variable.name.split("/")[-1].split(":")[0]
 
 
 def _as_matrix(layer: Any, variable: tf.Variable) -> np.ndarray:
@@ -48,7 +36,7 @@ def _as_matrix(layer: Any, variable: tf.Variable) -> np.ndarray:
     if hasattr(layer, "equation"):
         return by_equation(layer.equation, kernel)
     is_depthwise = any(base.__name__.startswith("Depthwise") for base in type(layer).__mro__)
-    if is_depthwise or _role(variable) == "depthwise_kernel":  # the latter of a separable convolution
+    if is_depthwise or variable_role(variable) == "depthwise_kernel":  # the latter of a separable convolution
         return kernel.reshape(-1, kernel.shape[-2] * kernel.shape[-1])
     return kernel.reshape(-1, kernel.shape[-1])
 

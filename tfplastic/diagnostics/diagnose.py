@@ -10,9 +10,10 @@ from tfplastic.diagnostics._layers import named_layers
 from tfplastic.diagnostics._progress import Progress
 from tfplastic.diagnostics.budgets import BUDGETS
 from tfplastic.diagnostics.measure import Function, check_quantities, measure, prepare
-from tfplastic.diagnostics.quantity import Need, needs_of
+from tfplastic.diagnostics.quantity import Need, needs_of, reads_of
 from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.snapshot import Snapshot
+from tfplastic.diagnostics.unit_statistics import ARRAYS
 
 
 def diagnose(
@@ -149,6 +150,13 @@ def measure_possible(
     return values, left_out
 
 
+def left_out_layers(snapshot: Snapshot, quantities: Mapping[str, Function]) -> dict[str, str]:
+    """The layers with weights of which quantities of units or features say nothing: {layer name: reason}."""
+    reads = {part for quantity in quantities.values() for part in reads_of(quantity)}
+    units, features = bool(reads & set(ARRAYS)), "linear_outputs" in reads
+    return snapshot.left_out(units, features) if units or features else {}
+
+
 def kind_of(quantity: Any) -> str:
     """The kind of a quantity of this package: the name of its module; 'others' for functions of yours."""
     while isinstance(quantity, functools.partial):
@@ -164,6 +172,7 @@ def _report(
     values: Mapping[str, Mapping[str, Any]],
     left_out: Mapping[str, str],
 ) -> Report:
+    left_out = {**left_out, **left_out_layers(snapshot, quantities)}
     kinds = {name: kind_of(quantity) for name, quantity in quantities.items()}
     remarks = [*([snapshot.note] if snapshot.note else []), *convergence_remarks(snapshot).values()]
     return Report(values, reasons, left_out, kinds, list(named_layers(snapshot.model)), remarks)

@@ -1,9 +1,10 @@
-"""Ranks of the features: of the outputs of each hidden nonlinearity, as a matrix Phi.
+"""Ranks of the features: of the outputs of each hidden layer, as a matrix Phi.
 
-Phi is `[n, d]`, a row for each example, of every hidden nonlinearity; papers mostly report the last one's,
-`Snapshot.features`. Outputs with positions, `[n, height, width, channels]`, are flattened: d = height * width
-* channels. Positions that a mask of Keras leaves out are zeros. Nothing is centred. No rank exceeds
-min(n, d), so only batches of one size compare.
+Phi is `[n, d]`, a row for each example, of every hidden nonlinearity, and of linear layers such as
+bottlenecks by the rules of `Snapshot.linear_outputs`; papers mostly report the last one's. Outputs with
+positions, `[n, height, width, channels]`, are flattened: d = height * width * channels. Positions that a mask
+of Keras leaves out are zeros. Nothing is centred. No rank exceeds min(n, d), so only batches of one size
+compare.
 
 Each is cheap: one forward pass, and singular values that are made once for all of them and kept with the
 snapshot. A layer of zeros has rank 0. Ranks are NaN where an activation is NaN or infinite, and for layers in
@@ -21,7 +22,7 @@ from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
 
-@quantity("cheap", reads=("activations",))
+@quantity("cheap", reads=("activations", "linear_outputs"))
 def feature_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     """`ranks.srank` of each layer's features: how many singular values make up 1 - delta of their sum.
 
@@ -30,7 +31,7 @@ def feature_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
         delta: share of the sum to leave out, in [0, 1].
 
     Returns:
-        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity.
+        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
 
     Raises:
         ValueError: `delta` is out of its range.
@@ -41,7 +42,7 @@ def feature_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     return _by_layer(snapshot, lambda spectrum: ranks.srank(spectrum.values, delta))
 
 
-@quantity("cheap", reads=("activations",))
+@quantity("cheap", reads=("activations", "linear_outputs"))
 def feature_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     """The sum of `feature_srank` over all hidden nonlinearities: one rank for the whole network.
 
@@ -58,10 +59,11 @@ def feature_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, floa
     Source: an axis of Fig. 3 of Lyle et al. 2023, "Understanding plasticity in neural networks", which does
         not say how layers are put together.
     """
-    return {"all": float(sum(feature_srank(snapshot, delta).values()))}
+    by_layer = feature_srank(snapshot, delta)
+    return {"all": float(sum(by_layer[layer] for layer in (*snapshot.activations, *snapshot.unmeasured)))}
 
 
-@quantity("cheap", reads=("activations",))
+@quantity("cheap", reads=("activations", "linear_outputs"))
 def feature_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     """`ranks.approximate_rank` of each layer's features: as `feature_srank`, of squared singular values.
 
@@ -70,7 +72,7 @@ def feature_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[st
         delta: share of the sum of squares to leave out, in [0, 1].
 
     Returns:
-        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity.
+        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
 
     Raises:
         ValueError: `delta` is out of its range.
@@ -81,7 +83,7 @@ def feature_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[st
     return _by_layer(snapshot, lambda spectrum: ranks.approximate_rank(spectrum.values, delta))
 
 
-@quantity("cheap", reads=("activations",))
+@quantity("cheap", reads=("activations", "linear_outputs"))
 def feature_effective_rank(snapshot: Snapshot) -> dict[str, float]:
     """`ranks.effective_rank` of each layer's features: exp of the entropy of their singular values.
 
@@ -89,7 +91,7 @@ def feature_effective_rank(snapshot: Snapshot) -> dict[str, float]:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: 0, or from 1 to min(n, d)} for every hidden nonlinearity.
+        {layer name: 0, or from 1 to min(n, d)} for every hidden nonlinearity and linear output.
 
     Source: Roy and Vetterli 2007, "The effective rank: a measure of effective dimensionality"; Dohare et al.
         2024, "Loss of plasticity in deep continual learning".
@@ -97,7 +99,7 @@ def feature_effective_rank(snapshot: Snapshot) -> dict[str, float]:
     return _by_layer(snapshot, lambda spectrum: ranks.effective_rank(spectrum.values))
 
 
-@quantity("cheap", reads=("activations",))
+@quantity("cheap", reads=("activations", "linear_outputs"))
 def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
     """`ranks.absolute_rank` of each layer: how many singular values of Phi / sqrt(n) exceed epsilon.
 
@@ -106,7 +108,7 @@ def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
         epsilon: threshold, at least 0.
 
     Returns:
-        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity.
+        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
 
     Raises:
         ValueError: `epsilon` is out of its range.
@@ -122,7 +124,7 @@ def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
     )
 
 
-@quantity("cheap", reads=("activations",))
+@quantity("cheap", reads=("activations", "linear_outputs"))
 def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
     """As `feature_rank`, without 1 / sqrt(n): how many singular values of Phi exceed epsilon.
 
@@ -131,7 +133,8 @@ def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str
         epsilon: threshold, at least 0.
 
     Returns:
-        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity; at least `feature_rank`.
+        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output; at
+        least `feature_rank`.
 
     Raises:
         ValueError: `epsilon` is out of its range.
@@ -144,7 +147,7 @@ def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str
     )
 
 
-@quantity("cheap", reads=("activations",))
+@quantity("cheap", reads=("activations", "linear_outputs"))
 def feature_stable_rank(snapshot: Snapshot) -> dict[str, float]:
     """`ranks.stable_rank` of each layer's features: ||Phi||_F^2 / ||Phi||_2^2.
 
@@ -152,14 +155,14 @@ def feature_stable_rank(snapshot: Snapshot) -> dict[str, float]:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: 0, or from 1 to min(n, d)} for every hidden nonlinearity.
+        {layer name: 0, or from 1 to min(n, d)} for every hidden nonlinearity and linear output.
 
     Source: Rudelson and Vershynin 2007, "Sampling from large matrices", section 1.
     """
     return _by_layer(snapshot, lambda spectrum: ranks.stable_rank(spectrum.values))
 
 
-@quantity("cheap", reads=("activations",))
+@quantity("cheap", reads=("activations", "linear_outputs"))
 def feature_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -> dict[str, float]:
     """`ranks.numerical_rank` of each layer's features: how many singular values are no rounding errors.
 
@@ -170,7 +173,7 @@ def feature_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -
             of float32.
 
     Returns:
-        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity.
+        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
 
     Raises:
         ValueError: `tolerance` is out of its range.
@@ -181,7 +184,7 @@ def feature_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -
     return _by_layer(snapshot, lambda spectrum: spectrum.numerical_rank(tolerance))
 
 
-@quantity("cheap", reads=("activations",))
+@quantity("cheap", reads=("activations", "linear_outputs"))
 def feature_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
     """The largest singular value of each layer's features, ||Phi||_2.
 
@@ -191,14 +194,15 @@ def feature_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: norm, at least 0} for every hidden nonlinearity; it grows with n, like sqrt(n).
+        {layer name: norm, at least 0} for every hidden nonlinearity and linear output; it grows with n,
+        like sqrt(n).
 
     Source: Lyle et al. 2024, "Disentangling the causes of plasticity loss in neural networks".
     """
     return _by_layer(snapshot, lambda spectrum: spectrum.values[0])
 
 
-@quantity("cheap", reads=("activations",))
+@quantity("cheap", reads=("activations", "linear_outputs"))
 def feature_singular_values(snapshot: Snapshot) -> dict[str, np.ndarray]:
     """The singular values of each layer's features: a distribution.
 
@@ -206,8 +210,9 @@ def feature_singular_values(snapshot: Snapshot) -> dict[str, np.ndarray]:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: `[min(n, d)] float64`, descending} for every hidden nonlinearity that is measured. Those
-        below some 3e-7 of the largest are 0, unless features are float64: rounding made them.
+        {layer name: `[min(n, d)] float64`, descending} for every hidden nonlinearity and linear output that
+        is measured. Those below some 3e-7 of the largest are 0, unless features are float64: rounding made
+        them.
     """
     return {layer: spectrum.values for layer, spectrum in feature_spectra(snapshot).items()}
 

@@ -26,7 +26,7 @@ class Report:
     Args:
         values: {quantity: {layer name: value}}, as from `measure`; a value is a number or an array.
         reasons: {layer name: why quantities of its units are NaN}.
-        left_out: {quantity: why it was not computed}.
+        left_out: {quantity: why it was not computed}, and {layer name: why it has no units or features}.
         kinds: {quantity: the kind under whose title it is printed}; others come last, as 'others'.
         remarks: lines about how all of it was measured, such as what the loss leaves out, or that a
             solver did not converge and what to change; printed last.
@@ -75,6 +75,7 @@ class Report:
         self.left_out = dict(left_out or {})
         self.remarks = list(remarks)
         self._kinds = {quantity: (kinds or {}).get(quantity, _OTHERS) for quantity in values}
+        self._every_layer = set(layers)
         self._layers = _ordered(layers, [layer for by_layer in values.values() for layer in by_layer])
 
     def to_dict(self) -> dict[str, dict[str, float]]:
@@ -128,7 +129,8 @@ class Report:
               hidden2: all of its units are dead.
               hidden1: 40 % of its units are dead.
         """
-        return "\n".join(_summary.lines(self._notable(), len(self._named_layers()), self.left_out))
+        absent = {name: reason for name, reason in self.left_out.items() if name not in self._every_layer}
+        return "\n".join(_summary.lines(self._notable(), len(self._named_layers()), absent))
 
     def show(self, all: bool = False, width: int | None = None) -> None:
         """Prints the summary and the tables.

@@ -202,10 +202,11 @@ class Snapshot:
 
     @property
     def masks(self) -> dict[str, tf.Tensor]:
-        """Which entries of `activations` count, {layer name: `[n, positions] bool`}, over their first axes.
+        """Which entries of `activations` and `linear_outputs` count, over their first axes.
 
-        Without layers all of whose positions count. A mask is the one that Keras gave a tensor, or that of
-        what it is made of position by position, such as a residual sum, at which Keras itself loses masks.
+        {layer name: `[n, positions] bool`}, without layers all of whose positions count. A mask is the one
+        that Keras gave a tensor, or that of what it is made of position by position, such as a residual sum,
+        at which Keras itself loses masks.
         """
         return self._joined("masks") if self._forward().masked else {}
 
@@ -214,6 +215,18 @@ class Snapshot:
         """As `masks`, of each of the flat `outputs`, or None."""
         masks = self._joined("output_masks") if self._forward().has_output_masks else {}
         return [masks.get(str(number)) for number in range(len(tf.nest.flatten(self.outputs)))]
+
+    @property
+    def linear_outputs(self) -> dict[str, tf.Tensor]:
+        """Outputs of layers that no nonlinearity follows, {layer name: `[n, ..., units]`}.
+
+        Such as those of bottlenecks, embeddings and attention. With `layers`, of all of these that are not
+        among `activations`. By default of hidden layers with weights and at most 4,096 entries for an
+        example, unless another layer alone takes them (a normalisation, or a nonlinearity, whose outputs then
+        count); and the last hidden representation, which is 'head:input' where it is not the output of a
+        layer that is measured, but say a pool's, and 'head' the output layer. `left_out` has the others.
+        """
+        return self._joined("linear_outputs")
 
     @property
     def features(self) -> dict[str, tf.Tensor]:
@@ -260,14 +273,14 @@ class Snapshot:
         """Makes in one pass what would take several if it were asked for piece by piece.
 
         Args:
-            parts: of `'activations'`, `'pre_activations'`, `'gradients'` (none without a loss) and the names
-                of arrays of `UnitStatistics`, of which `statistics_with` then has no others. What there is
-                stays as it is.
+            parts: of `'activations'`, `'pre_activations'`, `'linear_outputs'`, `'gradients'` (none without a
+                loss) and the names of arrays of `UnitStatistics`, of which `statistics_with` then has no
+                others. What there is stays as it is.
 
         Raises:
             ValueError: as on use of what is asked for.
         """
-        wholes = [part for part in ("activations", "pre_activations") if part in parts]
+        wholes = [part for part in ("activations", "pre_activations", "linear_outputs") if part in parts]
         wholes = [part for part in wholes if part not in self._values]
         if wholes and self._forward().masked and "masks" not in self._values:
             wholes.append("masks")
@@ -293,6 +306,15 @@ class Snapshot:
         functions are told by their operations: ReLU and its kin, tanh, sigmoid, softplus, erf, max(x, 0).
         """
         return self._forward().unmeasured
+
+    def left_out(self, units: bool = True, features: bool = True) -> dict[str, str]:
+        """Returns the layers with weights that have no units or no features, {layer name: reason}.
+
+        Args:
+            units: whether to tell of units, which can be dead or saturated: of `activations`.
+            features: whether to tell of features, which have a rank: of `activations` and `linear_outputs`.
+        """
+        return self._forward().linear.explained(self._layers, units, features)
 
     @property
     def weights(self) -> dict[str, list[tf.Variable]]:
@@ -381,7 +403,9 @@ class Snapshot:
     def _forward(self) -> _forward.ForwardPass:
         if self._forward_pass is None:
             signature = self._signature(self.inputs)
-            self._forward_pass = _forward.ForwardPass(self._call, self._layers, self._chosen, signature)
+            self._forward_pass = _forward.ForwardPass(
+                self._call, self._layers, self._chosen, signature, self._given[2] is not None
+            )
         return self._forward_pass
 
     def _run(self, wholes: Sequence[str], arrays: Sequence[str] = ()) -> list[tuple[Any, int]]:
