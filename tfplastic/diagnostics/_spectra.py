@@ -115,7 +115,7 @@ def weight_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
 
 
 def _features(snapshot: Snapshot, layer: str, outputs: Any) -> np.ndarray:
-    values, mask = np.asarray(outputs), snapshot.masks.get(layer)
+    values, mask = np.asarray(outputs), snapshot.feature_masks.get(layer)
     if mask is not None:
         kept = np.asarray(mask)
         values = np.where(kept.reshape(*kept.shape, *[1] * (values.ndim - kept.ndim)), values, 0)

@@ -202,12 +202,16 @@ class Snapshot:
 
     @property
     def masks(self) -> dict[str, tf.Tensor]:
-        """Which entries of `activations` and `linear_outputs` count, over their first axes.
+        """Which entries of `activations` count, {layer name: `[n, positions] bool`}, over their first axes.
 
-        {layer name: `[n, positions] bool`}, without layers all of whose positions count. A mask is the one
-        that Keras gave a tensor, or that of what it is made of position by position, such as a residual sum,
-        at which Keras itself loses masks.
+        Without layers all of whose positions count. A mask is the one that Keras gave a tensor, or that of
+        what it is made of position by position, such as a residual sum, at which Keras itself loses masks.
         """
+        return {name: mask for name, mask in self.feature_masks.items() if name in self._forward().functions}
+
+    @property
+    def feature_masks(self) -> dict[str, tf.Tensor]:
+        """As `masks`, of `linear_outputs` as well."""
         return self._joined("masks") if self._forward().masked else {}
 
     @property
