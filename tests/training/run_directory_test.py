@@ -256,13 +256,15 @@ class TestStatus:
         with begin(path) as run:
             assert (run.status()["state"], run.status()["step"]) == ("starting", 0)
 
-    def test_restored_as_it_was_found(self, path):
+    def test_a_run_that_was_not_resumed_is_as_it_was_found(self, path):
         begin(path).close()
         (path / "status.json").write_text('{"state": "stopped", "step": 7}')
         with begin(path) as run:
             assert run.status()["state"] == "starting"
-            run.restore_status()
         assert (path / "status.json").read_text() == '{"state": "stopped", "step": 7}'
+        with begin(path) as run:
+            run.write_status("running", 8)
+        assert run.status()["step"] == 8
 
 
 class TestLock:

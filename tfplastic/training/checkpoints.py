@@ -57,6 +57,24 @@ class Checkpoints:
         self.shared.mkdir(parents=True, exist_ok=True)
         temporary = self.root / f".writing_{directory.name}"
         shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            self._write(temporary, step, state, save_task)
+        except Exception:
+            shutil.rmtree(temporary, ignore_errors=True)  # leaves room on a full disk
+            raise
+        if directory.exists():
+            directory.rename(self.root / f".old_{directory.name}")
+        temporary.rename(directory)
+        _sync(self.root)
+        self._clean()
+
+    def _write(
+        self,
+        temporary: Path,
+        step: int,
+        state: dict[str, Any],
+        save_task: Callable[[Path, Path], list[str]],
+    ) -> None:
         temporary.mkdir()
         self._variables.write(str(temporary / files.VARIABLES))
         shared_files = save_task(temporary, self.shared)
@@ -68,11 +86,6 @@ class Checkpoints:
         for path in (*temporary.iterdir(), temporary):
             _sync(path)
         _sync(self.shared)
-        if directory.exists():
-            directory.rename(self.root / f".old_{directory.name}")
-        temporary.rename(directory)
-        _sync(self.root)
-        self._clean()
 
     def latest(self) -> Checkpoint | None:
         """Returns the newest checkpoint whose files are as they were written, or None if there is none.

@@ -14,7 +14,7 @@ from tfplastic.diagnostics import Snapshot
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.diagnostics.self_targets import Objective
 from tfplastic.tasks import GraphTask, HostTask
-from tfplastic.training import plan
+from tfplastic.training import plan, write_errors
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.checkpoints import Checkpoints
 from tfplastic.training.failures import Failures
@@ -197,14 +197,20 @@ class Loop:
             {**self._source.trackables(), "optimizer": self.config.optimizer, **self.kept_states()},
             self.config.keep_checkpoints,
         )
+        self._writer = ManyWriters([])
         try:
             yield
         except BaseException as error:
+            with contextlib.suppress(OSError, tf.errors.OpError):  # of this error, if it is one of writing
+                self._writer.close()
+            told = write_errors.explained(error, run_directory.path)
+            # A run that could not be resumed stands where it stood, by the directory's `close`.
             if self._has_begun or run_directory.is_new:
-                self._write_status("failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
-            else:  # It could not be resumed, and stands where it stood.
-                run_directory.restore_status()
-            raise
+                with contextlib.suppress(OSError):
+                    self._write_status("failed", error=f"{type(told).__name__}: {told}".splitlines()[0])
+            if told is error:
+                raise
+            raise told from error
         finally:
             self.profiler.close()
             self._source.close()

@@ -12,6 +12,7 @@
 Steps are gradient steps.
 """
 
+import contextlib
 import datetime
 import fcntl
 import importlib.metadata
@@ -171,7 +172,7 @@ class RunDirectory:
         }
         if self._fields["error"] is not None:
             self._fields["error"] = " ".join(str(self._fields["error"]).split())
-        _write_text(self.path / STATUS_FILE, run_format.status_text(self._fields))
+        self._write_status_text(run_format.status_text(self._fields))
         self.state = state
 
     def status(self) -> dict[str, Any]:
@@ -181,11 +182,13 @@ class RunDirectory:
         """
         return run_format.known_status(self._read_status_bytes())
 
-    def restore_status(self) -> None:
-        """Writes `status.json` as `open` found it, after a resume that failed before it began."""
-        if self._status_before is not None:
-            with atomic_file(self.path / STATUS_FILE) as file:
-                file.write(self._status_before)
+    def _write_status_text(self, text: str) -> None:
+        try:
+            _write_text(self.path / STATUS_FILE, text)
+        except OSError:
+            if self._fields["state"] != "failed":
+                raise
+            _write_in_place(self.path / STATUS_FILE, text.encode())
 
     def _read_status_bytes(self) -> bytes | None:
         try:
@@ -215,7 +218,13 @@ class RunDirectory:
         cut_event_files(self.tensorboard, step)
 
     def close(self) -> None:
-        """Lets other processes in. A second call does nothing."""
+        """Lets other processes in. A second call does nothing.
+
+        Where the run was there and has not been resumed, `status.json` is again what `open` found.
+        """
+        if self.state == "starting" and not self.is_new and self._status_before is not None:
+            with contextlib.suppress(OSError), atomic_file(self.path / STATUS_FILE) as file:
+                file.write(self._status_before)
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -330,6 +339,17 @@ def _remove_temporary_files(path: Path) -> None:
 def _write_text(path: Path, text: str) -> None:
     with atomic_file(path) as file:
         file.write(text.encode())
+
+
+def _write_in_place(path: Path, content: bytes) -> None:
+    """On a full disk, where a file keeps the room that it has; if this fails too, nothing is changed."""
+    with open(path, "rb+", buffering=0) as file:
+        before = file.read()
+        for each in (content, before):
+            file.seek(0)
+            if file.write(each) == len(each):
+                file.truncate()
+                return
 
 
 def _total_steps(bindings: dict[str, str]) -> int | None:
