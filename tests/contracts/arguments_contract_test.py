@@ -200,7 +200,9 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | {("probe_period", f"[{HUGE}]")}
         | may("[]", "diagnostics", "mitigations", "step_statistics")
         | may("{}", "diagnostics", "diagnostics_periods", "diagnostics_losses", "step_statistics")
-        | may("None", "diagnostics_loss", "probe", "twin"),
+        | may("None", "diagnostics_loss", "probe", "twin")
+        # `Loop` looks for the run: of one that is resumed it may be gone.
+        | may("None 'misspelt'", "init_from"),
     ),
     "sweep": (
         given(sweeps.Experiment, base=["a"], arms={"a": ["b"]}, seeds=[0]),
