@@ -10,6 +10,8 @@ import tf_keras as keras_2
 
 from tfplastic.callbacks import PlasticityDiagnostics
 from tfplastic.diagnostics import Snapshot, diagnose, gradient_norm, gram_matrices, weight_norm
+from tfplastic.linalg import HessianOperator
+from tfplastic.linalg._variables import as_tf_variables
 
 EITHER = pytest.mark.parametrize("package", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 RANDOM = np.random.default_rng(0)
@@ -50,6 +52,49 @@ def _two_outputs(package):
     return package.Model(inputs, outputs)
 
 
+def _adding(package):
+    """Losses that layers and models add themselves, one of the activities and one of a weight."""
+
+    class Adding(package.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = package.layers.Dense(2)
+
+        def call(self, inputs):
+            outputs = self.dense(inputs)
+            self.add_loss(0.3 * tf.reduce_mean(outputs**2))
+            return outputs
+
+    class Model(package.Model):
+        def __init__(self):
+            super().__init__()
+            self.hidden, self.adding = package.layers.Dense(4, "tanh"), Adding()
+
+        def call(self, inputs):
+            outputs = self.adding(self.hidden(inputs))
+            self.add_loss(tf.reduce_mean(tf.abs(tf.convert_to_tensor(self.hidden.kernel))))
+            return outputs
+
+    model = Model()
+    model(X)
+    return model
+
+
+def _nested(package):
+    class Model(package.Model):
+        def __init__(self):
+            super().__init__()
+            self.heads = [package.layers.Dense(2, kernel_regularizer="l2") for _ in range(3)]
+
+        def call(self, inputs):
+            one, two, three = (head(inputs) for head in self.heads)
+            return {"pair": {"left": one, "right": two}, "single": three}
+
+    model = Model()
+    model(X)
+    return model
+
+
 TOKENS = np.array([[1, 2, 0, 0, 0], [3, 4, 5, 6, 0], [1, 0, 0, 0, 0], [2, 2, 2, 2, 2]])
 WORDS = RANDOM.standard_normal((4, 5, 1)).astype(np.float32)
 
@@ -72,6 +117,13 @@ CASES: dict[str, Any] = {
         {"loss": {"a": "mse", "b": "mae"}, "loss_weights": {"a": 2.0, "b": 0.5}},
     ),
     "one loss of two outputs": (_two_outputs, (X, [Y, Y]), {"loss": "mse"}),
+    "add_loss": (_adding, (X, Y), {"loss": "mse"}),
+    "no loss of outputs": (_adding, (X,), {"loss": None}),
+    "list of losses": (
+        _two_outputs,
+        (X, [Y, Y[::-1].copy()]),
+        {"loss": lambda k: ["mse", k.losses.Huber(reduction="sum")], "loss_weights": [0.5, 2.0]},
+    ),
     "function of a batch": (_dense, (X, Y), {"loss": lambda k: lambda y, f: tf.reduce_max((y - f) ** 2)}),
 }
 
@@ -90,6 +142,21 @@ def _snapshot(model, data, **kwargs):
     return Snapshot(model, *data[:2], **weights, **kwargs)
 
 
+def _check_gradient(model, data, snapshot):
+    """The gradient is that of the step which Keras takes."""
+    gradients = {
+        id(of): each.numpy()
+        for name, all_of in snapshot.weights.items()
+        for of, each in zip(all_of, snapshot.gradients[name], strict=True)
+    }
+    trained = as_tf_variables(model.trainable_variables)
+    before = [each.numpy() for each in trained]
+    model.train_on_batch(*data)
+    for variable, old in zip(trained, before, strict=True):
+        step = (old - variable.numpy()) / 1e-2
+        np.testing.assert_allclose(gradients[id(variable)], step, rtol=1e-2, atol=1e-3)
+
+
 @EITHER
 @pytest.mark.parametrize("case", CASES)
 def test_value_and_gradient_are_those_of_keras(package, case):
@@ -105,12 +172,86 @@ def test_value_and_gradient_are_those_of_keras(package, case):
         if case != "mask":
             blocks = _snapshot(model, data, batch_size=4)
             np.testing.assert_allclose(blocks.loss, evaluated, rtol=1e-4)
-    gradients = [each.numpy() for of in snapshot.gradients.values() for each in of]
-    before = [np.array(each) for each in model.get_weights()]
-    model.train_on_batch(*data)
-    steps = [(old - new) / 1e-2 for old, new in zip(before, model.get_weights(), strict=True)]
-    for gradient, step in zip(gradients, steps, strict=True):
-        np.testing.assert_allclose(gradient, step, rtol=1e-2, atol=1e-3)
+    _check_gradient(model, data, snapshot)
+
+
+def test_nested_outputs_and_losses():
+    """Of Keras 3: Keras 2 takes no nests of nests."""
+    model = _nested(keras_3)
+    targets = {"pair": {"left": Y, "right": Y[::-1].copy()}, "single": Y + 1}
+    losses = {"pair": {"left": "mse", "right": "mae"}, "single": "mse"}
+    weights = {"pair": {"left": 1.0, "right": 2.0}, "single": 3.0}
+    model.compile(keras_3.optimizers.SGD(1e-2), losses, loss_weights=weights, jit_compile=False)
+    snapshot = Snapshot(model, X, targets)
+    evaluated = model.evaluate(X, targets, batch_size=6, verbose=0)
+    expected = evaluated[0] if isinstance(evaluated, list) else evaluated
+    np.testing.assert_allclose(snapshot.loss, expected, rtol=1e-5)
+    operator = HessianOperator.from_model(model, X, targets, batch_size=4)
+    vector = np.ones(operator.shape[0], np.float32)
+    np.testing.assert_allclose(operator @ vector, snapshot.hessian @ vector, rtol=1e-4, atol=1e-5)
+    callback = PlasticityDiagnostics(X, targets, every=1, quantities=[gradient_norm])
+    model.fit(X, targets, batch_size=6, verbose=0, callbacks=[callback])
+    assert not callback.left_out and {row["step"] for row in callback.history} == {0, 1}
+    _check_gradient(model, (X, targets), Snapshot(model, X, targets))
+
+
+@EITHER
+def test_without_reduction_it_is_the_sum_that_fit_descends(package):
+    """`evaluate` reports the mean of the values."""
+    model = _dense(package)
+    loss = package.losses.MeanSquaredError(reduction="none")
+    model.compile(package.optimizers.SGD(1e-2), loss, jit_compile=False)
+    snapshot = Snapshot(model, X, Y)
+    squares = np.mean((np.asarray(model(X), np.float64) - Y) ** 2, axis=-1)
+    np.testing.assert_allclose(snapshot.loss, squares.sum(), rtol=1e-5)
+    _check_gradient(model, (X, Y), snapshot)
+
+
+@EITHER
+def test_the_callback_measures_the_gradient_that_fit_applies(package):
+    """Sums are n times means, weights of losses factors, and regularisers count."""
+    regularisers = {"kernel_regularizer": "l2", "activity_regularizer": "l1"}
+    found = {}
+    for name, loss, weight, layers in (
+        ("mean", package.losses.MeanSquaredError(), 1.0, {}),
+        ("sum", package.losses.MeanSquaredError(reduction="sum"), 1.0, {}),
+        ("weighted", package.losses.MeanSquaredError(), 3.0, {}),
+        ("regularised", package.losses.MeanSquaredError(), 1.0, regularisers),
+    ):
+        package.utils.set_random_seed(0)
+        model = _dense(package, **layers)
+        model.compile(package.optimizers.SGD(1e-2), loss, loss_weights=[weight], jit_compile=False)
+        callback = PlasticityDiagnostics(X, Y, every=10, quantities=[gradient_norm])
+        before = model.get_weights()
+        model.fit(X, Y, batch_size=6, verbose=0, callbacks=[callback])
+        moved = [old - new for old, new in zip(before, model.get_weights(), strict=True)]
+        (found[name],) = (row["value"] for row in callback.history if row["layer"] == "all")
+        applied = np.sqrt(sum(np.sum(np.square(each, dtype=np.float64)) for each in moved)) / 1e-2
+        np.testing.assert_allclose(found[name], applied, rtol=1e-3)
+    np.testing.assert_allclose(found["sum"], 6 * found["mean"], rtol=1e-5)
+    np.testing.assert_allclose(found["weighted"], 3 * found["mean"], rtol=1e-5)
+    assert found["regularised"] > 1.01 * found["mean"]
+
+
+@EITHER
+def test_two_layers_with_a_regulariser(package):
+    """L = (w1 w2 x)^2 + w1^2 + w2^2 with w1 = 2, w2 = 3, x = 1: 36 + 13; dL = (2 36/2 + 4, 2 36/3 + 6)."""
+    layers = [
+        package.layers.Dense(1, use_bias=False, kernel_regularizer=package.regularizers.L2(1.0))
+        for _ in range(2)
+    ]
+    model = package.Sequential([package.Input((1,)), *layers])
+    model.set_weights([np.array([[2.0]]), np.array([[3.0]])])
+    model.compile(package.optimizers.SGD(1e-2), "mse", jit_compile=False)
+    x, y = np.ones((4, 1), np.float32), np.zeros((4, 1), np.float32)
+    report = diagnose(model, x, y, quantities=[gradient_norm])
+    assert float(Snapshot(model, x, y).loss) == 49
+    np.testing.assert_allclose(report.to_dict()["gradient_norm"]["all"], np.hypot(40, 30), rtol=1e-6)
+    alone = Snapshot(model, x, y, "mse")
+    assert float(alone.loss) == 36
+    np.testing.assert_allclose(gradient_norm(alone)["all"], np.hypot(36, 24), rtol=1e-6)
+    hessian = HessianOperator.from_model(model, x, y).to_dense()
+    np.testing.assert_allclose(hessian, [[2 * 9 + 2, 4 * 6], [4 * 6, 2 * 4 + 2]], rtol=1e-6)
 
 
 @EITHER
@@ -154,6 +295,13 @@ def test_class_weights(package):
     weights = np.array([1.0, 5.0], np.float32)[labels.argmax(1)]
     expected = model.evaluate(X, labels, sample_weight=weights, batch_size=6, verbose=0)
     np.testing.assert_allclose(Snapshot(model, X, labels, class_weight={1: 5.0}).loss, expected, rtol=1e-5)
+    callback = PlasticityDiagnostics(X, labels, quantities=[gradient_norm], class_weight={1: 5.0})
+    before = model.get_weights()
+    model.fit(X, labels, batch_size=6, class_weight={0: 1.0, 1: 5.0}, verbose=0, callbacks=[callback])
+    moved = [old - new for old, new in zip(before, model.get_weights(), strict=True)]
+    applied = np.sqrt(sum(np.sum(each**2) for each in moved)) / 1e-2
+    (found,) = (row["value"] for row in callback.history if row["layer"] == "all")
+    np.testing.assert_allclose(found, applied, rtol=1e-3)
 
 
 @EITHER

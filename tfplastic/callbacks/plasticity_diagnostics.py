@@ -46,7 +46,8 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         batch_size: most examples to take at a time.
         model: the part of the trained model to watch, such as `vae.encoder`; None: the trained model itself.
             Its loss and optimizer are its own, if it has been compiled.
-        sample_weight: of the probe batch, as for `fit`.
+        sample_weight: of the probe batch, as for `fit`, whose own weights the callback does not see.
+        class_weight: as for `fit`, which is to be given the same.
         include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
 
     Attributes:
@@ -86,6 +87,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         batch_size: int = 512,
         model: Any = None,
         sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
         include_model_losses: bool = False,
     ):
         super().__init__()
@@ -100,7 +102,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self._loss = loss
         self._layers = layers
         self._batch_size = batch_size
-        self._sample_weight = sample_weight
+        self._sample_weight, self._class_weight = sample_weight, class_weight
         self._include_model_losses = include_model_losses
         self._needs: set[Need] = set()
         self._snapshot: Snapshot | None = None
@@ -155,6 +157,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
             layers=self._layers,
             batch_size=self._batch_size,
             sample_weight=self._sample_weight,
+            class_weight=self._class_weight,
             include_model_losses=self._include_model_losses,
         )
         if "reference" in needs:

@@ -9,7 +9,7 @@ from tfplastic.diagnostics._convergence import convergence_remarks
 from tfplastic.diagnostics._layers import named_layers
 from tfplastic.diagnostics._progress import Progress
 from tfplastic.diagnostics.budgets import BUDGETS
-from tfplastic.diagnostics.measure import Function, check_quantities, measure, prepare
+from tfplastic.diagnostics.measure import Function, check_quantities, measure_checked, prepare
 from tfplastic.diagnostics.quantity import Need, needs_of, reads_of
 from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.snapshot import Snapshot
@@ -96,7 +96,7 @@ def diagnose(
     chosen = check_quantities("quantities", quantities)
     with Progress(snapshot.model.name, chosen) as progress:
         reasons = snapshot.unmeasured
-        values = measure(snapshot, progress.watched(chosen))
+        values = measure_checked(snapshot, progress.watched(chosen))
     return _report(snapshot, reasons, chosen, values, {})
 
 

@@ -43,9 +43,13 @@ def measure(
         >>> diagnostics.measure(snapshot, {'strict': strict, 'dormant': diagnostics.dormant_units})
         {'strict': {'relu': 0.25}, 'dormant': {'relu': 0.5}}
     """
-    by_name = check_quantities("quantities", quantities)
-    prepare(snapshot, by_name)
-    return {name: quantity(snapshot) for name, quantity in by_name.items()}
+    return measure_checked(snapshot, check_quantities("quantities", quantities))
+
+
+def measure_checked(snapshot: Snapshot, quantities: Mapping[str, Function]) -> dict[str, dict[str, Any]]:
+    """Computes quantities as `measure` does, whose arguments are checked already."""
+    prepare(snapshot, quantities)
+    return {name: quantity(snapshot) for name, quantity in quantities.items()}
 
 
 def prepare(snapshot: Snapshot, quantities: Mapping[str, Function]) -> None:
