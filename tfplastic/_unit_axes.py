@@ -51,6 +51,9 @@ def _axes(tensor: Any) -> _Axes | None:
         return None
     if operation.type == "Einsum":
         return _of_kernel(operation)
+    if operation.type == "TensorListStack":
+        step = _step_of_loop(operation)
+        return None if step is None else tuple(axis + 1 for axis in _axes(step) or (step.shape.rank - 1,))
     # Keras adds biases to channels first by another format, and reshapes what it normalises to fit one.
     if (
         not operation.type.startswith(("BiasAdd", "FusedBatchNorm"))
@@ -72,6 +75,18 @@ def _of_kernel(operation: Any) -> _Axes | None:
     if not kernel or given[0] in kernel or "." in result:
         return None
     return tuple(axis for axis, each in enumerate(result) if each in kernel and each not in given)
+
+
+def _step_of_loop(operation: Any) -> Any:
+    """What a loop, such as a recurrent layer's, puts into the list that is stacked; None if unknown."""
+    loop = operation.inputs[0]
+    if loop.op.type not in ("StatelessWhile", "While"):
+        return None
+    body = loop.graph._get_function(loop.op.get_attr("body").name).graph
+    step = body.outputs[loop.value_index]
+    while step.op.type == "Identity":
+        step = step.op.inputs[0]
+    return step.op.inputs[2] if step.op.type == "TensorListSetItem" else None
 
 
 def _source(tensor: Any) -> Any:

@@ -6,7 +6,7 @@ import keras as keras_3
 import numpy as np
 import pytest
 
-from tfplastic.diagnostics import Snapshot, dead_units, dormant_units
+from tfplastic.diagnostics import Snapshot, UnitMap, dead_units, diagnose, dormant_units
 
 
 def _half_dead(model, layer):
@@ -47,6 +47,29 @@ MODELS = {
         L.ReLU(),
     ),
 }
+
+
+def test_the_example_in_every_quantity():
+    """Half of six filters, channels first, never active: in each quantity of units it is three of six."""
+    model = _half_dead(MODELS["own activation"](), "conv")
+    x = np.random.default_rng(0).standard_normal((16, 3, 8, 8)).astype("float32")
+    dead = np.arange(6) % 2 == 0
+    snapshot = Snapshot(model, x, np.ones((16, 2), "float32"), "mse")
+    report = diagnose(model, x, np.ones((16, 2), "float32"), "mse", "medium").to_dict()
+    assert report["dead_units"]["conv"] == report["dormant_units"]["conv"] == 0.5
+    assert report["dormant_gradients"]["conv"] == 0.5
+    statistics = snapshot.unit_statistics["conv"]
+    assert statistics.mean.shape == (6, 6, 6)  # positions, then units
+    np.testing.assert_array_equal(statistics.by_channel().zero_fraction == 1, dead)
+    np.testing.assert_array_equal(statistics.by_channel().pre_mean == 0, dead)
+    values = statistics.by_channel().mean_abs
+    np.testing.assert_allclose(
+        values, np.abs(snapshot.activations["conv"].numpy()).mean((0, 2, 3)), rtol=1e-5
+    )
+    units = UnitMap(model)["conv"]
+    assert units.num_units == 6 and units.outgoing[0].units.tolist() == [
+        unit for unit in range(6) for _ in range(36)
+    ]
 
 
 @pytest.mark.parametrize("kind", MODELS)

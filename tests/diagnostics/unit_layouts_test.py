@@ -7,12 +7,12 @@ import tf_keras as keras_2
 
 from tests.diagnostics.unit_layouts import LAYOUTS, layouts
 from tests.diagnostics.unit_map_test import outputs_of, value
-from tfplastic.diagnostics import UnitMap
+from tfplastic.diagnostics import Snapshot, UnitMap, dead_units, dormant_units
 from tfplastic.diagnostics._layers import named_layers
 
 CASES = [(keras, name) for keras in (keras_2, keras_3) for name in layouts(keras)]
 IDS = [f"{keras.__name__}-{name}" for keras, name in CASES]
-FAST = {"channels first, flattened last", "depthwise", "groups", "bidirectional", "self-attention"}
+FAST = {"channels first, flattened last", "depthwise", "groups", "distributed", "self-attention"}
 
 
 def _change(parts, chosen):
@@ -62,6 +62,26 @@ def _check_outgoing(model, units, inputs):
     model.set_weights(weights)
 
 
+def _check_statistics(model, unit_map, inputs):
+    """Every other unit made zero is dead in all statistics of its layer's activations."""
+    for units in unit_map.values():
+        if len(units.activations) != 1:
+            continue
+        weights = model.get_weights()
+        dead = np.arange(units.num_units) % 2 == 0
+        for part in (units.incoming, units.bias, units.recurrent):
+            if part is not None:
+                part.variable.assign(np.where(part.mask(dead), 0.0, value(part.variable)))
+        snapshot = Snapshot(model, inputs)
+        (activation,) = units.activations
+        assert dead_units(snapshot)[activation] == dead.mean()
+        assert dormant_units(snapshot, tau=0.0)[activation] == dead.mean()
+        statistics = snapshot.unit_statistics[activation].by_channel()
+        np.testing.assert_array_equal(statistics.mean_abs == 0, dead)
+        np.testing.assert_array_equal(statistics.zero_fraction == 1, dead)
+        model.set_weights(weights)
+
+
 def _check(keras, name):
     build, expected = LAYOUTS[name]
     keras.utils.set_random_seed(0)
@@ -75,6 +95,7 @@ def _check(keras, name):
     for layer, units in unit_map.items():
         _check_incoming(model, layers[layer], units, inputs)
         _check_outgoing(model, units, more)
+    _check_statistics(model, unit_map, more)
 
 
 @pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
@@ -113,13 +134,10 @@ def test_a_bias_that_keras_adds_to_columns_is_no_units_own():
     model = keras_3.Model(inputs, x)
     model.get_layer("conv").set_weights([np.zeros((2, 2, 2, 3)), np.arange(3.0)])
     is_right = (outputs_of(model, model.get_layer("conv"), _inputs_of(model))[0][0, :, 1] == 1).all()
-    if is_right:
-        assert "conv" in UnitMap(model)
-    else:
-        with pytest.raises(
-            ValueError, match="'conv': Keras adds its bias to columns, not to channels, of this"
-        ):
-            UnitMap(model)
+    assert (UnitMap(model)["conv"].bias is not None) == is_right
+    _randomise(model)
+    _check_incoming(model, model.get_layer("conv"), UnitMap(model)["conv"], _inputs_of(model))
+    _check_outgoing(model, UnitMap(model)["conv"], _inputs_of(model))
 
 
 def _randomise(model):

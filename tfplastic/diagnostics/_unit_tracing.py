@@ -184,7 +184,7 @@ class _Tracer:
             self._excluded.setdefault(name, str(error) if isinstance(error, Mixed) else unlike)
             return [_State(_unlabelled(shape)) for shape in shapes]
         if any(adds_bias_to_columns(layer, shape) for shape in shapes):
-            self._excluded.setdefault(name, "Keras adds its bias to columns, not to channels, of this size")
+            source.weights = dataclasses.replace(source.weights, bias=None)
         self._read(name, kernel.reads_of_own(layer, source.labels))
         return [_State(each) for each in placed]
 
