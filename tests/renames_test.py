@@ -89,6 +89,10 @@ def test_what_cannot_be_said_in_todays_names_is_refused_with_the_reason(tmp_path
     assert str(error.value) == f"{path}:{line}: {text}"
 
 
+def test_a_text_without_statements_has_no_notes():
+    assert gin_files.scan([], ["# srank.delta = 1"]) == []
+
+
 def test_equal_values_of_two_arguments_that_have_become_one():
     old = "dormant_units.tau = 0.1\ndormant_fraction.tau = 0.1"
     assert _bindings.parse_bindings(old) == {"dormant_units.tau": "0.1"}

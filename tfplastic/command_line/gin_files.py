@@ -177,7 +177,7 @@ class _Scan:
 
 def _by_statement(translated: Translated, lines: Sequence[int]) -> list[tuple[str, ...]]:
     """The notes of each statement, from the lines where statements begin."""
-    ends = [*lines[1:], len(translated.text)]
+    ends = [*lines, len(translated.text)][1:]
     return [
         tuple(text for line, text in translated.notes if start <= line < max(end, start + 1))
         for start, end in zip(lines, ends, strict=True)
