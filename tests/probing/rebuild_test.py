@@ -211,4 +211,7 @@ def test_a_model_with_several_outputs_is_an_error():
     model = keras_3.Model(inputs, [keras_3.layers.Dense(1)(inputs), keras_3.layers.Dense(1)(inputs)])
     with pytest.raises(ValueError) as caught:
         probed(model)
-    assert str(caught.value) == "`model` must have one output, a tensor. Received: list"
+    assert str(caught.value) == (
+        "`model` must have one output, a tensor. Received: list. "
+        "Probe a model of one of them, such as keras.Model(model.inputs, model.outputs[0])."
+    )

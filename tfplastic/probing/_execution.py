@@ -38,7 +38,9 @@ _RULES = {
 }
 
 
-def make_program(twin: Twin, num_targets: int, execution: str, compiler: str) -> tuple[Program, str]:
+def make_program(
+    twin: Twin, num_targets: int, execution: str, compiler: str, is_masked: bool = False
+) -> tuple[Program, str]:
     """A program for a probe, and in words how it trains.
 
     Args:
@@ -47,10 +49,20 @@ def make_program(twin: Twin, num_targets: int, execution: str, compiler: str) ->
         execution: one of `EXECUTIONS`, or `'auto'` for what the committed rules say; where the step cannot be
             batched, as with an optimizer that is not known, that is one after another in the graph.
         compiler: `'graph'`, `'xla'` or `'auto'`, as the rules say.
+        is_masked: whether a mask leaves out some positions: how many differs from batch to batch, so targets
+            train one after another, in the graph.
 
     Raises:
-        ValueError: if targets shall train side by side and cannot.
+        ValueError: if targets shall train side by side or by XLA and cannot.
     """
+    if is_masked:
+        only = (("execution", execution, "one_after_another"), ("compiler", compiler, "graph"))
+        for name, given, possible in only:
+            if given not in (AUTO, possible):
+                rule = f"must be {possible!r} or 'auto' for a model whose outputs are masked"
+                raise ValueError(f"`{name}` {rule}. Received: {given!r}")
+        made = OneAfterAnother(twin, num_targets, "graph")
+        return made, f"{_NAMES['one_after_another']}, graph, because outputs are masked"
     device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     by_rule, compilers = _RULES[_kind(twin), device]
     chosen = by_rule if execution == AUTO else execution

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
+from tfplastic.probing import _counted
 from tfplastic.probing._cache import ProbeCache
 from tfplastic.probing._execution import make_program
 from tfplastic.probing._extrapolation import at_full_length
@@ -16,6 +17,7 @@ from tfplastic.probing._optimizers import copied, settings_of, state_of
 from tfplastic.probing._programs import Program
 from tfplastic.probing._protocol import Protocol
 from tfplastic.probing._rebuild import architecture, rebuild, weights_of
+from tfplastic.probing._standardized import Standardized
 from tfplastic.probing._twin import Twin
 from tfplastic.probing.result import FreshNetworks, ProbeResult
 from tfplastic.probing.targets import GivenTargets, TargetSource
@@ -29,11 +31,13 @@ class _Task(NamedTuple):
         targets: `[targets, n, ...]`, without the offsets.
         variances: `[targets]`, b.
         batches: `[targets, steps, batch] int32`, places of inputs.
+        mask: which predictions count, `[n, ...] bool`; None: all.
     """
 
     targets: np.ndarray
     variances: np.ndarray
     batches: np.ndarray
+    mask: np.ndarray | None
 
 
 @dataclasses.dataclass
@@ -130,7 +134,8 @@ class Measurement:
     def _make_task(self) -> _Task:
         protocol = self._protocol
         self._twin.load(weights_of(self._model))
-        predictions = self._twin.predictions()
+        predictions, mask = self._twin.predictions(), self._twin.mask()
+        _counted.check(protocol.head, mask, isinstance(protocol.head, Standardized))
         source = TargetSource(
             count=protocol.num_targets,
             seed=protocol.seed,
@@ -140,7 +145,7 @@ class Measurement:
         )
         targets = protocol.targets.make(source)
         protocol.head.check_targets(targets, predictions)
-        variances = np.array([protocol.head.constant_error(each) for each in targets])
+        variances = np.array([_counted.constant_error(protocol.head, each, mask) for each in targets])
         size = (protocol.num_steps, protocol.batch_size)
         batches = [
             seeds.generator(seeds.derive(protocol.seed, "batches", number)).integers(
@@ -148,7 +153,7 @@ class Measurement:
             )
             for number in range(len(targets))
         ]
-        return _Task(targets, variances, np.stack(batches))
+        return _Task(targets, variances, np.stack(batches), mask)
 
     def _train_fresh(self) -> FreshNetworks:
         found = [
@@ -170,17 +175,17 @@ class Measurement:
         twin, protocol = self._twin, self._protocol
         twin.load(weights)
         before = twin.predictions()
-        targets = self._task.targets
+        targets, mask = self._task.targets, self._task.mask
         if targets.dtype.kind == "f":
-            targets = targets + protocol.targets.offset(before)
+            targets = targets + protocol.targets.offset(_counted.counted(before, mask))
         warning = protocol.head.warning(targets)
         targets = protocol.head.prepared(targets, before)
         curves, after = self._program().train(weights, slots, targets, self._task.batches[:, :steps])
         if protocol.losses_over == "batches":
             initial, final = curves[:, 0].astype(np.float64), curves[:, -1].astype(np.float64)
         else:
-            initial = np.array([twin.error(before, each) for each in targets])
-            final = np.array([twin.error(*each) for each in zip(after, targets, strict=True)])
+            initial = np.array([twin.error(before, each, mask) for each in targets])
+            final = np.array([twin.error(*each, mask) for each in zip(after, targets, strict=True)])
         return _Trained(initial, final, curves, warning)
 
     def _program(self) -> Program:
@@ -189,8 +194,9 @@ class Measurement:
             targets = self._task.targets
             targets = protocol.head.prepared(targets, np.zeros(targets.shape[1:], np.float32))
             bench.twin.trace(targets[0], protocol.batch_size)
+            is_masked = self._task.mask is not None
             bench.program, bench.how = make_program(
-                bench.twin, len(targets), protocol.execution, protocol.compiler
+                bench.twin, len(targets), protocol.execution, protocol.compiler, is_masked
             )
         return bench.program
 

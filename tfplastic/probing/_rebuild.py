@@ -61,7 +61,9 @@ def call(model: Any, inputs: Any, training: bool) -> Any:
     """The outputs of a Keras model or a TF-Agents network."""
     outputs = _outputs(model, inputs, training)
     if not tf.is_tensor(outputs):
-        raise ValueError(f"`model` must have one output, a tensor. Received: {type(outputs).__name__}")
+        action = "Probe a model of one of them, such as keras.Model(model.inputs, model.outputs[0])."
+        received = type(outputs).__name__
+        raise ValueError(f"`model` must have one output, a tensor. Received: {received}. {action}")
     return outputs
 
 

@@ -10,6 +10,7 @@ from tfplastic._call_options import sums_in_order
 from tfplastic.layers import advance
 from tfplastic.linalg._variables import as_tf_variables
 from tfplastic.optimizers._any_keras import build, variables_of
+from tfplastic.probing._counted import counted, in_batch, mask_of
 from tfplastic.probing._optimizers import scaled
 from tfplastic.probing._rebuild import call
 from tfplastic.probing.heads import Head
@@ -84,24 +85,36 @@ class Twin:
 
     def predictions(self) -> np.ndarray:
         """`[n, ...]`, those of the head for all inputs, at inference."""
+        return self._of_all("predictions")
+
+    def mask(self) -> np.ndarray | None:
+        """Which of the predictions count, `[n, ...] bool` over their first axes; None where all do."""
+        return self._of_all("mask")
+
+    def _of_all(self, part: str) -> Any:
         length = tf.nest.flatten(self.inputs)[0].shape[0]
         parts = []
         for first in range(0, length, _PREDICTED_AT_ONCE):
-            part = tf.nest.map_structure(
+            block = tf.nest.map_structure(
                 lambda each, first=first: each[first : first + _PREDICTED_AT_ONCE], self.inputs
             )
             with sums_in_order():
-                parts.append(self._outputs(part).numpy())
+                found = self._outputs(block)
+            if part not in found:
+                return None
+            parts.append(found[part].numpy())
         return np.concatenate(parts)
 
-    def error(self, predictions: np.ndarray, targets: np.ndarray) -> float:
-        """The mean error of predictions `[n, ...]`."""
-        return float(
-            np.mean(self._head.errors(tf.constant(predictions), tf.constant(targets)), dtype=np.float64)
-        )
+    def error(self, predictions: np.ndarray, targets: np.ndarray, mask: np.ndarray | None) -> float:
+        """The mean error of those predictions `[n, ...]` that count."""
+        given = (tf.constant(counted(each, mask)) for each in (predictions, targets))
+        return float(np.mean(self._head.errors(*given), dtype=np.float64))
 
-    def _predict(self, inputs: Any) -> tf.Tensor:
-        return self._head.predictions(self._head.chosen(call(self.model, inputs, training=False)))
+    def _predict(self, inputs: Any) -> dict[str, tf.Tensor]:
+        outputs = call(self.model, inputs, training=False)
+        mask = mask_of(outputs)
+        found = {"predictions": self._head.predictions(self._head.chosen(outputs))}
+        return found if mask is None else {**found, "mask": mask}
 
     def _step(self, inputs: Any, targets: tf.Tensor) -> tf.Tensor:
         advance(self.model)
@@ -109,13 +122,17 @@ class Twin:
         watched = as_tf_variables(variables)  # Keras 3 has variables of its own around them
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(watched)
-            outputs = self._head.chosen(call(self.model, inputs, training=True))  # [batch, outputs, ...]
+            outputs = call(self.model, inputs, training=True)
+            mask, weigh = in_batch(mask_of(outputs))
+            outputs = counted(self._head.chosen(outputs), mask)  # [batch, outputs, ...]
+            targets = counted(targets, mask)
             penalties = [tf.cast(each, tf.float32) for each in self.model.losses]
-            loss = tf.add_n([tf.cast(self._head.loss(outputs, targets), tf.float32), *penalties])
+            own = weigh(tf.cast(self._head.loss(outputs, targets), tf.float32))
+            loss = tf.add_n([own, *penalties])
             loss = scaled(self._optimizer, loss)
         gradients = tape.gradient(loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return tf.reduce_mean(self._head.errors(self._head.predictions(outputs), targets))
+        return weigh(tf.reduce_mean(self._head.errors(self._head.predictions(outputs), targets)))
 
 
 def _is_of_variable(handle: Any) -> bool:

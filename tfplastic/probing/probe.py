@@ -29,6 +29,10 @@ class Probe(Protocol):
     that the network has never seen; the same is done with networks that have just been initialised, on the
     same targets and batches. Where the network then stands among those is the verdict.
 
+    The loss that is minimised is that of the `head` with `model.losses` (regularisers, `add_loss`), which
+    `fit` adds to a loss as well; the compiled loss has no part, as its targets are others. Results are errors
+    of the head alone. Positions that a mask of Keras leaves out of the outputs count nowhere.
+
     Nothing of the network, its optimizer or any random state is changed. The same seed gives the same bits
     on a CPU. What probes of one run have in common is kept in `cache`: fresh networks train once for an
     architecture, its inputs, the protocol and the seed.
