@@ -254,7 +254,7 @@ def test_texts():
         and "FakeTask.size = %size" in operative
         and "size = 3" in operative
     )
-    gin_config.parse([], operative.splitlines())  # The text is itself gin.
+    gin_config.parse([], [operative])  # The text is itself gin.
     assert gin.get_configurable(FakeTrain)().task.size == 3
 
 

@@ -70,11 +70,10 @@ def scan(files: Sequence[str], bindings: Sequence[str], trust: GinTrust = gin_tr
         roots = [str(root()), os.path.dirname(os.path.abspath(find(name) or name))]
         found += _Scan(trust, roots, renamer).file(name, "--gin_file", ())
     for text in bindings:
-        bound = list(_Scan(trust, [str(root()), os.getcwd()], renamer).text(text, None, ()))
-        if not bound and not re.search(r"^\s*(include|import|from)\b", text, re.MULTILINE):
+        if not text.strip():
             rule = "must be a gin statement, such as 'train.seed = 1'"
             raise UsageError(f"--gin_bindings {rule}. Received: {text!r}")
-        found += bound
+        found += _Scan(trust, [str(root()), os.getcwd()], renamer).text(text, None, ())
     return found
 
 
