@@ -66,10 +66,12 @@ class Contender:
     in_quick: bool = True
 
 
+_OURS = "benchmarks.tfplastic_curvature"
 _TORCH, _LIBRARIES = "benchmarks.peers.curvature_torch", "benchmarks.peers.curvature_libraries"
 _JAX, _GOOGLE = "benchmarks.peers.curvature_jax", "benchmarks.peers.curvature_google"
 CONTENDERS = (
-    Contender(OURS, "benchmarks.tfplastic_curvature", {}, is_peer=False),
+    Contender(OURS, _OURS, {"guard": True}, is_peer=False),
+    Contender("tfplastic-unguarded", _OURS, {"guard": False}, is_peer=False),
     Contender("curvlinops", _LIBRARIES, {"kind": "curvlinops"}),
     Contender("pyhessian", _LIBRARIES, {"kind": "pyhessian"}),
     Contender("hessian-eigenthings", _LIBRARIES, {"kind": "hessian-eigenthings"}),
@@ -102,8 +104,10 @@ def start(contender: Contender, problem: str, folder: str, options: argparse.Nam
         environment |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     python = options.peers_python if contender.is_peer else sys.executable
     settings = {"problem": f"{folder}/{problem}.npz", "device": options.device, **contender.settings}
-    if contender.name == OURS:
-        settings["xla_dump"] = f"{folder}/xla"  # a file a compilation, by which they are counted
+    if contender.module == _OURS:
+        settings["xla_dump"] = (
+            f"{folder}/xla-{contender.name}"  # a file a compilation, by which they are counted
+        )
         environment["XLA_FLAGS"] += f" --xla_dump_to={settings['xla_dump']}"
     return Process(contender.name, [python, "-m", contender.module], settings, environment)
 

@@ -132,7 +132,7 @@ def _checks(results: Mapping[str, Result]) -> str:
 
 def _aims(problem: str, results: Mapping[str, Result], ours: str) -> Iterator[tuple[str, ...]]:
     own = results[ours]
-    peers = {name: result for name, result in results.items() if name != ours}
+    peers = {name: result for name, result in results.items() if not name.startswith(ours)}
 
     def aim(text: str, value: float, bound: float, at_most: bool) -> tuple[str, ...]:
         sign = "at most" if at_most else "at least"

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.training.regression_task import RegressionTask
 from tfplastic import linalg, mitigations, networks
-from tfplastic._keras import keras
+from tfplastic._keras import is_legacy, keras
 from tfplastic.diagnostics import dead_units, dormant_units
 from tfplastic.layers import ActivationMonitor
 from tfplastic.training import Loop, NonFiniteLossError, PlasticModel, RunDirectory, TrainConfig
@@ -341,3 +341,16 @@ def test_errors():
         unreduced.loss(built, (np.ones([2, 3]), np.ones([2, 1]), None))
     with pytest.raises(ValueError, match=r"^`targets` must be in the nest of the outputs\. "):
         CompiledLoss("mse").loss(TwoHeads.model(), (TwoHeads.inputs, np.ones([4, 1]), None))
+
+
+@pytest.mark.skipif(not is_legacy(), reason="Keras 3 has no legacy optimizers")
+def test_legacy_optimizers_take_mitigations_as_others_do():
+    legacy = keras.optimizers.legacy.Adam(0.01, epsilon=1e-7)
+    models = []
+    for each in (legacy, optimizer()):
+        model = PlasticModel(task().model)
+        model.compile(each, "mse", mitigations=all_kinds(), seed=SEED)
+        model.fit(*data(), batch_size=8, shuffle=False, verbose=0)
+        models.append(weights(model))
+    for ours, theirs in zip(*models, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)

@@ -16,7 +16,7 @@ from tfplastic.diagnostics.diagnose import measure_possible, within
 from tfplastic.diagnostics.measure import Function, check_quantities, prepare
 from tfplastic.diagnostics.quantity import Need, needs_of
 from tfplastic.diagnostics.writing import charts, write
-from tfplastic.optimizers._any_keras import build
+from tfplastic.optimizers._any_keras import build_optimizer
 from tfplastic.writers import ManyWriters, MetricsFileWriter, NullWriter, TensorBoardWriter, Writer
 
 _MOST_CHARACTERS = 300  # of a message
@@ -167,7 +167,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
     def _build_optimizer(self, model: Any) -> None:
         optimizer = getattr(model, "optimizer", None)
         if "optimizer" in self._needs and optimizer is not None:
-            build(optimizer, model.trainable_variables)  # as its first step would do
+            build_optimizer(optimizer, model.trainable_variables)  # as its first step would do
 
     def _follow(self, snapshot: Snapshot) -> None:
         """Takes the model as it is now: trained variables, layers, optimizer, compiled loss."""

@@ -11,7 +11,7 @@ from tfplastic.diagnostics._kept import kept_program, kept_value
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.linalg._program import Program, trace
 from tfplastic.linalg._variables import as_tf_variables, dense
-from tfplastic.optimizers._any_keras import build, is_optimizer
+from tfplastic.optimizers._any_keras import build_optimizer, is_optimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _in_order(optimizer: Any, variables: Sequence[Any]) -> Sequence[Any]:
     """`variables` in the order of the optimizer's slots; builds the optimizer if it was not."""
     if not is_optimizer(optimizer):
         raise TypeError(f"`optimizer` must be a Keras optimizer. Received: {optimizer!r}")
-    build(optimizer, variables)
+    build_optimizer(optimizer, variables)
     # Keras 2 numbers the slots anew at each update, in the order of what it is given.
     indices = getattr(optimizer, "_index_dict", None)
     if indices is None:

@@ -16,7 +16,7 @@ def is_legacy_kind(optimizer: Any) -> bool:
     return hasattr(optimizer, "get_slot_names")
 
 
-def build(optimizer: Any, variables: Sequence[Any]) -> None:
+def build_optimizer(optimizer: Any, variables: Sequence[Any]) -> None:
     """Makes an optimizer's variables for the weights `variables`, unless they are there."""
     if is_legacy_kind(optimizer):
         optimizer._create_all_weights(variables)  # leaves those that are there

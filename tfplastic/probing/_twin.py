@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfplastic._call_options import sums_in_order
 from tfplastic.layers import advance
 from tfplastic.linalg._variables import as_tf_variables
-from tfplastic.optimizers._any_keras import build, variables_of
+from tfplastic.optimizers._any_keras import build_optimizer, variables_of
 from tfplastic.probing._counted import counted, in_batch, mask_of
 from tfplastic.probing._optimizers import scaled
 from tfplastic.probing._rebuild import call
@@ -46,7 +46,7 @@ class Twin:
         self._variables: list[Variable] = []
         self._initial: list[tf.Tensor] = []
         self._outputs = tf.function(self._predict, autograph=False, reduce_retracing=True)
-        build(optimizer, model.trainable_variables)
+        build_optimizer(optimizer, model.trainable_variables)
         self.num_slots = len(variables_of(optimizer))
 
     def trace(self, targets: np.ndarray, batch_size: int) -> None:

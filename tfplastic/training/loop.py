@@ -13,6 +13,7 @@ from tfplastic._durations import duration
 from tfplastic.diagnostics import Snapshot
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.diagnostics.self_targets import Objective
+from tfplastic.optimizers._any_keras import build_optimizer
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training import plan, write_errors
 from tfplastic.training.after_updates import AfterUpdates
@@ -64,7 +65,7 @@ class Loop:
             load_weights(find_source(config.init_from), self.task.model)
             self.task.weights_replaced()
         model, optimizer, mitigations = self.task.model, config.optimizer, config.mitigations
-        optimizer.build(model.trainable_variables)
+        build_optimizer(optimizer, model.trainable_variables)
         for mitigation in mitigations:
             mitigation.build(model, optimizer, config.seed)
         if config.twin is not None:

@@ -12,6 +12,7 @@ from tfplastic._replicas import once_for_all_replicas
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.linalg import HessianOperator
 from tfplastic.mitigations import Mitigation
+from tfplastic.optimizers._any_keras import build_optimizer
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.compiled_loss import CompiledLoss
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic
@@ -238,7 +239,7 @@ class _Training:
         statistics: Mapping[str, Callable[..., Any]],
         seed: int,
     ):
-        optimizer.build(network.trainable_variables)
+        build_optimizer(optimizer, network.trainable_variables)
         for mitigation in mitigations:
             mitigation.build(network, optimizer, seed)
         self.loss = loss

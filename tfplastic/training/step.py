@@ -13,6 +13,7 @@ from tfplastic.diagnostics import recorded_activations
 from tfplastic.layers import advance
 from tfplastic.linalg._variables import as_tf_variables
 from tfplastic.mitigations import Mitigation
+from tfplastic.optimizers._any_keras import build_optimizer
 from tfplastic.tasks import TaskLoss
 from tfplastic.training.global_norm import global_norm
 
@@ -105,7 +106,7 @@ class GradientStep:
         self._optimizer = optimizer
         self._mitigations = mitigations
         self._statistics = statistics or {}
-        optimizer.build(model.trainable_variables)
+        build_optimizer(optimizer, model.trainable_variables)
 
     def __call__(self, batch: Any) -> StepOutput:
         """One update on `batch`, a nest of arrays as the task's loss takes it."""
