@@ -474,3 +474,11 @@ def test_a_warm_up_without_a_transition_is_refused(num_envs, n_step, at_most, wa
     with pytest.raises(ValueError, match=f"^{re.escape(message)}{at_most}$"):
         built(warm_up_agent_steps=at_most, **arguments)
     assert warmed_up(warm_up_agent_steps=at_most + 1, **arguments).next().reward.shape == (4, n_step + 1)
+
+
+def test_the_target_network_follows_weights_that_replace_the_first():
+    task = built()
+    online, target = (task.trackables()[name] for name in ("model", "target_model"))
+    online.set_weights([each + 1 for each in online.get_weights()])
+    task.weights_replaced()
+    assert all(map(np.array_equal, online.get_weights(), target.get_weights()))

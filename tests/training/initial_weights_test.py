@@ -51,6 +51,7 @@ def test_weights_alone_are_taken(source, tmp_path):
     assert tree(path) == before
 
 
+@pytest.mark.slow  # initial_run_test.py has the same of a smaller task
 def test_a_run_that_is_resumed_reads_nothing(source, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(source[0], copy)
