@@ -167,3 +167,21 @@ def test_wrong_momentum_is_refused(momentum):
 def test_inputs_without_units_are_refused():
     with pytest.raises(ValueError, match=r"must be of shape \[batch, ..., units\]"):
         ActivationMonitor().build((None,))
+
+
+def test_masked_positions_do_not_count():
+    monitor = ActivationMonitor(momentum=0.0)
+    model = keras.Sequential([keras.Input((3, 2)), keras.layers.Masking(), monitor])
+    values = np.array([[[1, 0], [0, 0], [3, -4]], [[0, 0], [5, 2], [0, 0]]], np.float32)
+    model(values, training=True)
+    counted = np.array([[1, 0], [3, -4], [5, 2]], np.float64)
+    expected = {
+        "mean_abs": np.abs(counted).mean(0),
+        "zero_fraction": (counted == 0).mean(0),
+        "mean": counted.mean(0),
+        "variance": counted.var(0),
+    }
+    for _ in range(2):
+        for name, value in monitor.result().items():
+            np.testing.assert_allclose(value, expected[name], rtol=1e-6, err_msg=name)
+        model(np.zeros_like(values), training=True)  # of which nothing counts

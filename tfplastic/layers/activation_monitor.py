@@ -60,7 +60,7 @@ class ActivationMonitor(keras.layers.Layer):
 
     Input and output: `[batch, ..., units]` floats, or with units on another axis; unchanged but for the cast
     to the layer's compute dtype.
-    Masks are passed on and not looked at.
+    What a mask of Keras leaves out does not count, and a batch of which it leaves nothing changes nothing.
 
     Raises:
         ValueError: if `momentum` is not in [0, 1), or the inputs have no axis of units; or in a graph where
@@ -105,10 +105,10 @@ class ActivationMonitor(keras.layers.Layer):
         self.total_weight = self._statistic("total_weight", ())
         super().build(input_shape)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         inputs = tf.cast(inputs, self.compute_dtype)
         if training:
-            self._update(tf.stop_gradient(inputs))
+            self._update(tf.stop_gradient(inputs), mask)
         return inputs
 
     def result(self) -> dict[str, tf.Tensor]:
@@ -145,28 +145,49 @@ class ActivationMonitor(keras.layers.Layer):
         options = {**_NOT_CAST, **_OF_ALL_REPLICAS}
         return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False, **options)
 
-    def _update(self, inputs: tf.Tensor) -> None:
+    def _update(self, inputs: tf.Tensor, mask: Any) -> None:
         values = tf.cast(inputs, self.variable_dtype)  # [batch, ..., units]
         if self.axis not in (None, -1, len(values.shape) - 1):
-            axes = [each for each in range(len(values.shape)) if each != self.axis % len(values.shape)]
-            values = tf.transpose(values, [*axes, self.axis % len(values.shape)])
-        mean = _mean(values)  # [units]
+            unit_axis = self.axis % len(values.shape)
+            axes = [each for each in range(len(values.shape)) if each != unit_axis]
+            values = tf.transpose(values, [*axes, unit_axis])
+            mask = None if mask is None or len(mask.shape) > unit_axis else mask
+        kept = _kept(values, mask)
+        mean = _mean(values, kept)  # [units]
         batch = {
-            "mean_abs": _mean(tf.abs(values)),
-            "zero_fraction": _mean(tf.cast(values == 0, values.dtype)),
+            "mean_abs": _mean(tf.abs(values), kept),
+            "zero_fraction": _mean(tf.cast(values == 0, values.dtype), kept),
             "mean": mean,
-            "variance": _mean(tf.square(values - mean)),
+            "variance": _mean(tf.square(values - mean), kept),
             "total_weight": tf.ones([], values.dtype),
         }
+        step = 1 - self.momentum
+        if kept is not None:  # a batch without any value has no statistics
+            count = sum_over_replicas(tf.math.count_nonzero(kept))
+            step = step * tf.cast(count > 0, values.dtype)
         for name, new in batch.items():
             variable = getattr(self, name)
             old = tf.convert_to_tensor(variable)
-            variable.assign(old + (new - old) * (1 - self.momentum))
+            variable.assign(old + (new - old) * step)
 
 
-def _mean(values: tf.Tensor) -> tf.Tensor:
+def _kept(values: tf.Tensor, mask: Any) -> tf.Tensor | None:
+    """Which of the values `[batch, ..., units]` count, `[batch, ..., 1] bool`; None for all."""
+    if mask is None or len(mask.shape) >= len(values.shape):
+        return None
+    kept = tf.cast(mask, tf.bool)
+    for _ in range(len(values.shape) - len(mask.shape)):
+        kept = kept[..., tf.newaxis]
+    return tf.broadcast_to(kept, tf.shape(values[..., :1]))
+
+
+def _mean(values: tf.Tensor, kept: tf.Tensor | None = None) -> tf.Tensor:
     """Over the batch and positions, `[batch, ..., units]` to `[units]`; over the batches of all replicas."""
     axes = list(range(len(values.shape) - 1))
+    if kept is not None:
+        count = tf.cast(tf.math.count_nonzero(kept), values.dtype)
+        total = tf.reduce_sum(tf.where(kept, values, tf.zeros([], values.dtype)), axes)
+        return tf.math.divide_no_nan(*sum_over_replicas((total, count)))
     if num_replicas() == 1:
         return tf.reduce_mean(values, axes)
     count = tf.cast(tf.size(values) // values.shape[-1], values.dtype)
