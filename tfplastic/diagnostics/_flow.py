@@ -25,7 +25,11 @@ class Flow:
         self.graph = graph
         self.operations = graph.get_operations()[:end]
         self._number_of = {operation.name: number for number, operation in enumerate(self.operations)}
-        self._before = [[self._number_of[each.op.name] for each in op.inputs] for op in self.operations]
+        # A gradient gives more inputs to loops that were made before it, in which it keeps what it needs.
+        self._before = [
+            [self._number_of[each.op.name] for each in op.inputs if each.op.name in self._number_of]
+            for op in self.operations
+        ]
         self._after: list[list[int]] = [[] for _ in self.operations]
         for number, before in enumerate(self._before):
             for each in before:
