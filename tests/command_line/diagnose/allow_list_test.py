@@ -42,7 +42,7 @@ def rich_model(keras):
     x = layers.Bidirectional(layers.LSTM(2, return_sequences=True))(x)
     x = layers.RNN([layers.GRUCell(2), layers.LSTMCell(2)])(x)
     inner = keras.Sequential([keras.Input((2,)), layers.LeakyReLU(), layers.Dense(4)], name="inner")
-    x = keras.Model(inner.inputs, inner.outputs)(x) * 2.0
+    x = keras.Model(inner.inputs[0], inner.outputs[0])(x) * 2.0
     x = layers.Add()([x, layers.Activation("softplus")(x)])[:, :3]
     x = tf.nn.softmax(x) if keras is keras_2 else keras.ops.softmax(keras.ops.sum(x, axis=-1, keepdims=True))
     model = keras.Model(images, x)
