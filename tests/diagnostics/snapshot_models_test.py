@@ -233,3 +233,16 @@ def test_what_is_not_asked_for_is_not_computed(keras):
     assert set(snapshot._values) == {"unit_statistics"}
     snapshot.loss  # noqa: B018
     assert set(snapshot._values) == {"unit_statistics", "loss"}
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.parametrize("module", [keras_2, keras_3])
+def test_programs_are_kept_while_the_model_stays(module, is_compiled):
+    model = module.Sequential([module.layers.Dense(2, "relu"), module.layers.Dense(1)])
+    model.build((None, 3))
+    if is_compiled:
+        model.compile("sgd", "mse")
+    snapshot = Snapshot(model, np.ones((4, 3), np.float32))
+    assert not snapshot.refresh()
+    model.compile("adam", "mae")
+    assert snapshot.refresh() and not snapshot.refresh()

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic import _checks
+from tfplastic._keras import is_of_keras_2
 from tfplastic._keras_loss import is_compiled
 from tfplastic.diagnostics import _forward, _layers, unit_statistics
 from tfplastic.diagnostics.quantity import Need
@@ -150,7 +151,8 @@ class Snapshot:
         """Objects, compared by identity, that compiled programs hold on to."""
         model = self.model
         layers = list(model._flatten_layers())
-        container = getattr(model, "compiled_loss", getattr(model, "_compile_loss", None))
+        # In Keras 3 `compiled_loss` is a method, and so another object each time.
+        container = getattr(model, "compiled_loss" if is_of_keras_2(model) else "_compile_loss", None)
         activations = [getattr(layer, "activation", None) for layer in layers]
         return (*layers, *activations, *model.trainable_variables, container, is_compiled(model))
 
