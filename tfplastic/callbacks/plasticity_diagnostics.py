@@ -16,6 +16,7 @@ from tfplastic.diagnostics.diagnose import measure_possible, within
 from tfplastic.diagnostics.measure import Function, check_quantities, prepare
 from tfplastic.diagnostics.quantity import Need, needs_of
 from tfplastic.diagnostics.writing import charts, write
+from tfplastic.linalg._numbers import check_finite
 from tfplastic.optimizers._any_keras import build_optimizer
 from tfplastic.writers import ManyWriters, MetricsFileWriter, NullWriter, TensorBoardWriter, Writer
 
@@ -91,6 +92,8 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         include_model_losses: bool = False,
     ):
         super().__init__()
+        if x_probe is None:
+            raise ValueError("`x_probe` must be a batch of the model's inputs. Received: None")
         self._watched = model
         self._inputs, self._targets = x_probe, y_probe
         self._every = check_positive_integer("every", every)
@@ -160,6 +163,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
             class_weight=self._class_weight,
             include_model_losses=self._include_model_losses,
         )
+        check_finite("x_probe", snapshot.inputs)
         if "reference" in needs:
             snapshot.reference = Reference.of(snapshot)
         return snapshot

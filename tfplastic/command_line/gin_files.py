@@ -65,12 +65,10 @@ def scan(files: Sequence[str], bindings: Sequence[str], trust: GinTrust = gin_tr
     found: list[Binding] = []
     renamer = Renamer()
     for name in files:
-        if not name.strip():
-            raise UsageError(f"--gin_file must name a gin file. Received: {name!r}")
         roots = [str(root()), os.path.dirname(os.path.abspath(find(name) or name))]
         found += _Scan(trust, roots, renamer).file(name, "--gin_file", ())
     for text in bindings:
-        if not text.strip():
+        if all(line.strip() == "" or line.lstrip().startswith("#") for line in text.splitlines()):
             rule = "must be a gin statement, such as 'train.seed = 1'"
             raise UsageError(f"--gin_bindings {rule}. Received: {text!r}")
         found += _Scan(trust, [str(root()), os.getcwd()], renamer).text(text, None, ())

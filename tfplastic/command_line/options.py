@@ -64,6 +64,11 @@ def parse(arguments: Sequence[str]) -> Options:
         raise UsageError("--init_from must name a run directory. Received: ''")
     if "" in values.gin_file:
         raise UsageError("--gin_file must name a file. Received: ''")
+    twice = [file for file in values.gin_file if values.gin_file.count(file) > 1]
+    if twice:
+        raise UsageError(f"--gin_file must name each file once. Received: {twice[0]!r} twice")
+    if values.run_dir == "":
+        raise UsageError("--run_dir must name a directory. Received: ''")
     device.parse(values.device)
     return Options(
         gin_files=tuple(values.gin_file),

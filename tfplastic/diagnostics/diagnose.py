@@ -14,6 +14,7 @@ from tfplastic.diagnostics.quantity import Need, needs_of, reads_of
 from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_statistics import ARRAYS
+from tfplastic.linalg._numbers import check_finite, check_targets
 
 
 def diagnose(
@@ -91,6 +92,10 @@ def diagnose(
         class_weight=class_weight,
         include_model_losses=include_model_losses,
     )
+    for name in ("inputs", "targets", "sample_weight"):
+        check_finite(name, getattr(snapshot, name))
+    if targets is not None:
+        check_targets(snapshot.model, snapshot.targets, loss)
     if quantities is None:
         return diagnose_snapshot(snapshot, budget)
     chosen = check_quantities("quantities", quantities)

@@ -43,6 +43,8 @@ def measure(
         >>> diagnostics.measure(snapshot, {'strict': strict, 'dormant': diagnostics.dormant_units})
         {'strict': {'relu': 0.25}, 'dormant': {'relu': 0.5}}
     """
+    if not isinstance(snapshot, Snapshot):
+        raise TypeError(f"`snapshot` must be a Snapshot of a model. Received: {shown(snapshot)}")
     return measure_checked(snapshot, check_quantities("quantities", quantities))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfplastic._checks import shown
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
 from tfplastic.run_format import ARRAY_FILE_ERRORS
@@ -50,6 +51,8 @@ class Reference:
         Args:
             snapshot: of the model; needs no loss. Layers that it leaves out the reference lacks as well.
         """
+        if not hasattr(snapshot, "unit_statistics"):
+            raise TypeError(f"`snapshot` must be a Snapshot of a model. Received: {shown(snapshot)}")
         return cls(
             {layer: [_copy(each) for each in weights] for layer, weights in snapshot.weights.items()},
             dict(snapshot.unit_statistics),

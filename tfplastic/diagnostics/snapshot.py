@@ -17,6 +17,7 @@ from tfplastic.linalg._blocks import check_length, concatenated, in_blocks, leng
 from tfplastic.linalg._chosen_losses import chosen_losses
 from tfplastic.linalg._example_weights import weights_of_classes
 from tfplastic.linalg._model_loss import FlatLoss, as_tensors, call_of, check_model, packed
+from tfplastic.linalg._numbers import check_inputs, check_not_text
 from tfplastic.linalg._program import Program, trace
 
 _NEEDS: dict[Need, str] = {
@@ -110,16 +111,26 @@ class Snapshot:
     ):
         check_model(model)
         self.model = model
-        self.inputs = as_tensors(inputs)
+        self.inputs = as_tensors("inputs", inputs)
         self.num_examples = length_of(self.inputs)
-        self.targets = as_tensors(targets)
+        check_inputs(model, self.inputs)
+        self.targets = as_tensors("targets", targets)
+        check_not_text("targets", self.targets)
         check_length("targets", self.targets, self.num_examples)
-        self.sample_weight = as_tensors(weights_of_classes(class_weight, sample_weight, self.targets))
+        self.sample_weight = as_tensors(
+            "sample_weight", weights_of_classes(class_weight, sample_weight, self.targets)
+        )
         check_length("sample_weight", self.sample_weight, self.num_examples)
+        if isinstance(optimizer, str | type):
+            rule = "must be the optimizer that trains the model, such as model.optimizer"
+            raise TypeError(f"`optimizer` {rule}. Received: {optimizer!r}")
+        if reference is not None and not hasattr(reference, "statistics_like"):
+            rule = "must be a Reference, such as Reference.of(snapshot)"
+            raise TypeError(f"`reference` {rule}. Received: {_checks.shown(reference)}")
         self.optimizer = optimizer
         self.reference = reference
         self._batch_size = _checks.check_positive_integer("batch_size", batch_size)
-        self._include_model_losses = include_model_losses
+        self._include_model_losses = _checks.check_boolean("include_model_losses", include_model_losses)
         self._given = loss, example_losses, layers
         self._bind()
 

@@ -52,7 +52,7 @@ class UnitMap(Mapping[str, Units]):
     """
 
     def __init__(self, model: Any, units: Mapping[str, Units] | None = None):
-        if not hasattr(model, "_flatten_layers"):
+        if not hasattr(model, "_flatten_layers") or isinstance(model, type):
             raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
         check_backend("model", model)
         if not model.built:

@@ -1,6 +1,7 @@
 """Normalisation by the root mean square."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import tensorflow as tf
@@ -40,7 +41,10 @@ class RMSNormalization(keras.layers.Layer):
         self, axis: int | Sequence[int] = -1, epsilon: float = 1e-5, scale: bool = True, **kwargs: Any
     ):
         super().__init__(**kwargs)
-        self.axis = [axis] if isinstance(axis, int) else [int(one) for one in axis]
+        axes = [axis] if isinstance(axis, Integral) else axis
+        if not isinstance(axes, Sequence) or not all(isinstance(one, Integral) for one in axes):
+            raise ValueError(f"`axis` must be an integer or a list of them. Received: {axis!r}")
+        self.axis = [int(one) for one in axes]
         self.epsilon = check_positive("epsilon", epsilon)
         self.scale = bool(scale)
 

@@ -39,6 +39,9 @@ class SelfAttention(keras.layers.Layer):
         self.num_heads = check_positive_integer("num_heads", num_heads)
 
     def build(self, input_shape: Any) -> None:
+        if len(input_shape) != 3:
+            rule = "must be of shape [batch, positions, 3 * features]"
+            raise ValueError(f"`inputs` {rule}. Received: {list(input_shape)}")
         if input_shape[-1] % (3 * self.num_heads):
             rule = f"must be a multiple of 3 x {self.num_heads} heads"
             raise ValueError(f"The last axis of the inputs {rule}. Received: {input_shape[-1]}")

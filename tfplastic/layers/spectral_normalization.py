@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._checks import check_one_of, check_positive_integer
+from tfplastic._checks import check_one_of, check_positive_integer, check_seed
 from tfplastic._keras import keras
 from tfplastic.layers.advancing import Advancing
 
@@ -15,7 +15,7 @@ class _SpectralNormalization(Advancing, keras.layers.Layer):
 
     def __init__(self, *args: Any, seed: int = 0, initial_steps: int = 15, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.seed = seed
+        self.seed = check_seed("seed", seed)
         self.initial_steps = check_positive_integer("initial_steps", initial_steps)
 
     def build(self, input_shape: Any) -> None:
@@ -106,6 +106,9 @@ class SpectralDense(_SpectralNormalization, keras.layers.Dense):
         [[1.0, 0.125]]
     """
 
+    def __init__(self, units: int, *args: Any, **kwargs: Any):
+        super().__init__(check_positive_integer("units", units), *args, **kwargs)
+
     def linear(self, inputs: Any, kernel: tf.Tensor) -> tf.Tensor:
         return tf.matmul(inputs, kernel) if len(inputs.shape) == 2 else tf.tensordot(inputs, kernel, axes=1)
 
@@ -140,8 +143,8 @@ class SpectralConv2D(_SpectralNormalization, keras.layers.Conv2D):
         True
     """
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+    def __init__(self, filters: int, *args: Any, **kwargs: Any):
+        super().__init__(check_positive_integer("filters", filters), *args, **kwargs)
         check_one_of("data_format", self.data_format, ("channels_last",))
 
     def linear(self, inputs: Any, kernel: tf.Tensor) -> tf.Tensor:

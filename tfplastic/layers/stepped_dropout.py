@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
+from tfplastic._checks import check_seed
 from tfplastic._keras import keras
 from tfplastic._replicas import num_replicas, replica_id
 from tfplastic.layers.advancing import Advancing
@@ -47,7 +48,7 @@ class SteppedDropout(Advancing, keras.layers.Layer):
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
             raise ValueError(f"`rate` must be a number in [0, 1). Received: {rate!r}")
         self.rate = float(rate)
-        self.seed = seed
+        self.seed = check_seed("seed", seed)
         self._key = np.array(seeds.derive(seed, "dropout"))
 
     def build(self, input_shape: Any) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks
+from tfplastic.linalg._numbers import as_numbers, check_not_text
 
 
 class Batches(abc.ABC):
@@ -111,9 +112,19 @@ class _OfDataset(Batches):
             raise ValueError("`data` must hold at least one example. Received: an empty dataset")
 
 
-def as_tensor(values: Any) -> tf.Tensor:
-    """A tensor; of Python's numbers in float64, which TensorFlow itself rounds to float32."""
-    return values if tf.is_tensor(values) else tf.convert_to_tensor(np.asarray(values))
+def as_tensor(values: Any, name: str = "data") -> tf.Tensor:
+    """A tensor; of Python's numbers in float64, which TensorFlow itself rounds to float32.
+
+    Args:
+        values: an array of numbers.
+        name: of the argument, for the error.
+
+    Raises:
+        ValueError: it is none.
+    """
+    tensor = values if tf.is_tensor(values) else as_numbers(name, np.asarray(values))
+    check_not_text(name, tensor)
+    return tensor
 
 
 def _arguments(element: Any) -> tuple[Any, ...]:

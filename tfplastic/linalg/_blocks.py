@@ -12,6 +12,8 @@ def length_of(inputs: Any) -> int:
     Raises:
         ValueError: there are none, or the tensors are of different lengths.
     """
+    if inputs is None or not tf.nest.flatten(inputs):
+        raise ValueError(f"`inputs` must be a batch of at least one. Received: {inputs!r}")
     shapes = [each.shape.as_list() for each in tf.nest.flatten(inputs)]
     for shape in shapes:
         if not shape or not shape[0]:

@@ -19,6 +19,10 @@ def weights_of_classes(class_weight: Mapping[int, float] | None, sample_weight: 
     """
     if class_weight is None:
         return sample_weight
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(
+            f"`class_weight` must be a dictionary, such as {{0: 2.0}}. Received: {class_weight!r}"
+        )
     if targets is None or isinstance(targets, dict | list | tuple):
         raise ValueError("`class_weight` must be None but for the targets of one output. Received: weights")
     labels = np.asarray(targets)

@@ -13,6 +13,7 @@ from tfplastic.linalg._chosen_losses import chosen_losses
 from tfplastic.linalg._draws import fixed_draws
 from tfplastic.linalg._example_weights import weights_of_classes
 from tfplastic.linalg._losses import Losses
+from tfplastic.linalg._numbers import as_numbers, check_inputs, check_not_text, misfit
 from tfplastic.linalg._program import trace
 
 
@@ -21,8 +22,11 @@ def call_of(model: Any) -> Callable[[Any], Any]:
     kwargs = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
 
     def call(inputs: Any) -> Any:
-        with fixed_draws():
-            return model(inputs, **kwargs)
+        try:
+            with fixed_draws():
+                return model(inputs, **kwargs)
+        except ValueError as error:
+            raise misfit(error, "`inputs` must fit the model", inputs) or error from None
 
     return call
 
@@ -34,16 +38,16 @@ def check_model(model: Any) -> None:
         TypeError: it is not a Keras model or layer.
         ValueError: it is not built, or computes with another backend than TensorFlow.
     """
-    if not hasattr(model, "_flatten_layers"):
+    if not hasattr(model, "_flatten_layers") or isinstance(model, type):
         raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
     check_backend("model", model)
     if not model.built:
         raise ValueError(f"`model` must be built, by a call on a batch. Received: {model.name!r}")
 
 
-def as_tensors(nest: Any) -> Any:
+def as_tensors(name: str, nest: Any) -> Any:
     """Returns a nest of arrays as tensors; None for None."""
-    return None if nest is None else tf.nest.map_structure(tf.convert_to_tensor, nest)
+    return None if nest is None else tf.nest.map_structure(lambda each: as_numbers(name, each), nest)
 
 
 def packed(inputs: Any, targets: Any, sample_weight: Any) -> tuple[Any, ...]:
@@ -109,11 +113,13 @@ class ModelData:
     ):
         check_model(model)
         self.model, self.call = model, call_of(model)
-        self.inputs, self.targets = as_tensors(inputs), as_tensors(targets)
+        self.inputs, self.targets = as_tensors("inputs", inputs), as_tensors("targets", targets)
         self.num_examples = length_of(self.inputs)
+        check_inputs(model, self.inputs)
+        check_not_text("targets", self.targets)
         check_length("targets", self.targets, self.num_examples)
         weights = weights_of_classes(class_weight, sample_weight, self.targets)
-        self.sample_weight = as_tensors(weights)
+        self.sample_weight = as_tensors("sample_weight", weights)
         check_length("sample_weight", self.sample_weight, self.num_examples)
         if batch_size is not None:
             check_positive_integer("batch_size", batch_size)

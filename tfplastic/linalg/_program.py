@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfplastic._call_options import sums_in_order
 from tfplastic.linalg._derivatives import checked_derivatives
+from tfplastic.linalg._numbers import misfit
 from tfplastic.linalg._scope_names import any_scope_name
 
 # Operations that change a variable, or draw from a random state of their own.
@@ -125,6 +126,8 @@ def trace(name: str, function: Callable[..., Any], *signature: Any, is_twice: bo
             if not is_twice:
                 raise
             raise _not_differentiable(name, is_twice, str(error).strip().splitlines()[-1].strip()) from None
+        except ValueError as error:
+            raise misfit(error, f"{name} must fit the data", signature) or error from None
     if gaps:
         raise _not_differentiable(name, is_twice, ", ".join(map(str, gaps[:3])))
     disturbing = sorted({node.op for node in program.nodes() if node.op.startswith(_DISTURBING)})

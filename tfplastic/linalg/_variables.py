@@ -1,12 +1,13 @@
 """The variables of an operator: their TensorFlow form, their names, their layers."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfplastic._checks import shown
 from tfplastic._keras import check_backend
 
 
@@ -17,6 +18,9 @@ def as_tf_variables(variables: Sequence[Any]) -> list[tf.Variable]:
         ValueError: there is no variable, or one is there twice, or is one of Keras on another backend.
         TypeError: something is not a variable.
     """
+    if isinstance(variables, str | type) or not isinstance(variables, Iterable):
+        rule = "must be a list of variables, such as model.trainable_variables"
+        raise TypeError(f"`variables` {rule}. Received: {shown(variables)}")
     if not variables:
         raise ValueError(f"`variables` must hold at least one variable. Received: {variables!r}")
     for each in variables:

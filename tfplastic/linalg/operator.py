@@ -89,7 +89,7 @@ class Operator(abc.ABC):
         Raises:
             ValueError: `vector` is not of shape `[n]`; or see the class.
         """
-        vector = tf.cast(as_tensor(vector), self.dtype)
+        vector = tf.cast(as_tensor(vector, "vector"), self.dtype)
         if vector.shape != self.shape[:1]:
             received = vector.shape.as_list()
             raise ValueError(f"`vector` must be of shape [{self.shape[0]}]. Received: shape {received}")
@@ -108,7 +108,7 @@ class Operator(abc.ABC):
         Raises:
             ValueError: `vectors` is not of shape `[n, k]`; or see the class.
         """
-        vectors = tf.cast(as_tensor(vectors), self.dtype)
+        vectors = tf.cast(as_tensor(vectors, "vectors"), self.dtype)
         if vectors.shape.rank != 2 or vectors.shape[0] != self.shape[0]:
             received = vectors.shape.as_list()
             raise ValueError(f"`vectors` must be of shape [{self.shape[0]}, k]. Received: shape {received}")

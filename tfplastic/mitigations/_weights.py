@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfplastic._checks import check_one_of
+from tfplastic._checks import check_one_of, shown
 from tfplastic.diagnostics._layers import named_layers
 from tfplastic.mitigations.mitigation import Slots
 
@@ -42,6 +42,8 @@ def trainable_weights(model: Any) -> list[Weight]:
     Raises:
         ValueError: if there is none, as in a model that is not built.
     """
+    if not hasattr(model, "_flatten_layers") or isinstance(model, type):
+        raise TypeError(f"`model` must be a Keras model. Received: {shown(model)}")
     owners = {
         id(variable): (path, layer)
         for path, layer in named_layers(model).items()  # outer before inner

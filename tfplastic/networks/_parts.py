@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfplastic import seeds
-from tfplastic._checks import check_boolean, check_one_of, check_positive, check_positive_integer
+from tfplastic._checks import (
+    check_boolean,
+    check_one_of,
+    check_positive,
+    check_positive_integer,
+    near_matches,
+)
 from tfplastic._keras import keras
 from tfplastic.layers import (
     ActivationMonitor,
@@ -271,4 +277,6 @@ def _check_activation(activation: Any) -> None:
     except ValueError:
         known = False
     if not known:
-        raise ValueError(f"`activation` must name a Keras activation. Received: {activation!r}")
+        near = near_matches(activation, [name for name in dir(keras.activations) if name.islower()])
+        rule = "must name a Keras activation"
+        raise ValueError(f"`activation` {rule}. Received: {activation!r}{near and '.'}{near}")

@@ -110,7 +110,8 @@ class Probe(Protocol):
                 optimizer.
         """
         check_backend("model", model)
-        if not getattr(model, "weights", None):
+        is_built = not isinstance(model, type) and getattr(model, "built", True)
+        if not is_built or not getattr(model, "weights", None):
             raise ValueError(f"`model` must be built and have weights. Received: {model!r}")
         if not model.trainable_variables:
             raise ValueError(f"`model` must have weights that are trained. Received: {model!r}")

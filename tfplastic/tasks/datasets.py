@@ -16,7 +16,7 @@ import gin
 import numpy as np
 
 from tfplastic import seeds
-from tfplastic._checks import check_positive_integer, near_matches
+from tfplastic._checks import check_positive_integer, check_seed, near_matches
 from tfplastic._keras import is_legacy, keras
 
 _VARIABLE = "TFPLASTIC_DATA_DIR"
@@ -136,6 +136,7 @@ def choose_examples(dataset: Dataset, num_examples: int, seed: int) -> Dataset:
         (1200, 8, 8, 1)
     """
     check_positive_integer("num_examples", num_examples)
+    check_seed("seed", seed)
     available = len(dataset.x_train)
     if num_examples > available:
         raise ValueError(

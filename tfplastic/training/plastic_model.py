@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._call_options import sums_in_order
-from tfplastic._checks import check_integer
+from tfplastic._checks import check_seed, check_sequence, near_matches, shown
 from tfplastic._keras import check_backend, keras
 from tfplastic._replicas import once_for_all_replicas
 from tfplastic.diagnostics.measure import check_quantities
@@ -16,6 +16,8 @@ from tfplastic.optimizers._any_keras import build_optimizer
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.compiled_loss import CompiledLoss
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic
+
+_OPTIMIZERS = ("adadelta", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam", "rmsprop", "sgd")
 
 
 @keras.utils.register_keras_serializable(package="tfplastic")
@@ -109,10 +111,11 @@ class PlasticModel(keras.Model):
             TypeError: a loss or statistic is none.
             ValueError: an argument is outside its range, or a mitigation cannot act on this network.
         """
-        for mitigation in mitigations:
+        for mitigation in check_sequence("mitigations", mitigations, "[ShrinkAndPerturb(period=100)]"):
             if not isinstance(mitigation, Mitigation):
                 rule = "must hold mitigations, such as ShrinkAndPerturb(period=100)"
                 raise ValueError(f"`mitigations` {rule}. Received: {mitigation!r}")
+        _check_optimizer_name(optimizer)
         if hasattr(optimizer, "inner_optimizer"):
             rule = "must be an optimizer that does not scale losses"
             raise ValueError(f"`optimizer` {rule}. Received: {type(optimizer).__name__}")
@@ -126,7 +129,7 @@ class PlasticModel(keras.Model):
             raise ValueError(f"`step_statistics` {rule}. Received: {', '.join(statistics)}")
         _check_strategy(self.distribute_strategy, statistics, jit_compile)
         self._training = _Training(
-            self.network, self.optimizer, compiled_loss, mitigations, statistics, check_integer("seed", seed)
+            self.network, self.optimizer, compiled_loss, mitigations, statistics, check_seed("seed", seed)
         )
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
@@ -296,3 +299,16 @@ class _Means:
     def reset(self) -> None:
         for mean in self._means.values():
             mean.reset_state()
+
+
+def _check_optimizer_name(optimizer: Any) -> None:
+    if isinstance(optimizer, str):
+        try:
+            keras.optimizers.get(optimizer)
+        except ValueError:
+            near = near_matches(optimizer, _OPTIMIZERS)
+            rule = "must be an optimizer or the name of one of Keras"
+            raise ValueError(f"`optimizer` {rule}. Received: {optimizer!r}{near and '.'}{near}") from None
+    elif not hasattr(optimizer, "apply_gradients") or isinstance(optimizer, type):
+        rule = "must be an optimizer or the name of one of Keras"
+        raise TypeError(f"`optimizer` {rule}. Received: {shown(optimizer)}")
