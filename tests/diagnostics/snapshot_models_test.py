@@ -236,8 +236,9 @@ def test_what_is_not_asked_for_is_not_computed(keras):
 
 
 @pytest.mark.parametrize("is_compiled", [False, True])
-@pytest.mark.parametrize("module", [keras_2, keras_3])
-def test_programs_are_kept_while_the_model_stays(module, is_compiled):
+@pytest.mark.parametrize("version", [2, 3])
+def test_programs_are_kept_while_the_model_stays(version, is_compiled):
+    module = keras_2 if version == 2 else keras_3
     model = module.Sequential([module.layers.Dense(2, "relu"), module.layers.Dense(1)])
     model.build((None, 3))
     if is_compiled:
