@@ -346,6 +346,16 @@ def test_a_failure_is_told_once_and_does_not_end_training(package):
     assert {row["step"] for row in callback.history} == {0, 1, 2, 3}
 
 
+@pytest.mark.slow
+@EITHER
+@pytest.mark.parametrize("case", ["dict of losses", "list of losses", "mask"])
+def test_everything_can_be_measured_of_several_losses(package, case):
+    """Nothing is left out but for want of an argument, or of units."""
+    model, data = _compiled(package, case)
+    left_out = diagnose(model, *data, budget="full").left_out
+    assert not [why for why in left_out.values() if not why.startswith(("needs `", "no units"))]
+
+
 @EITHER
 @pytest.mark.parametrize("case", ["dict of losses", "one loss of two outputs"])
 def test_the_callback_with_several_losses(package, case):
