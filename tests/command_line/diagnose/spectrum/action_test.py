@@ -206,6 +206,7 @@ def test_a_linear_model_in_ragged_batches(keras):
     assert os.environ["TF_USE_LEGACY_KERAS"] == ("1" if keras is keras_2 else "0")
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 def test_the_loss_that_a_model_was_compiled_with(keras, capsys):
     """L = 3 mean (w x)^2 + 0.5 w^2 of one weight, whose second derivative is 6 mean x^2 + 1 = 67."""
