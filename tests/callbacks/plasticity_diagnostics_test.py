@@ -60,7 +60,7 @@ def test_training_goes_on_as_without_it(keras, budget, tmp_path):
     keras.utils.set_random_seed(1)
     train(watched, callback)
     assert steps(callback) == [0, 3, 6, 9]
-    assert callback.left_out == {}
+    assert set(callback.left_out) <= {"dense", "norm", "output"}  # layers
     for one, other in zip(state(plain), state(watched), strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -9,10 +9,11 @@ import numpy as np
 from absl import logging
 
 from tfplastic._checks import check_positive_integer
+from tfplastic._data import examples
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Reference, Snapshot
 from tfplastic.diagnostics._convergence import ConvergenceWarnings
-from tfplastic.diagnostics.diagnose import measure_possible, within
+from tfplastic.diagnostics.diagnose import left_out_layers, measure_possible, within
 from tfplastic.diagnostics.measure import Function, check_quantities, prepare
 from tfplastic.diagnostics.quantity import Need, needs_of
 from tfplastic.diagnostics.writing import charts, write
@@ -35,8 +36,10 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
     Under Keras 2, models of Keras 3 can be watched as well.
 
     Args:
-        x_probe: the batch to measure on, `[n, ...]`: an array, a tensor or a nest of them.
-        y_probe: targets for the loss, `[n, ...]`; without them quantities of the loss are left out.
+        x_probe: the batch to measure on, `[n, ...]`: an array, a tensor, a frame of pandas or a nest of them.
+            Or a `tf.data.Dataset`, a Keras `PyDataset`, a generator or another iterable of batches, which may
+            hold the targets and sample weights as well: its first 512 examples, which are kept.
+        y_probe: targets for the loss, `[n, ...]`; without any, quantities of the loss are left out.
         every: gradient steps between measurements.
         log_dir: where to write TensorBoard events, `metrics.csv` and `arrays/`, all under the tags
             `diagnostics/<quantity>/<layer name>`; None: nowhere. A `metrics.csv` there is continued.
@@ -50,12 +53,13 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         sample_weight: of the probe batch, as for `fit`, whose own weights the callback does not see.
         class_weight: as for `fit`, which is to be given the same.
         include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
+        max_examples: most examples to take, the first ones; None: of a stream of batches 512, of arrays all.
 
     Attributes:
         history: a list of rows `{'step', 'quantity', 'layer', 'value'}`, a row for each number, ready for
             `pandas.DataFrame`. Arrays are written only.
         left_out: {quantity: why it is not measured}: what does not suit the model, or failed; a failure is
-            logged once and never ends training.
+            logged once and never ends training. And {layer: why it has no units or no features}.
         step: batches trained on.
 
     Raises:
@@ -90,12 +94,13 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | None = None,
         include_model_losses: bool = False,
+        max_examples: int | None = None,
     ):
         super().__init__()
         if x_probe is None:
             raise ValueError("`x_probe` must be a batch of the model's inputs. Received: None")
         self._watched = model
-        self._inputs, self._targets = x_probe, y_probe
+        self._examples = examples("x_probe", x_probe, y_probe, sample_weight, max_examples, "y_probe")
         self._every = check_positive_integer("every", every)
         self._log_dir = log_dir
         self._is_chosen = quantities is not None
@@ -105,7 +110,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self._loss = loss
         self._layers = layers
         self._batch_size = batch_size
-        self._sample_weight, self._class_weight = sample_weight, class_weight
+        self._class_weight = class_weight
         self._include_model_losses = include_model_losses
         self._needs: set[Need] = set()
         self._snapshot: Snapshot | None = None
@@ -153,13 +158,13 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self._build_optimizer(model)
         snapshot = Snapshot(
             model,
-            self._inputs,
-            self._targets,
-            None if self._targets is None else self._loss,
+            self._examples.inputs,
+            self._examples.targets,
+            None if self._examples.targets is None else self._loss,
             optimizer=getattr(model, "optimizer", None),
             layers=self._layers,
             batch_size=self._batch_size,
-            sample_weight=self._sample_weight,
+            sample_weight=self._examples.sample_weight,
             class_weight=self._class_weight,
             include_model_losses=self._include_model_losses,
         )
@@ -179,8 +184,15 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         if snapshot.optimizer is not optimizer:
             self._build_optimizer(snapshot.model)
             snapshot.optimizer = optimizer
-        if snapshot.refresh() and snapshot.reference is not None:
-            snapshot.reference = snapshot.reference.completed(Reference.of(snapshot))
+        if snapshot.refresh():
+            self._tell_of_layers(snapshot)
+            if snapshot.reference is not None:
+                snapshot.reference = snapshot.reference.completed(Reference.of(snapshot))
+
+    def _tell_of_layers(self, snapshot: Snapshot) -> None:
+        """Notes the layers that have no units or no features."""
+        with self._told_once("layers"):
+            self.left_out |= left_out_layers(snapshot, self._quantities)
 
     def _begin(self, snapshot: Snapshot) -> None:
         """The first measurement; what cannot be measured is left out from here on."""
@@ -188,6 +200,9 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
             for need in sorted(self._needs):
                 snapshot.require(need)
         self._writer.layout(charts(self._quantities))
+        if self._examples.note:
+            logging.info("PlasticityDiagnostics: %s", self._examples.note)
+        self._tell_of_layers(snapshot)
         self._record(self._measured(snapshot))
 
     def _measured(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:

@@ -32,6 +32,7 @@ def diagnose(
     sample_weight: Any = None,
     class_weight: Mapping[int, float] | None = None,
     include_model_losses: bool = False,
+    max_examples: int | None = None,
 ) -> Report:
     """Measures all that a budget allows of a model on a batch; the model is left as it is, bit for bit.
 
@@ -39,7 +40,9 @@ def diagnose(
 
     Args:
         model: a Keras model, of Keras 2 or Keras 3, built.
-        inputs: a batch of its inputs, `[n, ...]`: an array, a tensor or a nest of them.
+        inputs: a batch of its inputs, `[n, ...]`: an array, a tensor, a frame of pandas or a nest of them. Or
+            a `tf.data.Dataset`, a Keras `PyDataset`, a generator or another iterable of batches, which may
+            hold targets and sample weights as well; its first 512 examples are taken. See `Snapshot`.
         targets: what the loss takes beside the outputs, `[n, ...]`.
         loss: None: with targets, exactly the loss that the model was compiled with; a Keras loss, its name or
             a nest of them, or a function of targets and outputs; see `Snapshot`. Without any, quantities of
@@ -57,6 +60,7 @@ def diagnose(
         sample_weight: as for `fit`; see `Snapshot`.
         class_weight: as for `fit`.
         include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
+        max_examples: most examples to take, the first ones; None: of a stream of batches 512, of arrays all.
 
     Returns:
         A `Report`, which prints as tables.
@@ -91,6 +95,7 @@ def diagnose(
         sample_weight=sample_weight,
         class_weight=class_weight,
         include_model_losses=include_model_losses,
+        max_examples=max_examples,
     )
     for name in ("inputs", "targets", "sample_weight"):
         check_finite(name, getattr(snapshot, name))
@@ -179,7 +184,8 @@ def _report(
 ) -> Report:
     left_out = {**left_out, **left_out_layers(snapshot, quantities)}
     kinds = {name: kind_of(quantity) for name, quantity in quantities.items()}
-    remarks = [*([snapshot.note] if snapshot.note else []), *convergence_remarks(snapshot).values()]
+    notes = [note for note in (snapshot.data_note, snapshot.note) if note]
+    remarks = [*notes, *convergence_remarks(snapshot).values()]
     return Report(values, reasons, left_out, kinds, list(named_layers(snapshot.model)), remarks)
 
 

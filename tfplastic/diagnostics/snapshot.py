@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic import _checks
+from tfplastic import _checks, _data
 from tfplastic._keras import is_of_keras_2
 from tfplastic._keras_loss import is_compiled
 from tfplastic.diagnostics import _forward, _layers, unit_statistics
@@ -16,7 +16,7 @@ from tfplastic.linalg import HessianOperator, Operator, _losses
 from tfplastic.linalg._blocks import check_length, concatenated, in_blocks, length_of, mean_of_blocks
 from tfplastic.linalg._chosen_losses import chosen_losses
 from tfplastic.linalg._example_weights import weights_of_classes
-from tfplastic.linalg._model_loss import FlatLoss, as_tensors, call_of, check_model, packed
+from tfplastic.linalg._model_loss import FlatLoss, call_of, check_model, packed
 from tfplastic.linalg._numbers import check_inputs, check_not_text
 from tfplastic.linalg._program import Program, trace
 
@@ -38,7 +38,10 @@ class Snapshot:
     Args:
         model: a Keras model, of Keras 2 or Keras 3, built. It is called with `training=False` where it takes
             that.
-        inputs: a batch of its inputs, `[n, ...]`, n at least 1: an array, a tensor or a nest of them.
+        inputs: a batch of its inputs, `[n, ...]`, n at least 1: an array, a tensor, a frame of pandas or a
+            nest of them. Or a stream of batches: a `tf.data.Dataset`, a Keras `PyDataset` or `Sequence`, a
+            generator or another iterable, whose elements are inputs, (inputs, targets) or (inputs, targets,
+            sample weights). Its first 512 examples are taken, once, also if it never ends.
         targets: what the loss takes beside the outputs, `[n, ...]`: an array, a tensor or a nest of them.
         loss: None: of a compiled model exactly the loss that `train_on_batch` minimises on the batch, with
             reduction, `loss_weights`, masks and `model.losses` (with the reduction 'none' the sum, of which
@@ -60,12 +63,14 @@ class Snapshot:
         class_weight: as for `fit`, {class: weight}, of one output.
         include_model_losses: whether `model.losses` (regularisers, `add_loss`) are added to a `loss` that is
             given; they always belong to a compiled one.
+        max_examples: most examples to take, the first ones; None: of a stream 512, of arrays all.
 
     Attributes:
         model: as given.
         inputs: as given, as tensors.
         targets: as given, as tensors; None without.
         num_examples: n.
+        data_note: a line on how many examples of a stream were taken; empty where all are there.
         optimizer: as given.
         reference: as given.
 
@@ -108,18 +113,18 @@ class Snapshot:
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | None = None,
         include_model_losses: bool = False,
+        max_examples: int | None = None,
     ):
         check_model(model)
         self.model = model
-        self.inputs = as_tensors("inputs", inputs)
+        found = _data.examples("inputs", inputs, targets, sample_weight, max_examples)
+        self.inputs, self.targets, self.data_note = found.inputs, found.targets, found.note
         self.num_examples = length_of(self.inputs)
         check_inputs(model, self.inputs)
-        self.targets = as_tensors("targets", targets)
         check_not_text("targets", self.targets)
         check_length("targets", self.targets, self.num_examples)
-        self.sample_weight = as_tensors(
-            "sample_weight", weights_of_classes(class_weight, sample_weight, self.targets)
-        )
+        weights = weights_of_classes(class_weight, found.sample_weight, self.targets)
+        self.sample_weight = None if weights is None else _data.as_tensors("sample_weight", weights)
         check_length("sample_weight", self.sample_weight, self.num_examples)
         if isinstance(optimizer, str | type):
             rule = "must be the optimizer that trains the model, such as model.optimizer"

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks
+from tfplastic._data import batches, can_be_read_again, describe, is_endless, is_stream
 from tfplastic.linalg._numbers import as_numbers, check_not_text
 
 
@@ -41,8 +42,9 @@ def make_batches(data: Any, batch_size: int | None, dtype: np.dtype) -> Batches:
     """The minibatches of `data`; one empty batch without data.
 
     Args:
-        data: None, a `tf.data.Dataset` of batches, or arrays (an array, or a tuple or dict of arrays) with
-            the examples along their first axis. Arrays of floating point are cast to `dtype`.
+        data: None, a `tf.data.Dataset`, Keras `PyDataset` or other iterable of batches that can be read again
+            and again, or arrays (an array, or a tuple or dict of arrays) with the examples along their first
+            axis. Arrays of floating point are cast to `dtype`.
         batch_size: how many examples of the arrays to take at a time, the last time fewer; None: all at once.
         dtype: the operator's.
 
@@ -52,13 +54,14 @@ def make_batches(data: Any, batch_size: int | None, dtype: np.dtype) -> Batches:
     """
     if batch_size is not None:
         _checks.check_positive_integer("batch_size", batch_size)
-        if data is None or isinstance(data, tf.data.Dataset):
+        if data is None or is_stream(data):
             rule = "must be None unless `data` are arrays; a dataset comes in batches already"
             raise ValueError(f"`batch_size` {rule}. Received: {batch_size}")
     if data is None:
         return _Single(())
-    if isinstance(data, tf.data.Dataset):
-        return _OfDataset(data)
+    if is_stream(data):
+        _check_ends(data)
+        return _OfDataset(data) if isinstance(data, tf.data.Dataset) else _OfStream(data, dtype)
     arrays = _as_tensors(_arguments(data), dtype)
     size = _common_length(arrays)
     return _Single(arrays) if batch_size is None or batch_size >= size else _Cut(arrays, size, batch_size)
@@ -95,8 +98,6 @@ class _OfDataset(Batches):
     """The elements of a dataset that hold examples."""
 
     def __init__(self, dataset: tf.data.Dataset):
-        if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-            raise ValueError("`data` must be a dataset that ends. Received: an endless one")
         self._dataset = dataset
         self.signature = _arguments(dataset.element_spec)
 
@@ -110,6 +111,38 @@ class _OfDataset(Batches):
                 yield batch, count
         if empty:
             raise ValueError("`data` must hold at least one example. Received: an empty dataset")
+
+
+class _OfStream(Batches):
+    """The elements of an iterable of batches, such as a `PyDataset` of Keras."""
+
+    def __init__(self, stream: Any, dtype: np.dtype):
+        self._stream, self._dtype = stream, dtype
+        first, _ = next(iter(self))
+        self.signature = tf.nest.map_structure(
+            lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), first
+        )
+
+    def __iter__(self) -> Iterator[tuple[tuple[Any, ...], int]]:
+        empty = True
+        for element in batches("data", self._stream):
+            empty = False
+            batch = _as_tensors(element, self._dtype)
+            yield batch, int(tf.nest.flatten(batch)[0].shape[0])
+        if empty:
+            raise ValueError("`data` must hold at least one example. Received: an empty dataset")
+
+
+def _check_ends(data: Any) -> None:
+    """Raises `ValueError` for a stream that never ends, or that can be read once."""
+    if is_endless(data):
+        action = "`data.take(n)` ends after n batches."
+        raise ValueError(f"`data` must be a dataset that ends. Received: an endless one. {action}")
+    if not can_be_read_again(data):
+        action = "`next(data)` is one batch; a `tf.data.Dataset` is read again."
+        raise ValueError(
+            f"`data` must be arrays, or batches that can be read again. Received: {describe(data)}. {action}"
+        )
 
 
 def as_tensor(values: Any, name: str = "data") -> tf.Tensor:

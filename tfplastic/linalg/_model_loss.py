@@ -7,13 +7,14 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._checks import check_positive_integer
+from tfplastic._data import all_examples, as_tensors
 from tfplastic._keras import check_backend
 from tfplastic.linalg._blocks import check_length, in_blocks, length_of
 from tfplastic.linalg._chosen_losses import chosen_losses
 from tfplastic.linalg._draws import fixed_draws
 from tfplastic.linalg._example_weights import weights_of_classes
 from tfplastic.linalg._losses import Losses
-from tfplastic.linalg._numbers import as_numbers, check_inputs, check_not_text, misfit
+from tfplastic.linalg._numbers import check_inputs, check_not_text, misfit
 from tfplastic.linalg._program import trace
 
 
@@ -43,11 +44,6 @@ def check_model(model: Any) -> None:
     check_backend("model", model)
     if not model.built:
         raise ValueError(f"`model` must be built, by a call on a batch. Received: {model.name!r}")
-
-
-def as_tensors(name: str, nest: Any) -> Any:
-    """Returns a nest of arrays as tensors; None for None."""
-    return None if nest is None else tf.nest.map_structure(lambda each: as_numbers(name, each), nest)
 
 
 def packed(inputs: Any, targets: Any, sample_weight: Any) -> tuple[Any, ...]:
@@ -91,7 +87,8 @@ class ModelData:
 
     Args:
         model: a Keras model, of Keras 2 or Keras 3, built.
-        inputs: a nest of arrays `[n, ...]`.
+        inputs: a nest of arrays `[n, ...]`, or a dataset that ends, whose elements may hold the targets and
+            weights as well; see `_data`.
         targets: a nest of arrays `[n, ...]`, or None.
         sample_weight: as for `fit`.
         class_weight: as for `fit`.
@@ -113,13 +110,14 @@ class ModelData:
     ):
         check_model(model)
         self.model, self.call = model, call_of(model)
-        self.inputs, self.targets = as_tensors("inputs", inputs), as_tensors("targets", targets)
+        found = all_examples("inputs", inputs, targets, sample_weight)
+        self.inputs, self.targets = found.inputs, found.targets
         self.num_examples = length_of(self.inputs)
         check_inputs(model, self.inputs)
         check_not_text("targets", self.targets)
         check_length("targets", self.targets, self.num_examples)
-        weights = weights_of_classes(class_weight, sample_weight, self.targets)
-        self.sample_weight = as_tensors("sample_weight", weights)
+        weights = weights_of_classes(class_weight, found.sample_weight, self.targets)
+        self.sample_weight = None if weights is None else as_tensors("sample_weight", weights)
         check_length("sample_weight", self.sample_weight, self.num_examples)
         if batch_size is not None:
             check_positive_integer("batch_size", batch_size)

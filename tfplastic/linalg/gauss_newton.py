@@ -87,7 +87,8 @@ class GaussNewtonOperator(Operator):
 
         Args:
             model: as for `HessianOperator.from_model`, like the others.
-            inputs: arrays `[n, ...]`, or a nest of them.
+            inputs: arrays `[n, ...]`, or a nest of them; or a `tf.data.Dataset` or Keras `PyDataset` that
+                ends, of inputs, (inputs, targets) or (inputs, targets, sample weights), all of which is read.
             targets: arrays `[n, ...]`, or a nest of them.
             loss: None for the compiled loss, or a loss.
             variables: theta; None: the trainable variables of the model.

@@ -102,7 +102,8 @@ class HessianOperator(Operator):
 
         Args:
             model: a Keras model, of Keras 2 or Keras 3, built. It is called with `training=False`.
-            inputs: arrays `[n, ...]`, or a nest of them.
+            inputs: arrays `[n, ...]`, or a nest of them; or a `tf.data.Dataset` or Keras `PyDataset` that
+                ends, of inputs, (inputs, targets) or (inputs, targets, sample weights), all of which is read.
             targets: arrays `[n, ...]`, or a nest of them.
             loss: None: exactly the loss that `train_on_batch` minimises on all of the data as one batch, with
                 reduction, `loss_weights`, masks and `model.losses`. Or, as for `diagnostics.Snapshot`, a

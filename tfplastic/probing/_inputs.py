@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
+from tfplastic._data import all_examples, can_be_read_again, describe, examples, is_endless, is_stream
 
 _SHOWN = 4  # shapes in a message
 
@@ -15,19 +16,19 @@ def as_inputs(inputs: Any, num_inputs: int | None, seed: int) -> Any:
     """A nest of arrays `[n, ...]` from arrays, a dataset or a replay buffer.
 
     Args:
-        inputs: a nest of arrays; a `tf.data.Dataset` of batches that ends, of which `(inputs, targets)`
-            elements give their inputs; or a replay buffer, which gives observations: this library's draws
-            `num_inputs`, another gives all that it holds, by `gather_all`.
+        inputs: a nest of arrays; a `tf.data.Dataset`, Keras `PyDataset` or other iterable of batches, whose
+            `(inputs, targets)` elements give their inputs; or a replay buffer, which gives observations:
+            this library's draws `num_inputs`, another gives all that it holds, by `gather_all`.
         num_inputs: how many to draw of them, without replacement and by the seed, in the order that they
-            have; None for all.
+            have; None for all. Of a dataset that never ends, or a generator, the first so many.
         seed: of the probe.
 
     Raises:
         ValueError: if there are none or too few, their lengths differ, or the dataset is endless.
     """
     key = seeds.derive(seed, "inputs")
-    if isinstance(inputs, tf.data.Dataset):
-        inputs = _of_dataset(inputs)
+    if is_stream(inputs) and not hasattr(inputs, "gather_all"):
+        inputs = _of_stream(inputs, num_inputs)
     elif hasattr(inputs, "gather_all") and hasattr(inputs, "sample"):
         if num_inputs is None:
             raise ValueError("`num_inputs` must be given for a replay buffer. Received: None")
@@ -72,13 +73,14 @@ def digest(arrays: Any) -> str:
     return state.hexdigest()
 
 
-def _of_dataset(dataset: tf.data.Dataset) -> Any:
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError("`inputs` must be a dataset that ends. Received: an endless one")
-    elements = [each[0] if isinstance(each, tuple) else each for each in dataset.as_numpy_iterator()]
-    if not elements:
-        raise ValueError("`inputs` must hold at least one example. Received: an empty dataset")
-    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *elements)
+def _of_stream(stream: Any, num_inputs: int | None) -> Any:
+    if not is_endless(stream) and can_be_read_again(stream):
+        return tf.nest.map_structure(np.asarray, all_examples("inputs", stream).inputs)
+    if num_inputs is None:
+        received = "an endless one" if is_endless(stream) else describe(stream)
+        action = "`num_inputs` says how many to take of it."
+        raise ValueError(f"`inputs` must be a dataset that ends. Received: {received}. {action}")
+    return tf.nest.map_structure(np.asarray, examples("inputs", stream, max_examples=num_inputs).inputs)
 
 
 def _of_buffer(replay: Any) -> Any:

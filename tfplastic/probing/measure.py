@@ -17,7 +17,7 @@ def measure_plasticity(model: Any, inputs: Any, optimizer: Any = None, **setting
 
     Args:
         model: a Keras model, of Keras 2 or Keras 3, or a TF-Agents network; built. It is not changed.
-        inputs: arrays `[n, ...]`, a `tf.data.Dataset` of batches, or a replay buffer.
+        inputs: arrays `[n, ...]`, a `tf.data.Dataset` or another iterable of batches, or a replay buffer.
         optimizer: a Keras optimizer, whose settings are copied; None for the one that the model is compiled
             with.
         **settings: as `Probe` takes them, such as `num_targets=10, num_steps=2000, batch_size=32,

@@ -100,8 +100,9 @@ class Probe(Protocol):
 
         Args:
             model: a Keras model, of Keras 2 or Keras 3, or a TF-Agents network; built. It is not changed.
-            inputs: X of Eq. 4: a nest of arrays `[n, ...]`, a `tf.data.Dataset` of batches that ends, or a
-                replay buffer.
+            inputs: X of Eq. 4: a nest of arrays `[n, ...]`; a `tf.data.Dataset`, Keras `PyDataset` or other
+                iterable of batches, of inputs or of (inputs, targets, ...), which must end unless there is
+                `num_inputs`; or a replay buffer.
             optimizer: a Keras optimizer, whose settings are copied; None for the one that the model is
                 compiled with. The paper takes that of the main task.
 

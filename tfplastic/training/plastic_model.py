@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfplastic._call_options import sums_in_order
 from tfplastic._checks import check_seed, check_sequence, near_matches, shown
+from tfplastic._data import check_batch
 from tfplastic._keras import check_backend, keras
 from tfplastic._replicas import once_for_all_replicas
 from tfplastic.diagnostics.measure import check_quantities
@@ -186,6 +187,7 @@ class PlasticModel(keras.Model):
             >>> model.hessian_vector_product(batch, [1., 0., 0.]).numpy().tolist()
             [2.0, 2.0, 2.0]
         """
+        check_batch("batch", batch)
         return self._compiled_training().hessian(keras.utils.unpack_x_y_sample_weight(batch)).matvec(vector)
 
     @property
