@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras_2
 
-from tfplastic.diagnostics import Snapshot, UnitMap, diagnose, gradient_norm
+from tfplastic import diagnostics, networks, training
+from tfplastic.callbacks import PlasticityDiagnostics
+from tfplastic.diagnostics import Snapshot, UnitMap, diagnose, gradient_norm, measure
 from tfplastic.diagnostics._layers import named_layers
 
 BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
@@ -79,3 +81,21 @@ def test_siblings_of_one_name_and_a_model_named_as_its_layer(keras):
         *("block.1", "block.1/dense", "block.1/dense.1", "dense"),
     ]
     assert names["dense.1"] is model and names["dense"] is model.dense
+
+
+def test_a_plastic_model_is_named_as_its_network():
+    network = networks.mlp(2, (4, 3), input_shape=(3,))
+    model = training.PlasticModel(network)
+    names = list(named_layers(network))
+    assert list(named_layers(model))[1:] == names
+    x = np.ones((5, 3), "float32")
+    wrapped, bare = Snapshot(model, x), Snapshot(network, x)
+    assert list(wrapped.activations) == list(bare.activations) == ["hidden1_relu", "hidden2_relu"]
+    assert list(wrapped.weights) == list(bare.weights) and wrapped.left_out() == bare.left_out()
+    quantities = [diagnostics.weight_norm, diagnostics.feature_srank]
+    assert measure(wrapped, quantities) == measure(bare, quantities)
+    assert list(UnitMap(model)) == list(UnitMap(network)) == ["hidden1", "hidden2"]
+    model.compile("sgd", "mse")
+    watch = PlasticityDiagnostics(x, quantities=[diagnostics.dead_units])
+    model.fit(x, np.ones((5, 2)), callbacks=[watch], verbose=0)
+    assert [row["layer"] for row in watch.history] == ["hidden1_relu", "hidden2_relu"]

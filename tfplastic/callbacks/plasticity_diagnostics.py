@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from absl import logging
 
 from tfplastic._checks import check_positive_integer
@@ -59,13 +60,14 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         history: a list of rows `{'step', 'quantity', 'layer', 'value'}`, a row for each number, ready for
             `pandas.DataFrame`. Arrays are written only.
         left_out: {quantity: why it is not measured}: what does not suit the model, or failed; a failure is
-            logged once and never ends training. And {layer: why it has no units or no features}.
+            logged once and never ends training.
+        left_out_layers: {layer: why it has no units or no features}, of layers with weights.
         step: batches trained on.
 
     Raises:
         TypeError: one of `quantities` is no function with a name.
         ValueError: `every` is no positive integer, or `budget` none of the three; when training begins, the
-            model is not built, or the callback has watched another one.
+            model has no `call`, or the callback has watched another one.
 
     Example:
         >>> import tensorflow as tf, tfplastic as tp
@@ -118,6 +120,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self._last_batch = -1
         self.history: list[dict[str, Any]] = []
         self.left_out: dict[str, str] = {}
+        self.left_out_layers: dict[str, str] = {}
         self._warnings = ConvergenceWarnings()
         self.step = 0
 
@@ -130,6 +133,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         if self._log_dir is not None:
             self._writer = ManyWriters([MetricsFileWriter(self._log_dir), TensorBoardWriter(self._log_dir)])
         if self._snapshot is None:
+            self._build(model)
             self._snapshot = self._make_snapshot(model)
             self._begin(self._snapshot)
         else:
@@ -173,6 +177,16 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
             snapshot.reference = Reference.of(snapshot)
         return snapshot
 
+    def _build(self, model: Any) -> None:
+        """Builds a model that otherwise its first gradient step would build, by a call on an example."""
+        if not hasattr(model, "built") or model.built:
+            return
+        try:
+            model(tf.nest.map_structure(lambda each: each[:1], self._examples.inputs))
+        except NotImplementedError:  # it has no call: Keras' own says so
+            rule = "must be a part of the trained model that can be called, such as `model=vae.encoder`"
+            raise ValueError(f"`model` {rule}. Received: {model.name!r}, which has no `call`") from None
+
     def _build_optimizer(self, model: Any) -> None:
         optimizer = getattr(model, "optimizer", None)
         if "optimizer" in self._needs and optimizer is not None:
@@ -192,7 +206,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
     def _tell_of_layers(self, snapshot: Snapshot) -> None:
         """Notes the layers that have no units or no features."""
         with self._told_once("layers"):
-            self.left_out |= left_out_layers(snapshot, self._quantities)
+            self.left_out_layers = left_out_layers(snapshot, self._quantities)
 
     def _begin(self, snapshot: Snapshot) -> None:
         """The first measurement; what cannot be measured is left out from here on."""

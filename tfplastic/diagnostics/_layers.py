@@ -29,7 +29,8 @@ def named_layers(model: Any) -> dict[str, Any]:
 
     A layer's name is its path below `model`, such as 'block_1/attention/query', and of a shared layer the
     shortest, so that a layer directly in the model keeps its own. Later siblings of one name get '.1', '.2',
-    ... The model itself, which comes first, goes by its own name.
+    ... The model itself, which comes first, goes by its own name. Layers of the network in a `PlasticModel`
+    have the names that they have below the network.
     """
     inner: dict[str, Any] = {}
     inner_of: dict[int, list[str]] = {}
@@ -41,7 +42,8 @@ def named_layers(model: Any) -> dict[str, Any]:
                 name = free_name(prefix + layer.name, ".", inner)
                 inner[name] = layer
                 inner_of.setdefault(id(outer), []).append(name)
-                outer_layers.append((f"{name}/", layer))
+                is_network = layer is network_of(model) and outer is model
+                outer_layers.append(("" if is_network else f"{name}/", layer))
 
     def in_order(outer: Any) -> Iterator[str]:
         for name in inner_of.get(id(outer), ()):
@@ -49,6 +51,11 @@ def named_layers(model: Any) -> dict[str, Any]:
             yield from in_order(inner[name])
 
     return {free_name(model.name, ".", inner): model, **{name: inner[name] for name in in_order(model)}}
+
+
+def network_of(model: Any) -> Any:
+    """The network that a `PlasticModel` trains; other models themselves."""
+    return model.network if getattr(type(model), "is_named_as_its_network", False) else model
 
 
 def _directly_inside(layer: Any) -> Any:

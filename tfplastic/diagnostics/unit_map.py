@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tfplastic._keras import check_backend
-from tfplastic.diagnostics._layers import named_layers
+from tfplastic.diagnostics._layers import named_layers, network_of
 from tfplastic.diagnostics._unit_tracing import traced_units
 from tfplastic.diagnostics.unit_slices import Units
 
@@ -57,6 +57,7 @@ class UnitMap(Mapping[str, Units]):
         check_backend("model", model)
         if not model.built:
             raise ValueError(f"`model` must be built, by a call on a batch. Received: {model.name!r}")
+        model = network_of(model)
         self.excluded: dict[str, str] = {}
         if units is not None:
             self._units = _checked(model, units)

@@ -42,7 +42,7 @@ class PlasticModel(keras.Model):
         **kwargs: `name`, as for every Keras model.
 
     Attributes:
-        network: as given.
+        network: as given. Diagnostics name its layers as they name them below the network itself.
 
     Raises:
         TypeError: `network` is no model of the Keras in use.
@@ -61,6 +61,8 @@ class PlasticModel(keras.Model):
         >>> sorted(history.history), model.gradient_steps
         (['dead_units/hidden1_relu', 'gradient_norm', 'loss', 'penalty'], 8)
     """
+
+    is_named_as_its_network = True  # what diagnostics ask for
 
     def __init__(self, network: keras.Model, **kwargs: Any):
         if not isinstance(network, keras.Model):
