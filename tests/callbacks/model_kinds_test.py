@@ -1,4 +1,4 @@
-"""The callback and `diagnose` on models of all kinds: autoencoders that draw, adversaries, several outputs."""
+"""The callback and `diagnose` on models of many kinds: autoencoders, adversaries, several outputs."""
 
 import keras as keras_3
 import numpy as np

@@ -163,9 +163,16 @@ def variable_role(variable: Any) -> str:
     return variable.name.split("/")[-1].split(":")[0]
 
 
-def is_time_distributed(layer: Any) -> bool:
-    """Whether `layer` is a wrapper that applies another to every step."""
-    return any(base.__name__ == "TimeDistributed" for base in type(layer).__mro__)
+def time_distributed(layers: Mapping[str, Any]) -> dict[str, str]:
+    """{name of a layer: name of the wrapper that applies it to every step}, among the named `layers`."""
+    names = {id(layer): name for name, layer in layers.items()}
+    return {
+        names[id(inner)]: name
+        for name, layer in layers.items()
+        if any(base.__name__ == "TimeDistributed" for base in type(layer).__mro__)
+        for inner in _directly_inside(layer)
+        if id(inner) in names
+    }
 
 
 def _own_weights(layer: Any) -> list[Any]:

@@ -95,11 +95,8 @@ class LinearLayers:
         self._with_kernel = {name for name in self._weighted if _layers.owns_kernel(layers[name])}
         self._nonlinear = set(_layers.nonlinear_layers(layers))
         self._chosen = None if chosen is None else [name for name in names if name in chosen]
-        outer = {name: name.rpartition("/")[0] for name in names}
         # A wrapper that calls its layer for every step, or with steps for examples, stands for it.
-        self._wrappers = {
-            name: each for name, each in outer.items() if each and _layers.is_time_distributed(layers[each])
-        }
+        self._wrappers = _layers.time_distributed(layers)
         watched = [*self._wrappers.values(), *(self._chosen or ())]
         self.watched = {name: layers[name] for name in watched if name not in self._nonlinear}
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from tfplastic._keras import replaced_attribute
 
-_FORBIDDEN = re.compile(r"[^A-Za-z0-9_./>-]|^[^A-Za-z0-9.]")
+# TensorFlow takes '>' too, but not at an end.
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9_./-]|^[^A-Za-z0-9.]")
 
 
 @contextlib.contextmanager
