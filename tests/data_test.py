@@ -228,10 +228,10 @@ def test_probes(kind):
 
 def test_a_probe_of_a_dataset_is_that_of_its_inputs():
     model = networks.mlp(1, (4,), input_shape=(3,))
-    probe = Probe(num_targets=1, num_steps=2, baselines=0, program="graph", execution="one_after_another")
+    probe = Probe(num_targets=1, num_steps=2, baselines=0, compiler="graph", execution="one_after_another")
     optimizer = tf.keras.optimizers.SGD(0.1)
-    found = [probe.measure(model, data, optimizer).curves for data in (X, STREAMS["dataset"]())]
-    np.testing.assert_array_equal(*found)
+    one, other = (probe.measure(model, data, optimizer).curves for data in (X, STREAMS["dataset"]()))
+    np.testing.assert_array_equal(one, other)
 
 
 def test_one_batch_for_products_of_a_plastic_model():

@@ -105,8 +105,8 @@ def examples(
         None if part is None and argument != name else as_tensors(argument, part)
         for argument, part in ((name, inputs), (targets_name, targets), ("sample_weight", sample_weight))
     ]
-    if max_examples is not None:
-        parts = [tf.nest.map_structure(lambda each: _first(each, max_examples), part) for part in parts]
+    if (most := max_examples) is not None:
+        parts = [tf.nest.map_structure(lambda each: _first(each, most), part) for part in parts]
     return Examples(*parts, note=note)
 
 

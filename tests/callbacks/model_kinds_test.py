@@ -1,5 +1,7 @@
 """The callback and `diagnose` on models of many kinds: autoencoders, adversaries, several outputs."""
 
+from typing import Any
+
 import keras as keras_3
 import numpy as np
 import pytest
@@ -122,8 +124,8 @@ def test_several_inputs_and_outputs_in_fit(keras, form):
         keras.layers.Dense(1, name="one")(hidden),
         keras.layers.Dense(2, "softmax", name="two")(hidden),
     ]
-    x = [X, X[:, :2]]
-    y = [X[:, :1], np.eye(2, dtype="float32")[np.arange(8) % 2]]
+    x: Any = [X, X[:, :2]]
+    y: Any = [X[:, :1], np.eye(2, dtype="float32")[np.arange(8) % 2]]
     if form == "dict":
         x, y = (dict(zip(names, each, strict=True)) for names, each in (("ab", x), (("one", "two"), y)))
         inputs = dict(zip("ab", inputs, strict=True))
@@ -133,7 +135,7 @@ def test_several_inputs_and_outputs_in_fit(keras, form):
     model.compile("sgd", losses if form == "list" else dict(zip(("one", "two"), losses, strict=True)))
     quantities = [*SOME, gradient_norm]
     arrays = PlasticityDiagnostics(x, y, every=2, quantities=quantities)
-    as_tuple = (lambda nest: tuple(nest)) if form == "list" else dict
+    as_tuple: Any = tuple if form == "list" else dict
     data = tf.data.Dataset.from_tensor_slices((as_tuple(x), as_tuple(y))).batch(4)
     dataset = PlasticityDiagnostics(data, every=2, quantities=quantities)
     model.fit(x, y, batch_size=4, shuffle=False, callbacks=[arrays, dataset], verbose=0)
