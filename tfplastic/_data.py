@@ -8,6 +8,7 @@ takes them: inputs, `(inputs, targets)` or `(inputs, targets, sample_weight)`.
 
 import collections
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -105,8 +106,9 @@ def examples(
         None if part is None and argument != name else as_tensors(argument, part)
         for argument, part in ((name, inputs), (targets_name, targets), ("sample_weight", sample_weight))
     ]
-    if (most := max_examples) is not None:
-        parts = [tf.nest.map_structure(lambda each: _first(each, most), part) for part in parts]
+    if max_examples is not None:
+        first = functools.partial(_first, most=max_examples)
+        parts = [tf.nest.map_structure(first, part) for part in parts]
     return Examples(*parts, note=note)
 
 
