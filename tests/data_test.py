@@ -125,9 +125,10 @@ ERRORS = {
     "`inputs` must be dense arrays. Received: a RaggedTensor. `.to_tensor()` makes one.": (
         lambda: as_tensors("inputs", tf.ragged.constant([[1.0], [2.0, 3.0]]))
     ),
-    "`inputs` must be arrays of numbers, a nest of them, or a dataset of batches. Received: object of "
-    "shape [2]": (lambda: as_tensors("inputs", np.array([object(), 3.0]))),
-    "`inputs` must be arrays of numbers, a nest of them, or a dataset of batches. Received: None": (
+    "`inputs` must be an array of numbers. Received: object of shape [2]": (
+        lambda: as_tensors("inputs", np.array([object(), 3.0]))
+    ),
+    "`inputs` must be a batch of at least one. Received: None": (
         lambda: diagnose(networks.mlp(2, (4,), input_shape=(3,)), None)
     ),
     "`max_examples` must be an integer of at least 1. Received: 0": lambda: examples(

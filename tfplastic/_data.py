@@ -103,7 +103,7 @@ def examples(
         targets = found.targets if targets is None else targets
         sample_weight = found.sample_weight if sample_weight is None else sample_weight
     parts = [
-        None if part is None and argument != name else as_tensors(argument, part)
+        None if part is None else as_tensors(argument, part)
         for argument, part in ((name, inputs), (targets_name, targets), ("sample_weight", sample_weight))
     ]
     if max_examples is not None:
