@@ -48,6 +48,7 @@ RIGHT = {
     "local_response": lambda values: tf.nn.local_response_normalization(values, 1, 1.0, 0.5, 0.75),
     "crops": lambda values: tf.image.crop_and_resize(values, BOXES, [0, 1], (2, 2)),
     "max_pool_with_argmax": lambda values: tf.nn.max_pool_with_argmax(values, 2, 1, "VALID")[0],
+    "max_pool_3d": lambda values: tf.nn.max_pool3d(values[..., tf.newaxis], 2, 1, "SAME")[..., 0],
     "stopped_by_the_user": lambda values: values**2 * tf.stop_gradient(tf.ones([])),
     "in_a_loop": lambda values: tf.while_loop(
         lambda step, _: step < 2, lambda step, each: (step + 1, tf.image.resize(each**2, (3, 3))), [0, values]

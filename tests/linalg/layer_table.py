@@ -149,7 +149,7 @@ ROWS: dict[str, Row] = {
     "RandomHeight": Row(_IMAGE, lambda layers, x: layers.GlobalMaxPooling2D()(layers.RandomHeight(0.2)(x))),
     "RandomWidth": Row(_IMAGE, lambda layers, x: layers.GlobalMaxPooling2D()(layers.RandomWidth(0.2)(x))),
     **_each("RandomFlip", _IMAGE),
-    **_each("RandomCrop", _IMAGE, 4, 4, is_single=True),
+    **_each("RandomCrop", _IMAGE, 6, 6, is_single=True),
     **_each("RandomTranslation", _IMAGE, 0.2, 0.2),
     **_each("RandomColorDegeneration RandomHue RandomSaturation RandomSharpness", _IMAGE, 0.2),
     **_each("AugMix AutoContrast CutMix Equalization MixUp RandAugment RandomColorJitter", _IMAGE),

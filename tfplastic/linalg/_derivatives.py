@@ -196,6 +196,32 @@ def _max_pool_with_argmax(op: Any, gradient: tf.Tensor) -> list[Any]:
     return [None, tf.reshape(tf.gather(rows, places, batch_dims=1), tf.shape(upstream)), None]
 
 
+def _max_pool_3d(op: Any, gradient: tf.Tensor) -> list[Any]:
+    """The entries of `gradient` at the maxima; TensorFlow's own kernel for windows that overlap is unsound.
+
+    `MaxPool3DGradGrad` returned other numbers from one call to the next on a CPU (TensorFlow 2.21).
+    """
+    values = op.inputs[0]
+    is_first = op.get_attr("data_format") in (b"NCDHW", "NCDHW")
+    ksizes, strides = ([int(each) for each in op.get_attr(name)] for name in ("ksize", "strides"))
+    if is_first:
+        values, gradient = (tf.transpose(each, (0, 2, 3, 4, 1)) for each in (values, gradient))
+        ksizes, strides = ([each[place] for place in (0, 2, 3, 4, 1)] for each in (ksizes, strides))
+    padding = op.get_attr("padding")
+    padding = padding.decode() if isinstance(padding, bytes) else padding
+
+    def windows(tensor: tf.Tensor) -> tf.Tensor:  # [batch, depth, height, width, positions, channels]
+        patches = tf.raw_ops.ExtractVolumePatches(
+            input=tensor, ksizes=ksizes, strides=strides, padding=padding
+        )
+        return tf.reshape(patches, [*tf.unstack(tf.shape(patches)[:4]), -1, tf.shape(tensor)[-1]])
+
+    above_padding = windows(values - tf.reduce_min(values) + 1)
+    chosen = tf.one_hot(tf.argmax(above_padding, 4), tf.shape(above_padding)[4], axis=4, dtype=values.dtype)
+    result = tf.reduce_sum(chosen * windows(gradient), 4)
+    return [None, None, tf.transpose(result, (0, 4, 1, 2, 3)) if is_first else result]
+
+
 def _softsign(op: Any, gradient: tf.Tensor) -> list[Any]:
     """Of g / (1 + |x|)^2 by g and by x."""
     upstream, features = op.inputs
@@ -222,6 +248,7 @@ def _local_response_normalization(op: Any, gradient: tf.Tensor) -> list[Any]:
 _RULES: dict[str, Rule] = {
     "CropAndResizeGradImage": _crop_and_resize_image,
     "LRN": _local_response_normalization,
+    "MaxPool3DGrad": _max_pool_3d,
     "MaxPoolGradWithArgmax": _max_pool_with_argmax,
     "ResizeBicubicGrad": _resize_bicubic,
     "ResizeBilinear": _resize_bilinear_gradient,
