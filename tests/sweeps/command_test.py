@@ -96,6 +96,8 @@ def test_errors_that_need_no_tensorflow(capsys, monkeypatch, text, message):
     [
         ("--run_root=fo://x", f"--run_root{UNKNOWN_URL}"),
         ("--reuse=fo://x", f"--reuse{UNKNOWN_URL}"),
+        ("--reuse=nope", "--reuse must be a directory that holds runs, or a URL. Received: 'nope'"),
+        ("--reuse=", "--reuse must be a directory that holds runs, or a URL. Received: ''"),
         ("--cpus_per_run=4096", "--cpus_per_run must be at most what this machine has, "),
     ],
 )
@@ -121,6 +123,7 @@ def test_dry_run(capsys, monkeypatch, tmp_path):
     asked = []
     answers = [answer("default", finished=[0]), answer("tuned", finished=[0])]
     monkeypatch.setattr(command, "check", lambda *given: (asked.append(given), answers)[1])
+    (tmp_path / "store").mkdir()
     assert command.main(arguments("--dry_run", "--reuse=store", "--cpus_per_run=1.6", "--limit=1")) == 0
     ((request, threads, _),) = asked
     assert request.arms[0] == ("default", ["gin/random_labels_digits.gin"], list(SHORT))
@@ -133,7 +136,7 @@ def test_dry_run(capsys, monkeypatch, tmp_path):
     assert default.split() == "default 60 1 ms 0 s 0 s 5 kB 1 1".split()
     assert tuned.split() == "tuned 60 1 ms 0 s 0 s 5 kB 1 0".split()
     assert total.startswith("1 of 4 runs to do: ") and "CPU (2 cores)" in timed
-    assert {path.name for path in tmp_path.iterdir()} == {"small.gin"}
+    assert {path.name for path in tmp_path.iterdir()} == {"small.gin", "store"}
 
 
 def test_nothing_to_do(capsys, monkeypatch, tmp_path):

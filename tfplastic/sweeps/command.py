@@ -46,6 +46,9 @@ def _act(given: options.Options) -> int:
     if given.experiment is None:
         return programs.refuse(options.USAGE, "Name an experiment. bin/sweep --help explains the flags.")
     experiment = experiment_file.read(given.experiment)
+    for place in given.reuse:
+        if "://" not in place and not os.path.isdir(place):
+            raise UsageError(f"--reuse must be a directory that holds runs, or a URL. Received: {place!r}")
     roots = [_root("--run_root", given.run_root), *(_root("--reuse", place) for place in given.reuse)]
     for arm in experiment.arms:  # A missing file is found before TensorFlow's import, at once.
         try:
