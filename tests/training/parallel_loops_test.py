@@ -32,7 +32,7 @@ def looped(seed, optimizer=tp.optimizers.adam, task=digits, mitigations=lambda: 
             optimizer=optimizer(1e-2),
             mitigations=mitigations(),
             seed=seed,
-            **{"total_steps": 20, "program": "graph", **settings, **config},
+            **{"total_steps": 20, "compiler": "graph", **settings, **config},
         )
     )
 
