@@ -80,6 +80,12 @@ def test_errors_of_use_are_one_line(tmp_path, monkeypatch, capsys):
     assert "no such file 'x.gin'" in error_of(capsys, "--runs=runs", "--out=o", "--experiment=x.gin")
     assert error_of(capsys, "runs").startswith("unexpected argument 'runs'")
     assert "run" in error_of(capsys, "--rums=runs")
-    (tmp_path / "runs" / "sweep.json").write_text("[")
-    assert "must be as bin/sweep writes it" in error_of(capsys, "--runs=runs", "--out=o")
     assert not (tmp_path / "o").exists()
+
+
+def test_a_garbled_list_of_the_sweep_is_a_problem_that_is_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "a-seed0")
+    (tmp_path / "runs" / "sweep.json").write_text("[")
+    assert command.main(["--runs=runs", "--out=o"]) == 0
+    assert "sweep.json cannot be read" in capsys.readouterr().out
