@@ -106,14 +106,14 @@ def check_mapping(name: str, value: Any, example: str) -> Any:
 
 def check_fits_in_memory(name: str, value: Any, num_bytes: float) -> Any:
     """Returns `value` if the machine has the `num_bytes` of memory it takes, else raises `ValueError`."""
-    available = memory_bytes()
+    available = _memory_bytes()
     if num_bytes > available:
         rule = f"must fit into the memory of this machine, {_gigabytes(available)}"
         raise ValueError(f"`{name}` {rule}; it takes about {_gigabytes(num_bytes)}. Received: {shown(value)}")
     return value
 
 
-def memory_bytes() -> int:
+def _memory_bytes() -> int:
     """Returns the memory that this process may have: the machine's or, if less, its control group's."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = [_read_integer(file) for file in _MEMORY_LIMITS]

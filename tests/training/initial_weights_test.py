@@ -2,6 +2,7 @@
 
 import functools
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.training.graph_loop_test import make_loop, make_task, run
 from tests.training.runs import tree
 from tfplastic.training import BrownianTwin, Loop, TrainConfig
 from tfplastic.training._config_differences import differences
+from tfplastic.training._initial_source import is_same_source, parse_source
 from tfplastic.training.initial_weights import find_source
 
 SIZES = dict(total_steps=6, checkpoint_period=2, diagnostics_period=100, evaluation_period=100)
@@ -49,6 +51,16 @@ def test_weights_alone_are_taken(source, tmp_path):
     run(tmp_path, loop)
     assert loop.step == 6 and not equal(loop.task.model.get_weights(), weights)
     assert tree(path) == before
+
+
+def test_a_directory_with_a_step_like_name_is_taken_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text in ("lr@5", "lr@5@6"):
+        (tmp_path / text.removesuffix("@6")).mkdir(exist_ok=True)
+        directory, step = parse_source(text)
+        assert (str(directory), step) == ("lr@5", 6 if text.endswith("@6") else None)
+    assert parse_source("other@5") == (Path("other"), 5)
+    assert is_same_source("lr@5@6", "lr@5") and not is_same_source("lr@5@6", "lr")
 
 
 @pytest.mark.slow  # initial_run_test.py has the same of a smaller task

@@ -135,10 +135,10 @@ class AtariTask(HostTask):
             raise ValueError(
                 f"`batch_size` must be at most `replay_capacity`, {replay_capacity}. Received: {batch_size}"
             )
-        pixels = protocol.frame_size**2
-        check_fits_in_memory("replay_capacity", replay_capacity, replay_capacity * pixels)
+        frame_shape = (protocol.frame_size, protocol.frame_size)
+        check_fits_in_memory("replay_capacity", replay_capacity, replay_bytes(replay_capacity, frame_shape))
         # Two observations of each transition, as bytes and as float32.
-        observations = 2 * 5 * pixels * protocol.stack_size
+        observations = 2 * 5 * protocol.frame_size**2 * protocol.stack_size
         check_fits_in_memory("batch_size", batch_size, batch_size * observations)
         check_fits_in_memory(
             "diagnostics_batch_size", diagnostics_batch_size, diagnostics_batch_size * observations

@@ -122,7 +122,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
                 f"`capacity` must be at least `num_envs * (stack_size + n_step)` = "
                 f"{num_envs * (stack_size + n_step)}. Received: {capacity}"
             )
-        check_fits_in_memory("capacity", capacity, capacity * height * width)
+        check_fits_in_memory("capacity", capacity, replay_bytes(capacity, (height, width)))
         super().__init__(_data_spec(height, width, stack_size), capacity)
         self._num_rows = capacity // num_envs
         self._rows = _Rows.allocate(self._num_rows, num_envs, height, width)

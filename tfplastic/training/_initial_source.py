@@ -18,7 +18,7 @@ class Source(NamedTuple):
 
 
 def parse_source(text: str) -> Source:
-    """Returns the parts of `RUN_DIR` or `RUN_DIR@STEP`.
+    """Returns the parts of `RUN_DIR` or `RUN_DIR@STEP`; a directory of the whole name comes first.
 
     Example:
         >>> from tfplastic.training._initial_source import parse_source
@@ -27,7 +27,8 @@ def parse_source(text: str) -> Source:
         ('a', 9)
     """
     directory, _, digits = text.rpartition("@")
-    if directory and digits.isascii() and digits.isdecimal():
+    has_step = directory and digits.isascii() and digits.isdecimal()
+    if has_step and not Path(text).is_dir():
         return Source(Path(directory), int(digits))
     return Source(Path(text), None)
 

@@ -14,6 +14,7 @@ from tfplastic.diagnostics import Snapshot
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.diagnostics.self_targets import Objective
 from tfplastic.optimizers._any_keras import build_optimizer
+from tfplastic.run_format import OPERATIVE_CONFIG_FILE
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training import plan, write_errors
 from tfplastic.training.after_updates import AfterUpdates
@@ -249,7 +250,7 @@ class Loop:
         self._metrics_file = MetricsFileWriter(self._directory.path)
         self._writer = ManyWriters([self._metrics_file, TensorBoardWriter(self._directory.tensorboard)])
         if checkpoint is None:
-            config = (self._directory.path / "operative_config.gin").read_text("utf-8")
+            config = (self._directory.path / OPERATIVE_CONFIG_FILE).read_text("utf-8")
             self._writer.text(0, "operative_config", f"```\n{config}\n```")
             self._diagnostics.lay_out(self._writer)
         for warning in self._diagnostics.warnings:

@@ -17,9 +17,12 @@ def run(tmp_path):
     (run / "checkpoints" / "large").write_bytes(bytes(10))
     generator = np.random.default_rng(0)
     files = {
-        "probe/curves/0": {"curves": generator.uniform(size=[5, 2_000]), "final_losses": np.arange(5) / 3},
+        "probe/curves/0": {
+            "curves": generator.uniform(0.01, 1, [5, 2_000]),
+            "final_losses": np.arange(5) / 3,
+        },
         "probe/inputs/0": {"inputs": np.zeros([9, 9])},
-        "diagnostics/gradient_covariance/all/7": {"matrix": generator.uniform(-1, 1, [100, 100])},
+        "diagnostics/gradient_covariance/all/7": {"matrix": generator.uniform(-1, -0.01, [100, 100])},
         "diagnostics/gradient_covariance/hidden1/7": {"matrix": np.zeros([100, 100])},
         "diagnostics/hessian_spectral_density/all/0": {"nodes": np.full([10, 90], 1e-9), "size": np.array(3)},
         "far/0": {"far": np.full(5_000, 1e9), "counts": np.arange(5_000)},
@@ -66,6 +69,20 @@ def test_large_floats_are_halved_and_all_else_is_as_it_was(run, tmp_path):
             else:
                 np.testing.assert_array_equal(after[name], before[name])
                 assert after[name].dtype == before[name].dtype
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(1e-8, "float32"), (6e-5, "float32"), (6.2e-5, "float16"), (6.5e4, "float16"), (6.6e4, "float32")]
+    + [(np.nan, "float16"), (-np.inf, "float16"), (1e-40, "float64"), (-1e300, "float64")],
+)
+def test_every_number_keeps_three_digits(run, tmp_path, number, kind):
+    curves = np.linspace(0.0, 1.0, 5_000)
+    curves[7] = number
+    np.savez(run / "arrays" / "far" / "0.npz", curves=curves)
+    after = np.load(kept(run, ("far",), tmp_path) / "arrays" / "far" / "0.npz")["curves"]
+    np.testing.assert_allclose(after, curves, rtol=5e-4, atol=0)
+    assert after.dtype == kind
 
 
 def test_what_was_there_is_replaced(run, tmp_path):

@@ -154,7 +154,7 @@ class Queue:
         self._place = place
         self._folder = folder
         self._runs = runs
-        self._lock = threading.Lock()  # of the checkout and of what is counted
+        self._lock = threading.RLock()  # of the checkout and of what is counted
         self._given_up = 0
 
     def work_off(self, jobs: int, limit: int | None) -> int:
@@ -205,7 +205,8 @@ class Queue:
                 self._give_up(run, f"not committed: {why}")
 
     def _give_up(self, run: Run, why: str) -> None:
-        self._given_up += 1
+        with self._lock:
+            self._given_up += 1
         programs.say(f"{time.strftime('%H:%M')} {run.name}: {why}")
 
 

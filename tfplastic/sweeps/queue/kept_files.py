@@ -23,13 +23,14 @@ LARGEST_FOLDER = 60_000_000
 
 _FILES = (CONFIG_FILE, OPERATIVE_CONFIG_FILE, METRICS_FILE, STATUS_FILE)
 _LARGE = 4_096  # entries of an array from which on it is kept in float16; spectra are shorter
-_HALF_RANGE = 6e4
+_SMALLER = (np.float16, np.float32)
 
 
 def keep(run: Path, arrays: Sequence[str], target: Path, scratch: Path) -> None:
     """Copies what is committed of a run, in one move; what was at `target` is replaced.
 
-    Large arrays of floats, such as C_k or curves of probes, are kept in float16, which has three digits.
+    Large arrays of floats, such as C_k or curves of probes, are kept in float16 where it has three digits of
+    each number, else in float32.
 
     Args:
         run: its directory.
@@ -80,5 +81,9 @@ def _compress(source: Path, target: Path) -> None:
 def _halved(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind != "f" or array.size < _LARGE:
         return array
-    fits = np.nanmax(np.abs(array), initial=0.0) < _HALF_RANGE
-    return array.astype(np.float16) if fits else array.astype(np.float32)
+    sizes = np.abs(array[np.isfinite(array) & (array != 0)])
+    for kind in _SMALLER:
+        limits = np.finfo(kind)
+        if limits.smallest_normal <= sizes.min(initial=1.0) and sizes.max(initial=1.0) <= limits.max:
+            return array.astype(kind)
+    return array
