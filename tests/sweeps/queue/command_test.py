@@ -160,6 +160,14 @@ def test_a_signal_stops_it_and_the_same_command_continues(top, monkeypatch, caps
     assert work(top) == 0 and log(top) == ALL
 
 
+def test_a_dry_run_writes_nothing_and_another_queue_may_be_at_work(top, monkeypatch, capsys):
+    assert work(top, "--dry_run") == 0 and not (top / "runs").exists()
+    monkeypatch.setattr(Run, "make", lambda run, stop: work(top, "--dry_run") or finish(run))
+    assert work(top, "--limit=2") == 0 and log(top) == ALL[:2]
+    told = [line[:19] for line in capsys.readouterr().out.splitlines() if "gin/small.gin" in line]
+    assert told == ["fig99: 0 of 4 runs "] * 3 + ["fig99: 1 of 4 runs "]
+
+
 def test_two_queues_do_not_work_side_by_side(top, monkeypatch, capsys):
     def make(run, stop):
         assert work(top) == 2
@@ -188,6 +196,16 @@ def test_errors_of_use(top, capsys):
     queue.write_text(f"commit {git(top, 'rev-parse', 'HEAD')}\n" + 2 * "fig99 gin/small.gin\n")
     assert work(top) == 2
     assert "two runs of the queue would be committed to " in capsys.readouterr().err
+    (top / "gin" / "wrong.gin").write_text("sweep.arms = {")
+    git(top, "add", "--all")
+    git(top, "commit", "--quiet", "--message=Wrong")
+    head = git(top, "rev-parse", "HEAD")
+    queue.write_text(f"commit {head}\nfig99 gin/none.gin\n")
+    assert work(top) == 2
+    assert f"there is no file gin/none.gin in commit {head[:12]}. Ch" in capsys.readouterr().err
+    queue.write_text(f"commit {head}\nfig99 gin/wrong.gin\n")
+    assert work(top) == 2
+    assert f"{head[:12]}:gin/wrong.gin" in capsys.readouterr().err
 
 
 TINY = """\

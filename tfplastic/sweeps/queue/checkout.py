@@ -47,6 +47,17 @@ class Checkout:
             raise UsageError(f"there is no commit {name} in {self.top}. Fetch it, or change the queue's file")
         return found.stdout.strip()
 
+    def file_of(self, commit: str, path: str) -> str:
+        """The text of a file as it is in a commit; nothing is checked out.
+
+        Raises:
+            UsageError: the commit has no such file.
+        """
+        found = _git(self.top, "cat-file", "blob", f"{commit}:{path}")
+        if found.returncode:
+            raise UsageError(f"there is no file {path} in commit {commit[:12]}. Change the queue's file")
+        return found.stdout
+
     def clone(self, commit: str, directory: Path) -> None:
         """Clones a commit into `directory`, unless that has been done; a clone that was cut short is removed.
 

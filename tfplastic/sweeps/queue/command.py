@@ -68,7 +68,8 @@ _FLAGS = (
         "dry_run",
         False,
         "--[no]dry_run",
-        "Say how many runs of each experiment are there, and exit. Default: --nodry_run.",
+        "Say how many runs of each experiment are there, and exit, also while another process makes them."
+        " Default: --nodry_run.",
     ),
     flag_table.DEBUG,
 )
@@ -120,12 +121,12 @@ def _act(given: Options) -> int:
     folder = given.queue.resolve().parent
     checkout = Checkout(folder)
     place = checkout.top / "runs" / "queue"
+    runs = list(runs_of(entries, checkout, place, folder))
+    for line in progress(runs):
+        programs.say(line)
+    if given.dry_run:
+        return 0
     with _alone(place / "lock"):
-        runs = list(runs_of(entries, checkout, place, folder))
-        for line in progress(runs):
-            programs.say(line)
-        if given.dry_run:
-            return 0
         return Queue(checkout, place, folder, runs).work_off(given.jobs, given.limit)
 
 
@@ -161,6 +162,8 @@ class Queue:
         """Makes and commits the runs that are not there; the exit code."""
         self._commit_left_over()
         todo = [run for run in self._runs if not run.is_kept][:limit]
+        for run in todo:
+            self._checkout.clone(run.commit, run.code)
         with _stop_on_signals() as stop:
             with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
                 for future in [pool.submit(self._do, run, stop) for run in todo]:

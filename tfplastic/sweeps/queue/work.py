@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from tfplastic import run_format
 from tfplastic.command_line.errors import UsageError
 from tfplastic.sweeps import experiment_file
-from tfplastic.sweeps.experiment import Arm
+from tfplastic.sweeps.experiment import Arm, Experiment
 from tfplastic.sweeps.job import LOGS, THREAD_VARIABLES, run_name
 from tfplastic.sweeps.queue.checkout import Checkout
 from tfplastic.sweeps.queue.queue_file import Entry
@@ -110,12 +111,12 @@ class Run:
 
 
 def runs_of(entries: list[Entry], checkout: Checkout, place: Path, kept: Path) -> Iterator[Run]:
-    """All runs, entry after entry, in each seed after seed.
+    """All runs, entry after entry, in each seed after seed; nothing is cloned or written for them.
 
     Args:
         entries: of the queue.
         checkout: holds their commits.
-        place: where commits are cloned and runs are made.
+        place: where commits are to be cloned and runs to be made.
         kept: where runs are committed.
 
     Raises:
@@ -125,8 +126,7 @@ def runs_of(entries: list[Entry], checkout: Checkout, place: Path, kept: Path) -
     for entry in entries:
         commit = checkout.commit_of(entry.commit)
         code = place / commit[:12] / "code"
-        checkout.clone(commit, code)
-        experiment = experiment_file.read(os.fspath(code / entry.experiment))
+        experiment = _experiment(entry, checkout, commit)
         for seed in experiment.seeds:
             for arm in experiment.arms:
                 name = run_name(arm.name, seed)
@@ -135,6 +135,18 @@ def runs_of(entries: list[Entry], checkout: Checkout, place: Path, kept: Path) -
                     raise UsageError(f"two runs of the queue would be committed to {target}")
                 taken.add(target)
                 yield Run(entry, arm, seed, commit, code, code.parent / entry.figure / name, target)
+
+
+def _experiment(entry: Entry, checkout: Checkout, commit: str) -> Experiment:
+    text = checkout.file_of(commit, entry.experiment)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, entry.experiment)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        try:
+            return experiment_file.read(os.fspath(file))
+        except UsageError as error:
+            raise UsageError(str(error).replace(f"{scratch}{os.sep}", f"{commit[:12]}:")) from error
 
 
 def _status(directory: Path) -> dict[str, object]:
