@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfplastic import _source
+from tfplastic._source import Source
 from tfplastic.networks import hl_gauss, mlp
 from tfplastic.networks.categorical import CategoricalHead
 from tfplastic.probing import Probe, SineTargets, TwoHot
@@ -53,6 +55,33 @@ def test_what_is_read_is_what_was_made(tmp_path, made, standardize):
     for name, array in first.arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], array)
         assert again.arrays()[name].dtype == array.dtype
+
+
+def test_other_code_is_not_shared(tmp_path, made, monkeypatch):
+    sources = [Source("0" * 40, False), Source("1" * 40, False), Source("1" * 40, True), Source()]
+    for source in [*sources, *sources]:
+        monkeypatch.setattr(_source, "of_package", lambda source=source: source)
+        SharedProbe(PROBE, tmp_path).measure(network(), inputs(), adam())
+    assert len(made) == 4
+
+
+def test_a_damaged_file_is_made_again(tmp_path, made, caplog):
+    def measured():
+        return SharedProbe(PROBE, tmp_path).measure(network(), inputs(), adam()).to_dict()
+
+    first = measured()
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    for damage in (b"", content[:-30], content.replace(b"PK", b"KP"), b"text"):
+        path.write_bytes(damage)
+        caplog.clear()
+        assert measured() == first
+        assert [each.getMessage().partition(" (")[0] for each in caplog.records] == [
+            f"The probe in {path} is damaged"
+        ]
+    with path.open("wb") as file:
+        np.savez(file, how=np.array("scratch"))
+    assert measured() == first == measured() and len(made) == 6
 
 
 def head(encoding):

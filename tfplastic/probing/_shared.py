@@ -9,10 +9,12 @@ import numpy as np
 from absl import logging
 
 import tfplastic
+from tfplastic import _source
 from tfplastic.probing._inputs import digest
 from tfplastic.probing._optimizers import optimizer_of, settings_of
 from tfplastic.probing._rebuild import architecture, weights_of
 from tfplastic.probing.result import FreshNetworks, ProbeResult
+from tfplastic.run_format import ARRAY_FILE_ERRORS
 from tfplastic.writers import atomic_file
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -25,8 +27,9 @@ class SharedProbe:
     """Measures as a `Probe` does, or reads the result of one that was the same.
 
     The same are weights, architecture, inputs, settings of the optimizer, protocol and version of this
-    library. A probe is not shared where that cannot be told from outside of the process: with `make_model`, a
-    copied state of the optimizer, or functions without a name.
+    library: its number, its commit and whether files differ from that. A probe is not shared where that
+    cannot be told from outside of the process: with `make_model`, a copied state of the optimizer, or
+    functions without a name.
 
     Args:
         probe: a `Probe`.
@@ -41,9 +44,10 @@ class SharedProbe:
         """As `Probe.measure`."""
         key = self._key(model, inputs, optimizer)
         path = self._directory / f"{key}.npz"
-        if key and path.exists():
+        shared = _load(path) if key else None
+        if shared is not None:
             logging.info("The probe is that in %s, which another run has made.", path)
-            return _load(path)
+            return shared
         result = self._probe.measure(model, inputs, optimizer)
         if key:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -61,7 +65,8 @@ class SharedProbe:
         if _UNNAMED.search(said):
             return ""
         arrays = (weights_of(model), inputs)
-        text = f"{tfplastic.__version__} {_ADDRESS.sub('', said)} {[digest(each) for each in arrays]}"
+        code = (tfplastic.__version__, *_source.of_package())
+        text = f"{code} {_ADDRESS.sub('', said)} {[digest(each) for each in arrays]}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -69,9 +74,19 @@ def _arrays(result: ProbeResult) -> dict[str, Any]:
     return {"how": np.array(result.how), "notes": np.array(result.notes, "U"), **result.arrays()}
 
 
-def _load(path: Path) -> ProbeResult:
-    with np.load(path) as file:
-        arrays = dict(file)
+def _load(path: Path) -> ProbeResult | None:
+    """The result in a file; None where there is none, or a damaged one."""
+    try:
+        with np.load(path) as file:
+            return _read(dict(file))
+    except FileNotFoundError:
+        return None
+    except ARRAY_FILE_ERRORS as error:
+        logging.warning("The probe in %s is damaged (%s) and is made again.", path, type(error).__name__)
+        return None
+
+
+def _read(arrays: dict[str, np.ndarray]) -> ProbeResult:
     how, notes = str(arrays.pop("how")), tuple(map(str, arrays.pop("notes")))
     inner = {
         name.removeprefix(_STANDARDIZED): each
