@@ -1,6 +1,7 @@
 """Which layer and quantity first was not finite: in the graph, under XLA, and on the host."""
 
 import re
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.training import loop_test
 from tests.training.graph_loop_test import run
 from tests.training.loop_test import read_status
 from tests.training.regression_task import RegressionTask
+from tfplastic import _checkpoint_files
 from tfplastic._keras import keras
 from tfplastic.mitigations import Mitigation
 from tfplastic.training import Loop, NonFiniteLossError, TrainConfig
@@ -152,10 +154,18 @@ def test_the_batch(tmp_path, program):
 
 
 @pytest.mark.parametrize("program", XLA_IS_SLOW)
-def test_an_update(tmp_path, program):
+def test_an_update(tmp_path, program, monkeypatch):
+    looked = []
+    newest_good = _checkpoint_files.newest_good
+    monkeypatch.setattr(
+        _checkpoint_files, "newest_good", lambda *given: looked.append(given) or newest_good(*given)
+    )
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/tfplastic-train"])
     message = message_of(tmp_path, make_loop(program, [Steep()], checkpoint_period=5))
     actor = "as the optimizer or a mitigation changed it at gradient step 14"
     assert f"; the first was the weight 'bias' of layer 'output', {actor}. " in message
+    assert message.endswith(f": tfplastic-train ... --init_from={tmp_path}@10 --run_dir=NEW")
+    assert len(looked) == 2  # to resume from, and to explain: it reads all files of the checkpoint
 
 
 @pytest.mark.parametrize("program", XLA_IS_SLOW)

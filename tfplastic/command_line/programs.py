@@ -6,9 +6,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tfplastic._program_names import as_started
 from tfplastic.command_line import gin_errors
 from tfplastic.command_line.errors import UsageError
-from tfplastic.command_line.program_names import as_started
 
 
 def run(program: str, parse: Callable[[], Any], act: Callable[[Any], int]) -> int:

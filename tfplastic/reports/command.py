@@ -6,9 +6,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from tfplastic._program_names import as_started
 from tfplastic.command_line import programs
 from tfplastic.command_line.errors import UsageError, one_line
-from tfplastic.command_line.program_names import as_started
 from tfplastic.reports import options, page, places
 from tfplastic.sweeps import experiment_file
 

@@ -1,5 +1,6 @@
 """Weights and losses that are not finite: noticed, explained, and what to do about them."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 from absl import logging
 
 from tfplastic import _checkpoint_files
+from tfplastic._checkpoint_files import Checkpoint
+from tfplastic._program_names import as_started
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.checkpoints import Checkpoints, find_unreadable_values
 from tfplastic.training.graph_steps import GraphSteps
@@ -85,27 +88,27 @@ class Failures:
 
     def explained(self, error: NonFiniteLossError) -> NonFiniteLossError:
         """Returns the error with the quantity and layer that first was not finite, and the next action."""
+        checkpoint = self._last_checkpoint()
         try:
-            found = self._find(error)
+            found = self._find(error, checkpoint)
             first = f"the first was {found}" if found else "it does not show when the step is repeated"
         except TimeoutError:
             first = "where it began is not known, as repeating the steps takes too long"
         except Exception as other:  # The failure itself is to be told, whatever this is.
             first = f"where it began cannot be found ({' '.join(str(other).split())})"
-        details = f"; {first}. {self._next_action()}"
+        details = f"; {first}. {self._next_action(checkpoint)}"
         return NonFiniteLossError(error.step, error.quantity, error.owner, details)
 
-    def _find(self, error: NonFiniteLossError) -> str:
+    def _find(self, error: NonFiniteLossError, checkpoint: Checkpoint | None) -> str:
         if isinstance(self._steps, HostSteps):
             found = self._steps.find_non_finite(error, self._examination)
             return f"{found} at gradient step {error.step}" if found else ""
         logging.info("Looking for where it began, by repeating the steps since the last checkpoint.")
-        examination = self._examination
-        return RetakenSteps(self._steps, self._after_updates, self._restore, examination).find(error.step)
+        restore = functools.partial(self._restore, checkpoint)
+        return RetakenSteps(self._steps, self._after_updates, restore, self._examination).find(error.step)
 
-    def _restore(self) -> int:
-        """Back to the last checkpoint or the beginning; the gradient step of that."""
-        checkpoint = self._last_checkpoint()
+    def _restore(self, checkpoint: Checkpoint | None) -> int:
+        """Back to the checkpoint or, without one, the beginning; the gradient step of that."""
         if checkpoint is None:
             if self._begin_again is None:
                 raise ValueError("no checkpoint can be read")
@@ -118,13 +121,12 @@ class Failures:
             self._after_updates.act(checkpoint.step)
         return checkpoint.step
 
-    def _last_checkpoint(self) -> Any:
+    def _last_checkpoint(self) -> Checkpoint | None:
         return _checkpoint_files.newest_good(self._checkpoints.root, find_unreadable_values).checkpoint
 
-    def _next_action(self) -> str:
-        checkpoint = self._last_checkpoint()
+    def _next_action(self, checkpoint: Checkpoint | None) -> str:
         if checkpoint is None:
             return "Lower the learning rate, and start again in another run directory"
         source = f"--init_from={self._run_directory}@{checkpoint.step}"
         action = "Continue from its last checkpoint with a lower learning rate"
-        return f"{action}: bin/train ... {source} --run_dir=NEW"
+        return f"{action}: {as_started('bin/train')} ... {source} --run_dir=NEW"

@@ -16,7 +16,7 @@ def as_started(text: str) -> str:
 
     Example:
         >>> import sys
-        >>> from tfplastic.command_line.program_names import as_started
+        >>> from tfplastic._program_names import as_started
         >>> before, sys.argv = sys.argv, ['/usr/local/bin/tfplastic-train', '--help']
         >>> as_started('bin/diagnose reads runs of bin/train.')
         'tfplastic-diagnose reads runs of tfplastic-train.'

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
+from tfplastic._program_names import as_started
 from tfplastic.command_line import train
 from tfplastic.command_line.diagnose import command as diagnose
-from tfplastic.command_line.program_names import as_started
 from tfplastic.reports import command as report
 from tfplastic.sweeps import command as sweep
 
