@@ -1,5 +1,6 @@
 """Examples from whatever holds them: arrays, frames, nests, datasets, Keras' sequences, generators."""
 
+import collections
 import itertools
 
 import keras as keras_3
@@ -78,6 +79,44 @@ def test_how_many_are_taken_where_nobody_says():
     assert examples("inputs", np.ones((600, 1))).inputs.shape == (600, 1)
     cut = examples("inputs", X, Y, W, max_examples=4)
     assert [each.shape[0] for each in (cut.inputs, cut.targets, cut.sample_weight)] == [4, 4, 4]
+    other = examples("inputs", X, Y[:7], max_examples=4)
+    assert [each.shape[0] for each in (other.inputs, other.targets)] == [10, 7]  # for an error to tell
+
+
+def test_a_note_only_where_a_stream_has_more():
+    for name in ("dataset", "sequence of keras 2", "PyDataset", "loader"):
+        assert examples("inputs", STREAMS[name](), max_examples=10).note == ""
+        assert examples("inputs", STREAMS[name](), max_examples=8 if name != "loader" else 4).note
+        assert examples("inputs", STREAMS[name](), max_examples=9).note
+    one_by_one = iter([X[:1], X[1:2], X[2:3]])
+    assert examples("inputs", one_by_one, max_examples=2).note
+    np.testing.assert_array_equal(next(one_by_one), X[2:3])  # was not taken
+
+
+def test_targets_and_weights_beside_a_stream_are_cut_with_it():
+    stream = tf.data.Dataset.from_tensor_slices(X).batch(4)
+    for inputs in (stream, stream.repeat(), iter([X[:4], X[4:8], X[8:]])):
+        found = examples("inputs", inputs, Y, {"a": W}, max_examples=6)
+        np.testing.assert_array_equal(found.inputs, X[:6])
+        np.testing.assert_array_equal(found.targets, Y[:6])
+        np.testing.assert_array_equal(found.sample_weight["a"], W[:6])
+    model = _model(keras_2)
+    cut = Snapshot(model, stream.repeat(), Y, "mse", max_examples=6, sample_weight=W)
+    np.testing.assert_array_equal(cut.loss, Snapshot(model, X[:6], Y[:6], "mse", sample_weight=W[:6]).loss)
+    for few, count in ((stream.repeat(), 6), (stream.take(1), 4)):  # too few targets, and too many
+        with pytest.raises(ValueError, match=rf"^`targets` must have an entry for each of the {count} "):
+            Snapshot(model, few, Y[:5], "mse", max_examples=6)
+
+
+@BOTH
+def test_elements_of_a_stream_are_taken_as_fit_takes_them(keras):
+    Pair = collections.namedtuple("Pair", ["first", "second"])
+    for element in (Pair(X, Y), (X, Y), [X, Y]):
+        found = examples("inputs", iter([element]))
+        np.testing.assert_array_equal(found.targets, Y)
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(element)
+        assert y is Y and x is X and weight is None
+    np.testing.assert_array_equal(examples("inputs", iter([(X,)])).inputs, X)
 
 
 def test_weights_nests_and_inputs_alone():

@@ -3,7 +3,8 @@
 Arrays are nests (lists, tuples, dicts) of arrays or tensors `[n, ...]`, of pandas' frames and series, and of
 lists of numbers. Streams give batches one after another: a `tf.data.Dataset`, a Keras `PyDataset` or
 `Sequence`, a generator or another iterable such as PyTorch's `DataLoader`. Their elements are taken as `fit`
-takes them: inputs, `(inputs, targets)` or `(inputs, targets, sample_weight)`.
+takes them: inputs, `(inputs,)`, `(inputs, targets)` or `(inputs, targets, sample_weight)`, where a list or a
+named tuple is as good as a tuple.
 """
 
 import collections
@@ -77,10 +78,12 @@ def examples(
     Args:
         name: of the argument that `inputs` came from, for errors.
         inputs: arrays or a stream; the elements of a stream may hold targets and weights as well.
-        targets: arrays, of inputs that are arrays or a stream of inputs alone.
+        targets: arrays, of inputs that are arrays or a stream of inputs alone. Where only the first examples
+            of a stream are taken, so are the first targets. Lengths that differ are left to the caller.
         sample_weight: like `targets`.
         max_examples: most examples to take, the first ones; None: of a stream `MAX_EXAMPLES`, of arrays all.
-            An endless stream is read no further.
+            One more batch of a stream is read to know whether there are more; none of a generator, of which
+            `note` says how many were taken even if these are all.
         targets_name: of the argument that `targets` came from.
 
     Raises:
@@ -88,7 +91,7 @@ def examples(
     """
     if max_examples is not None:
         check_positive_integer("max_examples", max_examples)
-    note = ""
+    note, most_of_all = "", max_examples
     if is_stream(inputs):
         kind, most = _kind(inputs), max_examples or MAX_EXAMPLES
         found = _taken(name, inputs, most)
@@ -100,14 +103,15 @@ def examples(
                 rule = f"must be None where the elements of `{name}` have them"
                 raise ValueError(f"`{given}` {rule}. Received: {shown(own)}")
         inputs, note = found.inputs, found.note and f"`{name}` is {kind}: {found.note}"
+        most_of_all = most if found.note else None
         targets = found.targets if targets is None else targets
         sample_weight = found.sample_weight if sample_weight is None else sample_weight
     parts = [
         None if part is None else as_tensors(argument, part)
         for argument, part in ((name, inputs), (targets_name, targets), ("sample_weight", sample_weight))
     ]
-    if max_examples is not None:
-        first = functools.partial(_first, most=max_examples)
+    if most_of_all is not None and (note or _are_of_one_length(parts)):
+        first = functools.partial(_first, most=most_of_all)
         parts = [tf.nest.map_structure(first, part) for part in parts]
     return Examples(*parts, note=note)
 
@@ -148,8 +152,29 @@ def as_tensors(name: str, nest: Any) -> Any:
         parts = [as_tensors(name, each) for each in nest]
         return type(nest)(*parts) if hasattr(nest, "_fields") else type(nest)(parts)
     if not isinstance(nest, list | tuple) and tf.nest.is_nested(nest):  # such as an attrs class
-        return tf.nest.map_structure(lambda each: _as_tensor(name, each), nest)
-    return _as_tensor(name, nest)
+        return tf.nest.map_structure(lambda each: as_numbers(name, each), nest)
+    return as_numbers(name, nest)
+
+
+def as_numbers(name: str, value: Any) -> tf.Tensor:
+    """Returns one array as a tensor; of texts too, which some models take.
+
+    Raises:
+        ValueError: it is no dense array of numbers.
+    """
+    if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
+        action = (
+            "`.to_tensor()` makes one." if isinstance(value, tf.RaggedTensor) else "Use `tf.sparse.to_dense`."
+        )
+        raise ValueError(f"`{name}` must be dense arrays. Received: a {type(value).__name__}. {action}")
+    if not tf.is_tensor(value) and hasattr(value, "__array__"):
+        value = np.asarray(value)
+    try:
+        if value is None:
+            raise ValueError
+        return tf.convert_to_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"`{name}` must be an array of numbers. Received: {shown(value)}") from None
 
 
 def batches(name: str, data: Any) -> Iterator[tuple[Any, ...]]:
@@ -164,8 +189,6 @@ def batches(name: str, data: Any) -> Iterator[tuple[Any, ...]]:
         elements = (data[index] for index in (itertools.count() if count is None else range(count)))
     for element in elements:
         parts = tuple(element) if isinstance(element, list | tuple) else (element,)
-        if hasattr(element, "_fields"):
-            parts = (element,)
         if not 1 <= len(parts) <= 3:
             rule = "must have elements of inputs, targets and sample weights"
             raise ValueError(f"`{name}` {rule}. Received: elements of {len(parts)} parts")
@@ -193,7 +216,8 @@ def describe(data: Any) -> str:
 def _taken(name: str, stream: Any, most: int) -> Examples:
     taken: list[tuple[Any, ...]] = []
     count = 0
-    for parts in batches(name, stream):
+    elements = batches(name, stream)
+    for parts in elements:
         taken.append(parts)
         count += int(tf.nest.flatten(parts)[0].shape[0])
         if count >= most:
@@ -210,29 +234,24 @@ def _taken(name: str, stream: Any, most: int) -> Examples:
         rule = "must give batches of one form and one shape but for their length"
         action = "`padded_batch` and `map` make them so."
         raise ValueError(f"`{name}` {rule}. Received: shapes {_shown(shapes)}. {action}") from None
-    return Examples(*joined, note=f"its first {most:,} examples were taken" if count >= most else "")
+    is_cut = count > most or (count == most and _has_more(stream, elements))
+    return Examples(*joined, note=f"its first {most:,} examples were taken" if is_cut else "")
+
+
+def _has_more(stream: Any, elements: Iterator[Any]) -> bool:
+    """Whether there are elements left; perhaps, of a generator, which would lose the one looked at."""
+    return not can_be_read_again(stream) or next(elements, None) is not None
+
+
+def _are_of_one_length(parts: list[Any]) -> bool:
+    shapes = [each.shape for each in tf.nest.flatten(parts) if each is not None]
+    return len({shape[0] for shape in shapes if shape.rank}) == 1
 
 
 def _first(each: Any, most: int) -> Any:
     if each is None or not each.shape.rank or each.shape[0] <= most:
         return each
     return each[:most]
-
-
-def _as_tensor(name: str, value: Any) -> Any:
-    if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
-        action = (
-            "`.to_tensor()` makes one." if isinstance(value, tf.RaggedTensor) else "Use `tf.sparse.to_dense`."
-        )
-        raise ValueError(f"`{name}` must be dense arrays. Received: a {type(value).__name__}. {action}")
-    if not tf.is_tensor(value) and hasattr(value, "__array__"):
-        value = np.asarray(value)
-    try:
-        if value is None:
-            raise ValueError
-        return tf.convert_to_tensor(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"`{name}` must be an array of numbers. Received: {shown(value)}") from None
 
 
 def _holds_scalars(nest: Any) -> bool:

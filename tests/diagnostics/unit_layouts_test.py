@@ -109,7 +109,7 @@ def test_layers_without_ways_of_their_own_are_left_out_with_the_reason(keras):
     x = layers.MultiHeadAttention(2, 3, name="heads")(x, x)
     x = layers.Dense(4, name="scored")(x)
     x = layers.Attention(name="scores")([x, x])
-    cells = [layers.LSTMCell(2, name="cell"), layers.LSTMCell(2)]
+    cells = [layers.LSTMCell(2, name="cell"), layers.LSTMCell(2, name="other")]
     x = layers.RNN(cells, name="stack")(x)
     unit_map = UnitMap(keras.Model(inputs, layers.Dense(2, name="output")(x)))
     assert list(unit_map) == ["lstm", "heads/value", "heads/attention_output"]
@@ -121,7 +121,10 @@ def test_layers_without_ways_of_their_own_are_left_out_with_the_reason(keras):
     assert excluded["heads/query"] == "'heads' (MultiHeadAttention) mixes its heads' features"
     assert excluded["heads/key"] == excluded["heads/query"]
     assert excluded["scored"] == "its outputs go into 'scores' (Attention), which is not traced"
-    assert all("is not traced" in reason for name, reason in excluded.items() if name.startswith("stack"))
+    of_stack = {name: reason for name, reason in excluded.items() if name.startswith("stack")}
+    own = {f"stack/stacked_rnn_cells/{name}" for name in ("cell", "other")}
+    assert set(of_stack) == (own if keras is keras_2 else {"stack"})
+    assert all("is not traced" in reason for reason in of_stack.values())
 
 
 def test_a_bias_that_keras_adds_to_columns_is_no_units_own():

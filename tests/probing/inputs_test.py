@@ -19,6 +19,14 @@ def test_arrays_and_nests_are_taken_as_they_are():
     np.testing.assert_array_equal(nest["b"], ARRAY[:, :1])
 
 
+def test_lists_of_numbers_are_arrays():
+    np.testing.assert_array_equal(as_inputs(ARRAY.tolist(), None, 0), ARRAY)
+    nest = as_inputs({"a": ARRAY.tolist(), "b": list(range(10))}, None, 0)
+    np.testing.assert_array_equal(nest["a"], ARRAY)
+    assert nest["b"].tolist() == list(range(10))
+    assert len(as_inputs([ARRAY, ARRAY], None, 0)) == 2  # still a nest of arrays
+
+
 @pytest.mark.parametrize("with_targets", [False, True])
 def test_datasets_are_joined_also_where_the_last_batch_is_shorter(with_targets):
     data = (ARRAY, ARRAY[:, 0]) if with_targets else ARRAY
@@ -81,7 +89,7 @@ def test_replays_of_this_library_draw():
             "`inputs` must be arrays of one length of at least 1. Received: shapes [[]]",
         ),
         (
-            ARRAY.tolist(),  # a nest of numbers
+            dict(enumerate(ARRAY.ravel())),  # a nest of numbers
             None,
             "`inputs` must be arrays of one length of at least 1. Received: shapes [[], [], [], []] and 16"
             " more",

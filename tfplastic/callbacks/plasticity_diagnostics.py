@@ -18,7 +18,7 @@ from tfplastic.diagnostics.diagnose import left_out_layers, measure_possible, wi
 from tfplastic.diagnostics.measure import Function, check_quantities, prepare
 from tfplastic.diagnostics.quantity import Need, needs_of
 from tfplastic.diagnostics.writing import charts, write
-from tfplastic.linalg._numbers import check_finite
+from tfplastic.linalg._numbers import check_all_finite
 from tfplastic.optimizers._any_keras import build_optimizer
 from tfplastic.writers import ManyWriters, MetricsFileWriter, NullWriter, TensorBoardWriter, Writer
 
@@ -172,7 +172,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
             class_weight=self._class_weight,
             include_model_losses=self._include_model_losses,
         )
-        check_finite("x_probe", snapshot.inputs)
+        check_all_finite("x_probe", snapshot.inputs)
         if "reference" in needs:
             snapshot.reference = Reference.of(snapshot)
         return snapshot

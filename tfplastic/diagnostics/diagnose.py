@@ -14,7 +14,7 @@ from tfplastic.diagnostics.quantity import Need, needs_of, reads_of
 from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_statistics import ARRAYS
-from tfplastic.linalg._numbers import check_finite, check_targets
+from tfplastic.linalg._numbers import check_all_finite, check_targets
 
 
 def diagnose(
@@ -98,7 +98,7 @@ def diagnose(
         max_examples=max_examples,
     )
     for name in ("inputs", "targets", "sample_weight"):
-        check_finite(name, getattr(snapshot, name))
+        check_all_finite(name, getattr(snapshot, name))
     if targets is not None:
         check_targets(snapshot.model, snapshot.targets, loss)
     if quantities is None:

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks
-from tfplastic._data import batches, can_be_read_again, describe, is_endless, is_stream
-from tfplastic.linalg._numbers import as_numbers, check_not_text
+from tfplastic._data import as_numbers, batches, can_be_read_again, describe, is_endless, is_stream
+from tfplastic.linalg._numbers import check_not_text
 
 
 class Batches(abc.ABC):

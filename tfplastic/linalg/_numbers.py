@@ -1,12 +1,10 @@
 """Arrays of numbers, as users give them: inputs, targets, weights of examples, vectors."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
-
-from tfplastic._checks import shown
 
 # How the Kerases begin to say that inputs do not fit a layer.
 _MISFITS = re.compile(
@@ -20,20 +18,6 @@ _ENTRY_BY_ENTRY = {
 }
 
 
-def as_numbers(name: str, values: Any) -> tf.Tensor:
-    """Returns an array as a tensor; of texts too, which some models take.
-
-    Raises:
-        ValueError: it is no array of numbers.
-    """
-    try:
-        if values is None:
-            raise ValueError
-        return tf.convert_to_tensor(values)
-    except (TypeError, ValueError):
-        raise ValueError(f"`{name}` must be an array of numbers. Received: {shown(values)}") from None
-
-
 def check_not_text(name: str, nest: Any) -> None:
     """Raises `ValueError` if one of a nest of tensors holds texts."""
     for each in tf.nest.flatten(nest):
@@ -43,7 +27,7 @@ def check_not_text(name: str, nest: Any) -> None:
             )
 
 
-def check_finite(name: str, nest: Any) -> None:
+def check_all_finite(name: str, nest: Any) -> None:
     """Raises `ValueError` if one of a nest of tensors holds a number that is NaN or infinite."""
     for each in tf.nest.flatten(nest):
         if each is None or not each.dtype.is_floating:
@@ -84,15 +68,16 @@ def check_targets(model: Any, targets: Any, loss: Any) -> None:
 
     Args:
         model: a Keras model; only functional and Sequential ones say what they return.
-        targets: a nest of tensors `[n, ...]`.
-        loss: as for `Snapshot`; of functions nothing is checked.
+        targets: a nest of tensors `[n, ...]`; of those by name Keras takes what it needs.
+        loss: as for `Snapshot`. Of functions nothing is checked here, nor of a compiled loss, which may leave
+            outputs out and says itself what it lacks.
 
     Raises:
         ValueError: they do not fit.
     """
     outputs = getattr(model, "outputs", None)
-    is_keras = loss is None or isinstance(loss, str) or hasattr(loss, "reduction")
-    if not outputs or not is_keras:
+    is_keras = isinstance(loss, str) or hasattr(loss, "reduction")
+    if not outputs or not is_keras or isinstance(targets, Mapping):
         return
     given = tf.nest.flatten(targets)
     name = loss if isinstance(loss, str) else getattr(loss, "name", "")

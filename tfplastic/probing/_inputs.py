@@ -7,7 +7,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
-from tfplastic._data import all_examples, can_be_read_again, describe, examples, is_endless, is_stream
+from tfplastic._data import (
+    all_examples,
+    as_tensors,
+    can_be_read_again,
+    describe,
+    examples,
+    is_endless,
+    is_stream,
+)
 
 _SHOWN = 4  # shapes in a message
 
@@ -16,9 +24,10 @@ def as_inputs(inputs: Any, num_inputs: int | None, seed: int) -> Any:
     """A nest of arrays `[n, ...]` from arrays, a dataset or a replay buffer.
 
     Args:
-        inputs: a nest of arrays; a `tf.data.Dataset`, Keras `PyDataset` or other iterable of batches, whose
-            `(inputs, targets)` elements give their inputs; or a replay buffer, which gives observations:
-            this library's draws `num_inputs`, another gives all that it holds, by `gather_all`.
+        inputs: a nest of arrays or of lists of numbers; a `tf.data.Dataset`, Keras `PyDataset` or other
+            iterable of batches, whose `(inputs, targets)` elements give their inputs; or a replay buffer,
+            which gives observations: this library's draws `num_inputs`, another gives all that it holds, by
+            `gather_all`.
         num_inputs: how many to draw of them, without replacement and by the seed, in the order that they
             have; None for all. Of a dataset that never ends, or a generator, the first so many.
         seed: of the probe.
@@ -36,6 +45,8 @@ def as_inputs(inputs: Any, num_inputs: int | None, seed: int) -> Any:
         return tf.nest.map_structure(np.asarray, first)
     elif hasattr(inputs, "gather_all"):
         inputs = _of_buffer(inputs)
+    elif not isinstance(inputs, np.ndarray):
+        inputs = as_tensors("inputs", inputs)
     arrays = tf.nest.map_structure(np.asarray, inputs)
     shapes = [each.shape for each in tf.nest.flatten(arrays)]
     if not shapes or not all(shapes) or len({shape[0] for shape in shapes}) != 1 or not shapes[0][0]:
