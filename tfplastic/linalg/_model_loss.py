@@ -87,8 +87,8 @@ class ModelData:
 
     Args:
         model: a Keras model, of Keras 2 or Keras 3, built.
-        inputs: a nest of arrays `[n, ...]`, or a dataset that ends, whose elements may hold the targets and
-            weights as well; see `_data`.
+        inputs: a nest of arrays `[n, ...]`, or a dataset that ends, of which all is kept as arrays and whose
+            elements may hold the targets and weights as well; see `_data`.
         targets: a nest of arrays `[n, ...]`, or None.
         sample_weight: as for `fit`.
         class_weight: as for `fit`.
