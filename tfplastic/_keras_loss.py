@@ -85,6 +85,11 @@ class KerasLoss:
         """Whether there is no loss of outputs."""
         return self._loss is None
 
+    @property
+    def of_outputs(self) -> Any:
+        """The losses of the outputs as given; None where there are none, or the model computes its own."""
+        return None if self._is_own else self._loss
+
     def of_batch(self, inputs: Any, targets: Any, outputs: Any, sample_weight: Any) -> BatchLoss:
         """The loss of a batch, right after the call of the model that gave `outputs`; traceable."""
         parts: list[_Part] = []

@@ -1,6 +1,5 @@
 """Many quantities of one snapshot."""
 
-import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ from tfplastic._checks import shown
 from tfplastic.diagnostics._arguments import SUBJECTS, check_function
 from tfplastic.diagnostics.quantity import reads_of
 from tfplastic.diagnostics.snapshot import Snapshot
+from tfplastic.linalg._program import RunError
 
 Function = Callable[..., dict[str, Any]]
 """Of a snapshot, to {layer name: value}: a quantity, a `functools.partial` of one, or a function of yours."""
@@ -55,9 +55,17 @@ def measure_checked(snapshot: Snapshot, quantities: Mapping[str, Function]) -> d
 
 
 def prepare(snapshot: Snapshot, quantities: Mapping[str, Function]) -> None:
-    """Makes what the quantities say that they read; what cannot be made the first that reads it will tell."""
-    with contextlib.suppress(ValueError):
+    """Makes what the quantities say that they read; what cannot be made the first that reads it will tell.
+
+    Raises:
+        ValueError: the first pass over the data fails, such as on tokens that an embedding does not have.
+    """
+    try:
         snapshot.prepare([part for quantity in quantities.values() for part in reads_of(quantity)])
+    except RunError:
+        raise
+    except ValueError:
+        return
 
 
 def check_quantities(

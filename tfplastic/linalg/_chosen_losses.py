@@ -5,6 +5,7 @@ from typing import Any
 
 from tfplastic._keras_loss import KerasLoss, compiled_loss
 from tfplastic.linalg import _losses
+from tfplastic.linalg._labels import check_labels
 
 
 def chosen_losses(
@@ -33,7 +34,7 @@ def chosen_losses(
 
     Raises:
         TypeError: `loss` is not a function, a Keras loss, the name of one, or a nest of these.
-        ValueError: arguments do not go together.
+        ValueError: arguments do not go together, or labels are not numbers of the outputs.
     """
     read = None if outputs_only else model
     if loss is not None and example_losses is not None:
@@ -44,6 +45,7 @@ def chosen_losses(
         return _losses.FunctionLosses(None, example_losses, call, read, include_model_losses)
 
     def of_keras(loss: KerasLoss, reports: bool) -> _losses.Losses:
+        check_labels(model, targets, loss.of_outputs)
         return _losses.KerasLosses(loss, call, read, num_examples, blocks, reports)
 
     if loss is None:
@@ -54,6 +56,7 @@ def chosen_losses(
         raise ValueError("`targets` must be given with a Keras loss. Received: None")
     _losses.check_loss(loss, model)
     if not _losses.is_of_keras(loss):
+        check_labels(model, targets, loss)
         return _losses.FunctionLosses(loss, None, call, read, include_model_losses)
     given = KerasLoss(model, loss, includes_model_losses=include_model_losses)
     return of_keras(given, not include_model_losses)

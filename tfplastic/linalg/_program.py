@@ -7,6 +7,7 @@ generated code around it.
 import contextlib
 import inspect
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +23,9 @@ _DISTURBING = (
     "Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter",
     "Multinomial", "ParameterizedTruncatedNormal", "Random", "Rng", "TruncatedNormal",
 )  # fmt: skip
+_MOST_CHARACTERS = 200  # of an operation's message, which may list its inputs
+# How lines of an error begin that say where it comes from.
+_NO_MESSAGE = ("[[", "File ", "Detected at node", "Graph execution error", "Stack trace", "0 derived", "(")
 
 
 class Traced:
@@ -85,16 +89,28 @@ class Traced:
             raise ValueError(f"`{self.name}` must return {wanted}. Received: {received}")
 
 
+class RunError(ValueError):
+    """An error of an operation inside a compiled program, in one line."""
+
+
 class Program:
     """A compiled program that, given the same values on the same CPU, returns the same bits."""
 
-    def __init__(self, concrete_function: Any):
+    def __init__(self, name: str, concrete_function: Any):
+        self._name = name
         self._concrete_function = concrete_function
 
     def __call__(self, *arguments: Any) -> Any:
-        """Runs it."""
+        """Runs it.
+
+        Raises:
+            RunError: an operation refuses its inputs, such as tokens that an embedding does not have.
+        """
         with sums_in_order():
-            return self._concrete_function(*arguments)
+            try:
+                return self._concrete_function(*arguments)
+            except tf.errors.InvalidArgumentError as error:
+                raise RunError(f"{self._name} must fit the data. Received: {_in_one_line(error)}") from error
 
     def nodes(self) -> Iterator[Any]:
         """Its operations and those of the functions it calls, as `NodeDef`s."""
@@ -121,7 +137,7 @@ def trace(name: str, function: Callable[..., Any], *signature: Any, is_twice: bo
     """
     with checked_derivatives(is_twice) as gaps:
         try:
-            program = Program(_concrete_function(function, signature))
+            program = Program(name, _concrete_function(function, signature))
         except NotImplementedError as error:  # as `tf.recompute_grad` raises for a derivative of its gradient
             if not is_twice:
                 raise
@@ -135,6 +151,17 @@ def trace(name: str, function: Callable[..., Any], *signature: Any, is_twice: bo
         rule = "must neither write variables nor draw random numbers, as models do with `training=True`"
         raise ValueError(f"{name} {rule}. Received: the operations {', '.join(disturbing)}")
     return program
+
+
+def _in_one_line(error: tf.errors.OpError) -> str:
+    """The last line of an error that is not about where it comes from, and the scope of its operation."""
+    text = re.sub(r"\{\{function_node .*?\}\} ", "", str(error).split("\nOriginal stack trace")[0])
+    lines = [line.strip() for line in text.splitlines()]
+    told = [line for line in lines if line and not line.startswith(_NO_MESSAGE)]
+    found = re.search(r"node (\S+)/", text)
+    place = f", in {found[1]}" if found else ""
+    message = told[-1].removeprefix("Received ") if told else type(error).__name__
+    return f"{message[:_MOST_CHARACTERS]}{place}"
 
 
 def _not_differentiable(name: str, is_twice: bool, received: str) -> ValueError:
