@@ -268,3 +268,50 @@ def test_recorded_activations_are_those_that_count(keras):
     found = fractions(tf.constant(TOKENS))
     expected = diagnostics.dead_units(Snapshot(model, TOKENS))
     assert {name: float(value) for name, value in found.items()} == expected
+
+
+WEIGHTS = np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32)  # also as many as positions
+PRODUCTS = {
+    "x w": (lambda x: tf.einsum("btf,fg->btg", x, WEIGHTS), True),
+    "w x, the other operand": (lambda x: tf.einsum("fg,btf->btg", WEIGHTS, x), True),
+    "heads joined": (
+        lambda x: tf.einsum("bthd,hdg->btg", tf.reshape(x, [-1, 4, 2, 2]), tf.reshape(WEIGHTS, [2, 2, 4])),
+        True,
+    ),
+    "weights of each position": (lambda x: tf.einsum("btf,tf->btf", x, WEIGHTS), True),
+    "any axes before": (lambda x: tf.einsum("...f,fg->...g", x, WEIGHTS), True),
+    "mixed": (lambda x: tf.einsum("ts,btf->bsf", WEIGHTS, x), False),
+    "mixed, the other operand": (lambda x: tf.einsum("btf,ts->bsf", x, WEIGHTS), False),
+    "positions and features mixed": (
+        lambda x: tf.einsum("btf,tfsg->bsg", x, np.ones((4, 4, 4, 4), np.float32)),
+        False,
+    ),
+    "swapped": (lambda x: tf.einsum("btf,fg->bgt", x, WEIGHTS), False),
+    "product": (lambda x: x @ WEIGHTS, True),
+    "product of batches": (lambda x: tf.matmul(x, WEIGHTS[None]), True),
+    "product from the left": (lambda x: tf.matmul(WEIGHTS[None], x), False),
+    "turned": (lambda x: tf.matmul(x, WEIGHTS[None], transpose_a=True), False),
+    "turned weight": (lambda x: tf.matmul(x, WEIGHTS[None], transpose_b=True), True),
+}
+
+
+@pytest.mark.parametrize("case", PRODUCTS)
+def test_a_product_with_a_weight_keeps_the_mask_of_what_it_does_not_mix(case):
+    product, is_kept = PRODUCTS[case]
+
+    class Product(keras_2.layers.Layer):
+        def call(self, inputs):
+            return product(inputs)
+
+    layers = [
+        keras_2.Input((4,)),
+        keras_2.layers.Embedding(7, 4, mask_zero=True),
+        Product(),
+        keras_2.layers.Dense(3, "relu", name="hidden"),
+        keras_2.layers.Dense(1),
+    ]
+    snapshot = Snapshot(keras_2.Sequential(layers), TOKENS)
+    assert list(snapshot.activations) == ["hidden"]
+    assert {name: mask.numpy().tolist() for name, mask in snapshot.masks.items()} == (
+        {"hidden": KEPT.tolist()} if is_kept else {}
+    )

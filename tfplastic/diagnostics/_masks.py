@@ -1,7 +1,8 @@
 """Masks of Keras: which examples and positions of a layer's output count.
 
 A mask belongs to a tensor that Keras gave one, and to what is computed from it position by position: residual
-sums, bare functions and layers that support masks. Keras itself loses a mask at the first raw operation.
+sums, products with weights, bare functions and layers that support masks. Keras itself loses a mask at the
+first raw operation.
 Where positions are mixed, as by a convolution or by flattening, no mask is left.
 """
 
@@ -23,7 +24,7 @@ _ELEMENTWISE = {
 _PRODUCTS = {"BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "MatMul"}
 _FIXED = {"Const", "ReadVariableOp"}
 
-Step = Callable[[tf.Tensor], tf.Tensor]
+Step = Callable[[tf.Tensor], tf.Tensor | None]  # None: the mask is lost
 
 
 class _LayerCall(NamedTuple):
@@ -92,7 +93,7 @@ class Masks:
 
     def _sources(self, tensor: Any, known: Mapping[int, tuple[tf.Tensor, bool]]) -> Iterator[tf.Tensor]:
         """Yields the masks that a tensor has by what it is made of, in the form of its first axes."""
-        made: dict[Any, tf.Tensor] = {}
+        made: dict[Any, tf.Tensor | None] = {}
         left: list[tuple[Any, tuple[tuple[Any, Step], ...]]] = [(tensor, ())]
         seen = set()
         while left:
@@ -105,16 +106,14 @@ class Masks:
                 mask, is_reversed = known[id(each)]
                 key = id(mask), is_reversed, key[1]
                 if key not in made:
-                    made[key] = tf.cast(tf.reverse(mask, [1]) if is_reversed else mask, tf.bool)
-                    for _, step in reversed(steps):
-                        made[key] = step(made[key])
-                yield made[key]
+                    made[key] = _stepped(tf.reverse(mask, [1]) if is_reversed else mask, steps)
+                found = made[key]
+                if found is not None:
+                    yield found
             elif id(each) in self._before:
                 left += [(before, steps) for before in self._before[id(each)]]
             elif not tf.executing_eagerly():
-                left += [
-                    (before, steps if step is None else (*steps, step)) for before, step in _before(each)
-                ]
+                left += [(before, _with(steps, step)) for before, step in _before(each)]
 
 
 @contextlib.contextmanager
@@ -127,6 +126,20 @@ def noted_masks(layers: Mapping[str, Any]) -> Iterator[Masks]:
             if is_leaf or getattr(layer, "supports_masking", False):
                 stack.enter_context(replaced_attribute(layer, "call", masks.noting(layer)))
         yield masks
+
+
+def _stepped(mask: tf.Tensor, steps: tuple[tuple[Any, Step], ...]) -> tf.Tensor | None:
+    found: tf.Tensor | None = tf.cast(mask, tf.bool)
+    for _, step in reversed(steps):
+        if found is not None:
+            found = step(found)
+    return found
+
+
+def _with(steps: tuple[tuple[Any, Step], ...], step: tuple[Any, Step] | None) -> tuple[tuple[Any, Step], ...]:
+    """One step more; of the same axes kept twice, as in each block of a Transformer, one is enough."""
+    is_there = step is None or (step[0][:1] == ("kept",) and steps[-1:] and steps[-1][0] == step[0])
+    return steps if step is None or is_there else (*steps, step)
 
 
 def _own_mask(tensor: Any, given: Any) -> Any:
@@ -144,8 +157,8 @@ def _before(tensor: Any) -> list[tuple[Any, tuple[Any, Step] | None]]:
     operation = tensor.op
     if operation.type in _ELEMENTWISE:
         return [(each, None) for each in operation.inputs]
-    if operation.type in _PRODUCTS and len(operation.inputs) == 2 and _is_fixed(operation.inputs[1]):
-        return [(operation.inputs[0], None)]
+    if operation.type in _PRODUCTS:
+        return _multiplied(operation)
     if operation.type == "Reshape":
         given = operation.inputs[0]
         step = _reshaped(given.shape, tensor.shape)
@@ -153,6 +166,47 @@ def _before(tensor: Any) -> list[tuple[Any, tuple[Any, Step] | None]]:
     if operation.type == "StridedSlice":
         return _sliced(operation)
     return []
+
+
+def _multiplied(operation: Any) -> list[tuple[Any, tuple[Any, Step] | None]]:
+    """Of a product with a weight or a constant, which keeps the first axes and may mix the others."""
+    fixed = [_is_fixed(each) for each in operation.inputs]
+    if len(fixed) != 2 or all(fixed) or not any(fixed):
+        return []
+    which = fixed.index(False)
+    given, result = operation.inputs[which], operation.outputs[0]
+    if given.shape.rank is None or result.shape.rank is None:
+        return []
+    kept = (_kept_by_einsum if operation.type == "Einsum" else _kept_by_matmul)(operation, which)
+    if not kept or not given.shape[:kept].is_compatible_with(result.shape[:kept]):
+        return []
+    return [(given, (("kept", kept), lambda mask: mask if (mask.shape.rank or 0) <= kept else None))]
+
+
+def _kept_by_einsum(operation: Any, which: int) -> int:
+    """How many of the first axes of an operand are those of the result."""
+    inputs, output = operation.get_attr("equation").decode().replace(" ", "").split("->")
+    given = _labels(inputs.split(",")[which], operation.inputs[which].shape.rank)
+    result = _labels(output, operation.outputs[0].shape.rank)
+    if len(set(given)) < len(given):  # a diagonal
+        return 0
+    same = [one == other for one, other in zip(given, result, strict=False)]
+    return [*same, False].index(False)
+
+
+def _labels(labels: str, rank: int) -> list[Any]:
+    """One for each axis; those of an ellipsis are numbered from its end, as they are broadcast."""
+    before, dots, after = labels.partition("...")
+    return [*before, *(range(rank - len(before) - len(after), 0, -1) if dots else ()), *after]
+
+
+def _kept_by_matmul(operation: Any, which: int) -> int:
+    """As of an einsum: all but the last axis of x in x w; but the last two in w x, and where x is turned."""
+    given, result = operation.inputs[which].shape.rank, operation.outputs[0].shape.rank
+    turned = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")
+    if given != result:  # the weight has axes before those
+        return 0
+    return given - 1 if which == 0 and not turned else given - 2
 
 
 def _is_fixed(tensor: Any) -> bool:
