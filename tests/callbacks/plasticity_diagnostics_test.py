@@ -168,3 +168,36 @@ def test_with_a_legacy_optimizer_and_a_solver_that_does_not_converge(monkeypatch
     values = [each["value"] for each in callback.history if each["quantity"] == "churn"]
     assert len(values) == 3 and all(value > 0 for value in values) and not callback.left_out
     assert len(lines) == 1 and "Largest eigenvalue of the Hessian: not converged for all." in lines[0]
+
+
+@pytest.mark.parametrize("below", ["", "logs"])
+def test_a_log_dir_that_is_a_file_is_refused_at_once(below, tmp_path):
+    path = tmp_path / "taken"
+    path.write_text("")
+    with pytest.raises(
+        ValueError, match="^`log_dir` must be a directory. Received: '.*', where .*taken is a"
+    ):
+        PlasticityDiagnostics(X, log_dir=path / below)
+    with pytest.raises(TypeError, match=r"^`log_dir` must be a directory. Received: 3$"):
+        PlasticityDiagnostics(X, log_dir=3)
+
+
+def test_the_metrics_of_another_fit_are_named_and_those_of_the_same_callback_continued(tmp_path, monkeypatch):
+    told: list[str] = []
+    monkeypatch.setattr(logging, "warning", lambda text, *parts: told.append(text % parts))
+    model = keras_2.Sequential([keras_2.layers.Dense(2, input_shape=(3,))])
+
+    def begin(callback):
+        callback.set_model(model)
+        callback.on_train_begin()
+        callback.on_train_batch_end(0)
+        callback.on_train_end()
+
+    first = PlasticityDiagnostics(X[:4], every=1, log_dir=tmp_path, quantities=[weight_norm])
+    begin(first)
+    begin(first)  # a second fit of one callback
+    assert told == []
+    begin(PlasticityDiagnostics(X[:4], every=1, log_dir=tmp_path, quantities=[weight_norm]))
+    assert told == [
+        f"PlasticityDiagnostics: {tmp_path} holds steps 0 to 1 of another fit; give another log_dir."
+    ]

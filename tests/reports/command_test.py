@@ -1,3 +1,4 @@
+import math
 import os
 import pathlib
 import subprocess
@@ -43,6 +44,16 @@ def test_the_program_makes_a_report_without_tensorflow(tmp_path):
     assert done.stdout.startswith("4 runs of 2 arms: out/report/index.html")
     text = (tmp_path / "out/report/index.html").read_text()
     assert "<title>made_up</title>" in text and "bin/report --runs=runs --out=out/report" in text
+
+
+def test_logs_of_a_callback_are_reported_without_a_warning(tmp_path, capsys, recwarn):
+    scalars = {"diagnostics/weight_norm/all": [(0, 1.0)], "diagnostics/dead_units/input": [(0, math.nan)]}
+    (tmp_path / "logs").mkdir()
+    rows = [f"{step},{tag},{value}\n" for tag, ((step, value),) in scalars.items()]
+    (tmp_path / "logs" / "metrics.csv").write_text("".join(["step,tag,value\n", *rows]))
+    assert command.main([f"--runs={tmp_path / 'logs'}", f"--out={tmp_path / 'out'}"]) == 0
+    assert capsys.readouterr().out.startswith("1 run of 1 arm: ")
+    assert not [each for each in recwarn if issubclass(each.category, RuntimeWarning)]
 
 
 def test_an_experiment_says_which_arms_and_seeds_there_should_be(tmp_path, monkeypatch, capsys):

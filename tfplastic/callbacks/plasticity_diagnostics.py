@@ -3,13 +3,14 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfplastic._checks import check_positive_integer
+from tfplastic._checks import check_positive_integer, shown
 from tfplastic._data import examples
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Reference, Snapshot
@@ -20,6 +21,7 @@ from tfplastic.diagnostics.quantity import Need, needs_of
 from tfplastic.diagnostics.writing import charts, write
 from tfplastic.linalg._numbers import check_all_finite
 from tfplastic.optimizers._any_keras import build_optimizer
+from tfplastic.run_format import METRICS_FILE
 from tfplastic.writers import ManyWriters, MetricsFileWriter, NullWriter, TensorBoardWriter, Writer
 
 _MOST_CHARACTERS = 300  # of a message
@@ -43,7 +45,8 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         y_probe: targets for the loss, `[n, ...]`; without any, quantities of the loss are left out.
         every: gradient steps between measurements.
         log_dir: where to write TensorBoard events, `metrics.csv` and `arrays/`, all under the tags
-            `diagnostics/<quantity>/<layer name>`; None: nowhere. A `metrics.csv` there is continued.
+            `diagnostics/<quantity>/<layer name>`; None: nowhere. A `metrics.csv` there is continued; one of
+            another callback is logged, as steps then come twice.
         budget: `'cheap'`, `'medium'` or `'full'`: which quantities, as for `diagnostics.diagnose`.
         quantities: instead of the budget's: functions of a snapshot, or {name: function}.
         loss: instead of the compiled loss, as for `diagnostics.Snapshot`.
@@ -66,8 +69,8 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
 
     Raises:
         TypeError: one of `quantities` is no function with a name.
-        ValueError: `every` is no positive integer, or `budget` none of the three; when training begins, the
-            model has no `call`, or the callback has watched another one.
+        ValueError: `every` is no positive integer, `budget` none of the three, or `log_dir` a file; when
+            training begins, the model has no `call`, or the callback has watched another one.
 
     Example:
         >>> import tensorflow as tf, tfplastic as tp
@@ -104,7 +107,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self._watched = model
         self._examples = examples("x_probe", x_probe, y_probe, sample_weight, max_examples, "y_probe")
         self._every = check_positive_integer("every", every)
-        self._log_dir = log_dir
+        self._log_dir = None if log_dir is None else _checked_directory(log_dir)
         self._is_chosen = quantities is not None
         self._quantities: Mapping[str, Function] = (
             within(budget) if quantities is None else check_quantities("quantities", quantities)
@@ -131,6 +134,8 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
                 f"The callback must watch one model, {self._snapshot.model.name!r}. Received: {model.name!r}"
             )
         if self._log_dir is not None:
+            if self._snapshot is None:
+                _tell_of_another_fit(self._log_dir)
             self._writer = ManyWriters([MetricsFileWriter(self._log_dir), TensorBoardWriter(self._log_dir)])
         if self._snapshot is None:
             self._build(model)
@@ -252,3 +257,26 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
                 for layer, value in by_layer.items()
                 if np.ndim(value) == 0
             ]
+
+
+def _checked_directory(log_dir: Any) -> Path:
+    """The path of a directory that is there or can be made."""
+    if not isinstance(log_dir, str | os.PathLike):
+        raise TypeError(f"`log_dir` must be a directory. Received: {shown(log_dir)}")
+    path = Path(log_dir)
+    there = next((each for each in (path, *path.parents) if each.exists()), path)
+    if there.exists() and not there.is_dir():
+        raise ValueError(
+            f"`log_dir` must be a directory. Received: {str(log_dir)!r}, where {there} is a file"
+        )
+    return path
+
+
+def _tell_of_another_fit(log_dir: Path) -> None:
+    """Logs that the metrics there are of another callback, whose steps began at 0 as well."""
+    path = log_dir / METRICS_FILE
+    rows = path.read_bytes().splitlines()[1:] if path.is_file() else []
+    steps = [int(step) for step in (row.partition(b",")[0] for row in rows) if step.isdigit()]
+    if steps:
+        held = f"holds steps {min(steps)} to {max(steps)} of another fit; give another log_dir"
+        logging.warning("PlasticityDiagnostics: %s %s.", log_dir, held)

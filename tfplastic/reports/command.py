@@ -4,7 +4,7 @@ import os
 import pathlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 from tfplastic._program_names import as_started
 from tfplastic.command_line import programs
@@ -51,10 +51,14 @@ def _act(given: options.Options, command: str) -> int:
     name = pathlib.Path(experiment).stem if experiment else pathlib.Path(given.runs[0]).resolve().name
     material = page.Material(found.runs, given.title or name, command, found.errors)
     path = page.write(material, given.out, num_processes=min(_MOST_PROCESSES, os.cpu_count() or 1))
-    programs.say(f"{len(found.runs)} runs of {len(found.runs.arms)} arms: {path}")
+    programs.say(f"{_count(found.runs, 'run')} of {_count(found.runs.arms, 'arm')}: {path}")
     for line in [line for line in found.runs.problems()][:5]:
         programs.say(f"  {line}")
     return 0
+
+
+def _count(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
 def _grid(file: str) -> dict[str, list[int]]:

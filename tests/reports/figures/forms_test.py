@@ -43,6 +43,18 @@ def test_curves_are_medians_with_bands(ax):
     assert (first.get_color(), second.get_color()) == style.COLOURS[:2]
 
 
+def test_a_median_without_another_next_to_it_is_a_dot(ax):
+    values = {"one": {5: 1.0}, "two": {0: 1.0, 5: math.nan, 9: 2.0, 12: 3.0}, "three": {0: 1.0, 5: 2.0}}
+    rows = pd.DataFrame(
+        [(arm, arm, step, value) for arm, of_arm in values.items() for step, value in of_arm.items()],
+        columns=["run", "arm", "step", "value"],
+    )
+    lone, gap, whole = figures.curves(rows, ax).lines
+    assert (lone.get_marker(), lone.get_markevery()) == ("o", [True])
+    assert (gap.get_marker(), gap.get_markevery()) == ("o", [True, False, False, False])
+    assert whole.get_marker() == "None"
+
+
 def test_from_six_runs_on_bands_are_intervals_and_runs_are_not_drawn(ax):
     rows = pd.DataFrame(
         [(f"r{run}", "a", step, float(run**2)) for run in range(6) for step in (0, 1)],

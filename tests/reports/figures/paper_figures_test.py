@@ -89,6 +89,17 @@ def test_figure_1_shows_accuracy_dead_units_and_boundaries(runs_of):
     assert boundaries == [300, 600, 900]
 
 
+def test_both_panels_of_figure_1_reach_over_all_data(tmp_path):
+    dead = [(0, 0.0), (500, 0.1), (1000, 0.2)]
+    write_run(
+        tmp_path / "a-seed0", 0, {"evaluation/accuracy": [(500, 0.5)], "diagnostics/dead_units/hidden1": dead}
+    )
+    top, below = drawn(1, read_runs(tmp_path)).child_axes
+    assert top.lines[-1].get_marker() == "o"  # a single evaluation
+    left, right = below.get_xlim()
+    assert left < 0 and right > 1000 and top.get_xlim() == (left, right)
+
+
 def test_figure_2_has_early_and_late_of_a_network_and_its_twin(runs_of):
     ax = drawn(2, runs_of(2))
     assert titles(ax) == [

@@ -56,7 +56,8 @@ def curves(
 ) -> Axes:
     """Draws a line for each group of runs: the median over its runs at each step, with its `aggregate.band`.
 
-    Of fewer than six runs each is drawn as well, as a thin line, and the band is their range.
+    Of fewer than six runs each is drawn as well, as a thin line, and the band is their range. A median
+    without another next to it, such as of runs with one evaluation, is a dot.
 
     Args:
         rows: columns `run`, `step`, `value` and that of `by`; of each run one value per step.
@@ -73,7 +74,9 @@ def curves(
         steps, colour = table.columns.to_numpy(), given[group]
         left = int(table.iloc[:, -1].notna().sum())
         count = f"n = {len(table)}" + (f", {left} at the end" if left < len(table) else "")
-        ax.plot(steps, point, linestyle, color=colour, label=label.format(group, count))
+        (line,) = ax.plot(steps, point, linestyle, color=colour, label=label.format(group, count))
+        if any(alone := _alone(point)):
+            line.set(marker="o", markersize=3.5, markevery=alone)
         ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
         if 1 < len(table) < aggregate.FEWEST_RUNS:
             runs = [np.column_stack([steps, values]) for values in table.to_numpy()]
@@ -81,6 +84,12 @@ def curves(
                 LineCollection(runs, colors=colour, linestyles=linestyle, linewidths=_THIN, alpha=0.5)
             )
     return ax
+
+
+def _alone(values: np.ndarray) -> list[bool]:
+    """Which numbers have no number before or after them, so that no line shows them: `[points]`."""
+    there = np.pad(np.isfinite(values), 1)
+    return (there[1:-1] & ~there[:-2] & ~there[2:]).tolist()
 
 
 def logarithmic(ax: Axes) -> Axes:

@@ -45,8 +45,10 @@ def figure_1(runs: Runs, ax: Axes) -> Axes:
             forms.curves(worst, below, colours={arm: colour}, linestyle=":", label=f"{label}, worst layer")
     top.set(ylabel="accuracy", ylim=(0, 1.02))
     top.tick_params(labelbottom=False)
-    below.set(xlabel="gradient steps", ylabel="dead units", ylim=(0, 1.02), xlim=top.get_xlim())
-    top.set_xlim(below.get_xlim())
+    below.set(xlabel="gradient steps", ylabel="dead units", ylim=(0, 1.02))
+    lefts, rights = zip(top.get_xlim(), below.get_xlim(), strict=True)
+    for panel in (top, below):
+        panel.set_xlim(min(lefts), max(rights))
     top.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     if has_layers:
         looks = [Line2D([], [], color="0.3", linestyle=line) for line in ("-", ":")]
