@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Any
+from typing import Any, cast
 
 import keras as keras_3
 import numpy as np
@@ -172,14 +172,14 @@ def test_with_a_legacy_optimizer_and_a_solver_that_does_not_converge(monkeypatch
 
 @pytest.mark.parametrize("below", ["", "logs"])
 def test_a_log_dir_that_is_a_file_is_refused_at_once(below, tmp_path):
-    path = tmp_path / "taken"
+    path, no_path = tmp_path / "taken", cast(Any, 3)
     path.write_text("")
     with pytest.raises(
         ValueError, match="^`log_dir` must be a directory. Received: '.*', where .*taken is a"
     ):
         PlasticityDiagnostics(X, log_dir=path / below)
     with pytest.raises(TypeError, match=r"^`log_dir` must be a directory. Received: 3$"):
-        PlasticityDiagnostics(X, log_dir=3)
+        PlasticityDiagnostics(X, log_dir=no_path)
 
 
 def test_the_metrics_of_another_fit_are_named_and_those_of_the_same_callback_continued(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import LogFormatter
 
 from tfplastic.reports import style
-from tfplastic.reports._frames import groups, where
+from tfplastic.reports._frames import floats, groups, where
 from tfplastic.reports.page.content import Material, Picture, Section, Table, listed
 
 _PREFIX = "diagnostics/"
@@ -118,7 +118,13 @@ def _last(rows: pd.DataFrame) -> Table:
     ordered = rows.sort_values("step", kind="stable").drop_duplicates(["run", "tag"], keep="last")
     found = []
     for (quantity, layer), of_tag in groups(ordered, ["quantity", "layer"]):
-        medians = {arm: float(of_arm["value"].median()) for arm, of_arm in groups(of_tag, "arm")}
+        medians = {arm: _median(floats(of_arm, "value")) for arm, of_arm in groups(of_tag, "arm")}
         found.append({"quantity": quantity, "layer": layer, **medians})
     frame = pd.DataFrame(found).sort_values(["quantity", "layer"], kind="stable")
     return Table("layers_last", "Layers at the end", frame, "Medians over runs of the last value.", True)
+
+
+def _median(values: np.ndarray) -> float:
+    """Of the values that are there; NaN where none is."""
+    there = values[~np.isnan(values)]
+    return float(np.median(there)) if len(there) else np.nan
