@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras as keras_2
 
 from tests.diagnostics import models
-from tfplastic.diagnostics import Snapshot
+from tfplastic.diagnostics import Reference, Snapshot
 
 BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 INPUTS = np.random.default_rng(0).standard_normal((7, 3)).astype("float32")
@@ -184,7 +184,8 @@ def test_errors(keras):
     assert _error(lambda: _snapshot(keras, None).losses_of((INPUTS, ()))) == (
         "`loss` or `example_losses` must be given for quantities of the loss. Received: None"
     )
-    _snapshot(keras, "mae", optimizer=keras.optimizers.SGD(), reference={}).require("optimizer")
+    optimizer, reference = keras.optimizers.SGD(), Reference.of(_snapshot(keras, None))
+    _snapshot(keras, "mae", optimizer=optimizer, reference=reference).require("optimizer")
     assert _error(lambda: _snapshot(keras, "means")) == (
         "`loss` must be the name of a Keras loss. Received: 'means'"
     )

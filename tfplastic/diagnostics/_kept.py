@@ -15,7 +15,7 @@ def kept_value(snapshot: Snapshot, key: Hashable, make: Callable[[], Value]) -> 
 
 def kept_program(snapshot: Snapshot, key: Hashable, make: Callable[[], Value]) -> Value:
     """What `make` returns, made once for good: what is compiled, and reads the weights when it runs."""
-    return _kept(snapshot._programs, key, make)
+    return _kept(snapshot._programs.kept, key, make)
 
 
 def _kept(store: Any, key: Hashable, make: Callable[[], Value]) -> Value:

@@ -1,7 +1,7 @@
 """What the diagnostics read of a model."""
 
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -10,15 +10,15 @@ from tfplastic import _checks, _data
 from tfplastic._keras import is_of_keras_2
 from tfplastic._keras_loss import is_compiled
 from tfplastic.diagnostics import _forward, _layers, unit_statistics
+from tfplastic.diagnostics._block_programs import BlockPrograms, differentiated
 from tfplastic.diagnostics.quantity import Need
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
 from tfplastic.linalg import HessianOperator, Operator, _losses
-from tfplastic.linalg._blocks import check_length, concatenated, in_blocks, length_of, mean_of_blocks
+from tfplastic.linalg._blocks import check_length, concatenated, length_of
 from tfplastic.linalg._chosen_losses import chosen_losses
 from tfplastic.linalg._example_weights import weights_of_classes
 from tfplastic.linalg._model_loss import FlatLoss, call_of, check_model, packed
 from tfplastic.linalg._numbers import check_inputs, check_not_text
-from tfplastic.linalg._program import Program, trace
 
 _NEEDS: dict[Need, str] = {
     "loss": "`loss` or `example_losses` must be given for quantities of the loss",
@@ -143,6 +143,7 @@ class Snapshot:
         """Takes the model as it is now: its layers, which of their variables are trained, its loss."""
         self._fingerprint = self._state_of_model()
         loss, example_losses, layers = self._given
+        self._programs = programs = BlockPrograms(self.examples, self.num_examples, self._batch_size)
         self._losses = chosen_losses(
             self.model,
             loss,
@@ -151,14 +152,13 @@ class Snapshot:
             self._include_model_losses,
             self._call,
             self.num_examples,
-            lambda: (block for block, _ in self._blocks(self.examples)),
+            lambda: (block for block, _ in programs.blocks(self.examples)),
         )
         self._layers = _layers.named_layers(self.model)
         self._chosen = _layers.chosen_layers(self._layers, layers)
         weights = _layers.layer_weights(self._layers)
         self._weights = {name: variables for name, variables in weights.items() if name in self._chosen}
         self._forward_pass: _forward.ForwardPass | None = None
-        self._programs: dict[Any, Program] = {}
         self._hessian: HessianOperator | None = None
         self._block_hessians: dict[str, Operator] = {}
         self._values: dict[str, Any] = {}
@@ -312,7 +312,10 @@ class Snapshot:
         if not wholes and not arrays:
             return
         if "gradients" in parts and "gradients" not in self._values and self._losses is not None:
-            blocks = self._run_with_gradients(wholes, arrays)
+            blocks, means = self._programs.forward_with_gradients(
+                self._forward(), self._losses, self._weights, wholes, arrays
+            )
+            self._values |= means
         else:
             blocks = self._run(wholes, arrays)
         self._values |= {part: concatenated([block[part] for block, _ in blocks]) for part in wholes}
@@ -382,7 +385,9 @@ class Snapshot:
     @property
     def gradients(self) -> dict[str, list[tf.Tensor]]:
         """The gradient of the loss, in the form of `weights`; zeros where it does not touch a variable."""
-        return self._of_losses("gradients", lambda examples: self._differentiate(examples)[0])
+        return self._of_losses(
+            "gradients", lambda examples: differentiated(self._require_losses(), self._weights, examples)[0]
+        )
 
     @property
     def hessian(self) -> HessianOperator:
@@ -409,9 +414,8 @@ class Snapshot:
 
     def _make_hessian(self) -> HessianOperator:
         losses = self._require_losses()
-        self._loss_program(
-            "loss", lambda examples: losses.mean(examples)
-        )  # refuses an unfit loss under its own name
+        # Refuses an unfit loss under its own name.
+        self._programs.of_losses("loss", losses, lambda examples: losses.mean(examples))
         loss = FlatLoss(losses, self.examples)
         size = None if self.num_examples <= self._batch_size else self._batch_size
         variables = [variable for layer in self._weights.values() for variable in layer]
@@ -424,7 +428,7 @@ class Snapshot:
 
     def _forward(self) -> _forward.ForwardPass:
         if self._forward_pass is None:
-            signature = self._signature(self.inputs)
+            signature = self._programs.signature(self.inputs)
             self._forward_pass = _forward.ForwardPass(
                 self._call, self._layers, self._chosen, signature, self._given[2] is not None
             )
@@ -432,36 +436,7 @@ class Snapshot:
 
     def _run(self, wholes: Sequence[str], arrays: Sequence[str] = ()) -> list[tuple[Any, int]]:
         """What `_forward.selected` has of each block, and the number of its examples."""
-        key = ("forward", *wholes, *arrays)
-        if key not in self._programs:
-            forward = self._forward()
-            self._programs[key] = forward.program(lambda traced: forward.selected(traced, wholes, arrays))
-        return [(self._programs[key](block), count) for block, count in self._blocks(self.inputs)]
-
-    def _run_with_gradients(self, wholes: Sequence[str], arrays: Sequence[str]) -> list[tuple[Any, int]]:
-        """As `_run`, by the pass of the loss where that is the same; keeps the loss and its gradients."""
-        leaves = tf.nest.flatten(self.examples)
-        tensors = list({id(each): each for each in leaves}.values())  # inputs may be among the targets
-        key = ("with gradients", *wholes, *arrays)
-        if key not in self._programs:
-            forward, positions = self._forward(), [_position(each, tensors) for each in leaves]
-
-            def made(block: Sequence[tf.Tensor]) -> dict[str, Any]:
-                examples = tf.nest.pack_sequence_as(self.examples, [block[each] for each in positions])
-                with forward.observed(examples[0]) as passes:
-                    gradients, loss = self._differentiate(examples)
-                return {
-                    "mean": {"loss": loss, "gradients": gradients},
-                    **forward.selected(passes[0], wholes, arrays),
-                }
-
-            losses = self._require_losses()
-            program = trace(f"`{losses.name}`", made, self._signature(tensors))
-            losses.check(self._signature(tensors)[0].shape[0])
-            self._programs[key] = program
-        blocks = [(self._programs[key](block), count) for block, count in self._blocks(tensors)]
-        self._values |= mean_of_blocks([(block["mean"], count) for block, count in blocks])
-        return blocks
+        return self._programs.forward(self._forward(), wholes, arrays)
 
     def _statistics_of(self, blocks: Sequence[tuple[Any, int]]) -> dict[str, UnitStatistics]:
         return {
@@ -474,44 +449,12 @@ class Snapshot:
             self._values[part] = concatenated([block[part] for block, _ in self._run([part])])
         return self._values[part]
 
-    def _blocks(self, nest: Any) -> Iterator[tuple[Any, int]]:
-        return in_blocks(nest, self.num_examples, self._batch_size)
-
-    def _signature(self, nest: Any) -> Any:
-        """Of one block: the shape itself where there is only one."""
-        length = self.num_examples if self.num_examples <= self._batch_size else None
-        return tf.nest.map_structure(lambda each: tf.TensorSpec([length, *each.shape[1:]], each.dtype), nest)
-
     def _of_losses(self, part: str, function: Callable[[Any], Any]) -> Any:
-        """The mean over the examples of what `function` makes of a block of them."""
         if part not in self._values:
-            program = self._loss_program(part, function)
-            parts = [(program(block), count) for block, count in self._blocks(self.examples)]
-            self._values[part] = mean_of_blocks(parts)
+            self._values[part] = self._programs.mean(part, self._require_losses(), function)
         return self._values[part]
-
-    def _loss_program(self, part: str, function: Callable[[Any], Any]) -> Program:
-        if part not in self._programs:
-            losses = self._require_losses()
-            signature = self._signature(self.examples)
-            program = trace(f"`{losses.name}`", function, signature)
-            losses.check(tf.nest.flatten(signature)[0].shape[0])
-            self._programs[part] = program
-        return self._programs[part]
-
-    def _differentiate(self, examples: tuple[Any, ...]) -> tuple[dict[str, list[tf.Tensor]], tf.Tensor]:
-        """The gradient, and the loss."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self._weights)
-            loss = self._require_losses().mean(examples)
-        gradients = tape.gradient(loss, self._weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return tf.nest.map_structure(tf.convert_to_tensor, gradients), loss  # embeddings' are sparse
 
     def _require_losses(self) -> _losses.Losses:
         if self._losses is None:
             raise ValueError(f"{_NEEDS['loss']}. Received: None")
         return self._losses
-
-
-def _position(tensor: tf.Tensor, tensors: Sequence[tf.Tensor]) -> int:
-    return next(position for position, each in enumerate(tensors) if each is tensor)
