@@ -16,8 +16,13 @@ _ONCE = (
     "tests/command_line/diagnose/",
     "tests/contracts/",
     "tests/diagnostics/",
+    "tests/keras_loss_test.py",
+    "tests/linalg/architectures_test.py",
+    "tests/linalg/from_model_test.py",
     "tests/probing/",
 )
+# But for these, which meet both in `make test` too.
+_BOTH = ("tests/keras_loss_test.py::test_value_and_gradient_are_those_of_keras",)
 
 
 # Few tests that take long: begun first, so that no process is left with them alone at the end.
@@ -30,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
         takes_keras_3 = any(getattr(each, "__name__", "") == "keras" for each in parameters)
-        if takes_keras_3 and item.nodeid.startswith(_ONCE):
+        if takes_keras_3 and item.nodeid.startswith(_ONCE) and not item.nodeid.startswith(_BOTH):
             item.add_marker(pytest.mark.slow)
 
 

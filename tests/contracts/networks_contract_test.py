@@ -26,8 +26,14 @@ WITH_DTYPE = [
     (name, norm) for name in sorted(TABLE) for norm in (None, *TABLE[name][3]) if name != "nature_dqn"
 ]
 EVERY_NETWORK = pytest.mark.parametrize("name", sorted(TABLE))
+# The largest network with its norm costs as much as all others.
 EVERY_NORM = pytest.mark.parametrize(
-    ("name", "norm"), [(name, norm) for name in sorted(TABLE) for norm in (None, *TABLE[name][3])]
+    ("name", "norm"),
+    [
+        pytest.param(name, norm, marks=pytest.mark.slow if (name, norm) == ("resnet18", "batch") else ())
+        for name in sorted(TABLE)
+        for norm in (None, *TABLE[name][3])
+    ],
 )
 
 
@@ -144,7 +150,10 @@ def test_the_global_policy_is_the_default(name):
     assert model(inputs(name)).dtype == tf.float32
 
 
-@EVERY_NETWORK
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name == "resnet18" else ()) for name in sorted(TABLE)],
+)
 def test_monitors_watch_every_nonlinearity_and_change_nothing_else(name):
     batch = tf.constant(inputs(name))
     targets = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
