@@ -90,9 +90,13 @@ def test_what_cannot_be_said_in_todays_names_is_refused_with_the_reason(tmp_path
 
 
 def test_a_text_without_statements_has_no_notes():
-    assert gin_files.scan([], ["# srank.delta = 1"]) == []
-    with pytest.raises(UsageError, match="^--gin_bindings must be a gin statement, such as .* Received: ' '"):
-        gin_files.scan([], [" "])
+    (binding,) = gin_files.scan([], ["# srank.delta = 1\ntrain.seed = 1"])
+    assert binding.renamed == ()
+    for empty in (" ", "# srank.delta = 1"):
+        with pytest.raises(
+            UsageError, match="^--gin_bindings must be a gin statement, such as .* Received: "
+        ):
+            gin_files.scan([], [empty])
 
 
 def test_equal_values_of_two_arguments_that_have_become_one():

@@ -186,6 +186,9 @@ def test_errors(keras):
     )
     optimizer, reference = keras.optimizers.SGD(), Reference.of(_snapshot(keras, None))
     _snapshot(keras, "mae", optimizer=optimizer, reference=reference).require("optimizer")
+    assert _error(lambda: _snapshot(keras, "mae", reference={}), TypeError) == (
+        "`reference` must be a Reference, such as Reference.of(snapshot). Received: {}"
+    )
     assert _error(lambda: _snapshot(keras, "means")) == (
         "`loss` must be the name of a Keras loss. Received: 'means'"
     )

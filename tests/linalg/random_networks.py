@@ -50,12 +50,12 @@ class RandomNetwork:
     """
 
     def __init__(self, kind, dtype="float64"):
-        usual = tf.keras.backend.floatx()
-        tf.keras.backend.set_floatx(dtype)
+        usual = tf.keras.mixed_precision.global_policy()
+        tf.keras.mixed_precision.set_global_policy(dtype)
         try:
             self._model: Any = tf.keras.Sequential(_layers(kind))
         finally:
-            tf.keras.backend.set_floatx(usual)
+            tf.keras.mixed_precision.set_global_policy(usual)
         self._weights = self._model.trainable_variables
         shape = [_NUM_EXAMPLES, *self._model.input_shape[1:]]
         self._inputs = tf.Variable(tf.zeros(shape, dtype), trainable=False)

@@ -157,7 +157,11 @@ def test_every_argument_changes_the_outputs(base, changed):
         ({"padding": "causal"}, "`padding` must be one of 'same', 'valid'. Received: 'causal'"),
         ({"hidden": (0,)}, "`hidden` must be an integer of at least 1. Received: 0"),
         ({"norm_position": "in"}, "`norm_position` must be one of 'before', 'after'. Received: 'in'"),
-        ({"activation": "rellu"}, "`activation` must name a Keras activation. Received: 'rellu'"),
+        (
+            {"activation": "rellu"},
+            "`activation` must name a Keras activation. Received: 'rellu'. "
+            "Did you mean 'relu' or 'elu' or 'selu'?",
+        ),
         (
             {"spectral_norm_layers": ("conv3",)},
             "`spectral_norm_layers` must be a sequence of names of hidden layers: 'conv1', 'conv2', "

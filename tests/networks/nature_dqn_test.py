@@ -266,7 +266,11 @@ def test_is_saved_and_loaded(tmp_path):
         ({"norm": "batch"}, "`norm` must be one of None, 'layer'. Received: 'batch'"),
         ({"norm_position": "behind"}, "`norm_position` must be one of 'before', 'after'. Received: 'behind'"),
         ({"norm_epsilon": 0}, "`norm_epsilon` must be a finite number above 0. Received: 0"),
-        ({"activation": "rellu"}, "`activation` must name a Keras activation. Received: 'rellu'"),
+        (
+            {"activation": "rellu"},
+            "`activation` must name a Keras activation. Received: 'rellu'. "
+            "Did you mean 'relu' or 'elu' or 'selu'?",
+        ),
         ({"activation": None}, "`activation` must name a Keras activation. Received: None"),
         ({"width": 0}, "`width` must be a finite number above 0. Received: 0"),
         ({"width": float("inf")}, "`width` must be a finite number above 0. Received: inf"),

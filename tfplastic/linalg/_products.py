@@ -7,6 +7,8 @@ import numpy as np
 from tfplastic import _checks, seeds
 from tfplastic.linalg.lanczos import NonFiniteError, Progress, check_deterministic, check_square
 
+_SMALL_BLOCK = 8
+
 
 class Products:
     """Multiplies by an operator in blocks of one size, within a budget.
@@ -32,10 +34,10 @@ class Products:
         self.size = check_square(operator)
         self.dtype = np.dtype(operator.dtype)
         self.budget = _checks.check_integer("max_products", budget, minimum=min(minimum, self.size))
-        # More columns than products would be zeros.
-        self.block_size = min(
-            _checks.check_positive_integer("block_size", block_size), self.budget, self.size
-        )
+        # More columns than products would be zeros. Small blocks keep their shape whatever the budget, so
+        # that programs of another shape are not compiled.
+        block_size = _checks.check_positive_integer("block_size", block_size)
+        self.block_size = min(block_size, max(self.budget, _SMALL_BLOCK), self.size)
         self.done = 0
         self._operator = operator
         self._progress = _checks.check_optional_callable("progress", progress, "print")
