@@ -72,16 +72,22 @@ def test_a_damaged_file_is_made_again(tmp_path, made, caplog):
     first = measured()
     (path,) = tmp_path.iterdir()
     content = path.read_bytes()
-    for damage in (b"", content[:-30], content.replace(b"PK", b"KP"), b"text"):
+    for damage in (content[:-30], b"text"):
         path.write_bytes(damage)
         caplog.clear()
         assert measured() == first
         assert [each.getMessage().partition(" (")[0] for each in caplog.records] == [
-            f"The probe in {path} is damaged"
+            f"The probe in {path} cannot be read"
         ]
     with path.open("wb") as file:
         np.savez(file, how=np.array("scratch"))
-    assert measured() == first == measured() and len(made) == 6
+    assert measured() == first == measured() and len(made) == 4
+
+
+def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path, made, caplog):
+    (tmp_path / "shared").write_text("a file")
+    SharedProbe(PROBE, tmp_path / "shared").measure(network(), inputs(), adam())
+    assert caplog.messages == [f"The probe cannot be shared in {tmp_path / 'shared'}: File exists."]
 
 
 def head(encoding):

@@ -5,6 +5,8 @@ import errno
 import json
 import os
 import resource
+import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from tests.training.runs import tree
 from tfplastic.training import NonFiniteLossError
 from tfplastic.training.checkpoints import DamagedCheckpointError
 from tfplastic.training.run_directory import RunDirectory
-from tfplastic.training.write_errors import CannotWriteError, explained
+from tfplastic.training.run_writer import RunWriter
+from tfplastic.training.write_errors import CannotWriteError, explained, writing
+from tfplastic.writers import Writer
 
 PERIODS = dict(log_period=1, diagnostics_period=5, evaluation_period=6, checkpoint_period=3, total_steps=20)
 
@@ -35,6 +39,13 @@ def largest_file(num_bytes):
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole")
     return path, weights(run(path, make_loop(**PERIODS))[0])
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    path = tmp_path_factory.mktemp("short")
+    run(path, make_loop(**{**PERIODS, "total_steps": 3}))
+    return path
 
 
 def action(path, what, first="Free some space"):
@@ -87,9 +98,59 @@ def test_which_errors_are_of_writing(tmp_path):
         tf.errors.ResourceExhaustedError(None, None, f"{tmp_path}/a; No space left on device")
     )
     assert not is_explained(PermissionError(errno.EACCES, "Permission denied", "/somewhere/else"))
+    sibling = f"{tmp_path}b/metrics.csv"
+    assert not is_explained(PermissionError(errno.EACCES, "Permission denied", sibling))
+    assert not is_explained(tf.errors.ResourceExhaustedError(None, None, f"{sibling}; No space left on dev"))
+    assert not is_explained(FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "metrics.csv")))
     assert not is_explained(tf.errors.ResourceExhaustedError(None, None, "out of memory"))
     assert not is_explained(ConnectionResetError(errno.ECONNRESET, "reset"))
     assert not is_explained(NonFiniteLossError(3))
+
+
+def test_a_directory_that_is_gone(tmp_path):
+    gone = tmp_path / "gone"
+    with pytest.raises(CannotWriteError) as error, writing(gone):
+        (gone / "metrics.csv").write_bytes(b"")
+    assert str(error.value) == action(gone, os.strerror(errno.ENOENT), "Restore it")
+
+
+@pytest.mark.parametrize(
+    ("hook", "code", "name"),
+    [
+        ("restore", errno.ENOENT, "checkpoints/shared/0.segment"),
+        ("restore", errno.EACCES, "checkpoints/shared/0.segment"),
+        ("next", errno.EIO, None),
+        ("evaluate", errno.ENOSPC, None),  # such as of an emulator's shared memory
+    ],
+)
+def test_what_a_task_reads_or_plays_is_not_the_directory(tmp_path, short, hook, code, name):
+    shutil.copytree(short, tmp_path, dirs_exist_ok=True)
+    loop = make_loop(**{**PERIODS, "total_steps": 6})
+    raised = OSError(code, os.strerror(code), *([str(tmp_path / name)] if name else []))
+
+    def fail(*arguments):
+        raise raised
+
+    setattr(loop.task, hook, fail)
+    with pytest.raises(OSError, match=os.strerror(code)) as error:
+        run(tmp_path, loop)
+    assert error.value is raised
+    if hook != "restore":
+        assert read_status(tmp_path)["error"] == f"{type(raised).__name__}: {raised}"
+
+
+@pytest.mark.parametrize(
+    "method", ["scalars", "clock_scalars", "histogram", "image", "text", "arrays", "layout", "flush", "close"]
+)
+def test_every_method_of_the_writers_of_a_run_says_it(tmp_path, method):
+    class Full(Writer):
+        def __getattribute__(self, name):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    given: dict[str, list[Any]] = {"layout": [{}], "flush": [], "close": [], "arrays": [0, "tag"]}
+    arguments = given.get(method, [0, {}] if "scalars" in method else [0, "tag", 0])
+    with pytest.raises(CannotWriteError):
+        getattr(RunWriter(tmp_path, [Full()]), method)(*arguments)
 
 
 def test_a_resume_that_fails_leaves_the_run_as_it_was(tmp_path):

@@ -50,9 +50,10 @@ class SharedProbe:
             return shared
         result = self._probe.measure(model, inputs, optimizer)
         if key:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            with atomic_file(path) as file:
-                np.savez_compressed(file, **_arrays(result))
+            try:
+                _save(path, result)
+            except OSError as error:
+                logging.warning("The probe cannot be shared in %s: %s.", self._directory, error.strerror)
         return result
 
     def _key(self, model: Any, inputs: Any, optimizer: Any) -> str:
@@ -70,6 +71,12 @@ class SharedProbe:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def _save(path: Path, result: ProbeResult) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        np.savez_compressed(file, **_arrays(result))
+
+
 def _arrays(result: ProbeResult) -> dict[str, Any]:
     return {"how": np.array(result.how), "notes": np.array(result.notes, "U"), **result.arrays()}
 
@@ -79,10 +86,10 @@ def _load(path: Path) -> ProbeResult | None:
     try:
         with np.load(path) as file:
             return _read(dict(file))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ARRAY_FILE_ERRORS as error:
-        logging.warning("The probe in %s is damaged (%s) and is made again.", path, type(error).__name__)
+        logging.warning("The probe in %s cannot be read (%s) and is made again.", path, type(error).__name__)
         return None
 
 

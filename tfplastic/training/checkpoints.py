@@ -14,6 +14,7 @@ from absl import logging
 from tfplastic import _checkpoint_files as files
 from tfplastic._checkpoint_files import MANIFEST_FILE, Checkpoint
 from tfplastic.run_format import ARRAY_FILE_ERRORS
+from tfplastic.training.write_errors import writing
 
 _DAMAGED = "damaged_"
 
@@ -26,7 +27,7 @@ class Checkpoints:
     checkpoints; those that no complete checkpoint names are deleted.
 
     Args:
-        root: the folder `checkpoints` of a run directory; made when first needed.
+        root: the folder `checkpoints` in a run directory; made when first needed.
         trackables: TensorFlow objects whose variables are saved, by name.
         keep: how many to keep, at least 1.
     """
@@ -47,6 +48,10 @@ class Checkpoints:
             save_task: called with the checkpoint's folder and the shared folder; returns the shared files it
                 needs.
         """
+        with writing(self.root.parent):
+            self._save(step, state, save_task)
+
+    def _save(self, step: int, state: dict[str, Any], save_task: Callable[[Path, Path], list[str]]) -> None:
         directory = self.root / files.directory_name(step)
         if step > 0 and (directory / MANIFEST_FILE).exists():
             # The same step of the same run: variables and task are as they were, only the loop's numbers may
@@ -104,8 +109,9 @@ class Checkpoints:
             )
         for path, text in damaged.items():
             aside = path.with_name(f"{_DAMAGED}{path.name}")
-            shutil.rmtree(aside, ignore_errors=True)
-            path.rename(aside)
+            with writing(self.root.parent):
+                shutil.rmtree(aside, ignore_errors=True)
+                path.rename(aside)
             logging.warning("Damaged checkpoint put aside as %s: %s.", aside, text)
         if found is not None and damaged:
             logging.warning("Resuming from the older %s.", found.directory)
@@ -121,7 +127,8 @@ class Checkpoints:
         status = self._variables.read(checkpoint.variables)
         status.assert_existing_objects_matched()
         status.expect_partial()  # tf.train.Checkpoint's own save counter is not ours
-        self._clean()
+        with writing(self.root.parent):
+            self._clean()
 
     def copied(self) -> Callable[[], None]:
         """Copies the values of all variables now; the function that it returns assigns them again."""

@@ -16,7 +16,7 @@ from tfplastic.diagnostics.self_targets import Objective
 from tfplastic.optimizers._any_keras import build_optimizer
 from tfplastic.run_format import OPERATIVE_CONFIG_FILE
 from tfplastic.tasks import GraphTask, HostTask
-from tfplastic.training import plan, write_errors
+from tfplastic.training import plan
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.checkpoints import Checkpoints
 from tfplastic.training.failures import Failures
@@ -30,10 +30,12 @@ from tfplastic.training.progress import Progress
 from tfplastic.training.run_diagnostics import RunDiagnostics, task_snapshot
 from tfplastic.training.run_directory import RunDirectory
 from tfplastic.training.run_probes import RunProbes
+from tfplastic.training.run_writer import RunWriter
 from tfplastic.training.signals import StopRequest
 from tfplastic.training.step import GradientStep, NonFiniteLossError
 from tfplastic.training.train_config import TrainConfig
-from tfplastic.writers import ManyWriters, MetricsFileWriter, TensorBoardWriter
+from tfplastic.training.write_errors import writing
+from tfplastic.writers import MetricsFileWriter, TensorBoardWriter
 
 
 class Loop:
@@ -199,20 +201,17 @@ class Loop:
             {**self._source.trackables(), "optimizer": self.config.optimizer, **self.kept_states()},
             self.config.keep_checkpoints,
         )
-        self._writer = ManyWriters([])
+        self._writer = RunWriter(run_directory.path)
         try:
             yield
         except BaseException as error:
             with contextlib.suppress(OSError, tf.errors.OpError):  # of this error, if it is one of writing
                 self._writer.close()
-            told = write_errors.explained(error, run_directory.path)
             # A run that could not be resumed stands where it stood, by the directory's `close`.
             if self._has_begun or run_directory.is_new:
                 with contextlib.suppress(OSError):
-                    self._write_status("failed", error=f"{type(told).__name__}: {told}".splitlines()[0])
-            if told is error:
-                raise
-            raise told from error
+                    self._write_status("failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
+            raise
         finally:
             self.profiler.close()
             self._source.close()
@@ -233,7 +232,8 @@ class Loop:
         if checkpoint is None:
             if not self._is_new:
                 raise ValueError("The checkpoint to resume from is gone. Run the same command again")
-            self._directory.cut_after(-1, 0)
+            with writing(self._directory.path):
+                self._directory.cut_after(-1, 0)
             self._failures.note_beginning()
             self._source.start()
         else:
@@ -243,12 +243,15 @@ class Loop:
             self._pending = checkpoint.state["pending"]
             self.sums = {_renames.step_metric(name): sum for name, sum in checkpoint.state["sums"].items()}
             self._count = checkpoint.state["count"]
-            self._directory.cut_after(checkpoint.step, checkpoint.state["metrics_position"])
+            with writing(self._directory.path):
+                self._directory.cut_after(checkpoint.step, checkpoint.state["metrics_position"])
             logging.info("%sResumed at gradient step %d.", self.label, self.step)
             if self._profile_steps is not None and self._profile_steps[1] <= self.step:
                 logging.info("Nothing is traced: --profile_steps ends at step %d.", self._profile_steps[1])
-        self._metrics_file = MetricsFileWriter(self._directory.path)
-        self._writer = ManyWriters([self._metrics_file, TensorBoardWriter(self._directory.tensorboard)])
+        with writing(self._directory.path):
+            self._metrics_file = MetricsFileWriter(self._directory.path)
+            events = TensorBoardWriter(self._directory.tensorboard)
+        self._writer = RunWriter(self._directory.path, [self._metrics_file, events])
         if checkpoint is None:
             config = (self._directory.path / OPERATIVE_CONFIG_FILE).read_text("utf-8")
             self._writer.text(0, "operative_config", f"```\n{config}\n```")
@@ -283,7 +286,8 @@ class Loop:
         self._failures.check_gradient(step, self.sums, sums)
         self._count += step - self.step
         self.step, self.sums = step, sums
-        self.profiler.after(step)
+        with writing(self._directory.path):
+            self.profiler.after(step)
         self._pending = self._due()
         self._progress.update(step, loss=sums["loss"] / self._count, **self._source.progress())
         self._work_off(stop)
@@ -406,11 +410,13 @@ class Loop:
 
     def _save(self) -> None:
         self._writer.flush()
+        with writing(self._directory.path):
+            metrics_position = self._metrics_file.position()
         state = {
             "pending": self._pending,
             "sums": self.sums,
             "count": self._count,
-            "metrics_position": self._metrics_file.position(),
+            "metrics_position": metrics_position,
             "compiler": self.compiler,
         }
         self._failures.check_weights(self.step)
@@ -433,6 +439,7 @@ class Loop:
             self._make_steps()
 
     def _write_status(self, state: str, **fields: Any) -> None:
-        self._directory.write_status(
-            state, self.step, total_steps=self.config.total_steps, device=self._device, **fields
-        )
+        with writing(self._directory.path):
+            self._directory.write_status(
+                state, self.step, total_steps=self.config.total_steps, device=self._device, **fields
+            )

@@ -22,6 +22,7 @@ from tfplastic.training import twin_diagnostics
 from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.measured_network import MeasuredNetwork
 from tfplastic.training.schedule import Schedule
+from tfplastic.training.write_errors import writing
 from tfplastic.writers import Writer
 
 REFERENCE_FILE = Path(ARRAYS_DIRECTORY, "diagnostics", "reference", "0.npz")
@@ -168,7 +169,7 @@ class RunDiagnostics:
             writer: where to.
         """
         if not self._has_snapshots:
-            self._make_snapshots(step, make_snapshot, run_directory / REFERENCE_FILE)
+            self._make_snapshots(step, make_snapshot, run_directory)
         due = [name for name, schedule in self._schedules.items() if step in schedule]
         for network in (
             *(each.network for each in self._groups),
@@ -177,23 +178,26 @@ class RunDiagnostics:
             network.measure(step, due, writer)
 
     def _make_snapshots(
-        self, step: int, make_snapshot: Callable[[Objective | None], Snapshot], path: Path
+        self, step: int, make_snapshot: Callable[[Objective | None], Snapshot], run_directory: Path
     ) -> None:
         reference = None
         for place, group in enumerate(self._groups):
             snapshot = make_snapshot(group.loss)
-            reference = reference if place else self._reference(step, snapshot, path)
+            reference = reference if place else self._reference(step, snapshot, run_directory)
             snapshot.reference = reference
             group.look_at(snapshot)
         self._has_snapshots = True
 
-    def _reference(self, step: int, snapshot: Snapshot, path: Path) -> Any:
+    def _reference(self, step: int, snapshot: Snapshot, run_directory: Path) -> Any:
         """What the network, and so its twin, was at the beginning."""
         if not self._needs_reference:
             return None
+        path = run_directory / REFERENCE_FILE
         if step == 0:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Reference.of(snapshot).save(path)
+            reference = Reference.of(snapshot)
+            with writing(run_directory):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                reference.save(path)
         return Reference.load(path)
 
 

@@ -16,6 +16,7 @@ from tfplastic.run_format import ARRAY_FILE_ERRORS, ARRAYS_DIRECTORY
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training._centring import uncentred_warning
 from tfplastic.training.schedule import Schedule
+from tfplastic.training.write_errors import writing
 from tfplastic.writers import Writer, atomic_file
 
 INPUTS_FILE = Path(ARRAYS_DIRECTORY, "probe", "inputs", "0.npz")
@@ -108,7 +109,9 @@ class RunProbes:
             if self._inputs is None:
                 path = run_directory / INPUTS_FILE
                 if step == self._schedule.first:
-                    _save(path, draw(self._count, seeds.derive(seed, "probe")))
+                    drawn = draw(self._count, seeds.derive(seed, "probe"))
+                    with writing(run_directory):
+                        _save(path, drawn)
                 try:
                     self._inputs = load_inputs(path)
                 except (FileNotFoundError, UnreadableInputsError) as error:
