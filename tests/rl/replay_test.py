@@ -17,7 +17,7 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories.trajectory import Trajectory
 from tf_agents.utils import value_ops
 
-from tfplastic import seeds
+from tfplastic import _checks, seeds
 from tfplastic.rl.replay import FrameReplay, replay_bytes
 
 FIRST, MID, LAST = 0, 1, 2
@@ -316,6 +316,13 @@ def test_memory_of_the_usual_sizes():
     assert replay_bytes(100_000) <= 0.8e9
     assert FrameReplay(300, num_envs=3, frame_shape=(5, 7)).nbytes == replay_bytes(300, (5, 7)) == 300 * 49
     assert FrameReplay(1_000_000).nbytes == replay_bytes(1_000_000)  # reserved, not touched
+
+
+def test_all_of_its_bytes_must_fit_in_memory(monkeypatch):
+    monkeypatch.setattr(_checks, "_memory_bytes", lambda: replay_bytes(300, (5, 7)))
+    FrameReplay(300, frame_shape=(5, 7))
+    with pytest.raises(ValueError, match="`capacity` must fit into the memory of this machine"):
+        FrameReplay(301, frame_shape=(5, 7))
 
 
 def test_a_batch_is_a_copy():

@@ -145,6 +145,17 @@ def test_a_run_that_fails_twice_is_given_up_and_the_others_are_made(top, monkeyp
     assert "fig99 two-seed0: out of luck (" in capsys.readouterr().out
 
 
+def test_what_is_given_up_is_counted_under_the_lock(top, capsys):
+    queue = command.Queue(Checkout(top), top, top, runs := _runs(top))
+    thread = threading.Thread(target=queue._give_up, args=(runs[0], "out of luck"))
+    with queue._lock:
+        thread.start()
+        thread.join(0.05)
+        assert queue._given_up == 0
+    thread.join()
+    assert queue._given_up == 1 and "one-seed0: out of luck" in capsys.readouterr().out
+
+
 def test_a_signal_stops_it_and_the_same_command_continues(top, monkeypatch, capsys):
     def make(run, stop):
         if run.directory.name == "two-seed0":
