@@ -42,7 +42,8 @@ class Snapshot:
             nest of them. Or a stream of batches: a `tf.data.Dataset`, a Keras `PyDataset` or `Sequence`, a
             generator or another iterable, whose elements are inputs, (inputs, targets) or (inputs, targets,
             sample weights). Its first 512 examples are taken, once, also if it never ends.
-        targets: what the loss takes beside the outputs, `[n, ...]`: an array, a tensor or a nest of them.
+        targets: what the loss takes beside the outputs, `[n, ...]`: an array, a tensor or a nest of them. Of
+            those given beside a longer stream of inputs, the first are taken as well.
         loss: None: of a compiled model exactly the loss that `train_on_batch` minimises on the batch, with
             reduction, `loss_weights`, masks and `model.losses` (with the reduction 'none' the sum, of which
             Keras reports the mean). Or a function of targets and outputs that
