@@ -219,3 +219,25 @@ def test_targets_of_too_few_outputs_are_an_error_of_the_compiled_loss():
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="^`loss` must fit the model's outputs and `targets`"):
         diagnose(model, np.ones((2, 2)), [np.ones((2, 1))], quantities=[diagnostics.gradient_norm])
+
+
+@EITHER_KERAS
+def test_the_summary_says_what_is_wrong_with_the_loss(keras):
+    model, x, labels = models.mlp(keras), np.ones([3, 2], np.float32), np.array([0, 1, 0])
+    missing = diagnose(model, x, labels).summary()
+    assert missing.endswith("see `left_out`. No quantities of the loss: `loss` is missing.")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    misfit = diagnose(model, x, np.zeros([3, 2]), loss).summary().splitlines()[-1]
+    assert (
+        "left_out`. No quantities of the loss: `loss` must fit the model's outputs and `targets`. R" in misfit
+    )
+    for targets in ((), (labels,)):  # nothing is wrong: no targets, or no quantity of the loss
+        assert "No quantities" not in diagnose(model, x, *targets, budget="cheap").summary()
+    assert "No quantities" not in diagnose(model, x).summary()
+
+
+def test_the_name_of_a_file_is_not_a_batch():
+    with pytest.raises(ValueError, match="^`inputs` must be arrays, not the name of a file. Received: the "):
+        diagnose(models.mlp(keras_2), "data.csv")
+    with pytest.raises(ValueError, match="^`inputs` must be an array of numbers. Received: texts of shape"):
+        diagnose(models.mlp(keras_2), ["a.csv", "b.csv"])

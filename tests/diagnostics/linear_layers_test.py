@@ -194,6 +194,11 @@ def test_the_rank_of_the_whole_network_is_of_nonlinearities_alone(keras):
     by_layer = diagnostics.feature_srank(snapshot)
     assert set(by_layer) == {"conv1", "conv1_relu"}
     assert diagnostics.feature_srank_sum(snapshot) == {"all": by_layer["conv1_relu"]}
+    report = diagnose(model, snapshot.inputs, budget="cheap", layers=["conv1"])
+    assert report.to_dict()["feature_srank_sum"] == {}
+    for name in ("feature_srank_sum", "dead_units"):
+        assert report.left_out[name] == "needs a hidden nonlinearity, and no layer that is looked at has one"
+    assert list(report.to_dict()["feature_srank"]) == ["conv1"] and "feature_srank" not in report.left_out
 
 
 @BOTH

@@ -173,10 +173,21 @@ def test_gauss_newton_and_kernel_of_two_outputs(package):
 
 
 @EITHER
+def test_a_compiled_model_without_targets_is_told_to_have_them(package):
+    model = package.Sequential([package.layers.Input((2,)), package.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    for operator in (HessianOperator, GaussNewtonOperator, EmpiricalFisherOperator):
+        with pytest.raises(
+            ValueError, match="^`targets` must be given for the compiled loss. Received: None"
+        ):
+            operator.from_model(model, np.ones([3, 2], "float32"))
+
+
+@EITHER
 def test_refusals(package):
     model = _summed(package)
     for operator in (HessianOperator, GaussNewtonOperator, EmpiricalFisherOperator):
-        with pytest.raises(ValueError, match="^`targets` must be given for the compiled loss, or `loss`"):
+        with pytest.raises(ValueError, match="^`loss` must be given for a model that is not compiled. Rec"):
             operator.from_model(model, X, Y)
         with pytest.raises(ValueError, match="^`targets` must have an entry for each of the 6 inputs"):
             operator.from_model(model, X, Y[:3], "mse")

@@ -1,6 +1,6 @@
 """A report in words, in at most ten lines: the layers that stand out, the worst first."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,13 +71,16 @@ def notes(
     return dict(sorted(by_layer.items(), key=lambda item: -item[1][0].severity))
 
 
-def lines(found: Mapping[str, list[Note]], num_layers: int, left_out: Mapping[str, str]) -> list[str]:
+def lines(
+    found: Mapping[str, list[Note]], num_layers: int, left_out: Mapping[str, str], faults: Sequence[str] = ()
+) -> list[str]:
     """The summary, at most ten lines.
 
     Args:
         found: what `notes` gave.
         num_layers: how many layers were looked at.
         left_out: {quantity: why it was not computed}.
+        faults: sentences about what is wrong, in the line on what is left out.
     """
     if not found:
         text = [f"Nothing stands out in {_count(num_layers, 'layer')}."]
@@ -91,7 +94,8 @@ def lines(found: Mapping[str, list[Note]], num_layers: int, left_out: Mapping[st
         more = f", and {len(others) - 2} more" if len(others) > 2 else ""
         text.append(f"  Then {', '.join(others[:2])}{more}.")
     if left_out:
-        text.append(f"Left out: {_count(len(left_out), 'quantity', 'quantities')}, see `left_out`.")
+        count = _count(len(left_out), "quantity", "quantities")
+        text.append(" ".join([f"Left out: {count}, see `left_out`.", *faults]))
     return text
 
 

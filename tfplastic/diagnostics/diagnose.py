@@ -182,11 +182,34 @@ def _report(
     values: Mapping[str, Mapping[str, Any]],
     left_out: Mapping[str, str],
 ) -> Report:
+    faults = _faults(snapshot, quantities, left_out)
+    nothing = _without_nonlinearity(quantities, values)
+    if nothing and not reasons and not snapshot.activations:
+        left_out = {**left_out, **nothing}
     left_out = {**left_out, **left_out_layers(snapshot, quantities)}
     kinds = {name: kind_of(quantity) for name, quantity in quantities.items()}
     notes = [note for note in (snapshot.data_note, snapshot.note) if note]
     remarks = [*notes, *convergence_remarks(snapshot).values()]
-    return Report(values, reasons, left_out, kinds, list(named_layers(snapshot.model)), remarks)
+    return Report(values, reasons, left_out, kinds, list(named_layers(snapshot.model)), remarks, faults)
+
+
+def _faults(snapshot: Snapshot, quantities: Mapping[str, Function], left_out: Mapping[str, str]) -> list[str]:
+    """What is wrong with the loss, so that its quantities are left out: a line, or none."""
+    if snapshot.targets is not None and not _has(snapshot, "loss"):
+        is_wanted = any("loss" in needs_of(quantity) for quantity in quantities.values())
+        return ["No quantities of the loss: `loss` is missing."] if is_wanted else []
+    misfits = [reason for reason in left_out.values() if reason.startswith("`loss` must fit")]
+    return [f"No quantities of the loss: {misfits[0].rstrip('.')}."] if misfits else []
+
+
+def _without_nonlinearity(
+    quantities: Mapping[str, Function], values: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """Why quantities of hidden nonlinearities have no values where there is none: {quantity: reason}."""
+    reason = "needs a hidden nonlinearity, and no layer that is looked at has one"
+    of_units = {"activations", *ARRAYS}
+    empty = [name for name, by_layer in values.items() if not by_layer]
+    return {name: reason for name in empty if of_units.intersection(reads_of(quantities[name]))}
 
 
 def _has(snapshot: Snapshot, need: Need) -> bool:

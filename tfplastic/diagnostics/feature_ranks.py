@@ -51,7 +51,7 @@ def feature_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, floa
         delta: share of each layer's sum to leave out, in [0, 1].
 
     Returns:
-        {'all': whole number}; NaN where a layer's rank is.
+        {'all': whole number}; NaN where a layer's rank is. Empty where there is no hidden nonlinearity.
 
     Raises:
         ValueError: `delta` is out of its range.
@@ -60,7 +60,8 @@ def feature_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, floa
         not say how layers are put together.
     """
     by_layer = feature_srank(snapshot, delta)
-    return {"all": float(sum(by_layer[layer] for layer in (*snapshot.activations, *snapshot.unmeasured)))}
+    nonlinear = [by_layer[layer] for layer in (*snapshot.activations, *snapshot.unmeasured)]
+    return {"all": float(sum(nonlinear))} if nonlinear else {}
 
 
 @quantity("cheap", reads=("activations", "linear_outputs"))

@@ -31,6 +31,8 @@ class Report:
         remarks: lines about how all of it was measured, such as what the loss leaves out, or that a
             solver did not converge and what to change; printed last.
         layers: names in the order in which they are printed; others follow in that of `values`, 'all' last.
+        faults: lines about arguments that do not go together, so that quantities are left out; they end the
+            summary.
 
     Attributes:
         arrays: {quantity: {layer name: array}}: the values that are no numbers, `[k]` or `[k, k]`.
@@ -61,6 +63,7 @@ class Report:
         kinds: Mapping[str, str] | None = None,
         layers: Sequence[str] = (),
         remarks: Sequence[str] = (),
+        faults: Sequence[str] = (),
     ):
         self._numbers: dict[str, dict[str, float]] = {}
         self.arrays: dict[str, dict[str, np.ndarray]] = {}
@@ -74,6 +77,7 @@ class Report:
         self.reasons = dict(reasons or {})
         self.left_out = dict(left_out or {})
         self.remarks = list(remarks)
+        self._faults = list(faults)
         self._kinds = {quantity: (kinds or {}).get(quantity, _OTHERS) for quantity in values}
         self._every_layer = set(layers)
         self._layers = _ordered(layers, [layer for by_layer in values.values() for layer in by_layer])
@@ -130,7 +134,7 @@ class Report:
               hidden1: 40 % of its units are dead.
         """
         absent = {name: reason for name, reason in self.left_out.items() if name not in self._every_layer}
-        return "\n".join(_summary.lines(self._notable(), len(self._named_layers()), absent))
+        return "\n".join(_summary.lines(self._notable(), len(self._named_layers()), absent, self._faults))
 
     def show(self, all: bool = False, width: int | None = None) -> None:
         """Prints the summary and the tables.

@@ -14,6 +14,7 @@ def length_of(inputs: Any) -> int:
     """
     if inputs is None or not tf.nest.flatten(inputs):
         raise ValueError(f"`inputs` must be a batch of at least one. Received: {inputs!r}")
+    _check_no_text(inputs)
     shapes = [each.shape.as_list() for each in tf.nest.flatten(inputs)]
     for shape in shapes:
         if not shape or not shape[0]:
@@ -21,6 +22,16 @@ def length_of(inputs: Any) -> int:
     if len({shape[0] for shape in shapes}) != 1:
         raise ValueError(f"`inputs` must be of one length. Received: shapes {', '.join(map(str, shapes))}")
     return shapes[0][0]
+
+
+def _check_no_text(inputs: Any) -> None:
+    """Raises `ValueError` for a text, such as the name of a file, where a batch should be."""
+    for each in tf.nest.flatten(inputs):
+        if each.dtype == tf.string and not each.shape.rank:
+            text = each.numpy().decode(errors="replace")
+            raise ValueError(
+                f"`inputs` must be arrays, not the name of a file. Received: the text {text!r:.60}"
+            )
 
 
 def check_length(name: str, nest: Any, num_examples: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tfplastic._keras_loss import KerasLoss, compiled_loss
+from tfplastic._keras_loss import KerasLoss, compiled_loss, is_compiled
 from tfplastic.linalg import _losses
 from tfplastic.linalg._labels import check_labels
 
@@ -60,3 +60,10 @@ def chosen_losses(
         return _losses.FunctionLosses(loss, None, call, read, include_model_losses)
     given = KerasLoss(model, loss, includes_model_losses=include_model_losses)
     return of_keras(given, not include_model_losses)
+
+
+def no_loss(model: Any) -> ValueError:
+    """Returns the error to raise where `chosen_losses` finds none: what is missing for it."""
+    if is_compiled(model):
+        return ValueError("`targets` must be given for the compiled loss. Received: None")
+    return ValueError("`loss` must be given for a model that is not compiled. Received: None")

@@ -45,7 +45,8 @@ def _check(argument: str, labels: tf.Tensor, num_classes: int, ignored: int | No
     least, most = int(tf.reduce_min(counted)), int(tf.reduce_max(counted))
     ends = [f"down to {least}"] * (least < 0) + [f"up to {most}"] * (most >= num_classes)
     if ends:
-        rule = f"must be labels in [0, {num_classes}), as the {num_classes} outputs"
+        outputs = f"{num_classes} output{'s' * (num_classes != 1)}"
+        rule = f"must be labels in [0, {num_classes}), as the {outputs}"
         raise ValueError(f"{argument} {rule}. Received: labels {' and '.join(ends)}")
 
 

@@ -10,7 +10,7 @@ from tfplastic._checks import check_positive_integer
 from tfplastic._data import all_examples, as_tensors
 from tfplastic._keras import check_backend
 from tfplastic.linalg._blocks import check_length, in_blocks, length_of
-from tfplastic.linalg._chosen_losses import chosen_losses
+from tfplastic.linalg._chosen_losses import chosen_losses, no_loss
 from tfplastic.linalg._draws import fixed_draws
 from tfplastic.linalg._example_weights import weights_of_classes
 from tfplastic.linalg._losses import Losses
@@ -142,8 +142,7 @@ class ModelData:
             self._blocks,
         )
         if losses is None:
-            compiled = "`targets` must be given for the compiled loss, or `loss`"
-            raise ValueError(f"{compiled}, for a model that is not compiled. Received: None")
+            raise no_loss(self.model)
         signature = tf.nest.map_structure(
             lambda each: tf.TensorSpec([self.batch_size or self.num_examples, *each.shape[1:]], each.dtype),
             self.examples,

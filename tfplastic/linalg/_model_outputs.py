@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfplastic._keras_loss import computes_its_own_loss
 from tfplastic.linalg._blocks import in_blocks
-from tfplastic.linalg._chosen_losses import chosen_losses
+from tfplastic.linalg._chosen_losses import chosen_losses, no_loss
 from tfplastic.linalg._losses import unpacked
 from tfplastic.linalg._model_loss import ModelData, packed
 from tfplastic.linalg._program import trace
@@ -94,8 +94,7 @@ class RowLoss:
             data.model, loss, None, data.targets, False, self._unpacked, data.num_examples, blocks, True
         )
         if losses is None:
-            compiled = "`targets` must be given for the compiled loss, or `loss`"
-            raise ValueError(f"{compiled}, for a model that is not compiled. Received: None")
+            raise no_loss(data.model)
         self._losses = losses
         block = next(blocks())
         trace(f"`{losses.name}`", losses.mean, tf.nest.map_structure(tf.TensorSpec.from_tensor, block))

@@ -52,13 +52,13 @@ def check_inputs(model: Any, inputs: Any) -> None:
     if not wanted or isinstance(inputs, dict):
         return
     given = tf.nest.flatten(inputs)
+    if not any(tf.as_dtype(each.dtype) == tf.string for each in wanted):
+        check_not_text("inputs", given)
     if len(given) != len(wanted) or not all(map(_has_shape, given, wanted)):
         rule = (
             f"must be of shape {_shapes([[None, *each.shape[1:]] for each in wanted])}, as those of the model"
         )
         raise ValueError(f"`inputs` {rule}. Received: {_shapes([each.shape for each in given])}")
-    if not any(tf.as_dtype(each.dtype) == tf.string for each in wanted):
-        check_not_text("inputs", given)
 
 
 def check_targets(model: Any, targets: Any, loss: Any) -> None:
