@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from tests.large_rows import LARGE_ROWS
+
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -33,6 +35,8 @@ _FIRST = ("tests/keras3_test.py", "tests/smoke_test.py", "tests/sweeps/command_t
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
     for item in items:
+        if item.nodeid.startswith(LARGE_ROWS):
+            item.add_marker(pytest.mark.slow)
         parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
         takes_keras_3 = any(getattr(each, "__name__", "") == "keras" for each in parameters)
         if takes_keras_3 and item.nodeid.startswith(_ONCE) and not item.nodeid.startswith(_BOTH):

@@ -29,7 +29,8 @@ SMALL = (
     "AtariTask.diagnostics_batch_size = 8",
     "LinearEpsilon.decay_agent_steps = 100",
     "Evaluation.num_episodes = 2",
-    "AtariProtocol.max_frames_per_episode = 600",
+    "AtariProtocol.max_frames_per_episode = 240",
+    "nature_dqn.width = 0.25",
 )
 
 

@@ -1,0 +1,33 @@
+"""Tests that only `make test-slow` runs: the most expensive rows of kinds that keep smaller ones in `make test`.
+
+Each is the beginning of the name that pytest gives to a test.
+"""
+
+LARGE_ROWS = (
+    "tests/command_line/diagnose/report/action_test.py::test_a_task_in_memory",
+    "tests/contracts/diagnostics_contract_test.py::test_only_reads_and_gives_what_it_says[mlp-",
+    "tests/diagnostics/masks_test.py::test_a_layer_for_each_time_step",
+    "tests/diagnostics/masks_test.py::test_shift_and_churn",
+    "tests/diagnostics/masks_test.py::test_statistics_are_those_of_the_positions_that_count[both ways-",
+    "tests/diagnostics/prepare_test.py::test_one_pass_gives_what_each_quantity_gives_alone[2-",
+    "tests/gin_configs_test.py::test_a_file_whose_data_is_in_memory_builds_on_its_own_and_in_its_quick_size"
+    "[gin/mdp_random_label_cifar10_",
+    "tests/keras_loss_test.py::test_gradients_of_examples_have_the_gradient_of_the_loss_as_their_mean[mask-",
+    "tests/keras_loss_test.py::test_masked_blocks_divide_by_all_that_is_valid",
+    "tests/networks/vit_test.py::test_a_run_that_goes_on_from_a_file_is_the_same_bit_for_bit",
+    "tests/probing/probe_test.py::test_nothing_is_disturbed_and_the_seed_decides[mlp-",
+    "tests/rl/atari_test.py::test_a_restored_environment_goes_on_bit_for_bit[0.0-",
+    "tests/rl/mdp_loop_test.py::test_every_agent_trains[c51]",
+    "tests/rl/mdp_loop_test.py::test_every_agent_trains[dqn]",
+    "tests/sweeps/experiments_test.py::test_fig07_has_all_games_at_the_size_of_the_paper",
+    "tests/training/brownian_twin_test.py::test_directions_are_random_and_independent",
+    "tests/training/graph_loop_test.py::test_a_run_with_measurements_is_the_run_without[xla]",
+    "tests/training/graph_loop_test.py::test_seeds[xla]",
+    "tests/training/monitored_loop_test.py::test_side_by_side_each_seed_has_its_own_statistics",
+    "tests/training/parallel_loops_test.py::test_each_seed_is_what_it_is_by_itself[mitigations]",
+    "tests/training/parallel_loops_test.py::test_runs_begun_together_may_be_finished_alone",
+    "tests/training/plastic_model_test.py::test_how_many_steps_a_call_takes_leaves_no_trace[5]",
+    "tests/training/profiler_test.py::test_steps_of_a_compiled_loop_are_shown_one_by_one[graph]",
+    "tests/training/twin_diagnostics_test.py::test_a_resumed_run_writes_the_same_files",
+    "tests/training/twin_diagnostics_test.py::test_without_its_own_loss_what_needs_one_is_left_out",
+)
