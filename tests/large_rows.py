@@ -1,4 +1,4 @@
-"""Tests that only `make test-slow` runs: the most expensive rows of kinds that keep smaller ones in `make test`.
+"""Tests that only `make test-slow` runs: the most expensive rows of kinds that keep smaller ones elsewhere.
 
 Each is the beginning of the name that pytest gives to a test.
 """
