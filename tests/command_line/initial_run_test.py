@@ -24,6 +24,7 @@ train.total_steps = 4
 train.checkpoint_period = 2
 train.evaluation_period = 100
 """
+SAME_SEED = "same seed as the source (0): its draws are drawn again; --seed=N draws others."
 
 
 @pytest.fixture(autouse=True)
@@ -77,8 +78,15 @@ def test_a_run_from_another(capsys, tmp_path):
 
 def test_the_plan_names_it(capsys, tmp_path):
     assert call(capsys, "--run_dir=old")[0] == 0
-    assert train.main(["--gin_file=tiny.gin", "--device=cpu", "--init_from=old@2", "--dry_run"]) == 0
-    assert f"{tmp_path}/old@2" in capsys.readouterr().out
+    plan = ["--gin_file=tiny.gin", "--device=cpu", "--init_from=old@2", "--run_dir=new"]
+    assert train.main([*plan, "--dry_run"]) == 0
+    out = capsys.readouterr().out
+    assert f"{tmp_path}/old@2" in out and out.count(SAME_SEED) == 1
+    assert train.main([*plan, "--dry_run", "--seed=1"]) == 0
+    assert "same seed" not in capsys.readouterr().out
+    assert train.main(plan) == 0 and SAME_SEED in capsys.readouterr().out
+    assert train.main([*plan, "--dry_run"]) == 0
+    assert "same seed" not in capsys.readouterr().out  # it has begun, and reads nothing of the other
 
 
 def test_a_sweep_takes_it_as_a_binding(capsys, tmp_path):

@@ -12,6 +12,7 @@ from tfplastic import _checkpoint_files as files
 from tfplastic.run_format import CHECKPOINTS_DIRECTORY, OPERATIVE_CONFIG_FILE
 
 ARGUMENT = "train.init_from"
+_SEED = "train.seed"
 
 
 def as_binding(text: str) -> str:
@@ -57,12 +58,34 @@ def resolved(config: Any, run_directory: str) -> Any:
     return dataclasses.replace(config, init_from=f"{os.path.abspath(source.directory)}@{step}")
 
 
+def note(config: Any, run_directory: str) -> str:
+    """Returns a line on a run that begins with the seed of its source; empty for another.
+
+    Args:
+        config: a `TrainConfig`, as from `resolved`.
+        run_directory: of the run; one with a checkpoint does not begin.
+    """
+    from tfplastic.training._initial_source import parse_source
+
+    if config.init_from is None or has_begun(run_directory):
+        return ""
+    seed = _value(parse_source(config.init_from).directory / OPERATIVE_CONFIG_FILE, _SEED)
+    if seed != config.seed:
+        return ""
+    return f"--init_from: same seed as the source ({seed}): its draws are drawn again; --seed=N draws others."
+
+
 def _recorded(path: pathlib.Path) -> str | None:
     """The `init_from` of a run; None where there is no run or it has none."""
+    value = _value(path, ARGUMENT)
+    return value if isinstance(value, str) else None
+
+
+def _value(path: pathlib.Path, argument: str) -> Any:
+    """What the config of a run says of an argument; None where there is no run or it does not say."""
     from tfplastic.training._bindings import parse_bindings
 
     try:
-        value = ast.literal_eval(parse_bindings(path.read_text(encoding="utf-8")).get(ARGUMENT, "None"))
+        return ast.literal_eval(parse_bindings(path.read_text(encoding="utf-8")).get(argument, "None"))
     except (OSError, ValueError, SyntaxError):
         return None
-    return value if isinstance(value, str) else None

@@ -75,6 +75,9 @@ def _train(given: options.Options) -> int:
     programs.say(
         f"No GPU found; going on with the {device_name}." if found_none else f"Device: {device_name}"
     )
+    for loop in (run.loop for run in runs):
+        if same_seed := initial_run.note(loop.config, _path(given, loop.config.seed)):
+            programs.say(same_seed)
     if given.dry_run:
         programs.say(trained.describe())
         return 0
