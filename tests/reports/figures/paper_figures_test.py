@@ -309,6 +309,7 @@ def test_captions_say_seeds_intervals_and_what_is_missing(runs_of):
         runs_of(17)
     )
     assert figures.caption(Runs([])).startswith("0 runs of 0 arms, 0 seeds each.")
+    assert figures.caption(Runs(list(runs_of(1))[:1])).startswith("1 run of 1 arm, 1 seed each.")
 
 
 def _lanczos(largest, size=269_322, probes=10, seed=0):

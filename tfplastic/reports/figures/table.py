@@ -61,7 +61,8 @@ def caption(runs: Runs, command: str = "") -> str:
     seeds = {arm: len({run.seed for run in runs if run.arm == arm}) for arm in runs.arms}
     fewest, most = min(seeds.values(), default=0), max(seeds.values(), default=0)
     count = f"{most}" if fewest == most else f"{fewest} to {most}"
-    parts = [f"{len(runs)} runs of {len(seeds)} arms, {count} seed{'' if most == 1 else 's'} each."]
+    what = f"{_counted(len(runs), 'run')} of {_counted(len(seeds), 'arm')}"
+    parts = [f"{what}, {count} seed{'' if most == 1 else 's'} each."]
     parts.append(f"Lines with bands: medians over seeds; bands: {aggregate.band_name([*seeds.values()])}.")
     failed = sum(run.state != "finished" or bool(run.errors) for run in runs)
     if failed or runs.missing():
@@ -161,3 +162,7 @@ FIGURES = {
     )
 }
 """{number: figure}, all 22."""
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
