@@ -163,5 +163,6 @@ def test_a_resume_that_fails_leaves_the_run_as_it_was(tmp_path):
         run(tmp_path, make_loop(**PERIODS))
     after = tree(tmp_path)
     for name in ("operative_config.gin", "run.lock"):  # a longer run, and another process
-        before.pop(name), after.pop(name)
+        before.pop(name)
+        after.pop(name)
     assert after == before

@@ -134,7 +134,7 @@ class Snapshot:
             rule = "must be a Reference, such as Reference.of(snapshot)"
             raise TypeError(f"`reference` {rule}. Received: {_checks.shown(reference)}")
         self.optimizer = optimizer
-        self.reference = reference
+        self.reference: Any = reference
         self._batch_size = _checks.check_positive_integer("batch_size", batch_size)
         self._include_model_losses = _checks.check_boolean("include_model_losses", include_model_losses)
         self._given = loss, example_losses, layers
