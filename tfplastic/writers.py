@@ -116,8 +116,7 @@ class TensorBoardWriter(Writer):
     def scalars(self, step: int, values: Mapping[str, Any]) -> None:
         """TensorBoard keeps float32."""
         step, values = _checked_scalars(step, values)
-        # Never the default writer outside these blocks: summaries inside an XLA program fail to compile.
-        with self._writer.as_default(step):
+        with self._as_default(step):
             for tag, value in values.items():
                 self._tf.summary.scalar(tag, value)
 
@@ -127,15 +126,15 @@ class TensorBoardWriter(Writer):
     def histogram(self, step: int, tag: str, values: Any) -> None:
         """Non-finite values are left out, since TensorBoard cannot show them."""
         values = _real_array(tag, values).astype(np.float64)
-        with self._writer.as_default(check_integer("step", step)):
+        with self._as_default(check_integer("step", step)):
             self._tf.summary.histogram(check_tag(tag), values[np.isfinite(values)], buckets=HISTOGRAM_BINS)
 
     def image(self, step: int, tag: str, image: Any) -> None:
-        with self._writer.as_default(check_integer("step", step)):
+        with self._as_default(check_integer("step", step)):
             self._tf.summary.image(check_tag(tag), _checked_image(image)[None])
 
     def text(self, step: int, tag: str, text: str) -> None:
-        with self._writer.as_default(check_integer("step", step)):
+        with self._as_default(check_integer("step", step)):
             self._tf.summary.text(check_tag(tag), text)
 
     def layout(self, charts: Mapping[str, Mapping[str, str]]) -> None:
@@ -154,7 +153,7 @@ class TensorBoardWriter(Writer):
             for title, group in charts.items()
         ]
         serialized = summary.pb(protocol.Layout(category=categories)).SerializeToString()
-        with self._writer.as_default(0):
+        with self._as_default(0):
             self._tf.summary.experimental.write_raw_pb(serialized)
 
     def flush(self) -> None:
@@ -162,6 +161,23 @@ class TensorBoardWriter(Writer):
 
     def close(self) -> None:
         self._writer.close()
+
+    @contextlib.contextmanager
+    def _as_default(self, step: int) -> Iterator[None]:
+        """Makes it TensorFlow's default writer within a block, and never after it.
+
+        Summaries inside an XLA program fail to compile; and TensorFlow by itself leaves the writer the default
+        one if the flush that ends its block fails, as on a full disk.
+        """
+        from tensorflow.python.ops import summary_ops_v2
+
+        state: Any = summary_ops_v2._summary_state
+        before = state.writer, state.step
+        try:
+            with self._writer.as_default(step):
+                yield
+        finally:
+            state.writer, state.step = before
 
 
 class MetricsFileWriter(Writer):

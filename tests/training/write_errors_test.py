@@ -59,6 +59,7 @@ def test_a_full_disk(tmp_path, whole, num_bytes):
     with pytest.raises(CannotWriteError) as error, largest_file(num_bytes):
         run(tmp_path, make_loop(**PERIODS))
     assert str(error.value) == action(tmp_path, os.strerror(errno.EFBIG))
+    assert not tf.summary.should_record_summaries()  # no default writer stays behind
     status = read_status(tmp_path)
     assert (status["state"], status["error"]) == ("failed", f"CannotWriteError: {error.value}")
     assert not list((tmp_path / "checkpoints").glob(".writing*"))  # leaves what it took of the disk
