@@ -166,7 +166,7 @@ class TensorBoardWriter(Writer):
     def _as_default(self, step: int) -> Iterator[None]:
         """Makes it TensorFlow's default writer within a block, and never after it.
 
-        Summaries inside an XLA program fail to compile; and TensorFlow by itself leaves the writer the default
+        Summaries inside an XLA program fail to compile. TensorFlow by itself leaves the writer the default
         one if the flush that ends its block fails, as on a full disk.
         """
         from tensorflow.python.ops import summary_ops_v2
