@@ -35,6 +35,12 @@ def keras_of(model: Any) -> Any:
     return importlib.import_module("tf_keras" if is_of_keras_2(model) else "keras")
 
 
+def tf_variable(variable: Any) -> tf.Variable:
+    """Returns TensorFlow's own variable behind a variable of Keras 2 or Keras 3."""
+    # In Keras 2 `value` is a method, in Keras 3 a property that holds the tf.Variable.
+    return variable if isinstance(variable, tf.Variable) else variable.value
+
+
 @contextlib.contextmanager
 def replaced_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
     """While open, `owner.name` is `value`; of an object, past Keras' tracking of attributes.

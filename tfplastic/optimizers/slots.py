@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfplastic._keras import tf_variable
 from tfplastic.optimizers._any_keras import is_legacy_kind, legacy_slots
 from tfplastic.optimizers._keras_form import index_of
 
@@ -71,7 +72,7 @@ def slots(optimizer: Any, variable: Any) -> dict[str, tf.Variable]:
     known = {id(slot) for of_weights in found.values() for slot in of_weights}
     known |= {id(optimizer._iterations), id(optimizer._learning_rate)}
     _check_none(optimizer, [each.name for each in optimizer.variables if id(each) not in known])
-    return {name: _as_tf_variable(of_weights[index]) for name, of_weights in found.items()}
+    return {name: tf_variable(of_weights[index]) for name, of_weights in found.items()}
 
 
 def _renamed(optimizer: Any, found: dict[str, tf.Variable]) -> dict[str, tf.Variable]:
@@ -84,8 +85,3 @@ def _check_none(optimizer: Any, others: list[str]) -> None:
     if others:
         rule = f"must remember of a weight nothing but {', '.join(sorted(set(_NAMES.values())))}"
         raise ValueError(f"`optimizer` {rule}. Received: a {type(optimizer).__name__} with {others[0]!r}")
-
-
-def _as_tf_variable(variable: Any) -> tf.Variable:
-    # In Keras 2 `value` is a method, in Keras 3 a property that holds the tf.Variable.
-    return variable if isinstance(variable, tf.Variable) else variable.value

@@ -3,12 +3,12 @@
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._keras import replaced_attribute
+from tfplastic._keras import replaced_attribute, tf_variable
 from tfplastic.diagnostics._layers import named_layers
 from tfplastic.layers import advance
 from tfplastic.training.step import GradientStep
@@ -66,7 +66,7 @@ class Examination:
             if not is_advanced:
                 advance(self._networks["model"])
             output, penalties, gradients = self._gradient_step.gradients(batch)
-        weights = _tf_variables(self._networks["model"].trainable_variables)
+        weights = [tf_variable(each) for each in self._networks["model"].trainable_variables]
         names = self._weight_names()
         backwards = zip(weights[::-1], gradients[::-1], strict=True)
         in_order = [
@@ -81,7 +81,7 @@ class Examination:
     def _bad_weights(self) -> list[str]:
         names, trained = self._weight_names(), set()
         for network in self._networks.values():
-            trained |= {id(each) for each in _tf_variables(network.trainable_variables)}
+            trained |= {id(tf_variable(each)) for each in network.trainable_variables}
         bad = []
         for variable in self._variables():
             is_good = is_finite(variable) if id(variable) in trained else not _has_nan(variable)
@@ -94,7 +94,7 @@ class Examination:
         order = list(self._layers)
         found = {}
         for place, name in enumerate(order):
-            for variable in _tf_variables(self._layers[name].variables):
+            for variable in map(tf_variable, self._layers[name].variables):
                 found[id(variable)] = (place, variable)  # of the innermost layer, which comes last
         return [variable for _, variable in sorted(found.values(), key=lambda each: each[0])]
 
@@ -102,7 +102,7 @@ class Examination:
         """'kernel' of layer 'hidden', by the weight's id."""
         names = {}
         for layer_name, layer in self._layers.items():
-            for variable in _tf_variables(layer.variables):
+            for variable in map(tf_variable, layer.variables):
                 own = variable.name.rpartition("/")[2].partition(":")[0]
                 names[id(variable)] = f"{own!r} of layer {layer_name!r}"
         return names
@@ -132,11 +132,6 @@ def is_finite(value: Any) -> bool:
     """Returns whether a tensor, variable or nest of them holds finite numbers only; integers are."""
     parts = [tf.convert_to_tensor(each) for each in tf.nest.flatten(value, expand_composites=True)]
     return all(bool(tf.reduce_all(tf.math.is_finite(each))) for each in parts if each.dtype.is_floating)
-
-
-def _tf_variables(variables: Iterable[Any]) -> list[tf.Variable]:
-    """TensorFlow's own behind variables of Keras 2 or Keras 3."""
-    return [each if isinstance(each, tf.Variable) else each.value for each in variables]
 
 
 def _has_nan(variable: tf.Variable) -> bool:
