@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tfplastic.sweeps.job import THREAD_VARIABLES
+from tfplastic.sweeps import run_process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RUN = (
@@ -120,7 +120,7 @@ def test_a_node_is_killed_and_the_sweep_ends_whole(tmp_path, cluster):
         *(f"--gin_file=gin/{file}.gin" for file in files),
         *(f"--gin_bindings={each}" for each in RUN),
     ]
-    threads = dict.fromkeys(THREAD_VARIABLES, "1")
+    threads = run_process.thread_limits(1)
     subprocess.run(command, cwd=tmp_path, env=environment(**threads), check=True, capture_output=True)
     whole, parts = (tmp_path / name / "metrics.csv" for name in ("whole", f"runs/{hit}"))
     assert whole.read_bytes() == parts.read_bytes()

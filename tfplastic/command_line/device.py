@@ -5,6 +5,7 @@ import pathlib
 import platform
 import re
 
+from tfplastic._lines import one_line
 from tfplastic.command_line.errors import UsageError
 
 
@@ -78,5 +79,5 @@ def _cpu_model() -> str:
     if information.exists():
         match = re.search(r"^model name\s*:\s*(.+)$", information.read_text("utf-8"), re.MULTILINE)
         if match:
-            return " ".join(match[1].split())
+            return one_line(match[1])
     return platform.processor() or platform.machine()

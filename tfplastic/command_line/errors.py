@@ -6,14 +6,3 @@ class UsageError(ValueError):
 
     Programs print its one line and exit with code 2; a traceback appears only under `--debug`.
     """
-
-
-def one_line(text: object) -> str:
-    r"""`text` on one line, each run of white space as one blank.
-
-    Example:
-        >>> from tfplastic.command_line import errors
-        >>> errors.one_line(ValueError('first\n   second'))
-        'first second'
-    """
-    return " ".join(str(text).split())

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
+from tfplastic._lines import one_line
 from tfplastic._program_names import as_started
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 
 _HELP = "Print this text and exit."
 

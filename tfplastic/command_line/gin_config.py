@@ -16,8 +16,9 @@ import gin
 
 import tfplastic
 from tfplastic._gin_renames import Renamer
+from tfplastic._lines import one_line
 from tfplastic.command_line import gin_errors, gin_files, gin_trust
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 from tfplastic.command_line.gin_trust import GinTrust
 
 PACKAGES = (

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 import gin
 
 from tfplastic._checks import near_matches
+from tfplastic._lines import one_line
 from tfplastic.command_line import gin_files
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 
 
 @contextlib.contextmanager

@@ -15,8 +15,9 @@ from gin import config_parser
 
 import tfplastic
 from tfplastic._gin_renames import Renamer, Translated
+from tfplastic._lines import one_line
 from tfplastic.command_line import gin_trust
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 from tfplastic.command_line.gin_trust import GinTrust
 
 

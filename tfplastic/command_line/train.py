@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import gin
 
+from tfplastic._lines import one_line
 from tfplastic.command_line import (
     device,
     gin_config,
@@ -20,7 +21,7 @@ from tfplastic.command_line import (
     programs,
     quiet,
 )
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 from tfplastic.command_line.gin_trust import GinTrust
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._call_options import sums_in_order
+from tfplastic._lines import last_line
 from tfplastic.linalg._derivatives import checked_derivatives
 from tfplastic.linalg._numbers import misfit
 from tfplastic.linalg._scope_names import any_scope_name
@@ -141,7 +142,7 @@ def trace(name: str, function: Callable[..., Any], *signature: Any, is_twice: bo
         except NotImplementedError as error:  # as `tf.recompute_grad` raises for a derivative of its gradient
             if not is_twice:
                 raise
-            raise _not_differentiable(name, is_twice, str(error).strip().splitlines()[-1].strip()) from None
+            raise _not_differentiable(name, is_twice, last_line(error)) from None
         except ValueError as error:
             raise misfit(error, f"{name} must fit the data", signature) or error from None
     if gaps:

@@ -6,9 +6,10 @@ import shlex
 import sys
 from collections.abc import Sequence, Sized
 
+from tfplastic._lines import one_line
 from tfplastic._program_names import as_started
 from tfplastic.command_line import programs
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 from tfplastic.reports import options, page, places
 from tfplastic.sweeps import experiment_file
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tfplastic import _gin_renames, _renames
+from tfplastic._lines import one_line
 from tfplastic._tags import tag_at
 from tfplastic.run_format import (
     ARRAYS_DIRECTORY,
@@ -281,14 +282,14 @@ def _tried(errors: list[str], path: Path, read: Callable[[bytes], Any], otherwis
     except FileNotFoundError:
         errors.append(f"{path.name} is missing")
     except (OSError, ValueError, OverflowError, RecursionError) as error:
-        errors.append(f"{path.name} cannot be read: {' '.join(str(error).split())}")
+        errors.append(f"{path.name} cannot be read: {one_line(error)}")
     return otherwise
 
 
 def _read_bindings(content: bytes) -> dict[str, str]:
     config = _gin_renames.translate(content.decode()).text
     text = re.sub(r"\\\n\s*", " ", re.sub(r"^\s*#.*\n", "", config, flags=re.MULTILINE))
-    found = {name: " ".join(value.split()) for name, value in _BINDING.findall(text)}
+    found = {name: one_line(value) for name, value in _BINDING.findall(text)}
     macros = {f"%{name}": value for name, value in found.items() if "." not in name}
     return {name: macros.get(value, value) for name, value in found.items() if "." in name}
 

@@ -15,8 +15,9 @@ from typing import Any
 import gin
 
 from tfplastic import run_format
+from tfplastic._lines import one_line
 from tfplastic.command_line import device, gin_config, gin_errors, gin_files, initial_run, quiet
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 from tfplastic.command_line.gin_trust import GinTrust
 from tfplastic.sweeps.checks import Answer, Request, SeedState
 from tfplastic.sweeps.job import run_name

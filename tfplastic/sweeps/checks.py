@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
 
 from tfplastic.command_line.errors import UsageError
-from tfplastic.sweeps.job import THREAD_VARIABLES, import_path
+from tfplastic.sweeps.job import import_path
+from tfplastic.sweeps.run_process import thread_limits
 
 
 class Request(NamedTuple):
@@ -107,13 +108,12 @@ def check(request: Request, threads: int, on_answer: Callable[[int], None]) -> l
 
 
 def _answers(request: Request, threads: int) -> Iterator[dict[str, Any]]:
-    limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
     with tempfile.TemporaryFile("w+", encoding="utf-8") as asked:
         asked.write(json.dumps(request._asdict()))
         asked.seek(0)
         process = subprocess.Popen(
             [sys.executable, "-m", "tfplastic.sweeps.check_process"],
-            env={**os.environ, **limits, "PYTHONPATH": import_path()},
+            env={**os.environ, **thread_limits(threads), "PYTHONPATH": import_path()},
             stdin=asked,
             stdout=subprocess.PIPE,
             start_new_session=True,

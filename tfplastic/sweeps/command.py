@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from tfplastic._lines import one_line
 from tfplastic.command_line import gin_files, programs
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 from tfplastic.command_line.gin_trust import GinTrust
 from tfplastic.sweeps import experiment_file, options, plan
 from tfplastic.sweeps.checks import Answer, Request, check

@@ -6,7 +6,6 @@ import os
 import pathlib
 import platform
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -14,17 +13,12 @@ from typing import IO, NamedTuple
 
 import tfplastic
 from tfplastic import run_format
+from tfplastic._lines import last_line
+from tfplastic.sweeps import run_process
 from tfplastic.sweeps.mirror import Mirror
 from tfplastic.sweeps.run_root import RunRoot
 
 LOGS = "logs"
-THREAD_VARIABLES = (
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-)
-"""Environment variables that limit the threads of TensorFlow and numpy."""
 _LOOK_PERIOD_S = 0.5
 _TAIL_BYTES = 4_000
 
@@ -160,9 +154,8 @@ class _Place:
         """The last line that the process wrote."""
         with open(self._log, "rb") as log:
             log.seek(max(0, os.path.getsize(self._log) - _TAIL_BYTES))
-            lines = log.read().decode(errors="replace").splitlines()
-        words = [line.strip() for line in lines if line.strip()]
-        last = words[-1].removeprefix("bin/train: error: ") if words else "no output"
+            words = last_line(log.read().decode(errors="replace"))
+        last = words.removeprefix("bin/train: error: ") or "no output"
         return last if code > 0 else f"ended by signal {-code}: {last}"
 
     def _status(self, name: str) -> tuple[str, int]:
@@ -176,31 +169,18 @@ class _Place:
 
 @contextlib.contextmanager
 def _process(job: Job, place: _Place, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """The process of `bin/train`, stopped when the block is left early."""
-    command = [sys.executable, "-m", "tfplastic.sweeps.run_process", str(os.getpid())]
-    command += ["--gin_file=config.gin", f"--run_dir={place.run_directory}", f"--device={job.device}"]
-    command += [f"--seed={job.seeds[0]}", f"--num_parallel_seeds={len(job.seeds)}"]
-    command += ["--allow_imports"] if job.allow_imports else []
+    """The process of `bin/train`; what a run that is stopped has written is copied to the run root."""
+    arguments = ["--gin_file=config.gin", f"--run_dir={place.run_directory}", f"--device={job.device}"]
+    arguments += [f"--seed={job.seeds[0]}", f"--num_parallel_seeds={len(job.seeds)}"]
+    arguments += ["--allow_imports"] if job.allow_imports else []
     environment = {
-        **os.environ,
-        **dict.fromkeys(THREAD_VARIABLES, str(job.threads)),
+        **run_process.thread_limits(job.threads),
         **job.environment,
         "PYTHONPATH": import_path(),
     }
-    # In a session of its own: Ctrl-C in a terminal is for the sweep, which then stops its runs.
-    process = subprocess.Popen(
-        command,
-        cwd=place.scratch,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
     try:
-        yield process
+        with run_process.start(arguments, place.scratch, environment, log) as process:
+            yield process
     except BaseException:
-        process.terminate()
-        process.wait()
         place.push()
         raise

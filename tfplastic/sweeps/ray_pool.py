@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Self
 
+from tfplastic._lines import last_line
 from tfplastic.sweeps import job as job_module
 from tfplastic.sweeps.job import Job, Report, import_path
 from tfplastic.sweeps.options import LOCAL
@@ -76,7 +77,7 @@ class RayPool:
         except StopIteration:
             return None
         except self._ray.exceptions.RayError as error:
-            raise LostError(_one_line(error)) from error
+            raise LostError(_reason(error)) from error
 
     def cancel(self, task: Any) -> None:
         """Asks a task to stop; it ends with `LostError` when it has."""
@@ -108,8 +109,8 @@ def _quiet_environment(address: str) -> None:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # A task's own error comes as a traceback, whose last line says what it is.
-    text = lines[-1] if lines and "Traceback" in str(error) else next(iter(lines), "")
-    return text or type(error).__name__
+def _reason(error: Exception) -> str:
+    """Returns the line of an error that says what happened: of a task's own error, a traceback, the last."""
+    text = str(error).strip()
+    first = text.partition("\n")[0].strip()
+    return (last_line(text) if "Traceback" in text else first) or type(error).__name__

@@ -18,6 +18,7 @@ import numpy as np
 from tfplastic import seeds
 from tfplastic._checks import check_positive_integer, check_seed, near_matches
 from tfplastic._keras import is_legacy, keras
+from tfplastic._lines import one_line
 
 _VARIABLE = "TFPLASTIC_DATA_DIR"
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -202,12 +203,12 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         if not set(_ARRAYS) <= set(names):
             raise ValueError(f"`{path}` must have the arrays {', '.join(_ARRAYS)}. Received: {names}")
     except (OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"`{path}` must be an .npz file of NumPy. Received: {_one_line(error)}") from error
+        raise ValueError(f"`{path}` must be an .npz file of NumPy. Received: {one_line(error)}") from error
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in _ARRAYS}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"`{path}` must hold readable arrays. Received: {_one_line(error)}") from error
+        raise ValueError(f"`{path}` must hold readable arrays. Received: {one_line(error)}") from error
 
 
 def _load_with_keras(name: str, directory: str | None) -> dict[str, np.ndarray]:
@@ -218,7 +219,7 @@ def _load_with_keras(name: str, directory: str | None) -> dict[str, np.ndarray]:
         raise ValueError(
             f"There is no data for {name!r}: set {_VARIABLE} to a directory with {name}.npz (it is now "
             f"{directory or 'not set'}), or put {cache_file} into Keras' cache (~/.keras/datasets), or have "
-            f"a network connection, over which Keras loads it. Keras says: {_one_line(error)}"
+            f"a network connection, over which Keras loads it. Keras says: {one_line(error)}"
         ) from error
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
@@ -263,7 +264,3 @@ def _checked_labels(what: str, labels: np.ndarray, count: int, num_classes: int)
 def _frozen(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

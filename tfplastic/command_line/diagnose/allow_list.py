@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from types import FunctionType
 from typing import Any
 
+from tfplastic._lines import one_line
 from tfplastic.command_line.diagnose import special_layers, user_modules
-from tfplastic.command_line.errors import one_line
 
 _OURS = "tfplastic"
 _CLASSES_IN = (

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic._lines import one_line
+from tfplastic.command_line.errors import UsageError
 
 
 def is_in(compiled: Mapping[str, Any]) -> bool:

@@ -11,11 +11,12 @@ import tensorflow as tf
 import tfplastic.layers  # noqa: F401 (registers what a model may be made of)
 import tfplastic.optimizers  # noqa: F401 (registers what it may be trained by)
 from tfplastic._checks import near_matches
+from tfplastic._lines import one_line
 from tfplastic.command_line.diagnose import compiled_loss
 from tfplastic.command_line.diagnose.allow_list import AllowList
 from tfplastic.command_line.diagnose.named_loss import NamedLoss, check_labels, shape_text
 from tfplastic.command_line.diagnose.saved_model import SavedModel
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 
 _IN_PYTHON = "docs/curvature.md shows how to go on in Python"
 _LONGEST_CAUSE = 240  # characters of what Keras says, which may be pages

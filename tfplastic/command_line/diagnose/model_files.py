@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic._lines import one_line
+from tfplastic.command_line.errors import UsageError
 
 _KEYS = (("x", "y"), ("x_train", "y_train"))
 _INPUT_KEYS = (("x",), ("x_train",))

@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from tfplastic._checkpoint_files import Checkpoint
 from tfplastic._keras import keras
+from tfplastic._lines import one_line
 from tfplastic.command_line import gin_config, gin_errors, programs
 from tfplastic.command_line.diagnose import user_modules
 from tfplastic.command_line.diagnose.checkpoints import run_directory_of
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 from tfplastic.command_line.gin_trust import GinTrust
 from tfplastic.diagnostics import Snapshot
 from tfplastic.run_format import ARRAY_FILE_ERRORS, OPERATIVE_CONFIG_FILE

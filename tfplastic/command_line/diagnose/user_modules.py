@@ -4,7 +4,8 @@ import importlib
 import sys
 from typing import Any
 
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic._lines import one_line
+from tfplastic.command_line.errors import UsageError
 
 
 def import_module(name: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from tfplastic._lines import one_line
 from tfplastic.reports.page.content import Table
 from tfplastic.reports.page.markup import Markup, element, joined
 
@@ -73,4 +74,4 @@ def _text(value: Any) -> str:
 def _escaped(text: str) -> str:
     for letter in "\\|<>`":
         text = text.replace(letter, f"\\{letter}")
-    return " ".join(text.split())
+    return one_line(text)

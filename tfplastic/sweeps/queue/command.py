@@ -16,8 +16,9 @@ from types import FrameType
 
 from absl import flags
 
+from tfplastic._lines import one_line
 from tfplastic.command_line import flag_table, programs
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 from tfplastic.command_line.flag_table import Flag
 from tfplastic.sweeps.queue import kept_files, queue_file
 from tfplastic.sweeps.queue.checkout import Checkout

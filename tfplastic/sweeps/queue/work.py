@@ -3,19 +3,18 @@
 import contextlib
 import dataclasses
 import os
-import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from tfplastic import run_format
+from tfplastic._lines import last_line
 from tfplastic.command_line.errors import UsageError
-from tfplastic.sweeps import experiment_file
+from tfplastic.sweeps import experiment_file, run_process
 from tfplastic.sweeps.experiment import Arm, Experiment
-from tfplastic.sweeps.job import LOGS, THREAD_VARIABLES, run_name
+from tfplastic.sweeps.job import LOGS, run_name
 from tfplastic.sweeps.queue.checkout import Checkout
 from tfplastic.sweeps.queue.queue_file import Entry
 
@@ -71,43 +70,29 @@ class Run:
         if error:
             return str(error)
         with contextlib.suppress(OSError):
-            lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
-            return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+            return last_line(self.log.read_text(encoding="utf-8", errors="replace")) or "no output"
         return "no output"
 
     def make(self, stop: threading.Event) -> None:
         """Trains it, or continues it, with one thread, until it ends or `stop` is set.
 
-        In a process that does not outlive this one and in a session of its own: Ctrl-C in a terminal is for
-        the queue, which then stops its runs; they save a checkpoint.
+        The process does not outlive this one.
         """
-        command = [sys.executable, "-m", "tfplastic.sweeps.run_process", str(os.getpid())]
-        command += [f"--gin_file={file}" for file in self.arm.files]
-        command += [f"--gin_bindings={binding}" for binding in self.arm.bindings]
-        command += [f"--seed={self.seed}", f"--run_dir={self.directory}", "--device=cpu"]
-        environment = {
-            **os.environ,
-            **dict.fromkeys(THREAD_VARIABLES, "1"),
-            "PYTHONPATH": os.fspath(self.code),
-        }
+        arguments = [f"--gin_file={file}" for file in self.arm.files]
+        arguments += [f"--gin_bindings={binding}" for binding in self.arm.bindings]
+        arguments += [f"--seed={self.seed}", f"--run_dir={self.directory}", "--device=cpu"]
+        environment = {**run_process.thread_limits(1), "PYTHONPATH": os.fspath(self.code)}
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.log, "ab") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=self.code,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            with process:
-                while process.poll() is None:
-                    if stop.is_set():
-                        process.send_signal(signal.SIGTERM)
-                        process.wait()
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        process.wait(_LOOK_PERIOD_S)
+        with (
+            open(self.log, "ab") as log,
+            run_process.start(arguments, self.code, environment, log) as process,
+        ):
+            while process.poll() is None:
+                if stop.is_set():
+                    process.terminate()
+                    process.wait()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_LOOK_PERIOD_S)
 
 
 def runs_of(entries: list[Entry], checkout: Checkout, place: Path, kept: Path) -> Iterator[Run]:

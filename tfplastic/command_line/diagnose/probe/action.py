@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tfplastic._lines import one_line
 from tfplastic.command_line import messages, programs
 from tfplastic.command_line.diagnose import checkpoints, model_files, saved_model, tensorflow_start
 from tfplastic.command_line.diagnose.places import Places
 from tfplastic.command_line.diagnose.probe.options import Options
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 
 if TYPE_CHECKING:  # It imports TensorFlow.
     from tfplastic.command_line.diagnose.probe.course import Course

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfplastic._lines import one_line
 from tfplastic.command_line import messages, programs
 from tfplastic.command_line.diagnose import (
     checkpoints,
@@ -14,7 +15,7 @@ from tfplastic.command_line.diagnose import (
 )
 from tfplastic.command_line.diagnose.places import Places
 from tfplastic.command_line.diagnose.report.options import Options
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic.command_line.errors import UsageError
 
 if TYPE_CHECKING:  # It imports TensorFlow.
     from tfplastic.command_line.diagnose.report.findings import Findings

@@ -2,8 +2,8 @@
 
 import pathlib
 
+from tfplastic._lines import one_line
 from tfplastic.command_line import programs
-from tfplastic.command_line.errors import one_line
 from tfplastic.diagnostics import Reference
 from tfplastic.training.run_diagnostics import REFERENCE_FILE
 
