@@ -25,9 +25,9 @@ from tfplastic.tasks import RandomLabelTask, TaskLoss
 from tfplastic.tasks.random_label_task import RandomLabelBatch
 from tfplastic.training import GradientStep
 from tfplastic.training.after_updates import AfterUpdates
-from tfplastic.training.graph_steps import GraphSteps
-from tfplastic.training.programs import choose_compiler
-from tfplastic.training.run_diagnostics import task_snapshot
+from tfplastic.training.events.diagnostics import task_snapshot
+from tfplastic.training.execution.compilation import choose_compiler
+from tfplastic.training.execution.graph_steps import GraphSteps
 
 _NEVER = 10**9
 _RANKS = (

@@ -22,8 +22,8 @@ from tfplastic.rl.agents import QAgent
 from tfplastic.rl.atari import AtariEnvironment
 from tfplastic.rl.replay import FrameReplay
 from tfplastic.training.loop import Loop, TrainConfig
-from tfplastic.training.progress import Progress
-from tfplastic.training.run_directory import RunDirectory
+from tfplastic.training.run.directory import RunDirectory
+from tfplastic.training.run.progress import Progress
 
 _NEVER = 10**9
 _AGENTS = {"dqn": dqn, "double_dqn": double_dqn}

@@ -30,7 +30,7 @@ from tfplastic.diagnostics import dead_units, dormant_units
 from tfplastic.tasks import GraphTask
 from tfplastic.training import GradientStep
 from tfplastic.training.after_updates import AfterUpdates
-from tfplastic.training.graph_steps import GraphSteps
+from tfplastic.training.execution.graph_steps import GraphSteps
 
 _NEVER = 10**9
 

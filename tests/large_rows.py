@@ -37,7 +37,7 @@ LARGE_ROWS = (
     "tests/training/parallel_loops_test.py::test_runs_begun_alone_may_be_finished_together_from_different_steps",
     "tests/training/parallel_loops_test.py::test_runs_begun_together_may_be_finished_alone",
     "tests/training/plastic_model_test.py::test_how_many_steps_a_call_takes_leaves_no_trace[5]",
-    "tests/training/profiler_test.py::test_steps_of_a_compiled_loop_are_shown_one_by_one[graph]",
-    "tests/training/twin_diagnostics_test.py::test_a_resumed_run_writes_the_same_files",
-    "tests/training/twin_diagnostics_test.py::test_without_its_own_loss_what_needs_one_is_left_out",
+    "tests/training/events/profiler_test.py::test_steps_of_a_compiled_loop_are_shown_one_by_one[graph]",
+    "tests/training/events/twin_diagnostics_test.py::test_a_resumed_run_writes_the_same_files",
+    "tests/training/events/twin_diagnostics_test.py::test_without_its_own_loss_what_needs_one_is_left_out",
 )

@@ -16,7 +16,8 @@ from tfplastic._gin_renames import translate
 from tfplastic.command_line import gin_config, gin_files
 from tfplastic.command_line.errors import UsageError
 from tfplastic.reports import read_runs
-from tfplastic.training import TrainConfig, _bindings
+from tfplastic.training import TrainConfig
+from tfplastic.training.run import bindings as run_bindings
 
 OLD_AND_NEW = [
     ("train.diagnostics = [@srank]  # as @srank", "train.diagnostics = [@feature_srank]  # as @srank"),
@@ -81,7 +82,7 @@ def test_what_cannot_be_said_in_todays_names_is_refused_with_the_reason(tmp_path
     ((at, text),) = translate(old).refusals
     assert at == line and reason in text
     with pytest.raises(ValueError, match=r"^A gin config must have a form in this version. Received: "):
-        _bindings.parse_bindings(old)
+        run_bindings.parse_bindings(old)
     path = tmp_path / "old.gin"
     path.write_text(old)
     with pytest.raises(UsageError) as error:
@@ -101,7 +102,7 @@ def test_a_text_without_statements_has_no_notes():
 
 def test_equal_values_of_two_arguments_that_have_become_one():
     old = "dormant_units.tau = 0.1\ndormant_fraction.tau = 0.1"
-    assert _bindings.parse_bindings(old) == {"dormant_units.tau": "0.1"}
+    assert run_bindings.parse_bindings(old) == {"dormant_units.tau": "0.1"}
 
 
 def test_a_users_file_is_taken_with_a_note_for_each_name(tmp_path):
@@ -142,7 +143,7 @@ def test_errors_name_the_line_of_the_file(tmp_path):
 def test_an_old_run_is_the_same_run():
     old = (gin_files.root() / "docs/paper/fig02/gradient_descent-seed0/operative_config.gin").read_text()
     assert "BrownianTwin()]" in old and "diagnostics.spectral_density" in old
-    bindings = _bindings.parse_bindings(old)
+    bindings = run_bindings.parse_bindings(old)
     assert bindings["train.mitigations"] == "()" and bindings["train.twin"] == "@BrownianTwin()"
     assert bindings["hessian_spectral_density.num_steps"] == "90"
     assert bindings["train.compiler"] == "'auto'"

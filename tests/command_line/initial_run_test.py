@@ -13,7 +13,7 @@ from tests.training.runs import tree
 from tfplastic.command_line import train
 from tfplastic.sweeps.check_process import Checks
 from tfplastic.sweeps.checks import Request
-from tfplastic.training._bindings import parse_bindings
+from tfplastic.training.run.bindings import parse_bindings
 
 pytestmark = pytest.mark.usefixtures("undisturbed")
 CONFIG = """

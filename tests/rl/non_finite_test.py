@@ -10,7 +10,7 @@ import tensorflow as tf
 import tfplastic as tp
 from tests.rl import atari_task_test
 from tests.training import graph_loop_test, loop_test
-from tests.training.non_finite_test import Sabotage, message_of, network
+from tests.training.execution.non_finite_test import Sabotage, message_of, network
 from tfplastic._keras import keras
 from tfplastic.mitigations import Mitigation
 from tfplastic.training import Loop, TrainConfig

@@ -4,7 +4,7 @@ import pytest
 
 from tests import xprof_pages
 from tests.rl import atari_task_test, mdp_loop_test
-from tests.training.profiler_test import names, profiled
+from tests.training.events.profiler_test import names, profiled
 from tfplastic._keras import keras
 from tfplastic.training import Loop, TrainConfig
 

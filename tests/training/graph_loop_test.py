@@ -14,7 +14,7 @@ import tfplastic as tp
 from tfplastic.diagnostics import dead_units, dormant_units
 from tfplastic.mitigations import Mitigation
 from tfplastic.training import GradientStep, Loop, NonFiniteLossError, RunDirectory, TrainConfig
-from tfplastic.training.progress import Progress
+from tfplastic.training.run.progress import Progress
 
 PERIODS = dict(log_period=8, diagnostics_period=12, evaluation_period=10, checkpoint_period=9)
 

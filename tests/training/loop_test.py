@@ -15,7 +15,7 @@ from tests.training.regression_task import RegressionTask
 from tfplastic._keras import keras
 from tfplastic.diagnostics import weight_norm
 from tfplastic.training import Loop, NonFiniteLossError, RunDirectory, TrainConfig
-from tfplastic.training.progress import Progress
+from tfplastic.training.run.progress import Progress
 
 PERIODS = dict(log_period=4, diagnostics_period=5, evaluation_period=6, checkpoint_period=3)
 

@@ -14,7 +14,7 @@ from tfplastic.diagnostics import dead_units, dormant_units
 from tfplastic.layers import ActivationMonitor
 from tfplastic.training import Loop, NonFiniteLossError, PlasticModel, RunDirectory, TrainConfig
 from tfplastic.training.compiled_loss import CompiledLoss
-from tfplastic.training.progress import Progress
+from tfplastic.training.run.progress import Progress
 
 STEPS = 12
 SEED = 3

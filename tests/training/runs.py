@@ -1,6 +1,6 @@
 """What the tests of the run directory share: a configuration, and how to open and read a run."""
 
-from tfplastic.training.run_directory import RunDirectory
+from tfplastic.training.run.directory import RunDirectory
 
 CONFIG = "include 'gin/sizes/quick.gin'\n"
 OPERATIVE = """
@@ -24,7 +24,7 @@ LIGHT = (
     "import itertools, sys, time, types, numpy as np, tfplastic\n"
     "package = sys.modules['tfplastic.training'] = types.ModuleType('tfplastic.training')\n"
     "package.__path__ = [f'{tfplastic.__path__[0]}/training']\n"
-    "from tfplastic.training.run_directory import RunDirectory\n"
+    "from tfplastic.training.run.directory import RunDirectory\n"
     "from tfplastic.writers import MetricsFileWriter\n"
     "run = RunDirectory.open(sys.argv[1], '', 'train.seed = 0')\n"
     "print('open', flush=True)\n"

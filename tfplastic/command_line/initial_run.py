@@ -45,8 +45,8 @@ def resolved(config: Any, run_directory: str) -> Any:
     Raises:
         ValueError: the source has none.
     """
-    from tfplastic.training._initial_source import is_same_source, parse_source
-    from tfplastic.training.initial_weights import find_source
+    from tfplastic.training.run.initial_source import is_same_source, parse_source
+    from tfplastic.training.run.initial_weights import find_source
 
     if config.init_from is None:
         return config
@@ -65,7 +65,7 @@ def note(config: Any, run_directory: str) -> str:
         config: a `TrainConfig`, as from `resolved`.
         run_directory: of the run; one with a checkpoint does not begin.
     """
-    from tfplastic.training._initial_source import parse_source
+    from tfplastic.training.run.initial_source import parse_source
 
     if config.init_from is None or has_begun(run_directory):
         return ""
@@ -83,7 +83,7 @@ def _recorded(path: pathlib.Path) -> str | None:
 
 def _value(path: pathlib.Path, argument: str) -> Any:
     """What the config of a run says of an argument; None where there is no run or it does not say."""
-    from tfplastic.training._bindings import parse_bindings
+    from tfplastic.training.run.bindings import parse_bindings
 
     try:
         return ast.literal_eval(parse_bindings(path.read_text(encoding="utf-8")).get(argument, "None"))

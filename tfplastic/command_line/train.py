@@ -157,7 +157,7 @@ def _path(given: options.Options, seed: int) -> str:
 
 
 def _open(given: options.Options, run: _Run) -> Any:
-    from tfplastic.training.run_directory import RunDirectory
+    from tfplastic.training.run.directory import RunDirectory
 
     path = _path(given, run.loop.config.seed)
     try:

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfplastic.probing._programs import OneAfterAnother, Program, SideBySide
 from tfplastic.probing._twin import Twin
-from tfplastic.training.programs import is_convolutional
+from tfplastic.training.execution.compilation import is_convolutional
 
 AUTO = "auto"
 EXECUTIONS = ("one_after_another", "side_by_side")

@@ -21,7 +21,7 @@ from tfplastic.probing._standardized import Standardized
 from tfplastic.probing._twin import Twin
 from tfplastic.probing.result import FreshNetworks, ProbeResult
 from tfplastic.probing.targets import GivenTargets, TargetSource
-from tfplastic.training._centring import uncentred_warning
+from tfplastic.training.events.centering import uncentred_warning
 
 
 class _Task(NamedTuple):

@@ -17,7 +17,7 @@ from tfplastic.probing._rebuild import MakeModel
 from tfplastic.probing._standardized import standardized
 from tfplastic.probing.heads import Head, Regression
 from tfplastic.probing.targets import GivenTargets, SineTargets, Targets
-from tfplastic.training.programs import COMPILERS
+from tfplastic.training.execution.compilation import COMPILERS
 
 OPTIMIZER_STATES = ("fresh", "copied")
 LOSSES_OVER = ("inputs", "batches")

@@ -72,7 +72,7 @@ class Checks:
 
     def _answer(self, name: str, files: list[str], bindings: list[str]) -> Answer:
         from tfplastic.sweeps import estimates
-        from tfplastic.training.initial_weights import check_weights, find_source
+        from tfplastic.training.run.initial_weights import check_weights, find_source
 
         first = self._request.seeds[0]
         trust = GinTrust.of_user(self._request.allow_imports)
@@ -144,16 +144,16 @@ def _build(sources: list[gin_files.Binding]) -> Any:
 
 def _difference(old: str, new: str, seed: int) -> str:
     """What makes two operative configs two runs, the second one with this seed; '' where they are one run."""
-    from tfplastic.training import _bindings
-    from tfplastic.training._config_differences import differences
+    from tfplastic.training.run import bindings as run_bindings
+    from tfplastic.training.run.config_differences import differences
 
-    bindings = _bindings.parse_bindings(new) | {"train.seed": repr(seed)}
+    bindings = run_bindings.parse_bindings(new) | {"train.seed": repr(seed)}
     try:
-        there = _bindings.parse_bindings(old)
+        there = run_bindings.parse_bindings(old)
     except ValueError as error:
         return one_line(error)
     for name, before, now in differences(there, bindings):
-        if name not in _bindings.CHANGEABLE:
+        if name not in run_bindings.CHANGEABLE:
             return f"`{name}` is {before} there and {now} here"
     return ""
 

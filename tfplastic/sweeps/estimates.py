@@ -8,10 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic.tasks import HostTask
-from tfplastic.training import Loop, _bindings
-from tfplastic.training.graph_steps import GraphSteps
+from tfplastic.training import Loop
+from tfplastic.training.events.schedule import Schedule
+from tfplastic.training.execution.graph_steps import GraphSteps
 from tfplastic.training.parallel_loops import ParallelLoops
-from tfplastic.training.schedule import Schedule
+from tfplastic.training.run.bindings import parse_bindings
 
 
 def is_faster_side_by_side(loop: Loop) -> bool:
@@ -31,7 +32,7 @@ def speed_key(loop: Loop, operative_text: str) -> tuple[Any, ...]:
         loop: of the run.
         operative_text: its operative config.
     """
-    bindings = _bindings.parse_bindings(operative_text).items()
+    bindings = parse_bindings(operative_text).items()
     shapes = [tuple(weight.shape) for weight in loop.task.model.trainable_variables]
     return tuple((name, value) for name, value in bindings if value[0] not in "'\""), tuple(shapes[:-2])
 

@@ -3,7 +3,7 @@
 from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.loop import Loop, TrainConfig
 from tfplastic.training.plastic_model import PlasticModel
-from tfplastic.training.run_directory import RunDirectory, RunDirectoryError
+from tfplastic.training.run.directory import RunDirectory, RunDirectoryError
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepOutput
 
 __all__ = [

@@ -16,25 +16,25 @@ from tfplastic.diagnostics.self_targets import Objective
 from tfplastic.optimizers._any_keras import build_optimizer
 from tfplastic.run_format import OPERATIVE_CONFIG_FILE
 from tfplastic.tasks import GraphTask, HostTask
-from tfplastic.training import plan
 from tfplastic.training.after_updates import AfterUpdates
-from tfplastic.training.checkpoints import Checkpoints
-from tfplastic.training.failures import Failures
-from tfplastic.training.graph_steps import GraphSteps
-from tfplastic.training.host_steps import HostSteps
-from tfplastic.training.initial_weights import find_source, load_weights
-from tfplastic.training.non_finite import Examination
-from tfplastic.training.profiler import Profiler
-from tfplastic.training.programs import choose_compiler
-from tfplastic.training.progress import Progress
-from tfplastic.training.run_diagnostics import RunDiagnostics, task_snapshot
-from tfplastic.training.run_directory import RunDirectory
-from tfplastic.training.run_probes import RunProbes
-from tfplastic.training.run_writer import RunWriter
-from tfplastic.training.signals import StopRequest
+from tfplastic.training.events.diagnostics import RunDiagnostics, task_snapshot
+from tfplastic.training.events.probes import RunProbes
+from tfplastic.training.events.profiler import Profiler
+from tfplastic.training.execution.compilation import choose_compiler
+from tfplastic.training.execution.graph_steps import GraphSteps
+from tfplastic.training.execution.host_steps import HostSteps
+from tfplastic.training.execution.non_finite import Examination
+from tfplastic.training.run import summary
+from tfplastic.training.run.checkpoints import Checkpoints
+from tfplastic.training.run.directory import RunDirectory
+from tfplastic.training.run.failures import Failures
+from tfplastic.training.run.initial_weights import find_source, load_weights
+from tfplastic.training.run.progress import Progress
+from tfplastic.training.run.signals import StopRequest
+from tfplastic.training.run.write_errors import writing
+from tfplastic.training.run.writer import RunWriter
 from tfplastic.training.step import GradientStep, NonFiniteLossError
 from tfplastic.training.train_config import TrainConfig
-from tfplastic.training.write_errors import writing
 from tfplastic.writers import MetricsFileWriter, TensorBoardWriter
 
 
@@ -129,7 +129,7 @@ class Loop:
         config = self.config
         seconds = (seconds_per_step or self.steps.seconds_per_step()) * config.total_steps
         acting = " and acting" if isinstance(self.task, HostTask) else ""
-        return plan.describe(
+        return summary.describe(
             self.task.model,
             [
                 *self._source.describe(config.total_steps, config.checkpoint_period, config.keep_checkpoints),

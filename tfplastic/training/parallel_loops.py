@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 from absl import logging
 
-from tfplastic.training.chunks import Chunks
-from tfplastic.training.graph_steps import GraphSteps
+from tfplastic.training.execution.chunks import Chunks
+from tfplastic.training.execution.compilation import is_convolutional
+from tfplastic.training.execution.graph_steps import GraphSteps
 from tfplastic.training.loop import Loop
 from tfplastic.training.parallel_steps import ParallelChunk, ParallelSteps
-from tfplastic.training.programs import is_convolutional
-from tfplastic.training.progress import Progress
-from tfplastic.training.run_directory import RunDirectory
-from tfplastic.training.signals import StopRequest
+from tfplastic.training.run.directory import RunDirectory
+from tfplastic.training.run.progress import Progress
+from tfplastic.training.run.signals import StopRequest
 from tfplastic.training.step import NonFiniteLossError
 
 _TIMED_STEPS = 10

@@ -21,9 +21,9 @@ from tfplastic.diagnostics.self_targets import Objective
 from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.brownian_twin import BrownianTwin
-from tfplastic.training.programs import AUTO, COMPILERS
-from tfplastic.training.run_diagnostics import RunDiagnostics
-from tfplastic.training.run_probes import RunProbes
+from tfplastic.training.events.diagnostics import RunDiagnostics
+from tfplastic.training.events.probes import RunProbes
+from tfplastic.training.execution.compilation import AUTO, COMPILERS
 from tfplastic.training.step import StepStatistic
 
 _OPTIMIZERS = ("@adam()", "@centered_rmsprop()", "@sgd()")
@@ -67,7 +67,7 @@ class TrainConfig:
             such as `diagnostics.dead_units`; logged as means, as the loss is.
         twin: a `BrownianTwin`, which walks beside the network and leaves it alone; None for none.
         compiler: of the steps of a `GraphTask`: `'graph'`, `'xla'`, or `'auto'` for the faster of them by the
-            rules of `training/programs.py`. A run that is resumed keeps its compiler.
+            rules of `training/execution/compilation.py`. A run that is resumed keeps its compiler.
         init_from: `'RUN_DIR'` or `'RUN_DIR@STEP'`, the run whose network gives the first weights, by its
             newest good checkpoint or that of a step; None to draw them. Only weights are taken: optimizer,
             replay and steps start afresh. A run that is resumed does not read it again.

@@ -20,10 +20,10 @@ from tfplastic.command_line.gin_trust import GinTrust
 from tfplastic.diagnostics import Snapshot
 from tfplastic.run_format import ARRAY_FILE_ERRORS, OPERATIVE_CONFIG_FILE
 from tfplastic.tasks import GraphTask
-from tfplastic.training._bindings import parse_bindings
-from tfplastic.training._config_differences import missing_old_values
+from tfplastic.training.events.diagnostics import task_snapshot
 from tfplastic.training.loop import Loop, TrainConfig
-from tfplastic.training.run_diagnostics import task_snapshot
+from tfplastic.training.run.bindings import parse_bindings
+from tfplastic.training.run.config_differences import missing_old_values
 
 
 class TrainedRun:

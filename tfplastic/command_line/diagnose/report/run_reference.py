@@ -5,7 +5,7 @@ import pathlib
 from tfplastic._lines import one_line
 from tfplastic.command_line import programs
 from tfplastic.diagnostics import Reference
-from tfplastic.training.run_diagnostics import REFERENCE_FILE
+from tfplastic.training.events.diagnostics import REFERENCE_FILE
 
 
 def of_run(run_directory: str) -> Reference | None:

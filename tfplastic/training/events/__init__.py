@@ -1,0 +1,1 @@
+"""Events of a run: all that happens between its gradient steps, at exactly their steps."""

@@ -1,0 +1,238 @@
+"""The diagnostics of a run: each at its own steps, all of them from one snapshot of a network."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import tensorflow as tf
+
+from tfplastic._checks import check_mapping, check_one_of
+from tfplastic.diagnostics import Reference, Snapshot
+from tfplastic.diagnostics._arguments import check_objective
+from tfplastic.diagnostics.budgets import BUDGETS
+from tfplastic.diagnostics.diagnose import within
+from tfplastic.diagnostics.measure import Function, check_quantities
+from tfplastic.diagnostics.quantity import needs_of
+from tfplastic.diagnostics.self_targets import Objective
+from tfplastic.run_format import ARRAYS_DIRECTORY
+from tfplastic.tasks import GraphTask, HostTask
+from tfplastic.training.brownian_twin import BrownianTwin
+from tfplastic.training.events import twin_diagnostics
+from tfplastic.training.events.measured_network import MeasuredNetwork
+from tfplastic.training.events.schedule import Schedule
+from tfplastic.training.run.write_errors import writing
+from tfplastic.writers import Writer
+
+REFERENCE_FILE = Path(ARRAYS_DIRECTORY, "diagnostics", "reference", "0.npz")
+"""In the run directory: what the network was at gradient step 0, for quantities of change."""
+
+
+def task_snapshot(
+    task: GraphTask | HostTask,
+    batch: Any,
+    inputs: Any,
+    optimizer: Any = None,
+    loss: Objective | None = None,
+) -> Snapshot:
+    """A snapshot of a task's network and its loss, without penalties of mitigations.
+
+    Args:
+        task: built.
+        batch: of the task, such as its `diagnostics_batch`.
+        inputs: of the network, in that batch.
+        optimizer: for quantities of the next update.
+        loss: `train.diagnostics_loss`, instead of the task's.
+    """
+    if loss is not None:
+        return Snapshot(task.model, inputs, *loss(task.model, inputs), optimizer=optimizer)
+
+    def example_losses(batch: Any) -> tf.Tensor:
+        return task.loss(task.model, batch).per_example_loss
+
+    return Snapshot(task.model, inputs, batch, example_losses=example_losses, optimizer=optimizer)
+
+
+class RunDiagnostics:
+    """Measures and writes what is due, at exactly its step; nothing that it reads is changed.
+
+    Beside the network that is trained it looks at its Brownian twin, if the run has one: at the same steps
+    and on the same inputs, under tags that begin with `brownian_twin` instead of `diagnostics`.
+
+    Args:
+        quantities: functions of a `diagnostics.Snapshot`; or a budget, `'cheap'`, `'medium'` or `'full'`, of
+            whose quantities those that do not suit the network are left out, with a warning that says why.
+        period: gradient steps between measurements of a quantity that is not in `periods`.
+        periods: {name of a quantity: its own period, or a list of the steps at which to measure it}.
+        loss: what quantities of a loss see instead of the task's, see `TrainConfig.diagnostics_loss`.
+        twin: of the run, built before the first measurement.
+        losses: {name of a quantity: its own loss, instead of `loss`; None for the task's}.
+
+    Raises:
+        TypeError: `quantities` are not functions with names.
+        ValueError: a period is not a positive integer, there is no quantity of a name in `periods` or
+            `losses`, or a loss is no function.
+    """
+
+    def __init__(
+        self,
+        quantities: str | Sequence[Function] | Mapping[str, Function],
+        period: int,
+        periods: Mapping[str, int | Sequence[int]],
+        loss: Objective | None = None,
+        twin: BrownianTwin | None = None,
+        losses: Mapping[str, Objective | None] = MappingProxyType({}),
+    ):
+        leaves_out = isinstance(quantities, str)
+        if isinstance(quantities, str):
+            quantities = within(check_one_of("diagnostics", quantities, tuple(BUDGETS)))
+        by_name = dict(check_quantities("diagnostics", quantities))
+        self._schedules = dict.fromkeys(by_name, Schedule("diagnostics_period", period))
+        for name, own in check_mapping("diagnostics_periods", periods, "{'sharpness': 100}").items():
+            _check_name("diagnostics_periods", name, by_name)
+            self._schedules[name] = Schedule(f"diagnostics_periods[{name!r}]", own)
+        self._needs_reference = any("reference" in needs_of(each) for each in by_name.values())
+        of_quantities = dict.fromkeys(by_name, _checked_loss("diagnostics_loss", loss))
+        for name, own in check_mapping(
+            "diagnostics_losses", losses, "{'sharpness': @noisy_self_targets}"
+        ).items():
+            _check_name("diagnostics_losses", name, by_name)
+            of_quantities[name] = _checked_loss(f"diagnostics_losses[{name!r}]", own)
+        self._groups = [
+            _Group(
+                {name: each for name, each in by_name.items() if of_quantities[name] == common},
+                common,
+                twin,
+                leaves_out,
+            )
+            for common in dict.fromkeys(of_quantities.values())
+        ]
+        self._has_snapshots = False
+        self._has_twin = twin is not None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is not measured of the twin though it is of the network, a line for each reason."""
+        return twin_diagnostics.warnings(self._not_of_twin)
+
+    @property
+    def _not_of_twin(self) -> dict[str, str]:
+        return {name: reason for group in self._groups for name, reason in group.not_of_twin.items()}
+
+    def describe(self) -> str:
+        """How often, in words."""
+        if not self._schedules:
+            return "none"
+        in_order = sorted(self._schedules.values(), key=lambda schedule: schedule.after(0) or 0)
+        parts = [f"{count} {when}" for when, count in Counter(map(str, in_order)).items()]
+        text = ", ".join(parts) + " gradient steps"
+        if self._has_twin:
+            text += f"; {sum(len(group.twin_network) for group in self._groups)} of the Brownian twin too"
+        return text + (f", not {', '.join(self._not_of_twin)}" if self._not_of_twin else "")
+
+    def is_due(self, step: int) -> bool:
+        """Whether there is something to measure at gradient step `step`, or to compare with later."""
+        return (step == 0 and self._needs_reference) or any(
+            step in schedule for schedule in self._schedules.values()
+        )
+
+    def due_after(self, step: int) -> list[int]:
+        """For each quantity the next gradient step beyond `step` at which it is due, if there is one."""
+        steps = [schedule.after(step) for schedule in self._schedules.values()]
+        return [each for each in steps if each is not None]
+
+    def lay_out(self, writer: Writer) -> None:
+        """Groups the quantities on TensorBoard's page of custom scalars."""
+        page: dict[str, dict[str, str]] = {}
+        for group in self._groups:
+            for network in (group.network, group.twin_network):
+                for category, charts in network.charts().items():
+                    page[category] = page.get(category, {}) | charts
+        if page:
+            writer.layout(page)
+
+    def measure(
+        self,
+        step: int,
+        make_snapshot: Callable[[Objective | None], Snapshot],
+        run_directory: Path,
+        writer: Writer,
+    ) -> None:
+        """Measures what is due at gradient step `step`, and writes it.
+
+        Args:
+            step: gradient steps done.
+            make_snapshot: of the network with a loss, None for the task's; called once for each loss, at the
+                first measurement.
+            run_directory: holds the reference.
+            writer: where to.
+        """
+        if not self._has_snapshots:
+            self._make_snapshots(step, make_snapshot, run_directory)
+        due = [name for name, schedule in self._schedules.items() if step in schedule]
+        for network in (
+            *(each.network for each in self._groups),
+            *(each.twin_network for each in self._groups),
+        ):
+            network.measure(step, due, writer)
+
+    def _make_snapshots(
+        self, step: int, make_snapshot: Callable[[Objective | None], Snapshot], run_directory: Path
+    ) -> None:
+        reference = None
+        for place, group in enumerate(self._groups):
+            snapshot = make_snapshot(group.loss)
+            reference = reference if place else self._reference(step, snapshot, run_directory)
+            snapshot.reference = reference
+            group.look_at(snapshot)
+        self._has_snapshots = True
+
+    def _reference(self, step: int, snapshot: Snapshot, run_directory: Path) -> Any:
+        """What the network, and so its twin, was at the beginning."""
+        if not self._needs_reference:
+            return None
+        path = run_directory / REFERENCE_FILE
+        if step == 0:
+            reference = Reference.of(snapshot)
+            with writing(run_directory):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                reference.save(path)
+        return Reference.load(path)
+
+
+class _Group:
+    """The quantities that see one loss, and the snapshots of the network and of its twin with that loss."""
+
+    def __init__(
+        self,
+        quantities: Mapping[str, Function],
+        loss: Objective | None,
+        twin: BrownianTwin | None,
+        leaves_out: bool,
+    ):
+        self.loss = loss
+        self._twin = twin
+        self.network = MeasuredNetwork(quantities, leaves_out)
+        of_twin, self.not_of_twin = twin_diagnostics.quantities_of_twin(quantities if twin else {}, loss)
+        self.twin_network = MeasuredNetwork(
+            of_twin, True, twin_diagnostics.PREFIX, "Brownian twin", " of the Brownian twin"
+        )
+
+    def look_at(self, snapshot: Snapshot) -> None:
+        """Takes the snapshot of the network, and makes that of the twin."""
+        self.network.snapshot = snapshot
+        if self._twin is not None:
+            self.twin_network.snapshot = twin_diagnostics.snapshot_of_twin(self._twin, snapshot, self.loss)
+
+
+def _checked_loss(name: str, loss: Any) -> Objective | None:
+    if loss is not None:
+        check_objective(name, loss)
+    return loss
+
+
+def _check_name(argument: str, name: str, quantities: Mapping[str, Function]) -> None:
+    if name not in quantities:
+        rule = f"must name quantities of `diagnostics` ({', '.join(quantities) or 'none'})"
+        raise ValueError(f"`{argument}` {rule}. Received: {name!r}")

@@ -1,0 +1,1 @@
+"""Drivers of gradient steps: batches from the host one by one, or many steps in one compiled program."""

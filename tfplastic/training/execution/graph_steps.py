@@ -1,0 +1,200 @@
+"""Gradient steps of a task whose data is in memory: many of them are one call of one compiled program."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfplastic import seeds
+from tfplastic._call_options import sums_in_order
+from tfplastic._keys import folded
+from tfplastic.tasks import GraphTask, TaskLoss, TaskProgress
+from tfplastic.training.after_updates import AfterUpdates
+from tfplastic.training.execution.chunks import Chunks
+from tfplastic.training.step import GradientStep, NonFiniteLossError
+
+_STATE_FILE = "task_state.npz"
+_TIMED_STEPS = 10
+
+
+class GraphSteps:
+    """Takes the gradient steps of a `GraphTask`, and is to the loop what a `HostTask` is.
+
+    A `tf.while_loop` over steps: batch, gradient step, what follows it in the task, mitigations that act more
+    often than every ten steps, and the sums of what the steps report. The number of steps is an input of the
+    program, so that it is compiled once whatever the lengths of the chunks; how a run is cut into chunks
+    leaves no trace in its results.
+
+    Args:
+        task: built.
+        gradient_step: of that task.
+        after_updates: what of the mitigations acts in the program.
+        seed: root seed of the run.
+        compiler: `'graph'` or `'xla'`.
+
+    Attributes:
+        state: of the task, once it has been started or restored.
+    """
+
+    def __init__(
+        self,
+        task: GraphTask,
+        gradient_step: GradientStep,
+        after_updates: AfterUpdates,
+        seed: int,
+        compiler: str,
+    ):
+        self._task = task
+        self._gradient_step = gradient_step
+        self._after_updates = after_updates
+        self._key = tf.constant(seeds.derive(seed, "step"))
+        self._compiler = compiler
+        self._next = tf.function(task.next, autograph=False)  # for `batch` alone
+        self._step = tf.function(self._take_step, autograph=False)
+        self._program = tf.function(self._take_steps, autograph=False, jit_compile=compiler == "xla" or None)
+        self._at = tf.Variable(0, trainable=False, dtype=tf.int64)  # the step that the program is at
+        self._names: list[str] = []  # of what a step reports, known once it has been traced
+        self.state: Any = None
+        self._chunks = Chunks()
+
+    def advance(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float]]:
+        """Takes gradient steps that follow `step`, as many as fit into about half a second.
+
+        Args:
+            step: gradient steps done.
+            last: not beyond this one.
+            sums: of what each step reports, by name.
+
+        Returns:
+            Gradient steps done, and the sums with what the new steps report.
+
+        Raises:
+            NonFiniteLossError: if the loss is NaN or infinite; the weights are as they were then in the
+                graph, and updated once more under XLA.
+        """
+        reached, sums, is_finite = self._chunks.take(step, last, lambda target: self._run(step, target, sums))
+        if not is_finite:
+            raise NonFiniteLossError(reached)
+        return reached, sums
+
+    def batch(self, step: int) -> Any:
+        """The batch of gradient step `step`, the one after the present state, which stays as it is."""
+        key = folded(self._key, tf.constant(step, tf.int64))
+        return self._next(self.state, key)[0]
+
+    def traced_step(self) -> Any:
+        """The trace of one gradient step: (number `[] int64`, state) -> (state, what it reports by name)."""
+        specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.state)
+        return self._step.get_concrete_function(tf.TensorSpec([], tf.int64), specs)
+
+    def _run(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float], bool]:
+        # Summaries that a task's library writes would have no place in the program.
+        with tf.summary.record_if(False), sums_in_order():
+            if not self._names:
+                self._names = sorted(self.traced_step().structured_outputs[1])
+            tensors = {name: tf.constant(sums.get(name, 0.0), tf.float64) for name in self._names}
+            bounds = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
+            try:
+                outputs = self._program(*bounds, self.state, tensors)
+            except tf.errors.InvalidArgumentError as error:
+                if GradientStep.NOT_FINITE not in str(error):
+                    raise
+                return int(self._at), sums, False
+        reached, self.state, tensors, is_finite = outputs
+        return int(reached), {name: float(value) for name, value in tensors.items()}, bool(is_finite)
+
+    def _take_steps(self, step: tf.Tensor, last: tf.Tensor, state: Any, sums: dict[str, tf.Tensor]) -> Any:
+        def go_on(step: tf.Tensor, state: Any, sums: dict[str, tf.Tensor], is_finite: tf.Tensor) -> tf.Tensor:
+            return (step < last) & is_finite
+
+        def body(step: tf.Tensor, state: Any, sums: dict[str, tf.Tensor], is_finite: tf.Tensor) -> Any:
+            state, reported = self._step(step + 1, state)
+            sums = {name: total + tf.cast(reported[name], tf.float64) for name, total in sums.items()}
+            return step + 1, state, sums, tf.math.is_finite(reported["loss"])
+
+        return tf.while_loop(go_on, body, (step, state, sums, tf.constant(True)))
+
+    def _take_step(self, step: tf.Tensor, state: Any) -> tuple[Any, dict[str, tf.Tensor]]:
+        """Gradient step number `step`, and what it reports."""
+        key = folded(self._key, step)
+        with tf.control_dependencies([self._at.assign(step)]):
+            batch, state = self._task.next(state, key)
+            with tf.name_scope("gradient_step"):  # by which operations are told apart in a profile
+                output = self._gradient_step(batch)
+        metrics = output.metrics
+        state = self._task.after_step(state, step, TaskLoss(output.loss, output.per_example_loss, metrics))
+        self._after_updates.in_program(step)
+        return state, {"loss": output.loss, **metrics}
+
+    # What the loop asks of a task.
+
+    def start(self) -> None:
+        """Begins afresh."""
+        self.state = self._task.initial_state()
+
+    def warm_up(self) -> Iterator[None]:
+        """Nothing: it is part of the initial state."""
+        return iter(())
+
+    def metrics(self) -> dict[str, float]:
+        """As `GraphTask.metrics`, of the present state."""
+        return self._task.metrics(self.state)
+
+    def progress(self) -> TaskProgress:
+        """As `GraphTask.progress`, of the present state."""
+        return self._task.progress(self.state)
+
+    def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        """As `GraphTask.evaluate`, of the present state; too short to be stopped."""
+        del should_stop
+        return self._task.evaluate(step, self.state)
+
+    def diagnostics_batch(self) -> tuple[Any, Any]:
+        """As `GraphTask.diagnostics_batch`."""
+        return self._task.diagnostics_batch()
+
+    def probe_inputs(self, count: int, key: np.ndarray) -> Any:
+        """As `GraphTask.probe_inputs`, of the present state."""
+        return self._task.probe_inputs(self.state, count, key)
+
+    def trackables(self) -> dict[str, Any]:
+        """As `GraphTask.trackables`."""
+        return self._task.trackables()
+
+    def save(self, directory: Path, shared: Path) -> list[str]:
+        """Writes the state of the task into `directory`, its tensors in the order of `tf.nest.flatten`."""
+        del shared
+        np.savez(directory / _STATE_FILE, *(value.numpy() for value in tf.nest.flatten(self.state)))
+        return []
+
+    def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
+        """Takes up what `save` wrote."""
+        del shared, shared_files
+        structure = self._task.initial_state()
+        with np.load(directory / _STATE_FILE) as arrays:
+            values = [tf.constant(arrays[name]) for name in arrays.files]
+        # The state of an earlier version lacks what has come last since: sums that nobody kept.
+        unknown = tf.nest.flatten(structure)[len(values) :]
+        values += [tf.fill(each.shape, tf.constant(math.nan, each.dtype)) for each in unknown]
+        self.state = tf.nest.pack_sequence_as(structure, values)
+
+    def describe(
+        self, total_steps: int, checkpoint_period: int, keep_checkpoints: int
+    ) -> list[tuple[str, str]]:
+        """As `GraphTask.describe`, and the compiler."""
+        return [*self._task.describe(total_steps), ("compiler", self._compiler)]
+
+    def seconds_per_step(self) -> float:
+        """How long a gradient step takes here, by trying; the task is of no use after this."""
+        self.start()
+        self._run(0, 1, {})
+        begun = time.perf_counter()
+        self._run(1, 1 + _TIMED_STEPS, {})
+        return (time.perf_counter() - begun) / _TIMED_STEPS
+
+    def close(self) -> None:
+        """Nothing is held."""

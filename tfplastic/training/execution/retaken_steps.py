@@ -1,0 +1,101 @@
+"""The gradient steps before a failure, taken again to see where a quantity first was not finite."""
+
+import time
+from collections.abc import Callable
+
+from tfplastic.training.after_updates import AfterUpdates
+from tfplastic.training.execution.graph_steps import GraphSteps
+from tfplastic.training.execution.non_finite import Examination
+from tfplastic.training.step import NonFiniteLossError
+
+_LOOKS = 100  # at the weights, on the way to the failure
+_LONGEST_S = 60.0
+
+
+class RetakenSteps:
+    """Takes gradient steps of a task in memory again, which gives the same bits, and looks between them.
+
+    A compiled program says that a loss was not finite, but the batch is gone by then, and under XLA the
+    weights are too: all that costs nothing while training is well.
+
+    Args:
+        steps: of the run.
+        after_updates: mitigations that act between steps.
+        restore: brings weights and task back to where steps are at hand from, and returns that gradient step.
+        examination: of the task's gradient step.
+    """
+
+    def __init__(
+        self,
+        steps: GraphSteps,
+        after_updates: AfterUpdates,
+        restore: Callable[[], int],
+        examination: Examination,
+    ):
+        self._steps = steps
+        self._after_updates = after_updates
+        self._restore = restore
+        self._examination = examination
+        self._deadline = time.monotonic() + _LONGEST_S
+
+    def find(self, failed: int) -> str:
+        """Names what first was not finite and at which gradient step, '' where it does not show again.
+
+        Args:
+            failed: the gradient step at which the failure was found.
+
+        Raises:
+            TimeoutError: it takes longer than a minute.
+        """
+        first = self._restore()
+        if found := self._examination.of_weights():
+            return f"{found} before gradient step {first + 1}"
+        good, bad = self._walk(first, failed, max(1, (failed - first) // _LOOKS))
+        if bad - good > 1:
+            self._take(self._restore(), good)
+            good, bad = self._walk(good, bad, 1)
+        self._take(self._restore(), good)
+        return self._look(bad)
+
+    def _walk(self, good: int, failed: int, stride: int) -> tuple[int, int]:
+        """A gradient step after which all is finite, and one, at most a stride later, after which it is not.
+
+        Where all is finite to the end, the last two steps.
+        """
+        while good < failed:
+            bad = min(failed, good + stride)
+            try:
+                self._take(good, bad)
+            except NonFiniteLossError as error:
+                return good, error.step
+            if self._examination.of_weights():
+                return good, bad
+            good = bad
+        return failed - 1, failed
+
+    def _take(self, step: int, last: int) -> None:
+        """Takes the steps that follow `step` up to `last`, and what mitigations do after them."""
+        while step < last:
+            if time.monotonic() > self._deadline:
+                raise TimeoutError
+            stop = min([last, *((step // period + 1) * period for period in self._after_updates.periods)])
+            step, _ = self._steps.advance(step, stop, {})
+            self._after_updates.act(step)
+
+    def _look(self, step: int) -> str:
+        """Takes one step and names what is not finite in it or after it."""
+        at = f"at gradient step {step}"
+        if found := self._examination.of_step(self._steps.batch(step)):
+            return f"{found} {at}"
+        try:
+            self._steps.advance(step - 1, step, {})
+        except NonFiniteLossError:
+            return ""
+        if found := self._examination.of_weights():
+            actor = (
+                "the optimizer or a mitigation" if self._after_updates.acts_in_program else "the optimizer"
+            )
+            return f"{found}, as {actor} changed it {at}"
+        self._after_updates.act(step)
+        found = self._examination.of_weights()
+        return f"{found}, as a mitigation changed it {at}" if found else ""

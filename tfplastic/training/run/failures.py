@@ -1,0 +1,132 @@
+"""Weights and losses that are not finite: noticed, explained, and what to do about them."""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from tfplastic import _checkpoint_files
+from tfplastic._checkpoint_files import Checkpoint
+from tfplastic._program_names import as_started
+from tfplastic.training.after_updates import AfterUpdates
+from tfplastic.training.execution.graph_steps import GraphSteps
+from tfplastic.training.execution.host_steps import HostSteps
+from tfplastic.training.execution.non_finite import Examination
+from tfplastic.training.execution.retaken_steps import RetakenSteps
+from tfplastic.training.run.checkpoints import Checkpoints, find_unreadable_values
+from tfplastic.training.step import NonFiniteLossError
+
+
+class Failures:
+    """Stops a run whose weights are not finite, and explains why it, or its loss, is not.
+
+    Args:
+        steps: of the run.
+        after_updates: mitigations that act between steps.
+        examination: of the gradient step.
+        checkpoints: of the run.
+        run_directory: where it is.
+    """
+
+    def __init__(
+        self,
+        steps: GraphSteps | HostSteps,
+        after_updates: AfterUpdates,
+        examination: Examination,
+        checkpoints: Checkpoints,
+        run_directory: Path,
+    ):
+        self._steps = steps
+        self._after_updates = after_updates
+        self._examination = examination
+        self._checkpoints = checkpoints
+        self._run_directory = run_directory
+        self._source: Any = steps
+        self._begin_again: Callable[[], None] | None = None
+
+    def note_beginning(self) -> None:
+        """Keeps a copy of the weights until there is a checkpoint; for tasks whose steps can be retaken."""
+        if isinstance(self._steps, GraphSteps):
+            self._begin_again = self._checkpoints.copied()
+
+    def check_gradient(self, step: int, before: Mapping[str, float], now: Mapping[str, float]) -> None:
+        """Raises if gradients since the last sums were not finite and made weights so.
+
+        Nothing is computed where the gradients are finite, and a gradient that has changed no weight, being
+        clipped or scaled, is none of our business.
+
+        Args:
+            step: gradient steps done.
+            before: sums of what steps report.
+            now: the same, later.
+
+        Raises:
+            NonFiniteLossError: explained.
+        """
+        was_finite = math.isfinite(before.get("gradient_norm", 0.0))
+        if was_finite and not math.isfinite(now.get("gradient_norm", 0.0)) and self._examination.of_weights():
+            raise self.explained(NonFiniteLossError(step, "gradient"))
+
+    def check_weights(self, step: int) -> None:
+        """Raises if a weight is not finite, so that checkpoints hold finite weights only.
+
+        Args:
+            step: gradient steps done.
+
+        Raises:
+            NonFiniteLossError: explained.
+        """
+        if self._examination.of_weights():
+            raise self.explained(NonFiniteLossError(step, "weights"))
+
+    def checkpoint_saved(self) -> None:
+        """Lets go of the beginning, which is not needed any more."""
+        self._begin_again = None
+
+    def explained(self, error: NonFiniteLossError) -> NonFiniteLossError:
+        """Returns the error with the quantity and layer that first was not finite, and the next action."""
+        checkpoint = self._last_checkpoint()
+        try:
+            found = self._find(error, checkpoint)
+            first = f"the first was {found}" if found else "it does not show when the step is repeated"
+        except TimeoutError:
+            first = "where it began is not known, as repeating the steps takes too long"
+        except Exception as other:  # The failure itself is to be told, whatever this is.
+            first = f"where it began cannot be found ({' '.join(str(other).split())})"
+        details = f"; {first}. {self._next_action(checkpoint)}"
+        return NonFiniteLossError(error.step, error.quantity, error.owner, details)
+
+    def _find(self, error: NonFiniteLossError, checkpoint: Checkpoint | None) -> str:
+        if isinstance(self._steps, HostSteps):
+            found = self._steps.find_non_finite(error, self._examination)
+            return f"{found} at gradient step {error.step}" if found else ""
+        logging.info("Looking for where it began, by repeating the steps since the last checkpoint.")
+        restore = functools.partial(self._restore, checkpoint)
+        return RetakenSteps(self._steps, self._after_updates, restore, self._examination).find(error.step)
+
+    def _restore(self, checkpoint: Checkpoint | None) -> int:
+        """Back to the checkpoint or, without one, the beginning; the gradient step of that."""
+        if checkpoint is None:
+            if self._begin_again is None:
+                raise ValueError("no checkpoint can be read")
+            self._begin_again()
+            self._source.start()
+            return 0
+        self._checkpoints.restore(checkpoint)
+        self._source.restore(checkpoint.directory, checkpoint.shared, checkpoint.shared_files)
+        if "mitigations" in checkpoint.state["pending"]:
+            self._after_updates.act(checkpoint.step)
+        return checkpoint.step
+
+    def _last_checkpoint(self) -> Checkpoint | None:
+        return _checkpoint_files.newest_good(self._checkpoints.root, find_unreadable_values).checkpoint
+
+    def _next_action(self, checkpoint: Checkpoint | None) -> str:
+        if checkpoint is None:
+            return "Lower the learning rate, and start again in another run directory"
+        source = f"--init_from={self._run_directory}@{checkpoint.step}"
+        action = "Continue from its last checkpoint with a lower learning rate"
+        return f"{action}: {as_started('bin/train')} ... {source} --run_dir=NEW"

@@ -1,0 +1,33 @@
+"""The plan of a run as text, for `--dry_run`."""
+
+from collections.abc import Sequence
+
+from tfplastic._keras import keras
+
+
+def describe(model: keras.Model, rows: Sequence[tuple[str, str]]) -> str:
+    """The layers of a model with output shapes and numbers of parameters, then rows of (what, how much).
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic.training.run import summary
+        >>> layers = [tf.keras.layers.InputLayer((3,)), tf.keras.layers.Dense(2, name='output')]
+        >>> print(summary.describe(tf.keras.Sequential(layers, name='net'), [('seed', '0')]))
+        Network net
+          output  Dense  (2,)  8
+          in all               8
+        Plan
+          seed  0
+    """
+    layers = [
+        (layer.name, type(layer).__name__, str(tuple(layer.output.shape[1:])), f"{layer.count_params():,}")
+        for layer in model.layers
+    ]
+    layers.append(("in all", "", "", f"{model.count_params():,}"))
+    return "\n".join([f"Network {model.name}", *_aligned(layers, "<<<>"), "Plan", *_aligned(rows, "<<")])
+
+
+def _aligned(rows: Sequence[Sequence[str]], alignments: str) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    formats = [f"{how}{width}" for how, width in zip(alignments, widths, strict=True)]
+    return ["  " + "  ".join(map(format, row, formats)).rstrip() for row in rows]
