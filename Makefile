@@ -39,7 +39,7 @@ demo: $(INSTALLED) ## Run a small sweep on digits and make its report, in a few 
 	$(BIN)/python bin/report --runs=runs/demo --out=runs/demo/report
 
 runs: $(INSTALLED) ## Make the runs of docs/paper/queue.txt and commit each; stop and continue at will (JOBS=2: two at a time)
-	nice -n 10 $(BIN)/python -m tfplastic.sweeps.queue --jobs=$(JOBS) $(ARGS)
+	nice -n 10 $(BIN)/python -m tfplastic.command_line.queue --jobs=$(JOBS) $(ARGS)
 
 test: $(INSTALLED) ## Run the tests, doctests and the import contract
 	@TIMEFORMAT='CPU time: %U s user + %S s sys (18 minutes at most are meant, on an idle machine)'; \

@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.processes import BenchmarkError, exit_code
 from tfplastic.command_line.diagnose.checkpoints import find_checkpoints
 from tfplastic.command_line.diagnose.trained_run import TrainedRun
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 from tfplastic.probing import Probe
 from tfplastic.tasks import load_dataset, scale_pixels
 

@@ -28,7 +28,7 @@ _BOTH = ("tests/keras_loss_test.py::test_value_and_gradient_are_those_of_keras",
 
 
 # Few tests that take long: begun first, so that no process is left with them alone at the end.
-_FIRST = ("tests/keras3_test.py", "tests/smoke_test.py", "tests/sweeps/command_test.py")
+_FIRST = ("tests/keras3_test.py", "tests/smoke_test.py", "tests/command_line/sweep/command_test.py")
 
 
 @pytest.hookimpl(tryfirst=True)

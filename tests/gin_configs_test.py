@@ -6,7 +6,7 @@ import gin
 import pytest
 
 from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
-from tfplastic.command_line import gin_config, gin_files
+from tfplastic.configuration import gin_config, gin_files
 from tfplastic.diagnostics import budgets
 from tfplastic.probing import Probe
 from tfplastic.training import Loop, TrainConfig

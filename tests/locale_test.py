@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tfplastic.command_line import programs
+from tfplastic.command_line import entry_point
 
 ROOT = Path(__file__).parent.parent
 POSIX = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -83,7 +83,7 @@ def test_text_is_never_in_the_encoding_of_the_locale():
 
 def test_a_path_that_the_locale_cannot_write_is_refused_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["train", "--run_dir=caf\udcc3\udca9"])
-    assert programs.run("train", lambda: pytest.fail("parsed"), lambda given: 0) == 2
+    assert entry_point.run("train", lambda: pytest.fail("parsed"), lambda given: 0) == 2
     line = capsys.readouterr().err
     assert line.startswith("train: error: arguments must be of the locale's encoding, ")
     assert line.endswith("Set PYTHONUTF8=1 and run the same command again.\n")

@@ -9,9 +9,9 @@ import pytest
 
 from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
 from tfplastic import reports
-from tfplastic.command_line import gin_config, gin_files
 from tfplastic.command_line.diagnose.checkpoints import find_checkpoints
 from tfplastic.command_line.diagnose.trained_run import TrainedRun
+from tfplastic.configuration import gin_config, gin_files
 from tfplastic.sweeps import experiment_file
 from tfplastic.sweeps.check_process import Checks
 from tfplastic.sweeps.checks import Request

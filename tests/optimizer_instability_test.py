@@ -8,7 +8,7 @@ that is dead, tuned Adam is not; the floor under the root is what does it, a sho
 import gin
 import pytest
 
-from tfplastic.command_line import gin_config
+from tfplastic.configuration import gin_config
 from tfplastic.training import Loop, RunDirectory, TrainConfig
 
 QUICK = "gin/sizes/random_labels_quick.gin"

@@ -7,8 +7,8 @@ import pytest
 from tfplastic._program_names import as_started
 from tfplastic.command_line import train
 from tfplastic.command_line.diagnose import command as diagnose
-from tfplastic.reports import command as report
-from tfplastic.sweeps import command as sweep
+from tfplastic.command_line.report import command as report
+from tfplastic.command_line.sweep import command as sweep
 
 MAINS = {"train": train.main, "diagnose": diagnose.main, "sweep": sweep.main, "report": report.main}
 

@@ -13,8 +13,8 @@ import tfplastic
 from tests.reports.run_directories import write_run
 from tfplastic import _gin_renames, _renames
 from tfplastic._gin_renames import translate
-from tfplastic.command_line import gin_config, gin_files
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration import gin_config, gin_files
+from tfplastic.configuration.errors import UsageError
 from tfplastic.reports import read_runs
 from tfplastic.training import TrainConfig
 from tfplastic.training.run import bindings as run_bindings

@@ -26,14 +26,14 @@ def sweep() -> int:
     """Runs `tfplastic-sweep`, which is `bin/sweep`."""
     interpreter.require_extras("sweeps", ("fsspec", "ray"))
     interpreter.require_extras("rl", TRAIN_PACKAGES)
-    from tfplastic.sweeps import command
+    from tfplastic.command_line import sweep as program
 
-    return command.main(sys.argv[1:])
+    return program.main(sys.argv[1:])
 
 
 def report() -> int:
     """Runs `tfplastic-report`, which is `bin/report`."""
     interpreter.require_extras("reports", REPORT_PACKAGES)
-    from tfplastic.reports import command
+    from tfplastic.command_line import report as program
 
-    return command.main(sys.argv[1:])
+    return program.main(sys.argv[1:])

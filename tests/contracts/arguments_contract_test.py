@@ -16,7 +16,7 @@ import tfplastic as tp
 from tests.contracts.wrong_values import HUGE, Key, faults
 from tests.made_up_data import no_configuration_left  # noqa: F401
 from tfplastic import sweeps
-from tfplastic.command_line import gin_config
+from tfplastic.configuration import gin_config
 from tfplastic.diagnostics._arguments import check_function, check_objective
 from tfplastic.training import TrainConfig
 

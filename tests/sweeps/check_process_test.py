@@ -3,7 +3,7 @@
 import gin
 import pytest
 
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 from tfplastic.sweeps import RunRoot
 from tfplastic.sweeps.check_process import Checks
 from tfplastic.sweeps.checks import Request, check
@@ -36,7 +36,7 @@ def save(root, name, config, status):
 
 def operative(seed, *more):
     """What `bin/train` writes for the arm."""
-    from tfplastic.command_line import gin_config
+    from tfplastic.configuration import gin_config
     from tfplastic.training import Loop, TrainConfig
 
     gin_config.parse(DIGITS, [*SHORT, *more, f"train.seed = {seed}"])

@@ -1,7 +1,7 @@
 import gin
 import pytest
 
-from tfplastic.command_line import gin_config
+from tfplastic.configuration import gin_config
 from tfplastic.sweeps import Experiment
 
 

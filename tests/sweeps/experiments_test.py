@@ -6,7 +6,7 @@ import gin
 import pytest
 
 from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
-from tfplastic.command_line import gin_config, gin_files
+from tfplastic.configuration import gin_config, gin_files
 from tfplastic.reports.paper import INTERVENTIONS
 from tfplastic.rl.atari_games import BENCHMARK_GAMES
 from tfplastic.sweeps import Experiment

@@ -1,4 +1,5 @@
-"""What the programs in `bin/` share: flags, gin files, devices. Nothing here imports TensorFlow on import.
+"""The programs of `bin/`, a folder each: `command` acts on what `options` reads from the command line.
 
-TensorFlow's import takes seconds; `--help`, an unknown flag and a missing file are answered before it.
+What they share lies beside them. Nothing here imports TensorFlow on import: its import takes seconds, and
+`--help`, an unknown flag and a missing file are answered before it.
 """

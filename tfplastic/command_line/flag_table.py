@@ -9,7 +9,7 @@ from absl import flags
 
 from tfplastic._lines import one_line
 from tfplastic._program_names import as_started
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 _HELP = "Print this text and exit."
 

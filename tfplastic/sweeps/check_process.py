@@ -16,9 +16,9 @@ import gin
 
 from tfplastic import run_format
 from tfplastic._lines import one_line
-from tfplastic.command_line import device, gin_config, gin_errors, gin_files, initial_run, quiet
-from tfplastic.command_line.errors import UsageError
-from tfplastic.command_line.gin_trust import GinTrust
+from tfplastic.configuration import device, gin_config, gin_errors, gin_files, initial_run, quiet
+from tfplastic.configuration.errors import UsageError
+from tfplastic.configuration.gin_trust import GinTrust
 from tfplastic.sweeps.checks import Answer, Request, SeedState
 from tfplastic.sweeps.job import run_name
 from tfplastic.sweeps.run_root import RunRoot

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
 
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 from tfplastic.sweeps.job import import_path
 from tfplastic.sweeps.run_process import thread_limits
 
@@ -20,7 +20,7 @@ class Request(NamedTuple):
         arms: of each arm the name, the gin files and the gin statements.
         seeds: of the experiment.
         roots: path or URL of the run root, then of others whose finished runs count.
-        device: as `command_line.device.select` takes it.
+        device: as `configuration.device.select` takes it.
         is_timed: whether speed and disk are estimated.
         asks_for_packing: whether it is to be found out if seeds side by side are faster.
         debug: whether all that TensorFlow says is shown.

@@ -2,8 +2,8 @@
 
 import gin
 
-from tfplastic.command_line import gin_config, gin_errors
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration import gin_config, gin_errors
+from tfplastic.configuration.errors import UsageError
 from tfplastic.sweeps.experiment import Experiment
 
 

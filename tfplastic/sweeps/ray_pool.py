@@ -9,8 +9,9 @@ from typing import Any, Self
 from tfplastic._lines import last_line
 from tfplastic.sweeps import job as job_module
 from tfplastic.sweeps.job import Job, Report, import_path
-from tfplastic.sweeps.options import LOCAL
 
+LOCAL = "local"
+"""Address of Ray started on this machine, for one sweep."""
 _OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least, nearly; reports of jobs are all that is in it.
 
 _ANSWER_S = 10.0

@@ -14,9 +14,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
-from tfplastic.command_line import train
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+_TRAIN = "tfplastic.command_line.train"
+_PR_SET_PDEATHSIG = 1  # prctl(2); exec keeps it
 _THREAD_VARIABLES = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
@@ -67,19 +66,19 @@ def start(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs `bin/train`.
+    """Becomes `bin/train`: a sweep starts the program and does not import it.
 
     Args:
         arguments: the number of the process that started this one, then the command line of `bin/train`.
 
     Returns:
-        The exit code of `bin/train`.
+        1 if the process that started this one has ended; otherwise the exit code is that of `bin/train`.
     """
     parent, *rest = arguments
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent):  # It ended before it could be asked for the signal.
         return 1
-    return train.main(rest)
+    os.execv(sys.executable, [sys.executable, "-m", _TRAIN, *rest])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import tf_keras as keras_2
 import tfplastic
 from tests.command_line.diagnose.hostile import entry, function
 from tfplastic.command_line.diagnose.allow_list import AllowList
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras2", "keras3"])
 OPERATION = "tf_keras.src.layers.core.tf_op_layer"

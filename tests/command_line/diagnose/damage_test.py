@@ -15,7 +15,7 @@ from tfplastic.command_line.diagnose import checkpoints
 from tfplastic.command_line.diagnose.probe import run_inputs
 from tfplastic.command_line.diagnose.report import run_reference
 from tfplastic.command_line.diagnose.trained_run import TrainedRun
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 from tfplastic.training.events.diagnostics import REFERENCE_FILE
 from tfplastic.training.events.probes import INPUTS_FILE
 

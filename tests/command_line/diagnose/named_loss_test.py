@@ -6,7 +6,7 @@ import pytest
 import tf_keras as keras_2
 
 from tfplastic.command_line.diagnose.named_loss import NamedLoss
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 
 def floats(values):

@@ -1,7 +1,7 @@
 import pytest
 
 from tfplastic.command_line.diagnose import options
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 
 @pytest.mark.parametrize(

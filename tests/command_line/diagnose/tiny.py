@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.training.regression_task import RegressionTask
-from tfplastic.command_line import gin_config
+from tfplastic.configuration import gin_config
 from tfplastic.training import Loop, RunDirectory, TrainConfig
 
 gin.external_configurable(RegressionTask, module="tests.diagnose")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.reports.run_directories import write_run
 from tfplastic import reports
-from tfplastic.reports import command
+from tfplastic.command_line.report import command
 from tfplastic.reports.page import Material, sections
 
 COVARIANCE = "diagnostics/gradient_covariance/all"

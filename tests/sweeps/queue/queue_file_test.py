@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 from tfplastic.sweeps.queue import queue_file
 from tfplastic.sweeps.queue.queue_file import Entry
 

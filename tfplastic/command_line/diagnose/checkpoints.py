@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from tfplastic import _checkpoint_files as files
 from tfplastic._checkpoint_files import Checkpoint
-from tfplastic.command_line import programs
-from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line.entry_point import print_line
+from tfplastic.configuration.errors import UsageError
 from tfplastic.run_format import CHECKPOINTS_DIRECTORY, OPERATIVE_CONFIG_FILE
 
 _LOOKS = 5  # at a run that removes checkpoints while they are looked at
@@ -36,7 +36,7 @@ def find_checkpoints(run_directory: str) -> list[Checkpoint]:
         raise UsageError(_unreadable(files.step_of(newest), damage))
     for directory, damage in damages.items():
         if damage:
-            programs.say(f"gradient step {files.step_of(directory):,}: damaged, and left out: {damage}")
+            print_line(f"gradient step {files.step_of(directory):,}: damaged, and left out: {damage}")
     return [files.read(directory) for directory in good]
 
 
@@ -80,7 +80,7 @@ def first_readable(
         except UsageError as error:
             if not waiting:
                 raise
-            programs.say(f"gradient step {checkpoint.step:,}: left out. {error}")
+            print_line(f"gradient step {checkpoint.step:,}: left out. {error}")
 
 
 def _checkpoints_of(run_directory: str) -> pathlib.Path:

@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-from tfplastic.command_line import programs
+from tfplastic.command_line import entry_point
 from tfplastic.command_line.diagnose import options
+from tfplastic.command_line.entry_point import refuse
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,8 +19,8 @@ def main(arguments: Sequence[str]) -> int:
         Ctrl-C stopped it. Where it is not 0, no output is new.
     """
     if not arguments:
-        return programs.refuse(options.usage(), "bin/diagnose --help explains the commands.")
-    return programs.run("bin/diagnose", lambda: options.parse(arguments), _act)
+        return refuse(options.usage(), "bin/diagnose --help explains the commands.")
+    return entry_point.run("bin/diagnose", lambda: options.parse(arguments), _act)
 
 
 def _act(call: options.Call) -> int:

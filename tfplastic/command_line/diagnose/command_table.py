@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
-from tfplastic.command_line import device, flag_table
-from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line import flag_table
 from tfplastic.command_line.flag_table import Flag
+from tfplastic.configuration import device
+from tfplastic.configuration.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

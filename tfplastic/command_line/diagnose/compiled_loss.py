@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfplastic._lines import one_line
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 
 def is_in(compiled: Mapping[str, Any]) -> bool:

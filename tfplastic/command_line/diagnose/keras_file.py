@@ -16,7 +16,7 @@ from tfplastic.command_line.diagnose import compiled_loss
 from tfplastic.command_line.diagnose.allow_list import AllowList
 from tfplastic.command_line.diagnose.named_loss import NamedLoss, check_labels, shape_text
 from tfplastic.command_line.diagnose.saved_model import SavedModel
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 _IN_PYTHON = "docs/curvature.md shows how to go on in Python"
 _LONGEST_CAUSE = 240  # characters of what Keras says, which may be pages

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfplastic._lines import one_line
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 _KEYS = (("x", "y"), ("x_train", "y_train"))
 _INPUT_KEYS = (("x",), ("x_train",))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfplastic._checks import near_matches
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 # Names that Keras' functions go by as well.
 _SHORT_NAMES = ("bce", "kld", "mae", "mape", "mse", "msle")

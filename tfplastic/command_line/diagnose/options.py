@@ -7,7 +7,7 @@ from tfplastic._checks import near_matches
 from tfplastic._program_names import as_started
 from tfplastic.command_line.diagnose import probe, report, spectrum
 from tfplastic.command_line.diagnose.command_table import Command, CommonOptions
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 COMMANDS: dict[str, Command] = {
     command.name: command for command in (report.COMMAND, spectrum.COMMAND, probe.COMMAND)

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 from tfplastic.run_format import ARRAYS_DIRECTORY
 from tfplastic.writers import atomic_file
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfplastic._lines import one_line
 from tfplastic.command_line.diagnose import hdf5_links
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 ARCHIVE, HDF5, SAVED_MODEL = ".keras", ".h5", "SavedModel"
 _ENDINGS = {".keras": ARCHIVE, ".h5": HDF5, ".hdf5": HDF5}

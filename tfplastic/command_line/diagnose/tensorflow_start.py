@@ -4,8 +4,9 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from tfplastic.command_line import device, programs, quiet
 from tfplastic.command_line.diagnose.command_table import CommonOptions
+from tfplastic.command_line.entry_point import print_line
+from tfplastic.configuration import device, quiet
 
 
 @contextlib.contextmanager
@@ -20,11 +21,11 @@ def tensorflow_started(given: CommonOptions, legacy: bool, because: str) -> Iter
     wanted = "1" if legacy else "0"
     found = os.environ.get("TF_USE_LEGACY_KERAS")
     if found is not None and (found.lower() in ("1", "true")) != legacy:
-        programs.say(f"TF_USE_LEGACY_KERAS is set to {wanted} for this command, because {because}.")
+        print_line(f"TF_USE_LEGACY_KERAS is set to {wanted} for this command, because {because}.")
     os.environ["TF_USE_LEGACY_KERAS"] = wanted
     os.environ["KERAS_BACKEND"] = "tensorflow"
     with contextlib.nullcontext() if given.debug else quiet.imports_quiet():
-        programs.say(f"Device: {device.select(given.device)}")
+        print_line(f"Device: {device.select(given.device)}")
         yield
 
 

@@ -12,11 +12,12 @@ import tensorflow as tf
 from tfplastic._checkpoint_files import Checkpoint
 from tfplastic._keras import keras
 from tfplastic._lines import one_line
-from tfplastic.command_line import gin_config, gin_errors, programs
 from tfplastic.command_line.diagnose import user_modules
 from tfplastic.command_line.diagnose.checkpoints import run_directory_of
-from tfplastic.command_line.errors import UsageError
-from tfplastic.command_line.gin_trust import GinTrust
+from tfplastic.command_line.entry_point import print_line
+from tfplastic.configuration import gin_config, gin_errors
+from tfplastic.configuration.errors import UsageError
+from tfplastic.configuration.gin_trust import GinTrust
 from tfplastic.diagnostics import Snapshot
 from tfplastic.run_format import ARRAY_FILE_ERRORS, OPERATIVE_CONFIG_FILE
 from tfplastic.tasks import GraphTask
@@ -89,7 +90,7 @@ class TrainedRun:
             except UsageError as error:
                 if checkpoint is found[-1] and not num_read:
                     raise
-                programs.say(
+                print_line(
                     f"gradient step {checkpoint.step:,}: left out. {error}"
                     if checkpoint.directory.exists()
                     else f"gradient step {checkpoint.step:,}: the run has removed its checkpoint"

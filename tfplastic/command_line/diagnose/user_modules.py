@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from tfplastic._lines import one_line
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 
 def import_module(name: str) -> Any:

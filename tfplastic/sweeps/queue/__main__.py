@@ -1,8 +1,6 @@
-"""`python -m tfplastic.sweeps.queue`."""
+"""`python -m tfplastic.sweeps.queue`, an earlier name of `python -m tfplastic.command_line.queue`."""
 
-import sys
-
-from tfplastic.sweeps.queue import command
+import runpy
 
 if __name__ == "__main__":
-    sys.exit(command.main(sys.argv[1:]))
+    runpy.run_module("tfplastic.command_line.queue", run_name="__main__", alter_sys=True)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 _PATIENCE_S = 120.0  # with another git process
 _BUSY = ("rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "index.lock")

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 _FIGURE = re.compile(r"[a-z0-9_]+")
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")

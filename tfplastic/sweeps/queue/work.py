@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tfplastic import run_format
 from tfplastic._lines import last_line
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 from tfplastic.sweeps import experiment_file, run_process
 from tfplastic.sweeps.experiment import Arm, Experiment
 from tfplastic.sweeps.job import LOGS, run_name

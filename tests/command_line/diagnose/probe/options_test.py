@@ -4,7 +4,7 @@ import pytest
 
 from tfplastic.command_line.diagnose import probe
 from tfplastic.command_line.diagnose.probe import options, protocol
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 from tfplastic.probing import Probe
 
 MODEL = ["--model=a.keras", "--data=a.npz"]

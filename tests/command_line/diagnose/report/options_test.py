@@ -2,7 +2,7 @@ import pytest
 
 from tfplastic.command_line.diagnose import report
 from tfplastic.command_line.diagnose.report import options
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 from tfplastic.diagnostics.budgets import BUDGETS
 
 MODEL = ["--model=a.keras", "--data=a.npz"]

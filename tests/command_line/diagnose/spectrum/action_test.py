@@ -16,9 +16,10 @@ import tensorflow as tf
 import tf_keras as keras_2
 
 from tests.command_line.diagnose.tiny import arrays, regression, train, tree, undisturbed  # noqa: F401
-from tfplastic.command_line import diagnose, gin_config
+from tfplastic.command_line import diagnose
 from tfplastic.command_line.diagnose import checkpoints
 from tfplastic.command_line.diagnose.spectrum import measurement
+from tfplastic.configuration import gin_config
 from tfplastic.training import Loop, TrainConfig
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]

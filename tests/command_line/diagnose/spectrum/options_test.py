@@ -4,7 +4,7 @@ import pytest
 
 from tfplastic.command_line.diagnose import spectrum
 from tfplastic.command_line.diagnose.spectrum import options
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 
 MODEL = ["--model=a.keras", "--data=a.npz", "--loss=mse"]
 parse = spectrum.COMMAND.parse

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from tfplastic._lines import one_line
-from tfplastic.command_line import messages, programs
+from tfplastic.command_line import messages
 from tfplastic.command_line.diagnose import checkpoints, model_files, saved_model, tensorflow_start
 from tfplastic.command_line.diagnose.places import Places
 from tfplastic.command_line.diagnose.probe.options import Options
-from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line.entry_point import print_line
+from tfplastic.configuration.errors import UsageError
 
 if TYPE_CHECKING:  # It imports TensorFlow.
     from tfplastic.command_line.diagnose.probe.course import Course
@@ -20,9 +21,9 @@ def act(given: Options) -> None:
     course, places = _model(given, given.model) if given.model else _run(given, given.run_dir or "")
     from tfplastic.command_line.diagnose.probe import output
 
-    programs.say(course.results[-1].summary())
+    print_line(course.results[-1].summary())
     for path in output.write(course, places):
-        programs.say(f"wrote {path}")
+        print_line(f"wrote {path}")
 
 
 def _run(given: Options, run_directory: str) -> tuple["Course", Places]:
@@ -43,13 +44,13 @@ def _run(given: Options, run_directory: str) -> tuple["Course", Places]:
         inputs, whence = run_inputs.of_run(run, found, protocol.num_inputs(given, own))
         probe = protocol.make_probe(given, own, run.model, inputs)
     course = Course(run.name, [], [], probe, probe.num_inputs or 0)
-    programs.say(f"{run.name}: {_plan(course)}; inputs {whence}")
+    print_line(f"{run.name}: {_plan(course)}; inputs {whence}")
     for checkpoint in run.read_each(found):
         result = _measured(probe, run.model, inputs, run.config.optimizer)
         course.steps.append(checkpoint.step)
         course.results.append(result)
         loss = f"final loss {result.final_loss:.4g}, loss of plasticity {result.loss_of_plasticity:+.4g}"
-        programs.say(f"gradient step {checkpoint.step:,}: {loss}, {result.verdict}")
+        print_line(f"gradient step {checkpoint.step:,}: {loss}, {result.verdict}")
     return course, places
 
 
@@ -72,7 +73,7 @@ def _model(given: Options, path: str) -> tuple["Course", Places]:
         inputs, _ = file.checked_inputs(inputs, 1)
         probe = protocol.make_probe(given, None, file.model, inputs)
     course = Course(file.name, [None], [], probe, probe.num_inputs or 0)
-    programs.say(f"{file.name}: {_plan(course)}; {type(optimizer).__name__}")
+    print_line(f"{file.name}: {_plan(course)}; {type(optimizer).__name__}")
     course.results.append(_measured(probe, file.model, inputs, optimizer))
     return course, places
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfplastic.command_line.diagnose.named_loss import shape_text
 from tfplastic.command_line.diagnose.probe.options import NUM_INPUTS, SETTINGS, Options, parse_value_range
-from tfplastic.command_line.errors import UsageError
+from tfplastic.configuration.errors import UsageError
 from tfplastic.networks import CategoricalHead
 from tfplastic.probing import (
     Classification,

@@ -7,9 +7,9 @@ import numpy as np
 
 from tfplastic import seeds
 from tfplastic._checkpoint_files import Checkpoint
-from tfplastic.command_line import programs
 from tfplastic.command_line.diagnose import checkpoints
 from tfplastic.command_line.diagnose.trained_run import TrainedRun
+from tfplastic.command_line.entry_point import print_line
 from tfplastic.training.events.probes import INPUTS_FILE, UnreadableInputsError, load_inputs
 
 
@@ -35,7 +35,7 @@ def of_run(run: TrainedRun, found: Sequence[Checkpoint], count: int) -> tuple[An
     except FileNotFoundError:
         pass
     except UnreadableInputsError as error:
-        programs.say(f"{error}. Inputs are drawn again")
+        print_line(f"{error}. Inputs are drawn again")
 
     def draw(checkpoint: Checkpoint) -> np.ndarray:
         return run.probe_inputs(checkpoint, count, seeds.derive(run.config.seed, "probe"))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfplastic._lines import one_line
-from tfplastic.command_line import messages, programs
+from tfplastic.command_line import messages
 from tfplastic.command_line.diagnose import (
     checkpoints,
     compiled_loss,
@@ -15,7 +15,8 @@ from tfplastic.command_line.diagnose import (
 )
 from tfplastic.command_line.diagnose.places import Places
 from tfplastic.command_line.diagnose.report.options import Options
-from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line.entry_point import print_line
+from tfplastic.configuration.errors import UsageError
 
 if TYPE_CHECKING:  # It imports TensorFlow.
     from tfplastic.command_line.diagnose.report.findings import Findings
@@ -53,11 +54,11 @@ def _run(given: Options) -> None:
     for checkpoint in run.read_each(found if given.all_checkpoints else [first]):
         snapshot.refresh()
         name = f"{run.name}, gradient step {checkpoint.step:,}"
-        programs.say(f"{name}: {given.budget} budget on {snapshot.num_examples:,} examples")
+        print_line(f"{name}: {given.budget} budget on {snapshot.num_examples:,} examples")
         all_found.append(Findings(name, checkpoint.step, _diagnosed(snapshot, given), given.budget))
     _show(all_found[-1])
     if snapshot.reference is None:
-        programs.say("No quantities of change: the run has kept no network of gradient step 0.")
+        print_line("No quantities of change: the run has kept no network of gradient step 0.")
     for findings in all_found:
         _say_written(output.write, findings, places(str(findings.step)))
     if given.all_checkpoints:
@@ -90,7 +91,7 @@ def _model(given: Options) -> None:
             inputs, targets, function = file.fitted(inputs, targets, loss, given.from_logits, len(inputs))
         snapshot = Snapshot(file.model, inputs, targets, function)
     of_loss = ", the loss is the compiled one" if is_own else ""
-    programs.say(f"{file.name}: {given.budget} budget on {snapshot.num_examples:,} examples{of_loss}")
+    print_line(f"{file.name}: {given.budget} budget on {snapshot.num_examples:,} examples{of_loss}")
     findings = Findings(file.name, None, _diagnosed(snapshot, given), given.budget)
     _show(findings)
     _say_written(output.write, findings, places)
@@ -107,7 +108,7 @@ def _diagnosed(snapshot: Any, given: Options) -> Any:
 
 
 def _show(findings: "Findings") -> None:
-    programs.say(f"\n{findings.report.to_text()}\n")
+    print_line(f"\n{findings.report.to_text()}\n")
 
 
 def _say_written(write: Callable[[Any, Places], Sequence[Path]], found: Any, places: Places) -> None:
@@ -116,6 +117,6 @@ def _say_written(write: Callable[[Any, Places], Sequence[Path]], found: Any, pla
     figures = [path for path in paths if path.suffix in (".png", ".svg")]
     for path in paths:
         if path not in figures:
-            programs.say(f"wrote {path}")
+            print_line(f"wrote {path}")
     if figures:
-        programs.say(f"wrote {len(figures)} figures, {places.figures / places.name}_*.png and .svg")
+        print_line(f"wrote {len(figures)} figures, {places.figures / places.name}_*.png and .svg")

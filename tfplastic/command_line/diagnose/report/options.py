@@ -7,8 +7,8 @@ from absl import flags
 
 from tfplastic.command_line.diagnose import sources
 from tfplastic.command_line.diagnose.command_table import CommonOptions
-from tfplastic.command_line.errors import UsageError
 from tfplastic.command_line.flag_table import Flag
+from tfplastic.configuration.errors import UsageError
 
 BUDGETS = ("cheap", "medium", "full")
 

@@ -3,7 +3,7 @@
 import pathlib
 
 from tfplastic._lines import one_line
-from tfplastic.command_line import programs
+from tfplastic.command_line.entry_point import print_line
 from tfplastic.diagnostics import Reference
 from tfplastic.training.events.diagnostics import REFERENCE_FILE
 
@@ -16,5 +16,5 @@ def of_run(run_directory: str) -> Reference | None:
     try:
         return Reference.load(path)
     except ValueError as error:
-        programs.say(f"The network of gradient step 0 cannot be read: {one_line(error)}")
+        print_line(f"The network of gradient step 0 cannot be read: {one_line(error)}")
         return None

@@ -1,6 +1,6 @@
 """What `bin/diagnose spectrum` does. Errors come as early as they can."""
 
-from tfplastic.command_line import messages, programs
+from tfplastic.command_line import messages
 from tfplastic.command_line.diagnose import (
     checkpoints,
     compiled_loss,
@@ -11,7 +11,8 @@ from tfplastic.command_line.diagnose import (
 from tfplastic.command_line.diagnose.places import Places
 from tfplastic.command_line.diagnose.spectrum.options import Options
 from tfplastic.command_line.diagnose.spectrum.subject import Subject
-from tfplastic.command_line.errors import UsageError
+from tfplastic.command_line.entry_point import print_line
+from tfplastic.configuration.errors import UsageError
 
 _COMMAND = "spectrum"
 
@@ -23,14 +24,14 @@ def act(given: Options) -> None:
     from tfplastic.command_line.diagnose.spectrum import measurement, output
 
     hessian = subject.hessian
-    programs.say(f"{subject.name}: loss on {subject.num_examples:,} examples, {hessian.shape[0]:,} weights")
+    print_line(f"{subject.name}: loss on {subject.num_examples:,} examples, {hessian.shape[0]:,} weights")
     with messages.messages_shown():
         spectrum = measurement.measure(
             hessian, given.num_eigenvalues, given.tol, given.num_steps, given.num_probes, given.seed
         )
-    programs.say(measurement.table(spectrum))
+    print_line(measurement.table(spectrum))
     for path in output.write(spectrum, subject, places, given.seed):
-        programs.say(f"wrote {path}")
+        print_line(f"wrote {path}")
 
 
 def _run(given: Options, run_directory: str) -> tuple[Subject, Places]:

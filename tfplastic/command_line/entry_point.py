@@ -1,0 +1,79 @@
+"""What the programs in `bin/` share: how they end, and what they say."""
+
+import io
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tfplastic._program_names import as_started
+from tfplastic.configuration import gin_errors
+from tfplastic.configuration.errors import UsageError
+
+
+def run(program: str, parse: Callable[[], Any], act: Callable[[Any], int]) -> int:
+    """Runs a program: errors become one line on standard error, with a traceback under `--debug` alone.
+
+    Args:
+        program: its name in a clone, for errors.
+        parse: gives its options, which have an attribute `debug`.
+        act: does what they ask for and returns the exit code.
+
+    Returns:
+        The exit code: that of `act`, 2 if what was asked for cannot be done, 1 if it failed, 130 after
+        Ctrl-C.
+    """
+    debug = False
+    _write_any_text()
+    try:
+        _check_arguments(sys.argv[1:])
+        given = parse()
+        debug = given.debug
+        return act(given)
+    except KeyboardInterrupt:
+        return _fail(program, "interrupted", 130, debug)
+    except UsageError as error:
+        return _fail(program, str(error), 2, debug)
+    except Exception as error:
+        hint = "" if debug else " (--debug shows the traceback)"
+        return _fail(program, f"{type(error).__name__}: {gin_errors.own_words(str(error))}{hint}", 1, debug)
+
+
+def refuse(usage: str, advice: str) -> int:
+    """Writes to standard error how a program is used; returns the exit code, 2.
+
+    Args:
+        usage: the forms of its use.
+        advice: what is missing, and where more is said.
+    """
+    sys.stderr.write(as_started(f"{usage}{advice}\n"))
+    return 2
+
+
+def print_line(text: str) -> None:
+    """A line on standard output, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Refuses what the locale's encoding lacks: Python reads it as surrogates, which nothing can write."""
+    for argument in arguments:
+        if any("\ud800" <= each <= "\udfff" for each in argument):
+            rule = f"must be of the locale's encoding, {sys.getfilesystemencoding()}"
+            action = "Set PYTHONUTF8=1 and run the same command again."
+            raise UsageError(f"arguments {rule}. Received: {ascii(argument)}. {action}")
+
+
+def _write_any_text() -> None:
+    """What the locale's encoding lacks is written as escapes: names and texts never end a program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _fail(program: str, message: str, code: int, show_traceback: bool) -> int:
+    if show_traceback:
+        traceback.print_exc()
+    sys.stderr.write(f"{as_started(program)}: error: {message}\n")
+    return code

@@ -1,0 +1,166 @@
+"""`bin/train`: flags, gin, device, loop, run directory. Errors of use come before any environment or file."""
+
+import contextlib
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import gin
+
+from tfplastic._lines import one_line
+from tfplastic.command_line import entry_point, messages
+from tfplastic.command_line.entry_point import print_line, refuse
+from tfplastic.command_line.train import options
+from tfplastic.configuration import device, gin_config, gin_errors, gin_files, initial_run, quiet
+from tfplastic.configuration.errors import UsageError
+from tfplastic.configuration.gin_trust import GinTrust
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `bin/train`.
+
+    Args:
+        arguments: the command line without the program's name.
+
+    Returns:
+        The exit code: 0 if the run finished or Ctrl-C stopped it, 143 if SIGTERM stopped it, 2 if what was
+        asked for cannot be done, 1 if it failed, 130 if Ctrl-C came outside the training.
+    """
+    return entry_point.run("bin/train", lambda: options.parse(arguments), _act)
+
+
+def _act(given: options.Options) -> int:
+    if given.help:
+        sys.stdout.write(options.help_text())
+        return 0
+    if not given.gin_files:
+        return refuse(options.USAGE, "Name at least one gin file. bin/train --help explains the flags.")
+    return _train(given)
+
+
+class _Run(NamedTuple):
+    """A loop, what it was asked to do and every value it uses, as gin text."""
+
+    loop: Any
+    config_text: str
+    operative_text: str
+
+
+def _train(given: options.Options) -> int:
+    bindings = [*_bindings(given), *([] if given.seed is None else [f"train.seed = {given.seed}"])]
+    trust = GinTrust.of_user(given.allow_imports)
+    gin_files.scan(
+        given.gin_files, bindings, trust
+    )  # A missing file is found before TensorFlow's import, at once.
+    device_name, sources = _start_tensorflow(given, bindings)  # Takes seconds.
+    for note in gin_files.rename_notes(sources):
+        print_line(note)
+    runs = _build(given, sources)
+    config = runs[0].loop.config
+    if given.profile_steps and given.profile_steps[1] > config.total_steps:
+        rule = f"--profile_steps must end within the run's {config.total_steps} steps"
+        raise UsageError(f"{rule}. Received: {given.profile_steps}")
+    trained = runs[0].loop if len(runs) == 1 else _side_by_side(runs)
+    found_none = given.device == "auto" and device_name.startswith("CPU")
+    print_line(f"No GPU found; going on with the {device_name}." if found_none else f"Device: {device_name}")
+    for loop in (run.loop for run in runs):
+        if same_seed := initial_run.note(loop.config, _path(given, loop.config.seed)):
+            print_line(same_seed)
+    if given.dry_run:
+        print_line(trained.describe())
+        return 0
+    with contextlib.ExitStack() as stack:
+        directories = [stack.enter_context(_open(given, run)) for run in runs]
+        stack.enter_context(messages.messages_shown())
+        where = directories[0] if len(runs) == 1 else directories
+        return trained.run(where, given.profile_steps, device_name)
+
+
+def _start_tensorflow(given: options.Options, bindings: Sequence[str]) -> tuple[str, list[gin_files.Binding]]:
+    """Imports TensorFlow with Keras 2, selects the device and parses gin."""
+    if os.environ.get("TF_USE_LEGACY_KERAS", "1").lower() not in ("1", "true"):
+        print_line("TF_USE_LEGACY_KERAS is set to 1 for this run, because TF-Agents needs Keras 2.")
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    with contextlib.nullcontext() if given.debug else quiet.imports_quiet():
+        device_name = device.select(given.device, given.deterministic)
+        return device_name, gin_config.parse(
+            given.gin_files, bindings, trust=GinTrust.of_user(given.allow_imports)
+        )
+
+
+def _build(given: options.Options, sources: Sequence[gin_files.Binding]) -> list[_Run]:
+    """Builds all that is configured, once for each seed; gin has been parsed for the first."""
+    runs = [_construct(given, sources)]
+    first = runs[0].loop.config.seed
+    for seed in range(first + 1, first + given.num_parallel_seeds):
+        bindings = [*_bindings(given), f"train.seed = {seed}"]
+        trust = GinTrust.of_user(given.allow_imports)
+        runs.append(_construct(given, gin_config.parse(given.gin_files, bindings, trust=trust)))
+    return runs
+
+
+def _bindings(given: options.Options) -> list[str]:
+    initial = [] if given.init_from is None else [initial_run.as_binding(given.init_from)]
+    return [*given.gin_bindings, *initial]
+
+
+def _construct(given: options.Options, sources: Sequence[gin_files.Binding]) -> _Run:
+    from tfplastic._keras import keras
+    from tfplastic.training.loop import Loop, TrainConfig
+
+    keras.backend.reset_uids()  # Layers without names of their own are called as in a process of their own.
+    initial_run.make_absolute()
+    with gin_errors.constructing(sources), messages.messages_shown():
+        config = gin.get_configurable(TrainConfig)()
+        path = _path(given, config.seed)
+        config = initial_run.resolved(config, path)
+        loop = Loop(config, is_new=not initial_run.has_begun(path))
+    gin_config.check_all_bindings_used(sources)
+    found = {} if config.init_from is None else {initial_run.ARGUMENT: config.init_from}
+    return _Run(loop, gin_config.config_text(), gin_config.operative_text(found))
+
+
+def _side_by_side(runs: Sequence[_Run]) -> Any:
+    from tfplastic.training.parallel_loops import ParallelLoops
+
+    try:
+        loops = ParallelLoops([run.loop for run in runs])
+    except ValueError as error:
+        raise UsageError(f"--num_parallel_seeds: {one_line(error)}") from error
+    if loops.warning:
+        print_line(f"--num_parallel_seeds: {loops.warning}.")
+    return loops
+
+
+def _path(given: options.Options, seed: int) -> str:
+    """The directory of the run with a seed."""
+    if not given.run_directory:
+        return default_run_directory(given.gin_files, seed)
+    return (
+        given.run_directory
+        if given.num_parallel_seeds == 1
+        else f"{given.run_directory.rstrip('/')}-seed{seed}"
+    )
+
+
+def _open(given: options.Options, run: _Run) -> Any:
+    from tfplastic.training.run.directory import RunDirectory
+
+    path = _path(given, run.loop.config.seed)
+    try:
+        return RunDirectory.open(path, run.config_text, run.operative_text, resume=given.resume)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"--run_dir: {one_line(error)}") from error
+
+
+def default_run_directory(files: Sequence[str], seed: int) -> str:
+    """The directory of a run whose command names none.
+
+    Example:
+        >>> from tfplastic.command_line import train
+        >>> train.default_run_directory(['gin/atari_dqn_ln.gin', 'gin/sizes/quick.gin'], 0)
+        'runs/atari_dqn_ln-quick-seed0'
+    """
+    return f"runs/{'-'.join(pathlib.Path(file).stem for file in files)}-seed{seed}"

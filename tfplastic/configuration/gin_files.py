@@ -1,0 +1,215 @@
+"""Reads gin files for their statements alone: before any name is known, so before TensorFlow is imported.
+
+Finds what can be found without the names: a missing file or include, a loop of includes, a syntax error.
+Remembers where each binding stands, for the errors that come later.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+import tokenize
+from collections.abc import Iterator, Sequence
+
+from gin import config_parser
+
+import tfplastic
+from tfplastic._gin_renames import Renamer, Translated
+from tfplastic._lines import one_line
+from tfplastic.configuration import gin_trust
+from tfplastic.configuration.errors import UsageError
+from tfplastic.configuration.gin_trust import GinTrust
+
+
+@dataclasses.dataclass(frozen=True)
+class Binding:
+    """A statement `scope/selector.parameter = value`, or `scope/selector = value`: a macro, parameter ''."""
+
+    scope: str
+    selector: str
+    parameter: str
+    source: str
+    """Where it stands, such as 'gin/atari_dqn.gin:3' or '--gin_bindings=train.seed = 1'."""
+    references: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    """Names of the configurables that the value refers to, without scopes."""
+    renamed: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    """What is said of names in the statement that have changed since an earlier version."""
+
+
+def root() -> pathlib.Path:
+    """The directory that holds `gin/`: the repository's root, or the installed package, which has a copy."""
+    package = pathlib.Path(tfplastic.__file__).resolve().parent
+    return package if (package / "gin").is_dir() else package.parent
+
+
+def find(name: str) -> str | None:
+    """The path of the gin file `name`, in the working directory or else in `root()`; None if in neither."""
+    for path in (name, os.path.join(root(), name)):
+        if os.path.isfile(path):
+            return path
+    return None
+
+
+def scan(files: Sequence[str], bindings: Sequence[str], trust: GinTrust = gin_trust.USER) -> list[Binding]:
+    """All bindings of `files`, of what they include, and of `bindings`, in the order in which gin reads them.
+
+    Args:
+        files: names of gin files, looked for from the working directory, then from `root()`. What a file
+            includes lies below its own directory or `root()`.
+        bindings: gin statements.
+        trust: the limits of them all.
+
+    Raises:
+        UsageError: a file is missing or cannot be read, includes itself, is not gin, or has a statement that
+            is not trusted.
+    """
+    found: list[Binding] = []
+    renamer = Renamer()
+    for name in files:
+        roots = [str(root()), os.path.dirname(os.path.abspath(find(name) or name))]
+        found += _Scan(trust, roots, renamer).file(name, "--gin_file", ())
+    for text in bindings:
+        if all(line.strip() == "" or line.lstrip().startswith("#") for line in text.splitlines()):
+            rule = "must be a gin statement, such as 'train.seed = 1'"
+            raise UsageError(f"--gin_bindings {rule}. Received: {text!r}")
+        found += _Scan(trust, [str(root()), os.getcwd()], renamer).text(text, None, ())
+    return found
+
+
+def rename_notes(bindings: Sequence[Binding]) -> list[str]:
+    """Returns a line for each name that has changed since an earlier version.
+
+    Args:
+        bindings: what `scan` returned.
+    """
+    return list(dict.fromkeys(f"{each.source}: {note}." for each in bindings for note in each.renamed))
+
+
+def source_of(bindings: Sequence[Binding], scope: str, selector: str, parameter: str) -> str | None:
+    """Where the binding in force stands: of those in the innermost scope the last; None if there is none.
+
+    Args:
+        bindings: what `scan` returned.
+        scope: the scope of the call, '' for none.
+        selector: the name of a configurable, with as many of its modules as are known, or of a macro.
+        parameter: the parameter, '' for a macro.
+    """
+    for outer in enclosing_scopes(scope):
+        for binding in reversed(bindings):
+            ends = f".{selector}", f".{binding.selector}"
+            same_name = ends[0].endswith(ends[1]) or ends[1].endswith(ends[0])
+            if same_name and (binding.scope, binding.parameter) == (outer, parameter):
+                return binding.source
+    return None
+
+
+def enclosing_scopes(scope: str) -> list[str]:
+    """The scopes whose bindings hold in `scope`, the innermost, which wins, first.
+
+    Example:
+        >>> from tfplastic.configuration import gin_files
+        >>> gin_files.enclosing_scopes('train/evaluation')
+        ['train/evaluation', 'train', '']
+    """
+    parts = scope.split("/") if scope else []
+    return ["/".join(parts[:depth]) for depth in range(len(parts), -1, -1)]
+
+
+def as_flag(binding: str) -> str:
+    """How errors name a binding of the command line."""
+    return f"--gin_bindings={one_line(binding)}"
+
+
+class _Scan:
+    """Reads one file, and what it includes from below `roots`."""
+
+    def __init__(self, trust: GinTrust, roots: Sequence[str], renamer: Renamer):
+        self._trust = trust
+        self._renamer = renamer
+        self._roots = list(dict.fromkeys(roots))
+
+    def file(
+        self, name: str, reader: str, including: tuple[str, ...], is_included: bool = False
+    ) -> Iterator[Binding]:
+        path = find(name)
+        if path is None:
+            places = dict.fromkeys((os.getcwd(), str(root())))
+            looked = "" if os.path.isabs(name) else f"; looked in {' and '.join(places)}"
+            raise UsageError(f"{reader}: no such file {name!r}{looked}")
+        if is_included:
+            self._trust.check_include(path, name, reader, self._roots)
+        if os.path.realpath(path) in including:
+            raise UsageError(f"{reader}: {name!r} includes itself")
+        try:
+            text = pathlib.Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{reader}: cannot read {name!r}: {one_line(error)}") from error
+        yield from self.text(text, name, (*including, os.path.realpath(path)))
+
+    def text(self, text: str, file: str | None, including: tuple[str, ...]) -> Iterator[Binding]:
+        names = _AnyName()
+        statements = []
+        translated = self._renamer(text)
+        for line, reason in translated.refusals:
+            raise UsageError(f"{f'{file}:{line}' if file else as_flag(text)}: {reason}")
+        try:
+            # Collected first, so that an error of an included file does not pass through this handler.
+            for statement in config_parser.ConfigParser(translated.text, names):
+                statements.append((statement, names.taken()))
+        except (SyntaxError, tokenize.TokenError) as error:
+            raise UsageError(_syntax_error(error, text, file)) from error
+        notes = _by_statement(translated, [statement.location.line_num for statement, _ in statements])
+        carried: tuple[str, ...] = ()
+        for (statement, references), renamed in zip(statements, notes, strict=True):
+            carried += references
+            source = f"{file}:{statement.location.line_num}" if file else as_flag(text)
+            if isinstance(statement, config_parser.IncludeStatement):
+                yield from self.file(statement.filename, source, including, is_included=True)
+            elif isinstance(statement, config_parser.ImportStatement):
+                self._trust.check_import(statement.module, source)
+            elif isinstance(statement, config_parser.BindingStatement):
+                scope, selector, argument = statement.scope, statement.selector, statement.arg_name
+                yield Binding(scope, selector, argument, source, carried, renamed)
+                carried = ()
+
+
+def _by_statement(translated: Translated, lines: Sequence[int]) -> list[tuple[str, ...]]:
+    """The notes of each statement, from the lines where statements begin."""
+    ends = [*lines, len(translated.text)][1:]
+    return [
+        tuple(text for line, text in translated.notes if start <= line < max(end, start + 1))
+        for start, end in zip(lines, ends, strict=True)
+    ]
+
+
+def _syntax_error(error: Exception, text: str, file: str | None) -> str:
+    message, location = error.args[0], error.args[1]
+    # gin gives (file, line, column, text); Python's tokenizer (line, column) or (file, line, column, text).
+    line = location[1] if len(location) > 2 else location[0]
+    where = f"{file}:{line}" if file else as_flag(text)
+    token = re.search(r"Failed to parse token '(.*)'$", message, re.DOTALL)
+    if token:
+        return (
+            f"{where}: {token[1]!r} is no value: strings need quotes, references start with @, macros with %"
+        )
+    return f"{where}: syntax error: {one_line(message).rstrip('.')}"
+
+
+class _AnyName(config_parser.ParserDelegate):
+    """Takes every reference and macro, because no names are registered yet, and remembers references."""
+
+    def __init__(self):
+        self._references: list[str] = []
+
+    def configurable_reference(self, scoped_configurable_name, evaluate):
+        self._references.append(scoped_configurable_name.rpartition("/")[-1])
+        return None
+
+    def macro(self, macro_name):
+        return None
+
+    def taken(self) -> tuple[str, ...]:
+        """Returns the references since the last call; a block is parsed at once, with its name."""
+        found = tuple(self._references)
+        self._references.clear()
+        return found
