@@ -145,6 +145,35 @@ def test_a_run_that_fails_twice_is_given_up_and_the_others_are_made(top, monkeyp
     assert "fig99 two-seed0: out of luck (" in capsys.readouterr().out
 
 
+def test_three_failures_in_a_row_stop_the_queue(top, monkeypatch, capsys):
+    names = []
+
+    def make(run, stop):
+        names.append(run.directory.name)
+        finish(run, state="failed")
+
+    monkeypatch.setattr(Run, "make", make)
+    assert work(top) == 1
+    assert names == ["one-seed0"] * 2 + ["two-seed0"] * 2 + ["one-seed1"] * 2
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "after 3 failures in a row" in last and "run the same command again" in last
+
+    names.clear()
+    monkeypatch.setattr(Run, "make", finish)
+    assert work(top) == 0 and log(top) == ALL
+
+
+def test_failures_with_a_success_between_do_not_stop_it(top, monkeypatch):
+    def make(run, stop):
+        finish(run, state="finished" if run.directory.name == "one-seed1" else "failed")
+
+    monkeypatch.setattr(Run, "make", make)
+    assert work(top) == 1 and log(top) == ["fig99: one, seed 1"]
+    assert not list(top.glob("docs/paper/fig99/two*"))
+    monkeypatch.setattr(Run, "make", finish)
+    assert work(top) == 0
+
+
 def test_what_is_given_up_is_counted_under_the_lock(top, capsys):
     queue = command.Queue(Checkout(top), top, top, runs := _runs(top))
     thread = threading.Thread(target=queue._give_up, args=(runs[0], "out of luck"))

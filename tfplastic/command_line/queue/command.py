@@ -27,6 +27,7 @@ from tfplastic.sweeps.queue.work import Run, runs_of
 
 PROGRAM = "make runs"
 _ATTEMPTS = 2  # of a run that fails; the second continues from the last checkpoint
+_FAILURES_IN_A_ROW = 3  # after which the machine or the environment is at fault, and the rest would fail too
 
 _INTRODUCTION = """\
 make runs makes the runs that docs/paper/queue.txt lists and commits each as it is finished, with its metrics,
@@ -159,6 +160,7 @@ class Queue:
         self._runs = runs
         self._lock = threading.RLock()  # of the checkout and of what is counted
         self._given_up = 0
+        self._in_a_row = 0
 
     def work_off(self, jobs: int, limit: int | None) -> int:
         """Makes and commits the runs that are not there; the exit code."""
@@ -173,10 +175,17 @@ class Queue:
             if stop.signal:
                 print_line("Stopped. Run the same command again to continue.")
                 return 128 + stop.signal
+        if self._in_a_row >= _FAILURES_IN_A_ROW:
+            print_line(
+                f"Stopped after {self._in_a_row} failures in a row: see the logs named above, mend the cause and"
+                " run the same command again to continue."
+            )
         return 1 if self._given_up else 0
 
     def _do(self, run: Run, stop: "_Stop") -> None:
         begun = time.monotonic()
+        if self._in_a_row >= _FAILURES_IN_A_ROW:
+            return
         for _ in range(_ATTEMPTS):
             if not (run.is_finished or stop.is_set()):
                 run.make(stop)
@@ -193,6 +202,7 @@ class Queue:
             except (OSError, ValueError) as error:
                 why = one_line(error)
             there = sum(each.is_kept for each in self._runs)
+            self._in_a_row = self._in_a_row if why else 0
         if why:
             self._give_up(run, f"not committed: {why}. Run the same command again to try again")
         else:
@@ -212,6 +222,7 @@ class Queue:
     def _give_up(self, run: Run, why: str) -> None:
         with self._lock:
             self._given_up += 1
+            self._in_a_row += 1
         print_line(f"{time.strftime('%H:%M')} {run.name}: {why}")
 
 
