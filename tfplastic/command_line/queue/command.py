@@ -177,8 +177,8 @@ class Queue:
                 return 128 + stop.signal
         if self._in_a_row >= _FAILURES_IN_A_ROW:
             print_line(
-                f"Stopped after {self._in_a_row} failures in a row: see the logs named above, mend the cause and"
-                " run the same command again to continue."
+                f"Stopped after {self._in_a_row} failures in a row: see the logs named above, mend the cause"
+                " and run the same command again to continue."
             )
         return 1 if self._given_up else 0
 
