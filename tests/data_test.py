@@ -175,12 +175,13 @@ ERRORS = {
     ),
     "`inputs` must be arrays, or a dataset that ends. Received: a generator. `dataset.take(n)` ends after n "
     "batches, `next(iter(...))` is one batch.": lambda: all_examples("inputs", iter([X])),
-    "`data` must be a dataset that ends. Received: an endless one. `data.take(n)` ends after n batches.": (
+    "`data` must be arrays, or a dataset that ends. Received: an endless Endless of Keras. `dataset.take(n)` "
+    "ends after n batches, `next(iter(...))` is one batch.": (
         lambda: _operator(STREAMS["endless PyDataset"]())
     ),
-    "`data` must be arrays, or batches that can be read again. Received: a generator. `next(data)` is one "
-    "batch; a `tf.data.Dataset` is read again.": lambda: _operator(iter([(X, Y)])),
-    "`inputs` must be a dataset that ends. Received: a generator. `num_inputs` says how many to "
+    "`data` must be arrays, or a dataset that ends. Received: a generator. `dataset.take(n)` ends after n "
+    "batches, `next(iter(...))` is one batch.": lambda: _operator(iter([(X, Y)])),
+    "`inputs` must be arrays, or a dataset that ends. Received: a generator. `num_inputs` says how many to "
     "take of it.": (lambda: as_inputs(iter([X]), None, 0)),
     "`batch` must be one batch. Received: a tf.data.Dataset. `next(iter(batch))` takes one.": (
         lambda: check_batch("batch", STREAMS["dataset"]())

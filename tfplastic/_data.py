@@ -65,6 +65,21 @@ def is_endless(data: Any) -> bool:
     return _is_sequence(data) and _num_batches(data) is None
 
 
+def check_ends(name: str, stream: Any, action: str = "") -> None:
+    """Raises `ValueError` unless a stream can be read to its end, and again.
+
+    Args:
+        name: of the argument that it came from, for the error.
+        stream: see above.
+        action: a sentence on what to do; that of arguments which take arrays as well where it is empty.
+    """
+    if is_endless(stream) or not can_be_read_again(stream):
+        rule = "must be arrays, or a dataset that ends"
+        received = f"an endless {_kind(stream).partition(' ')[2]}" if is_endless(stream) else _kind(stream)
+        action = action or "`dataset.take(n)` ends after n batches, `next(iter(...))` is one batch."
+        raise ValueError(f"`{name}` {rule}. Received: {received}. {action}")
+
+
 def examples(
     name: str,
     inputs: Any,
@@ -122,11 +137,8 @@ def all_examples(name: str, inputs: Any, targets: Any = None, sample_weight: Any
     Raises:
         ValueError: as there; or a stream never ends, or does not say whether it does.
     """
-    if is_stream(inputs) and (is_endless(inputs) or not can_be_read_again(inputs)):
-        rule = "must be arrays, or a dataset that ends"
-        received = "an endless one" if is_endless(inputs) else _kind(inputs)
-        action = "`dataset.take(n)` ends after n batches, `next(iter(...))` is one batch."
-        raise ValueError(f"`{name}` {rule}. Received: {received}. {action}")
+    if is_stream(inputs):
+        check_ends(name, inputs)
     most = _ALL if is_stream(inputs) else None
     return examples(name, inputs, targets, sample_weight, most)
 

@@ -34,10 +34,23 @@ def test_a_line_says_how_far_it_is_and_how_long_it_may_take(clock):
     )
     clock[0] = 114.0  # 2 s for weight 1: of 5 + 50 left, 110 s
     progress.begin("gradient_norm")
-    assert progress.line(114.0).endswith("1 of 3 quantities measured, now gradient_norm, about 2 min left.")
+    assert progress.line(114.0).endswith(
+        "1 of 3 quantities measured, now gradient_norm, at least 2 min left."
+    )
     clock[0] = 124.0  # 12 s for weight 6, 50 left
     progress.begin("sharpness")
-    assert progress.line(154.0).endswith("2 of 3 quantities measured, now sharpness, about 70 s left.")
+    assert progress.line(154.0).endswith("2 of 3 quantities measured, now sharpness, at least 70 s left.")
+    assert progress.line(300.0).endswith("2 of 3 quantities measured, now sharpness.")  # beyond the bound
+
+
+def test_what_is_left_takes_as_long_as_what_was_measured_of_its_cost(clock):
+    cheap, full = diagnostics.dead_units, diagnostics.sharpness
+    progress = Progress("net", {"a": cheap, "b": full, "c": full, "d": cheap})
+    for name, seconds in (("a", 1.0), ("b", 300.0)):
+        progress.begin(name)
+        clock[0] += seconds
+    progress.begin("c")  # another 300 s, and 1 s of the last; by the weights alone it would be 50 s and 6 s
+    assert progress.line(clock[0] + 181.0).endswith("2 of 4 quantities measured, now c, about 2 min left.")
 
 
 def model():

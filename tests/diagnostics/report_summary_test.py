@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from tfplastic import diagnostics
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Report, diagnose
 
@@ -123,3 +124,34 @@ def test_a_dead_layer_of_a_real_model_is_named_first():
     lines = diagnose(model, inputs, np.zeros((64, 1), np.float32), "mse").summary().splitlines()
     assert lines[1].startswith("  dead: ") and "all of its units are dead" in lines[1]
     assert len(lines) <= 10
+
+
+def test_parts_of_a_layer_and_its_other_calls_are_no_layers_of_their_own():
+    dead = {"lstm": 0.5, "lstm/lstm_cell": 0.5, "shared": 0.0, "shared:1": 0.2, "attention/query": 0.0}
+    ranks = {"lstm/lstm_cell/kernel": 1.0, "attention/query": 1.0}
+    report = Report({"dead_units": dead, "weight_srank": ranks})
+    assert report.summary().splitlines() == [
+        "2 of 3 layers stand out, the worst first:",
+        "  lstm: 50 % of its units are dead.",
+        "  lstm/lstm_cell: 50 % of its units are dead.",
+        "  shared:1: 20 % of its units are dead.",
+    ]
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU", "SimpleRNN"])
+def test_cells_are_no_layers(cell):
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((3, 2)),
+            getattr(layers, cell)(3, name="first", return_sequences=True),
+            layers.RNN(
+                [getattr(layers, f"{cell}Cell")(2), getattr(layers, f"{cell}Cell")(2)], name="stacked"
+            ),
+            layers.Dense(4, "tanh", name="hidden"),
+            layers.Dense(1, name="output"),
+        ]
+    )
+    quantities = [diagnostics.dead_units, diagnostics.weight_norm, diagnostics.weight_srank]
+    report = diagnose(model, np.ones((4, 3, 2), np.float32), quantities=quantities)
+    assert "first/" in str(report.to_dict()) and report.summary().splitlines()[0].endswith("4 layers.")

@@ -327,7 +327,10 @@ def test_errors_are_one_line():
             r"`data` must be arrays of one length of at least 1. Received: shapes \[\[7, 3\]",
         ),
         (dict(data=(X[:0], Y[:0])), r"`data` must be arrays of one length of at least 1. Received: shapes"),
-        (dict(data=dataset.repeat()), "`data` must be a dataset that ends. Received: an endless one"),
+        (
+            dict(data=dataset.repeat()),
+            "`data` must be arrays, or a dataset that ends. Received: an endless tf.data.Dataset",
+        ),
         (dict(data=dataset.batch(2), batch_size=3), "`batch_size` must be None unless `data` are arrays"),
         (dict(batch_size=0), "`batch_size` must be an integer of at least 1. Received: 0"),
         (dict(reduction="max"), "`reduction` must be one of 'mean', 'sum'. Received: 'max'"),

@@ -105,8 +105,8 @@ def test_replays_of_this_library_draw():
         (
             tf.data.Dataset.from_tensors(ARRAY).repeat(),
             None,
-            "`inputs` must be a dataset that ends. Received: an endless one. `num_inputs` says how many to"
-            " take of it.",
+            "`inputs` must be arrays, or a dataset that ends. Received: an endless tf.data.Dataset. "
+            "`num_inputs` says how many to take of it.",
         ),
         (
             tf.data.Dataset.from_tensors(ARRAY).take(0),

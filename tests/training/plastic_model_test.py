@@ -339,8 +339,12 @@ def test_errors():
     unreduced = CompiledLoss(keras.losses.MeanSquaredError(reduction="none"))
     with pytest.raises(ValueError, match=r"^`loss` must have a reduction other than 'none'\. "):
         unreduced.loss(built, (np.ones([2, 3]), np.ones([2, 1]), None))
-    with pytest.raises(ValueError, match=r"^`targets` must be in the nest of the outputs\. "):
+    with pytest.raises(
+        ValueError, match=r"^`targets` must be of shape \[.*\], as the outputs\. Received: \[4, 1\]$"
+    ):
         CompiledLoss("mse").loss(TwoHeads.model(), (TwoHeads.inputs, np.ones([4, 1]), None))
+    with pytest.raises(ValueError, match=r"^`targets` must be of shape \[None, 1\], .* Received: \[2, 3\]$"):
+        CompiledLoss("mae").loss(built, (np.ones([2, 3]), np.ones([2, 3]), None))  # Keras 2 stretches them
 
 
 @pytest.mark.skipif(not is_legacy(), reason="Keras 3 has no legacy optimizers")

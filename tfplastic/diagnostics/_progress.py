@@ -1,10 +1,11 @@
 """Lines on the standard error about measurements that take long: how far they are, and how long is left."""
 
 import functools
+import statistics
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,8 +14,9 @@ from tfplastic.diagnostics.quantity import needs_of, reads_of
 
 _FIRST = 10.0  # seconds before the first line
 _LONGEST = 60.0  # seconds between lines
-# How long a quantity takes compared with a cheap one, by its cost: ratios of the median times of the sets in
-# benchmarks/diagnostics_overhead.py, for the MLP.
+# How long a quantity takes compared with a cheap one, by its cost, until one of that cost has been measured:
+# ratios of the median times of the sets in benchmarks/diagnostics_overhead.py, for the MLP. In larger models
+# gradients and curvature take longer still, so that what these say is a lower bound.
 _WEIGHTS = {"cheap": 1.0, "medium": 5.0, "full": 50.0}
 _UNKNOWN_WEIGHT = 5.0
 
@@ -65,12 +67,30 @@ class Progress:
             return f"{text}, tracing the model."
         done, current = self._begun[:-1], self._begun[-1]
         text += f", {len(done)} of {len(self._weights)} quantities measured, now {current}"
-        seconds, weight = self._begun_at[-1] - self._begun_at[0], sum(self._weights[name] for name in done)
-        if not weight or not seconds:
+        if not done or self._begun_at[-1] == self._begun_at[0]:
             return f"{text}."
-        left = sum(self._weights.values()) - weight
-        remaining = max(0.0, seconds / weight * left - (now - self._begun_at[-1]))
-        return f"{text}, about {rough_duration(remaining)} left."
+        seconds = self._seconds_of_costs()
+        left = [self._weights[name] for name in self._weights if name not in done]
+        remaining = sum(map(seconds, left)) - (now - self._begun_at[-1])
+        if max(left) <= max(self._weights[name] for name in done):
+            return f"{text}, about {rough_duration(max(0.0, remaining))} left."
+        return f"{text}, at least {rough_duration(remaining)} left." if remaining > 0 else f"{text}."
+
+    def _seconds_of_costs(self) -> Callable[[float], float]:
+        """Returns the seconds that a quantity takes by its weight: the mean of those of equal weight.
+
+        Where none was measured, by the ratio of the weights.
+        """
+        measured: dict[float, list[float]] = {}
+        for name, start, end in zip(self._begun, self._begun_at, self._begun_at[1:], strict=False):
+            measured.setdefault(self._weights[name], []).append(end - start)
+        total = sum(map(sum, measured.values()))
+        per_weight = total / sum(weight * len(each) for weight, each in measured.items())
+
+        def seconds(weight: float) -> float:
+            return statistics.fmean(measured[weight]) if weight in measured else per_weight * weight
+
+        return seconds
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -1,6 +1,6 @@
 """A report in words, in at most ten lines: the layers that stand out, the worst first."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,21 +72,26 @@ def notes(
 
 
 def lines(
-    found: Mapping[str, list[Note]], num_layers: int, left_out: Mapping[str, str], faults: Sequence[str] = ()
+    found: Mapping[str, list[Note]],
+    names: Collection[str],
+    left_out: Mapping[str, str],
+    faults: Sequence[str] = (),
 ) -> list[str]:
     """The summary, at most ten lines.
 
     Args:
         found: what `notes` gave.
-        num_layers: how many layers were looked at.
+        names: all that were looked at, layers and parts of layers.
         left_out: {quantity: why it was not computed}.
         faults: sentences about what is wrong, in the line on what is left out.
     """
+    num_layers = len({_layer_of(name, names) for name in names})
     if not found:
         text = [f"Nothing stands out in {_count(num_layers, 'layer')}."]
     else:
-        verb = "stands" if len(found) == 1 else "stand"
-        text = [f"{len(found)} of {_count(num_layers, 'layer')} {verb} out, the worst first:"]
+        num_found = len({_layer_of(name, names) for name in found})
+        verb = "stands" if num_found == 1 else "stand"
+        text = [f"{num_found} of {_count(num_layers, 'layer')} {verb} out, the worst first:"]
     for layer, own in list(found.items())[:MOST_LAYERS]:
         text.append(f"  {shortened(layer)}: {'; '.join(note.text for note in own[:_MOST_NOTES])}.")
     if len(found) > MOST_LAYERS:
@@ -97,6 +102,13 @@ def lines(
         count = _count(len(left_out), "quantity", "quantities")
         text.append(" ".join([f"Left out: {count}, see `left_out`.", *faults]))
     return text
+
+
+def _layer_of(name: str, names: Collection[str]) -> str:
+    """Returns the layer that a name counts for: 'rnn' for its cell, 'rnn/cell/kernel' and another call."""
+    parts = name.split("/")
+    above = ("/".join(parts[:length]) for length in range(1, len(parts) + 1))
+    return next((each for each in above if each in names), name).partition(":")[0]
 
 
 def shortened(name: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfplastic import _checks
+from tfplastic._shapes import check_targets, names_keras_loss
 from tfplastic.diagnostics._convergence import convergence_remarks
 from tfplastic.diagnostics._layers import named_layers
 from tfplastic.diagnostics._progress import Progress
@@ -14,7 +15,7 @@ from tfplastic.diagnostics.quantity import Need, needs_of, reads_of
 from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_statistics import ARRAYS
-from tfplastic.linalg._numbers import check_all_finite, check_targets
+from tfplastic.linalg._numbers import check_all_finite
 
 
 def diagnose(
@@ -99,8 +100,9 @@ def diagnose(
     )
     for name in ("inputs", "targets", "sample_weight"):
         check_all_finite(name, getattr(snapshot, name))
-    if targets is not None:
-        check_targets(snapshot.model, snapshot.targets, loss)
+    outputs = getattr(snapshot.model, "outputs", None)  # only functional and Sequential models say them
+    if targets is not None and outputs and names_keras_loss(loss):  # a compiled loss may leave outputs out
+        check_targets(snapshot.targets, outputs, loss)
     if quantities is None:
         return diagnose_snapshot(snapshot, budget)
     chosen = check_quantities("quantities", quantities)

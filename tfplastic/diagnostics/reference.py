@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._checks import shown
+from tfplastic._short_repr import ShortRepr
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.unit_statistics import UnitStatistics
 from tfplastic.run_format import ARRAY_FILE_ERRORS
@@ -17,8 +18,8 @@ from tfplastic.writers import atomic_file
 _WEIGHTS, _STATISTICS, _OUTPUTS = "weights", "unit_statistics", "outputs"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Reference:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Reference(ShortRepr):
     """The weights, unit statistics and outputs of a model at one time, such as at its initialisation.
 
     Attributes:

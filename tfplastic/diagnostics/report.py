@@ -134,7 +134,7 @@ class Report:
               hidden1: 40 % of its units are dead.
         """
         absent = {name: reason for name, reason in self.left_out.items() if name not in self._every_layer}
-        return "\n".join(_summary.lines(self._notable(), len(self._named_layers()), absent, self._faults))
+        return "\n".join(_summary.lines(self._notable(), self._named_layers(), absent, self._faults))
 
     def show(self, all: bool = False, width: int | None = None) -> None:
         """Prints the summary and the tables.

@@ -80,6 +80,10 @@ class UnitMap(Mapping[str, Units]):
     def __len__(self) -> int:
         return len(self._units)
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name!r}: {units.num_units} units" for name, units in self.items())
+        return f"<UnitMap {{{sizes}}}, excluded: {list(self.excluded)}>"
+
 
 def _checked(model: Any, units: Mapping[str, Units]) -> dict[str, Units]:
     layers = named_layers(model)

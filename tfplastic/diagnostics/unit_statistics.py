@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfplastic._short_repr import ShortRepr
+
 # Outside these bounds a unit is saturated, by the name of the activation function.
 _INFINITY = float("inf")
 _BOUNDS = {
@@ -24,8 +26,8 @@ _Mean = Callable[..., Any]
 _BLOCK = 1 << 19  # entries that are in float64 at a time: 4 MB, which take half the time of 50
 
 
-@dataclasses.dataclass(frozen=True)
-class UnitStatistics:
+@dataclasses.dataclass(frozen=True, repr=False)
+class UnitStatistics(ShortRepr):
     """Statistics of a layer's activations h and pre-activations z over the examples, unit by unit.
 
     Arrays are `[*positions, units] float64`, for a dense layer `[units]`, for a convolution

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfplastic._short_repr import ShortRepr
 from tfplastic.diagnostics._kept import kept_program, kept_value
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.linalg._program import Program, trace
@@ -14,8 +15,8 @@ from tfplastic.linalg._variables import as_tf_variables, dense
 from tfplastic.optimizers._any_keras import build_optimizer, is_optimizer
 
 
-@dataclasses.dataclass(frozen=True)
-class VirtualStep:
+@dataclasses.dataclass(frozen=True, repr=False)
+class VirtualStep(ShortRepr):
     """What the optimizer's next update on a snapshot's batch would do.
 
     Attributes:

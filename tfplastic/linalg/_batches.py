@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks
-from tfplastic._data import as_numbers, batches, can_be_read_again, describe, is_endless, is_stream
+from tfplastic._data import as_numbers, batches, check_ends, is_stream
 from tfplastic.linalg._numbers import check_not_text
 
 
@@ -60,7 +60,7 @@ def make_batches(data: Any, batch_size: int | None, dtype: np.dtype) -> Batches:
     if data is None:
         return _Single(())
     if is_stream(data):
-        _check_ends(data)
+        check_ends("data", data)
         return _OfDataset(data) if isinstance(data, tf.data.Dataset) else _OfStream(data, dtype)
     arrays = _as_tensors(_arguments(data), dtype)
     size = _common_length(arrays)
@@ -131,18 +131,6 @@ class _OfStream(Batches):
             yield batch, int(tf.nest.flatten(batch)[0].shape[0])
         if empty:
             raise ValueError("`data` must hold at least one example. Received: an empty dataset")
-
-
-def _check_ends(data: Any) -> None:
-    """Raises `ValueError` for a stream that never ends, or that can be read once."""
-    if is_endless(data):
-        action = "`data.take(n)` ends after n batches."
-        raise ValueError(f"`data` must be a dataset that ends. Received: an endless one. {action}")
-    if not can_be_read_again(data):
-        action = "`next(data)` is one batch; a `tf.data.Dataset` is read again."
-        raise ValueError(
-            f"`data` must be arrays, or batches that can be read again. Received: {describe(data)}. {action}"
-        )
 
 
 def as_tensor(values: Any, name: str = "data") -> tf.Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfplastic import _checks
+from tfplastic._short_repr import ShortRepr
 from tfplastic.linalg import _advice
 from tfplastic.linalg._basis_memory import BasisMemory
 from tfplastic.linalg._completeness import num_complete
@@ -21,8 +22,8 @@ _ORDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Eigen:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Eigen(ShortRepr):
     """Some eigenpairs of a symmetric operator A of size n.
 
     Attributes:

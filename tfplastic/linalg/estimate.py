@@ -6,11 +6,13 @@ from typing import Generic, TypeVar
 import numpy as np
 from scipy.special import stdtrit
 
+from tfplastic._short_repr import ShortRepr
+
 Value = TypeVar("Value", float, np.ndarray)
 
 
-@dataclasses.dataclass(frozen=True)
-class Estimate(Generic[Value]):
+@dataclasses.dataclass(frozen=True, repr=False)
+class Estimate(ShortRepr, Generic[Value]):
     """The mean of what independent random probes say of a quantity.
 
     Attributes:

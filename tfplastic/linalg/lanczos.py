@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks, seeds
+from tfplastic._short_repr import ShortRepr
 from tfplastic.linalg._basis_memory import BasisMemory
 from tfplastic.linalg._orthogonality import (
     OrthogonalityEstimate,
@@ -24,8 +25,8 @@ class NonFiniteError(ValueError):
     """A matrix-vector product held NaN or Inf."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Tridiagonal:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Tridiagonal(ShortRepr):
     """What m steps of Lanczos know of a symmetric operator A: A Q^T = Q^T T + beta_m q_{m+1} e_m^T.
 
     Attributes:

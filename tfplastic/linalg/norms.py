@@ -7,6 +7,7 @@ import gin
 import numpy as np
 
 from tfplastic import _checks
+from tfplastic._short_repr import ShortRepr
 from tfplastic.linalg._hutchinson import advice_on, hutchinson
 from tfplastic.linalg._products import Products, row_dots
 from tfplastic.linalg.eigsh import eigsh
@@ -15,8 +16,8 @@ from tfplastic.linalg.lanczos import Progress, check_square
 from tfplastic.linalg.spectral_density import spectral_density
 
 
-@dataclasses.dataclass(frozen=True)
-class Norms:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Norms(ShortRepr):
     """Norms of a symmetric operator with eigenvalues lambda_i.
 
     Attributes:

@@ -62,6 +62,11 @@ class Operator(abc.ABC):
         self.basis_memory = BasisMemory()
         self._resize()
 
+    def __repr__(self) -> str:
+        count = len(self._variables)
+        variables = f"{count} variable{'s' if count > 1 else ''}"
+        return f"<{type(self).__name__} of shape {self.shape}, {self.dtype}, {variables}>"
+
     @abc.abstractmethod
     def _linearize(self, *batch: Any) -> Linear:
         """The product with a vector on one batch; traceable.

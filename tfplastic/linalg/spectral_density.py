@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
 from tfplastic import _checks, seeds
+from tfplastic._short_repr import ShortRepr
 from tfplastic.linalg.estimate import Estimate
 from tfplastic.linalg.lanczos import Progress, check_square, runs
 
@@ -16,8 +17,8 @@ _MARGIN = 6  # widths; outside of them a Gaussian has 2e-9 of its mass
 _MOST_POINTS = 1_000_000  # of a grid: 8 MB
 
 
-@dataclasses.dataclass(frozen=True)
-class SpectralDensity:
+@dataclasses.dataclass(frozen=True, repr=False)
+class SpectralDensity(ShortRepr):
     """Where the eigenvalues of a symmetric operator lie: for each random probe, points and their masses.
 
     Attributes:

@@ -11,7 +11,7 @@ from tfplastic._data import (
     all_examples,
     as_tensors,
     can_be_read_again,
-    describe,
+    check_ends,
     examples,
     is_endless,
     is_stream,
@@ -88,9 +88,7 @@ def _of_stream(stream: Any, num_inputs: int | None) -> Any:
     if not is_endless(stream) and can_be_read_again(stream):
         return tf.nest.map_structure(np.asarray, all_examples("inputs", stream).inputs)
     if num_inputs is None:
-        received = "an endless one" if is_endless(stream) else describe(stream)
-        action = "`num_inputs` says how many to take of it."
-        raise ValueError(f"`inputs` must be a dataset that ends. Received: {received}. {action}")
+        check_ends("inputs", stream, "`num_inputs` says how many to take of it.")
     return tf.nest.map_structure(np.asarray, examples("inputs", stream, max_examples=num_inputs).inputs)
 
 

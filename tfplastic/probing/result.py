@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from tfplastic._short_repr import ShortRepr
+
 _CONFIDENCE = 0.95  # of the prediction interval
 _FAR = 10.0  # loss before the probe over b; fresh networks start at about 2 to 3 b
 _SATURATED, _TRIVIAL = 0.9, 0.1  # mean error of fresh networks over b: at the end; over all steps
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FreshNetworks:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class FreshNetworks(ShortRepr):
     """The same probe of networks of the same architecture that have just been initialised.
 
     Attributes:
@@ -27,8 +29,8 @@ class FreshNetworks:
     curves: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ProbeResult:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class ProbeResult(ShortRepr):
     """How well a network fits targets it has never seen, beside fresh networks of its architecture.
 
     All losses are mean squared errors, or cross-entropies in nats of a classification, at least 0; NaN where

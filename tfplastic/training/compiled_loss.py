@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfplastic._keras import keras
 from tfplastic._keras_loss import KerasLoss, Term, is_loss, model_losses
 from tfplastic._replicas import num_replicas
+from tfplastic._shapes import check_targets
 from tfplastic.tasks import TaskLoss
 
 _UNREDUCED = ("none", None)
@@ -66,8 +67,7 @@ class CompiledLoss:
                 raise ValueError(
                     f"`loss` must have a reduction other than 'none'. Received: {type(each).__name__}"
                 )
-        if not isinstance(targets, dict) and len(tf.nest.flatten(targets)) != len(tf.nest.flatten(outputs)):
-            raise ValueError(f"`targets` must be in the nest of the outputs. Received: {targets!r:.80}")
+        check_targets(targets, outputs, self._loss)
         own = KerasLoss(model, self._loss, self._weights, includes_model_losses=False)
         computed = own.of_batch(inputs, targets, outputs, weights)
         total, added = tf.cast(computed.total, tf.float32), model_losses(model)

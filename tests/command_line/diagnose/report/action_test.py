@@ -183,7 +183,8 @@ class TestModel:
                 found = written[f"{quantity}/{layer}"]
                 np.testing.assert_allclose(found, value, rtol=1e-3, atol=1e-4, err_msg=quantity)
         assert json.loads(pathlib.Path("net_report.json").read_text())["left_out"] == expected.left_out
-        assert "net.keras: full budget on 7 examples" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "net.keras: full budget on 7 examples" in out and expected.summary() in out
 
     def test_the_loss_that_it_was_compiled_with(self, keras, capsys):
         dense = keras.layers.Dense(2, "softmax", kernel_regularizer=keras.regularizers.L2(0.1))

@@ -108,7 +108,7 @@ def _diagnosed(snapshot: Any, given: Options) -> Any:
 
 
 def _show(findings: "Findings") -> None:
-    print_line(f"\n{findings.report.to_text()}\n")
+    print_line(f"\n{findings.report.summary()}\n\n{findings.report.to_text()}\n")
 
 
 def _say_written(write: Callable[[Any, Places], Sequence[Path]], found: Any, places: Places) -> None:
