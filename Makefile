@@ -1,5 +1,5 @@
 # Every target sets up what it needs: one virtual environment from requirements.lock, reused until that file changes.
-# Variables: PYTHON=<interpreter>  VENV=<folder>  GPU=1 (adds the CUDA wheels)  ARGS="<more flags>" (train, runs, test, lock)
+# Variables: PYTHON=<interpreter>  VENV=<folder>  GPU=1 (adds the CUDA wheels)  ARGS="<more flags>" (train, runs, test, docs, lock)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -24,7 +24,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-compile --no-deps
 INSTALLED := $(VENV)/installed $(if $(filter-out 0,$(GPU)),$(VENV)/installed-gpu)
 
-.PHONY: help setup train demo runs test test-slow test-pythons lint types contract doctest lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
+.PHONY: help setup train demo runs test test-slow test-pythons lint types contract doctest docs lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ contract: $(INSTALLED) ## Check who imports whom (import-linter)
 
 doctest: $(INSTALLED) ## Run the examples in the docstrings alone
 	TF_USE_LEGACY_KERAS=1 $(BIN)/python -m pytest tfplastic $(ARGS)
+
+docs: $(INSTALLED) ## Build the site of these pages and the API into site/, strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean $(ARGS)
 
 # The build tools of the one source distribution (gym) go first: `--no-build-isolation` keeps unpinned ones out.
 # TF-Agents is compiled because its first import would print Python's warnings about its syntax.
@@ -123,5 +126,5 @@ $(PEERS)/installed-curvature: benchmarks/peers/requirements-curvature.txt $(PEER
 	@touch $@
 
 clean: ## Remove the environments and caches; runs/ stays
-	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

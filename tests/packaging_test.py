@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import tfplastic
 from tfplastic import _console
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +31,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     subprocess.run([*command, "--wheel-dir", str(target), str(source)], check=True, timeout=120)
     (path,) = target.glob("tfplastic-*.whl")
     return zipfile.ZipFile(path)
+
+
+def test_citation_and_changelog_name_the_version_of_the_package():
+    (cited,) = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    released = re.findall(r"^## (\d\S+) \(", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert cited == released[0] == tfplastic.__version__
 
 
 def test_wheel_carries_every_module_and_nothing_beside_them(wheel: zipfile.ZipFile):

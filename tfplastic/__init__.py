@@ -12,7 +12,7 @@ Example:
 import importlib
 from types import ModuleType
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "callbacks",

@@ -1,0 +1,122 @@
+"""Hooks of MkDocs: pages that are made from the code, and the check that no public name lacks one.
+
+Public are the names in `__all__` of every public package, and those without an underscore of a public module
+that has no `__all__`. They are read from the source, so that nothing is imported.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import griffe
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Examples(griffe.Extension):
+    """Shows examples as code: Griffe's section is "Examples:", and docstrings of modules have none."""
+
+    def on_instance(self, *, obj, **kwargs):
+        """Rewrites the docstring of an object before it is parsed."""
+        if obj.docstring:
+            text = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+            obj.docstring.value = re.sub(
+                r"(?:^(?:>>>|\.\.\.).*\n?(?:^[^\n].*\n?)*)+", _as_section, text, flags=re.MULTILINE
+            )
+
+
+def _as_section(code: re.Match) -> str:
+    return "Examples:\n" + re.sub(r"^(?=.)", "    ", code[0], flags=re.MULTILINE)
+
+
+def on_config(config):
+    """Puts the API pages into the navigation."""
+    pages = [{module.removeprefix("tfplastic."): f"api/{module}.md"} for module in public_names()]
+    config.nav = [{"API": ["api/index.md", *pages]} if "API" in entry else entry for entry in config.nav]
+    return config
+
+
+def on_files(files, config):
+    """Adds the changelog, an API page for each public package, and their index."""
+    modules = public_names()
+    files.append(File.generated(config, "changelog.md", content=(ROOT / "CHANGELOG.md").read_text("utf-8")))
+    files.append(File.generated(config, "api/index.md", content=_index(modules)))
+    for module, names in modules.items():
+        files.append(File.generated(config, f"api/{module}.md", content=_page(module, names)))
+    return files
+
+
+def on_post_build(config):
+    """Raises `PluginError` where the built pages lack a public name."""
+    pages = "".join(page.read_text("utf-8") for page in Path(config.site_dir, "api").glob("*.html"))
+    anchors = set(re.findall(r'id="(tfplastic[\w.]*)"', pages))
+    wanted = [f"{module}.{name}" for module, names in public_names().items() for name in names]
+    if missing := [name for name in wanted if name not in anchors]:
+        raise PluginError(f"No API page has {', '.join(missing)}. Is there a docstring?")
+
+
+def public_names() -> dict[str, list[str]]:
+    """Returns the public names of each public module, without its submodules, sorted by module."""
+    found, waiting = {}, ["tfplastic"]
+    while waiting:
+        module = waiting.pop()
+        names = _names(module)
+        submodules = _submodules(module, names)
+        waiting += [f"{module}.{name}" for name in submodules]
+        found[module] = [name for name in names if name not in submodules]
+    return {module: found[module] for module in sorted(found) if found[module]}
+
+
+def _names(module: str) -> list[str]:
+    """Returns `__all__` of a module, or else its top-level names without an underscore."""
+    tree = ast.parse(_source(module).read_text("utf-8"))
+    defined = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.append(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            if names == ["__all__"]:
+                return ast.literal_eval(node.value)
+            defined += names
+    return [name for name in defined if not name.startswith("_")]
+
+
+def _submodules(module: str, names: list[str]) -> list[str]:
+    """Returns those of a package's public names that are modules themselves."""
+    tree = ast.parse(_source(module).read_text("utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != module]
+    contents = {alias.name for node in imports for alias in node.names}
+    return [name for name in names if name not in contents and _source(f"{module}.{name}")]
+
+
+def _source(module: str) -> Path | None:
+    """Returns the file of a module, None where there is no such module."""
+    path = ROOT.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def _summary(module: str) -> str:
+    """Returns the first sentence of a module's docstring."""
+    text = ast.get_docstring(ast.parse(_source(module).read_text("utf-8"))) or ""
+    return re.split(r"(?<=[.?!])\s", text.replace("\n", " "), maxsplit=1)[0]
+
+
+def _page(module: str, names: list[str]) -> str:
+    """Returns the page of a module: its docstring, then every public name under a heading."""
+    blocks = [f"# {module}", f"::: {module}\n    options: {{members: false}}"]
+    for name in names:
+        path = f"{module}.{name}"
+        if _source(path):  # A module of the same name holds it, which Griffe would show in its place.
+            blocks.append(f"[](){{#{path}}}")
+            path += f".{name}"
+        blocks.append(f"::: {path}\n    options: {{show_root_heading: true, show_root_toc_entry: true}}")
+    return "\n\n".join([*blocks, ""])
+
+
+def _index(modules) -> str:
+    rows = [f"| [{module}]({module}.md) | {_summary(module)} |" for module in modules]
+    return "\n".join(["# API", "", "| package | contents |", "|---|---|", *rows, ""])

@@ -1,0 +1,50 @@
+"""The site's own part of `make docs`: which names are public, and that one without a page stops the build."""
+
+import importlib
+import importlib.util
+import pathlib
+import types
+
+import pytest
+from mkdocs.exceptions import PluginError
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def site():
+    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / ".ci" / "site.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_public_names_are_those_of_the_imported_packages(site):
+    found = site.public_names()
+    assert {"tfplastic.diagnostics", "tfplastic.reports.figures", "tfplastic.seeds"} <= set(found)
+    for module in ("tfplastic.linalg", "tfplastic.layers", "tfplastic.diagnostics"):
+        imported = importlib.import_module(module)
+        names = {
+            name for name in imported.__all__ if not isinstance(getattr(imported, name), types.ModuleType)
+        }
+        assert set(found[module]) == names
+    assert "sharpness" not in found["tfplastic.seeds"]
+
+
+def test_a_name_without_an_entry_stops_the_build(site, tmp_path):
+    (tmp_path / "api").mkdir()
+    names = [f"{module}.{name}" for module, names in site.public_names().items() for name in names]
+    page = tmp_path / "api" / "page.html"
+    config = types.SimpleNamespace(site_dir=str(tmp_path))
+    page.write_text("".join(f'<h2 id="{name}">' for name in names))
+    site.on_post_build(config)
+    page.write_text("".join(f'<h2 id="{name}">' for name in names if name != "tfplastic.linalg.trace"))
+    with pytest.raises(PluginError, match=r"No API page has tfplastic\.linalg\.trace\."):
+        site.on_post_build(config)
+
+
+def test_functions_of_a_module_with_their_name_are_public_and_not_modules(site):
+    found = site.public_names()
+    assert "tfplastic.linalg.trace" not in found and "trace" in found["tfplastic.linalg"]
+    assert "tfplastic.diagnostics.ranks" in found and "ranks" not in found["tfplastic.diagnostics"]
