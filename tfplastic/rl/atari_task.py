@@ -4,7 +4,7 @@ import collections
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +212,14 @@ class AtariTask(HostTask):
             return self._replay.sample(
                 self.batch_size, seeds.derive(self._seed, "sample", self._gradient_steps)
             )
+
+    def further_batch(self, step: int) -> trajectory.Trajectory:
+        """Another sample of the replay."""
+        return self._replay.sample(self.batch_size, seeds.derive(self._seed, "further_batch", step))
+
+    def data_batches(self) -> Sequence[trajectory.Trajectory]:
+        """All transitions in the replay."""
+        return self._replay.batches(self.batch_size)
 
     def weights_replaced(self) -> None:
         self._agent.update_target()

@@ -90,9 +90,23 @@ class GraphReplay(NamedTuple):
         Returns:
             A nest of `[count, ...]`.
         """
-        size = tf.minimum(self.num_added, self.capacity)
-        places = uniform_integers(count, key, size)  # [count]
+        places = uniform_integers(count, key, self.size)  # [count]
         return tf.nest.map_structure(lambda kept: tf.gather(kept, places), self.items)
+
+    def batch(self, index: tf.Tensor, count: int) -> Any:
+        """Returns the items of one batch of all: `index * count` and those that follow, in their places.
+
+        Args:
+            index: `[] int32`, below the number of whole batches that are kept.
+            count: items in a batch.
+        """
+        places = tf.cast(index, tf.int64) * count + tf.range(count, dtype=tf.int64)  # [count]
+        return tf.nest.map_structure(lambda kept: tf.gather(kept, places), self.items)
+
+    @property
+    def size(self) -> tf.Tensor:
+        """`[] int64`, items kept now."""
+        return tf.minimum(self.num_added, self.capacity)
 
     def newest(self, count: int) -> Any:
         """A nest of the last `count` items, or of all if there are fewer, the newest first; not traceable."""

@@ -26,6 +26,7 @@ from tfplastic.rl.agents import QAgent
 from tfplastic.rl.graph_replay import GraphReplay
 from tfplastic.tasks import (
     ClassificationMdp,
+    DataBatches,
     GraphTask,
     TaskLoss,
     TaskProgress,
@@ -230,6 +231,20 @@ class ClassificationMdpTask(GraphTask):
         state = self._act(state, act_key, self._epsilon_greedy_actions)
         with tf.name_scope("replay_sample"):
             return self._batch(state.replay.sample(self.batch_size, sample_key)), state
+
+    def boundary(self, state: MdpTaskState) -> tf.Tensor:
+        # The copies of `after_step`: after the warm-up each gradient step adds `num_envs` transitions.
+        added = state.replay.num_added - self.warm_up_agent_steps
+        return (added > 0) & (added % (self.num_envs * self.target_update_period) == 0)
+
+    def further_batch(self, state: MdpTaskState, key: tf.Tensor) -> trajectory.Trajectory:
+        """Another sample of the replay."""
+        return self._batch(state.replay.sample(self.batch_size, key))
+
+    def data_batches(self, state: MdpTaskState) -> DataBatches:
+        """All transitions in the replay."""
+        count = tf.cast(state.replay.size // self.batch_size, tf.int32)
+        return DataBatches(count, lambda index: self._batch(state.replay.batch(index, self.batch_size)))
 
     def weights_replaced(self) -> None:
         self._agent.update_target()

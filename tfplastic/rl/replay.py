@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import gin
 import numpy as np
@@ -162,6 +163,18 @@ class FrameReplay(replay_buffer.ReplayBuffer):
         """
         batch_size = check_positive_integer("batch_size", batch_size)
         return self._read(self._draw(batch_size, seeds.generator(key)))
+
+    def batches(self, batch_size: int) -> Sequence[trajectory.Trajectory]:
+        """All starts in the order of their rows, in whole batches, for one pass over them.
+
+        Args:
+            batch_size: number of starts in each.
+
+        Returns:
+            A sequence whose batches are made when they are asked for, as `sample` returns them; it holds
+            until something is added.
+        """
+        return _Batches(self._read, self._all_starts(), check_positive_integer("batch_size", batch_size))
 
     def save(self, directory: Path) -> list[str]:
         """Writes the rows since the last save as one segment file, if there are any.
@@ -373,6 +386,22 @@ class _Windows:
     blank: np.ndarray  # [batch, stack_size - 1] bool, frames from before the episode
     steps: np.ndarray  # [batch], steps until the episode ends, at most n_step
     valid: np.ndarray  # [batch] bool
+
+
+class _Batches(Sequence[trajectory.Trajectory]):
+    """The windows from some starts, read a batch at a time."""
+
+    def __init__(
+        self, read: Callable[[np.ndarray], trajectory.Trajectory], starts: np.ndarray, batch_size: int
+    ):
+        self._read, self._starts, self._batch_size = read, starts, batch_size
+
+    def __len__(self) -> int:
+        return len(self._starts) // self._batch_size
+
+    def __getitem__(self, index: Any) -> Any:
+        first = range(len(self))[index] * self._batch_size
+        return self._read(self._starts[first : first + self._batch_size])
 
 
 def _data_spec(height: int, width: int, stack_size: int) -> trajectory.Trajectory:

@@ -7,6 +7,7 @@ from tfplastic.tasks.classification_mdp import (
     sparse_reward_mdp,
     true_label_mdp,
 )
+from tfplastic.tasks.data_batches import DataBatches
 from tfplastic.tasks.datasets import Dataset, choose_examples, load_dataset, scale_pixels
 from tfplastic.tasks.graph_task import GraphTask, State
 from tfplastic.tasks.host_task import HostTask, TaskProgress
@@ -16,6 +17,7 @@ from tfplastic.tasks.task_loss import TaskLoss
 
 __all__ = [
     "ClassificationMdp",
+    "DataBatches",
     "Dataset",
     "GraphTask",
     "HostTask",

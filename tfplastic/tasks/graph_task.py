@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._keras import keras
+from tfplastic.tasks.data_batches import DataBatches
 from tfplastic.tasks.host_task import TaskProgress
 from tfplastic.tasks.task_loss import TaskLoss
 
@@ -57,6 +58,43 @@ class GraphTask(abc.ABC):
         Returns:
             A nest of tensors of fixed structure and shapes, and the new state.
         """
+
+    def boundary(self, state: State) -> tf.Tensor:
+        """Returns whether what the network is trained towards changes right after the last step; traceable.
+
+        It is the flag of the steps at which `boundary_period` lets mitigations act: the last step of a task,
+        or one after which the target network was copied.
+
+        Args:
+            state: from `after_step`.
+
+        Returns:
+            `[] bool`; False where nothing ever changes.
+        """
+        return tf.constant(False)
+
+    def further_batch(self, state: State, key: tf.Tensor) -> Any:
+        """Returns a batch of the distribution of the last one, drawn independently; traceable.
+
+        Args:
+            state: of the gradient step, from `next`.
+            key: `[2] int32`, the seed of the draw.
+
+        Raises:
+            ValueError: the task has none.
+        """
+        raise ValueError(f"`{type(self).__name__}` gives no further batches. Override `further_batch` in it")
+
+    def data_batches(self, state: State) -> DataBatches:
+        """Returns the data that the next gradient steps train on, in whole batches; traceable.
+
+        Args:
+            state: after a gradient step.
+
+        Raises:
+            ValueError: the task has none.
+        """
+        raise ValueError(f"`{type(self).__name__}` gives no pass over data. Override `data_batches` in it")
 
     def weights_replaced(self) -> None:
         """What is a copy of the network at the beginning follows weights that were read after `build`."""

@@ -55,6 +55,29 @@ class HostTask(abc.ABC):
     def next(self) -> Any:
         """The batch of the next gradient step: a nest of arrays of fixed structure and shapes."""
 
+    def boundary(self, step: int) -> bool:
+        """Returns whether what the network is trained towards changes right after gradient step `step`."""
+        return self.boundary_period is not None and step > 0 and step % self.boundary_period == 0
+
+    def further_batch(self, step: int) -> Any:
+        """Returns a batch of the distribution of the last one, drawn independently.
+
+        Args:
+            step: number of the gradient step, which tells draws apart; the same one gives the same batch.
+
+        Raises:
+            ValueError: the task has none.
+        """
+        raise ValueError(f"`{type(self).__name__}` gives no further batches. Override `further_batch` in it")
+
+    def data_batches(self) -> Sequence[Any]:
+        """Returns all data in whole batches; one is made when it is asked for.
+
+        Raises:
+            ValueError: the task has none.
+        """
+        raise ValueError(f"`{type(self).__name__}` gives no pass over data. Override `data_batches` in it")
+
     def weights_replaced(self) -> None:
         """What is a copy of the network at the beginning follows weights that were read after `build`."""
 

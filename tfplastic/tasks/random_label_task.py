@@ -12,6 +12,7 @@ from tfplastic import seeds
 from tfplastic._checks import check_interval, check_makes, check_one_of, check_positive_integer
 from tfplastic._keras import keras
 from tfplastic.tasks.batch_memory import check_batch_fits
+from tfplastic.tasks.data_batches import DataBatches
 from tfplastic.tasks.datasets import check_dataset_name, choose_examples, load_dataset, scale_pixels
 from tfplastic.tasks.graph_task import GraphTask
 from tfplastic.tasks.host_task import TaskProgress
@@ -156,15 +157,31 @@ class RandomLabelTask(GraphTask):
     def next(self, state: RandomLabelState, key: tf.Tensor) -> tuple[RandomLabelBatch, RandomLabelState]:
         state = self._begin_task_if_due(state)
         if self.sampling == "replacement":
-            indices = tf.random.stateless_uniform(
-                [self.batch_size], key, maxval=self.num_examples, dtype=tf.int32, alg="philox"
-            )
+            indices = self._drawn(key)
         else:
             state = self._begin_epoch_if_due(state)
             indices = tf.slice(state.order, [state.position], [self.batch_size])
             state = state._replace(position=state.position + self.batch_size)
-        batch = RandomLabelBatch(tf.gather(self._images, indices), tf.gather(state.labels, indices))
+        batch = self._batch(state.labels, indices)
         return batch, state._replace(step=state.step + 1, total_steps=state.total_steps + 1)
+
+    def boundary(self, state: RandomLabelState) -> tf.Tensor:
+        return state.step == self.steps_per_task
+
+    def further_batch(self, state: RandomLabelState, key: tf.Tensor) -> RandomLabelBatch:
+        """Images drawn with replacement, with the labels of the task."""
+        return self._batch(state.labels, self._drawn(key))
+
+    def data_batches(self, state: RandomLabelState) -> DataBatches:
+        """All images, after the last step of a task with the labels of the next one."""
+        labels = tf.cond(
+            state.step == self.steps_per_task, lambda: self._labels(state.task + 1), lambda: state.labels
+        )
+
+        def at(index: tf.Tensor) -> RandomLabelBatch:
+            return self._batch(labels, index * self.batch_size + tf.range(self.batch_size))
+
+        return DataBatches(tf.constant(self.num_examples // self.batch_size), at)
 
     def loss(self, model: keras.Model, batch: RandomLabelBatch, training: bool = False) -> TaskLoss:
         logits = model(batch.images, training=training)  # [batch, classes]
@@ -217,6 +234,15 @@ class RandomLabelTask(GraphTask):
     def _final_epoch_accuracy(self, state: RandomLabelState) -> float:
         steps = int(state.step) - (self.steps_per_task - self._final_steps)
         return float(state.final_accuracy) / steps if steps > 0 else math.nan
+
+    def _drawn(self, key: tf.Tensor) -> tf.Tensor:
+        """Indices of images, `[batch] int32`, drawn with replacement."""
+        return tf.random.stateless_uniform(
+            [self.batch_size], key, maxval=self.num_examples, dtype=tf.int32, alg="philox"
+        )
+
+    def _batch(self, labels: tf.Tensor, indices: tf.Tensor) -> RandomLabelBatch:
+        return RandomLabelBatch(tf.gather(self._images, indices), tf.gather(labels, indices))
 
     def _labels(self, task: int | tf.Tensor) -> tf.Tensor:
         return random_labels(self.num_examples, self.num_classes, self._seed, task)
