@@ -1,4 +1,4 @@
-"""What the layers of a model are doing while `fit` trains it."""
+"""Diagnostics of a model's layers while `fit` trains it."""
 
 import contextlib
 import os
@@ -30,13 +30,13 @@ _MOST_CHARACTERS = 300  # of a message
 class PlasticityDiagnostics(keras.callbacks.Callback):
     """Measures quantities of a probe batch every so many gradient steps, step 0 included.
 
-    Training goes on as without it, bit for bit: what is measured is only read. The step counts batches that
-    `fit` has trained on, over all calls of `fit` with this callback; where `steps_per_execution` lets a due
-    step pass, it is made up for at the next that Keras reports. Quantities of change compare with the weights
-    at the first begin of training; those of the next update use the optimizer of the model; those of the loss
-    its compiled loss, if there is `y_probe`. It follows `compile`, changed `trainable` flags and replaced
-    layers: a layer that is trained later is compared with its weights at that time.
-    Under Keras 2, models of Keras 3 can be watched as well.
+    Training continues as without it, bit for bit: measuring only reads. The step counts batches that `fit`
+    has trained on, over all calls of `fit` with this callback; where `steps_per_execution` lets a due step
+    pass, the measurement follows at the next step that Keras reports. Quantities of change compare with the
+    weights at the first start of training; those of the next update use the optimizer of the model; those of
+    the loss its compiled loss, if there is `y_probe`. It follows `compile`, changed `trainable` flags and
+    replaced layers: a layer that is trained later is compared with its weights at that time. Under Keras 2,
+    models of Keras 3 can be watched as well.
 
     Args:
         x_probe: the batch to measure on, `[n, ...]`: an array, a tensor, a frame of pandas or a nest of them.
@@ -54,23 +54,24 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         batch_size: most examples to take at a time.
         model: the part of the trained model to watch, such as `vae.encoder`; None: the trained model itself.
             Its loss and optimizer are its own, if it has been compiled.
-        sample_weight: of the probe batch, as for `fit`, whose own weights the callback does not see.
-        class_weight: as for `fit`, which is to be given the same.
+        sample_weight: weights of the probe batch, as for `fit`. The callback does not see the weights given
+            to `fit`.
+        class_weight: weights by class. Give `fit` the same ones.
         include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
         max_examples: most examples to take, the first ones; None: of a stream of batches 512, of arrays all.
 
     Attributes:
         history: a list of rows `{'step', 'quantity', 'layer', 'value'}`, a row for each number, ready for
             `pandas.DataFrame`. Arrays are written only.
-        left_out: {quantity: why it is not measured}: what does not suit the model, or failed; a failure is
+        left_out: {quantity: reason} of the quantities that do not suit the model or failed. A failure is
             logged once and never ends training.
         left_out_layers: {layer: why it has no units or no features}, of layers with weights.
         step: batches trained on.
 
     Raises:
-        TypeError: one of `quantities` is no function with a name.
-        ValueError: `every` is no positive integer, `budget` none of the three, or `log_dir` a file; when
-            training begins, the model has no `call`, or the callback has watched another one.
+        TypeError: one of `quantities` is not a function with a name.
+        ValueError: `every` is not a positive integer, `budget` is not one of the three, or `log_dir` is a
+            file; when training begins, the model has no `call`, or the callback has watched another one.
 
     Example:
         >>> import tensorflow as tf, tfplastic as tp
@@ -214,7 +215,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
             self.left_out_layers = left_out_layers(snapshot, self._quantities)
 
     def _begin(self, snapshot: Snapshot) -> None:
-        """The first measurement; what cannot be measured is left out from here on."""
+        """Takes the first measurement; quantities that fail are left out from here on."""
         if self._is_chosen:
             for need in sorted(self._needs):
                 snapshot.require(need)

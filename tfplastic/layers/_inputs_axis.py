@@ -20,13 +20,13 @@ _TRUSTED = {"keras", "tf_keras", "tfplastic"}
 
 
 def axis_of_units(inputs: Any) -> int | None:
-    """The axis of the units in a layer's inputs; None where nothing tells, as of values.
+    """Returns the axis of the units in a layer's inputs; None where it cannot be inferred, as from values.
 
     It is found by the operations that the inputs are made of: in a graph, or in a functional or Sequential
     model that is being built.
 
     Raises:
-        ValueError: several axes tell the units together, such as heads and their features.
+        ValueError: several axes identify the units together, such as heads and their features.
     """
     axes: tuple[int, ...] | None = None
     if hasattr(inputs, "_keras_history"):

@@ -1,4 +1,4 @@
-"""Statistics of single units, gathered while training goes on."""
+"""Statistics of single units, gathered during training."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _OF_ALL_REPLICAS: dict[str, Any] = (
 
 @keras.utils.register_keras_serializable(package="tfplastic")
 class ActivationMonitor(keras.layers.Layer):
-    """Returns its inputs h, and keeps running means of what each unit does on the batches of training.
+    """Identity layer that keeps running means of each unit's activity on the training batches.
 
     For each unit (an entry of `axis`; for images a channel), over the batch and all positions: the mean of
     |h|, the fraction of exact zeros, the mean, and the variance with division by the count. Each call with
@@ -36,7 +36,7 @@ class ActivationMonitor(keras.layers.Layer):
     the running mean of the batches' variances, as BatchNormalization's is; means that drift do not add to it.
 
     Like BatchNormalization, and unlike every other layer here, it changes weights of its own in a call, if
-    the call is one of training. It changes neither outputs nor gradients. What that means where:
+    the call is one of training. It changes neither outputs nor gradients. In each setting:
 
     - `training.GradientStep`, and so the loop with all of its tasks, seeds side by side, `PlasticModel`; and
       `fit` of any Keras model: once for each call of the network with `training=True` in a step, before the
@@ -48,19 +48,19 @@ class ActivationMonitor(keras.layers.Layer):
     - Checkpoints and saved models hold the statistics. Mitigations leave them alone, as they are not trained.
 
     Args:
-        momentum: in [0, 1): what is left of the old statistics after a batch; 0 is the last batch alone. 0.99
-            is the default of Keras' BatchNormalization.
-        axis: the axis of the units, not that of the batch. None: that of the channels in what makes the
-            inputs, first or last, followed through transposition and reshaping, as it is seen in a functional
-            or Sequential model and in a graph; the last one where the layer is built by a call on values.
+        momentum: weight of the old statistics after a batch, in [0, 1); 0 keeps the last batch alone. 0.99 is
+            the default of Keras' BatchNormalization.
+        axis: the axis of the units, not that of the batch. None: the axis of the channels, first or last, in
+            the operation that makes the inputs, followed through transposition and reshaping in a functional
+            or Sequential model and in a graph; the last axis where the layer is built by a call on values.
         **kwargs: `name`, `dtype` and the like, as for every Keras layer.
 
     Attributes:
-        axis: as given; the one that was found from the first call on.
+        axis: the given axis; from the first call on, the axis that was found.
 
     Input and output: `[batch, ..., units]` floats, or with units on another axis; unchanged but for the cast
-    to the layer's compute dtype.
-    What a mask of Keras leaves out does not count, and a batch of which it leaves nothing changes nothing.
+    to the layer's compute dtype. Positions that a Keras mask leaves out do not count, and a batch without any
+    other position changes nothing.
 
     Raises:
         ValueError: if `momentum` is not in [0, 1), or the inputs have no axis of units; or in a graph where
@@ -114,8 +114,8 @@ class ActivationMonitor(keras.layers.Layer):
     def result(self) -> dict[str, tf.Tensor]:
         """The statistics: {'mean_abs', 'zero_fraction', 'mean', 'variance'}, each `[units]`; traceable.
 
-        Of the dtype of the layer's weights. NaN before the first call with `training=True`; and from then on
-        for a unit that had an activation that is NaN or infinite, though its zero fraction goes on.
+        The dtype is the layer's weights'. NaN before the first call with `training=True`; and from then on
+        for a unit that had an activation that is NaN or infinite, though its zero fraction continues.
         """
         total_weight = tf.convert_to_tensor(self.total_weight)
         return {name: tf.convert_to_tensor(getattr(self, name)) / total_weight for name in _STATISTICS}

@@ -1,4 +1,4 @@
-"""Layers with a state of their own that goes on from step to step, but never in `call`."""
+"""Layers with a state of their own that advances from step to step, but never in `call`."""
 
 import abc
 from typing import Any
@@ -7,7 +7,7 @@ from tfplastic._replicas import once_for_all_replicas
 
 
 class Advancing(abc.ABC):
-    """What a layer has beside `call` if something in it changes between gradient steps.
+    """The interface of a layer with a state that changes between gradient steps.
 
     A forward pass assigns nothing, so that measuring a network leaves it as it was; `advance` is the one
     place where such a layer changes its non-trainable variables, and whoever trains calls it.
@@ -15,7 +15,7 @@ class Advancing(abc.ABC):
 
     @abc.abstractmethod
     def advance(self) -> None:
-        """Goes on by one step; traceable by `tf.function`, under XLA too."""
+        """Advances the state by one step; traceable by `tf.function`, under XLA too."""
 
 
 def advance(model: Any) -> None:

@@ -11,11 +11,11 @@ from tfplastic._keras import keras
 class ClassToken(keras.layers.Layer):
     """Puts one trainable vector c before the positions of its inputs: y = (c, x_1, ..., x_T).
 
-    What a transformer reads its answer from instead of a mean over positions (Devlin et al. 2019; Dosovitskiy
-    et al. 2021, section 3.1).
+    The position from which a transformer reads its answer, in place of a mean over positions (Devlin et al.
+    2019; Dosovitskiy et al. 2021, section 3.1).
 
     Args:
-        initializer: of the vector; zeros by default, as in Dosovitskiy et al.'s code.
+        initializer: initializer of the vector; zeros by default, as in Dosovitskiy et al.'s code.
         **kwargs: `name`, `dtype` and the like, as for every Keras layer.
 
     Input and output: `[batch, positions, features]` to `[batch, positions + 1, features]`, floats.

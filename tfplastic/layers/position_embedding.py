@@ -14,8 +14,8 @@ class PositionEmbedding(keras.layers.Layer):
     Dosovitskiy et al. 2021, "An image is worth 16x16 words", section 3.1.
 
     Args:
-        initializer: of the vectors; zeros by default. Dosovitskiy et al.'s code has normal values with a
-            standard deviation of 0.02.
+        initializer: initializer of the vectors; zeros by default. Dosovitskiy et al.'s code has normal values
+            with a standard deviation of 0.02.
         **kwargs: `name`, `dtype` and the like, as for every Keras layer.
 
     Input and output: `[batch, positions, features]` floats, unchanged in shape.

@@ -13,7 +13,7 @@ class SharedBias(keras.layers.Layer):
     of a state without moving the advantages (van Hasselt et al. 2016, and `double_q` in DQN Zoo).
 
     Args:
-        initializer: of the scalar; zeros by default.
+        initializer: initializer of the scalar; zeros by default.
         **kwargs: `name`, `dtype` and the like, as for every Keras layer.
 
     Input and output: any shape of floats, unchanged.

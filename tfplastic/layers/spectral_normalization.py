@@ -84,14 +84,14 @@ class SpectralDense(_SpectralNormalization, keras.layers.Dense):
 
     Args:
         *args: `units` and the like, as for `keras.layers.Dense`.
-        seed: of the initial u, an integer.
-        initial_steps: of power iteration when the layer is built, at least 1. 15 in PyTorch's
-            `parametrizations.spectral_norm`, after which sigma of a random 784 x 512 kernel is 3 % too
-            small; Miyato et al. have a random u.
+        seed: integer seed of the initial u.
+        initial_steps: steps of power iteration when the layer is built, at least 1. 15 in PyTorch's
+            `parametrizations.spectral_norm`, after which sigma of a random 784 x 512 kernel is 3 % too small;
+            Miyato et al. have a random u.
         **kwargs: `activation`, `use_bias`, `kernel_initializer`, `name`, `dtype` and the like, as for
             `keras.layers.Dense`.
 
-    Input and output: as of `keras.layers.Dense`, `[batch, ..., inputs]` to `[batch, ..., units]`.
+    Input and output: as in `keras.layers.Dense`: `[batch, ..., inputs]` to `[batch, ..., units]`.
 
     Raises:
         ValueError: if `initial_steps` is below 1.
@@ -124,11 +124,11 @@ class SpectralConv2D(_SpectralNormalization, keras.layers.Conv2D):
 
     Args:
         *args: `filters`, `kernel_size` and the like, as for `keras.layers.Conv2D`, channels last.
-        seed: of the initial u, an integer.
-        initial_steps: of power iteration when the layer is built, at least 1.
+        seed: integer seed of the initial u.
+        initial_steps: steps of power iteration when the layer is built, at least 1.
         **kwargs: `padding`, `activation`, `kernel_initializer`, `name`, `dtype` and the like.
 
-    Input and output: as of `keras.layers.Conv2D`.
+    Input and output: as in `keras.layers.Conv2D`.
 
     Raises:
         ValueError: if `initial_steps` is below 1, or the channels are not last.

@@ -18,9 +18,9 @@ class SteppedDropout(Advancing, keras.layers.Layer):
 
     Srivastava et al. 2014, in the usual form that scales while training and is the identity at inference. The
     mask is a function of `seed`, of the layer's step, a non-trainable weight, and of the shape of the inputs:
-    no generator is advanced by a call. So a training run that goes on from a checkpoint draws what it would
-    have drawn, and a forward pass on the side changes nothing. `advance` goes on to the next mask; without it
-    every call while training has the same one.
+    no generator is advanced by a call. So a training run that resumes from a checkpoint draws the same masks
+    as an uninterrupted one, and a forward pass on the side changes nothing. `advance` moves to the next mask;
+    without it every call while training has the same one.
 
     Args:
         rate: fraction of the inputs that are zeroed, in [0, 1).
@@ -58,7 +58,7 @@ class SteppedDropout(Advancing, keras.layers.Layer):
         super().build(input_shape)
 
     def advance(self) -> None:
-        """Goes on to the mask of the next step."""
+        """Advances to the mask of the next step."""
         self.step.assign(self.step + 1)
 
     def call(self, inputs: Any, training: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""What to change where a solver did not converge, in one line."""
+"""Advice, in one line, for a solver that did not converge."""
 
 import math
 from collections.abc import Sequence

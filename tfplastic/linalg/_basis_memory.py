@@ -10,8 +10,8 @@ class BasisMemory:
     float32 numbers takes as long as 10 to 25 gradients; memory that is kept was handed out before.
 
     Attributes:
-        is_kept: whether the memory of the last basis is kept for the next one. Setting it to False gives back
-            what there is.
+        is_kept: whether the memory of the last basis is kept for the next one. Setting it to False gives it
+            back.
     """
 
     def __init__(self) -> None:
@@ -34,6 +34,6 @@ class BasisMemory:
         return memory if len(memory) >= num_bytes else np.empty(num_bytes, np.uint8)
 
     def take_back(self, memory: np.ndarray) -> None:
-        """Keeps what was lent for the next time, if memory is kept and there is no larger one."""
+        """Keeps lent memory for the next time, if memory is kept and there is no larger one."""
         if self._is_kept and len(memory) > len(self._memory):
             self._memory = memory

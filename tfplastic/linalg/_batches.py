@@ -25,7 +25,7 @@ class Batches(abc.ABC):
 
     @property
     def num_examples(self) -> int | None:
-        """How many examples each batch has, where the signature says so."""
+        """Returns the number of examples of each batch, where the signature fixes it."""
         shapes = [spec.shape for spec in tf.nest.flatten(self.signature)]
         return shapes[0][0] if shapes and shapes[0].rank else None
 
@@ -45,7 +45,7 @@ def make_batches(data: Any, batch_size: int | None, dtype: np.dtype) -> Batches:
         data: None, a `tf.data.Dataset`, Keras `PyDataset` or other iterable of batches that can be read again
             and again, or arrays (an array, or a tuple or dict of arrays) with the examples along their first
             axis. Arrays of floating point are cast to `dtype`.
-        batch_size: how many examples of the arrays to take at a time, the last time fewer; None: all at once.
+        batch_size: examples of the arrays per batch, fewer in the last one; None: all at once.
         dtype: the operator's.
 
     Raises:
@@ -138,7 +138,7 @@ def as_tensor(values: Any, name: str = "data") -> tf.Tensor:
 
     Args:
         values: an array of numbers.
-        name: of the argument, for the error.
+        name: name of the argument, for the error.
 
     Raises:
         ValueError: it is none.

@@ -1,4 +1,4 @@
-"""The choice of the losses that a snapshot measures, from what it is given."""
+"""The choice of the losses that a snapshot measures, by the arguments of the snapshot."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -23,10 +23,10 @@ def chosen_losses(
 
     Args:
         model: a Keras model.
-        loss: as given to `Snapshot`; None: the compiled loss, if there are targets or it needs none.
-        example_losses: as given to `Snapshot`.
-        targets: as given to `Snapshot`, as tensors.
-        include_model_losses: as given to `Snapshot`.
+        loss: the `loss` of `Snapshot`; None: the compiled loss, if there are targets or it needs none.
+        example_losses: the `example_losses` of `Snapshot`.
+        targets: the targets of `Snapshot`, as tensors.
+        include_model_losses: the `include_model_losses` of `Snapshot`.
         call: calls the model with `training=False`.
         num_examples: number of all examples.
         blocks: returns the examples block by block.
@@ -63,7 +63,7 @@ def chosen_losses(
 
 
 def no_loss(model: Any) -> ValueError:
-    """Returns the error to raise where `chosen_losses` finds none: what is missing for it."""
+    """Returns the error to raise where `chosen_losses` finds none: it names the missing argument."""
     if is_compiled(model):
         return ValueError("`targets` must be given for the compiled loss. Received: None")
     return ValueError("`loss` must be given for a model that is not compiled. Received: None")

@@ -10,14 +10,14 @@ _PLACES = (0.3, 0.5, 0.7, 0.85, 0.95)  # of a bound between the newest chain and
 
 
 def num_complete(space: KrylovSpace, values: np.ndarray, slack: np.ndarray, which: str) -> tuple[int, bool]:
-    """How many of the first Ritz values are the first eigenvalues, to within `slack`, but for a small chance.
+    """Counts the first Ritz values that are the first eigenvalues, within `slack`, but for a small chance.
 
-    Let A' be A on what is orthogonal to the basis up to the newest chain, whose start r is random there. The
+    Let A' be A on the complement of the basis up to the newest chain, whose start r is random there. The
     chain's polynomial p of degree j satisfies |p(A') r| = beta_1 ... beta_j, so an eigenvector of A' whose
     eigenvalue is b or above has at most the part beta_1 ... beta_j / p(b) in r, and a random r has so little
-    with a probability of at most sqrt(2 n / pi) times that. Where all of A' is below b, and R is what A makes
-    of the basis outside of it, A has no more eigenvalues above tau > b than H + R^T R / (tau - b) has
-    (Haynsworth's inertia of A - tau).
+    with a probability of at most sqrt(2 n / pi) times that. Where all of A' is below b, and R is the part of
+    A times the basis that lies outside of the basis, A has no more eigenvalues above tau > b than H + R^T R /
+    (tau - b) has (Haynsworth's inertia of A - tau).
 
     Args:
         space: the basis.

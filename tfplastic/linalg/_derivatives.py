@@ -42,7 +42,7 @@ class Gap:
 
 @contextlib.contextmanager
 def checked_derivatives(is_strict: bool) -> Iterator[list[Gap]]:
-    """While open, what is traced has no derivative left out in silence.
+    """While open, no derivative of traced operations is left out silently.
 
     Args:
         is_strict: for derivatives of derivatives: whether to use the rules known here, and to note operations
@@ -223,7 +223,7 @@ def _max_pool_3d(op: Any, gradient: tf.Tensor) -> list[Any]:
 
 
 def _softsign(op: Any, gradient: tf.Tensor) -> list[Any]:
-    """Of g / (1 + |x|)^2 by g and by x."""
+    """Returns the gradients of g / (1 + |x|)^2 by g and by x."""
     upstream, features = op.inputs
     size = 1 + tf.abs(features)
     return [gradient / size**2, -2 * gradient * upstream * tf.sign(features) / size**3]

@@ -19,7 +19,7 @@ _SEED = 20_230_302  # any number: the same for each call, so that all quantities
 
 @contextlib.contextmanager
 def fixed_draws() -> Iterator[None]:
-    """While open, what a traced call draws comes from a fixed seed, and no random state moves.
+    """While open, random draws of a traced call come from a fixed seed, and no random state moves.
 
     For operations of `tf.random`, `tf.random.Generator`, and Keras' seed generators, given or global. States
     of Python's and NumPy's generators, from which Keras draws seeds, are put back on leaving.

@@ -59,7 +59,7 @@ def is_met(value: np.ndarray | float, error: np.ndarray | float, count: int, tol
 def advice_on(
     value: np.ndarray | float, error: np.ndarray | float, count: int, tol: float, num_products: int
 ) -> str:
-    """What to change where `is_met` says no, in one line."""
+    """Returns one line of advice where `is_met` says no."""
     if count < MINIMUM_PROBES:
         return _advice.of_few_probes(count, MINIMUM_PROBES, num_products)
     size = float(np.linalg.norm(value))

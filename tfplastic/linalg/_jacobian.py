@@ -18,7 +18,7 @@ class Jacobian:
         variables: the variables.
 
     Attributes:
-        outputs: what `function` returned.
+        outputs: outputs of `function`.
         is_connected: whether the outputs depend on any of the variables.
     """
 

@@ -14,7 +14,7 @@ from tfplastic.linalg.lanczos import NonFiniteError
 
 @dataclasses.dataclass(eq=False)
 class _Remainder:
-    """A vector w outside of the basis, and c, `[m]`: what A Q^T has outside of it is the sum of all w c^T."""
+    """A vector w outside of the basis, and c, `[m]`: the part of A Q^T outside is the sum of all w c^T."""
 
     vector: np.ndarray
     coefficients: np.ndarray
@@ -24,8 +24,8 @@ class _Remainder:
 class KrylovSpace:
     """An orthonormal basis Q of chains of Lanczos vectors, and H = Q A Q^T.
 
-    Each chain starts from a random vector orthogonal to all before it. What a chain leaves when the next one
-    starts is kept, so that residuals are known, and the chain can be continued. With one chain this is
+    Each chain starts from a random vector orthogonal to all before it. The remainder of a chain is kept when
+    the next one starts, so that residuals are known, and the chain can be continued. With one chain this is
     Lanczos with full reorthogonalisation.
 
     Attributes:
@@ -33,9 +33,9 @@ class KrylovSpace:
         max_steps: most products.
         num_steps: m, products taken.
         start: the first row of the newest chain.
-        betas: norms of what each product of the newest chain left, as long as nothing else came between.
+        betas: norms of the remainders of the newest chain's products, as long as nothing else came between.
         is_pure: whether nothing else did.
-        outside: `[start, start]`, R^T R, R being what A had outside of the basis when the chain started.
+        outside: `[start, start]`, R^T R, R being the part of A outside of the basis when the chain started.
     """
 
     def __init__(self, operator: Any, max_steps: int, seed: int, memory: BasisMemory):
@@ -74,7 +74,7 @@ class KrylovSpace:
         return self.num_steps == self.size
 
     def residuals(self, combinations: np.ndarray) -> np.ndarray:
-        """How much each remainder has at most in the residual of each Ritz vector, `[remainders, k]`."""
+        """Bounds the part of each remainder in the residual of each Ritz vector, `[remainders, k]`."""
         parts = [
             each.norm * np.abs(each.coefficients[: self.num_steps] @ combinations)
             for each in self._remainders
@@ -102,7 +102,7 @@ class KrylovSpace:
         self.betas.append(norm)
 
     def extend(self, number: int = -1) -> None:
-        """Continues with a remainder, by default what the last product left."""
+        """Continues with a remainder, by default that of the last product."""
         chosen = self._remainders.pop(number)
         row = self._rows[self.num_steps]
         is_newest = np.may_share_memory(chosen.vector, self._rows)

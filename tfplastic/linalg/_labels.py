@@ -18,7 +18,7 @@ def check_labels(model: Any, targets: Any, loss: Any) -> None:
     """Checks that the labels of a sparse crossentropy of Keras are numbers of the outputs.
 
     Args:
-        model: a Keras model; only functional and Sequential ones say what they return.
+        model: a Keras model; only functional and Sequential ones declare their outputs.
         targets: a nest of tensors `[n, ...]`, or None.
         loss: a loss, the name of one, or a nest of them; other losses are not checked.
 

@@ -20,8 +20,9 @@ class Losses(abc.ABC):
     """The losses L_i of the examples, and their mean L, the loss of all. Traceable.
 
     Attributes:
-        name: of the argument that the loss came from.
-        note: a line about what is left out of the loss; empty for nothing. Known once something is traced.
+        name: name of the argument that the loss came from.
+        note: a line about terms left out of the loss; empty if there are none. Known once something is
+            traced.
     """
 
     name = "loss"
@@ -33,13 +34,13 @@ class Losses(abc.ABC):
 
         Args:
             examples: the block.
-            of: how many examples the batch has that the block is a part of; None: all. A block that is the
-                whole batch has exactly the loss of that batch.
+            of: number of examples of the batch that contains the block; None: all. A block that is the whole
+                batch has exactly the loss of that batch.
         """
 
     @abc.abstractmethod
     def check(self, num_examples: int | None) -> None:
-        """Raises `ValueError` if what was traced last is no loss of `num_examples`, None being any number."""
+        """Raises `ValueError` if the last trace did not return losses of `num_examples` (None: any)."""
 
     @abc.abstractmethod
     def _parts(self, examples: Examples) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -62,13 +63,13 @@ class Losses(abc.ABC):
 
 
 class FunctionLosses(Losses):
-    """Those of a function.
+    """Losses of a function.
 
     Args:
         loss: takes targets and outputs, and returns the block's mean loss, `[]`, or the examples', `[b]` or
             `[b, ...]`, of which an example's loss is the mean.
         example_losses: instead of it, takes targets only and returns the examples' losses.
-        call: of the model.
+        call: call of the model.
         model: whose `losses` are added with `include_model_losses`.
         include_model_losses: see `Snapshot`.
     """
@@ -146,16 +147,16 @@ LEFT_OUT = (
 
 
 class KerasLosses(Losses):
-    """Those of Keras losses, put together as the model's Keras does it.
+    """Losses of Keras, put together as the model's Keras does it.
 
     A sum over the batch is n times the mean of its examples' losses n l_i. Where a mask or weights say how
     many values a mean divides by, it is their number in all of the data.
 
     Args:
-        loss: what Keras computes.
-        call: of the model.
+        loss: loss of Keras.
+        call: call of the model.
         num_examples: n, of all of the data.
-        blocks: of the data, each a tuple of examples.
+        blocks: blocks of the data, each a tuple of examples.
         reports_model_losses: whether the note names losses of the model that are left out.
     """
 
@@ -235,7 +236,7 @@ class KerasLosses(Losses):
 
     @tf.autograph.experimental.do_not_convert
     def _sizes_of_all(self) -> list[float]:
-        """Of each term, what its sum over all of the data is divided by."""
+        """Returns the divisor of each term's sum over all of the data."""
         if self._sizes is None:
             with tf.init_scope():  # out of the program that is being traced
                 program = tf.function(self._sizes_of_block, reduce_retracing=True)

@@ -19,7 +19,7 @@ from tfplastic.linalg._program import trace
 
 
 def call_of(model: Any) -> Callable[[Any], Any]:
-    """Returns a function that calls a model with `training=False`, and fixes what it draws."""
+    """Returns a function that calls a model with `training=False` and fixed random draws."""
     kwargs = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
 
     def call(inputs: Any) -> Any:
@@ -56,8 +56,8 @@ class FlatLoss:
     """The losses of examples as functions of flat tensors, whose floats may have been cast.
 
     Args:
-        losses: of the examples.
-        examples: as `Losses` takes them, all of the data.
+        losses: losses of the examples.
+        examples: all of the data, in the form that `Losses` takes.
 
     Attributes:
         data: the examples as a flat tuple, as an operator takes them.
@@ -90,8 +90,8 @@ class ModelData:
         inputs: a nest of arrays `[n, ...]`, or a dataset that ends, of which all is kept as arrays and whose
             elements may hold the targets and weights as well; see `_data`.
         targets: a nest of arrays `[n, ...]`, or None.
-        sample_weight: as for `fit`.
-        class_weight: as for `fit`.
+        sample_weight: weights of the examples, as in `fit`.
+        class_weight: {class: weight}, as in `fit`.
         batch_size: most examples to take at a time; None: all.
 
     Raises:

@@ -71,12 +71,12 @@ class RowLoss:
 
     Args:
         data: model and examples.
-        loss: as given to `from_model`.
+        loss: the `loss` of `from_model`.
         outputs: a nest of specs of the outputs.
         examples: ((rows, masks), targets, weights), of all of the data.
 
     Attributes:
-        data: what the loss takes beside the rows, as a flat tuple.
+        data: arguments of the loss besides the rows, as a flat tuple.
     """
 
     def __init__(self, data: ModelData, loss: Any, outputs: Any, examples: tuple[Any, ...]):

@@ -1,8 +1,8 @@
 """`tf.nn.moments`, which LayerNorm and GroupNorm are made of, with its true second derivative.
 
 TensorFlow takes the variance about a mean that it holds constant (`stop_gradient`). Value and gradient are
-right, because what this leaves out of the gradient, mean(x - mean), is zero. Its derivative is not, and so
-the Hessian of a network with such a layer is silently wrong: in a small case tried, by a tenth of its
+right, because the term this leaves out of the gradient, mean(x - mean), is zero. Its derivative is not, and
+so the Hessian of a network with such a layer is silently wrong: in a small case tried, by a tenth of its
 largest entry.
 """
 
@@ -20,7 +20,7 @@ from tfplastic.linalg._program import Program
 
 @contextlib.contextmanager
 def exact_moments() -> Iterator[None]:
-    """While open, what is traced computes moments that can be differentiated any number of times."""
+    """While open, traced moments can be differentiated any number of times."""
     with replaced_attribute(nn_impl, "moments", _moments):  # every public name of the function ends here
         yield
 

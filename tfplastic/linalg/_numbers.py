@@ -38,7 +38,7 @@ def check_inputs(model: Any, inputs: Any) -> None:
     """Checks that inputs have the shapes of the model's, where it says them.
 
     Args:
-        model: a Keras model; only functional and Sequential ones say what they take.
+        model: a Keras model; only functional and Sequential ones declare their inputs.
         inputs: a nest of tensors `[n, ...]`.
 
     Raises:
@@ -61,8 +61,8 @@ def misfit(error: Exception, name: str, inputs: Any) -> ValueError | None:
     """Returns the error to raise for one of Keras' about inputs that do not fit; None for another.
 
     Args:
-        error: of the call of a model.
-        name: of what must fit, with its rule.
+        error: error that the call of a model raised.
+        name: name of the value that must fit, with its rule.
         inputs: a nest of tensors or their specs.
     """
     lines = [line for line in str(error).splitlines() if _MISFITS.search(line)]

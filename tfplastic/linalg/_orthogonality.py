@@ -43,10 +43,10 @@ def subtract(
 def project_out(vector: np.ndarray, basis: np.ndarray, passes: int = 2) -> None:
     """Takes from `vector`, in place, its parts along the rows of `basis`: classical Gram-Schmidt.
 
-    One pass leaves of those parts what the rows' own deviation from orthogonality makes of them; two passes
-    leave rounding errors only ("twice is enough"; Parlett 1998, "The symmetric eigenvalue problem", section
-    6.9). Coefficients are summed as those of `dot`. A pass reads the basis once more, not twice, because
-    each piece of the vector meets the next pass's sums while it is in the cache.
+    One pass leaves an error of those parts times the rows' own deviation from orthogonality; two passes leave
+    rounding errors only ("twice is enough"; Parlett 1998, "The symmetric eigenvalue problem", section 6.9).
+    Coefficients are summed as those of `dot`. A pass reads the basis once more, not twice, because each piece
+    of the vector meets the next pass's sums while it is in the cache.
     """
     coefficients = np.zeros(len(basis))
     for piece in _slices(len(vector), _PIECE):
@@ -76,14 +76,14 @@ def project_out_pair(pair: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
 
 class OrthogonalityEstimate:
-    """What rounding has made of q_i . q_j, without computing it: Simon's recurrence.
+    """The rounding error of q_i . q_j, estimated without computing it: Simon's recurrence.
 
-    The inner products of the next vector with the earlier ones follow from those of the two vectors before
-    it by Lanczos' own three-term recurrence, to which step j adds rounding of the size epsilon (beta_i +
-    beta_j) (Simon 1984, "The Lanczos algorithm with partial reorthogonalization", Mathematics of Computation
-    42). Here it is always added in the direction that makes things worse. Where the true inner products were
-    computed beside (a Hessian of 670,000 weights in float32), the estimate was 10 to 50 times too large; it
-    has to be, because far outliers make them grow a thousandfold from one step to the next.
+    The inner products of the next vector with the earlier ones follow from those of the two vectors before it
+    by Lanczos' own three-term recurrence, to which step j adds rounding of the size epsilon (beta_i + beta_j)
+    (Simon 1984, "The Lanczos algorithm with partial reorthogonalization", Mathematics of Computation 42).
+    Here it is always added in the direction that makes things worse. Where the true inner products were
+    computed for comparison (a Hessian of 670,000 weights in float32), the estimate was 10 to 50 times too
+    large; it has to be, because far outliers make them grow a thousandfold from one step to the next.
 
     Args:
         epsilon: the relative rounding error of a product.
@@ -116,7 +116,7 @@ class OrthogonalityEstimate:
         return products + np.copysign(noise, products)
 
     def advance(self, products: np.ndarray | None) -> None:
-        """Goes on to the next vector, which has these inner products; None where all were taken out."""
+        """Advances to the next vector, which has these inner products; None where all were taken out."""
         if products is None:
             products = np.full(len(self._newest), self._epsilon)
         self._newest, self._previous = np.append(products, 1.0), self._newest

@@ -53,7 +53,7 @@ class Products:
 
         Args:
             vectors: `[k, n]`, k at most `block_size`.
-            name: of what the vectors are, for the error.
+            name: name of the vectors, for the error.
             first: the number of the first of them, for the error.
 
         Returns:

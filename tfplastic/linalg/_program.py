@@ -30,7 +30,7 @@ _NO_MESSAGE = ("[[", "File ", "Detected at node", "Graph execution error", "Stac
 
 
 class Traced:
-    """A function that notes what it returned while it was traced, for the checks."""
+    """A function that records its outputs while it was traced, for the checks."""
 
     def __init__(self, name: str, function: Callable[..., Any], takes: str = "the elements of a batch"):
         if not callable(function):
@@ -40,7 +40,7 @@ class Traced:
         self._output: tf.TensorSpec | None = None
 
     def __call__(self, *arguments: Any) -> tf.Tensor:
-        """What it returns, as a tensor."""
+        """Returns the outputs of the function as a tensor."""
         output = self._function(*arguments)
         if output is None:  # `check` says so, without the page of words that an error in a trace makes
             self._output = None
@@ -120,7 +120,7 @@ class Program:
 
 
 def trace(name: str, function: Callable[..., Any], *signature: Any, is_twice: bool = False) -> Program:
-    """Compiles `function` once, and refuses it if it would disturb what it reads.
+    """Compiles `function` once, and refuses it if it would disturb the variables that it reads.
 
     Args:
         name: the argument the function came from, in backquotes, for the error.

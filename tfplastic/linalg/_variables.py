@@ -49,7 +49,7 @@ def common_dtype(variables: Sequence[tf.Variable]) -> np.dtype:
 
 
 def dense(gradients: Sequence[Any], variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
-    """A tape's gradients as tensors: of embeddings they are sparse, of what was not touched None."""
+    """Returns a tape's gradients as tensors: sparse ones made dense, None made zeros."""
     return [
         tf.zeros_like(variable) if gradient is None else tf.convert_to_tensor(gradient)
         for gradient, variable in zip(gradients, variables, strict=True)

@@ -24,9 +24,9 @@ def diagonal(
     """Estimates the diagonal d of an operator A, d_i = A_ii, by the mean of z * (A z) over random probes z.
 
     The entries of z are independent signs, -1 or 1 (Bekas, Kokiopoulou and Saad 2007, "An estimator for the
-    diagonal of a matrix", whose denominator, the mean of z * z, is then 1). Entry i of one probe's
-    product has mean A_ii and variance sum_{j != i} A_ij^2: small diagonals of matrices with much beside
-    them take many probes. A need not be symmetric.
+    diagonal of a matrix", whose denominator, the mean of z * z, is then 1). Entry i of one probe's product
+    has mean A_ii and variance sum_{j != i} A_ij^2: small diagonals of matrices with large off-diagonal
+    entries take many probes. A need not be symmetric.
 
     Sampled until |standard error|_2 <= tol |value|_2, looked at after each block from 16 probes on, or until
     `max_products` are used up. Where `max_products` is at least n, n products with the unit vectors are made
@@ -37,14 +37,14 @@ def diagonal(
             `matmat` from `[n, block_size]` to `[n, block_size]`, which is preferred.
         tol: relative tolerance, at least 0; with 0 the whole budget is used. The default is ours.
         max_products: most products to make, at least 2 (for n = 1, 1). The default is that of `trace`.
-        seed: of the probes. They are the same whatever the block size.
-        block_size: columns of a `matmat`. Memory beyond the operator's own is some 5 `block_size` float64
+        seed: seed of the probes. They are the same whatever the block size.
+        block_size: columns of a `matmat`. Memory beyond the operator's own is about 5 `block_size` float64
             vectors of n.
         progress: called with (products done, `max_products`) after each product or `matmat`.
 
     Returns:
         An `Estimate` with `value` and `standard_error` `[n] float64`. Where `max_products` did not suffice
-            `converged` is False, and `advice` says what to change.
+            `converged` is False, and `advice` names the argument to change.
 
     Raises:
         NonFiniteError: a product held NaN or Inf; names the probe, counted from 1.

@@ -30,14 +30,14 @@ class Eigen(ShortRepr):
         values: `[k] float64`: descending for 'LA', ascending for 'SA', descending in magnitude for 'LM'.
         vectors: `[n, k]` in the operator's dtype; column i belongs to `values[i]` and has norm 1. Signs are
             arbitrary. `[n, 0]` if they were not asked for.
-        residuals: `[k] float64`, |A v - theta v| as Lanczos knows it, and at least 10 epsilon |A|, what
-            rounding makes of it. An eigenvalue of A lies this near `values[i]`.
+        residuals: `[k] float64`, |A v - theta v| as Lanczos estimates it, and at least 10 epsilon |A|, its
+            rounding error. An eigenvalue of A lies this near `values[i]`.
         num_steps: products made.
         converged: whether every residual met the tolerance, and no eigenvalue is missing among `values`, but
             for a chance of 1 in 1,000.
-        advice: where not converged, which values are in doubt and what to change, in one line; else empty.
-        num_complete: how many of the first `values` are shown to be the first eigenvalues, in [0, k]; k where
-            converged. Among the others an eigenvalue may be missing.
+        advice: where not converged, the values in doubt and the remedy, in one line; else empty.
+        num_complete: number of the first `values` that are proven to be the first eigenvalues, in [0, k]; k
+            where converged. Among the others an eigenvalue may be missing.
     """
 
     values: np.ndarray
@@ -68,22 +68,22 @@ def eigsh(
 
     Small residuals do not show that no eigenvalue was skipped: one start vector sees a multiple eigenvalue
     once, and may have next to nothing of another. So for k above 1 a second random vector, orthogonal to all
-    before it, starts a chain of its own, which either finds what is missing, and then another one follows, or
-    grows until anything above the last of the k values would have shown in it with a probability of 0.999
-    (see `_completeness`). For k = 1 the first chain grows until the same holds for it. The guard costs
-    products: 8 instead of 5 for k = 1 and 19 instead of 12 for k = 5 with outliers above a bulk of 3,000;
-    several times as many where value k lies in a dense part of the spectrum.
+    before it, starts a chain of its own, which either finds a missing eigenvalue, and then another one
+    follows, or grows until anything above the last of the k values would have shown in it with a probability
+    of 0.999 (see `_completeness`). For k = 1 the first chain grows until the same holds for it. The guard
+    costs products: 8 instead of 5 for k = 1 and 19 instead of 12 for k = 5 with outliers above a bulk of
+    3,000; several times as many where value k lies in a dense part of the spectrum.
 
     Args:
         operator: symmetric, with `shape` (n, n), `dtype` float32 or float64, and `matvec` from `[n]` to
             `[n]`.
-        k: how many, from 1 to n.
+        k: number of eigenvalues, from 1 to n.
         which: 'LA', 'SA' or 'LM'.
         tol: relative tolerance of the residual, above 0. The default is PyHessian's number, whose criterion,
             the change between iterations, is weaker.
         max_steps: most products to make, at least k. Memory is max_steps vectors of n: 680 MB for the default
             and the 1.7 million float32 weights of the Nature DQN, taken up as steps are made.
-        seed: of the start vector.
+        seed: seed of the start vector.
         return_eigenvectors: whether to compute the vectors, which takes k vectors of n more.
         progress: called after each product with their number so far and the number planned at most.
 
@@ -146,7 +146,7 @@ class _Search:
         values: `[k]` Ritz values, those wanted first.
         combinations: `[m, k]`, their vectors in the basis.
         residuals: `[k]`.
-        num_complete: how many of the first pairs are shown to be the first ones.
+        num_complete: number of the first pairs that are proven to be the first ones.
     """
 
     def __init__(self, space: KrylovSpace, k: int, which: str, tol: float):
@@ -182,7 +182,7 @@ class _Search:
         return space.vector
 
     def advice(self) -> str:
-        """What to change, and which values are in doubt; empty where none is."""
+        """Returns the remedy and the values in doubt; empty where there are none."""
         above = np.flatnonzero(self.residuals > self._allowed)
         products = self.space.num_steps
         if len(above):
@@ -194,7 +194,7 @@ class _Search:
         return ""
 
     def _find_pairs(self) -> np.ndarray:
-        """Sets the pairs; returns what each remainder has in their residuals."""
+        """Sets the pairs; returns the part of each remainder in their residuals."""
         matrix = self.space.matrix
         values, combinations = np.linalg.eigh(matrix)
         wanted = _ORDERS[self._which](values)[: self._k]

@@ -23,8 +23,8 @@ class EmpiricalFisherOperator(Operator):
         per_example_loss_fn: returns the losses, `[batch]` of floating point, entry i of example i alone.
             Takes nothing, or with `data` the elements of a batch. Must be a fixed function of the variables.
         variables: variables of TensorFlow, Keras 2 or Keras 3, distinct, all float32 or all float64.
-        data: as in `HessianOperator`.
-        batch_size: as in `HessianOperator`.
+        data: data, as in `HessianOperator`.
+        batch_size: examples per batch, as in `HessianOperator`.
 
     Attributes:
         shape: (n, n), n being the number of entries of all variables.
@@ -76,14 +76,14 @@ class EmpiricalFisherOperator(Operator):
         is summed over the batch, N times an example's term. Losses of the model (regularisers) enter each.
 
         Args:
-            model: as for `HessianOperator.from_model`, like the others.
+            model: a Keras model; this and the other arguments as in `HessianOperator.from_model`.
             inputs: arrays `[n, ...]`, or a nest of them; or a `tf.data.Dataset` or Keras `PyDataset` that
                 ends, of inputs, (inputs, targets) or (inputs, targets, sample weights), all of which is read.
             targets: arrays `[n, ...]`, or a nest of them.
             loss: None for the compiled loss, or a loss.
             variables: theta; None: the trainable variables of the model.
-            sample_weight: as for `fit`.
-            class_weight: as for `fit`.
+            sample_weight: weights of the examples, as in `fit`.
+            class_weight: {class: weight}, as in `fit`.
             include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
             batch_size: most examples to take at a time; None: all.
 

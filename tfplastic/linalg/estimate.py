@@ -13,17 +13,17 @@ Value = TypeVar("Value", float, np.ndarray)
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Estimate(ShortRepr, Generic[Value]):
-    """The mean of what independent random probes say of a quantity.
+    """The mean of a quantity over independent random probes.
 
     Attributes:
         value: the mean, a float or `[n] float64`.
         standard_error: s / sqrt(num_probes), s being the standard deviation over the probes (with
             num_probes - 1 in its denominator). In the form of `value`. 0 where the value is exact, NaN after
             one probe.
-        num_probes: how many probes; 0 where the value is exact.
+        num_probes: number of probes; 0 where the value is exact.
         num_products: matrix-vector products made, all of them: those spent on other things than probes too.
         converged: whether the tolerance that was asked for was met; True where none was, or it is exact.
-        advice: where not converged, why and what to change, in one line; else empty.
+        advice: where not converged, the reason and the remedy, in one line; else empty.
 
     Example:
         >>> from tfplastic import linalg
@@ -43,7 +43,8 @@ class Estimate(ShortRepr, Generic[Value]):
         """The confidence interval of Student's t with num_probes - 1 degrees of freedom.
 
         Args:
-            level: how often such intervals hold the truth, in (0, 1). For each entry of an array by itself.
+            level: probability that such an interval holds the true value, in (0, 1). For each entry of an
+                array separately.
 
         Returns:
             Its two ends, each in the form of `value`. Both are `value` where that is exact, NaN after one

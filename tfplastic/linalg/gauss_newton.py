@@ -27,9 +27,9 @@ class GaussNewtonOperator(Operator):
         loss_on_outputs: takes the outputs, and with `data` the other elements of a batch:
             `loss_on_outputs(outputs, y)`. Returns the loss, a floating-point scalar.
         variables: variables of TensorFlow, Keras 2 or Keras 3, distinct, all float32 or all float64.
-        data: as in `HessianOperator`.
-        reduction: what `loss_on_outputs` does over a batch: 'mean' or 'sum'.
-        batch_size: as in `HessianOperator`.
+        data: data, as in `HessianOperator`.
+        reduction: reduction that `loss_on_outputs` applies to a batch: 'mean' or 'sum'.
+        batch_size: examples per batch, as in `HessianOperator`.
 
     Attributes:
         shape: (n, n), n being the number of entries of all variables.
@@ -86,14 +86,14 @@ class GaussNewtonOperator(Operator):
         outputs. Several outputs count as one, side by side.
 
         Args:
-            model: as for `HessianOperator.from_model`, like the others.
+            model: a Keras model; this and the other arguments as in `HessianOperator.from_model`.
             inputs: arrays `[n, ...]`, or a nest of them; or a `tf.data.Dataset` or Keras `PyDataset` that
                 ends, of inputs, (inputs, targets) or (inputs, targets, sample weights), all of which is read.
             targets: arrays `[n, ...]`, or a nest of them.
             loss: None for the compiled loss, or a loss.
             variables: theta; None: the trainable variables of the model.
-            sample_weight: as for `fit`.
-            class_weight: as for `fit`.
+            sample_weight: weights of the examples, as in `fit`.
+            class_weight: {class: weight}, as in `fit`.
             batch_size: most examples to take at a time; None: all.
 
         Raises:

@@ -21,8 +21,8 @@ class HessianOperator(Operator):
     """The matrix H with H_ij = d^2 L / d theta_i d theta_j, known by its products H v.
 
     H v = d/dtheta (g(theta) . v), v held constant, g the gradient of L (Pearlmutter 1994, "Fast exact
-    multiplication by the Hessian"). A single product costs some two gradients, one among many (`matmat`,
-    `lanczos`) some 1.5. Variables that the loss does not touch have zero rows and columns, but one of
+    multiplication by the Hessian"). A single product costs about two gradients, one among many (`matmat`,
+    `lanczos`) about 1.5. Variables that the loss does not touch have zero rows and columns, but one of
     several at least must be touched. Where L has kinks (ReLU), H is that of the smooth piece at theta.
     Normalisation layers made of `tf.nn.moments`, whose second derivative TensorFlow gets wrong, are put
     right.
@@ -34,10 +34,9 @@ class HessianOperator(Operator):
         variables: theta: variables of TensorFlow, Keras 2 or Keras 3, distinct, all float32 or all float64.
         data: arrays with the examples along their first axis, as `(x, y)`, or a `tf.data.Dataset` of batches,
             in the same order at each pass. L is then the loss of all of them.
-        reduction: what `loss_fn` does over a batch, and so what L is over the data: 'mean' (batches count by
+        reduction: reduction that `loss_fn` applies to a batch, and so L to the data: 'mean' (batches count by
             their examples, a smaller last one too) or 'sum'.
-        batch_size: how many examples of arrays to take at a time; None: all at once, which is faster where it
-            fits in memory.
+        batch_size: examples of arrays per batch; None: all at once, which is faster where it fits in memory.
         mode: 'reverse-over-reverse', a gradient tape over a gradient tape, or 'forward-over-reverse', a
             `tf.autodiff.ForwardAccumulator` over a tape. The same numbers but for rounding; on a CPU the
             first is faster (1.1 to 1.2 times for a product, more in a loop). TensorFlow's forward mode does
@@ -109,8 +108,8 @@ class HessianOperator(Operator):
                 reduction, `loss_weights`, masks and `model.losses`. Or, as for `diagnostics.Snapshot`, a
                 Keras loss, its name, a nest of them, or a function of targets and outputs: that alone.
             variables: theta; None: the trainable variables of the model.
-            sample_weight: as for `fit`.
-            class_weight: as for `fit`, {class: weight}.
+            sample_weight: weights of the examples, as in `fit`.
+            class_weight: {class: weight}, as in `fit`.
             include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
             batch_size: most examples to take at a time; None: all. It does not change the loss.
             mode: see the class.
@@ -155,7 +154,7 @@ class HessianOperator(Operator):
         return super()._program(function, *signature)
 
     def _fault_of_forward_mode(self) -> str | None:
-        """What is wrong with a product of forward mode, compared with one of reverse mode."""
+        """Returns the error of a product of forward mode, compared with one of reverse mode."""
         vector = tf.random.stateless_normal(self.shape[:1], seeds.derive(0, "forward mode"), dtype=self.dtype)
         batch, _ = next(iter(self._batches))
 

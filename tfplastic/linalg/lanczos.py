@@ -27,12 +27,12 @@ class NonFiniteError(ValueError):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Tridiagonal(ShortRepr):
-    """What m steps of Lanczos know of a symmetric operator A: A Q^T = Q^T T + beta_m q_{m+1} e_m^T.
+    """Result of m steps of Lanczos on a symmetric operator A: A Q^T = Q^T T + beta_m q_{m+1} e_m^T.
 
     Attributes:
         alpha: `[m] float64`, the diagonal of T.
         beta: `[m] float64`, at least 0. The first m - 1 are the off-diagonal of T; the last is the norm of
-            what T leaves out. 0 where the process met an invariant subspace.
+            the remainder. 0 where the process met an invariant subspace.
         basis: Q, `[m, n]` in the operator's dtype, with rows of length 1 that are as orthogonal as
             `reorthogonalize` says; `[0, n]` for 'none', which keeps none.
     """
@@ -67,14 +67,14 @@ def lanczos(
 
     Products and basis are in the operator's dtype; alpha and beta are float64 sums over pieces of 4,096
     entries. When beta_j is within rounding of 0 the subspace is invariant: beta_j becomes 0 and the process
-    goes on from a fresh random vector orthogonal to the basis, so that n steps give the whole spectrum,
+    continues from a fresh random vector orthogonal to the basis, so that n steps give the whole spectrum,
     multiple eigenvalues included; with 'none' it ends there.
 
     Args:
         operator: symmetric, with `shape` (n, n), `dtype` float32 or float64, and `matvec` from `[n]` to
             `[n]`.
         num_steps: products to make, at least 1; more than n are cut to n.
-        seed: of the start vector, standard normal and then normalised.
+        seed: seed of the start vector, standard normal and then normalised.
         reorthogonalize: 'full', 'partial' or 'none'; True and False are 'full' and 'none'. The first two keep
             the basis, `num_steps` vectors of n.
         progress: called after each product with their number so far and the number planned.
@@ -113,13 +113,13 @@ def runs(
     """`lanczos` from each of `seeds`, in the memory of one basis: a result's is good until the next result.
 
     Args:
-        operator: as there.
-        num_steps: as there.
-        seeds: of the start vectors.
-        reorthogonalize: as there.
+        operator: operator, as in `lanczos`.
+        num_steps: number of steps, as in `lanczos`.
+        seeds: seeds of the start vectors.
+        reorthogonalize: reorthogonalization, as in `lanczos`.
         progress: called with the products of all runs so far and the number planned.
-        is_enough: of what a run has after a step: whether to end it there.
-        memory: of the basis; the operator's own by default, if it has one.
+        is_enough: function of the result after a step: whether to end the run there.
+        memory: memory of the basis; the operator's own by default, if it has one.
     """
     _checks.check_optional_callable("progress", progress, "print")
     given = getattr(operator, "basis_memory", BasisMemory()) if memory is None else memory
@@ -174,7 +174,7 @@ class _Process:
         vector: q, the vector to multiply next.
         num_steps: products taken.
         max_steps: products to take at most.
-        memory: of the basis.
+        memory: memory of the basis.
     """
 
     def __init__(self, operator: Any, num_steps: int, reorthogonalize: str | bool, memory: BasisMemory):
@@ -191,7 +191,7 @@ class _Process:
         self._rows = self.memory[:num_bytes].view(dtype).reshape(shape)
 
     def begin(self, seed: int) -> None:
-        """Starts anew, with the start vector of `seed`."""
+        """Starts again, with the start vector of `seed`."""
         self.num_steps = 0
         self._seed = seed
         self._alpha, self._beta = np.zeros(self.max_steps), np.zeros(self.max_steps)
@@ -203,7 +203,7 @@ class _Process:
         return self._row(self.num_steps)
 
     def result(self) -> Tridiagonal:
-        """What is known so far. Results share memory; earlier ones stay valid."""
+        """Returns the result so far. Results share memory; earlier ones stay valid."""
         steps = self.num_steps
         basis = self._rows[: 0 if self._mode == "none" else steps]
         return Tridiagonal(self._alpha[:steps], self._beta[:steps], basis)
@@ -233,13 +233,13 @@ class _Process:
         return rest
 
     def _is_invariant(self) -> bool:
-        """Whether what is left of the newest product is nothing but its rounding error."""
+        """Returns whether the remainder of the newest product is nothing but rounding error."""
         alpha, beta = self._alpha[: self.num_steps], self._beta[: self.num_steps]
         rounding = 10 * self._epsilon * max(np.abs(alpha).max(), beta.max())  # a few units of the last place
         return self.num_steps == self._rows.shape[1] or bool(beta[-1] <= rounding)
 
     def _residual(self, product: np.ndarray) -> np.ndarray:
-        """Sets alpha and beta; returns what is left of the product without its parts along the basis."""
+        """Sets alpha and beta; returns the product without its parts along the basis."""
         step, vector = self.num_steps - 1, self._row(self.num_steps - 1)
         self._alpha[step] = dot(vector, product)
         if not np.isfinite(self._alpha[step]):  # as soon as one entry of the product is not
@@ -259,7 +259,7 @@ class _Process:
         return rest
 
     def _reorthogonalize(self) -> None:
-        """Takes all earlier vectors out of what is left of the product and out of the vector before it."""
+        """Takes all earlier vectors out of the remainder of the product and out of the vector before it."""
         # Both, because the next vector is made of both (Parlett 1998, section 13.8).
         last = self.num_steps - 1
         previous, rest = pair = self._rows[last : last + 2]

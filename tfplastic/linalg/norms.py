@@ -27,7 +27,7 @@ class Norms(ShortRepr):
         nuclear: sum_i |lambda_i|.
         num_products: matrix-vector products made for all three.
         converged: whether the tolerance was met for the spectral and the Frobenius norm.
-        advice: where it was not, what to change, in one line; else empty.
+        advice: the remedy where it was not, in one line; else empty.
     """
 
     spectral: float
@@ -69,10 +69,10 @@ def norms(
             above 0. The default is that of `trace`.
         max_products: most products for the Frobenius norm, at least 2 (for n = 1, 1). The default is that of
             `trace`.
-        num_steps: of Lanczos, at most for the spectral norm and of each probe for the nuclear one. Memory is
-            as many vectors of n. The default is that of `spectral_density`.
+        num_steps: steps of Lanczos, at most for the spectral norm and of each probe for the nuclear one.
+            Memory is as many vectors of n. The default is that of `spectral_density`.
         num_probes: for the nuclear norm, at least 1. The default is that of `spectral_density`.
-        seed: of the random vectors.
+        seed: seed of the random vectors.
         block_size: columns of a `matmat`.
         progress: called with (products done, products planned at most) after each product or `matmat`.
 

@@ -64,7 +64,7 @@ class NTKOperator(Operator):
 
         Raises:
             TypeError: `model` is not a Keras model.
-            ValueError: the model is not built, or returns what is not a tensor of floats.
+            ValueError: the model is not built, or does not return a tensor of floats.
         """
         data = ModelData(model, inputs)
         outputs = FlatOutputs(data)

@@ -1,4 +1,4 @@
-"""What all operators share: products in compiled programs, over all of the data."""
+"""The base of all operators: products in compiled programs, over all of the data."""
 
 import abc
 import copy
@@ -33,9 +33,9 @@ class Operator(abc.ABC):
     Attributes:
         shape: (n, n).
         dtype: float32 or float64, of numpy.
-        basis_memory: of the bases that `eigsh` and `spectral_density` make of it and of its blocks. It stays
-            with the operator, as large as the largest of them; `basis_memory.is_kept = False` gives it back
-            each time.
+        basis_memory: memory of the bases that `eigsh` and `spectral_density` make for it and for its blocks.
+            It stays with the operator, as large as the largest of them; `basis_memory.is_kept = False` gives
+            it back each time.
     """
 
     shape: tuple[int, int]
@@ -71,7 +71,7 @@ class Operator(abc.ABC):
     def _linearize(self, *batch: Any) -> Linear:
         """The product with a vector on one batch; traceable.
 
-        What does not depend on the vector is computed here, once for all products of a program.
+        Values that do not depend on the vector are computed here, once for all products of a program.
         """
 
     @abc.abstractmethod
@@ -80,7 +80,7 @@ class Operator(abc.ABC):
 
     @abc.abstractmethod
     def _check_functions(self) -> None:
-        """Raises `ValueError` if a function, now traced, returned what it must not."""
+        """Raises `ValueError` if a function, now traced, returned an output of the wrong kind."""
 
     def matvec(self, vector: Any) -> tf.Tensor:
         """The product A v.
@@ -102,7 +102,7 @@ class Operator(abc.ABC):
         return self._over_batches(program, vector)
 
     def matmat(self, vectors: Any) -> tf.Tensor:
-        """The products A V with several vectors, which share what does not depend on them.
+        """Returns the products A V with several vectors, which share the work common to all.
 
         Args:
             vectors: V, `[n, k]`, a vector in each column; cast to the operator's dtype.
@@ -133,12 +133,12 @@ class Operator(abc.ABC):
         """Makes products one after another, each with a vector made of the last: for Lanczos and its kind.
 
         Where the data are one batch this is a loop in a compiled program, which computes the gradient once,
-        not in each product: some 1.5 gradients a product instead of 2.
+        not in each product: about 1.5 gradients a product instead of 2.
 
         Args:
             start: the first vector, `[n]`, in the operator's dtype.
             advance: takes a product, `[n]`, whose memory serves the next one; returns the next vector, or
-                None to stop. What it raises is raised here.
+                None to stop. Its errors are raised here.
         """
         if self._batches.single is None:
             vector: np.ndarray | None = start
@@ -163,14 +163,15 @@ class Operator(abc.ABC):
                 'dense/kernel' and 'dense/bias'.
 
         Returns:
-            {name: operator}, in the order of the variables. Names of layers lack what they all begin with.
+            {name: operator}, in the order of the variables. A prefix that all names of layers have in common
+            is left out.
         """
         _checks.check_one_of("by", by, ("variable", "layer"))
         groups = _variables.group(self._names, by)
         return {name: self.restricted(indices) for name, indices in groups.items()}
 
     def is_deterministic(self) -> bool:
-        """Whether what the operator is a derivative of has the same bits in two passes over the data.
+        """Returns whether two passes over the data give the operator the same bits.
 
         It has not where the data come in another order or are augmented at each pass. Random numbers drawn
         in the function itself, as by dropout, are an error as soon as it is traced.
@@ -210,7 +211,7 @@ class Operator(abc.ABC):
         return total / num_examples if self._reduction == "mean" else total
 
     def _program(self, function: Callable[..., Any], *signature: tf.TensorSpec) -> Program:
-        """The compiled form of a method that takes what `signature` says, and a batch."""
+        """Returns the compiled form of a method that takes the arguments in `signature` and a batch."""
         if function not in self._programs:
             self._programs[function] = self._compile(function, *signature)
         return self._programs[function]

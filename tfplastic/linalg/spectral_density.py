@@ -128,7 +128,7 @@ class SpectralDensity(ShortRepr):
             The axes.
 
         Raises:
-            ImportError: matplotlib is not installed; says what to install.
+            ImportError: matplotlib is not installed; names the command that installs it.
         """
         if ax is None:
             try:
@@ -166,10 +166,10 @@ def spectral_density(
     Args:
         operator: symmetric, with `shape` (n, n), `dtype` float32 or float64, and `matvec` from `[n]` to
             `[n]`.
-        num_steps: of each Lanczos run, at least 1; more than n are cut to n. Memory is as many vectors of n.
-            90 as in Figure 1 of Ghorbani et al. 2019.
+        num_steps: steps of each Lanczos run, at least 1; more than n are cut to n. Memory is as many vectors
+            of n. 90 as in Figure 1 of Ghorbani et al. 2019.
         num_probes: random vectors, at least 1. 10 as there.
-        seed: of the vectors, which are normal and then normalised.
+        seed: seed of the vectors, which are normal and then normalised.
         progress: called with (products done, products planned) after each product, of all probes together.
 
     Returns:

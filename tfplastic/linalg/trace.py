@@ -28,10 +28,9 @@ def trace(
     'hutchinson' is the mean of z . A z over random probes z (Hutchinson 1990): m products leave a standard
     error of sqrt(2 / m) times the Frobenius norm of A's off-diagonal part. 'hutch++' (Meyer, Musco, Musco and
     Woodruff 2021, Algorithm 1) spends a third of its products on the range Q of A S, S random, and a third on
-    the trace of Q^T A Q, which is exact, so that only what A has outside of Q is sampled, by the mean of
-    z . P A P z, P = I - Q Q^T. For decaying spectra, as Hessians have, its error falls as 1 / m. For flat
-    ones the two thirds are lost, and where A is nearly diagonal P A P is less so: there 'hutchinson' is
-    better.
+    the trace of Q^T A Q, which is exact, so that only the part of A outside of Q is sampled, by the mean of z
+    . P A P z, P = I - Q Q^T. For decaying spectra, as Hessians have, its error falls as 1 / m. For flat ones
+    the two thirds are lost, and where A is nearly diagonal P A P is less so: there 'hutchinson' is better.
 
     Algorithm 1 takes m beforehand. Here Q and the probes grow together by blocks, and as Q grows the earlier
     probes' samples are corrected for its new columns, which takes no further products. So at each moment the
@@ -52,15 +51,16 @@ def trace(
             default is ours. (PyHessian stops at 1e-3 between two iterations, a weaker criterion.)
         max_products: most products to make, at least 2 for 'hutchinson' and 4 for 'hutch++' (or n). The
             default lets 'hutch++' have the 100 probes that PyHessian makes at most.
-        seed: of the random vectors.
+        seed: seed of the random vectors.
         method: 'hutch++' or 'hutchinson'.
-        block_size: columns of a `matmat`. Memory beyond the operator's own is some 5 `block_size` vectors of
+        block_size: columns of a `matmat`. Memory beyond the operator's own is about 5 `block_size` vectors of
             n in the operator's dtype, and for 'hutch++' Q, `max_products` / 3 vectors: 680 MB for the default
             and the 1.7 million float32 weights of the Nature DQN, taken up as Q grows.
         progress: called with (products done, `max_products`) after each product or `matmat`.
 
     Returns:
-        An `Estimate`. Where `max_products` did not suffice `converged` is False, and `advice` says what to
+        An `Estimate`. Where `max_products` did not suffice `converged` is False, and `advice` names the
+        argument to
             change.
 
     Raises:
@@ -120,7 +120,7 @@ class _DeflatedProbes:
         self._coordinates = np.zeros((len(self._basis), 0))  # Q^T z of each probe
 
     def extend_range(self, number: int) -> None:
-        """Adds `number` columns to Q: a basis of what A S has outside of it, for new columns of S."""
+        """Adds `number` columns to Q: a basis of the part of A S outside of Q, for new columns of S."""
         if not number:
             return
         products, rank = self._products, self._rank
@@ -160,7 +160,7 @@ class _DeflatedProbes:
 
 
 def _orthonormal(vectors: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Orthonormal rows that span what the rows of `vectors` have outside of those of `basis`.
+    """Returns orthonormal rows that span the part of `vectors`' rows outside of the span of `basis`.
 
     Directions that may be mere rounding become rows of zeros. Hutch++ is right with any range, and noise
     need not be orthogonal to `basis`.

@@ -1,4 +1,4 @@
-"""Keras optimizers of any kind: of Keras 3, of Keras 2, and those of `tf_keras.optimizers.legacy`."""
+"""Keras optimizers of any kind: of Keras 3, of Keras 2, and of `tf_keras.optimizers.legacy`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +31,7 @@ def variables_of(optimizer: Any) -> list[Any]:
 
 
 def legacy_slots(optimizer: Any, variable: Any) -> dict[str, Any]:
-    """Returns what a legacy optimizer remembers of a weight, by its own names.
+    """Returns the slots of a legacy optimizer for a weight, by its own names.
 
     Raises:
         KeyError: the optimizer was not built for the weight.

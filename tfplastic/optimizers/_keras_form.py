@@ -1,4 +1,4 @@
-"""What the Keras forms of the pure optimizers share: Keras 2 and Keras 3 keep their slots in other ways."""
+"""Shared parts of the pure optimizers' Keras forms: Keras 2 and Keras 3 keep slots differently."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,12 +20,13 @@ _SWITCHED_OFF = {
 
 
 def check_form(optimizer: Any, pure: PureOptimizer, **switched_off: Any) -> None:
-    """Raises `ValueError` if the optimizer is set to do what its pure form does not.
+    """Raises `ValueError` if the optimizer has a setting that its pure form lacks.
 
     Args:
-        optimizer: of either Keras.
-        pure: its pure form, which refuses settings out of their range by itself.
-        **switched_off: beside the options of every Keras optimizer, those of this one with the value to have.
+        optimizer: optimizer of either Keras.
+        pure: its pure form, which itself refuses settings out of their range.
+        **switched_off: options of this optimizer, besides those of every Keras optimizer, with the value they
+            must have.
     """
     check_backend("optimizer", optimizer)
     for name, off in {**_SWITCHED_OFF, **switched_off}.items():

@@ -20,7 +20,7 @@ BIAS_CORRECTIONS = ("step_size", "means")
 
 
 class OptimizerState(NamedTuple):
-    """What an optimizer remembers between two updates.
+    """State of an optimizer between two updates.
 
     Attributes:
         step: `[] int64`, the number of updates so far.
@@ -61,7 +61,7 @@ class PureOptimizer(abc.ABC):
         """The update of one parameter.
 
         Args:
-            gradient: of the shape and dtype of the parameter.
+            gradient: gradient with the shape and dtype of the parameter.
             parameter: any shape of floats.
             slots: in the order of `slot_names`.
             step: `[]` integer, 1 in the first update.
@@ -187,7 +187,7 @@ class PureCenteredRMSprop(PureOptimizer):
     Args:
         learning_rate: see `PureOptimizer`.
         max_gradient_norm: see `PureOptimizer`.
-        decay: of both running means, in [0, 1].
+        decay: decay of both running means, in [0, 1].
         epsilon: inside the root, above 0.
 
     Slots: `mean` m, `mean_square` v.
@@ -235,7 +235,7 @@ class PureSGD(PureOptimizer):
     Args:
         learning_rate: see `PureOptimizer`.
         max_gradient_norm: see `PureOptimizer`.
-        momentum: in [0, 1]; with 0 there is no slot.
+        momentum: decay of the velocity, in [0, 1]; with 0 there is no slot.
 
     Slots: `increment` u, only with a momentum above 0.
 

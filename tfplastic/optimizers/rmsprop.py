@@ -65,7 +65,7 @@ def centered_rmsprop(
 
     Args:
         learning_rate: above 0.
-        decay: of the running means, in [0, 1].
+        decay: decay of the running means, in [0, 1].
         epsilon: above 0.
 
     Returns:

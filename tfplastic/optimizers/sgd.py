@@ -38,8 +38,8 @@ def sgd(
     """Stochastic gradient descent as a Keras optimizer: u <- momentum u - lr g, theta <- theta + u.
 
     Args:
-        learning_rate: above 0. 1e-3 is that of gradient descent beside Brownian motion in Lyle et al. 2023
-            (appendix A.1).
+        learning_rate: above 0. 1e-3 is the rate of gradient descent next to Brownian motion in Lyle et al.
+            2023 (appendix A.1).
         momentum: in [0, 1]. The paper names none.
         max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it.
 

@@ -1,4 +1,4 @@
-"""The slots of a Keras optimizer: what it remembers of each weight."""
+"""The slots of a Keras optimizer: its state for each weight."""
 
 from typing import Any
 

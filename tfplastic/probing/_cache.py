@@ -1,4 +1,4 @@
-"""What probes of one run have in common, kept between them."""
+"""State that the probes of one run share."""
 
 import collections
 from collections.abc import Callable, Hashable
@@ -8,7 +8,7 @@ _KEPT = 4  # of a kind; each may hold a network and its optimizer
 
 
 class ProbeCache:
-    """The last few programs, targets and fresh networks, by what they depend on.
+    """The last few programs, targets and fresh networks, by the inputs that they depend on.
 
     A probe that is repeated on the same architecture, inputs, protocol and seed trains no fresh network
     again and compiles nothing again. Share one among probes of one run; the oldest entries are dropped.
@@ -23,11 +23,11 @@ class ProbeCache:
         self._kinds: dict[str, collections.OrderedDict[Hashable, Any]] = {}
 
     def get(self, kind: str, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What was made for the key, or is made now.
+        """Returns the value kept for the key, or makes it now.
 
         Args:
-            kind: of which the last few are kept.
-            key: what it depends on.
+            kind: kind of value; the last few of each kind are kept.
+            key: everything that the value depends on.
             make: makes it.
         """
         entries = self._kinds.setdefault(kind, collections.OrderedDict())

@@ -33,7 +33,7 @@ def in_batch(mask: tf.Tensor | None) -> tuple[tf.Tensor | None, Callable[[tf.Ten
 
 
 def constant_error(head: Head, targets: np.ndarray, mask: np.ndarray | None) -> float:
-    """Returns `head.constant_error` of targets `[n, ...]`, averaged over positions by what counts there."""
+    """Returns `head.constant_error` of targets `[n, ...]`, averaged over positions by their weight."""
     if mask is None:
         return head.constant_error(targets)
     size = mask[0].size

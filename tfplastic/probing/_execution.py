@@ -1,4 +1,4 @@
-"""How the targets of a probe are trained: side by side or one after another, in the graph or by XLA."""
+"""The execution of a probe's targets: side by side or one after another, in the graph or by XLA."""
 
 import tensorflow as tf
 
@@ -45,9 +45,9 @@ def make_program(
 
     Args:
         twin: its gradient step traced.
-        num_targets: how many there are.
-        execution: one of `EXECUTIONS`, or `'auto'` for what the committed rules say; where the step cannot be
-            batched, as with an optimizer that is not known, that is one after another in the graph.
+        num_targets: number of targets.
+        execution: one of `EXECUTIONS`, or `'auto'` for the committed rules, which choose one after another in
+            the graph where the step cannot be batched, as with an unknown optimizer.
         compiler: `'graph'`, `'xla'` or `'auto'`, as the rules say.
         is_masked: whether a mask leaves out some positions: how many differs from batch to batch, so targets
             train one after another, in the graph.

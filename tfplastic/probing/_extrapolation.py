@@ -1,4 +1,4 @@
-"""Final losses of a probe from its first steps, beside fresh networks that took all of them."""
+"""Final losses of a probe from its first steps, compared with fresh networks that took all of them."""
 
 import dataclasses
 
@@ -35,10 +35,10 @@ def extrapolated(curves: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Where loss curves would be after as many steps as the reference has.
 
     As if each curve were the reference at another speed: a network that has after s steps the level that the
-    reference had after phi s will after S steps have the level that the reference has after phi S. Beyond
-    its end the reference goes on as a power of the step, as it did in its second half. A curve that is still
-    above the reference's beginning, as that of a value network whose outputs are large, goes on as a power
-    of the step by itself, down to that beginning. Where nothing is learnt, or training diverges, it stays.
+    reference had after phi s will after S steps have the level that the reference has after phi S. Beyond its
+    end the reference continues as the power of the step that fits its second half. A curve that is still
+    above the reference's beginning, as that of a value network whose outputs are large, continues as its own
+    power of the step, down to that beginning. Where nothing is learnt, or training diverges, it stays.
 
     Args:
         curves: `[..., s]`, s at most S.

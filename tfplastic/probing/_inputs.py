@@ -28,9 +28,9 @@ def as_inputs(inputs: Any, num_inputs: int | None, seed: int) -> Any:
             iterable of batches, whose `(inputs, targets)` elements give their inputs; or a replay buffer,
             which gives observations: this library's draws `num_inputs`, another gives all that it holds, by
             `gather_all`.
-        num_inputs: how many to draw of them, without replacement and by the seed, in the order that they
-            have; None for all. Of a dataset that never ends, or a generator, the first so many.
-        seed: of the probe.
+        num_inputs: number of inputs to draw, without replacement and by the seed, in their own order; None
+            for all. Of a dataset that never ends, or a generator, the first `num_inputs`.
+        seed: seed of the probe.
 
     Raises:
         ValueError: if there are none or too few, their lengths differ, or the dataset is endless.

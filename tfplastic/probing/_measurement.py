@@ -25,7 +25,7 @@ from tfplastic.training.events.centering import uncentred_warning
 
 
 class _Task(NamedTuple):
-    """What all networks of a probe are trained on.
+    """The training data that all networks of a probe share.
 
     Attributes:
         targets: `[targets, n, ...]`, without the offsets.
@@ -42,7 +42,7 @@ class _Task(NamedTuple):
 
 @dataclasses.dataclass
 class _Bench:
-    """What trains networks: compiled at its first use."""
+    """Trains networks; compiled at its first use."""
 
     twin: Twin
     program: Program | None = None
@@ -62,8 +62,8 @@ class Measurement:
     """One network on one set of inputs, probed by a protocol.
 
     Args:
-        protocol: of the probe.
-        cache: what probes have in common.
+        protocol: protocol of the probe.
+        cache: state that probes share.
         model: the network; only read.
         inputs: a nest of arrays `[n, ...]`.
         optimizer: a Keras optimizer; only read.
@@ -108,7 +108,7 @@ class Measurement:
         return uncentred_warning(scalars, self._inputs)
 
     def _key(self) -> tuple[Any, ...]:
-        """What compiled programs depend on."""
+        """Returns everything that compiled programs depend on."""
         protocol, optimizer = self._protocol, self._optimizer
         specs = [(each.shape, str(each.dtype)) for each in tf.nest.flatten(self._inputs)]
         given = digest(protocol.targets.values) if isinstance(protocol.targets, GivenTargets) else ""

@@ -27,14 +27,14 @@ def copied(optimizer: Any) -> Any:
 
 
 def settings_of(optimizer: Any) -> tuple[type, str]:
-    """What tells optimizers apart; hashable."""
+    """Returns a hashable key that identifies an optimizer."""
     config = optimizer.get_config()
     config.pop("name", None)  # Keras counts on when it makes up names
     return type(optimizer), repr(config)
 
 
 def scaled(optimizer: Any, loss: tf.Tensor) -> tf.Tensor:
-    """The loss by whose gradient the optimizer steps: those of Keras 3 undo what their `scale_loss` does."""
+    """Returns the loss by whose gradient the optimizer steps: Keras 3's undo their `scale_loss`."""
     scale_loss = getattr(optimizer, "scale_loss", None)
     return loss if scale_loss is None else scale_loss(loss)
 
@@ -43,8 +43,8 @@ def state_of(optimizer: Any, count: int) -> list[np.ndarray]:
     """The values of all its variables.
 
     Args:
-        optimizer: that has trained the network.
-        count: how many a copy has that is built for the same network.
+        optimizer: optimizer that has trained the network.
+        count: number of slots of a copy that is built for the same network.
 
     Raises:
         ValueError: if it was not built for such a network.

@@ -18,7 +18,7 @@ class Program(abc.ABC):
 
     Args:
         twin: on which it trains.
-        num_targets: how many.
+        num_targets: number of targets.
         compiler: `'graph'` or `'xla'`.
     """
 

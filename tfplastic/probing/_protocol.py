@@ -1,4 +1,4 @@
-"""What a probe is: its protocol, checked."""
+"""The protocol of a probe, checked."""
 
 import dataclasses
 from typing import Any

@@ -25,8 +25,9 @@ _CLONEABLE = ("Functional", "Sequential")
 def rebuild(model: Any, seed: int, example: Any, make_model: MakeModel | None = None) -> Any:
     """A network of the architecture of `model` whose initial weights are a function of the seed.
 
-    Layers are made again from their configurations with other seeds. What `adapt` has computed from data, as
-    in Keras' `Normalization`, is part of the architecture and is kept. Global random states stay as they are.
+    Layers are made again from their configurations with other seeds. Statistics that `adapt` has computed
+    from data, as in Keras' `Normalization`, belong to the architecture and are kept. Global random states
+    stay as they are.
 
     Args:
         model: a Keras model, of Keras 2 or Keras 3, or a TF-Agents network; built.
@@ -74,7 +75,7 @@ def _outputs(model: Any, inputs: Any, training: bool) -> Any:
 
 
 def architecture(model: Any, make_model: MakeModel | None) -> Any:
-    """What tells architectures apart; hashable."""
+    """Returns a hashable key that identifies the architecture."""
     adapted = tuple(weight.tobytes() for layer in _adapted(model) for weight in layer.get_weights())
     if make_model is not None:
         return make_model, _shapes(model), adapted
@@ -188,7 +189,7 @@ def _call(model: Any, example: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The line that says what is wrong, of the several in colours that Keras has."""
+    """Returns the line that describes the error, of the several in colours that Keras has."""
     lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
     return next((line for line in lines if line and not line.startswith("Exception encountered")), "unknown")
 
@@ -222,7 +223,7 @@ def _generators_with_state(keras: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
-    """While open, what takes its seeds from global generators is a function of `seed`."""
+    """While open, seeds that would come from global generators are a function of `seed`."""
     generators = [random, getattr(context.context(), "_rng", None)]
     backend = sys.modules.get("tf_keras.src.backend")
     generators.append(getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None))

@@ -27,8 +27,8 @@ class SharedProbe:
     """Measures as a `Probe` does, or reads the result of one that was the same.
 
     The same are weights, architecture, inputs, settings of the optimizer, protocol and version of this
-    library: its number, its commit and whether files differ from that. A probe is not shared where that
-    cannot be told from outside of the process: with `make_model`, a copied state of the optimizer, or
+    library: its number, its commit and whether files differ from that. A probe is not shared where equality
+    cannot be decided from outside of the process: with `make_model`, a copied state of the optimizer, or
     functions without a name.
 
     Args:
@@ -41,7 +41,7 @@ class SharedProbe:
         self._directory = directory
 
     def measure(self, model: Any, inputs: Any, optimizer: Any) -> ProbeResult:
-        """As `Probe.measure`."""
+        """Returns the result of `Probe.measure`."""
         key = self._key(model, inputs, optimizer)
         path = self._directory / f"{key}.npz"
         shared = _load(path) if key else None
@@ -57,7 +57,7 @@ class SharedProbe:
         return result
 
     def _key(self, model: Any, inputs: Any, optimizer: Any) -> str:
-        """What decides on the result, as a digest; '' if that cannot be told."""
+        """Returns a digest of everything that decides on the result; '' if it cannot be known."""
         probe = self._probe
         if probe.make_model is not None or probe.optimizer_state == "copied":
             return ""

@@ -25,15 +25,15 @@ class Twin:
     Args:
         model: the copy; built.
         optimizer: the copy; built for it here.
-        head: what its outputs mean.
+        head: meaning of its outputs.
 
     Attributes:
         model: the copy.
         inputs: a nest of tensors `[n, ...]` that it is probed on; to be set.
         traced_step: from `trace` on, one gradient step: (inputs, targets) of a batch -> its error before the
             update, `[]`.
-        num_weights: how many scalars are trained.
-        num_slots: how many variables the optimizer has.
+        num_weights: number of trained scalars.
+        num_slots: number of variables of the optimizer.
     """
 
     def __init__(self, model: Any, optimizer: Any, head: Head):
@@ -54,7 +54,7 @@ class Twin:
 
         Args:
             targets: one of them, `[n, ...]`, for its shape and dtype.
-            batch_size: of a gradient step.
+            batch_size: examples per gradient step.
         """
         inputs = tf.nest.map_structure(
             lambda each: tf.TensorSpec([batch_size, *each.shape[1:]], each.dtype), self.inputs
@@ -72,7 +72,7 @@ class Twin:
         """Takes the weights of a network, with the optimizer and random states as they are at first.
 
         Args:
-            weights: as `_rebuild.weights_of` has them.
+            weights: weights in the order of `_rebuild.weights_of`.
             slots: all variables of an optimizer that has trained that network, instead.
         """
         for variable, value in zip(self._variables, self._initial, strict=True):

@@ -1,4 +1,4 @@
-"""What a network's outputs mean, and so how it is fitted to a target and what of that is reported."""
+"""The meaning of a network's outputs: how they are fitted to a target and which error is reported."""
 
 import abc
 import dataclasses
@@ -38,15 +38,15 @@ class Head(abc.ABC):
 
     @abc.abstractmethod
     def predictions(self, outputs: tf.Tensor) -> tf.Tensor:
-        """`[batch, ...] float32`, what is compared with targets."""
+        """Returns the part of the outputs to compare with targets, `[batch, ...] float32`."""
 
     @abc.abstractmethod
     def loss(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """`[]`, what is minimised; traceable."""
+        """Returns the loss to minimize, `[]`; traceable."""
 
     @abc.abstractmethod
     def errors(self, predictions: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """`[batch]`, what is reported of each example; traceable."""
+        """Returns the error to report of each example, `[batch]`; traceable."""
 
     @abc.abstractmethod
     def check_targets(self, targets: np.ndarray, predictions: np.ndarray) -> None:

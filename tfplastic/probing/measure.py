@@ -10,18 +10,18 @@ _CACHE = ProbeCache()
 
 
 def measure_plasticity(model: Any, inputs: Any, optimizer: Any = None, **settings: Any) -> ProbeResult:
-    """How well a network can still fit new targets, beside fresh networks of its architecture.
+    """Measures how well a network can still fit new targets, compared with fresh networks like it.
 
-    It is `Probe(**settings).measure(model, inputs, optimizer)`, where calls share what they have in common: a
-    second one for the same architecture, inputs and settings trains no fresh network again.
+    It is `Probe(**settings).measure(model, inputs, optimizer)`, where calls share their common work: a second
+    call for the same architecture, inputs and settings trains no fresh network again.
 
     Args:
         model: a Keras model, of Keras 2 or Keras 3, or a TF-Agents network; built. It is not changed.
         inputs: arrays `[n, ...]`, a `tf.data.Dataset` or another iterable of batches, or a replay buffer.
         optimizer: a Keras optimizer, whose settings are copied; None for the one that the model is compiled
             with.
-        **settings: as `Probe` takes them, such as `num_targets=10, num_steps=2000, batch_size=32,
-            baselines=8, seed=0`.
+        **settings: arguments of `Probe`, such as
+            `num_targets=10, num_steps=2000, batch_size=32, baselines=8, seed=0`.
 
     Returns:
         Numbers, curves and a verdict; `print` it.

@@ -1,4 +1,4 @@
-"""The probe: what plasticity is measured by, configured once."""
+"""The measurement of plasticity, configured once."""
 
 import dataclasses
 from pathlib import Path
@@ -33,8 +33,8 @@ class Probe(Protocol):
     `fit` adds to a loss as well; the compiled loss has no part, as its targets are others. Results are errors
     of the head alone. Positions that a mask of Keras leaves out of the outputs count nowhere.
 
-    Nothing of the network, its optimizer or any random state is changed. The same seed gives the same bits
-    on a CPU. What probes of one run have in common is kept in `cache`: fresh networks train once for an
+    Nothing of the network, its optimizer or any random state is changed. The same seed gives the same bits on
+    a CPU. The common work of a run's probes is kept in `cache`: fresh networks train once for an
     architecture, its inputs, the protocol and the seed.
 
     Args:
@@ -51,10 +51,10 @@ class Probe(Protocol):
             probes. From 500 of 2,000 steps, the final losses of 34 checkpoints (MLPs of 2 x 100 on random
             labels of MNIST and on an MDP) were off by 0.042 on average, of a variance of 0.5, and all
             verdicts stayed; docs/plasticity.md has more.
-        num_inputs: how many inputs to draw of those given; None for all. Needed for a replay buffer.
+        num_inputs: number of inputs to draw from the given ones; None for all. Needed for a replay buffer.
         targets: `SineTargets`, `RandomNetworkTargets`, `RandomLabels`, `GivenTargets`, or an array of a
             user's own as `GivenTargets` takes it, whose number then replaces `num_targets`.
-        head: `Regression`, `TwoHot` or `Classification`: what the outputs mean.
+        head: `Regression`, `TwoHot` or `Classification`: the meaning of the outputs.
         optimizer_state: `'fresh'`, or `'copied'` from the optimizer that is given. Fresh networks begin with
             fresh ones. The paper does not say.
         losses_over: `'inputs'`: initial and final losses are those of all inputs, at inference; `'batches'`:
@@ -65,11 +65,11 @@ class Probe(Protocol):
             be made again from their configuration.
         standardize: whether to probe a second time, with outputs mapped to each target's mean and scale
             before the probe: f'(x) = m + s (f(x) - mean f) / std f, constants for each output, of fresh
-            networks as well. `ProbeResult.standardized` has what that found. A network that has trained
-            starts far above b, a converged classifier at 114 b, and the paper's form then measures mostly how
-            fast it unlearns the scale of its outputs. For `Regression` alone; takes twice as long.
-        seed: of targets, fresh networks, batches and dropout. All probes with the default share one draw of
-            targets and fresh networks, also those of runs with different `train.seed`: numbers can be
+            networks as well. `ProbeResult.standardized` holds the result. A network that has trained starts
+            far above b, a converged classifier at 114 b, and the paper's form then measures mostly how fast
+            it unlearns the scale of its outputs. For `Regression` alone; takes twice as long.
+        seed: seed of targets, fresh networks, batches and dropout. All probes with the default share one draw
+            of targets and fresh networks, also those of runs with different `train.seed`: numbers can be
             compared, and if that draw is an unlucky one, all verdicts are wrong together. Give another seed
             to check a verdict, or one for each run where verdicts are to be counted.
         cache: shared among probes of a run.

@@ -1,4 +1,4 @@
-"""What a probe found."""
+"""The result of a probe."""
 
 import dataclasses
 import math
@@ -31,11 +31,11 @@ class FreshNetworks(ShortRepr):
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ProbeResult(ShortRepr):
-    """How well a network fits targets it has never seen, beside fresh networks of its architecture.
+    """The fit of a network to targets it has never seen, compared with fresh networks of its architecture.
 
     All losses are mean squared errors, or cross-entropies in nats of a classification, at least 0; NaN where
-    training diverged, and so is what is computed from them. Scalars that compare with fresh networks are NaN
-    where there are none, or too few.
+    training diverged, and so are all values computed from them. Scalars that compare with fresh networks are
+    NaN where there are none, or too few.
 
     Attributes:
         initial_losses: `[targets]`, before the probe.
@@ -44,10 +44,10 @@ class ProbeResult(ShortRepr):
             variance of the target (the mean over outputs), for a classification the entropy of the labels.
         curves: `[targets, steps] float32`, the loss of each step's batch before its update.
         fresh: the same of fresh networks; of the same targets up to the offset, and of the same batches.
-        how: how the networks were trained, such as 'one after another, XLA'.
+        how: execution of the training, such as 'one after another, XLA'.
         notes: further warnings, one line each.
-        standardized: what the probe found with outputs mapped to the targets' mean and scale, if
-            `Probe.standardize` asked for it.
+        standardized: result with outputs mapped to the targets' mean and scale, if `Probe.standardize`
+            requests it.
     """
 
     initial_losses: np.ndarray
@@ -102,10 +102,10 @@ class ProbeResult(ShortRepr):
 
     @property
     def standard_error_over_targets(self) -> float:
-        """Of `loss_of_plasticity`, as far as targets differ; networks differ more. NaN for one target.
+        """Standard error of `loss_of_plasticity` over targets; networks differ more. NaN for one target.
 
-        That is: what another draw of targets would give for these networks. Whether the network is unlike
-        fresh ones is what `verdict` says.
+        It measures how another draw of targets would change the result for these networks. Whether the
+        network is unlike fresh ones is answered by `verdict`.
         """
         count = len(self.final_losses)
         if count < 2:
@@ -202,7 +202,7 @@ class ProbeResult(ShortRepr):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What stands between the numbers and a conclusion, one line each."""
+        """Remarks that stand between the numbers and a conclusion, one line each."""
         found = list(self.notes)
         if self.is_saturated:
             found.append(
@@ -263,7 +263,7 @@ class ProbeResult(ShortRepr):
         return self.summary()
 
     def to_dict(self) -> dict[str, float]:
-        """All scalars by name: what goes to dashboards and tables."""
+        """Returns all scalars by name, for dashboards and tables."""
         fresh, interval = self.fresh_interval, self.loss_of_plasticity_interval
         more = {} if self.standardized is None else self.standardized.to_dict()
         return {

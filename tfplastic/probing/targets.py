@@ -1,4 +1,4 @@
-"""What a network is asked to fit when it is probed."""
+"""Targets that a network is asked to fit when it is probed."""
 
 import abc
 import dataclasses
@@ -16,14 +16,14 @@ OFFSETS = ("mean", "mean_per_output")
 
 
 class TargetSource(NamedTuple):
-    """What targets are made of.
+    """Source of targets.
 
     Attributes:
-        count: how many targets are asked for.
-        seed: of the probe.
+        count: number of targets to make.
+        seed: seed of the probe.
         num_examples: n, of the inputs.
-        num_outputs: of the network, as far as they are fitted.
-        fresh_predictions: those of the network that is initialised freshly for target number k,
+        num_outputs: number of fitted outputs of the network.
+        fresh_predictions: predictions of the network that is freshly initialised for target number k,
             `[n, outputs, ...] float32`; a function of k.
     """
 
@@ -42,7 +42,7 @@ class Targets(abc.ABC):
         """`[targets, n, ...]`: float32 values, or int32 labels."""
 
     def offset(self, predictions: np.ndarray) -> np.ndarray:
-        """What is added to all targets of a network that predicts `[n, ...]` before it is probed; 0 here."""
+        """Returns the offset of all targets for a network that predicted `[n, ...]`; 0 here."""
         del predictions
         return np.zeros((), np.float32)
 

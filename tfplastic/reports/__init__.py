@@ -1,4 +1,4 @@
-"""Run directories as tables, statistics and figures, beside the paper's numbers. Needs no TensorFlow.
+"""Run directories as tables, statistics and figures, next to the paper's numbers. Needs no TensorFlow.
 
 "The paper" is Lyle et al. 2023, "Understanding plasticity in neural networks".
 

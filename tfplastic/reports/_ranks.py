@@ -7,7 +7,7 @@ import scipy.stats
 
 
 def spearman(x: Any, y: Any) -> np.ndarray:
-    """Of the last axis, `[...]`; NaN for NaN and where all values of one are equal."""
+    """Returns ranks along the last axis, `[...]`; NaN for NaN and where all values of one are equal."""
     x, y = (scipy.stats.rankdata(np.asarray(each, np.float64), axis=-1) for each in (x, y))
     x, y = (ranks - ranks.mean(-1, keepdims=True) for ranks in (x, y))
     scale = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))

@@ -4,9 +4,9 @@ A percentile bootstrap of two or three runs is their range under another name, a
 distribution with 50 or 75 % instead of 95. So fewer than `FEWEST_RUNS` runs have their smallest and largest
 value for bounds, and `Interval.kind` says so; `student_t` is an interval of the mean for any number.
 
-Scores are a mapping {task: `[runs]` floats}: those of the runs, one for each seed, on each task; tasks may
-have different numbers of runs. A NaN among them makes the results NaN: what a failed run counts for is for
-the caller to say.
+Scores are a mapping {task: `[runs]` floats}: the scores of the runs, one for each seed, on each task; tasks
+may have different numbers of runs. A NaN among them makes the results NaN: the caller decides how a failed
+run counts.
 """
 
 import dataclasses
@@ -39,10 +39,10 @@ class Interval:
     """A value and the bounds of its interval; all NaN where a score is.
 
     Attributes:
-        point: of the scores themselves.
+        point: aggregate of the scores themselves.
         low: the lower bound.
         high: the upper bound.
-        kind: of the bounds: 'bootstrap', 'Student-t', or 'range', which claims no probability.
+        kind: kind of the bounds: 'bootstrap', 'Student-t', or 'range', which claims no probability.
     """
 
     point: float
@@ -154,7 +154,7 @@ def interquartile_mean(scores: Scores | Sequence[np.ndarray]) -> np.ndarray:
 
 
 def optimality_gap(scores: Scores | Sequence[np.ndarray], gamma: float = 1.0) -> np.ndarray:
-    """How far scores fall short of `gamma` on average, what exceeds it not counting: Agarwal et al. 2021.
+    """Returns how far scores fall short of `gamma` on average, excess not counted (Agarwal et al. 2021).
 
     gamma - mean over tasks of the mean over runs of min(score, gamma).
     """
@@ -168,7 +168,7 @@ def probability_of_improvement(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """How probable it is that a run is better than a run of the baseline, on a task drawn at random.
+    """Returns the probability that a run beats a run of the baseline, on a task drawn at random.
 
     The mean over tasks of #{(i, j): x_i > y_j} / (N M), a tie counting one half, for the N runs x and the M
     runs y of the baseline on the task: Agarwal et al. 2021, section 4.3. 0.5 where they are equal, also where
@@ -177,7 +177,7 @@ def probability_of_improvement(
 
     Args:
         scores: {task: `[runs]`}.
-        baseline: of the same tasks.
+        baseline: scores of the baseline on the same tasks.
         confidence: see `bootstrap`.
         num_resamples: see `bootstrap`.
         seed: see `bootstrap`.
@@ -221,7 +221,7 @@ def performance_profile(
     Args:
         scores: {task: `[runs]`}.
         thresholds: `[k]`, the values tau.
-        confidence: see `bootstrap`; of each threshold by itself.
+        confidence: see `bootstrap`; of each threshold separately.
         num_resamples: see `bootstrap`.
         seed: see `bootstrap`.
 
@@ -252,7 +252,7 @@ def band(
 
     Args:
         curves: `[runs, points]` floats; NaN where a run has no value, which then has no part in that point.
-        confidence: see `bootstrap`; of each point by itself.
+        confidence: see `bootstrap`; of each point separately.
         num_resamples: see `bootstrap`.
         seed: see `bootstrap`.
 
@@ -293,7 +293,7 @@ def band(
 
 
 def band_name(num_runs: Sequence[int]) -> str:
-    """What the bands of `band` are, in words, for curves of so many runs each.
+    """Describes in words the bands of `band`, for curves of so many runs each.
 
     Example:
         >>> from tfplastic.reports import aggregate

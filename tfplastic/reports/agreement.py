@@ -1,4 +1,4 @@
-"""How far our interventions do what the paper's did."""
+"""Agreement of our interventions with the paper's."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ def agreement(
     num_simulations: int = 1_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compares runs with the heat maps of the paper, Figs. 8 to 11, and with what a replication would reach.
+    """Compares runs with the heat maps of the paper, Figs. 8 to 11, and with the ceiling of a replication.
 
     A cell is an intervention in a column, a column an architecture on some data. The measures:
 
@@ -49,10 +49,10 @@ def agreement(
         ours: columns `data`, `architecture`, `intervention`, `plasticity_loss`, `final_loss`, a row for each
             cell, values that are means over runs. Cells the paper does not have are not looked at; NaN makes
             a cell disagree in sign, and a correlation NaN.
-        paper: as `paper_cells` gives it.
-        num_runs: of the paper for each cell. It does not say; 3 is assumed, the number it has on Atari.
-        num_simulations: of the ceiling.
-        seed: of the ceiling.
+        paper: cells of the paper, from `paper_cells`.
+        num_runs: runs of the paper per cell. The paper does not say; 3 is assumed, its number on Atari.
+        num_simulations: number of simulations of the ceiling.
+        seed: seed of the ceiling.
 
     Returns:
         A row for each measure: `measure`, `cells` (how many there were to compare), `ours`, `ceiling`, `low`

@@ -27,15 +27,15 @@ def human_normalized(game: str, score: float) -> float:
 
 
 def improvement(game: str, score: float, baseline: float) -> float:
-    """(score - baseline) / (max(human, baseline) - random): the gain as a share of what there is to gain.
+    """Returns (score - baseline) / (max(human, baseline) - random): the gain as a share of the possible gain.
 
     The measure of Fig. 7 of the paper, there in percent. By the human's score where the baseline is weaker,
     so that doubling a tiny score is no great gain.
 
     Args:
         game: one of the 57 games of the benchmark, such as 'Pong'.
-        score: of the agent.
-        baseline: of the agent to compare with.
+        score: score of the agent.
+        baseline: score of the agent to compare with.
 
     Returns:
         Any number, negative where the agent is worse; NaN where a score is.

@@ -1,4 +1,4 @@
-"""Runs by what their arms are made of, and the probe losses of each such cell."""
+"""Runs by the parts of their arms, and the probe losses of each such cell."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def with_factors(rows: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     """`rows` with a column for each part of the arm's name, parts being joined by `-`.
 
     Args:
-        rows: with the column `arm`, of which what follows the last `/` counts.
+        rows: rows with the column `arm`, of which the part after the last `/` counts.
         factors: names of the parts.
 
     Raises:
@@ -45,11 +45,11 @@ def arm_factors(runs: Runs, factors: Sequence[str]) -> dict[str, dict[str, str]]
 
 
 def probe_losses(runs: Runs, tag: str = PROBE_LOSS) -> pd.DataFrame:
-    """How the probe loss of each run rose while it trained.
+    """Returns the rise of the probe loss of each run during training.
 
     Args:
         runs: with at least one probe each; a run with none has no row.
-        tag: of the loss at the end of a probe.
+        tag: tag of the loss at the end of a probe.
 
     Returns:
         Columns `run`, `arm`, `seed`, `initial_loss`, of the run's first probe, `final_loss`, of its last, and
@@ -70,14 +70,14 @@ def probe_cells(
 ) -> pd.DataFrame:
     """The mean probe losses of each combination of data, architecture and intervention, over its runs.
 
-    What `agreement` takes and the heat maps show.
+    The input of `agreement` and of the heat maps.
 
     Args:
         runs: see `probe_losses`.
         factors: parts of the arms' names. Runs that differ in other parts than `data`, `architecture` and
             `intervention` are of one cell.
         tag: see `probe_losses`.
-        **fixed: of those three what is the same for all runs and no part of the names, such as
+        **fixed: values of these three that all runs share and that are not part of the names, such as
             `data='mnist'`.
 
     Returns:

@@ -25,7 +25,7 @@ def correlations(
     num_resamples: int = 2_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How each statistic goes with the loss of plasticity, in each part of the runs.
+    """Correlation of each statistic with the loss of plasticity, in each part of the runs.
 
     For each statistic, each variable that splits the runs and each of its values: the slope of the least
     squares line of the outcome, and Spearman's rank correlation rho with its percentile interval over
@@ -35,11 +35,11 @@ def correlations(
 
     Args:
         points: a row for each run, with the columns that are named in the other arguments.
-        statistics: columns of what was measured, such as 'weight_norm'.
+        statistics: columns of measured quantities, such as 'weight_norm'.
         splits: columns that tell groups of runs apart, such as 'architecture'.
         outcome: column of the loss of plasticity.
         confidence: probability that an interval should have. The paper gives no intervals.
-        num_resamples: of the runs of a group.
+        num_resamples: number of resamples of a group's runs.
         seed: same seed, same intervals.
 
     Returns:
@@ -73,17 +73,17 @@ def correlations(
 
 
 def verdicts(correlations: pd.DataFrame) -> pd.DataFrame:
-    """What each split of the runs says of each statistic as a cause of lost plasticity.
+    """Returns the verdict of each split of the runs on each statistic as a cause of lost plasticity.
 
     A cause would have the same sign whatever else is changed (Buhlmann 2020). The sign in a group is known if
     it has at least six runs and the interval of rho does not contain 0. Then the verdict is
 
-    - 'reversed': one group is known to be positive and one negative; the statistic is no cause by itself;
+    - 'reversed': one group is known to be positive and one negative; the statistic alone is not a cause;
     - 'sign-consistent': the signs of all groups are known and equal;
     - 'undetermined': otherwise.
 
     Args:
-        correlations: as the function of that name gives them.
+        correlations: correlations, from the function of that name.
 
     Returns:
         Columns `statistic`, `split`, `verdict`.

@@ -39,7 +39,7 @@ _NAMES = {
 
 
 def paper_name(arm: str) -> str:
-    """Returns what the paper calls an arm, or a part of its name; what it does not have keeps its own.
+    """Returns the paper's name of an arm, or of a part of its name; other names stay as they are.
 
     Example:
         >>> from tfplastic.reports.paper import paper_name

@@ -1,4 +1,4 @@
-"""Which runs a report is of: those that are in run roots, and those that should be."""
+"""The runs of a report: the runs in run roots, and the runs that should be there."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +11,11 @@ SWEEP_FILE = "sweep.json"
 
 
 class Found(NamedTuple):
-    """Runs and what is known of those that left no directory.
+    """Runs, and the errors of those that left no directory.
 
     Attributes:
         runs: in the order of their arms in the sweep or experiment.
-        errors: {(arm, seed): what the sweep says of it}.
+        errors: {(arm, seed): error in the records of the sweep}.
         experiment: the gin file that the sweep was of, '' where none is known.
     """
 
@@ -25,14 +25,14 @@ class Found(NamedTuple):
 
 
 def find(places: Sequence[str], grid: Mapping[str, Iterable[int]] | None = None) -> Found:
-    """Reads the runs of `places`, and what `sweep.json` there or a level below says of arms and seeds.
+    """Reads the runs of `places`, and arms and seeds of `sweep.json` there or a level below.
 
     Runs that a sweep took from elsewhere are read there. A `sweep.json` that is not as `bin/sweep` writes it
     is one of the runs' problems, and says nothing.
 
     Args:
         places: directories.
-        grid: {arm: seeds} that there should be, in place of what `sweep.json` says.
+        grid: {arm: seeds} that there should be, in place of the entries of `sweep.json`.
 
     Raises:
         ValueError: a place is no directory.

@@ -32,20 +32,20 @@ _BINDING = re.compile(r"^([\w./]+) *= *(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a run directory says.
+    """Contents of a run directory.
 
     Attributes:
         path: the directory.
         name: its path below the directory that was searched, or its name.
-        arm: the name without its ending `-seed<number>`, if it has one: what runs that differ in their seed
-            alone share.
+        arm: the name without its ending `-seed<number>`, if it has one; shared by runs that differ in their
+            seed alone.
         seed: `train.seed` of its configuration, else the number in its name, else None.
         status: the content of `status.json`; empty where there is none or it cannot be read.
         config: bindings of `operative_config.gin`, {'name.argument': value as text}, macros put in, by
             today's names.
         metrics: columns `step` int64, `tag`, `value` float64, in the order of writing; tags of earlier
             versions by today's names.
-        errors: one line each for what went wrong in the run, and for files that cannot be read.
+        errors: one line for each error of the run, and for each file that cannot be read.
     """
 
     path: Path
@@ -118,7 +118,7 @@ class Runs(Sequence[Run]):
         return list(dict.fromkeys(run.arm for run in self._runs))
 
     def where(self, condition: Callable[[Run], bool]) -> "Runs":
-        """Those runs for which `condition` holds; what is missing is judged among them."""
+        """Returns the runs for which `condition` holds; missing seeds are judged among them."""
         return Runs(run for run in self._runs if condition(run))
 
     def missing(self) -> list[tuple[str, int]]:
@@ -142,8 +142,8 @@ class Runs(Sequence[Run]):
     def table(self) -> pd.DataFrame:
         """One row per run: run, arm, seed, state, step, total_steps, wall_time_s, device, errors, versions.
 
-        `errors` are joined by '; ', and `versions` name the commit of the code, too. What a status does
-        not say is None or NaN.
+        `errors` are joined by '; ', and `versions` name the commit of the code, too. Entries that a status
+        lacks are None or NaN.
         """
         rows = [
             {
@@ -193,7 +193,7 @@ class Runs(Sequence[Run]):
         return pd.DataFrame(rows.assign(**named), columns=_SCALAR_COLUMNS)
 
     def last(self, *patterns: str) -> pd.DataFrame:
-        """As `scalars`, the row of the largest step for each run and tag."""
+        """Returns, of `scalars`, the row of the largest step for each run and tag."""
         rows = self.scalars(*patterns).sort_values("step", kind="stable")
         return pd.DataFrame(rows.drop_duplicates(["run", "tag"], keep="last")).reset_index(drop=True)
 
@@ -225,9 +225,9 @@ class Runs(Sequence[Run]):
 def read_runs(*places: str | os.PathLike[str], expected: Mapping[str, Iterable[int]] | None = None) -> Runs:
     """Reads every run directory at or below `places`, sorted by name.
 
-    A directory is a run's if it holds `operative_config.gin`, `metrics.csv` or `status.json`; what lies below
-    it is its own. A run that failed, or whose files cannot be read, is there with what could be read and
-    with its errors.
+    A directory is a run's if it holds `operative_config.gin`, `metrics.csv` or `status.json`; the directories
+    below it belong to it. A run that failed, or whose files cannot be read, is listed with its readable parts
+    and its errors.
 
     Args:
         *places: directories.

@@ -1,4 +1,4 @@
-"""How figures look: one style, whose colours people with any colour vision can tell apart."""
+"""The appearance of figures: one style, with colours that people with any colour vision can distinguish."""
 
 import contextlib
 import os
@@ -13,13 +13,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""For what has no order: Okabe and Ito 2008, "Color universal design", without its yellow."""
+"""For unordered categories: Okabe and Ito 2008, "Color universal design", without its yellow."""
 SEQUENTIAL = "viridis"
-"""For what has an order, such as checkpoints."""
+"""For ordered categories, such as checkpoints."""
 DIVERGING = "RdBu_r"
-"""For what has a middle, such as cosines: ColorBrewer."""
+"""For values with a middle, such as cosines: ColorBrewer."""
 MISSING = "#BBBBBB"
-"""For what is not there."""
+"""For missing values."""
 LINE_STYLES = ("-", "--", ":", "-.")
 
 _SETTINGS: Any = {
@@ -86,8 +86,8 @@ def save(
     Args:
         figure: drawn within `styled`.
         path: without ending; its directory is made.
-        kinds: of 'png' and 'svg'.
-        is_cut: whether the edges are moved to what is drawn, which takes twice as long.
+        kinds: file types, 'png' and 'svg'.
+        is_cut: whether the edges are moved to the contents, which takes twice as long.
 
     Returns:
         The paths.

@@ -46,7 +46,7 @@ class Checks:
     """Builds arms, one after another. Gin and TensorFlow are this object's from its construction on.
 
     Args:
-        request: what is asked.
+        request: the request.
     """
 
     def __init__(self, request: Request):
@@ -143,7 +143,7 @@ def _build(sources: list[gin_files.Binding]) -> Any:
 
 
 def _difference(old: str, new: str, seed: int) -> str:
-    """What makes two operative configs two runs, the second one with this seed; '' where they are one run."""
+    """Describes why two operative configs are two runs, the second with this seed; '' for one run."""
     from tfplastic.training.run import bindings as run_bindings
     from tfplastic.training.run.config_differences import differences
 

@@ -1,4 +1,4 @@
-"""Asks a process of its own to build every arm of an experiment, and gets what a sweep must know of them."""
+"""Requests to build every arm of an experiment in a separate process, and the answers for the sweep."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from tfplastic.sweeps.run_process import thread_limits
 
 
 class Request(NamedTuple):
-    """What is asked.
+    """Request to the process.
 
     Attributes:
-        arms: of each arm the name, the gin files and the gin statements.
-        seeds: of the experiment.
+        arms: name, gin files and gin statements of each arm.
+        seeds: seeds of the experiment.
         roots: path or URL of the run root, then of others whose finished runs count.
-        device: as `configuration.device.select` takes it.
+        device: device, in the form that `configuration.device.select` takes.
         is_timed: whether speed and disk are estimated.
         asks_for_packing: whether it is to be found out if seeds side by side are faster.
         debug: whether all that TensorFlow says is shown.
@@ -43,7 +43,7 @@ class Request(NamedTuple):
 
 
 class SeedState(NamedTuple):
-    """How the run of one seed stands.
+    """State of the run of one seed.
 
     Attributes:
         seed: its root seed.
@@ -59,19 +59,19 @@ class SeedState(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is known of an arm.
+    """Facts about an arm.
 
     Attributes:
         arm: its name.
         config: its whole gin configuration, as text.
-        total_steps: of a run, in gradient steps.
+        total_steps: length of a run in gradient steps.
         device: name of the device on which speed was tried.
         probe_steps: gradient steps of its probes; None if not asked for.
-        seconds_per_step: of a gradient step there; None if not asked for.
-        disk_bytes: of the checkpoints of a run; None if not asked for.
+        seconds_per_step: duration of a gradient step there; None if not requested.
+        disk_bytes: size of the checkpoints of a run; None if not requested.
         packs: whether its seeds are faster side by side.
-        seeds: how each seed's run stands.
-        notes: what the user should know, a line each.
+        seeds: state of each seed's run.
+        notes: remarks for the user, a line each.
     """
 
     arm: str
@@ -90,8 +90,8 @@ def check(request: Request, threads: int, on_answer: Callable[[int], None]) -> l
     """Builds every arm in a process of its own.
 
     Args:
-        request: what is asked.
-        threads: of TensorFlow in that process.
+        request: the request.
+        threads: number of TensorFlow's threads in that process.
         on_answer: called with the number of arms that are done.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Runs jobs to their end: starts again what failed or was lost, and keeps the records."""
+"""Runs jobs to their end: restarts failed and lost ones, and keeps the records."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _LOST = "lost: "
 
 
 class Pool(Protocol):
-    """What runs jobs, as `RayPool` does."""
+    """Interface to run jobs, implemented by `RayPool`."""
 
     def submit(self, job: Job) -> Any: ...
     def ready(self, tasks: Sequence[Any], timeout_s: float) -> list[Any]: ...
@@ -23,7 +23,7 @@ class Pool(Protocol):
 
 
 class Display(Protocol):
-    """What shows a sweep, as `display.Display` does."""
+    """Interface to show a sweep, implemented by `display.Display`."""
 
     def say(self, text: str) -> None: ...
     def update(self) -> None: ...
@@ -32,14 +32,14 @@ class Display(Protocol):
 class Engine:
     """Does the jobs of a sweep.
 
-    A run that failed or was lost goes on from its last checkpoint, by itself if it had been one of several
-    side by side: what ends one of them ends all.
+    A run that failed or was lost resumes from its last checkpoint, alone if it had been one of several side
+    by side, since all of these end together.
 
     Args:
-        records: of the runs.
+        records: records of the runs.
         pool: runs the jobs.
-        display: shows what happens.
-        retries: how often a run is started again without having got further than the last time.
+        display: shows the progress.
+        retries: number of restarts of a run that did not get further than the last time.
     """
 
     def __init__(self, records: Records, pool: Pool, display: Display, retries: int):
@@ -54,8 +54,8 @@ class Engine:
         """Does the jobs, in their order as far as places are free; returns when all have ended.
 
         Args:
-            jobs: what to do.
-            stop: once requested, what is at work is stopped and saves a checkpoint; what waits stays undone.
+            jobs: jobs to run.
+            stop: once requested, running jobs stop and save checkpoints, and waiting jobs are not started.
         """
         self._jobs = {self._pool.submit(job): job for job in jobs}
         self._records.write()
@@ -123,7 +123,7 @@ class Engine:
                 self._jobs[self._pool.submit(single)] = single
 
     def _count_failure(self, run: Run) -> int:
-        """How often a run has now ended without having got further."""
+        """Returns how often in a row a run has ended without progress, now included."""
         best, failures = self._ends.get(run.name, (0, 0))
         failures = 1 if run.step > best else failures + 1
         self._ends[run.name] = max(run.step, best), failures

@@ -1,4 +1,4 @@
-"""What a run will cost: time by trying, disk by counting. Imports TensorFlow."""
+"""The cost of a run: time by a trial, disk by counting. Imports TensorFlow."""
 
 import pathlib
 import re
@@ -24,12 +24,12 @@ def is_faster_side_by_side(loop: Loop) -> bool:
 
 
 def speed_key(loop: Loop, operative_text: str) -> tuple[Any, ...]:
-    """What decides on the speed of a gradient step, so that equal ones are timed once.
+    """Returns everything that decides on the speed of a gradient step, so that equal arms are timed once.
 
     Runs that differ in nothing but strings, such as the game, and the size of the last layer take as long.
 
     Args:
-        loop: of the run.
+        loop: loop of the run.
         operative_text: its operative config.
     """
     bindings = parse_bindings(operative_text).items()
@@ -38,7 +38,7 @@ def speed_key(loop: Loop, operative_text: str) -> tuple[Any, ...]:
 
 
 def seconds_per_step(loop: Loop) -> float:
-    """How long a gradient step takes here; the loop is of no use after that."""
+    """Measures the duration of a gradient step by a trial; discard the loop afterwards."""
     return loop.steps.seconds_per_step()
 
 
@@ -56,7 +56,7 @@ def probe_steps(loop: Loop) -> int:
 
 
 def disk_bytes(loop: Loop) -> int:
-    """Of all checkpoints that a run keeps: variables, state of the task, replay.
+    """Returns the size of all checkpoints that a run keeps: variables, state of the task, replay.
 
     Metrics and event files come on top, some kilobytes for each time that something is logged.
     """
@@ -69,7 +69,7 @@ def disk_bytes(loop: Loop) -> int:
 
 
 def _state_bytes(loop: Loop) -> int:
-    """Of the state of a task whose data is in memory, the replay included."""
+    """Returns the size of the state of a task in memory, the replay included."""
     if not isinstance(loop.steps, GraphSteps):
         return 0
     if loop.steps.state is None:
@@ -78,7 +78,7 @@ def _state_bytes(loop: Loop) -> int:
 
 
 def _replay_bytes(loop: Loop) -> int:
-    """Of the replay that all checkpoints share, from the task's own estimate."""
+    """Returns the size of the replay that all checkpoints share, from the task's own estimate."""
     config, task = loop.config, loop.config.task
     if not isinstance(task, HostTask):
         return 0

@@ -1,4 +1,4 @@
-"""How long a sweep still takes, from what its runs have done so far."""
+"""The remaining time of a sweep, from the progress of its runs so far."""
 
 import statistics
 import time
@@ -10,12 +10,12 @@ from tfplastic.sweeps.records import Records, Run
 class Eta:
     """The time left of the runs of a sweep.
 
-    The speed of a run is that since it was first seen at work. One that has not been is taken for as fast as
-    those of its arm, or else as all: the median of them. All together need the sum of what is left, divided
-    by the number of runs at work, and at least the longest of those.
+    The speed of a run is measured since it was first seen running. A run that has not been seen running is
+    taken to be as fast as the median run of its arm, or else of all arms. All together need the sum of their
+    remaining times, divided by the number of running jobs, and at least the longest remaining time.
 
     Args:
-        records: of the runs.
+        records: records of the runs.
         clock: seconds, from anywhere.
     """
 
@@ -39,7 +39,7 @@ class Eta:
                 self._seconds_per_step[run.name] = (now - at) / (run.step - step)
 
     def seconds_of(self, run: Run) -> float | None:
-        """What a run still takes by itself; None if nothing is known of any run."""
+        """Returns the remaining time of one run; None if no run has been seen running."""
         known = self._seconds_per_step
         speeds = [known[run.name]] if run.name in known else []
         speeds = speeds or [known[each.name] for each in self._of_arm(run.arm) if each.name in known]
@@ -47,7 +47,7 @@ class Eta:
         return statistics.median(speeds) * (run.total_steps - run.step) if speeds else None
 
     def seconds(self) -> float | None:
-        """What all runs that are waiting or at work still take together."""
+        """Returns the remaining time of all runs that are waiting or running."""
         at_work = [run for run in self._records.runs if run.state == "running"]
         left = [self.seconds_of(run) for run in self._records.runs if run.state in ("running", "waiting")]
         known = [seconds for seconds in left if seconds is not None]

@@ -16,7 +16,7 @@ _NAME_RULE = "letters, digits, '_', '.', '+' and single '-' between them"
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """What the runs of one arm have in common.
+    """Settings that the runs of one arm share.
 
     Attributes:
         name: unique in its experiment, the beginning of its run directories' names.
@@ -35,8 +35,8 @@ class Experiment:
 
     Args:
         base: gin files that every run reads first.
-        arms: for each arm its name and what it reads after `base`: gin files, and gin statements, which are
-            told apart by their `=`. A list of such dictionaries is a grid: each way to take one entry from
+        arms: {name of an arm: entries to read after `base`}: gin files, and gin statements, which are
+            recognized by their `=`. A list of such dictionaries is a grid: each way to take one entry from
             each of them is an arm, whose name is theirs, joined by `-`.
         seeds: root seeds; each arm is run with each of them.
 

@@ -1,4 +1,4 @@
-"""What one place of a cluster does: it trains one run, or several seeds of an arm side by side."""
+"""A job on one slot of a cluster: it trains one run, or several seeds of an arm side by side."""
 
 import contextlib
 import dataclasses
@@ -44,7 +44,7 @@ class Job:
         config: the gin configuration, whole.
         root: path or URL of the run root.
         device: the flag `--device`.
-        threads: of TensorFlow.
+        threads: number of TensorFlow's threads.
         sync_period_s: seconds between copies to a run root that is a URL.
         allow_imports: whether the configuration may import modules.
         environment: environment variables that the run needs.
@@ -68,14 +68,14 @@ class Job:
 
 
 class Report(NamedTuple):
-    """How a job stands.
+    """Status of a job.
 
     Attributes:
-        host: where it is at work.
+        host: node that runs it.
         runs: for each seed, the state (`run_format.STATES`, '' before the first) and the gradient
             steps done that the run's `status.json` says.
-        code: the exit code, None while it is at work.
-        error: what went wrong, in one line, or ''.
+        code: exit code, None while it is running.
+        error: the error in one line, or ''.
     """
 
     host: str
@@ -87,7 +87,7 @@ class Report(NamedTuple):
 def work(job: Job) -> Iterator[Report]:
     """Trains; reports as it begins, whenever a run has got further, and when the process has ended.
 
-    An interrupt (`KeyboardInterrupt`) stops the run, which saves a checkpoint, and goes on to the caller.
+    An interrupt (`KeyboardInterrupt`) stops the run, which saves a checkpoint, and is raised to the caller.
     """
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfplastic-sweep-"))
@@ -169,7 +169,7 @@ class _Place:
 
 @contextlib.contextmanager
 def _process(job: Job, place: _Place, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """The process of `bin/train`; what a run that is stopped has written is copied to the run root."""
+    """The process of `bin/train`; the files of a stopped run are copied to the run root."""
     arguments = ["--gin_file=config.gin", f"--run_dir={place.run_directory}", f"--device={job.device}"]
     arguments += [f"--seed={job.seeds[0]}", f"--num_parallel_seeds={len(job.seeds)}"]
     arguments += ["--allow_imports"] if job.allow_imports else []

@@ -14,15 +14,15 @@ _LEFT_OUT = (run_format.LOCK_FILE,)
 
 
 class Mirror:
-    """Copies a run directory to a store while the run is at work, so that the copy can always be resumed.
+    """Copies a run directory to a store during the run, so that the copy can always be resumed.
 
     At any moment the store holds, of each checkpoint that has a manifest there, all files, and at least as
-    many rows of metrics as it counts. What is half-written, and the lock, stay here.
+    many rows of metrics as it counts. Half-written files and the lock are not copied.
 
     Args:
         directory: the run directory on this machine.
         filesystem: an fsspec file system.
-        path: of the copy in it.
+        path: path of the copy in the store.
     """
 
     def __init__(self, directory: str | os.PathLike[str], filesystem: Any, path: str):
@@ -44,7 +44,7 @@ class Mirror:
             self._copied[name] = _signature(local)
 
     def push(self) -> None:
-        """Brings the copy up to date; a run that is at work goes on meanwhile."""
+        """Brings the copy up to date; the run may continue meanwhile."""
         # The list of checkpoints is older than what is read of the metrics, so that these cover them.
         checkpoints = {name for name in self._names() if name.startswith(_CHECKPOINTS)}
         others = {name for name in self._names() if not name.startswith(_CHECKPOINTS)}

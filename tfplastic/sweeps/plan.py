@@ -42,7 +42,7 @@ def jobs(
 
     Args:
         runs: all runs, in their order.
-        answers: what is known of the arms.
+        answers: facts about the arms.
         template: a job with all that jobs have in common.
         num_parallel_seeds: at most so many seeds in a job; None for all of an arm if that is faster, else 1.
         limit: None for all runs.
@@ -65,14 +65,14 @@ def jobs(
 def describe(
     answers: Sequence[Answer], runs: Sequence[Run], todo: Sequence[Job], places: int | None, gpus: float
 ) -> str:
-    """The plan as text: what each arm costs, and all together.
+    """Returns the plan as text: the cost of each arm, and of all together.
 
     Args:
-        answers: what is known of the arms, with estimates.
+        answers: facts about the arms, with estimates.
         runs: all runs.
         todo: the jobs that are to be done.
-        places: how many jobs find a place at a time; None if that is not known.
-        gpus: of a job.
+        places: number of jobs that run at a time; None if it is not known.
+        gpus: GPUs per job.
     """
     rows = [("arm", "steps", "a step", "a run", "with probes", "checkpoints", "finished", "to do")]
     seconds, disk = 0.0, 0

@@ -18,7 +18,7 @@ _ANSWER_S = 10.0
 
 
 class LostError(Exception):
-    """The place where a job was at work is gone; the message says how, in one line."""
+    """The slot of a running job is gone; the message gives the reason in one line."""
 
 
 class RayPool:
@@ -56,11 +56,11 @@ class RayPool:
         self._task = task.options(num_cpus=cpus, num_gpus=gpus)
 
     def capacity(self, resource: str) -> float:
-        """How much of `'CPU'` or `'GPU'` all nodes have together."""
+        """Returns the amount of `'CPU'` or `'GPU'` that all nodes have together."""
         return self._ray.cluster_resources().get(resource, 0.0)
 
     def submit(self, job: Job) -> Any:
-        """Queues a job; returns what stands for it in the other methods."""
+        """Queues a job; returns its handle for the other methods."""
         return self._task.remote(job)
 
     def ready(self, tasks: Sequence[Any], timeout_s: float) -> list[Any]:
@@ -111,7 +111,7 @@ def _quiet_environment(address: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Returns the line of an error that says what happened: of a task's own error, a traceback, the last."""
+    """Returns the line of an error that describes it: of a task's own error, a traceback, the last line."""
     text = str(error).strip()
     first = text.partition("\n")[0].strip()
     return (last_line(text) if "Traceback" in text else first) or type(error).__name__

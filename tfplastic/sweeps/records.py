@@ -1,4 +1,4 @@
-"""What a sweep knows of its runs, as `sweep.json` in the run root has it for the report."""
+"""Records of a sweep's runs, in the form of `sweep.json`, which the report reads."""
 
 import dataclasses
 import datetime
@@ -28,8 +28,8 @@ class Run:
         total_steps: its length in gradient steps.
         state: one of `STATES`.
         step: gradient steps done.
-        attempts: how often this sweep has started it.
-        error: what ended the last attempt, in one line, None if nothing did.
+        attempts: number of times this sweep has started it.
+        error: the error of the last attempt, in one line, or None.
         host: where it was started last.
     """
 
@@ -45,7 +45,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """That of its directory."""
+        """Name of its directory."""
         return run_name(self.arm, self.seed)
 
 
@@ -91,7 +91,7 @@ class Records:
         return self._by_key[arm, seed]
 
     def count(self, state: str) -> int:
-        """How many runs are in a state."""
+        """Returns the number of runs in a state."""
         return sum(run.state == state for run in self.runs)
 
     def write(self) -> None:

@@ -1,7 +1,7 @@
 """`bin/train` as a process that does not outlive the one that started it.
 
-A node that is lost takes its runs with it: one that went on would hold the lock of a run directory in which
-the run is to go on elsewhere. It is killed where it stands; the last checkpoint is whole.
+A lost node takes its runs with it: a run that continued would hold the lock of a run directory in which the
+run is to resume elsewhere. It is killed at once; the last checkpoint is whole.
 """
 
 import contextlib

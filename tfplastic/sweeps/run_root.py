@@ -36,7 +36,7 @@ class RunRoot:
             self.filesystem, self.path = _filesystem(self.place)
 
     def read(self, name: str) -> str | None:
-        """The text of a file in it, None where there is none; what is not UTF-8 is replaced."""
+        """Returns the text of a file in it, or None; bytes that are not UTF-8 are replaced."""
         try:
             if self.is_remote:
                 return self.filesystem.cat_file(f"{self.path}/{name}").decode(errors="replace")
@@ -56,7 +56,7 @@ class RunRoot:
             file.write(text.encode())
 
     def of(self, name: str) -> str:
-        """The path or the URL of what is in it."""
+        """Returns the path or the URL of an entry in it."""
         return f"{self.place}/{name}"
 
 

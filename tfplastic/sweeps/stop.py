@@ -8,7 +8,7 @@ from typing import Any, Self
 class Stop:
     """A context in which SIGINT and SIGTERM only set `signal`; a second SIGINT raises `KeyboardInterrupt`.
 
-    What `training.signals.StopRequest` is to a run, without an import of TensorFlow.
+    The counterpart of `training.signals.StopRequest`, without an import of TensorFlow.
 
     Attributes:
         signal: the signal received, or None.

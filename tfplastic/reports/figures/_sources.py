@@ -1,4 +1,4 @@
-"""What the figures of the paper take from runs."""
+"""Data that the figures of the paper take from runs."""
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ def arrays(runs: Runs, tag: str) -> list[Arrays]:
 
 
 def spectra(runs: Runs) -> list[Arrays]:
-    """The array files of the first of `SPECTRA` that a run has; of the last beside the spectrum of its twin.
+    """Returns the files of the first of `SPECTRA` that a run has, or of the last and its twin's.
 
     Raises:
         ValueError: no run has any.
@@ -63,7 +63,7 @@ def of_twin(tag: str) -> str:
 
 
 def twin_name(arm: str) -> str:
-    """What figures call the Brownian twins of an arm's networks."""
+    """Returns the name of the Brownian twins of an arm's networks in figures."""
     return f"twin of {arm}"
 
 

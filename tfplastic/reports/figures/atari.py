@@ -63,7 +63,7 @@ def figure_7(
         ax: to draw on.
         factors: parts of the arms' names, 'game' and 'intervention' among them, 'layer_norm' and 'none'
             among the interventions.
-        games: of which C_k is shown.
+        games: games whose C_k is shown.
 
     Raises:
         ValueError: see `improvements`.
@@ -96,7 +96,7 @@ def figure_19(runs: Runs, ax: Axes, num_runs: int = 3) -> Axes:
     Args:
         runs: with `evaluation/episode_return` and arrays of the gradient covariance; others are not shown.
         ax: to draw on.
-        num_runs: how many.
+        num_runs: number of runs.
 
     Raises:
         ValueError: no run has one of the two.
@@ -105,7 +105,7 @@ def figure_19(runs: Runs, ax: Axes, num_runs: int = 3) -> Axes:
 
 
 def figure_20(runs: Runs, ax: Axes, num_runs: int = 3) -> Axes:
-    """As `figure_19`, of the agents that improve the most."""
+    """Draws the agents that improve the most in the form of `figure_19`."""
     return _returns_and_matrices(runs, ax, num_runs, improving=True)
 
 

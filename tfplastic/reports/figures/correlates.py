@@ -1,4 +1,4 @@
-"""Fig. 3: what goes with the loss of plasticity in one kind of run goes against it in another."""
+"""Fig. 3: a statistic that goes with the loss of plasticity in one kind of run goes against it in another."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ PANELS = {
     "dead units": (_sources.DEAD_UNITS, "architecture"),
     "feature rank": ("diagnostics/feature_srank_sum/all", "environment"),
 }
-"""{statistic: (tag, what splits the runs)}, as in the paper; of several layers the mean is taken."""
+"""{statistic: (tag, column that splits the runs)}, as in the paper; of several layers the mean is taken."""
 
 
 def falsification_points(
@@ -27,7 +27,7 @@ def falsification_points(
     Args:
         runs: with at least two probes each, see `probe_losses`.
         factors: parts of the arms' names.
-        panels: {statistic: (tag, what splits the runs)}.
+        panels: {statistic: (tag, column that splits the runs)}.
 
     Returns:
         Columns `run`, `arm`, `seed`, `plasticity_loss` and others of `probe_losses`, the factors, and each
@@ -55,7 +55,7 @@ def figure_3(
         runs: with probes, and the statistics.
         ax: to draw on.
         factors: parts of the arms' names, those by which `panels` split among them.
-        panels: {statistic: (tag, what splits the runs)}.
+        panels: {statistic: (tag, column that splits the runs)}.
 
     Raises:
         ValueError: no run has probes, or an arm's name has other parts.

@@ -27,8 +27,8 @@ def panels(ax: Axes, rows: int, columns: int, gap: float = _GAP_DOWN) -> list[li
 
     Args:
         ax: any axes.
-        rows: of the grid.
-        columns: of the grid.
+        rows: labels of the rows of the grid.
+        columns: labels of the columns of the grid.
         gap: between rows, as a share of the height of `ax`.
 
     Returns:
@@ -62,10 +62,11 @@ def curves(
     Args:
         rows: columns `run`, `step`, `value` and that of `by`; of each run one value per step.
         ax: to draw on.
-        by: the column that tells groups apart.
+        by: column that distinguishes the groups.
         colours: {group: colour}; by default those of the style, in the order of the groups.
-        linestyle: of all lines.
-        label: of a line, from the group and its number of runs, those that have a value at its last step too.
+        linestyle: style of all lines.
+        label: function of the group and its number of runs, those that have a value at its last step too,
+            that returns a line's label.
     """
     given = colours or group_colours(rows[by])
     for group, of_group in groups(rows, by):
@@ -112,7 +113,7 @@ def matrix(values: Any, ax: Axes, limit: float = 1.0) -> Axes:
     Args:
         values: `[k, k]`; NaN is grey.
         ax: to draw on. Its ticks are the first and the last row and column, counted from 1.
-        limit: of the colours, in both directions.
+        limit: limit of the colours, in both directions.
     """
     values = np.asarray(values, np.float64)
     colours = matplotlib.colormaps[style.DIVERGING].with_extremes(bad=style.MISSING)
@@ -143,7 +144,7 @@ def heat_map(
     Args:
         table: numbers, rows by its index; a NaN is grey.
         ax: to draw on.
-        texts: what to write into the cells, of the same rows and columns; the numbers by default.
+        texts: texts of the cells, with the same rows and columns; the numbers by default.
         limits: the values of the first and the last colour; by default the smallest and the largest.
     """
     values = table.to_numpy(np.float64)
@@ -180,7 +181,7 @@ def densities(
             the steps of a density with integral 1.
         ax: to draw on.
         labels: one for each.
-        axis: of the densities, where other panels share it; by default that of `files`.
+        axis: axis of the densities, where other panels share it; by default that of `files`.
     """
     axis = axis or common_axis(files)
     for number, (file, label) in enumerate(zip(files, labels, strict=True)):
@@ -216,7 +217,7 @@ def probe_curves(files: Sequence[Arrays], ax: Axes, steps: Sequence[int] | None 
     Args:
         files: with the key `curves`, `[targets, steps]`.
         ax: to draw on.
-        steps: of the checkpoints to show; all by default.
+        steps: steps of the checkpoints to show; all by default.
     """
     shown = sorted({file.step for file in files if steps is None or file.step in steps})
     shades = matplotlib.colormaps[style.SEQUENTIAL](np.linspace(0, 0.9, max(len(shown), 1)))
@@ -239,7 +240,7 @@ def scatter(points: pd.DataFrame, ax: Axes, x: str, y: str, by: str) -> Axes:
         ax: to draw on.
         x: column of the horizontal axis.
         y: column of the vertical axis.
-        by: column that tells groups apart.
+        by: column that distinguishes the groups.
     """
     colours = group_colours(sorted(points[by].unique()))
     for group, of_group in groups(points.sort_values(by, kind="stable"), by):
@@ -260,7 +261,7 @@ def bars(values: pd.Series, ax: Axes, beside: pd.Series | None = None, label: st
         values: by name; NaN has no bar, and stands first.
         ax: to draw on.
         beside: other values of the same names, drawn as dots.
-        label: of those.
+        label: label of the other values.
     """
     ordered = values.sort_values(na_position="first")
     heights = ordered.to_numpy(np.float64)

@@ -1,4 +1,4 @@
-"""Figs. 6 and 8 to 11: what each intervention does to the loss of plasticity, as heat maps."""
+"""Figs. 6 and 8 to 11: effects of the interventions on the loss of plasticity, as heat maps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,11 +14,11 @@ from tfplastic.reports.runs import Runs
 
 
 def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
-    """The increase of the probe loss on CIFAR-10 by intervention and architecture, beside the paper's.
+    """Draws the rise of the probe loss on CIFAR-10 by intervention and architecture, next to the paper's.
 
     Fig. 6 of the paper, section 6.2, which is the part of Fig. 8 without combinations. A cell is the mean
-    over runs and their standard deviation, and below, in brackets, what the paper has; a cell without runs
-    is grey.
+    over runs and their standard deviation, and below, in brackets, the paper's number; a cell without runs is
+    grey.
 
     Args:
         runs: with at least two probes each.
@@ -34,17 +34,17 @@ def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
 
 
 def figure_8(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
-    """As `figure_6`, with the combinations of a two-hot head and others: Fig. 8, appendix B.1."""
+    """Draws `figure_6` with the combinations of a two-hot head and others: Fig. 8, appendix B.1."""
     return _differences(runs, ax, factors, "cifar10", combinations=True)
 
 
 def figure_9(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
-    """As `figure_8`, on MNIST: Fig. 9, appendix B.1."""
+    """Draws `figure_8` on MNIST: Fig. 9, appendix B.1."""
     return _differences(runs, ax, factors, "mnist", combinations=True)
 
 
 def figure_10(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
-    """The probe loss at the start and at the end of training on CIFAR-10, beside the paper's.
+    """Draws the probe loss at the start and at the end of training on CIFAR-10, next to the paper's.
 
     Fig. 10 of the paper, appendix B.1. A network that cannot fit the probe at the start shows no loss of
     plasticity: look at both maps. The paper repeats the spreads of the differences here; they are left out.
@@ -61,7 +61,7 @@ def figure_10(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
 
 
 def figure_11(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
-    """As `figure_10`, on MNIST: Fig. 11, appendix B.1."""
+    """Draws `figure_10` on MNIST: Fig. 11, appendix B.1."""
     return _both_ends(runs, ax, factors, "mnist")
 
 

@@ -113,7 +113,7 @@ def figure_21(runs: Runs, ax: Axes, factors: Sequence[str] = ("game", "intervent
 
 
 def figure_22(runs: Runs, ax: Axes, factors: Sequence[str] = ("game", "intervention")) -> Axes:
-    """As `figure_21`, of the second half of the games."""
+    """Draws `figure_21` for the second half of the games."""
     return _spectra_of_games(runs, ax, factors, second_half=True)
 
 
@@ -147,7 +147,7 @@ def _first_runs(files: list[Arrays]) -> dict[str, list[Arrays]]:
 
 
 def _motion(arm: str, num_arms: int) -> str:
-    """What the paper calls an arm's twin."""
+    """Returns the paper's name of an arm's twin."""
     return "Brownian motion" if num_arms == 1 else f"Brownian motion, {paper_name(arm)}"
 
 
@@ -162,7 +162,7 @@ def _after_0(files: list[Arrays]) -> list[Arrays]:
 
 
 def _share_limits(panels: Sequence[Axes]) -> None:
-    """Gives all of them the smallest limits that hold what each shows; the first alone has numbers there."""
+    """Gives all axes the smallest limits that hold each one's contents; the first alone has numbers."""
     for limits, set_limits in ((Axes.get_xlim, Axes.set_xlim), (Axes.get_ylim, Axes.set_ylim)):
         ends = [limits(panel) for panel in panels]
         for panel in panels:

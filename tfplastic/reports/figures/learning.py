@@ -1,4 +1,4 @@
-"""Figs. 12, 13, 15 and 16: what the interventions do to learning itself."""
+"""Figs. 12, 13, 15 and 16: effects of the interventions on learning itself."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ def figure_12(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
 
 
 def figure_13(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
-    """As `figure_12`, on MNIST."""
+    """Draws `figure_12` on MNIST."""
     return _grid(runs, ax, factors, _sources.ACCURACY, "accuracy", "mnist")
 
 
@@ -52,7 +52,7 @@ def figure_15(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
 
 
 def figure_16(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
-    """As `figure_15`, on CIFAR-10."""
+    """Draws `figure_15` on CIFAR-10."""
     return _grid(runs, ax, factors, _sources.TD_LOSS, "TD loss", "cifar10")
 
 

@@ -1,4 +1,4 @@
-"""Figs. 4, 17 and 18: how fast a network fits new targets, checkpoint by checkpoint."""
+"""Figs. 4, 17 and 18: speed at which a network fits new targets, checkpoint by checkpoint."""
 
 from collections.abc import Sequence
 
@@ -18,9 +18,9 @@ def figure_4(runs: Runs, ax: Axes, steps: Sequence[int] | None = None) -> Axes:
     between their quartiles.
 
     Args:
-        runs: of one arm, with arrays `probe/curves`.
+        runs: runs of one arm, with arrays `probe/curves`.
         ax: to draw on.
-        steps: of the checkpoints; by default five of them, evenly from the first to the last.
+        steps: steps of the checkpoints; by default five of them, evenly from the first to the last.
 
     Raises:
         ValueError: no run has probe curves.
@@ -44,7 +44,7 @@ def figure_17(
         runs: with arrays `probe/curves`.
         ax: to draw on.
         factors: parts of the arms' names, 'intervention' among them.
-        steps: of the checkpoints; by default five of them, evenly from the first to the last.
+        steps: steps of the checkpoints; by default five of them, evenly from the first to the last.
 
     Raises:
         ValueError: no run has probe curves, or an arm's name has other parts.
@@ -70,5 +70,5 @@ def figure_17(
 def figure_18(
     runs: Runs, ax: Axes, factors: Sequence[str] = ("intervention",), steps: Sequence[int] | None = None
 ) -> Axes:
-    """As `figure_17`, for the other data."""
+    """Draws `figure_17` for the other data."""
     return figure_17(runs, ax, factors, steps)

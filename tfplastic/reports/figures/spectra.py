@@ -33,7 +33,7 @@ def common_axis(files: Sequence[Arrays]) -> SpectralAxis | None:
     """Returns the axis of all spectra that have nodes, with one kernel for all; None where none has.
 
     Args:
-        files: of one figure. Nodes that are not finite are not looked at.
+        files: files of one figure. Nodes that are not finite are ignored.
     """
     nodes = [np.ravel(file.values["nodes"]) for file in files if has_nodes(file)]
     every = np.concatenate(nodes) if nodes else np.zeros(0)
@@ -54,7 +54,7 @@ def smoothed(file: Arrays, axis: SpectralAxis) -> np.ndarray:
 
 
 def limits(files: Sequence[Arrays], axis: SpectralAxis) -> tuple[float, float]:
-    """Returns what a logarithmic scale of densities shows: from a tenth of a single eigenvalue's bump up."""
+    """Returns the limits of a logarithmic density scale: from a tenth of one eigenvalue's bump up."""
     sizes = [int(file.values["size"]) for file in files if has_nodes(file) and "size" in file.values]
     smallest = [np.min(file.values["weights"], initial=1.0) for file in files if has_nodes(file)]
     share = 1 / max(sizes) if sizes else max(1e-9, float(min(smallest)))

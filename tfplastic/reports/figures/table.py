@@ -1,4 +1,4 @@
-"""All figures of the paper, what they need, and the captions that go with them."""
+"""All figures of the paper, the runs they need, and their captions."""
 
 import dataclasses
 import fnmatch
@@ -29,8 +29,8 @@ class PaperFigure:
 
     Attributes:
         number: in the paper.
-        title: what it shows.
-        draw: takes runs and axes, returns the axes; further arguments say what the arms' names mean.
+        title: subject of the figure.
+        draw: takes runs and axes, returns the axes; further arguments give the meaning of the arms' names.
         scalars: tags or patterns that at least one run must have.
         arrays: tags of arrays that at least one run must have; of a tuple of tags, one of them.
         size: width and height that suit it, in inches.
@@ -52,11 +52,11 @@ class PaperFigure:
 
 
 def caption(runs: Runs, command: str = "") -> str:
-    """What the text under a figure says of its runs: seeds, interval, what is missing, and the command.
+    """Returns the text under a figure about its runs: seeds, interval, missing runs, and the command.
 
     Args:
-        runs: that it shows.
-        command: that drew it.
+        runs: runs that it shows.
+        command: command that drew it.
     """
     seeds = {arm: len({run.seed for run in runs if run.arm == arm}) for arm in runs.arms}
     fewest, most = min(seeds.values(), default=0), max(seeds.values(), default=0)

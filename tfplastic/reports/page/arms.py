@@ -1,4 +1,4 @@
-"""How the arms of many runs share figures: colours, panels, and what the parts of their names mean."""
+"""Settings that the figures of many runs share: colours, panels, and the meaning of parts of arms' names."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -61,10 +61,10 @@ def looks(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def factors_of(arms: Iterable[str]) -> tuple[str, ...]:
-    """What the parts of the arms' names are: 'data', 'architecture', ...; 'part1', ... for what is unknown.
+    """Returns the kinds of the name parts of arms: 'data', 'architecture', ...; 'part1', ... if unknown.
 
-    A part is what half of its values or more are in the paper's terms. Empty where names have different
-    numbers of parts.
+    A part is of the kind that at least half of its values have in the paper's terms. Empty where names have
+    different numbers of parts.
 
     Example:
         >>> from tfplastic.reports.page.arms import factors_of
@@ -95,7 +95,7 @@ def factors_of(arms: Iterable[str]) -> tuple[str, ...]:
 
 
 def fixed_factors(runs: Runs) -> dict[str, str]:
-    """What the configurations of all runs agree on: the data and the architecture of their task."""
+    """Returns the settings that all configurations share: the data and the architecture of their task."""
     found = {}
     for factor, pattern in (("data", _DATA), ("architecture", _NETWORK)):
         values = {

@@ -1,4 +1,4 @@
-"""What a report consists of, before it is a page: sections of texts, pictures and tables."""
+"""The contents of a report, before it is a page: sections of texts, pictures and tables."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,13 @@ from tfplastic.reports.runs import Runs
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-    """What a report is made of.
+    """Input of a report.
 
     Attributes:
         runs: all of them.
-        title: of the page.
+        title: title of the page.
         command: by which the report is made.
-        errors: {(arm, seed): what a sweep says of a run that has left no directory}.
+        errors: {(arm, seed): error that a sweep records of a run that has left no directory}.
     """
 
     runs: Runs
@@ -31,12 +31,12 @@ class Picture:
     """A figure.
 
     Attributes:
-        name: of its files, without ending.
+        name: name of its files, without ending.
         title: a few words.
-        caption: what it shows, of which runs.
+        caption: subject of the picture, and its runs.
         figure: drawn.
         is_wide: whether it takes the whole width of the page.
-        is_cut: whether what is drawn may be beyond the figure's edges, or far from them.
+        is_cut: whether parts of the drawing may be beyond the figure's edges, or far from them.
     """
 
     name: str
@@ -52,10 +52,10 @@ class Table:
     """A table.
 
     Attributes:
-        name: of its files, without ending.
+        name: name of its files, without ending.
         title: a few words.
         frame: its content; the index is not shown.
-        note: what its columns are.
+        note: explanation of its columns.
         is_folded: whether the page shows it only on demand.
     """
 
@@ -73,10 +73,10 @@ class Section:
     Attributes:
         title: its heading.
         texts: paragraphs; of a section without data the reason.
-        lists: {what they are: lines}.
+        lists: {heading: lines}.
         pictures: in their order.
         tables: after the pictures, in their order.
-        facts: (number, what it is) in large print.
+        facts: (number, meaning) in large print.
     """
 
     title: str

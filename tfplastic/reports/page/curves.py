@@ -1,4 +1,4 @@
-"""Learning curves, and what every scalar of the runs was at the end."""
+"""Learning curves, and the final values of every scalar of the runs."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ _NO_CURVES = ("evaluation/task",)
 
 
 def learning_curves(material: Material) -> Section:
-    """What training and evaluation measured, by gradient step: medians over seeds, a line for each arm."""
+    """Returns the curves of training and evaluation by gradient step: medians over seeds, by arm."""
     runs, title = material.runs, "Learning curves"
     tags = [tag for tag in runs.tags() if tag.startswith(("evaluation/", "train/"))]
     tags = sorted((tag for tag in tags if tag not in _NO_CURVES), key=_order)
@@ -57,9 +57,9 @@ def picture(runs: Runs, tag: str, name: str, caption: str = "") -> Picture:
 
     Args:
         runs: some of which have it.
-        tag: of the scalar.
-        name: of the figure's files.
-        caption: by default the tag and what the bands are.
+        tag: tag of the scalar.
+        name: name of the figure's files.
+        caption: by default the tag and the meaning of the bands.
     """
     rows = runs.scalars(tag)
     present = set(rows["arm"])
@@ -99,7 +99,7 @@ def _words(tag: str) -> str:
 
 
 def _order(tag: str) -> tuple[bool, bool, bool, str]:
-    """Evaluations before training, whose loss comes first and what it says of layers last."""
+    """Returns the sort key of a tag: evaluations before training, its loss first and its layers last."""
     return tag.startswith("train/"), tag != "train/loss", tag.count("/") > 1, tag
 
 

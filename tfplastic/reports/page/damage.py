@@ -12,10 +12,10 @@ def of_readable(part: Callable[[Material], Section], material: Material) -> Sect
 
     Args:
         part: makes a section.
-        material: of all runs.
+        material: input of the report, with all runs.
 
     Raises:
-        Exception: what `part` raises where no run by itself is at fault.
+        Exception: error of `part` where no single run is at fault.
     """
     try:
         return part(material)
@@ -32,7 +32,7 @@ def of_readable(part: Callable[[Material], Section], material: Material) -> Sect
 
 
 def _fault(part: Callable[[Material], Section], material: Material, run: Run) -> str:
-    """Says what is wrong with a run for this section, '' where nothing is."""
+    """Describes the problem of a run for this section, '' where there is none."""
     try:
         part(dataclasses.replace(material, runs=Runs([run])))
     except Exception as error:

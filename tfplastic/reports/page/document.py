@@ -20,7 +20,7 @@ def document(material: Material, sections: Sequence[Section], drawings: Mapping[
     """The whole page.
 
     Args:
-        material: what is reported.
+        material: input of the report.
         sections: in their order.
         drawings: {name of a picture: its SVG file}.
     """

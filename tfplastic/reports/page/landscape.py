@@ -72,7 +72,7 @@ def _of_first_runs(runs: Runs, tag: str) -> dict[str, list[Arrays]]:
 
 
 def _beside_twins(runs: Runs, tag: str) -> dict[str, list[Arrays]]:
-    """As `_of_first_runs`, each arm followed by its Brownian twin if it has one."""
+    """Returns the files of `_of_first_runs`, each arm followed by its Brownian twin if it has one."""
     of_twins, found = _of_first_runs(runs, _sources.of_twin(tag)), {}
     for arm, files in _of_first_runs(runs, tag).items():
         found[arm] = files

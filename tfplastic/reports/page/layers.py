@@ -1,4 +1,4 @@
-"""What diagnostics found in each layer, along training."""
+"""Results of the diagnostics in each layer, along training."""
 
 import matplotlib
 import numpy as np
@@ -125,6 +125,6 @@ def _last(rows: pd.DataFrame) -> Table:
 
 
 def _median(values: np.ndarray) -> float:
-    """Of the values that are there; NaN where none is."""
+    """Returns the median of the values that are not NaN; NaN where there are none."""
     there = values[~np.isnan(values)]
     return float(np.median(there)) if len(there) else np.nan

@@ -14,7 +14,7 @@ def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
     """An HTML element.
 
     Args:
-        name: of the element.
+        name: name of the element.
         *children: `Markup` as it is, anything else as escaped text.
         **attributes: escaped; a trailing `_` is dropped, as in `class_`.
 

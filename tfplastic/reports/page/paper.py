@@ -1,4 +1,4 @@
-"""What the runs found beside what the paper has."""
+"""Results of the runs next to the paper's."""
 
 import numpy as np
 import pandas as pd
@@ -137,7 +137,7 @@ def _widths(runs: Runs, factors: tuple[str, ...]) -> Section | None:
 
 
 def _correlates(runs: Runs, factors: tuple[str, ...]) -> Section | None:
-    """Fig. 3, with what is there of its statistics and splits."""
+    """Returns Fig. 3, with the statistics and splits that the runs have."""
     if PROBE_LOSS not in runs.tags() or not factors:
         return None
     points = correlates.falsification_points(runs, factors)

@@ -1,4 +1,4 @@
-"""How well networks could still learn something else."""
+"""Ability of the networks to learn something else."""
 
 import numpy as np
 import pandas as pd

@@ -23,12 +23,12 @@ _HEADLINES = {
     "diagnostics/sharpness/all": "sharpness",
 }
 _WORST = {"diagnostics/dead_units/*": np.argmax, "diagnostics/feature_srank/*": np.argmin}
-"""Of several layers: which is the worst. A mean hides a first layer that is all dead."""
+"""{quantity of several layers: which is the worst}. A mean hides a first layer that is all dead."""
 _LONG = 60  # letters of a value in the table of configurations
 
 
 def summary(material: Material) -> Section:
-    """How many runs there are and how they ended, what went wrong, and where each arm ended up."""
+    """Returns the number of runs, their states and errors, and the final values of each arm."""
     runs = material.runs
     finished = sum(run.state == "finished" and not run.errors for run in runs)
     missing = runs.missing()
@@ -50,7 +50,7 @@ def summary(material: Material) -> Section:
 
 
 def runs_and_configuration(material: Material) -> Section:
-    """Every run, what tells the arms apart, and what all share."""
+    """Returns the table of every run, the differences of the arms, and the settings that all share."""
     runs = material.runs
     if not len(runs):
         return Section("Runs", ["There are no runs."])
@@ -74,7 +74,7 @@ def runs_and_configuration(material: Material) -> Section:
 
 
 def _arms(runs: Runs) -> Table:
-    """The medians over runs of what counts most, at the end of the runs."""
+    """Returns the medians over runs of the most important scalars, at the end of the runs."""
     columns: dict[str, dict[str, str]] = {}
     for pattern, name in _HEADLINES.items():
         rows = runs.last(pattern)

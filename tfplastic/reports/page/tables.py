@@ -19,7 +19,7 @@ def as_csv(frame: pd.DataFrame) -> str:
 
 
 def as_markdown(frame: pd.DataFrame) -> str:
-    r"""As the page shows it; what would be markup in a cell is escaped.
+    r"""Returns the text in the form of the page; markup in a cell is escaped.
 
     Example:
         >>> import pandas as pd
@@ -37,7 +37,7 @@ def as_markdown(frame: pd.DataFrame) -> str:
 
 
 def as_html(table: Table) -> Markup:
-    """The table, which scrolls by itself where the screen is narrow."""
+    """Returns the table, which scrolls on its own where the screen is narrow."""
     frame = table.frame.head(_MOST_ROWS)
     head = element("tr", *(element("th", str(column), scope="col") for column in frame.columns))
     rows = [element("tr", *map(_cell, row)) for row in frame.itertuples(index=False)]

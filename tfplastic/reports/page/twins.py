@@ -1,4 +1,4 @@
-"""Networks beside their Brownian twins."""
+"""Networks next to their Brownian twins."""
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ _NOTE = (
 
 
 def twins(runs: Runs) -> Table:
-    """What diagnostics found of whole networks and of their twins, early and late.
+    """Returns the diagnostics of whole networks and of their twins, early and late.
 
     Args:
         runs: some of which have twins.

@@ -40,9 +40,9 @@ def write(material: Material, directory: str | os.PathLike[str], num_processes: 
     """Writes `index.html`, `figures/` (PNG, SVG), `tables/` (CSV, Markdown) and `captions.md`.
 
     Args:
-        material: what to report.
+        material: input of the report.
         directory: made as needed; files of these names are replaced.
-        num_processes: that draw; more than one for a program that has no threads.
+        num_processes: processes that draw; more than one for a program that has no threads.
 
     Returns:
         The path of the page.

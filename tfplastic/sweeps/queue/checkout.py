@@ -79,14 +79,14 @@ class Checkout:
         scratch.rename(directory)
 
     def changed(self, directory: Path) -> list[Path]:
-        """The files below `directory` that differ from what is committed."""
+        """Returns the files below `directory` that differ from the commit."""
         done = _git(
             self.top, "status", "--porcelain", "-z", "--untracked-files=all", "--", os.fspath(directory)
         )
         return [self.top / line[3:] for line in done.stdout.split("\0") if len(line) > 3]
 
     def commit(self, directory: Path, message: str, lock: Path) -> str:
-        """Commits what is below `directory`, and nothing else, whatever else is staged or changed.
+        """Commits the files below `directory` and nothing else, whatever else is staged or changed.
 
         Waits a while for another git process, a rebase or a merge to end. The file `lock` is locked
         meanwhile, so that who rebases the checkout can wait for it: `flock LOCK git rebase ...`.

@@ -1,4 +1,4 @@
-"""What of a run is committed: its metrics, configuration and status, and arrays that figures read."""
+"""The committed files of a run: its metrics, configuration and status, and arrays that figures read."""
 
 import fnmatch
 import shutil
@@ -27,7 +27,7 @@ _SMALLER = (np.float16, np.float32)
 
 
 def keep(run: Path, arrays: Sequence[str], target: Path, scratch: Path) -> None:
-    """Copies what is committed of a run, in one move; what was at `target` is replaced.
+    """Copies the files of a run to commit, in one move; replaces `target`.
 
     Large arrays of floats, such as C_k or curves of probes, are kept in float16 where it has three digits of
     each number, else in float32.

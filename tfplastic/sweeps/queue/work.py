@@ -45,12 +45,12 @@ class Run:
 
     @property
     def name(self) -> str:
-        """That of the figure and of the run."""
+        """Directory of the figure and of the run."""
         return f"{self.entry.figure} {self.directory.name}"
 
     @property
     def is_kept(self) -> bool:
-        """Whether what is to be committed is there, of a run that was finished at this commit."""
+        """Returns whether the committed files are there, of a run that finished at this commit."""
         status = _status(self.kept)
         return status.get("state") == "finished" and status.get("commit") == self.commit
 
@@ -61,7 +61,7 @@ class Run:
 
     @property
     def log(self) -> Path:
-        """The file that holds what it says."""
+        """The file that holds its output."""
         return self.directory.parent / LOGS / f"{self.directory.name}.log"
 
     def why_not(self) -> str:
@@ -99,7 +99,7 @@ def runs_of(entries: list[Entry], checkout: Checkout, place: Path, kept: Path) -
     """All runs, entry after entry, in each seed after seed; nothing is cloned or written for them.
 
     Args:
-        entries: of the queue.
+        entries: entries of the queue.
         checkout: holds their commits.
         place: where commits are to be cloned and runs to be made.
         kept: where runs are committed.
