@@ -18,9 +18,9 @@ import tfplastic as tp
 from benchmarks.diagnostics_blocks import Contender, Values, serve
 from benchmarks.diagnostics_problem import BATCH_SIZE, DELTA, FLOORS, LEARNING_RATE, TAU, Problem
 from tfplastic import diagnostics
-from tfplastic.diagnostics._spectra import Spectrum
 from tfplastic.diagnostics.budgets import BUDGETS, CHEAP, MEDIUM
 from tfplastic.diagnostics.measure import Function
+from tfplastic.diagnostics.quantities.shared.spectra import Spectrum
 from tfplastic.tasks import RandomLabelTask, TaskLoss
 from tfplastic.tasks.random_label_task import RandomLabelBatch
 from tfplastic.training import GradientStep

@@ -5,7 +5,7 @@ import tensorflow as tf
 import tf_keras as keras_2
 
 from tfplastic import linalg
-from tfplastic.linalg._variables import as_tf_variables
+from tfplastic._tf.variables import as_tf_variables
 
 
 def test_flatten_is_row_major_and_unflatten_its_inverse():

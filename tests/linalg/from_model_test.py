@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras_2
 
+from tfplastic._tf.variables import as_tf_variables
 from tfplastic.diagnostics import Snapshot
 from tfplastic.linalg import (
     EmpiricalFisherOperator,
@@ -14,7 +15,6 @@ from tfplastic.linalg import (
     NTKOperator,
     flatten,
 )
-from tfplastic.linalg._variables import as_tf_variables
 
 EITHER = pytest.mark.parametrize("package", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 RANDOM = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import tf_keras as keras_2
 from tensorflow.python.ops import nn_impl
 
 from tfplastic import linalg
-from tfplastic.linalg._variables import as_tf_variables
+from tfplastic._tf.variables import as_tf_variables
 
 BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 

@@ -11,16 +11,16 @@ import tensorflow as tf
 from absl import logging
 
 from tfplastic._checks import check_positive_integer, shown
-from tfplastic._data import examples
+from tfplastic._data.examples import examples
+from tfplastic._data.numbers import check_all_finite
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Reference, Snapshot
-from tfplastic.diagnostics._convergence import ConvergenceWarnings
 from tfplastic.diagnostics.diagnose import left_out_layers, measure_possible, within
 from tfplastic.diagnostics.measure import Function, check_quantities, prepare
+from tfplastic.diagnostics.quantities.shared.convergence import ConvergenceWarnings
 from tfplastic.diagnostics.quantity import Need, needs_of
 from tfplastic.diagnostics.writing import charts, write
-from tfplastic.linalg._numbers import check_all_finite
-from tfplastic.optimizers._any_keras import build_optimizer
+from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.run_format import METRICS_FILE
 from tfplastic.writers import ManyWriters, MetricsFileWriter, NullWriter, TensorBoardWriter, Writer
 

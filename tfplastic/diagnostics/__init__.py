@@ -15,15 +15,10 @@
 
 from tfplastic import _renames
 from tfplastic.diagnostics import ranks
-from tfplastic.diagnostics._hidden import recorded_activations
-from tfplastic.diagnostics.changes import (
-    cosine_from_init,
-    distance_from_init,
-    effective_learning_rate,
-    rms_distance_from_init,
-    update_ratio,
-)
-from tfplastic.diagnostics.curvature import (
+from tfplastic.diagnostics.diagnose import diagnose
+from tfplastic.diagnostics.measure import measure
+from tfplastic.diagnostics.objectives import noisy_self_targets
+from tfplastic.diagnostics.quantities.curvature import (
     hessian_condition_number,
     hessian_spectral_density,
     hessian_trace,
@@ -32,9 +27,7 @@ from tfplastic.diagnostics.curvature import (
     sharpness,
     smallest_eigenvalue,
 )
-from tfplastic.diagnostics.diagnose import diagnose
-from tfplastic.diagnostics.example_gradients import gram_matrices
-from tfplastic.diagnostics.feature_ranks import (
+from tfplastic.diagnostics.quantities.feature_ranks import (
     feature_approximate_rank,
     feature_effective_rank,
     feature_numerical_rank,
@@ -46,7 +39,7 @@ from tfplastic.diagnostics.feature_ranks import (
     feature_srank_sum,
     feature_stable_rank,
 )
-from tfplastic.diagnostics.gradient_covariance import (
+from tfplastic.diagnostics.quantities.gradient_covariance import (
     cosine_rows,
     flat_inputs,
     gradient_cosine,
@@ -55,43 +48,50 @@ from tfplastic.diagnostics.gradient_covariance import (
     gradient_effective_rank,
     gradient_interference,
 )
-from tfplastic.diagnostics.gradient_noise import (
+from tfplastic.diagnostics.quantities.gradient_noise import (
     gradient_reliability,
     gradient_signal_to_noise,
     gradient_strength,
 )
-from tfplastic.diagnostics.gradients import (
+from tfplastic.diagnostics.quantities.gradients import (
     dormant_gradients,
     gradient_l0_norm,
     gradient_l1_norm,
     gradient_norm,
 )
-from tfplastic.diagnostics.kernel import ntk, ntk_alignment, ntk_condition_number, ntk_rank
-from tfplastic.diagnostics.measure import measure
-from tfplastic.diagnostics.next_update import churn, same_batch_loss_change
-from tfplastic.diagnostics.pre_activations import (
+from tfplastic.diagnostics.quantities.next_update import churn, same_batch_loss_change
+from tfplastic.diagnostics.quantities.pre_activations import (
     pre_activation_histogram,
     pre_activation_mean_shift,
     pre_activation_means,
     pre_activation_variance_shift,
     pre_activation_variances,
 )
-from tfplastic.diagnostics.reference import Reference
-from tfplastic.diagnostics.report import Report
-from tfplastic.diagnostics.self_targets import noisy_self_targets
-from tfplastic.diagnostics.snapshot import Snapshot
-from tfplastic.diagnostics.unit_map import UnitMap
-from tfplastic.diagnostics.unit_slices import Normalization, Slice, Units
-from tfplastic.diagnostics.unit_statistics import UnitStatistics
-from tfplastic.diagnostics.units import (
+from tfplastic.diagnostics.quantities.shared.example_gradients import gram_matrices
+from tfplastic.diagnostics.quantities.shared.virtual_step import VirtualStep, virtual_step
+from tfplastic.diagnostics.quantities.tangent_kernel import ntk, ntk_alignment, ntk_condition_number, ntk_rank
+from tfplastic.diagnostics.quantities.unit_activity import (
     active_units,
     dead_units,
     dormant_units,
     linearized_units,
     saturated_units,
 )
-from tfplastic.diagnostics.virtual_step import VirtualStep, virtual_step
-from tfplastic.diagnostics.weight_ranks import (
+from tfplastic.diagnostics.quantities.weight_changes import (
+    cosine_from_init,
+    distance_from_init,
+    effective_learning_rate,
+    rms_distance_from_init,
+    update_ratio,
+)
+from tfplastic.diagnostics.quantities.weight_norms import (
+    deviation_from_isometry,
+    weight_l1_norm,
+    weight_magnitude,
+    weight_norm,
+    weight_spectral_norm,
+)
+from tfplastic.diagnostics.quantities.weight_ranks import (
     weight_approximate_rank,
     weight_effective_rank,
     weight_numerical_rank,
@@ -100,13 +100,13 @@ from tfplastic.diagnostics.weight_ranks import (
     weight_srank_sum,
     weight_stable_rank,
 )
-from tfplastic.diagnostics.weights import (
-    deviation_from_isometry,
-    weight_l1_norm,
-    weight_magnitude,
-    weight_norm,
-    weight_spectral_norm,
-)
+from tfplastic.diagnostics.reading.hidden_nonlinearities import recorded_activations
+from tfplastic.diagnostics.reference import Reference
+from tfplastic.diagnostics.report import Report
+from tfplastic.diagnostics.snapshot import Snapshot
+from tfplastic.diagnostics.units.unit_map import UnitMap
+from tfplastic.diagnostics.units.unit_slices import Normalization, Slice, Units
+from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
 
 __all__ = [
     "Normalization",

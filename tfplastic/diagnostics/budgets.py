@@ -1,13 +1,7 @@
 """Which quantities belong to which budget: all there are, each in the tuple of its cost."""
 
-from tfplastic.diagnostics.changes import (
-    cosine_from_init,
-    distance_from_init,
-    effective_learning_rate,
-    rms_distance_from_init,
-    update_ratio,
-)
-from tfplastic.diagnostics.curvature import (
+from tfplastic.diagnostics.measure import Function
+from tfplastic.diagnostics.quantities.curvature import (
     hessian_condition_number,
     hessian_spectral_density,
     hessian_trace,
@@ -16,7 +10,7 @@ from tfplastic.diagnostics.curvature import (
     sharpness,
     smallest_eigenvalue,
 )
-from tfplastic.diagnostics.feature_ranks import (
+from tfplastic.diagnostics.quantities.feature_ranks import (
     feature_approximate_rank,
     feature_effective_rank,
     feature_numerical_rank,
@@ -28,41 +22,54 @@ from tfplastic.diagnostics.feature_ranks import (
     feature_srank_sum,
     feature_stable_rank,
 )
-from tfplastic.diagnostics.gradient_covariance import (
+from tfplastic.diagnostics.quantities.gradient_covariance import (
     gradient_cosine,
     gradient_covariance,
     gradient_effective_rank,
     gradient_interference,
 )
-from tfplastic.diagnostics.gradient_noise import (
+from tfplastic.diagnostics.quantities.gradient_noise import (
     gradient_reliability,
     gradient_signal_to_noise,
     gradient_strength,
 )
-from tfplastic.diagnostics.gradients import (
+from tfplastic.diagnostics.quantities.gradients import (
     dormant_gradients,
     gradient_l0_norm,
     gradient_l1_norm,
     gradient_norm,
 )
-from tfplastic.diagnostics.kernel import ntk, ntk_alignment, ntk_condition_number, ntk_rank
-from tfplastic.diagnostics.measure import Function
-from tfplastic.diagnostics.next_update import churn, same_batch_loss_change
-from tfplastic.diagnostics.pre_activations import (
+from tfplastic.diagnostics.quantities.next_update import churn, same_batch_loss_change
+from tfplastic.diagnostics.quantities.pre_activations import (
     pre_activation_histogram,
     pre_activation_mean_shift,
     pre_activation_means,
     pre_activation_variance_shift,
     pre_activation_variances,
 )
-from tfplastic.diagnostics.units import (
+from tfplastic.diagnostics.quantities.tangent_kernel import ntk, ntk_alignment, ntk_condition_number, ntk_rank
+from tfplastic.diagnostics.quantities.unit_activity import (
     active_units,
     dead_units,
     dormant_units,
     linearized_units,
     saturated_units,
 )
-from tfplastic.diagnostics.weight_ranks import (
+from tfplastic.diagnostics.quantities.weight_changes import (
+    cosine_from_init,
+    distance_from_init,
+    effective_learning_rate,
+    rms_distance_from_init,
+    update_ratio,
+)
+from tfplastic.diagnostics.quantities.weight_norms import (
+    deviation_from_isometry,
+    weight_l1_norm,
+    weight_magnitude,
+    weight_norm,
+    weight_spectral_norm,
+)
+from tfplastic.diagnostics.quantities.weight_ranks import (
     weight_approximate_rank,
     weight_effective_rank,
     weight_numerical_rank,
@@ -70,13 +77,6 @@ from tfplastic.diagnostics.weight_ranks import (
     weight_srank,
     weight_srank_sum,
     weight_stable_rank,
-)
-from tfplastic.diagnostics.weights import (
-    deviation_from_isometry,
-    weight_l1_norm,
-    weight_magnitude,
-    weight_norm,
-    weight_spectral_norm,
 )
 
 CHEAP: tuple[Function, ...] = (

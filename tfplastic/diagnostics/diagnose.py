@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfplastic import _checks
+from tfplastic._data.numbers import check_all_finite
 from tfplastic._shapes import check_targets, names_keras_loss
-from tfplastic.diagnostics._convergence import convergence_remarks
-from tfplastic.diagnostics._layers import named_layers
 from tfplastic.diagnostics._progress import Progress
 from tfplastic.diagnostics.budgets import BUDGETS
 from tfplastic.diagnostics.measure import Function, check_quantities, measure_checked, prepare
+from tfplastic.diagnostics.quantities.shared.convergence import convergence_remarks
 from tfplastic.diagnostics.quantity import Need, needs_of, reads_of
+from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.snapshot import Snapshot
-from tfplastic.diagnostics.unit_statistics import ARRAYS
-from tfplastic.linalg._numbers import check_all_finite
+from tfplastic.diagnostics.units.unit_statistics import ARRAYS
 
 
 def diagnose(

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfplastic._checks import shown
+from tfplastic._tf.read_only import RunError
 from tfplastic.diagnostics._arguments import SUBJECTS, check_function
 from tfplastic.diagnostics.quantity import reads_of
 from tfplastic.diagnostics.snapshot import Snapshot
-from tfplastic.linalg._program import RunError
 
 Function = Callable[..., dict[str, Any]]
 """Of a snapshot, to {layer name: value}: a quantity, a `functools.partial` of one, or a function of yours."""

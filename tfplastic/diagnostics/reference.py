@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfplastic._checks import shown
 from tfplastic._short_repr import ShortRepr
 from tfplastic.diagnostics.snapshot import Snapshot
-from tfplastic.diagnostics.unit_statistics import UnitStatistics
+from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
 from tfplastic.run_format import ARRAY_FILE_ERRORS
 from tfplastic.writers import atomic_file
 

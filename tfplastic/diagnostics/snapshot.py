@@ -6,19 +6,22 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic import _checks, _data
+from tfplastic import _checks
+from tfplastic._data.blocks import check_length, concatenated, length_of
+from tfplastic._data.examples import as_tensors, examples
+from tfplastic._data.numbers import check_inputs, check_not_text
 from tfplastic._keras import is_of_keras_2
-from tfplastic._keras_loss import is_compiled
-from tfplastic.diagnostics import _forward, _layers, unit_statistics
-from tfplastic.diagnostics._block_programs import BlockPrograms, differentiated
+from tfplastic._losses.chosen_losses import chosen_losses
+from tfplastic._losses.example_losses import Losses
+from tfplastic._losses.example_weights import weights_of_classes
+from tfplastic._losses.keras_loss import is_compiled
+from tfplastic._losses.model_loss import FlatLoss, call_of, check_model, packed
+from tfplastic.diagnostics.quantities.unit_activity import unit_statistics
 from tfplastic.diagnostics.quantity import Need
-from tfplastic.diagnostics.unit_statistics import UnitStatistics
-from tfplastic.linalg import HessianOperator, Operator, _losses
-from tfplastic.linalg._blocks import check_length, concatenated, length_of
-from tfplastic.linalg._chosen_losses import chosen_losses
-from tfplastic.linalg._example_weights import weights_of_classes
-from tfplastic.linalg._model_loss import FlatLoss, call_of, check_model, packed
-from tfplastic.linalg._numbers import check_inputs, check_not_text
+from tfplastic.diagnostics.reading import forward_pass, model_layers
+from tfplastic.diagnostics.reading.block_programs import BlockPrograms, differentiated
+from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
+from tfplastic.linalg import HessianOperator, Operator
 
 _NEEDS: dict[Need, str] = {
     "loss": "`loss` or `example_losses` must be given for quantities of the loss",
@@ -118,14 +121,14 @@ class Snapshot:
     ):
         check_model(model)
         self.model = model
-        found = _data.examples("inputs", inputs, targets, sample_weight, max_examples)
+        found = examples("inputs", inputs, targets, sample_weight, max_examples)
         self.inputs, self.targets, self.data_note = found.inputs, found.targets, found.note
         self.num_examples = length_of(self.inputs)
         check_inputs(model, self.inputs)
         check_not_text("targets", self.targets)
         check_length("targets", self.targets, self.num_examples)
         weights = weights_of_classes(class_weight, found.sample_weight, self.targets)
-        self.sample_weight = None if weights is None else _data.as_tensors("sample_weight", weights)
+        self.sample_weight = None if weights is None else as_tensors("sample_weight", weights)
         check_length("sample_weight", self.sample_weight, self.num_examples)
         if isinstance(optimizer, str | type):
             rule = "must be the optimizer that trains the model, such as model.optimizer"
@@ -155,11 +158,11 @@ class Snapshot:
             self.num_examples,
             lambda: (block for block, _ in programs.blocks(self.examples)),
         )
-        self._layers = _layers.named_layers(self.model)
-        self._chosen = _layers.chosen_layers(self._layers, layers)
-        weights = _layers.layer_weights(self._layers)
+        self._layers = model_layers.named_layers(self.model)
+        self._chosen = model_layers.chosen_layers(self._layers, layers)
+        weights = model_layers.layer_weights(self._layers)
         self._weights = {name: variables for name, variables in weights.items() if name in self._chosen}
-        self._forward_pass: _forward.ForwardPass | None = None
+        self._forward_pass: forward_pass.ForwardPass | None = None
         self._hessian: HessianOperator | None = None
         self._block_hessians: dict[str, Operator] = {}
         self._values: dict[str, Any] = {}
@@ -427,16 +430,16 @@ class Snapshot:
     def _call(self, inputs: Any) -> Any:
         return call_of(self.model)(inputs)
 
-    def _forward(self) -> _forward.ForwardPass:
+    def _forward(self) -> forward_pass.ForwardPass:
         if self._forward_pass is None:
             signature = self._programs.signature(self.inputs)
-            self._forward_pass = _forward.ForwardPass(
+            self._forward_pass = forward_pass.ForwardPass(
                 self._call, self._layers, self._chosen, signature, self._given[2] is not None
             )
         return self._forward_pass
 
     def _run(self, wholes: Sequence[str], arrays: Sequence[str] = ()) -> list[tuple[Any, int]]:
-        """What `_forward.selected` has of each block, and the number of its examples."""
+        """What `forward_pass.selected` has of each block, and the number of its examples."""
         return self._programs.forward(self._forward(), wholes, arrays)
 
     def _statistics_of(self, blocks: Sequence[tuple[Any, int]]) -> dict[str, UnitStatistics]:
@@ -455,7 +458,7 @@ class Snapshot:
             self._values[part] = self._programs.mean(part, self._require_losses(), function)
         return self._values[part]
 
-    def _require_losses(self) -> _losses.Losses:
+    def _require_losses(self) -> Losses:
         if self._losses is None:
             raise ValueError(f"{_NEEDS['loss']}. Received: None")
         return self._losses

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import keras
-from tfplastic._unit_axes import unit_axes
+from tfplastic._tf.unit_axes import unit_axes
 
 # Layers that leave channels last where they are; models with others are traced.
 _PLAIN = {

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import is_legacy, keras
-from tfplastic._replicas import num_replicas, sum_over_replicas
+from tfplastic._tf.replicas import num_replicas, sum_over_replicas
 from tfplastic.layers._inputs_axis import axis_of_units
 
 _STATISTICS = ("mean_abs", "zero_fraction", "mean", "variance")

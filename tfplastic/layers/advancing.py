@@ -3,7 +3,7 @@
 import abc
 from typing import Any
 
-from tfplastic._replicas import once_for_all_replicas
+from tfplastic._tf.replicas import once_for_all_replicas
 
 
 class Advancing(abc.ABC):

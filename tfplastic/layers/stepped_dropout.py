@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_seed
 from tfplastic._keras import keras
-from tfplastic._replicas import num_replicas, replica_id
+from tfplastic._tf.replicas import num_replicas, replica_id
 from tfplastic.layers.advancing import Advancing
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks
-from tfplastic._data import as_numbers, batches, check_ends, is_stream
-from tfplastic.linalg._numbers import check_not_text
+from tfplastic._data.examples import as_numbers, batches, check_ends, is_stream
+from tfplastic._data.numbers import check_not_text
 
 
 class Batches(abc.ABC):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfplastic.linalg._variables import dense
+from tfplastic._tf.variables import dense
 
 
 class Jacobian:

@@ -5,12 +5,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._keras_loss import computes_its_own_loss
-from tfplastic.linalg._blocks import in_blocks
-from tfplastic.linalg._chosen_losses import chosen_losses, no_loss
-from tfplastic.linalg._losses import unpacked
-from tfplastic.linalg._model_loss import ModelData, packed
-from tfplastic.linalg._program import trace
+from tfplastic._data.blocks import in_blocks
+from tfplastic._losses.chosen_losses import chosen_losses, no_loss
+from tfplastic._losses.example_losses import unpacked
+from tfplastic._losses.keras_loss import computes_its_own_loss
+from tfplastic._losses.model_loss import ModelData, packed
+from tfplastic._tf.read_only import trace
 
 
 class FlatOutputs:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.python.ops import nn_impl
 
 from tfplastic._keras import replaced_attribute
-from tfplastic.linalg._program import Program
+from tfplastic._tf.read_only import Program
 
 
 @contextlib.contextmanager

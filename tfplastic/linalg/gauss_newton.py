@@ -5,10 +5,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfplastic._losses.model_loss import ModelData
+from tfplastic._tf.read_only import Traced
 from tfplastic.linalg._jacobian import Jacobian
-from tfplastic.linalg._model_loss import ModelData
 from tfplastic.linalg._model_outputs import FlatOutputs
-from tfplastic.linalg._program import Traced
 from tfplastic.linalg.flatten import unflatten
 from tfplastic.linalg.operator import Linear, Operator
 

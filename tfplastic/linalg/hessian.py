@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks, seeds
-from tfplastic.linalg._model_loss import ModelData
-from tfplastic.linalg._program import Program, Traced
-from tfplastic.linalg._variables import dense
+from tfplastic._losses.model_loss import ModelData
+from tfplastic._tf.read_only import Program, Traced
+from tfplastic._tf.variables import dense
 from tfplastic.linalg.flatten import flatten, unflatten
 from tfplastic.linalg.operator import Linear, Operator
 

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks
-from tfplastic.linalg import _variables
+from tfplastic._tf import variables as tf_variables
+from tfplastic._tf.read_only import Program, Traced, trace
 from tfplastic.linalg._basis_memory import BasisMemory
 from tfplastic.linalg._batches import as_tensor, make_batches
 from tfplastic.linalg._moments import check_moments, exact_moments
-from tfplastic.linalg._program import Program, Traced, trace
 from tfplastic.linalg.flatten import flatten
 
 # A compiled loop of products does not hear Ctrl-C, so it comes back after these many.
@@ -51,9 +51,9 @@ class Operator(abc.ABC):
         reduction: str = "mean",
     ):
         self._functions = functions
-        self._variables = _variables.as_tf_variables(variables)
-        self._names = _variables.names(variables)
-        self.dtype = _variables.common_dtype(self._variables)
+        self._variables = tf_variables.as_tf_variables(variables)
+        self._names = tf_variables.names(variables)
+        self.dtype = tf_variables.common_dtype(self._variables)
         self._batches = make_batches(data, batch_size, self.dtype)
         self._reduction = _checks.check_one_of("reduction", reduction, ("mean", "sum"))
         self._is_whole = True  # not a block of another operator
@@ -167,7 +167,7 @@ class Operator(abc.ABC):
             is left out.
         """
         _checks.check_one_of("by", by, ("variable", "layer"))
-        groups = _variables.group(self._names, by)
+        groups = tf_variables.group(self._names, by)
         return {name: self.restricted(indices) for name, indices in groups.items()}
 
     def is_deterministic(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfplastic._checks import check_one_of, shown
-from tfplastic.diagnostics._layers import named_layers
+from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.mitigations.mitigation import Slots
 
 _KERNELS = ("kernel", "embeddings")

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import keras
-from tfplastic._keys import folded
+from tfplastic._tf.random import folded
 from tfplastic.layers import RMSNormalization
 from tfplastic.mitigations._weights import Weight
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
-from tfplastic._data import (
+from tfplastic._data.examples import (
     all_examples,
     as_tensors,
     can_be_read_again,

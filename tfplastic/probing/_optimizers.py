@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic.optimizers._any_keras import is_optimizer, variables_of
+from tfplastic.optimizers.any_keras import is_optimizer, variables_of
 
 
 def optimizer_of(model: Any, optimizer: Any) -> Any:

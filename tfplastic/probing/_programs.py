@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic._call_options import sums_in_order
+from tfplastic._tf.determinism import sums_in_order
 from tfplastic.probing._twin import Twin
 from tfplastic.training.lockstep import Lockstep, Value, as_stacked
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic._call_options import sums_in_order
+from tfplastic._tf.determinism import sums_in_order
+from tfplastic._tf.variables import as_tf_variables
 from tfplastic.layers import advance
-from tfplastic.linalg._variables import as_tf_variables
-from tfplastic.optimizers._any_keras import build_optimizer, variables_of
+from tfplastic.optimizers.any_keras import build_optimizer, variables_of
 from tfplastic.probing._counted import counted, in_batch, mask_of
 from tfplastic.probing._optimizers import scaled
 from tfplastic.probing._rebuild import call

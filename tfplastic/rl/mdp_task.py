@@ -21,7 +21,7 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic._keras import keras
-from tfplastic._keys import folded
+from tfplastic._tf.random import folded
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.graph_replay import GraphReplay
 from tfplastic.tasks import (

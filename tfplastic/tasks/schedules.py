@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._checks import check_integer, check_positive_integer
-from tfplastic._keys import folded
+from tfplastic._tf.random import folded
 
 
 def random_labels(num_examples: int, num_classes: int, seed: int, task: int | tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._keras import keras
-from tfplastic._keys import folded
+from tfplastic._tf.random import folded
 from tfplastic.mitigations import Mitigation
 from tfplastic.optimizers import slots
 from tfplastic.training.brownian_twin import BrownianTwin

@@ -6,9 +6,9 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import keras
-from tfplastic._keras_loss import KerasLoss, Term, is_loss, model_losses
-from tfplastic._replicas import num_replicas
+from tfplastic._losses.keras_loss import KerasLoss, Term, is_loss, model_losses
 from tfplastic._shapes import check_targets
+from tfplastic._tf.replicas import num_replicas
 from tfplastic.tasks import TaskLoss
 
 _UNREDUCED = ("none", None)

@@ -12,8 +12,8 @@ from tfplastic import _renames
 from tfplastic._durations import duration
 from tfplastic.diagnostics import Snapshot
 from tfplastic.diagnostics.measure import check_quantities
-from tfplastic.diagnostics.self_targets import Objective
-from tfplastic.optimizers._any_keras import build_optimizer
+from tfplastic.diagnostics.objectives import Objective
+from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.run_format import OPERATIVE_CONFIG_FILE
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.after_updates import AfterUpdates

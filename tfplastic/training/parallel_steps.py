@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfplastic._call_options import sums_in_order
+from tfplastic._tf.determinism import sums_in_order
 from tfplastic.training.execution.graph_steps import GraphSteps
 from tfplastic.training.lockstep import Lockstep, Value, as_stacked, stacked_if_different
 

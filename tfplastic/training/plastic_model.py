@@ -5,15 +5,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._call_options import sums_in_order
 from tfplastic._checks import check_seed, check_sequence, near_matches, shown
-from tfplastic._data import check_batch
+from tfplastic._data.examples import check_batch
 from tfplastic._keras import check_backend, keras
-from tfplastic._replicas import once_for_all_replicas
+from tfplastic._tf.determinism import sums_in_order
+from tfplastic._tf.replicas import once_for_all_replicas
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.linalg import HessianOperator
 from tfplastic.mitigations import Mitigation
-from tfplastic.optimizers._any_keras import build_optimizer
+from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.compiled_loss import CompiledLoss
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from tfplastic._keras import keras
-from tfplastic._replicas import num_replicas, replica_id, sum_over_replicas
 from tfplastic._tags import tag_of
+from tfplastic._tf.replicas import num_replicas, replica_id, sum_over_replicas
+from tfplastic._tf.variables import as_tf_variables
 from tfplastic.diagnostics import recorded_activations
 from tfplastic.layers import advance
-from tfplastic.linalg._variables import as_tf_variables
 from tfplastic.mitigations import Mitigation
-from tfplastic.optimizers._any_keras import build_optimizer
+from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.tasks import TaskLoss
 from tfplastic.training.global_norm import global_norm
 

@@ -17,7 +17,7 @@ from tfplastic._checks import (
 )
 from tfplastic._keras import keras
 from tfplastic.diagnostics.measure import Function, check_quantities
-from tfplastic.diagnostics.self_targets import Objective
+from tfplastic.diagnostics.objectives import Objective
 from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.brownian_twin import BrownianTwin

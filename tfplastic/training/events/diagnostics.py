@@ -14,8 +14,8 @@ from tfplastic.diagnostics._arguments import check_objective
 from tfplastic.diagnostics.budgets import BUDGETS
 from tfplastic.diagnostics.diagnose import within
 from tfplastic.diagnostics.measure import Function, check_quantities
+from tfplastic.diagnostics.objectives import Objective
 from tfplastic.diagnostics.quantity import needs_of
-from tfplastic.diagnostics.self_targets import Objective
 from tfplastic.run_format import ARRAYS_DIRECTORY
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.brownian_twin import BrownianTwin

@@ -6,9 +6,9 @@ from typing import Any
 from absl import logging
 
 from tfplastic.diagnostics import Snapshot, measure
-from tfplastic.diagnostics._convergence import ConvergenceWarnings
 from tfplastic.diagnostics.diagnose import measure_possible
 from tfplastic.diagnostics.measure import Function
+from tfplastic.diagnostics.quantities.shared.convergence import ConvergenceWarnings
 from tfplastic.diagnostics.writing import charts, write
 from tfplastic.writers import Writer
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from tfplastic.diagnostics import Snapshot
 from tfplastic.diagnostics.measure import Function
+from tfplastic.diagnostics.objectives import Objective
 from tfplastic.diagnostics.quantity import needs_of
-from tfplastic.diagnostics.self_targets import Objective
 from tfplastic.training.brownian_twin import BrownianTwin
 
 PREFIX = "brownian_twin"

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
-from tfplastic._call_options import sums_in_order
-from tfplastic._keys import folded
+from tfplastic._tf.determinism import sums_in_order
+from tfplastic._tf.random import folded
 from tfplastic.tasks import GraphTask, TaskLoss, TaskProgress
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.execution.chunks import Chunks

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._call_options import sums_in_order
+from tfplastic._tf.determinism import sums_in_order
 from tfplastic.tasks import HostTask
 from tfplastic.training.execution.non_finite import Examination
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepOutput

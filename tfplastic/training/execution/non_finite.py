@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import replaced_attribute, tf_variable
-from tfplastic.diagnostics._layers import named_layers
+from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.layers import advance
 from tfplastic.training.step import GradientStep
 

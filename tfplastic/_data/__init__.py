@@ -1,0 +1,1 @@
+"""Examples as users give them: arrays, frames and streams; their blocks and the checks of their numbers."""

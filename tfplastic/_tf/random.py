@@ -1,0 +1,25 @@
+"""Keys of single steps inside a compiled program, where `seeds.derive` cannot go."""
+
+from typing import Any
+
+import tensorflow as tf
+
+
+def folded(key: Any, number: Any) -> tf.Tensor:
+    """The key number `number` below `key`, `[2] int32`; eager, in a graph and under XLA the same.
+
+    Philox, because the algorithm that TensorFlow chooses by itself depends on the device.
+
+    Args:
+        key: `[2] int32`, from `seeds.derive`.
+        number: such as that of a step; an integer or an integer tensor `[]`.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import seeds
+        >>> from tfplastic._tf import random
+        >>> key = seeds.derive(0, 'step')
+        >>> bool(tf.reduce_all(random.folded(key, 3) == random.folded(key, tf.constant(3, tf.int64))))
+        True
+    """
+    return tf.random.experimental.stateless_fold_in(key, tf.cast(number, tf.int32), alg="philox")

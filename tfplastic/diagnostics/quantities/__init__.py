@@ -1,0 +1,1 @@
+"""The quantities, one file for each family."""

@@ -1,0 +1,223 @@
+"""Ranks of the features: of the outputs of each hidden layer, as a matrix Phi.
+
+Phi is `[n, d]`, a row for each example, of every hidden nonlinearity, and of linear layers such as
+bottlenecks by the rules of `Snapshot.linear_outputs`; papers mostly report the last one's. Outputs with
+positions, `[n, height, width, channels]`, are flattened: d = height * width * channels. Positions that a mask
+of Keras leaves out are zeros. Nothing is centred. No rank exceeds min(n, d), so only batches of one size
+compare.
+
+Each is cheap: one forward pass, and singular values that are made once for all of them and kept with the
+snapshot. A layer of zeros has rank 0. Ranks are NaN where an activation is NaN or infinite, and for layers in
+`Snapshot.unmeasured`. The formulas, and who uses which under what name, are in `ranks`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tfplastic.diagnostics import ranks
+from tfplastic.diagnostics.quantities.shared.spectra import Spectrum, feature_spectra
+from tfplastic.diagnostics.quantity import quantity
+from tfplastic.diagnostics.snapshot import Snapshot
+
+
+@quantity("cheap", reads=("activations", "linear_outputs"))
+def feature_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
+    """`ranks.srank` of each layer's features: how many singular values make up 1 - delta of their sum.
+
+    Args:
+        snapshot: of the model; needs no loss.
+        delta: share of the sum to leave out, in [0, 1].
+
+    Returns:
+        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
+
+    Raises:
+        ValueError: `delta` is out of its range.
+
+    Source: Kumar et al. 2020, "Implicit under-parameterization inhibits data-efficient deep reinforcement
+        learning", section 3, where delta is 0.01 and the layer is the last.
+    """
+    return _by_layer(snapshot, lambda spectrum: ranks.srank(spectrum.values, delta))
+
+
+@quantity("cheap", reads=("activations", "linear_outputs"))
+def feature_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
+    """The sum of `feature_srank` over all hidden nonlinearities: one rank for the whole network.
+
+    Args:
+        snapshot: of the model; needs no loss.
+        delta: share of each layer's sum to leave out, in [0, 1].
+
+    Returns:
+        {'all': whole number}; NaN where a layer's rank is. Empty where there is no hidden nonlinearity.
+
+    Raises:
+        ValueError: `delta` is out of its range.
+
+    Source: an axis of Fig. 3 of Lyle et al. 2023, "Understanding plasticity in neural networks", which does
+        not say how layers are put together.
+    """
+    by_layer = feature_srank(snapshot, delta)
+    nonlinear = [by_layer[layer] for layer in (*snapshot.activations, *snapshot.unmeasured)]
+    return {"all": float(sum(nonlinear))} if nonlinear else {}
+
+
+@quantity("cheap", reads=("activations", "linear_outputs"))
+def feature_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
+    """`ranks.approximate_rank` of each layer's features: as `feature_srank`, of squared singular values.
+
+    Args:
+        snapshot: of the model; needs no loss.
+        delta: share of the sum of squares to leave out, in [0, 1].
+
+    Returns:
+        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
+
+    Raises:
+        ValueError: `delta` is out of its range.
+
+    Source: Yang et al. 2020, "Harnessing structures for value-based planning and reinforcement learning",
+        delta 0.01; Dohare et al. 2024, "Loss of plasticity in deep continual learning".
+    """
+    return _by_layer(snapshot, lambda spectrum: ranks.approximate_rank(spectrum.values, delta))
+
+
+@quantity("cheap", reads=("activations", "linear_outputs"))
+def feature_effective_rank(snapshot: Snapshot) -> dict[str, float]:
+    """`ranks.effective_rank` of each layer's features: exp of the entropy of their singular values.
+
+    Args:
+        snapshot: of the model; needs no loss.
+
+    Returns:
+        {layer name: 0, or from 1 to min(n, d)} for every hidden nonlinearity and linear output.
+
+    Source: Roy and Vetterli 2007, "The effective rank: a measure of effective dimensionality"; Dohare et al.
+        2024, "Loss of plasticity in deep continual learning".
+    """
+    return _by_layer(snapshot, lambda spectrum: ranks.effective_rank(spectrum.values))
+
+
+@quantity("cheap", reads=("activations", "linear_outputs"))
+def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
+    """`ranks.absolute_rank` of each layer: how many singular values of Phi / sqrt(n) exceed epsilon.
+
+    Args:
+        snapshot: of the model; needs no loss. The paper takes n = 5000 examples.
+        epsilon: threshold, at least 0.
+
+    Returns:
+        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
+
+    Raises:
+        ValueError: `epsilon` is out of its range.
+
+    Source: Lyle et al. 2022, "Understanding and preventing capacity loss in reinforcement learning",
+        Definition 2, epsilon 0.01.
+    """
+    num_examples = snapshot.num_examples
+    threshold = epsilon * np.sqrt(num_examples)
+    return _by_layer(
+        snapshot,
+        lambda spectrum: ranks.absolute_rank(spectrum.values_down_to(threshold), num_examples, epsilon),
+    )
+
+
+@quantity("cheap", reads=("activations", "linear_outputs"))
+def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
+    """As `feature_rank`, without 1 / sqrt(n): how many singular values of Phi exceed epsilon.
+
+    Args:
+        snapshot: of the model; needs no loss.
+        epsilon: threshold, at least 0.
+
+    Returns:
+        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output; at
+        least `feature_rank`.
+
+    Raises:
+        ValueError: `epsilon` is out of its range.
+
+    Source: what the plots of Lyle et al. 2022 show, "Understanding and preventing capacity loss in
+        reinforcement learning".
+    """
+    return _by_layer(
+        snapshot, lambda spectrum: ranks.absolute_rank(spectrum.values_down_to(epsilon), 1, epsilon)
+    )
+
+
+@quantity("cheap", reads=("activations", "linear_outputs"))
+def feature_stable_rank(snapshot: Snapshot) -> dict[str, float]:
+    """`ranks.stable_rank` of each layer's features: ||Phi||_F^2 / ||Phi||_2^2.
+
+    Args:
+        snapshot: of the model; needs no loss.
+
+    Returns:
+        {layer name: 0, or from 1 to min(n, d)} for every hidden nonlinearity and linear output.
+
+    Source: Rudelson and Vershynin 2007, "Sampling from large matrices", section 1.
+    """
+    return _by_layer(snapshot, lambda spectrum: ranks.stable_rank(spectrum.values))
+
+
+@quantity("cheap", reads=("activations", "linear_outputs"))
+def feature_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -> dict[str, float]:
+    """`ranks.numerical_rank` of each layer's features: how many singular values are no rounding errors.
+
+    Args:
+        snapshot: of the model; needs no loss.
+        tolerance: the share, at least 0; None: `ranks.rounding_tolerance`, max(n, d) times the spacing of the
+            features' dtype. Of float16 and bfloat16 features, whose rounding raises the rank, it takes that
+            of float32.
+
+    Returns:
+        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
+
+    Raises:
+        ValueError: `tolerance` is out of its range.
+
+    Source: Golub and Van Loan, "Matrix computations", section 5.4.1; Dohare et al. 2024, "Loss of plasticity
+        in deep continual learning".
+    """
+    return _by_layer(snapshot, lambda spectrum: spectrum.numerical_rank(tolerance))
+
+
+@quantity("cheap", reads=("activations", "linear_outputs"))
+def feature_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
+    """The largest singular value of each layer's features, ||Phi||_2.
+
+    It grows by orders of magnitude where targets have a large common offset.
+
+    Args:
+        snapshot: of the model; needs no loss.
+
+    Returns:
+        {layer name: norm, at least 0} for every hidden nonlinearity and linear output; it grows with n,
+        like sqrt(n).
+
+    Source: Lyle et al. 2024, "Disentangling the causes of plasticity loss in neural networks".
+    """
+    return _by_layer(snapshot, lambda spectrum: spectrum.values[0])
+
+
+@quantity("cheap", reads=("activations", "linear_outputs"))
+def feature_singular_values(snapshot: Snapshot) -> dict[str, np.ndarray]:
+    """The singular values of each layer's features: a distribution.
+
+    Args:
+        snapshot: of the model; needs no loss.
+
+    Returns:
+        {layer name: `[min(n, d)] float64`, descending} for every hidden nonlinearity and linear output that
+        is measured. Those below some 3e-7 of the largest are 0, unless features are float64: rounding made
+        them.
+    """
+    return {layer: spectrum.values for layer, spectrum in feature_spectra(snapshot).items()}
+
+
+def _by_layer(snapshot: Snapshot, measure: Callable[[Spectrum], Any]) -> dict[str, float]:
+    values = {layer: float(measure(spectrum)) for layer, spectrum in feature_spectra(snapshot).items()}
+    return values | dict.fromkeys(snapshot.unmeasured, float("nan"))
