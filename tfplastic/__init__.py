@@ -12,6 +12,8 @@ Example:
 import importlib
 from types import ModuleType
 
+from tfplastic import _renamed_modules
+
 __version__ = "0.2.0"
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "training",
     "writers",
 ]
+
+_renamed_modules.install()
 
 
 def __getattr__(name: str) -> ModuleType:

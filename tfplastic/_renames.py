@@ -35,12 +35,37 @@ ARGUMENTS: Mapping[str, Mapping[str, str]] = {
 PYTHON: Mapping[str, Mapping[str, str]] = {
     "tfplastic.diagnostics": {**QUANTITIES, **STEP_STATISTICS, "Normalisation": "Normalization"},
     "tfplastic.diagnostics.ranks": {"feature_rank": "absolute_rank"},
+    "tfplastic.diagnostics.units": {
+        name: f"tfplastic.diagnostics.{name}"
+        for name in ("active_units", "dead_units", "dormant_units", "linearized_units", "saturated_units")
+    },
     "tfplastic.mitigations": {"FreshWeights": "WeightReinitializer"},
     "tfplastic.reports": {"human_normalised": "human_normalized"},
 }
-"""{module: {public name: public name}}."""
+"""{module: {public name: public name}}; with its module where that is another one."""
 
-_ENDS = "the old name ends with the next release."
+MODULES: Mapping[str, str] = {
+    "tfplastic.diagnostics.changes": "tfplastic.diagnostics.quantities.weight_changes",
+    "tfplastic.diagnostics.curvature": "tfplastic.diagnostics.quantities.curvature",
+    "tfplastic.diagnostics.example_gradients": "tfplastic.diagnostics.quantities.shared.example_gradients",
+    "tfplastic.diagnostics.feature_ranks": "tfplastic.diagnostics.quantities.feature_ranks",
+    "tfplastic.diagnostics.gradient_covariance": "tfplastic.diagnostics.quantities.gradient_covariance",
+    "tfplastic.diagnostics.gradient_noise": "tfplastic.diagnostics.quantities.gradient_noise",
+    "tfplastic.diagnostics.gradients": "tfplastic.diagnostics.quantities.gradients",
+    "tfplastic.diagnostics.kernel": "tfplastic.diagnostics.quantities.tangent_kernel",
+    "tfplastic.diagnostics.next_update": "tfplastic.diagnostics.quantities.next_update",
+    "tfplastic.diagnostics.pre_activations": "tfplastic.diagnostics.quantities.pre_activations",
+    "tfplastic.diagnostics.self_targets": "tfplastic.diagnostics.objectives",
+    "tfplastic.diagnostics.unit_map": "tfplastic.diagnostics.units.unit_map",
+    "tfplastic.diagnostics.unit_slices": "tfplastic.diagnostics.units.unit_slices",
+    "tfplastic.diagnostics.unit_statistics": "tfplastic.diagnostics.units.unit_statistics",
+    "tfplastic.diagnostics.virtual_step": "tfplastic.diagnostics.quantities.shared.virtual_step",
+    "tfplastic.diagnostics.weight_ranks": "tfplastic.diagnostics.quantities.weight_ranks",
+    "tfplastic.diagnostics.weights": "tfplastic.diagnostics.quantities.weight_norms",
+}
+"""Of modules with public names: {old name: name}; `_renamed_modules` takes the old ones."""
+
+ENDS = "the old name ends with the next release."
 _PARTS_OF_TAGS = {
     "diagnostics": QUANTITIES,
     "brownian_twin": QUANTITIES,
@@ -117,7 +142,7 @@ def accept_old_arguments(configurable: str) -> Callable[[Class], Class]:
         def with_new_names(self: Any, *args: Any, **kwargs: Any) -> None:
             for old, new in ARGUMENTS[configurable].items():
                 if old in kwargs and new not in kwargs:
-                    text = f"The argument `{old}` of {cls.__name__} is called `{new}` now; {_ENDS}"
+                    text = f"The argument `{old}` of {cls.__name__} is called `{new}` now; {ENDS}"
                     warnings.warn(text, DeprecationWarning, stacklevel=2)
                     kwargs[new] = kwargs.pop(old)
             init(self, *args, **kwargs)
@@ -140,8 +165,9 @@ def module_getattr(module: str) -> Callable[[str], Any]:
         new = PYTHON[module].get(name)
         if new is None:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        text = f"{module}.{name} is called {module}.{new} now; {_ENDS}"
+        home, _, new = (new if "." in new else f"{module}.{new}").rpartition(".")
+        text = f"{module}.{name} is called {home}.{new} now; {ENDS}"
         warnings.warn(text, DeprecationWarning, stacklevel=2)
-        return getattr(importlib.import_module(module), new)
+        return getattr(importlib.import_module(home), new)
 
     return get

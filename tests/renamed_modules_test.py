@@ -1,0 +1,43 @@
+import importlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tfplastic import _renames, diagnostics
+
+
+def imported(old: str):
+    sys.modules.pop(old, None)  # as in a new process
+    with pytest.warns(DeprecationWarning, match=re.escape(f"{old} is called {_renames.MODULES[old]} now; ")):
+        return importlib.import_module(old)
+
+
+@pytest.mark.parametrize("old, new", _renames.MODULES.items())
+def test_an_old_name_is_the_module_of_today_with_a_warning(old, new, monkeypatch):
+    parent, _, name = old.rpartition(".")
+    monkeypatch.setattr(sys.modules[parent], name, getattr(sys.modules[parent], name, None), raising=False)
+    assert imported(old) is importlib.import_module(new)
+    assert vars(importlib.import_module(new))["__spec__"].name == new  # which `importlib.reload` goes by
+
+
+def test_names_of_old_modules_are_found_and_the_warning_names_the_line():
+    code = (
+        "from tfplastic.diagnostics.feature_ranks import feature_srank as old\n"
+        "from tfplastic.diagnostics import feature_srank\n"
+        "assert old is feature_srank"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "always::DeprecationWarning:__main__", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "<string>:1: DeprecationWarning: tfplastic.diagnostics.feature_ranks is called" in done.stderr
+
+
+def test_a_module_that_never_was_is_not_found():
+    with pytest.raises(ModuleNotFoundError, match="tfplastic.diagnostics.feature_rank'"):
+        importlib.import_module("tfplastic.diagnostics.feature_rank")
+    assert not hasattr(diagnostics, "feature_ranking")
