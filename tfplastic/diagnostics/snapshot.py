@@ -1,8 +1,9 @@
 """What the diagnostics read of a model."""
 
+import contextlib
 import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -10,18 +11,18 @@ from tfplastic import _checks
 from tfplastic._data.blocks import check_length, concatenated, length_of
 from tfplastic._data.examples import as_tensors, examples
 from tfplastic._data.numbers import check_inputs, check_not_text
-from tfplastic._keras import is_of_keras_2
 from tfplastic._losses.chosen_losses import chosen_losses
 from tfplastic._losses.example_losses import Losses
 from tfplastic._losses.example_weights import weights_of_classes
-from tfplastic._losses.keras_loss import is_compiled
 from tfplastic._losses.model_loss import FlatLoss, call_of, check_model, packed
-from tfplastic.diagnostics.quantities.unit_activity import unit_statistics
 from tfplastic.diagnostics.quantity import Need
 from tfplastic.diagnostics.reading import forward_pass, model_layers
-from tfplastic.diagnostics.reading.block_programs import BlockPrograms, differentiated
+from tfplastic.diagnostics.reading.block_programs import BlockPrograms, differentiated, state_of_model
+from tfplastic.diagnostics.units import unit_statistics
 from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
 from tfplastic.linalg import HessianOperator, Operator
+
+Value = TypeVar("Value")
 
 _NEEDS: dict[Need, str] = {
     "loss": "`loss` or `example_losses` must be given for quantities of the loss",
@@ -74,6 +75,7 @@ class Snapshot:
         inputs: as given, as tensors.
         targets: as given, as tensors; None without.
         num_examples: n.
+        batch_size: as given.
         data_note: a line on how many examples of a stream were taken; empty where all are there.
         optimizer: as given.
         reference: as given.
@@ -138,23 +140,23 @@ class Snapshot:
             raise TypeError(f"`reference` {rule}. Received: {_checks.shown(reference)}")
         self.optimizer = optimizer
         self.reference: Any = reference
-        self._batch_size = _checks.check_positive_integer("batch_size", batch_size)
+        self.batch_size = _checks.check_positive_integer("batch_size", batch_size)
         self._include_model_losses = _checks.check_boolean("include_model_losses", include_model_losses)
         self._given = loss, example_losses, layers
         self._bind()
 
     def _bind(self) -> None:
         """Takes the model as it is now: its layers, which of their variables are trained, its loss."""
-        self._fingerprint = self._state_of_model()
+        self._fingerprint = state_of_model(self.model)
         loss, example_losses, layers = self._given
-        self._programs = programs = BlockPrograms(self.examples, self.num_examples, self._batch_size)
+        self._programs = programs = BlockPrograms(self.examples, self.num_examples, self.batch_size)
         self._losses = chosen_losses(
             self.model,
             loss,
             example_losses,
             self.targets,
             self._include_model_losses,
-            self._call,
+            self.call,
             self.num_examples,
             lambda: (block for block, _ in programs.blocks(self.examples)),
         )
@@ -165,16 +167,7 @@ class Snapshot:
         self._forward_pass: forward_pass.ForwardPass | None = None
         self._hessian: HessianOperator | None = None
         self._block_hessians: dict[str, Operator] = {}
-        self._values: dict[str, Any] = {}
-
-    def _state_of_model(self) -> tuple[Any, ...]:
-        """Objects, compared by identity, that compiled programs hold on to."""
-        model = self.model
-        layers = list(model._flatten_layers())
-        # In Keras 3 `compiled_loss` is a method, and so another object each time.
-        container = getattr(model, "compiled_loss" if is_of_keras_2(model) else "_compile_loss", None)
-        activations = [getattr(layer, "activation", None) for layer in layers]
-        return (*layers, *activations, *model.trainable_variables, container, is_compiled(model))
+        self._values: dict[Hashable, Any] = {}
 
     def refresh(self) -> bool:
         """Forgets the values, after the weights have changed.
@@ -185,13 +178,51 @@ class Snapshot:
         Returns:
             Whether it was made again.
         """
-        now = self._state_of_model()
+        now = state_of_model(self.model)
         is_same = len(now) == len(self._fingerprint) and all(map(operator.is_, now, self._fingerprint))
         if is_same:
             self._values.clear()
         else:
             self._bind()
         return not is_same
+
+    def memoize(self, key: Hashable, make: Callable[[], Value], survives_refresh: bool = False) -> Value:
+        """Returns the value of `make`, called once for all quantities that ask by the same key.
+
+        Args:
+            key: a name that no other value has, such as ('my_quantity', num_examples).
+            make: a function without arguments. It may read everything of the snapshot.
+            survives_refresh: whether the value stays valid when the weights change, as a compiled program
+                does that reads them when it runs. Otherwise `refresh` forgets it.
+
+        Example:
+            >>> import tensorflow as tf
+            >>> from tfplastic import diagnostics
+            >>> model = tf.keras.Sequential([tf.keras.layers.Dense(2, use_bias=False)])
+            >>> _ = model(tf.ones([1, 3]))  # builds it
+            >>> snapshot = diagnostics.Snapshot(model, tf.ones([1, 3]))
+            >>> snapshot.memoize('num_weights', lambda: sum(w.shape.num_elements() for w in model.weights))
+            6
+        """
+        store = self._programs.kept if survives_refresh else self._values
+        if (memo := ("memo", key)) not in store:
+            store[memo] = make()
+        return store[memo]
+
+    @contextlib.contextmanager
+    def fresh_values(self) -> Iterator[None]:
+        """Sets all values aside while it is open, for code that changes the weights and restores them.
+
+        Inside, values are those of the changed weights. On leaving, also by an error, the values of before
+        are back.
+        """
+        values = dict(self._values)
+        self._values.clear()
+        try:
+            yield
+        finally:
+            self._values.clear()
+            self._values.update(values)
 
     def require(self, need: Need) -> None:
         """Raises `ValueError` unless what a quantity needs was given.
@@ -421,20 +452,25 @@ class Snapshot:
         # Refuses an unfit loss under its own name.
         self._programs.of_losses("loss", losses, lambda examples: losses.mean(examples))
         loss = FlatLoss(losses, self.examples)
-        size = None if self.num_examples <= self._batch_size else self._batch_size
+        size = None if self.num_examples <= self.batch_size else self.batch_size
         variables = [variable for layer in self._weights.values() for variable in layer]
         operator = HessianOperator(loss.mean, variables, loss.data, batch_size=size)
         operator.basis_memory.is_kept = False  # between measurements it belongs to training
         return operator
 
-    def _call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any) -> Any:
+        """Returns the model's outputs for other inputs, in the form of `outputs`; traceable, differentiable.
+
+        Args:
+            inputs: a batch of any size, in the form of `inputs`.
+        """
         return call_of(self.model)(inputs)
 
     def _forward(self) -> forward_pass.ForwardPass:
         if self._forward_pass is None:
             signature = self._programs.signature(self.inputs)
             self._forward_pass = forward_pass.ForwardPass(
-                self._call, self._layers, self._chosen, signature, self._given[2] is not None
+                self.call, self._layers, self._chosen, signature, self._given[2] is not None
             )
         return self._forward_pass
 

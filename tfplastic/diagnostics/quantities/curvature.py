@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tfplastic import _checks, linalg
-from tfplastic.diagnostics._kept import kept_value
 from tfplastic.diagnostics.quantities.shared.convergence import note_unconverged
 from tfplastic.diagnostics.quantities.shared.preconditioned import PreconditionedOperator, adam_denominators
 from tfplastic.diagnostics.quantities.shared.spectrum_quantiles import SpectrumQuantiles
@@ -287,7 +286,7 @@ def _extreme(snapshot: Snapshot, name: str, which: str, tol: float, max_steps: i
         return float(found.values[0])
 
     key = ("eigenvalue", name, which, tol, max_steps, seed)
-    return kept_value(snapshot, key, lambda: _unless_not_finite(value, math.nan))
+    return snapshot.memoize(key, lambda: _unless_not_finite(value, math.nan))
 
 
 def _eigenvalue(operator: Any, which: str, tol: float, max_steps: int, seed: int) -> linalg.Eigen:

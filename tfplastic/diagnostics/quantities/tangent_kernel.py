@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic.diagnostics._kept import kept_program, kept_value
 from tfplastic.diagnostics.quantities.shared.example_gradients import GramMatrices
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
@@ -170,7 +169,7 @@ def _matrix(snapshot: Snapshot, num_examples: int) -> np.ndarray:
         return GramMatrices("model", output, snapshot.weights, tf.constant(rows, tf.int32))
 
     key = ("neural tangent kernel", rows.tobytes())
-    return kept_value(snapshot, key, lambda: kept_program(snapshot, key, compiled)())["all"]
+    return snapshot.memoize(key, lambda: snapshot.memoize(key, compiled, survives_refresh=True)())["all"]
 
 
 def _spectrum(snapshot: Snapshot, num_examples: int, seed: int) -> SpectralDensity | None:
@@ -179,8 +178,8 @@ def _spectrum(snapshot: Snapshot, num_examples: int, seed: int) -> SpectralDensi
     size = len(_rows(snapshot, count))
     key = ("spectrum of the neural tangent kernel", count, seed if size > _MOST_ROWS else None)
     if size > _MOST_ROWS:
-        return kept_value(snapshot, key, lambda: _estimated(snapshot, count, seed))
-    return kept_value(snapshot, key, lambda: _exact(_matrix(snapshot, count)))
+        return snapshot.memoize(key, lambda: _estimated(snapshot, count, seed))
+    return snapshot.memoize(key, lambda: _exact(_matrix(snapshot, count)))
 
 
 def _exact(matrix: np.ndarray) -> SpectralDensity | None:
@@ -207,7 +206,9 @@ def _estimated(snapshot: Snapshot, count: int, seed: int) -> SpectralDensity | N
 
         return NTKOperator(outputs, variables, {str(index): each for index, each in enumerate(inputs)})
 
-    operator = kept_program(snapshot, ("operator of the neural tangent kernel", count), compiled)
+    operator = snapshot.memoize(
+        ("operator of the neural tangent kernel", count), compiled, survives_refresh=True
+    )
     try:
         return spectral_density(operator, seed=seed)
     except NonFiniteError:
@@ -216,7 +217,7 @@ def _estimated(snapshot: Snapshot, count: int, seed: int) -> SpectralDensity | N
 
 def _outputs(snapshot: Snapshot, inputs: Any) -> tf.Tensor:
     """All outputs of each example in one row, `[b, outputs]`; traceable."""
-    outputs = tf.nest.flatten(snapshot._call(inputs))
+    outputs = tf.nest.flatten(snapshot.call(inputs))
     dtype = max((each.dtype for each in outputs), key=lambda dtype: dtype.size)
     return tf.concat([tf.cast(tf.reshape(each, [tf.shape(each)[0], -1]), dtype) for each in outputs], axis=1)
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfplastic._checks import check_one_of
-from tfplastic.diagnostics._kept import kept_program, kept_value
 from tfplastic.diagnostics.quantities.shared.virtual_step import virtual_step
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
@@ -140,7 +139,7 @@ def effective_learning_rate(snapshot: Snapshot, layers: Sequence[str] | None = N
     updates = _squares(virtual_step(snapshot).updates)
     gradients, weights = _squares(snapshot.gradients), _squares(snapshot.weights)
     names = (
-        kept_program(snapshot, "normalised_layers", lambda: _normalised(snapshot))
+        snapshot.memoize("normalised_layers", lambda: _normalised(snapshot), survives_refresh=True)
         if layers is None
         else layers
     )
@@ -180,7 +179,7 @@ class _Change(NamedTuple):
 def _changes(snapshot: Snapshot) -> dict[str, _Change]:
     """Those of each layer, and of all under 'all'."""
     snapshot.require("reference")
-    return kept_value(snapshot, ("changes", snapshot.reference), lambda: _made_changes(snapshot))
+    return snapshot.memoize(("changes", snapshot.reference), lambda: _made_changes(snapshot))
 
 
 def _made_changes(snapshot: Snapshot) -> dict[str, _Change]:

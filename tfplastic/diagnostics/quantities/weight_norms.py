@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfplastic._checks import check_one_of
-from tfplastic.diagnostics._kept import kept_value
 from tfplastic.diagnostics.quantities.shared.blockwise_sums import blocks, magnitude_sum, square_sum
 from tfplastic.diagnostics.quantities.shared.spectra import weight_spectra
 from tfplastic.diagnostics.quantity import quantity
@@ -131,7 +130,7 @@ class _Sums(NamedTuple):
 
 def _sums(snapshot: Snapshot, normalization: bool) -> dict[str, _Sums]:
     """Those of each layer, and of all under 'all'."""
-    by_layer = kept_value(snapshot, "weight_sums", lambda: _made_sums(snapshot.weights))
+    by_layer = snapshot.memoize("weight_sums", lambda: _made_sums(snapshot.weights))
     if not check_one_of("normalization", normalization, (True, False)):
         layers = named_layers(snapshot.model)
         by_layer = {layer: sums for layer, sums in by_layer.items() if not is_norm(layers[layer])}

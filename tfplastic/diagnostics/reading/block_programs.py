@@ -6,7 +6,9 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._data.blocks import in_blocks, mean_of_blocks
+from tfplastic._keras import is_of_keras_2
 from tfplastic._losses.example_losses import Losses
+from tfplastic._losses.keras_loss import is_compiled
 from tfplastic._tf.read_only import Program, trace
 from tfplastic.diagnostics.reading.forward_pass import ForwardPass
 
@@ -109,3 +111,12 @@ def _checked(losses: Losses, function: Callable[[Any], Any], signature: Any) -> 
 
 def _position(tensor: tf.Tensor, tensors: Sequence[tf.Tensor]) -> int:
     return next(position for position, each in enumerate(tensors) if each is tensor)
+
+
+def state_of_model(model: Any) -> tuple[Any, ...]:
+    """Returns the objects, to be compared by identity, that compiled programs of a model hold on to."""
+    layers = list(model._flatten_layers())
+    # In Keras 3 `compiled_loss` is a method, and so another object each time.
+    container = getattr(model, "compiled_loss" if is_of_keras_2(model) else "_compile_loss", None)
+    activations = [getattr(layer, "activation", None) for layer in layers]
+    return (*layers, *activations, *model.trainable_variables, container, is_compiled(model))

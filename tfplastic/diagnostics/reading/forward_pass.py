@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from tfplastic._tf import unit_axes
 from tfplastic._tf.read_only import Program, trace
-from tfplastic.diagnostics.quantities.unit_activity import unit_statistics
 from tfplastic.diagnostics.reading import (
     functional_activations,
     hidden_nonlinearities,
@@ -20,6 +19,7 @@ from tfplastic.diagnostics.reading import (
 from tfplastic.diagnostics.reading.data_flow import Flow
 from tfplastic.diagnostics.reading.linear_layers import Linear, LinearLayers
 from tfplastic.diagnostics.reading.masks import Masks, noted_masks
+from tfplastic.diagnostics.units import unit_statistics
 
 
 class ForwardPass:

@@ -2,7 +2,6 @@
 
 from absl import logging
 
-from tfplastic.diagnostics._kept import kept_value
 from tfplastic.diagnostics.snapshot import Snapshot
 
 _MOST_NAMES = 3  # in a line
@@ -56,4 +55,4 @@ class ConvergenceWarnings:
 
 
 def _kept(snapshot: Snapshot) -> dict[str, dict[str, str]]:
-    return kept_value(snapshot, "unconverged", dict)
+    return snapshot.memoize("unconverged", dict)

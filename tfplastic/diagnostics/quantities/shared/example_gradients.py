@@ -9,7 +9,6 @@ import tensorflow as tf
 from tfplastic import _checks
 from tfplastic._tf.read_only import Program, trace
 from tfplastic._tf.variables import dense
-from tfplastic.diagnostics._kept import kept_program, kept_value
 from tfplastic.diagnostics.snapshot import Snapshot
 
 _MAX_BYTES = 1 << 28  # of gradients at a time; to stack them takes as much again
@@ -61,7 +60,7 @@ def gram_matrices(snapshot: Snapshot, num_examples: int = 512) -> dict[str, np.n
         examples = tf.nest.map_structure(lambda each: each[:count], snapshot.examples)
         return GramMatrices("loss", _loss_of_one(snapshot), snapshot.weights, examples)
 
-    matrices = kept_value(snapshot, key, lambda: kept_program(snapshot, key, compiled)())
+    matrices = snapshot.memoize(key, lambda: snapshot.memoize(key, compiled, survives_refresh=True)())
     return dict(matrices)
 
 

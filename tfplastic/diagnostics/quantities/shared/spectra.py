@@ -8,7 +8,6 @@ import numpy as np
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
 from tfplastic.diagnostics import ranks
-from tfplastic.diagnostics._kept import kept_value
 from tfplastic.diagnostics.quantities.shared.weight_matrices import weight_matrices
 from tfplastic.diagnostics.snapshot import Snapshot
 
@@ -102,13 +101,12 @@ def feature_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
         linear = {name: each.reshape(snapshot.num_examples, -1) for name, each in linear.items()}
         return {name: Spectrum(each) for name, each in {**activations, **linear}.items()}
 
-    return kept_value(snapshot, "feature_spectra", spectra)
+    return snapshot.memoize("feature_spectra", spectra)
 
 
 def weight_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
     """Of each of `weight_matrices`, kept until `refresh`."""
-    return kept_value(
-        snapshot,
+    return snapshot.memoize(
         "weight_spectra",
         lambda: {name: Spectrum(matrix) for name, matrix in weight_matrices(snapshot).items()},
     )

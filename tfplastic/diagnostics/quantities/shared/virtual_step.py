@@ -10,7 +10,6 @@ import tensorflow as tf
 from tfplastic._short_repr import ShortRepr
 from tfplastic._tf.read_only import Program, trace
 from tfplastic._tf.variables import as_tf_variables, dense
-from tfplastic.diagnostics._kept import kept_program, kept_value
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.optimizers.any_keras import build_optimizer, is_optimizer
 
@@ -63,7 +62,7 @@ def virtual_step(snapshot: Snapshot) -> VirtualStep:
     """
     snapshot.require("loss")
     snapshot.require("optimizer")
-    return kept_value(snapshot, "virtual step", lambda: _virtual_step(snapshot))
+    return snapshot.memoize("virtual step", lambda: _virtual_step(snapshot))
 
 
 def _virtual_step(snapshot: Snapshot) -> VirtualStep:
@@ -101,27 +100,25 @@ def updated(snapshot: Snapshot, examples: Any) -> Iterator[None]:
     saved = [tf.identity(each) for each in state]
     # Nadam of Keras 2 counts in a Python number.
     numbers = {name: value for name, value in vars(optimizer).items() if isinstance(value, int | float)}
-    values = dict(snapshot._values)
-    snapshot._values.clear()
-    try:
-        optimizer.apply_gradients([(each * scale, of) for each, of in zip(gradients, variables, strict=True)])
-        yield
-    finally:
-        for variable, value in zip(state, saved, strict=True):
-            variable.assign(value)
-        vars(optimizer).update(numbers)
-        snapshot._values.clear()
-        snapshot._values.update(values)
+    with snapshot.fresh_values():
+        try:
+            pairs = [(each * scale, of) for each, of in zip(gradients, variables, strict=True)]
+            optimizer.apply_gradients(pairs)
+            yield
+        finally:
+            for variable, value in zip(state, saved, strict=True):
+                variable.assign(value)
+            vars(optimizer).update(numbers)
 
 
 def _gradients(snapshot: Snapshot, examples: Any, weights: list[tf.Variable]) -> list[tf.Tensor]:
     """Of the mean loss of `examples`, a block at a time."""
     num_examples = int(tf.nest.flatten(examples)[0].shape[0])
     key = ("gradients of a block", num_examples, *map(id, weights))
-    program = kept_program(snapshot, key, lambda: _compile(snapshot, weights, num_examples))
+    program = snapshot.memoize(key, lambda: _compile(snapshot, weights, num_examples), survives_refresh=True)
     total = [tf.zeros_like(each) for each in weights]
-    for start in range(0, num_examples, snapshot._batch_size):
-        part = slice(start, min(start + snapshot._batch_size, num_examples))
+    for start in range(0, num_examples, snapshot.batch_size):
+        part = slice(start, min(start + snapshot.batch_size, num_examples))
         block = program(tf.nest.map_structure(lambda each, part=part: each[part], examples))
         share = (part.stop - part.start) / num_examples
         total = [sum_ + tf.cast(share, each.dtype) * each for sum_, each in zip(total, block, strict=True)]
@@ -135,7 +132,7 @@ def _compile(snapshot: Snapshot, weights: list[tf.Variable], num_examples: int) 
             loss = snapshot.loss_of(block, num_examples)
         return dense(tape.gradient(loss, weights), weights)
 
-    length = num_examples if num_examples <= snapshot._batch_size else None
+    length = num_examples if num_examples <= snapshot.batch_size else None
     signature = tf.nest.map_structure(
         lambda each: tf.TensorSpec([length, *each.shape[1:]], each.dtype), snapshot.examples
     )
