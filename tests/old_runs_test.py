@@ -82,7 +82,7 @@ def reused(place, most_arms=None):
             if seeds[arm.name]
         ]
         roots = ["memory://nothing", str(place)]
-        request = Request(arms[:most_arms], list(experiment.seeds), roots, "cpu", False, False, True)
+        request = Request(arms[:most_arms], list(experiment.seeds), roots, "cpu", False, True)
         for answer in Checks(request).answers():
             assert answer.notes == []
             found = {Path(seed.directory) for seed in answer.seeds if seed.is_finished}

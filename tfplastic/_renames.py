@@ -65,6 +65,13 @@ MODULES: Mapping[str, str] = {
 }
 """Of modules with public names: {old name: name}; `_renamed_modules` takes the old ones."""
 
+REMOVED_FLAGS: Mapping[str, str] = {
+    "num_parallel_seeds": "--num_parallel_seeds is gone, as seeds side by side were not faster than one after"
+    " another. Train each by its --seed, or all by bin/sweep, which keeps all cores busy. Runs that were"
+    " trained side by side resume one by one",
+}
+"""{flag of a program: why it cannot be given any more, and what to do}."""
+
 ENDS = "the old name ends with the next release."
 _PARTS_OF_TAGS = {
     "diagnostics": QUANTITIES,

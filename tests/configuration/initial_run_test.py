@@ -94,7 +94,7 @@ def test_a_sweep_takes_it_as_a_binding(capsys, tmp_path):
 
     def answer(text):
         arms = [("a", ["tiny.gin"], [f"train.init_from = {text!r}"])]
-        return next(Checks(Request(arms, [0], ["runs"], "cpu", False, False, False)).answers())
+        return next(Checks(Request(arms, [0], ["runs"], "cpu", False, False)).answers())
 
     # Its runs are started elsewhere, each from the newest checkpoint of then.
     assert parse_bindings(answer("old").config)["train.init_from"] == f"'{tmp_path}/old'"

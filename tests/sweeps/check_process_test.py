@@ -20,7 +20,7 @@ def no_configuration_left():
 
 
 def request(*arms, roots=("memory://nothing",), seeds=(0, 1), **changes):
-    given = Request(list(arms), list(seeds), list(roots), "cpu", False, False, True)
+    given = Request(list(arms), list(seeds), list(roots), "cpu", False, True)
     return given._replace(**changes)
 
 
@@ -46,7 +46,7 @@ def operative(seed, *more):
 
 def test_a_fresh_arm():
     (answer,) = answers(("a", DIGITS, SHORT))
-    assert (answer.arm, answer.total_steps, answer.seconds_per_step, answer.packs) == ("a", 60, None, False)
+    assert (answer.arm, answer.total_steps, answer.seconds_per_step) == ("a", 60, None)
     assert answer.device.startswith("CPU (")
     assert "RandomLabelTask.num_examples = 64" in answer.config and "include" not in answer.config
     assert [(seed.seed, seed.directory, seed.is_finished, seed.step) for seed in answer.seeds] == [
@@ -57,7 +57,7 @@ def test_a_fresh_arm():
 
 def test_speed_and_disk():
     arms = [("a", DIGITS, SHORT), ("b", TUNED, SHORT), ("c", DIGITS, [*SHORT, "train.seed = 7"])]
-    checks = Checks(request(*arms, is_timed=True, asks_for_packing=True))
+    checks = Checks(request(*arms, is_timed=True))
     first, second, third = checks.answers()
     assert first.seconds_per_step is not None and 1e-6 < first.seconds_per_step < 1
     assert first.seconds_per_step != second.seconds_per_step
@@ -66,10 +66,6 @@ def test_speed_and_disk():
     assert first.disk_bytes is not None
     weights = (64 + 256) * 256 + 256 * 10 + 522
     assert 2 * 3 * 4 * weights < first.disk_bytes < 1.1 * 2 * 3 * 4 * weights + 2 * 2**20
-    # By the rule of training/parallel_loops.py, XLA on a CPU gains nothing.
-    assert not first.packs
-    (graph,) = answers(("a", DIGITS, [*SHORT, "train.compiler = 'graph'"]), asks_for_packing=True)
-    assert graph.packs
 
 
 def test_games_take_as_long_as_each_other_and_replays_are_on_disk():
@@ -77,8 +73,8 @@ def test_games_take_as_long_as_each_other_and_replays_are_on_disk():
     arms = [
         (game, ["gin/atari_dqn.gin"], [*small, f"AtariTask.game = '{game}'"]) for game in ("Pong", "Alien")
     ]
-    pong, alien = answers(*arms, seeds=[0], is_timed=True, asks_for_packing=True)
-    assert pong.seconds_per_step == alien.seconds_per_step and not pong.packs
+    pong, alien = answers(*arms, seeds=[0], is_timed=True)
+    assert pong.seconds_per_step == alien.seconds_per_step
     assert pong.disk_bytes is not None
     # Two checkpoints of 1.7 million weights, twice that and two slots; 40,000 frames of 84 x 84.
     assert 0.25e9 < pong.disk_bytes < 0.40e9

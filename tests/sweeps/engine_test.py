@@ -46,28 +46,25 @@ class Lines(list):
         pass
 
 
-def at(step, state="running", code=None, error="", seeds=(0,)):
-    return Report("node", {seed: (state, step) for seed in seeds}, code, error)
+def at(step, state="running", code=None, error=""):
+    return Report("node", state, step, code, error)
 
 
 DONE = at(100, "finished", 0)
 LOST = LostError("the node is dead")
 
 
-def sweep(tmp_path, pool, jobs=((0,),), retries=2, stop=None):
-    seeds = [seed for each in jobs for seed in each]
+def sweep(tmp_path, pool, seeds=(0,), retries=2, stop=None):
     runs = [Run("a", seed, str(tmp_path / f"a-seed{seed}"), 100) for seed in seeds]
     records = Records(RunRoot(tmp_path), "x.gin", [Arm("a", ("b.gin",), ())], seeds, [], runs)
     lines = Lines()
-    Engine(records, pool, lines, retries).run(
-        [Job("a", tuple(each), "", "") for each in jobs], stop or Stop()
-    )
+    Engine(records, pool, lines, retries).run([Job("a", seed, "", "") for seed in seeds], stop or Stop())
     return runs, lines
 
 
 def test_all_finish(tmp_path):
-    pool = Pool(a_seed0=[[at(0), at(50), DONE]], a_seed1=[[at(100, "finished", 0, seeds=[1])]])
-    runs, lines = sweep(tmp_path, pool, [[0], [1]])
+    pool = Pool(a_seed0=[[at(0), at(50), DONE]], a_seed1=[[DONE]])
+    runs, lines = sweep(tmp_path, pool, [0, 1])
     assert [(run.state, run.step, run.attempts, run.host) for run in runs] == [
         ("finished", 100, 1, "node")
     ] * 2
@@ -117,19 +114,6 @@ def test_finished_at_another_length_is_not_finished(tmp_path):
     assert lines == ["a-seed0 has finished."] and run.step == 100
 
 
-def test_seeds_side_by_side_go_on_one_by_one(tmp_path):
-    both = Report("node", {0: ("running", 30), 1: ("finished", 100), 2: ("running", 30)}, 1, "NaN")
-    pool = Pool(
-        a_seed0_2=[[at(0, seeds=[0, 1, 2]), both]],
-        a_seed0=[[DONE]],
-        a_seed2=[[at(100, "finished", 0, seeds=[2])]],
-    )
-    pool.attempts = {"a-seed0-2": pool.attempts["a-seed0-2"], **pool.attempts}
-    runs, _ = sweep(tmp_path, pool, [[0, 1, 2]])
-    assert pool.submitted == ["a-seed0-2", "a-seed0", "a-seed2"]
-    assert [(run.state, run.attempts) for run in runs] == [("finished", 2), ("finished", 1), ("finished", 2)]
-
-
 @pytest.mark.parametrize("ends", ["by_itself", "lost"])
 def test_stop(tmp_path, ends):
     stop = Stop()
@@ -140,6 +124,6 @@ def test_stop(tmp_path, ends):
 
     last = at(20, "stopped", 143) if ends == "by_itself" else LOST
     pool = Pool(a_seed0=[[at(0), interrupt, last]], a_seed1=[[LOST]])
-    runs, lines = sweep(tmp_path, pool, [[0], [1]], stop=stop)
+    runs, lines = sweep(tmp_path, pool, [0, 1], stop=stop)
     assert [run.state for run in runs] == ["stopped", "waiting"]
     assert len(pool.cancelled) == 2 and len(lines) == 1

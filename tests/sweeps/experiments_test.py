@@ -32,7 +32,7 @@ def read(file) -> Experiment:
 
 def build(experiment, arms, **changes):
     asked = [(arm.name, list(arm.files), list(arm.bindings)) for arm in arms]
-    request = Request(asked, list(experiment.seeds), ["memory://nothing"], "cpu", False, False, True)
+    request = Request(asked, list(experiment.seeds), ["memory://nothing"], "cpu", False, True)
     return list(Checks(request._replace(**changes)).answers())
 
 

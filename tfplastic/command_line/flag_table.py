@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
+from tfplastic import _renames
 from tfplastic._lines import one_line
 from tfplastic._program_names import as_started
 from tfplastic.configuration.errors import UsageError
@@ -79,6 +80,8 @@ def parse(
     flags.DEFINE_boolean("help", False, _HELP, flag_values=values, short_name="h")
     try:
         return values, values([as_started(program), *arguments])[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise UsageError(_renames.REMOVED_FLAGS.get(error.flagname, one_line(error))) from error
     except flags.IllegalFlagValueError as error:
         raise UsageError(_wrong_value(str(error), rules)) from error
     except flags.Error as error:

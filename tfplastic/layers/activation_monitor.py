@@ -38,7 +38,7 @@ class ActivationMonitor(keras.layers.Layer):
     Like BatchNormalization, and unlike every other layer here, it changes weights of its own in a call, if
     the call is one of training. It changes neither outputs nor gradients. In each setting:
 
-    - `training.GradientStep`, and so the loop with all of its tasks, seeds side by side, `PlasticModel`; and
+    - `training.GradientStep`, and so the loop with all of its tasks, `PlasticModel`; and
       `fit` of any Keras model: once for each call of the network with `training=True` in a step, before the
       weights are updated. TF-Agents' losses call the online network so once, on the observations: bootstrap
       targets, the target network and acting do not count.

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._tf.determinism import sums_in_order
+from tfplastic.probing._batched_trace import BatchedTrace, Value, as_stacked
 from tfplastic.probing._twin import Twin
-from tfplastic.training.lockstep import Lockstep, Value, as_stacked
 
 STEPS_PER_CALL = 100  # a compiled loop does not hear Ctrl-C, so it comes back after these many
 
@@ -87,11 +87,11 @@ class SideBySide(Program):
 
     def __init__(self, twin: Twin, num_targets: int, compiler: str):
         super().__init__(twin, num_targets, compiler)
-        self._lockstep = Lockstep([twin.traced_step] * num_targets)
-        self._are_stacked = [False] * len(self._lockstep.variables)
+        self._batched_trace = BatchedTrace(twin.traced_step, num_targets)
+        self._are_stacked = [False] * len(self._batched_trace.variables)
         while True:  # what differs between networks makes more differ
             batch = len(tf.nest.flatten(twin.inputs)) + 1
-            after = self._lockstep.stacked_after([True] * batch, self._are_stacked)[1]
+            after = self._batched_trace.stacked_after([True] * batch, self._are_stacked)[1]
             after = [old or new for old, new in zip(self._are_stacked, after, strict=True)]
             if after == self._are_stacked:
                 break
@@ -101,7 +101,7 @@ class SideBySide(Program):
         self, weights: Any, slots: Any, targets: np.ndarray, batches: np.ndarray
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         self._twin.load(weights, slots)
-        variables = [of_networks[0] for of_networks in self._lockstep.variables]
+        variables = self._batched_trace.variables
         values = [
             tf.stack([variable.value()] * self._num_targets) if is_stacked else variable.value()
             for variable, is_stacked in zip(variables, self._are_stacked, strict=True)
@@ -125,7 +125,7 @@ class SideBySide(Program):
             y = tf.gather(targets, places[step], batch_dims=1)  # [targets, batch, ...]
             arguments = [Value(True, each) for each in (*x, y)]
             given = [Value(*each) for each in zip(self._are_stacked, values, strict=True)]
-            (error,), after = self._lockstep(arguments, given)
+            (error,), after = self._batched_trace(arguments, given)
             values = [
                 as_stacked(value, self._num_targets) if is_stacked else value.tensor
                 for value, is_stacked in zip(after, self._are_stacked, strict=True)

@@ -10,11 +10,11 @@ from tfplastic._tf.determinism import sums_in_order
 from tfplastic._tf.variables import as_tf_variables
 from tfplastic.layers import advance
 from tfplastic.optimizers.any_keras import build_optimizer, variables_of
+from tfplastic.probing._batched_trace import Variable
 from tfplastic.probing._counted import counted, in_batch, mask_of
 from tfplastic.probing._optimizers import scaled
 from tfplastic.probing._rebuild import call
 from tfplastic.probing.heads import Head
-from tfplastic.training.lockstep import Variable
 
 _PREDICTED_AT_ONCE = 1024  # examples
 

@@ -100,7 +100,6 @@ class Checks:
             probe_steps=estimates.probe_steps(loop) if self._request.is_timed else None,
             seconds_per_step=seconds,
             disk_bytes=estimates.disk_bytes(loop) if self._request.is_timed else None,
-            packs=self._request.asks_for_packing and estimates.is_faster_side_by_side(loop),
             seeds=seeds,
             notes=notes,
         )

@@ -22,7 +22,6 @@ class Request(NamedTuple):
         roots: path or URL of the run root, then of others whose finished runs count.
         device: device, in the form that `configuration.device.select` takes.
         is_timed: whether speed and disk are estimated.
-        asks_for_packing: whether it is to be found out if seeds side by side are faster.
         debug: whether all that TensorFlow says is shown.
         allow_imports: whether gin files may import modules.
     """
@@ -32,7 +31,6 @@ class Request(NamedTuple):
     roots: list[str]
     device: str
     is_timed: bool
-    asks_for_packing: bool
     debug: bool
     allow_imports: bool = False
 
@@ -69,7 +67,6 @@ class Answer(NamedTuple):
         probe_steps: gradient steps of its probes; None if not asked for.
         seconds_per_step: duration of a gradient step there; None if not requested.
         disk_bytes: size of the checkpoints of a run; None if not requested.
-        packs: whether its seeds are faster side by side.
         seeds: state of each seed's run.
         notes: remarks for the user, a line each.
     """
@@ -81,7 +78,6 @@ class Answer(NamedTuple):
     probe_steps: int | None
     seconds_per_step: float | None
     disk_bytes: int | None
-    packs: bool
     seeds: list[SeedState]
     notes: list[str]
 

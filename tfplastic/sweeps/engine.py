@@ -1,6 +1,5 @@
 """Runs jobs to their end: restarts failed and lost ones, and keeps the records."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -32,8 +31,7 @@ class Display(Protocol):
 class Engine:
     """Does the jobs of a sweep.
 
-    A run that failed or was lost resumes from its last checkpoint, alone if it had been one of several side
-    by side, since all of these end together.
+    A run that failed or was lost resumes from its last checkpoint.
 
     Args:
         records: records of the runs.
@@ -88,39 +86,35 @@ class Engine:
             error = report.error or f"it ended with code {report.code} before its last step"
             self._ended(job, error, is_stopping)
 
-    def _runs(self, job: Job) -> list[Run]:
-        return [self._records.run(job.arm, seed) for seed in job.seeds]
-
     def _note(self, job: Job, report: Report) -> None:
-        for run in self._runs(job):
-            if run.state == "finished":
-                continue
-            if run.state != "running":
-                run.state, run.attempts, run.host = "running", run.attempts + 1, report.host
-            said, run.step = report.runs[run.seed]
-            if said == "finished" and run.step >= run.total_steps:
-                run.state, run.error = "finished", None
-                self._display.say(f"{run.name} has finished.")
+        run = self._records.run(job.arm, job.seed)
+        if run.state == "finished":
+            return
+        if run.state != "running":
+            run.state, run.attempts, run.host = "running", run.attempts + 1, report.host
+        run.step = report.step
+        if report.state == "finished" and run.step >= run.total_steps:
+            run.state, run.error = "finished", None
+            self._display.say(f"{run.name} has finished.")
 
     def _ended(self, job: Job, error: str, is_stopping: bool) -> None:
-        """The process of a job has ended, with `error` unless all its runs have finished."""
-        for run in self._runs(job):
-            if run.state == "finished":
-                continue
-            if is_stopping:
-                run.state = "stopped" if run.attempts else "waiting"
-                continue
-            run.error = error
-            failures = self._count_failure(run)
-            where = f"{run.name} at step {run.step:,} of {run.total_steps:,}: {error}"
-            if failures > self._retries:
-                run.state = "failed"
-                self._display.say(f"Given up: {where}")
-            else:
-                run.state = "waiting"
-                self._display.say(f"Again ({failures} of {self._retries}): {where}")
-                single = dataclasses.replace(job, seeds=(run.seed,))
-                self._jobs[self._pool.submit(single)] = single
+        """Notes that the process of a job has ended, with `error` unless its run has finished."""
+        run = self._records.run(job.arm, job.seed)
+        if run.state == "finished":
+            return
+        if is_stopping:
+            run.state = "stopped" if run.attempts else "waiting"
+            return
+        run.error = error
+        failures = self._count_failure(run)
+        where = f"{run.name} at step {run.step:,} of {run.total_steps:,}: {error}"
+        if failures > self._retries:
+            run.state = "failed"
+            self._display.say(f"Given up: {where}")
+        else:
+            run.state = "waiting"
+            self._display.say(f"Again ({failures} of {self._retries}): {where}")
+            self._jobs[self._pool.submit(job)] = job
 
     def _count_failure(self, run: Run) -> int:
         """Returns how often in a row a run has ended without progress, now included."""

@@ -11,16 +11,7 @@ from tfplastic.tasks import HostTask
 from tfplastic.training import Loop
 from tfplastic.training.events.schedule import Schedule
 from tfplastic.training.execution.graph_steps import GraphSteps
-from tfplastic.training.parallel_loops import ParallelLoops
 from tfplastic.training.run.bindings import parse_bindings
-
-
-def is_faster_side_by_side(loop: Loop) -> bool:
-    """Whether several seeds in one process are faster than one after another: `ParallelLoops` says so."""
-    try:
-        return not ParallelLoops([loop]).warning
-    except ValueError:  # Its steps cannot be taken side by side.
-        return False
 
 
 def speed_key(loop: Loop, operative_text: str) -> tuple[Any, ...]:

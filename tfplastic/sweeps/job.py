@@ -1,4 +1,4 @@
-"""A job on one slot of a cluster: it trains one run, or several seeds of an arm side by side."""
+"""A job on one slot of a cluster: it trains one run."""
 
 import contextlib
 import dataclasses
@@ -40,7 +40,7 @@ class Job:
 
     Attributes:
         arm: name of the arm.
-        seeds: seeds that follow each other; more than one are trained side by side.
+        seed: root seed.
         config: the gin configuration, whole.
         root: path or URL of the run root.
         device: the flag `--device`.
@@ -51,7 +51,7 @@ class Job:
     """
 
     arm: str
-    seeds: tuple[int, ...]
+    seed: int
     config: str
     root: str
     device: str = "cpu"
@@ -62,9 +62,8 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The run's name, or the first one's and the last one's seed."""
-        first, *others = self.seeds
-        return run_name(self.arm, first) + (f"-{others[-1]}" if others else "")
+        """The run's name."""
+        return run_name(self.arm, self.seed)
 
 
 class Report(NamedTuple):
@@ -72,14 +71,15 @@ class Report(NamedTuple):
 
     Attributes:
         host: node that runs it.
-        runs: for each seed, the state (`run_format.STATES`, '' before the first) and the gradient
-            steps done that the run's `status.json` says.
+        state: state of the run by its `status.json`, one of `run_format.STATES`, '' before the first.
+        step: gradient steps done, by the same file.
         code: exit code, None while it is running.
         error: the error in one line, or ''.
     """
 
     host: str
-    runs: dict[int, tuple[str, int]]
+    state: str
+    step: int
     code: int | None = None
     error: str = ""
 
@@ -92,50 +92,52 @@ def work(job: Job) -> Iterator[Report]:
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfplastic-sweep-"))
         place = _Place(job, RunRoot(job.root), pathlib.Path(scratch))
-        yield (report := Report(platform.node(), place.runs()))
+        yield (report := Report(platform.node(), *place.status()))
         with place.log() as log, _process(job, place, log) as process:
             while process.poll() is None:
                 place.push_if_due(log)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_LOOK_PERIOD_S)
-                if (now := report._replace(runs=place.runs())) != report:
+                if (now := Report(report.host, *place.status())) != report:
                     yield (report := now)
         place.push()
         code = process.returncode
-        yield Report(report.host, place.runs(), code, place.last_words(code) if code else "")
+        yield Report(report.host, *place.status(), code, place.last_words(code) if code else "")
 
 
 class _Place:
-    """The run directories of a job on this machine: in the run root, or in scratch and copied there."""
+    """The run directory of a job on this machine: in the run root, or in scratch and copied there."""
 
     def __init__(self, job: Job, root: RunRoot, scratch: pathlib.Path):
         self._job = job
         self._root = root
         self._local = scratch / "runs" if root.is_remote else pathlib.Path(root.place)
         self.scratch = scratch
-        self.run_directory = self._local / (job.arm if len(job.seeds) > 1 else job.name)
+        self.run_directory = self._local / job.name
         self._log = self._local / LOGS / f"{job.name}.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._pushed_at = time.monotonic()
         (scratch / "config.gin").write_text(job.config, encoding="utf-8")
-        self._mirrors: list[Mirror] = []
+        self._mirror: Mirror | None = None
         if root.is_remote:
-            names = [run_name(job.arm, seed) for seed in job.seeds]
-            self._mirrors = [
-                Mirror(self._local / name, root.filesystem, f"{root.path}/{name}") for name in names
-            ]
-            for mirror in self._mirrors:
-                mirror.pull()
+            self._mirror = Mirror(self.run_directory, root.filesystem, f"{root.path}/{job.name}")
+            self._mirror.pull()
             self._log.write_text(root.read(f"{LOGS}/{self._log.name}") or "", encoding="utf-8")
 
     def log(self) -> IO[bytes]:
         return open(self._log, "ab")
 
-    def runs(self) -> dict[int, tuple[str, int]]:
-        return {seed: self._status(run_name(self._job.arm, seed)) for seed in self._job.seeds}
+    def status(self) -> tuple[str, int]:
+        """The run's state and its gradient steps, by its `status.json`."""
+        try:
+            content = (self.run_directory / run_format.STATUS_FILE).read_bytes()
+        except OSError:  # There is none yet.
+            content = None
+        status = run_format.known_status(content)
+        return status.get("state", ""), status.get("step", 0)
 
     def push_if_due(self, log: IO[bytes]) -> None:
-        if self._mirrors and time.monotonic() - self._pushed_at >= self._job.sync_period_s:
+        if self._mirror is not None and time.monotonic() - self._pushed_at >= self._job.sync_period_s:
             try:
                 self.push()
             except OSError as error:  # Only the last copy must succeed; the store may be back by then.
@@ -143,9 +145,8 @@ class _Place:
             self._pushed_at = time.monotonic()
 
     def push(self) -> None:
-        for mirror in self._mirrors:
-            mirror.push()
-        if self._mirrors:
+        if self._mirror is not None:
+            self._mirror.push()
             self._root.write(
                 f"{LOGS}/{self._log.name}", self._log.read_text(encoding="utf-8", errors="replace")
             )
@@ -158,20 +159,12 @@ class _Place:
         last = words.removeprefix("bin/train: error: ") or "no output"
         return last if code > 0 else f"ended by signal {-code}: {last}"
 
-    def _status(self, name: str) -> tuple[str, int]:
-        try:
-            content = (self._local / name / run_format.STATUS_FILE).read_bytes()
-        except OSError:  # There is none yet.
-            content = None
-        status = run_format.known_status(content)
-        return status.get("state", ""), status.get("step", 0)
-
 
 @contextlib.contextmanager
 def _process(job: Job, place: _Place, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """The process of `bin/train`; the files of a stopped run are copied to the run root."""
     arguments = ["--gin_file=config.gin", f"--run_dir={place.run_directory}", f"--device={job.device}"]
-    arguments += [f"--seed={job.seeds[0]}", f"--num_parallel_seeds={len(job.seeds)}"]
+    arguments += [f"--seed={job.seed}"]
     arguments += ["--allow_imports"] if job.allow_imports else []
     environment = {
         **run_process.thread_limits(job.threads),

@@ -1,7 +1,6 @@
 """Which jobs the runs of a grid make, and the plan as text."""
 
 import dataclasses
-import math
 from collections.abc import Iterable, Sequence
 
 from tfplastic._durations import rough_duration
@@ -33,33 +32,21 @@ def jobs(
     runs: Iterable[Run],
     answers: Sequence[Answer],
     template: Job,
-    num_parallel_seeds: int | None,
     limit: int | None,
 ) -> list[Job]:
-    """The jobs that do the first `limit` of the runs that are not finished.
-
-    Seeds of an arm that follow each other (1, 2, 3) are trained side by side, as `bin/train` takes them.
+    """Returns the jobs that do the first `limit` of the runs that are not finished, one for each run.
 
     Args:
         runs: all runs, in their order.
         answers: facts about the arms.
         template: a job with all that jobs have in common.
-        num_parallel_seeds: at most so many seeds in a job; None for all of an arm if that is faster, else 1.
         limit: None for all runs.
     """
-    of_arm = {answer.arm: answer for answer in answers}
-    made: list[Job] = []
+    configs = {answer.arm: answer.config for answer in answers}
     chosen = [run for run in runs if run.state != "finished"][:limit]
-    for run in chosen:
-        answer = of_arm[run.arm]
-        most = (math.inf if answer.packs else 1) if num_parallel_seeds is None else num_parallel_seeds
-        for place, job in enumerate(made):
-            if job.arm == run.arm and job.seeds[-1] + 1 == run.seed and len(job.seeds) < most:
-                made[place] = dataclasses.replace(job, seeds=(*job.seeds, run.seed))
-                break
-        else:
-            made.append(dataclasses.replace(template, arm=run.arm, seeds=(run.seed,), config=answer.config))
-    return made
+    return [
+        dataclasses.replace(template, arm=run.arm, seed=run.seed, config=configs[run.arm]) for run in chosen
+    ]
 
 
 def describe(
@@ -76,7 +63,7 @@ def describe(
     """
     rows = [("arm", "steps", "a step", "a run", "with probes", "checkpoints", "finished", "to do")]
     seconds, disk = 0.0, 0
-    chosen = {(job.arm, seed) for job in todo for seed in job.seeds}
+    chosen = {(job.arm, job.seed) for job in todo}
     for answer in answers:
         left = [
             answer.total_steps - run.step
@@ -96,7 +83,7 @@ def describe(
                 rough_duration(per_step * answer.total_steps + probing),
                 size(per_run),
                 f"{sum(seed.is_finished for seed in answer.seeds)}",
-                f"{len(left)}{' side by side' if answer.packs and len(left) > 1 else ''}",
+                f"{len(left)}",
             )
         )
     total = f"{len(chosen):,} of {len(runs):,} runs to do: {rough_duration(seconds)} one by one"

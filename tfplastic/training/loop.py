@@ -56,7 +56,6 @@ class Loop:
         steps: takes the gradient steps.
         profiler: of the run that is at work.
         compiler: of the gradient steps of a `GraphTask`, `'graph'` or `'xla'`.
-        label: what its messages begin with, where there are several loops.
     """
 
     def __init__(self, config: TrainConfig, is_new: bool = True):
@@ -107,7 +106,6 @@ class Loop:
         # What is still to be done at this step, in order; before the first step, what only looks.
         self._pending = [event for event in self._due() if event in ("diagnostics", "probe")]
         self.sums: dict[str, float] = {}
-        self.label = ""
         self._count = 0
 
     def _make_steps(self) -> None:
@@ -119,21 +117,16 @@ class Loop:
         else:
             self._source, self.steps = self.task, HostSteps(self.task, self._gradient_step)
 
-    def describe(self, seeds: str = "", seconds_per_step: float | None = None) -> str:
-        """The plan of the run as text. Its duration is found by trying; the loop is of no use after that.
-
-        Args:
-            seeds: in words, of runs side by side.
-            seconds_per_step: of such runs, instead of trying this one.
-        """
+    def describe(self) -> str:
+        """The plan of the run as text. Its duration is found by trying; the loop is of no use after that."""
         config = self.config
-        seconds = (seconds_per_step or self.steps.seconds_per_step()) * config.total_steps
+        seconds = self.steps.seconds_per_step() * config.total_steps
         acting = " and acting" if isinstance(self.task, HostTask) else ""
         return summary.describe(
             self.task.model,
             [
                 *self._source.describe(config.total_steps, config.checkpoint_period, config.keep_checkpoints),
-                ("seed", seeds or f"{config.seed}"),
+                ("seed", f"{config.seed}"),
                 *([] if config.init_from is None else [("first weights", config.init_from)]),
                 *[("mitigation", type(mitigation).__name__) for mitigation in config.mitigations],
                 *([] if config.twin is None else [("twin", type(config.twin).__name__)]),
@@ -245,7 +238,7 @@ class Loop:
             self._count = checkpoint.state["count"]
             with writing(self._directory.path):
                 self._directory.cut_after(checkpoint.step, checkpoint.state["metrics_position"])
-            logging.info("%sResumed at gradient step %d.", self.label, self.step)
+            logging.info("Resumed at gradient step %d.", self.step)
             if self._profile_steps is not None and self._profile_steps[1] <= self.step:
                 logging.info("Nothing is traced: --profile_steps ends at step %d.", self._profile_steps[1])
         with writing(self._directory.path):
@@ -257,7 +250,7 @@ class Loop:
             self._writer.text(0, "operative_config", f"```\n{config}\n```")
             self._diagnostics.lay_out(self._writer)
         for warning in self._diagnostics.warnings:
-            logging.warning("%s%s", self.label, warning)
+            logging.warning("%s", warning)
         self._has_begun = True
         self._write_status("running")
         self._clock = (time.monotonic(), self.step, self._source.progress().get("agent_steps", 0))
@@ -302,9 +295,7 @@ class Loop:
             logging.info("Finished at gradient step %d. tensorboard --logdir=%s", self.step, path)
             return 0
         self._write_status("stopped")
-        logging.info(
-            "%sStopped at gradient step %d. The same command goes on from there.", self.label, self.step
-        )
+        logging.info("Stopped at gradient step %d. The same command goes on from there.", self.step)
         return stop.exit_code
 
     def _advance(self, last: int) -> tuple[int, dict[str, float]]:
@@ -397,7 +388,7 @@ class Loop:
             self._writer,
         )
         text = ", ".join(f"{name} {found[name]:.4g}" for name in ("loss_of_plasticity", "final_loss"))
-        logging.info("%sProbe at gradient step %d: %s", self.label, self.step, text)
+        logging.info("Probe at gradient step %d: %s", self.step, text)
 
     def _evaluate(self, stop: StopRequest) -> bool:
         scalars = self._source.evaluate(self.step, lambda: stop.signal is not None)
@@ -405,7 +396,7 @@ class Loop:
             return False
         self._writer.scalars(self.step, scalars)
         shown = ", ".join(f"{tag.removeprefix('evaluation/')} {value:.4g}" for tag, value in scalars.items())
-        logging.info("%sEvaluation at gradient step %d: %s", self.label, self.step, shown)
+        logging.info("Evaluation at gradient step %d: %s", self.step, shown)
         return True
 
     def _save(self) -> None:

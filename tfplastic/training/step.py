@@ -27,24 +27,22 @@ class NonFiniteLossError(ArithmeticError):
     Args:
         step: number of the gradient step at which it was found: of a loss, the one that it is of.
         quantity: `'loss'`, or with a finite loss `'gradient'` or `'weights'`.
-        owner: of the loss in words, such as ' of seed 4'.
         details: the rest of the message.
 
     Attributes:
-        step, quantity, owner: the arguments.
+        step, quantity: the arguments.
     """
 
-    def __init__(self, step: int, quantity: str = "loss", owner: str = "", details: str = ""):
+    def __init__(self, step: int, quantity: str = "loss", details: str = ""):
         verb = "are" if quantity == "weights" else "is"
         when = (
             f"at gradient step {step}"
             if quantity == "loss"
             else f"by gradient step {step}, though the loss is"
         )
-        super().__init__(f"The {quantity}{owner} {verb} not finite {when}{details}")
+        super().__init__(f"The {quantity} {verb} not finite {when}{details}")
         self.step = step
         self.quantity = quantity
-        self.owner = owner
 
 
 class StepOutput(NamedTuple):

@@ -116,7 +116,7 @@ def test_no_cluster(capsys, monkeypatch):
 
 def answer(arm, finished=()):
     states = [SeedState(seed, f"/x/{arm}-seed{seed}", seed in finished, 60) for seed in (0, 1)]
-    return Answer(arm, "", 60, "CPU (2 cores)", 0, 0.001, 5_000, False, states, [f"A note on {arm}."])
+    return Answer(arm, "", 60, "CPU (2 cores)", 0, 0.001, 5_000, states, [f"A note on {arm}."])
 
 
 def test_dry_run(capsys, monkeypatch, tmp_path):
@@ -129,7 +129,7 @@ def test_dry_run(capsys, monkeypatch, tmp_path):
     assert request.arms[0] == ("default", ["gin/random_labels_digits.gin"], list(SHORT))
     assert request.arms[1][2] == ["adam.learning_rate = 1e-2", *SHORT]
     assert request.roots == [str(tmp_path / "runs/small"), str(tmp_path / "store")]
-    assert (request.is_timed, request.asks_for_packing, request.device, threads) == (True, True, "cpu", 2)
+    assert (request.is_timed, request.device, threads) == (True, "cpu", 2)
     note, _, first, _, default, tuned, total, timed, _ = capsys.readouterr().out.splitlines()
     assert note == "A note on default."
     assert first == f"small.gin in {tmp_path}/runs/small"

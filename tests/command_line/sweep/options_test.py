@@ -1,5 +1,6 @@
 import pytest
 
+from tfplastic import _renames
 from tfplastic.command_line.sweep import options
 from tfplastic.configuration.errors import UsageError
 
@@ -8,7 +9,7 @@ def test_defaults():
     given = options.parse(["--experiment=gin/paper/small/fig01.gin"])
     assert given.run_root == "runs/fig01"
     assert (given.address, given.cpus_per_run, given.gpus_per_run, given.device) == ("local", 1, 0, "cpu")
-    assert (given.num_parallel_seeds, given.limit, given.retries, given.reuse) == (None, None, 2, ())
+    assert (given.limit, given.retries, given.reuse) == (None, 2, ())
 
 
 def test_all_flags():
@@ -16,7 +17,6 @@ def test_all_flags():
         ["--experiment=x.gin", "--run_root=s3://a/b", "--address=head:6379", "--cpus_per_run=0.5"]
         + [
             "--gpus_per_run=0.25",
-            "--num_parallel_seeds=3",
             "--retries=0",
             "--limit=7",
             "--reuse=a",
@@ -25,7 +25,7 @@ def test_all_flags():
         + ["--gin_bindings=a.b = 1", "--sync_period=5", "--dry_run", "--debug"]
     )
     assert (given.run_root, given.address, given.device) == ("s3://a/b", "head:6379", "gpu")
-    assert (given.cpus_per_run, given.gpus_per_run, given.num_parallel_seeds) == (0.5, 0.25, 3)
+    assert (given.cpus_per_run, given.gpus_per_run) == (0.5, 0.25)
     assert (given.retries, given.limit, given.reuse) == (0, 7, ("a", "b"))
     assert (given.gin_bindings, given.sync_period, given.dry_run, given.debug) == (
         ("a.b = 1",),
@@ -47,8 +47,8 @@ def test_all_flags():
         ),
         ("--gpus_per_run=-1", "--gpus_per_run must be a number in [0, 1] or a whole number. Received: '-1'"),
         (
-            "--num_parallel_seeds=0",
-            "--num_parallel_seeds must be auto or an integer of at least 1. Received: '0'",
+            "--num_parallel_seeds=auto",
+            _renames.REMOVED_FLAGS["num_parallel_seeds"],
         ),
         ("--retries=-1", "--retries must be an integer of at least 0. Received: '-1'"),
         ("--run_root=", "--run_root must not be empty"),
@@ -64,6 +64,6 @@ def test_errors(argument, message):
 
 def test_help_names_each_flag():
     text = options.help_text()
-    for name in ("experiment", "run_root", "address", "limit", "dry_run", "num_parallel_seeds", "reuse"):
+    for name in ("experiment", "run_root", "address", "limit", "dry_run", "reuse"):
         assert f"--{name}" in text or f"--[no]{name}" in text
     assert max(map(len, text.splitlines())) <= 112

@@ -12,7 +12,6 @@ import pytest
 from tfplastic.command_line import train
 from tfplastic.configuration import gin_config
 from tfplastic.training import loop as loop_module
-from tfplastic.training import parallel_loops
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 QUICK = ["--gin_file=gin/atari_dqn_ln.gin", "--gin_file=gin/sizes/quick.gin", "--device=cpu"]
@@ -79,62 +78,6 @@ def test_the_run_gets_what_the_flags_say(recording, capsys, tmp_path):
 def test_the_last_word_is_the_flag_seed(recording):
     train.main([*QUICK, "--gin_bindings=train.seed = 3", "--seed=4", "--run_dir=here"])
     assert recording.runs[0][-1] == 4
-
-
-@pytest.fixture
-def recording_side_by_side(recording, monkeypatch):
-    """What `recording` is, for several seeds."""
-
-    class ParallelLoops:
-        warning = "slower"
-        error = None
-        runs = []
-
-        def __init__(self, loops):
-            if self.error is not None:
-                raise self.error
-            self.loops = loops
-
-        def run(self, run_directories, profile_steps, device):
-            seeds = [loop.config.seed for loop in self.loops]
-            self.runs.append(([each.path for each in run_directories], seeds))
-            return 143
-
-    monkeypatch.setattr(parallel_loops, "ParallelLoops", ParallelLoops)
-    return ParallelLoops
-
-
-def test_seeds_side_by_side_have_directories_and_configs_of_their_own(
-    recording_side_by_side, capsys, tmp_path
-):
-    assert train.main([*QUICK, "--seed=7", "--num_parallel_seeds=2", "--run_dir=here/"]) == 143
-    assert train.main([*QUICK, "--seed=7", "--num_parallel_seeds=2"]) == 143
-    [(named, seeds), (default, _)] = recording_side_by_side.runs
-    assert seeds == [7, 8]
-    assert [str(path) for path in named] == ["here-seed7", "here-seed8"]
-    assert [path.name for path in default] == ["atari_dqn_ln-quick-seed7", "atari_dqn_ln-quick-seed8"]
-    for path, seed in zip(named, seeds, strict=True):
-        assert f"train.seed = {seed}" in (path / "config.gin").read_text()
-        assert f"train.seed = {seed}" in (path / "operative_config.gin").read_text()
-    assert capsys.readouterr().out.splitlines()[0] == "--num_parallel_seeds: slower."
-
-
-def test_the_operative_config_of_a_seed_side_by_side_is_that_of_its_own_run(
-    recording_side_by_side, recording, tmp_path
-):
-    train.main([*QUICK, "--num_parallel_seeds=2", "--run_dir=here"])
-    train.main([*QUICK, "--seed=1", "--run_dir=alone"])
-    texts = [(tmp_path / name / "operative_config.gin").read_text() for name in ("here-seed1", "alone")]
-    assert texts[0] == texts[1]
-
-
-def test_what_cannot_be_trained_side_by_side(recording_side_by_side, capsys, tmp_path):
-    recording_side_by_side.error = ValueError("`task` must be another.\nReceived: this")
-    assert error_of(capsys, "--num_parallel_seeds=2") == (
-        2,
-        "--num_parallel_seeds: `task` must be another. Received: this",
-    )
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_default_run_directory(recording, tmp_path):

@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from tfplastic import _renames
 from tfplastic.command_line.train import options
 from tfplastic.configuration.errors import UsageError
 
@@ -26,7 +27,6 @@ def test_every_flag():
             *(
                 "--run_dir=here",
                 "--seed=7",
-                "--num_parallel_seeds=3",
                 "--init_from=old@4",
                 "--noresume",
                 "--profile_steps=10,20",
@@ -41,7 +41,6 @@ def test_every_flag():
         allow_imports=True,
         run_directory="here",
         seed=7,
-        num_parallel_seeds=3,
         init_from="old@4",
         resume=False,
         profile_steps=(10, 20),
@@ -68,8 +67,8 @@ def test_each_call_starts_from_the_defaults():
         (["--gin_file"], "Missing value for flag --gin_file"),
         (["--seed=x"], "--seed must be an integer of at least 0. Received: 'x'"),
         (
-            ["--num_parallel_seeds=0"],
-            "--num_parallel_seeds must be an integer of at least 1. Received: '0'",
+            ["--num_parallel_seeds=4"],
+            _renames.REMOVED_FLAGS["num_parallel_seeds"],
         ),
         (["--seed=-1"], "--seed must be an integer of at least 0. Received: '-1'"),
         (["--resume=maybe"], "--resume must be true or false. Received: 'maybe'"),
@@ -93,7 +92,7 @@ def test_help_explains_every_flag_with_its_default():
     text = options.help_text()
     explained = re.findall(r"^  --(?:\[no\])?(\w+)", text, re.MULTILINE)
     names = (
-        "gin_file gin_bindings allow_imports run_dir seed num_parallel_seeds init_from resume profile_steps"
+        "gin_file gin_bindings allow_imports run_dir seed init_from resume profile_steps"
         " device deterministic dry_run debug help"
     )
     assert explained == names.split()

@@ -68,7 +68,7 @@ def _act(given: options.Options) -> int:
     for note in dict.fromkeys(note for answer in answers for note in answer.notes):
         print_line(note)
     runs = plan.grid(answers)
-    todo = plan.jobs(runs, answers, _template(given, roots[0]), given.num_parallel_seeds, given.limit)
+    todo = plan.jobs(runs, answers, _template(given, roots[0]), given.limit)
     if given.dry_run:
         print_line(f"{given.experiment} in {roots[0].place}")
         print_line(plan.describe(answers, runs, todo, _places(given), given.gpus_per_run))
@@ -98,7 +98,6 @@ def _check(given: options.Options, experiment: Experiment, roots: Sequence[RunRo
         roots=[root.place for root in roots],
         device="auto" if given.gpus_per_run else "cpu",
         is_timed=given.dry_run,
-        asks_for_packing=given.num_parallel_seeds is None and len(experiment.seeds) > 1,
         debug=given.debug,
         allow_imports=given.allow_imports,
     )
@@ -131,7 +130,7 @@ def _template(given: options.Options, root: RunRoot) -> Job:
     data = os.environ.get(_DATA)
     return Job(
         arm="",
-        seeds=(),
+        seed=0,
         config="",
         root=root.place,
         device=given.device,

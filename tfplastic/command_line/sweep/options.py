@@ -13,8 +13,6 @@ from tfplastic.command_line.flag_table import Flag
 from tfplastic.configuration.errors import UsageError
 from tfplastic.sweeps.ray_pool import LOCAL
 
-AUTO = "auto"
-
 USAGE = """\
 Usage: bin/sweep --experiment=FILE [flags]
 """
@@ -46,7 +44,6 @@ class Options:
     address: str
     cpus_per_run: float
     gpus_per_run: float
-    num_parallel_seeds: int | None
     retries: int
     limit: int | None
     reuse: tuple[str, ...]
@@ -85,7 +82,6 @@ def parse(arguments: Sequence[str]) -> Options:
         address=values.address,
         cpus_per_run=values.cpus_per_run,
         gpus_per_run=values.gpus_per_run,
-        num_parallel_seeds=_parallel_seeds(values.num_parallel_seeds),
         retries=values.retries,
         limit=values.limit,
         reuse=tuple(values.reuse),
@@ -135,7 +131,7 @@ _FLAGS = (
         "cpus_per_run",
         1.0,
         "--cpus_per_run=X",
-        "Processor cores that a run, or seeds trained side by side, may use: a share of a node. TensorFlow's"
+        "Processor cores that a run may use: a share of a node. TensorFlow's"
         " threads are limited to it. As many runs are at work as find a place. Default: 1.",
     ),
     Flag(
@@ -143,16 +139,7 @@ _FLAGS = (
         "gpus_per_run",
         0.0,
         "--gpus_per_run=X",
-        "GPUs that they may use: 1, or 0.25 for four at work on one; 0 trains on the CPU. Default: 0.",
-    ),
-    Flag(
-        flags.DEFINE_string,
-        "num_parallel_seeds",
-        AUTO,
-        "--num_parallel_seeds=auto|K",
-        "How many seeds of an arm, where they follow each other, one process trains side by side (bin/train's"
-        " flag of that name); auto is all of them where the task says that it is faster, else 1. Default:"
-        " auto.",
+        "GPUs that a run may use: 1, or 0.25 for four at work on one; 0 trains on the CPU. Default: 0.",
     ),
     Flag(
         functools.partial(flags.DEFINE_integer, lower_bound=0),
@@ -216,11 +203,3 @@ _RULES = {
 def _check_share(name: str, value: float, is_right: bool) -> None:
     if not (math.isfinite(value) and is_right):
         raise UsageError(f"--{name} must be {_RULES[name]}. Received: '{value}'")
-
-
-def _parallel_seeds(text: str) -> int | None:
-    if text == AUTO:
-        return None
-    if text.isdecimal() and int(text) >= 1:
-        return int(text)
-    raise UsageError(f"--num_parallel_seeds must be auto or an integer of at least 1. Received: {text!r}")

@@ -57,25 +57,20 @@ def _train(given: options.Options) -> int:
     device_name, sources = _start_tensorflow(given, bindings)  # Takes seconds.
     for note in gin_files.rename_notes(sources):
         print_line(note)
-    runs = _build(given, sources)
-    config = runs[0].loop.config
+    run = _build(given, sources)
+    config = run.loop.config
     if given.profile_steps and given.profile_steps[1] > config.total_steps:
         rule = f"--profile_steps must end within the run's {config.total_steps} steps"
         raise UsageError(f"{rule}. Received: {given.profile_steps}")
-    trained = runs[0].loop if len(runs) == 1 else _side_by_side(runs)
     found_none = given.device == "auto" and device_name.startswith("CPU")
     print_line(f"No GPU found; going on with the {device_name}." if found_none else f"Device: {device_name}")
-    for loop in (run.loop for run in runs):
-        if same_seed := initial_run.note(loop.config, _path(given, loop.config.seed)):
-            print_line(same_seed)
+    if same_seed := initial_run.note(config, _path(given, config.seed)):
+        print_line(same_seed)
     if given.dry_run:
-        print_line(trained.describe())
+        print_line(run.loop.describe())
         return 0
-    with contextlib.ExitStack() as stack:
-        directories = [stack.enter_context(_open(given, run)) for run in runs]
-        stack.enter_context(messages.messages_shown())
-        where = directories[0] if len(runs) == 1 else directories
-        return trained.run(where, given.profile_steps, device_name)
+    with _open(given, run) as directory, messages.messages_shown():
+        return run.loop.run(directory, given.profile_steps, device_name)
 
 
 def _start_tensorflow(given: options.Options, bindings: Sequence[str]) -> tuple[str, list[gin_files.Binding]]:
@@ -90,23 +85,13 @@ def _start_tensorflow(given: options.Options, bindings: Sequence[str]) -> tuple[
         )
 
 
-def _build(given: options.Options, sources: Sequence[gin_files.Binding]) -> list[_Run]:
-    """Builds all that is configured, once for each seed; gin has been parsed for the first."""
-    runs = [_construct(given, sources)]
-    first = runs[0].loop.config.seed
-    for seed in range(first + 1, first + given.num_parallel_seeds):
-        bindings = [*_bindings(given), f"train.seed = {seed}"]
-        trust = GinTrust.of_user(given.allow_imports)
-        runs.append(_construct(given, gin_config.parse(given.gin_files, bindings, trust=trust)))
-    return runs
-
-
 def _bindings(given: options.Options) -> list[str]:
     initial = [] if given.init_from is None else [initial_run.as_binding(given.init_from)]
     return [*given.gin_bindings, *initial]
 
 
-def _construct(given: options.Options, sources: Sequence[gin_files.Binding]) -> _Run:
+def _build(given: options.Options, sources: Sequence[gin_files.Binding]) -> _Run:
+    """Builds all that is configured."""
     from tfplastic._keras import keras
     from tfplastic.training.loop import Loop, TrainConfig
 
@@ -122,27 +107,9 @@ def _construct(given: options.Options, sources: Sequence[gin_files.Binding]) -> 
     return _Run(loop, gin_config.config_text(), gin_config.operative_text(found))
 
 
-def _side_by_side(runs: Sequence[_Run]) -> Any:
-    from tfplastic.training.parallel_loops import ParallelLoops
-
-    try:
-        loops = ParallelLoops([run.loop for run in runs])
-    except ValueError as error:
-        raise UsageError(f"--num_parallel_seeds: {one_line(error)}") from error
-    if loops.warning:
-        print_line(f"--num_parallel_seeds: {loops.warning}.")
-    return loops
-
-
 def _path(given: options.Options, seed: int) -> str:
     """The directory of the run with a seed."""
-    if not given.run_directory:
-        return default_run_directory(given.gin_files, seed)
-    return (
-        given.run_directory
-        if given.num_parallel_seeds == 1
-        else f"{given.run_directory.rstrip('/')}-seed{seed}"
-    )
+    return given.run_directory or default_run_directory(given.gin_files, seed)
 
 
 def _open(given: options.Options, run: _Run) -> Any:

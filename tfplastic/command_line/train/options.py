@@ -41,7 +41,6 @@ class Options:
     allow_imports: bool
     run_directory: str | None
     seed: int | None
-    num_parallel_seeds: int
     init_from: str | None
     resume: bool
     profile_steps: tuple[int, int] | None
@@ -77,7 +76,6 @@ def parse(arguments: Sequence[str]) -> Options:
         allow_imports=values.allow_imports,
         run_directory=values.run_dir,
         seed=values.seed,
-        num_parallel_seeds=values.num_parallel_seeds,
         init_from=values.init_from,
         resume=values.resume,
         profile_steps=_parse_profile_steps(values.profile_steps),
@@ -129,15 +127,6 @@ _FLAGS = (
         " --gin_bindings='train.seed = INTEGER'. Default: what the gin files say, else 0.",
     ),
     Flag(
-        functools.partial(flags.DEFINE_integer, lower_bound=1),
-        "num_parallel_seeds",
-        1,
-        "--num_parallel_seeds=K",
-        "Train K seeds side by side, in one process and by one program: the root seed and the K - 1 after it."
-        " Each run is what it is by itself, up to rounding, has a directory of its own, the default one or"
-        " DIRECTORY-seedSEED, and may be finished by itself. For tasks whose data is in memory. Default: 1.",
-    ),
-    Flag(
         flags.DEFINE_string,
         "init_from",
         None,
@@ -183,7 +172,7 @@ _FLAGS = (
 )
 
 
-_RULES = {"seed": "an integer of at least 0", "num_parallel_seeds": "an integer of at least 1"}
+_RULES = {"seed": "an integer of at least 0"}
 
 
 def _parse_profile_steps(text: str | None) -> tuple[int, int] | None:

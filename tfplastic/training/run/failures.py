@@ -97,7 +97,7 @@ class Failures:
         except Exception as other:  # The failure itself is to be told, whatever this is.
             first = f"where it began cannot be found ({' '.join(str(other).split())})"
         details = f"; {first}. {self._next_action(checkpoint)}"
-        return NonFiniteLossError(error.step, error.quantity, error.owner, details)
+        return NonFiniteLossError(error.step, error.quantity, details)
 
     def _find(self, error: NonFiniteLossError, checkpoint: Checkpoint | None) -> str:
         if isinstance(self._steps, HostSteps):

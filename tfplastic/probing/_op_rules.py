@@ -17,10 +17,10 @@ RANDOM = (
 
 
 def _scatter(tensor: Any, indices: Any, updates: Any) -> list[tf.Tensor]:
-    # One scatter, which may happen in place: indices [seeds, ..., depth] get the seed as their first.
-    places = indices.shape.as_list()[:-1]  # [seeds, ...]
-    seeds = tf.reshape(tf.range(places[0], dtype=indices.dtype), [-1] + [1] * len(places))
-    indices = tf.concat([tf.broadcast_to(seeds, [*places, 1]), indices], axis=-1)
+    # One scatter, which may happen in place: indices [networks, ..., depth] get the network as their first.
+    places = indices.shape.as_list()[:-1]  # [networks, ...]
+    networks = tf.reshape(tf.range(places[0], dtype=indices.dtype), [-1] + [1] * len(places))
+    indices = tf.concat([tf.broadcast_to(networks, [*places, 1]), indices], axis=-1)
     return [tf.tensor_scatter_nd_update(tensor, indices, updates)]
 
 
