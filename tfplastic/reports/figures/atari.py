@@ -105,7 +105,7 @@ def figure_19(runs: Runs, ax: Axes, num_runs: int = 3) -> Axes:
 
 
 def figure_20(runs: Runs, ax: Axes, num_runs: int = 3) -> Axes:
-    """Draws the agents that improve the most in the form of `figure_19`."""
+    """Draws `figure_19` for the agents that improve the most."""
     return _returns_and_matrices(runs, ax, num_runs, improving=True)
 
 
