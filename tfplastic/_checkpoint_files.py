@@ -1,6 +1,6 @@
-"""The files of a run's checkpoints: which there are, what they hold, and whether they are damaged.
+"""The files of a run's checkpoints: their names, their contents, and whether they are damaged.
 
-All of it only reads, so that a run may be at work; TensorFlow is not imported.
+All of it only reads, so that the run may be training; TensorFlow is not imported.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import numpy as np
 MANIFEST_FILE = "manifest.json"
 SHARED_DIRECTORY = "shared"
 VARIABLES = "variables"
-"""What the names of the files with the values of all variables begin with."""
+"""Prefix of the files with the values of all variables."""
 _PREFIX = "step_"
 _INDEX_FILE = f"{VARIABLES}.index"
 _INDEX_END = bytes.fromhex("57fb808b247547db")  # of every table of TensorFlow's and LevelDB's
@@ -59,7 +59,7 @@ class Newest(NamedTuple):
 
     Attributes:
         checkpoint: None where there is none.
-        damaged: {directory of a newer one: what is wrong with it}, the newest first.
+        damaged: {directory of a newer one: its damage}, the newest first.
     """
 
     checkpoint: Checkpoint | None
@@ -87,7 +87,7 @@ def complete(root: Path) -> list[Path]:
 
 
 def read(directory: Path) -> Checkpoint:
-    """Returns what the manifest of a checkpoint says.
+    """Returns the contents of a checkpoint's manifest.
 
     Raises:
         OSError: there is none.
@@ -108,7 +108,7 @@ def newest_good(root: Path, find_more: Callable[[Checkpoint], str] = lambda chec
 
     Args:
         root: the folder `checkpoints` of a run directory.
-        find_more: says what else is wrong with a checkpoint, '' for nothing.
+        find_more: function that describes further damage of a checkpoint, '' for none.
     """
     damaged: dict[Path, str] = {}
     for directory in reversed(complete(root)):
@@ -125,9 +125,9 @@ def newest_good(root: Path, find_more: Callable[[Checkpoint], str] = lambda chec
 def find_damage(directory: Path) -> str:
     """Says which file of a checkpoint is not as it was written, '' where all are.
 
-    Of a checkpoint without checksums, of an older version, only what can be seen is found: a manifest that
-    does not parse, a missing or empty file, one that is cut short or whose own checksums do not fit. That of
-    the variables' values takes TensorFlow to read.
+    Of a checkpoint without checksums, of an older version, only visible damage is found: a manifest that does
+    not parse, a missing or empty file, one that is cut short or whose own checksums do not fit. Damage of the
+    variables' values takes TensorFlow to find.
 
     Args:
         directory: `step_<step>`.

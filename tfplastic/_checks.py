@@ -1,4 +1,4 @@
-"""Checks of arguments. Each error says the argument, the rule and what was received, on one line."""
+"""Checks of arguments. Each error names the argument, the rule and the value received, on one line."""
 
 import difflib
 import functools
@@ -144,7 +144,7 @@ def check_instance(name: str, value: Any, kind: type, example: str) -> Any:
 def check_callable(name: str, value: Any, example: str) -> Any:
     """Returns `value` if it is a function and no class, else raises `ValueError` that shows an example.
 
-    A class is what gin hands over where a pair of parentheses was forgotten.
+    Gin passes a class where a pair of parentheses was forgotten.
     """
     if not callable(value) or isinstance(value, type):
         raise ValueError(f"`{name}` must be a function, such as {example}. Received: {shown(value)}")
@@ -154,13 +154,13 @@ def check_callable(name: str, value: Any, example: str) -> Any:
 def check_makes(name: str, value: Any, kind: type, example: str, takes: Sequence[str] = ()) -> Any:
     """Returns `value` if it is a function that may return a `kind`, else raises `ValueError`.
 
-    Functions of this package, which gin files can name, say what they return; of others all pass.
+    Functions of this package, which gin files can name, declare their return type; all others pass.
 
     Args:
-        name: of the argument.
+        name: name of the argument.
         value: the argument.
-        kind: what it is to return.
-        example: of such a function.
+        kind: class that it is to return.
+        example: example of such a function.
         takes: names of arguments that it must have.
     """
     check_callable(name, value, example)

@@ -21,7 +21,7 @@ _NOT_LAST = (
 
 
 class Note(NamedTuple):
-    """What is said of a line.
+    """Remarks on a line.
 
     Attributes:
         line: from 1.
@@ -38,8 +38,8 @@ class Translated:
 
     Attributes:
         text: the translation.
-        notes: of names that were replaced.
-        refusals: of what has no translation, with the reason; it is left as it was.
+        notes: notes on names that were replaced.
+        refusals: parts without a translation, with the reason; they are left as they were.
         twin: whether `train.mitigations` held the Brownian twin; None if it is not bound.
     """
 
@@ -53,11 +53,11 @@ def translate(text: str) -> Translated:
     r"""Returns a gin text by today's names.
 
     Names are replaced where they stand, in statements and references and where quantities are keys, as in
-    `train.diagnostics_periods`. A Brownian twin among `train.mitigations` becomes `train.twin`. What is no
-    gin text is returned as it is: whoever parses it says what is wrong.
+    `train.diagnostics_periods`. A Brownian twin among `train.mitigations` becomes `train.twin`. Text that is
+    not gin is returned as it is: the parser reports the error.
 
     Args:
-        text: of a gin file, of bindings or of an operative config.
+        text: text of a gin file, of bindings or of an operative config.
 
     Example:
         >>> from tfplastic import _gin_renames
@@ -84,7 +84,7 @@ class Renamer:
         self._had_twin = False
 
     def __call__(self, text: str) -> Translated:
-        """As `translate`; mitigations that replace those of an earlier text replace its twin too."""
+        """Returns `translate` of the text; its mitigations replace those of an earlier text and the twin."""
         translated = translate(text)
         if translated.twin is False and self._had_twin:
             translated.text = _with_line(translated.text, "train.twin = None")
@@ -131,7 +131,7 @@ class _Statement:
 
 
 class _Translation:
-    """What replaces tokens, statement by statement."""
+    """Replaces tokens, statement by statement."""
 
     def __init__(self, text: str):
         self._text = text

@@ -1,7 +1,7 @@
 """The Keras that `tf.keras` is: Keras 3, or Keras 2 under `TF_USE_LEGACY_KERAS=1`.
 
-What this library creates (layers, networks, optimizers) follows `keras` below. What it inspects may be a
-model of either Keras, so nothing here or elsewhere tests `isinstance(model, keras.Model)`.
+Objects that this library creates (layers, networks, optimizers) follow `keras` below. Models that it inspects
+may be of either Keras, so nothing here or elsewhere tests `isinstance(model, keras.Model)`.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def replaced_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
     Args:
         owner: an object with a `__dict__`, a class or a module.
         name: an attribute of its own, or one that it inherits.
-        value: what stands in for it.
+        value: the replacement.
     """
     attributes = vars(owner)
     is_own, before = name in attributes, attributes.get(name)

@@ -21,7 +21,7 @@ QUANTITIES: Mapping[str, str] = {
     "linearised_units": "linearized_units",  # American spelling, as all of Keras
     "spectral_density": "hessian_spectral_density",  # linalg has a function of the old name
 }
-"""Of diagnostics: in tags and array folders, in gin and in Python."""
+"""{old quantity: new quantity}: in tags and array folders, in gin and in Python."""
 
 STEP_STATISTICS: Mapping[str, str] = {"dead_fraction": "dead_units", "dormant_fraction": "dormant_units"}
 """Second names of quantities, which take activations themselves: in tags, in gin and in Python."""
@@ -63,7 +63,7 @@ MODULES: Mapping[str, str] = {
     "tfplastic.diagnostics.weight_ranks": "tfplastic.diagnostics.quantities.weight_ranks",
     "tfplastic.diagnostics.weights": "tfplastic.diagnostics.quantities.weight_norms",
 }
-"""Of modules with public names: {old name: name}; `_renamed_modules` takes the old ones."""
+"""{module with public names: {old name: name}}; `_renamed_modules` accepts the old ones."""
 
 REMOVED_FLAGS: Mapping[str, str] = {
     "num_parallel_seeds": "--num_parallel_seeds is gone, as seeds side by side were not faster than one after"
@@ -97,7 +97,7 @@ def tag(name: str) -> str:
 
 
 def step_metric(name: str) -> str:
-    """Returns the name of what a gradient step reports by today's names.
+    """Returns the new name of a metric that a gradient step reports.
 
     Example:
         >>> from tfplastic import _renames
@@ -139,7 +139,7 @@ def accept_old_arguments(configurable: str) -> Callable[[Class], Class]:
     """A decorator of a class that takes old names of keyword arguments, with a `DeprecationWarning`.
 
     Args:
-        configurable: of `ARGUMENTS`.
+        configurable: a key of `ARGUMENTS`.
     """
 
     def decorate(cls: Class) -> Class:

@@ -45,7 +45,8 @@ def check_targets(targets: Any, outputs: Any, loss: Any) -> None:
     Keras would stretch others, or raise its own error when the loss is traced.
 
     Args:
-        targets: A nest of tensors `[n, ...]`. Of those by name Keras takes what it needs: nothing is checked.
+        targets: a nest of tensors `[n, ...]`. From targets by name Keras takes the ones it needs: nothing is
+            checked.
         outputs: The nest of a model's outputs `[n, ...]`, tensors or their specs.
         loss: A Keras loss, its name, or a function, for all outputs; or a nest of them. Functions may take
             targets of any shape; their number is checked.

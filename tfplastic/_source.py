@@ -1,4 +1,4 @@
-"""The commit that this code comes from: of its clone, or of the clone that its wheel was built in.
+"""The commit of this code: of its clone, or of the clone that its wheel was built in.
 
 Nothing of this package is imported, so that `setup.py` can use it, too.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BUILT_FROM = "built_from.json"
-"""File beside this module that a wheel carries: the `Source` of its clone."""
+"""File next to this module in a wheel: the `Source` of its clone."""
 
 _CODE = ("tfplastic/", "gin/", "bin/")  # where a file that git does not know counts as a change
 _GIT_SECONDS = 5.0
@@ -44,7 +44,7 @@ def of_package() -> Source:
 
 
 def of_clone(root: Path) -> Source:
-    """Returns the source of what is checked out in `root`, which holds `.git`; about 10 ms."""
+    """Returns the source of the tree checked out in `root`, which holds `.git`; about 10 ms."""
     try:
         commit = _head(root)
     except (OSError, ValueError):

@@ -15,9 +15,9 @@ _SAFE = "".join(chr(code) for code in range(32, 127) if chr(code) not in "%\\/")
 def tag_of(*names: str) -> str:
     """Returns a tag of names joined by '/', each of which may hold more of them.
 
-    What a tag cannot hold is percent-encoded, as in URLs: commas, double quotes, '%', line breaks and
-    control characters; '.' and '..' become '%2E' and '%2E%2E', and an empty name '%'. A name that is too long
-    for a file system keeps its first 60 characters, followed by '~' and a digest of the whole. All other
+    Characters that a tag cannot hold are percent-encoded, as in URLs: commas, double quotes, '%', line breaks
+    and control characters; '.' and '..' become '%2E' and '%2E%2E', and an empty name '%'. A name that is too
+    long for a file system keeps its first 60 characters, followed by '~' and a digest of the whole. All other
     names stay as they are.
 
     Args:

@@ -41,7 +41,7 @@ def parse_status(content: str | bytes) -> dict[str, Any]:
     """Returns the entries of a `status.json`.
 
     Args:
-        content: of the file.
+        content: content of the file.
 
     Raises:
         ValueError: it is not a JSON object, or an entry is not of its kind, such as a negative step.
@@ -69,7 +69,7 @@ def known_status(content: str | bytes | None) -> dict[str, Any]:
     A status is a record and nothing is resumed from it, so that damage to it stops nothing.
 
     Args:
-        content: of the file; None where there is none.
+        content: content of the file; None where there is none.
 
     Example:
         >>> from tfplastic import run_format

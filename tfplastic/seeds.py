@@ -1,7 +1,7 @@
 """One root seed, named sub-seeds.
 
-Every random draw of this library comes from a key that is derived from the root seed and the names of what it
-is for, so that adding a consumer of randomness (a diagnostic, an evaluation) changes no other consumer's
+Every random draw of this library comes from a key that is derived from the root seed and the names of its
+purpose, so that adding a consumer of randomness (a diagnostic, an evaluation) changes no other consumer's
 draws, and a run that is resumed needs its counters only, no generator state.
 """
 
@@ -16,7 +16,7 @@ def derive(root: int, *names: str | int) -> np.ndarray:
 
     Args:
         root: the root seed of a run, any integer; else a `TypeError`.
-        *names: what the seed is for, such as `'act', 1200`.
+        *names: purpose of the seed, such as `'act', 1200`.
 
     Returns:
         `[2] int32`, the form that TensorFlow's stateless operations take.
@@ -35,7 +35,7 @@ def derive(root: int, *names: str | int) -> np.ndarray:
 
 
 def derive_integer(root: int, *names: str | int) -> int:
-    """As `derive`, as one integer in [0, 2**31), for libraries that take a Python integer.
+    """Returns `derive` as one integer in [0, 2**31), for libraries that take a Python integer.
 
     Example:
         >>> from tfplastic import seeds

@@ -2,8 +2,8 @@
 
 A `Writer` takes scalars, histograms, images, texts and named arrays and puts them somewhere:
 `TensorBoardWriter` into event files, `MetricsFileWriter` into the run directory's `metrics.csv` and
-`arrays/`, `MemoryWriter` into lists, `NullWriter` nowhere, `ManyWriters` into several at once. What a writer
-has no place for, it ignores.
+`arrays/`, `MemoryWriter` into lists, `NullWriter` nowhere, `ManyWriters` into several at once. A writer
+ignores kinds that it has no place for.
 
 Steps are gradient steps. A tag is one or more names joined by `/`, such as `diagnostics/dead_units/dense_1`.
 """
@@ -46,7 +46,7 @@ def check_tag(tag: Any) -> str:
 
 
 class Writer:
-    """What every writer offers. Here each method does nothing: a writer overrides what it has a place for."""
+    """The interface of writers. Each method does nothing here: a writer overrides the kinds it takes."""
 
     def scalars(self, step: int, values: Mapping[str, Any]) -> None:
         """Writes numbers that belong to a gradient step.
@@ -61,7 +61,7 @@ class Writer:
         """
 
     def clock_scalars(self, step: int, values: Mapping[str, Any]) -> None:
-        """As `scalars`, for numbers that depend on the clock, such as gradient steps per second.
+        """Writes scalars that depend on the clock, such as gradient steps per second.
 
         `MetricsFileWriter` leaves them out: its files are the same bits however often a run was interrupted.
         """
@@ -82,7 +82,7 @@ class Writer:
         """Says how a page of charts is arranged: {category: {chart: regular expression of its tags}}."""
 
     def flush(self) -> None:
-        """Hands what was written so far to the operating system, so that readers see it."""
+        """Hands the written bytes to the operating system, so that readers see them."""
 
     def close(self) -> None:
         """Flushes and closes. A second call does nothing."""
@@ -166,8 +166,8 @@ class TensorBoardWriter(Writer):
     def _as_default(self, step: int) -> Iterator[None]:
         """Makes it TensorFlow's default writer within a block, and never after it.
 
-        Summaries inside an XLA program fail to compile. TensorFlow by itself leaves the writer the default
-        one if the flush that ends its block fails, as on a full disk.
+        Summaries inside an XLA program fail to compile. TensorFlow leaves the writer as the default one if
+        the flush that ends its block fails, as on a full disk.
         """
         from tensorflow.python.ops import summary_ops_v2
 
@@ -187,9 +187,9 @@ class MetricsFileWriter(Writer):
     float64, so that reading it back gives the same number exactly; non-finite ones read `nan`, `inf` and
     `-inf`. A histogram becomes an array file with `counts` `[30] int64`, `edges` `[31] float64` and
     `non_finite` `[] int64` (30 is TensorBoard's number of buckets). Array files appear under their name when
-    they are complete, not before; what is not ASCII in a tag is percent-encoded in their paths. Images and
-    texts, and scalars that depend on the clock, are left out by rule: what is here is the same bits for an
-    interrupted and an uninterrupted run.
+    they are complete, not before; characters of a tag that are not ASCII are percent-encoded in their paths.
+    Images and texts, and scalars that depend on the clock, are left out by rule: the contents are the same
+    bits for an interrupted and an uninterrupted run.
 
     Args:
         run_dir: the run directory, created if absent. Rows are appended; a last row that a kill cut short is
@@ -377,12 +377,12 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def temporary_name(name: str) -> str:
-    """What `atomic_file` calls the file `name` until it is complete; a kill may leave one behind."""
+    """Name that `atomic_file` gives the file `name` until it is complete; a kill may leave one behind."""
     return f".{name}{_TEMPORARY_SUFFIX}"
 
 
 def _cut_torn_row(path: Path) -> None:
-    """Removes what follows the last line break of a metrics file, the row in which a kill struck."""
+    """Removes the bytes after the last line break of a metrics file, the row in which a kill struck."""
     content = path.read_bytes() if path.exists() else b""
     whole = content.rfind(b"\n") + 1
     if not content.startswith(METRICS_HEADER[: len(content)]):

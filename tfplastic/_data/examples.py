@@ -20,7 +20,7 @@ import tensorflow as tf
 from tfplastic._checks import check_positive_integer, shown
 
 MAX_EXAMPLES = 512
-"""How many examples of a stream are taken where nobody says how many."""
+"""Number of examples taken from a stream by default."""
 
 _SCALARS = (bool, int, float, complex, str, bytes, np.generic)
 _ALL = 1 << 62
@@ -32,7 +32,7 @@ class Examples:
     """Nests of tensors `[n, ...]`.
 
     Attributes:
-        inputs: of a model.
+        inputs: inputs of a model.
         targets: None without.
         sample_weight: None without.
         note: a line on how many examples of a stream were taken; empty where all are there.
@@ -69,9 +69,9 @@ def check_ends(name: str, stream: Any, action: str = "") -> None:
     """Raises `ValueError` unless a stream can be read to its end, and again.
 
     Args:
-        name: of the argument that it came from, for the error.
+        name: name of the argument that it came from, for the error.
         stream: see above.
-        action: a sentence on what to do; that of arguments which take arrays as well where it is empty.
+        action: a sentence with the remedy; if empty, the one for arguments that take arrays as well.
     """
     if is_endless(stream) or not can_be_read_again(stream):
         rule = "must be arrays, or a dataset that ends"
@@ -91,7 +91,7 @@ def examples(
     """Returns examples as tensors.
 
     Args:
-        name: of the argument that `inputs` came from, for errors.
+        name: name of the argument that `inputs` came from, for errors.
         inputs: arrays or a stream; the elements of a stream may hold targets and weights as well.
         targets: arrays, of inputs that are arrays or a stream of inputs alone. Where only the first examples
             of a stream are taken, so are the first targets. Lengths that differ are left to the caller.
@@ -99,10 +99,10 @@ def examples(
         max_examples: most examples to take, the first ones; None: of a stream `MAX_EXAMPLES`, of arrays all.
             One more batch of a stream is read to know whether there are more; none of a generator, of which
             `note` says how many were taken even if these are all.
-        targets_name: of the argument that `targets` came from.
+        targets_name: name of the argument that `targets` came from.
 
     Raises:
-        ValueError: there are no numbers in it, no examples, or targets both in a stream and beside it.
+        ValueError: there are no numbers in it, no examples, or targets both in a stream and next to it.
     """
     if max_examples is not None:
         check_positive_integer("max_examples", max_examples)
@@ -132,10 +132,10 @@ def examples(
 
 
 def all_examples(name: str, inputs: Any, targets: Any = None, sample_weight: Any = None) -> Examples:
-    """As `examples`, all that there are.
+    """Returns all `examples`.
 
     Raises:
-        ValueError: as there; or a stream never ends, or does not say whether it does.
+        ValueError: see `examples`; or a stream never ends, or does not say whether it does.
     """
     if is_stream(inputs):
         check_ends(name, inputs)
@@ -147,7 +147,7 @@ def as_tensors(name: str, nest: Any) -> Any:
     """Returns a nest of arrays, frames and lists of numbers as one of tensors.
 
     Args:
-        name: of the argument, for errors.
+        name: name of the argument, for errors.
         nest: lists and tuples of numbers alone are an array each, as for `tf.convert_to_tensor`.
 
     Raises:
@@ -221,7 +221,7 @@ def check_batch(name: str, batch: Any) -> None:
 
 
 def describe(data: Any) -> str:
-    """A few words for an error on what was received."""
+    """Describes the received value in a few words, for an error."""
     return _kind(data) if is_stream(data) else shown(data)
 
 
@@ -283,7 +283,7 @@ def _is_sequence(data: Any) -> bool:
 
 
 def _num_batches(data: Any) -> int | None:
-    """Of a sequence of Keras; None for an endless one."""
+    """Returns the length of a Keras sequence; None for an endless one."""
     return data.num_batches if hasattr(type(data), "num_batches") else len(data)
 
 

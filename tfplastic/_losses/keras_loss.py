@@ -23,8 +23,8 @@ class Term:
     """The loss of one output on a batch.
 
     Attributes:
-        weight: of the output, `loss_weights`.
-        value: `[]`, what Keras reduces the losses to, without `weight`.
+        weight: weight of the output, `loss_weights`.
+        value: `[]`, the losses reduced by Keras, without `weight`.
         sums: `[b]`, each example's losses summed over positions, times weights and mask; None where the loss
             is known of the batch only.
         size: `[]`, by which the sum of `sums` is divided: the values in a batch, or those that its mask or
@@ -45,9 +45,10 @@ class BatchLoss:
 
     Attributes:
         total: `[]`, the loss of the batch alone, `model_losses` included.
-        terms: of the outputs; None where the model has a `compute_loss` of its own, which is one function.
+        terms: losses of the outputs; None where the model has a `compute_loss` of its own, which is one
+            function.
         model_losses: `[]`, the sum of `model.losses` in this call: regularisers of weights and activities,
-            and what layers add by `add_loss`; None where there are none, or they do not belong to the loss.
+            and terms added by `add_loss`; None where there are none, or they do not belong to the loss.
     """
 
     total: tf.Tensor
@@ -59,9 +60,9 @@ class KerasLoss:
     """Keras losses of a model's outputs, as its Keras puts them together.
 
     Args:
-        model: of Keras 2 or Keras 3.
+        model: model of Keras 2 or Keras 3.
         loss: a loss, the name of one, or a nest of them, as for `compile`; None: none, `model.losses` alone.
-        loss_weights: as for `compile`.
+        loss_weights: weights of the outputs, as for `compile`.
         includes_model_losses: whether `model.losses` are added.
         is_compiled: whether it is the model's own, so that a `compute_loss` of the model's own counts.
     """
@@ -117,8 +118,8 @@ def compiled_loss(model: Any, includes_model_losses: bool = True) -> KerasLoss |
     A model that was compiled without a loss minimises `model.losses` alone, if its call adds some.
 
     Args:
-        model: of Keras 2 or Keras 3.
-        includes_model_losses: False leaves out `model.losses`, for what is a function of the outputs alone.
+        model: model of Keras 2 or Keras 3.
+        includes_model_losses: False leaves out `model.losses`, for a function of the outputs alone.
     """
     if not is_compiled(model):
         return None
@@ -154,7 +155,7 @@ def unreduced(loss: Any) -> Any:
 
 
 class _Part:
-    """The loss of one output in a container, which notes what it is given."""
+    """The loss of one output in a container, which records its arguments."""
 
     def __init__(self, loss: Any, weight: Any):
         function: Any = getattr(loss, "fn", None)  # the other Keras' losses are functions to a container
@@ -260,7 +261,7 @@ def _container_of_keras_3(
 
 
 class _NoMetrics:
-    """What a container keeps metrics in, and a metric: nothing is kept."""
+    """Replaces a container's metrics, and a metric: nothing is kept."""
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
         """Nothing."""

@@ -20,12 +20,12 @@ _Axes = tuple[int, ...]
 
 
 def unit_axes(tensor: Any) -> _Axes:
-    """The axes of a traced tensor that have the units of the layer that made it: the last if nothing tells.
+    """Returns the axes of a traced tensor that hold the units of its layer: the last axis if unknown.
 
     They are several where a unit has several numbers, such as head and feature. It follows the channels of
     convolutions, pooling and normalisation, channels first or last, through transposition, reshaping that
-    keeps the axes or joins them, reduction, and what works entry by entry. Where reshaping merges the axis
-    with others, as flattening does, each entry of the last axis is a unit.
+    keeps the axes or joins them, reduction, and entrywise operations. Where reshaping merges the axis with
+    others, as flattening does, each entry of the last axis is a unit.
     """
     rank = tensor.shape.rank or 1
     axes = _axes(tensor)
@@ -78,7 +78,7 @@ def _of_kernel(operation: Any) -> _Axes | None:
 
 
 def _step_of_loop(operation: Any) -> Any:
-    """What a loop, such as a recurrent layer's, puts into the list that is stacked; None if unknown."""
+    """Returns the element that a loop, such as a recurrent layer's, adds to the stacked list, or None."""
     loop = operation.inputs[0]
     if loop.op.type not in ("StatelessWhile", "While"):
         return None
@@ -141,7 +141,7 @@ def _sliced(operation: Any, axes: _Axes, given: Any, shape: Any) -> _Axes | None
 
 
 def _reshaped(operation: Any, axes: _Axes, given: Any, shape: Any) -> _Axes | None:
-    """Where what comes after the axes, or before them, stays, and they do, or are joined."""
+    """Returns the axes where the axes after or before them stay, and they stay themselves or are joined."""
     first, count = min(axes), len(axes)
     if axes != tuple(range(first, first + count)) or None in given[first : first + count]:
         return None

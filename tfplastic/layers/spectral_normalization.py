@@ -91,7 +91,7 @@ class SpectralDense(_SpectralNormalization, keras.layers.Dense):
         **kwargs: `activation`, `use_bias`, `kernel_initializer`, `name`, `dtype` and the like, as for
             `keras.layers.Dense`.
 
-    Input and output: as in `keras.layers.Dense`: `[batch, ..., inputs]` to `[batch, ..., units]`.
+    Input and output are those of `keras.layers.Dense`: `[batch, ..., inputs]` to `[batch, ..., units]`.
 
     Raises:
         ValueError: if `initial_steps` is below 1.
@@ -128,7 +128,7 @@ class SpectralConv2D(_SpectralNormalization, keras.layers.Conv2D):
         initial_steps: steps of power iteration when the layer is built, at least 1.
         **kwargs: `padding`, `activation`, `kernel_initializer`, `name`, `dtype` and the like.
 
-    Input and output: as in `keras.layers.Conv2D`.
+    Input and output are those of `keras.layers.Conv2D`.
 
     Raises:
         ValueError: if `initial_steps` is below 1, or the channels are not last.

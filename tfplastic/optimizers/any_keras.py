@@ -1,4 +1,4 @@
-"""Keras optimizers of any kind: of Keras 3, of Keras 2, and of `tf_keras.optimizers.legacy`."""
+"""Keras optimizers of any kind: Keras 3, Keras 2, and `tf_keras.optimizers.legacy`."""
 
 from collections.abc import Sequence
 from typing import Any
