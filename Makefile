@@ -1,5 +1,6 @@
 # Every target sets up what it needs: one virtual environment from requirements.lock, reused until that file changes.
 # Variables: PYTHON=<interpreter>  VENV=<folder>  GPU=1 (adds the CUDA wheels)  ARGS="<more flags>" (train, runs, test, docs, lock)
+# FIG=<number of a figure of the paper> (paper-small)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,6 +11,7 @@ VENV ?= .venv
 PEERS ?= .venv-peers
 JOBS ?= 1
 GPU ?=
+FIG ?=
 ARGS ?=
 # For bench-curvature: what pip installs PyHessian from; a folder with a copy of its repository will do.
 PYHESSIAN ?= git+https://github.com/amirgholami/PyHessian@de8cf239ace21c7754ee599255897ebf3eed19cb
@@ -24,7 +26,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-compile --no-deps
 INSTALLED := $(VENV)/installed $(if $(filter-out 0,$(GPU)),$(VENV)/installed-gpu)
 
-.PHONY: help setup train demo runs test test-slow test-pythons lint types contract doctest docs lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
+.PHONY: help setup train demo runs paper-report paper-small test test-slow test-pythons lint types contract doctest docs lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,6 +126,20 @@ $(PEERS)/installed-curvature: benchmarks/peers/requirements-curvature.txt $(PEER
 	@$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet --use-pep517 -r $< "$(PYHESSIAN)"
 	@$(PEERS)/bin/python benchmarks/peers/check_torch.py
 	@touch $@
+
+paper-report: $(INSTALLED) ## Make docs/paper/README.md and its figures from the runs that are committed there
+	$(BIN)/python -m tfplastic.command_line.paper_report $(ARGS)
+
+paper-small: ## Rerun a figure of the paper in its small form, with its report: make paper-small FIG=06
+	@number=$$(sed -nE 's/^0*([1-9][0-9]?)$$/0\1/; s/^0([0-9]{2})$$/\1/; p' <<<"$(FIG)"); \
+	if [ -z "$(FIG)" ] || [ ! -e "gin/paper/small/fig$$number.gin" ]; then \
+	  known=$$(ls gin/paper/small | sed -n 's/^fig\([0-9][0-9]\)\.gin$$/\1/p' | xargs); \
+	  echo "FIG must be a figure with a small form: $$known (06 is of Figs. 6 and 8 to 11, 12 of 12, 13, 15 and 16). Received: '$(FIG)'" >&2; \
+	  exit 2; \
+	fi; \
+	$(MAKE) --no-print-directory setup; set -x; \
+	$(BIN)/python bin/sweep --experiment=gin/paper/small/fig$$number.gin --run_root=runs/paper/fig$$number $(ARGS); \
+	$(BIN)/python bin/report --runs=runs/paper/fig$$number --out=runs/paper/fig$$number/report
 
 clean: ## Remove the environments and caches; runs/ stays
 	rm -rf .venv .venv-* build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -202,13 +202,13 @@ def test_figure_6_puts_the_paper_beside_ours(runs_of):
 def test_figures_8_to_11_have_the_combinations_and_both_ends(runs_of):
     assert len(drawn(8, runs_of(8)).get_yticklabels()) == 12
     both = drawn(10, runs_of(10))
-    assert titles(both) == [f"probe loss at the {end} of training, cifar10" for end in ("start", "end")]
+    assert titles(both) == [f"probe loss at the {end} of training, CIFAR-10" for end in ("start", "end")]
     start, end = both.child_axes
     assert texts(start)[0, 6] == "0.16\n(0.16)" and texts(end)[0, 6] == "0.47\n(0.47)"
     assert start.images[0].get_clim() == end.images[0].get_clim()
     cell = paper_cells().query("data == 'mnist' and architecture == 'cnn' and intervention == 'layer_norm'")
     assert texts(drawn(9, runs_of(9)))[0, 4].startswith(f"{cell['plasticity_loss'].item():.2f}")
-    assert "mnist" in titles(drawn(11, runs_of(11)))[0]
+    assert "MNIST" in titles(drawn(11, runs_of(11)))[0]
 
 
 def test_data_need_not_be_in_the_arms(tmp_path):
@@ -264,9 +264,9 @@ def test_figure_7_has_bars_dots_and_matrices(runs_of):
 def test_figure_12_is_a_grid_of_environments_and_interventions(runs_of):
     ax = drawn(12, runs_of(12))
     assert titles(ax) == [
-        f"{environment}, {arm}"
-        for environment in ("easy", "hard")
-        for arm in ("layer_norm", "none", "two_hot")
+        f"{environment} MDP, {arm}"
+        for environment in ("Easy", "Hard")
+        for arm in ("None", "Two-Hot", "Layer norm")
     ]
     assert len(ax.child_axes[0].lines) == 3
     losses = drawn(15, runs_of(15)).child_axes[0].lines[0].get_ydata()
@@ -277,12 +277,12 @@ def test_figure_14_has_a_panel_for_each_environment(runs_of):
     ax = drawn(14, runs_of(14))
     assert titles(ax) == ["random_label", "true_label"]
     tops = {line.get_label(): line.get_ydata()[-1] for line in ax.child_axes[1].lines}
-    assert tops == {"layer_norm (n = 3)": 66.0, "none (n = 3)": 471.0}
+    assert tops == {"Layer norm (n = 3)": 66.0, "None (n = 3)": 471.0}
 
 
 def test_figure_17_names_the_seed_that_is_missing(runs_of):
     ax = drawn(17, runs_of(17))
-    assert titles(ax)[-2:] == ["layer_norm, seed 2: missing", "none, seed 2"] and len(titles(ax)) == 6
+    assert titles(ax)[-2:] == ["Layer norm, seed 2: missing", "None, seed 2"] and len(titles(ax)) == 6
     assert len(ax.child_axes[-2].lines) == 0 and len(ax.child_axes[-1].lines) == 5
 
 

@@ -6,8 +6,9 @@ import pytest
 from tests.reports import paper_runs
 from tests.reports.run_directories import write_run
 from tfplastic.reports import paper_cells, read_runs
+from tfplastic.reports.factors import factors_of
 from tfplastic.reports.page import landscape
-from tfplastic.reports.page.arms import factors_of, fixed_factors
+from tfplastic.reports.page.arms import fixed_factors
 from tfplastic.reports.page.content import Material
 from tfplastic.reports.page.paper import beside_the_paper
 

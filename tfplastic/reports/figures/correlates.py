@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from tfplastic.reports.cells import probe_losses, with_factors
+from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.falsification import correlations, verdicts
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.runs import Runs
@@ -17,6 +18,8 @@ PANELS = {
     "feature rank": ("diagnostics/feature_srank_sum/all", "environment"),
 }
 """{statistic: (tag, column that splits the runs)}, as in the paper; of several layers the mean is taken."""
+
+_FACTORS = ("environment", "data", "architecture")
 
 
 def falsification_points(
@@ -44,7 +47,7 @@ def falsification_points(
 def figure_3(
     runs: Runs,
     ax: Axes,
-    factors: Sequence[str] = ("environment", "data", "architecture"),
+    factors: Sequence[str] | None = None,
     panels: Mapping[str, tuple[str, str]] = PANELS,
 ) -> Axes:
     """The loss of plasticity over each statistic, a point for each run, with the verdict of `verdicts`.
@@ -54,13 +57,16 @@ def figure_3(
     Args:
         runs: with probes, and the statistics.
         ax: to draw on.
-        factors: parts of the arms' names, those by which `panels` split among them.
+        factors: parts of the arms' names, those by which `panels` split among them; by default environment,
+            data and architecture, or what the names say.
         panels: {statistic: (tag, column that splits the runs)}.
 
     Raises:
         ValueError: no run has probes, or an arm's name has other parts.
     """
     _sources.scalars(runs, "probe/final_loss")
+    splits = [split for _, split in panels.values()]
+    factors = chosen_factors(runs, factors, splits, _FACTORS)
     points = falsification_points(runs, factors, panels)
     row = forms.panels(ax, 1, len(panels))[0]
     for panel, (name, (_, split)) in zip(row, panels.items(), strict=True):

@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 
 from tfplastic.reports._frames import where
 from tfplastic.reports.cells import FACTORS, probe_cells
+from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.paper import ARCHITECTURES, INTERVENTIONS, paper_cells, paper_name
 from tfplastic.reports.runs import Runs
 
 
-def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
+def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:
     """Draws the rise of the probe loss on CIFAR-10 by intervention and architecture, next to the paper's.
 
     Fig. 6 of the paper, section 6.2, which is the part of Fig. 8 without combinations. A cell is the mean
@@ -23,9 +24,9 @@ def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
     Args:
         runs: with at least two probes each.
         ax: to draw on.
-        factors: parts of the arms' names, 'architecture' and 'intervention' among them. With 'data', as in
-            `gin/paper/small/fig06.gin`, runs on other data are left out; else all are taken to be on the
-            figure's data.
+        factors: parts of the arms' names, 'architecture' and 'intervention' among them; by default what the
+            names say. With 'data', as in `gin/paper/small/fig06.gin`, runs on other data are left out; else
+            all are taken to be on the figure's data.
 
     Raises:
         ValueError: no run has probes, or an arm's name has other parts.
@@ -33,17 +34,17 @@ def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
     return _differences(runs, ax, factors, "cifar10", combinations=False)
 
 
-def figure_8(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
+def figure_8(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:
     """Draws `figure_6` with the combinations of a two-hot head and others: Fig. 8, appendix B.1."""
     return _differences(runs, ax, factors, "cifar10", combinations=True)
 
 
-def figure_9(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
+def figure_9(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:
     """Draws `figure_8` on MNIST: Fig. 9, appendix B.1."""
     return _differences(runs, ax, factors, "mnist", combinations=True)
 
 
-def figure_10(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
+def figure_10(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:
     """Draws the probe loss at the start and at the end of training on CIFAR-10, next to the paper's.
 
     Fig. 10 of the paper, appendix B.1. A network that cannot fit the probe at the start shows no loss of
@@ -60,33 +61,34 @@ def figure_10(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
     return _both_ends(runs, ax, factors, "cifar10")
 
 
-def figure_11(runs: Runs, ax: Axes, factors: Sequence[str] = FACTORS) -> Axes:
+def figure_11(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:
     """Draws `figure_10` on MNIST: Fig. 11, appendix B.1."""
     return _both_ends(runs, ax, factors, "mnist")
 
 
-def _differences(runs: Runs, ax: Axes, factors: Sequence[str], data: str, combinations: bool) -> Axes:
+def _differences(runs: Runs, ax: Axes, factors: Sequence[str] | None, data: str, combinations: bool) -> Axes:
     ours = _cells(runs, factors, data)
     rows = [name for name in INTERVENTIONS if combinations or "+" not in name]
     ours = where(ours, [combinations or "+" not in name for name in ours["intervention"]])
     _map(ours, "plasticity_loss", data, rows, ax, spread=True)
-    ax.set_title(f"increase of the final probe loss, {data}")
+    ax.set_title(f"increase of the final probe loss, {paper_name(data)}")
     return ax
 
 
-def _both_ends(runs: Runs, ax: Axes, factors: Sequence[str], data: str) -> Axes:
+def _both_ends(runs: Runs, ax: Axes, factors: Sequence[str] | None, data: str) -> Axes:
     ours = _cells(runs, factors, data)
     top = max(0.0, float(ours[["initial_loss", "final_loss"]].max(axis=None)))
     left, right = forms.panels(ax, 1, 2)[0]
     for panel, column, when in ((left, "initial_loss", "start"), (right, "final_loss", "end")):
         _map(ours, column, data, list(INTERVENTIONS), panel, spread=False, limits=(0.0, top))
-        panel.set_title(f"probe loss at the {when} of training, {data}")
+        panel.set_title(f"probe loss at the {when} of training, {paper_name(data)}")
     right.set_yticklabels([])
     return ax
 
 
-def _cells(runs: Runs, factors: Sequence[str], data: str) -> pd.DataFrame:
+def _cells(runs: Runs, factors: Sequence[str] | None, data: str) -> pd.DataFrame:
     _sources.scalars(runs, "probe/final_loss")
+    factors = chosen_factors(runs, factors, ("architecture", "intervention"), FACTORS)
     fixed = {} if "data" in factors else {"data": data}
     cells = probe_cells(runs, factors, **fixed)
     return where(cells, cells["data"] == data)

@@ -7,10 +7,13 @@ from matplotlib.axes import Axes
 
 from tfplastic.reports._frames import where
 from tfplastic.reports.cells import arm_factors, with_factors
+from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.figures.spectra import common_axis
 from tfplastic.reports.paper import paper_name
 from tfplastic.reports.runs import Arrays, Runs
+
+_ENVIRONMENTS = ("environment", "intervention")
 
 
 def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axes:
@@ -67,7 +70,7 @@ def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axe
 def figure_14(
     runs: Runs,
     ax: Axes,
-    factors: Sequence[str] = ("environment", "intervention"),
+    factors: Sequence[str] | None = None,
     sharpness: str = _sources.SHARPNESS,
 ) -> Axes:
     """The largest eigenvalue of the Hessian along training, a panel for each environment.
@@ -78,18 +81,21 @@ def figure_14(
     Args:
         runs: with scalars of `sharpness`.
         ax: to draw on.
-        factors: parts of the arms' names, 'environment' and 'intervention' among them.
+        factors: parts of the arms' names, 'environment' and 'intervention' among them, which is the default
+            where the names do not say more.
         sharpness: tag of the eigenvalue.
 
     Raises:
         ValueError: no run has it, or an arm's name has other parts.
     """
-    rows = with_factors(_sources.scalars(runs, sharpness), factors)
+    scalars = _sources.scalars(runs, sharpness)
+    rows = with_factors(scalars, chosen_factors(runs, factors, _ENVIRONMENTS, _ENVIRONMENTS))
+    rows = rows.assign(intervention=[paper_name(name) for name in rows["intervention"]])
     environments = list(dict.fromkeys(rows["environment"]))
     colours = forms.group_colours(rows["intervention"])
     for panel, environment in zip(forms.panels(ax, 1, len(environments))[0], environments, strict=True):
         forms.curves(where(rows, rows["environment"] == environment), panel, "intervention", colours)
-        panel.set(title=environment, xlabel="gradient steps", ylabel="largest eigenvalue")
+        panel.set(title=paper_name(environment), xlabel="gradient steps", ylabel="largest eigenvalue")
         panel.legend()
     return ax
 

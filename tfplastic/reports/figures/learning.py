@@ -6,13 +6,15 @@ from matplotlib.axes import Axes
 
 from tfplastic.reports._frames import where
 from tfplastic.reports.cells import with_factors
+from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.figures import _sources, forms
+from tfplastic.reports.paper import INTERVENTIONS, paper_name
 from tfplastic.reports.runs import Runs
 
 _FACTORS = ("environment", "architecture", "intervention")
 
 
-def figure_12(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
+def figure_12(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:
     """Accuracy along training on CIFAR-10: a row for each environment, a column for each intervention.
 
     Figs. 12 (CIFAR-10) and 13 (MNIST) of the paper, appendix B.1, on the easy and the hard MDP; a line for
@@ -21,8 +23,8 @@ def figure_12(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
     Args:
         runs: with `evaluation/accuracy`.
         ax: to draw on.
-        factors: parts of the arms' names, 'environment', 'architecture' and 'intervention' among them. With
-            'data' the runs on other data are left out.
+        factors: parts of the arms' names, 'environment', 'architecture' and 'intervention' among them; by
+            default what the names say. With 'data' the runs on other data are left out.
 
     Raises:
         ValueError: no run has it, or an arm's name has other parts.
@@ -30,12 +32,12 @@ def figure_12(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
     return _grid(runs, ax, factors, _sources.ACCURACY, "accuracy", "cifar10")
 
 
-def figure_13(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
+def figure_13(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:
     """Draws `figure_12` on MNIST."""
     return _grid(runs, ax, factors, _sources.ACCURACY, "accuracy", "mnist")
 
 
-def figure_15(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
+def figure_15(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:
     """The TD loss along training on MNIST, in the form of `figure_12`.
 
     Figs. 15 (MNIST) and 16 (CIFAR-10) of the paper, appendix B.1: losses are alike where accuracies are not.
@@ -51,24 +53,31 @@ def figure_15(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
     return _grid(runs, ax, factors, _sources.TD_LOSS, "TD loss", "mnist")
 
 
-def figure_16(runs: Runs, ax: Axes, factors: Sequence[str] = _FACTORS) -> Axes:
+def figure_16(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:
     """Draws `figure_15` on CIFAR-10."""
     return _grid(runs, ax, factors, _sources.TD_LOSS, "TD loss", "cifar10")
 
 
-def _grid(runs: Runs, ax: Axes, factors: Sequence[str], tag: str, name: str, data: str) -> Axes:
-    rows = with_factors(_sources.scalars(runs, tag), factors)
+def _grid(runs: Runs, ax: Axes, factors: Sequence[str] | None, tag: str, name: str, data: str) -> Axes:
+    scalars = _sources.scalars(runs, tag)
+    factors = chosen_factors(runs, factors, _FACTORS, _FACTORS)
+    rows = with_factors(scalars, factors)
+    rows = rows.assign(architecture=[paper_name(name) for name in rows["architecture"]])
     if "data" in factors:
         rows = where(rows, rows["data"] == data)
     environments = list(dict.fromkeys(rows["environment"]))
-    interventions = list(dict.fromkeys(rows["intervention"]))
+    present = set(rows["intervention"])
+    known = [name for name in ("none", *INTERVENTIONS) if name in present]
+    interventions = list(dict.fromkeys([*known, *rows["intervention"]]))
     colours = forms.group_colours(rows["architecture"])
     grid = forms.panels(ax, max(1, len(environments)), max(1, len(interventions)))
     for line, environment in zip(grid, environments, strict=False):
         for panel, intervention in zip(line, interventions, strict=False):
             chosen = (rows["environment"] == environment) & (rows["intervention"] == intervention)
             forms.curves(where(rows, chosen), panel, "architecture", colours)
-            panel.set(title=f"{environment}, {intervention}", ylim=(0, 1), xlabel="gradient steps")
+            panel.set(title=f"{paper_name(environment)}, {paper_name(intervention)}", ylim=(0, 1))
+            if line is grid[-1]:
+                panel.set_xlabel("gradient steps")
             if panel is line[0]:
                 panel.set_ylabel(name)
             if chosen.any():

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from tfplastic.reports.cells import arm_factors
+from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.figures import _sources, forms
+from tfplastic.reports.paper import paper_name
 from tfplastic.reports.runs import Runs
 
 _CHECKPOINTS = 5  # lines that one can tell apart, and the paper's number
@@ -33,42 +35,67 @@ def figure_4(runs: Runs, ax: Axes, steps: Sequence[int] | None = None) -> Axes:
 
 
 def figure_17(
-    runs: Runs, ax: Axes, factors: Sequence[str] = ("intervention",), steps: Sequence[int] | None = None
+    runs: Runs, ax: Axes, factors: Sequence[str] | None = None, steps: Sequence[int] | None = None
 ) -> Axes:
     """The loss along the probe from several checkpoints: a row for each seed, a column for each variant.
 
-    Figs. 17 and 18 of the paper, appendix B.2: seeds and variants differ a lot. It has one for each of easy
-    and hard, MNIST and CIFAR-10; here 17 and 18 have the same form, for the runs that they are given.
+    Figs. 17 and 18 of the paper, appendix B.2, of a CNN: seeds and variants differ a lot. The paper has one
+    figure for each data set and does not say which; here 17 is of MNIST and 18 of CIFAR-10. Where the arms
+    have environments, as in `gin/paper/small/fig17.gin`, each has its rows, one for each seed.
 
     Args:
         runs: with arrays `probe/curves`.
         ax: to draw on.
-        factors: parts of the arms' names, 'intervention' among them.
+        factors: parts of the arms' names, 'intervention' among them; by default what the names say. With
+            'data' runs on other data are left out, with 'architecture' those of other networks than a CNN.
         steps: steps of the checkpoints; by default five of them, evenly from the first to the last.
 
     Raises:
         ValueError: no run has probe curves, or an arm's name has other parts.
     """
-    files = _sources.arrays(runs, _sources.PROBE_CURVES)
-    every = sorted({file.step for file in files})
-    variant_of = {arm: parts["intervention"] for arm, parts in arm_factors(runs, factors).items()}
-    variants = list(dict.fromkeys(variant_of.values()))
-    seeds = sorted({file.run.seed for file in files if file.run.seed is not None})
-    for row, seed in zip(forms.panels(ax, len(seeds), len(variants)), seeds, strict=True):
-        for panel, variant in zip(row, variants, strict=True):
-            chosen = [file for file in files if file.run.seed == seed and variant_of[file.run.arm] == variant]
-            shown = _sources.spread_out(every, _CHECKPOINTS) if steps is None else steps
-            forms.probe_curves(chosen, panel, shown)
-            panel.set(title=f"{variant}, seed {seed}" if chosen else f"{variant}, seed {seed}: missing")
-            if panel is not row[0]:
-                panel.set_ylabel("")
-            if chosen:
-                panel.legend(fontsize=6)
-    return ax
+    return _variants(runs, ax, factors, steps, "mnist")
 
 
 def figure_18(
-    runs: Runs, ax: Axes, factors: Sequence[str] = ("intervention",), steps: Sequence[int] | None = None
+    runs: Runs, ax: Axes, factors: Sequence[str] | None = None, steps: Sequence[int] | None = None
 ) -> Axes:
-    """Draws `figure_17` for the other data."""
-    return figure_17(runs, ax, factors, steps)
+    """Draws `figure_17` on CIFAR-10."""
+    return _variants(runs, ax, factors, steps, "cifar10")
+
+
+def _variants(
+    runs: Runs, ax: Axes, factors: Sequence[str] | None, steps: Sequence[int] | None, data: str
+) -> Axes:
+    _sources.arrays(runs, _sources.PROBE_CURVES)
+    factors = chosen_factors(runs, factors, ("intervention",), ("intervention",))
+    shown_only = {"data": data, "architecture": "cnn"}
+    parts = {
+        arm: of_arm
+        for arm, of_arm in arm_factors(runs, factors).items()
+        if all(of_arm.get(factor, value) == value for factor, value in shown_only.items())
+    }
+    files = [file for file in runs.arrays(_sources.PROBE_CURVES) if file.run.arm in parts]
+    every = sorted({file.step for file in files})
+    shown = _sources.spread_out(every, _CHECKPOINTS) if steps is None else steps
+    variants = list(dict.fromkeys(of_arm["intervention"] for of_arm in parts.values()))
+    environments = list(dict.fromkeys(of_arm.get("environment", "") for of_arm in parts.values()))
+    seeds = sorted({file.run.seed for file in files if file.run.seed is not None})
+    lines = [(environment, seed) for environment in environments for seed in seeds]
+    grid = forms.panels(ax, max(1, len(lines)), max(1, len(variants)))
+    for row, (environment, seed) in zip(grid, lines, strict=False):
+        for panel, variant in zip(row, variants, strict=True):
+            key = {"intervention": variant, **({"environment": environment} if environment else {})}
+            chosen = [
+                file for file in files if file.run.seed == seed and key.items() <= parts[file.run.arm].items()
+            ]
+            forms.probe_curves(chosen, panel, shown)
+            names = (paper_name(environment), paper_name(variant), f"seed {seed}")
+            title = ", ".join(filter(None, names))
+            panel.set(title=title if chosen else f"{title}: missing")
+            if panel is not row[0]:
+                panel.set_ylabel("")
+            if row is not grid[-1]:
+                panel.set_xlabel("")
+            if chosen:
+                panel.legend(fontsize=6)
+    return ax

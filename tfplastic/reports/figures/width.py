@@ -9,14 +9,17 @@ from matplotlib.axes import Axes
 from tfplastic.reports import style
 from tfplastic.reports._frames import floats, groups
 from tfplastic.reports.cells import probe_losses, with_factors
+from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.runs import Runs
+
+_FACTORS = ("architecture", "data", "target_period", "width")
 
 
 def figure_5(
     runs: Runs,
     ax: Axes,
-    factors: Sequence[str] = ("architecture", "data", "target_period", "width"),
+    factors: Sequence[str] | None = None,
 ) -> Axes:
     """The increase of the probe loss over the width of the network, on a logarithmic scale.
 
@@ -27,12 +30,14 @@ def figure_5(
     Args:
         runs: with at least two probes each.
         ax: to draw on.
-        factors: parts of the arms' names, 'width', a number, among them, and 'target_period', if it varies.
+        factors: parts of the arms' names, 'width', a number, among them, and 'target_period', if it varies;
+            by default architecture, data, target period and width, or what the names say.
 
     Raises:
         ValueError: no run has probes, an arm's name has other parts, or its width is no number.
     """
     _sources.scalars(runs, "probe/final_loss")
+    factors = chosen_factors(runs, factors, _FACTORS, _FACTORS)
     rows = with_factors(probe_losses(runs), factors)
     rows["width"] = [_width(text) for text in rows["width"]]
     rows["period"] = rows["target_period"] if "target_period" in rows else ""

@@ -1,16 +1,13 @@
-"""Settings that the figures of many runs share: colours, panels, and the meaning of parts of arms' names."""
+"""Settings that the figures of many runs share: colours and panels, and what all runs agree on."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tfplastic.reports import style
-from tfplastic.reports.paper import ARCHITECTURES, INTERVENTIONS, paper_numbers
 from tfplastic.reports.runs import Runs
 
 TOGETHER = len(style.COLOURS)
 """So many arms have a colour each."""
-_ENVIRONMENTS = ("easy", "hard", "sparse", "true_label", "random_label", "sparse_reward")
-_WIDTH = re.compile(r"x?\d+(\.\d+)?")
 _DATA, _NETWORK = re.compile(r"Task\.dataset$"), re.compile(r"Task\.network$")
 
 
@@ -58,40 +55,6 @@ def looks(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
         )
         for arm, key in keys.items()
     }
-
-
-def factors_of(arms: Iterable[str]) -> tuple[str, ...]:
-    """Returns the kinds of the name parts of arms: 'data', 'architecture', ...; 'part1', ... if unknown.
-
-    A part is of the kind that at least half of its values have in the paper's terms. Empty where names have
-    different numbers of parts.
-
-    Example:
-        >>> from tfplastic.reports.page.arms import factors_of
-        >>> factors_of(['cifar10-mlp-none', 'cifar10-mlp-ours', 'mnist-cnn-none'])
-        ('data', 'architecture', 'intervention')
-    """
-    parts = [arm.rpartition("/")[2].split("-") for arm in arms]
-    if len({len(each) for each in parts}) != 1:
-        return ()
-    words = {
-        "data": {"cifar10", "mnist"},
-        "architecture": set(ARCHITECTURES),
-        "intervention": set(INTERVENTIONS),
-        "environment": set(_ENVIRONMENTS),
-        "game": set(paper_numbers(7)["data"]),
-    }
-    found: list[str] = []
-    for place, values in enumerate(zip(*parts, strict=True), 1):
-        distinct = set(values)
-        name = f"part{place}"
-        if len(distinct) > 1 and all(_WIDTH.fullmatch(value) for value in distinct):
-            name = "width"
-        for factor, known in words.items():
-            if factor not in found and 2 * len(distinct & known) >= len(distinct):
-                name = factor
-        found.append(name)
-    return tuple(found)
 
 
 def fixed_factors(runs: Runs) -> dict[str, str]:

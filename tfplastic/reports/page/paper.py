@@ -7,9 +7,10 @@ from tfplastic.reports import style
 from tfplastic.reports._frames import floats, where
 from tfplastic.reports.agreement import agreement
 from tfplastic.reports.cells import FACTORS, PROBE_LOSS, probe_cells
+from tfplastic.reports.factors import factors_of
 from tfplastic.reports.falsification import correlations, verdicts
 from tfplastic.reports.figures import FIGURES, _sources, atari, caption, correlates
-from tfplastic.reports.page.arms import factors_of, fixed_factors
+from tfplastic.reports.page.arms import fixed_factors
 from tfplastic.reports.page.content import Material, Picture, Section, Table
 from tfplastic.reports.page.twins import twins
 from tfplastic.reports.paper import CELL, paper_cells, paper_numbers

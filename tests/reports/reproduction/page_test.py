@@ -1,0 +1,190 @@
+import re
+import shutil
+
+import pytest
+
+from tests.reports.reproduction import made_up_grid
+from tests.reports.run_directories import write_run
+from tfplastic.command_line import gin_files
+from tfplastic.reports import reproduction
+from tfplastic.reports.figures import FIGURES
+from tfplastic.reports.reproduction import texts, writing
+from tfplastic.reports.reproduction.committed import Committed
+from tfplastic.reports.reproduction.table import results
+from tfplastic.sweeps.queue import paper_report
+
+DOCS = gin_files.root() / "docs/paper"
+ATARI = (7, 19, 20, 21, 22)
+LINK = re.compile(r"\]\((fig\w+/[^)]+-seed\d+)\)")
+
+
+@pytest.fixture(scope="module")
+def plan():
+    """What the committed queue and gin files say that there should be."""
+    return paper_report.planned(DOCS)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, plan):
+    """A folder in which the paper's statements hold."""
+    root = tmp_path_factory.mktemp("paper")
+    made_up_grid.write(root, plan[0])
+    return root
+
+
+@pytest.fixture(scope="module")
+def found(folder, plan):
+    return results(Committed(folder, plan[0]))
+
+
+def front(page):
+    """{figure: its row} of the table that the page begins with."""
+    lines = page.text.splitlines()
+    assert lines[0].startswith("# ") and lines[2].startswith("| figure | what it shows |")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:26]]
+    return {int(re.search(r"\d+", row[0])[0]): row for row in rows}
+
+
+def test_without_runs_each_of_the_22_figures_says_how_many_there_should_be(tmp_path, plan):
+    page = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1])
+    rows = front(page)
+    assert list(rows) == list(range(1, 23)) and not page.drawings
+    assert all(re.fullmatch(r"not run \(0 of \d+\)", row[2]) and not row[3] for row in rows.values())
+    of = {number: int(row[2].split()[-1].rstrip(")")) for number, row in rows.items()}
+    # Of arms without '+': 7 of MLP and CNN x 3 seeds, 3 of them x 3 more, ViT 5 x 3, ResNet 3 x 3.
+    assert of[6] == 84
+    assert of[3] == 72 and of[5] == 108 and of[14] == 12 and of[17] == of[18] == 24 and of[4] == of[2] == 3
+    assert of[7] == of[22] == 57 * 2 * 3
+
+
+def test_where_the_papers_statements_hold_each_figure_agrees(found):
+    for number, result in found.items():
+        if number in ATARI:
+            assert result.verdict == "not run (0 of 342)"
+            continue
+        judged = {claim.name: claim.agrees for claim in result.claims}
+        assert all(judged.values()), (number, judged)
+        is_complete = result.selection.there == result.selection.of
+        assert result.verdict == ("agree" if is_complete else f"agree ({result.selection.progress})"), number
+
+
+def test_what_the_runs_contradict_does_not_agree(tmp_path, plan):
+    def reverse(arm, seed):
+        return made_up_grid.fig06(arm, seed, reverse=True)
+
+    def as_wide(arm, seed):
+        return made_up_grid.probe(0.05, 0.05 + 0.01 * int(arm.rpartition("-x")[2])), {}
+
+    made_up_grid.write(
+        tmp_path,
+        {**{name: {} for name in made_up_grid.MAKE}, "fig06": plan[0]["fig06"], "fig05": plan[0]["fig05"]},
+        1,
+        fig06=reverse,
+        fig05=as_wide,
+    )
+    contrary = results(Committed(tmp_path, plan[0]))
+    assert contrary[8].verdict.startswith("not (") and contrary[9].verdict.startswith("not (")
+    assert {claim.name: claim.agrees for claim in contrary[5].claims} == {
+        "wider_loses_less": False,
+        "never_zero": True,
+    }
+    assert contrary[5].verdict == "partly (36 of 108)"
+
+
+def test_every_figure_can_be_drawn_from_the_arms_of_its_experiment(found, tmp_path):
+    for number, result in found.items():
+        assert bool(result.drawings) == (number not in ATARI)
+        for drawing in result.drawings:
+            assert writing.draw(drawing, tmp_path).stat().st_size < 1_500_000
+
+
+def test_only_finished_runs_that_should_be_there_are_counted(tmp_path, plan):
+    scalars, _ = made_up_grid.fig14("easy-none", 0)
+    write_run(tmp_path / "fig14/easy-none-seed0", 0, scalars)
+    write_run(tmp_path / "fig14/easy-none-seed1", 1, scalars, state="failed", error="The loss is not finite")
+    write_run(tmp_path / "fig14/easy-none-seed9", 9, scalars)  # more than there should be
+    selection = Committed(tmp_path, plan[0]).select(14)
+    assert selection.progress == "1 of 12" and [run.seed for run in selection.runs] == [0, 9]
+    listed = Committed(tmp_path, plan[0], listed={"fig14/easy-none-seed9"}).select(14)
+    assert listed.progress == "0 of 12" and len(listed.runs) == 1
+
+
+def test_earlier_runs_count_while_there_are_no_others(tmp_path, plan):
+    scalars, _ = made_up_grid.fig04_iterations("none", 0)
+    write_run(tmp_path / "fig04/none-seed0", 0, scalars)
+    page = reproduction.build(Committed(tmp_path, plan[0]), {"Fig. 4": {"earlier": "Before."}}, plan[1])
+    assert front(page)[4][2] == "agree (earlier runs; 0 of 3)" and "Before." in page.text
+    write_run(tmp_path / "fig04_iterations/none-seed0", 0, scalars)
+    page = reproduction.build(Committed(tmp_path, plan[0]), {"Fig. 4": {"earlier": "Before."}}, plan[1])
+    assert front(page)[4][2] == "agree (1 of 3)" and "Before." not in page.text
+
+
+def test_saturated_cells_are_marked(tmp_path, plan):
+    for arm, fresh in (("cifar10-mlp-none", 0.34), ("cifar10-mlp-two_hot", 0.36)):  # b is 0.5
+        write_run(tmp_path / "fig06" / f"{arm}-seed0", 0, made_up_grid.probe(fresh, 0.4))
+    text = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1]).text
+    assert "| 0.360 saturated |" in text and "| 0.340 |" in text
+    assert "can hardly show a loss: CIFAR-10-MLP-Two-Hot." in text
+
+
+def test_explanations_are_of_claims_and_shown_only_where_these_fail(found, folder, plan):
+    words = texts.read(DOCS / writing.TEXTS)
+    kinds = {texts.PAPER, texts.NOTES, texts.EARLIER, ""}
+    for number in range(1, 23):
+        of_figure = words[texts.figure(number)]
+        assert of_figure[texts.PAPER]
+        names = {f"{texts.UNLESS}{claim.name}" for claim in found[number].claims}
+        assert set(of_figure) <= kinds | names, number
+    assert set(words) == {"introduction", *map(texts.figure, range(1, 23))}
+    assert (
+        "How the coefficients"
+        not in reproduction.build(
+            Committed(folder, plan[0]),
+            {"Fig. 8": {"unless sign_of_clear_differences": "How the coefficients"}},
+            {},
+        ).text
+    )
+
+
+def test_commands_are_of_each_experiment(plan, tmp_path):
+    text = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1]).text
+    assert (
+        "make paper-small FIG=01\nbin/sweep --experiment=gin/paper/small/fig01_paper_network.gin"
+        " --run_root=runs/paper/fig01_paper_network\n" in text
+    )
+    assert (
+        "make paper-small FIG=06\nmake paper-small FIG=12\n" not in text
+    )  # each has its other experiments between
+    assert "--experiment=gin/paper/fig07.gin --run_root=runs/paper/fig07" in text
+
+
+def test_the_committed_page_is_made_from_the_runs_that_it_lists(plan):
+    committed = (DOCS / writing.PAGE).read_text(encoding="utf-8")
+    listed = set(LINK.findall(committed))
+    assert len(listed) >= 27 and all((DOCS / name / "metrics.csv").exists() for name in listed)
+    page = reproduction.build(Committed(DOCS, plan[0], listed), texts.read(DOCS / writing.TEXTS), plan[1])
+    assert page.text == committed, "make paper-report makes another page: run it and commit what it writes"
+    figures = {path.stem for path in (DOCS / reproduction.FIGURE_FOLDER).glob("*.png")}
+    assert figures == {drawing.name for drawing in page.drawings}
+
+
+def test_a_page_is_written_twice_the_same_and_old_figures_go(tmp_path, plan):
+    shutil.copy(DOCS / writing.TEXTS, tmp_path)
+    write_run(tmp_path / "fig14/easy-none-seed0", 0, made_up_grid.fig14("easy-none", 0)[0])
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/fig99.png").write_bytes(b"")
+    committed = Committed(tmp_path, plan[0])
+    reproduction.write(committed, plan[1])
+    first = {
+        path.name: path.read_bytes() for path in (tmp_path / "README.md", tmp_path / "figures/fig14.png")
+    }
+    reproduction.write(Committed(tmp_path, plan[0]), plan[1])
+    assert first == {
+        path.name: path.read_bytes() for path in (tmp_path / "README.md", tmp_path / "figures/fig14.png")
+    }
+    assert not (tmp_path / "figures/fig99.png").exists()
+
+
+def test_titles_of_all_figures(plan, tmp_path):
+    text = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1]).text
+    assert all(f"## Fig. {number}\n\n**{figure.title}**" in text for number, figure in FIGURES.items())

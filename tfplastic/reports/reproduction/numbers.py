@@ -1,0 +1,76 @@
+"""Numbers of several runs as text: points below six runs, an interval from there."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfplastic.reports import aggregate
+from tfplastic.reports._frames import floats
+from tfplastic.reports.cells import with_factors
+from tfplastic.reports.page.tables import as_markdown
+from tfplastic.reports.runs import Runs
+
+NOTE = (
+    "Values of several seeds are means, followed in round brackets by each seed's value"
+    " in ascending order, or, from"
+    f" {aggregate.FEWEST_RUNS} seeds on, in square brackets by the 95 % bootstrap interval of the mean."
+)
+NONE = "–"
+"""A cell without a value."""
+
+
+def several(values: Iterable[float], digits: int = 3) -> str:
+    """A mean with its points or its interval, see `NOTE`.
+
+    Example:
+        >>> from tfplastic.reports.reproduction.numbers import several
+        >>> several([0.25, 0.125], 2), several([0.5], 2), several([0.0, 0.5, 0.5, 0.5, 0.5, 1.0], 1)
+        ('0.19 (0.12, 0.25)', '0.50', '0.5 [0.3, 0.8]')
+    """
+    array = np.sort(np.asarray(list(values), np.float64))
+    if not len(array):
+        return NONE
+    mean = f"{array.mean():z.{digits}f}"
+    if len(array) == 1:
+        return mean
+    if len(array) < aggregate.FEWEST_RUNS:
+        return f"{mean} ({', '.join(f'{value:z.{digits}f}' for value in array)})"
+    interval = aggregate.bootstrap({"": array}, aggregate.mean)
+    return f"{mean} [{interval.low:z.{digits}f}, {interval.high:z.{digits}f}]"
+
+
+def mean(values: Iterable[float], digits: int = 2) -> str:
+    """The mean alone; NONE where there are no values or one is NaN."""
+    array = np.asarray(list(values), np.float64)
+    return f"{array.mean():z.{digits}f}" if len(array) and np.isfinite(array).all() else NONE
+
+
+def at_the_end(runs: Runs, tag: str, factors: Sequence[str]) -> pd.DataFrame:
+    """The last value of a scalar in each run, column `value`, with the parts of the arms' names."""
+    return with_factors(runs.last(tag), factors)
+
+
+def first_and_last(runs: Runs, tag: str) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last value of a scalar in each run that has it, `[runs]` each, by name."""
+    rows = runs.scalars(tag).sort_values("step", kind="stable")
+    first, last = rows.drop_duplicates("run"), rows.drop_duplicates("run", keep="last")
+    by_run = [pd.DataFrame(each).sort_values("run", kind="stable") for each in (first, last)]
+    return floats(by_run[0], "value"), floats(by_run[1], "value")
+
+
+def links(runs: Iterable[Any]) -> str:
+    """The seeds of runs as links to their directories: runs are named by their path from the page."""
+    return " ".join(f"[{run.seed}]({run.name})" for run in runs)
+
+
+def durations(runs: Runs) -> list[float]:
+    """Seconds of processor time of each run; of wall-clock time where an old run does not have them."""
+    found = [run.status.get("cpu_time_s") or run.status.get("wall_time_s") for run in runs]
+    return [float(each) for each in found if each]
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return as_markdown(pd.DataFrame(list(rows), columns=list(columns), dtype=object)).rstrip("\n")

@@ -1,0 +1,135 @@
+"""The page of the 22 figures, in Markdown."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from tfplastic.reports.figures import FIGURES
+from tfplastic.reports.reproduction import abstract, numbers, texts
+from tfplastic.reports.reproduction.committed import PARTS, Committed
+from tfplastic.reports.reproduction.result import NOT_RUN, Claim, Drawing, Result
+from tfplastic.reports.reproduction.table import results
+from tfplastic.reports.reproduction.texts import Texts
+
+FIGURE_FOLDER = "figures"
+"""Next to the page."""
+_INTRODUCTION = "introduction"
+_WORDS = {True: "yes", False: "no", None: numbers.NONE}
+
+
+class Page(NamedTuple):
+    """A page.
+
+    Attributes:
+        text: in Markdown.
+        drawings: that it shows, in `FIGURE_FOLDER`.
+    """
+
+    text: str
+    drawings: Sequence[Drawing]
+
+
+def build(committed: Committed, words: Texts, experiments: Mapping[str, Sequence[str]]) -> Page:
+    """Makes the page of what is committed.
+
+    Args:
+        committed: the runs.
+        words: the texts that are not computed.
+        experiments: {folder next to the page: the gin files that its runs are of}.
+    """
+    found = results(committed)
+    parts = [
+        "# The paper's figures",
+        _front(found),
+        _counts(found),
+        words.get(_INTRODUCTION, {}).get("", ""),
+        "## The abstract",
+        _claims(abstract.claims(committed, found)),
+    ]
+    for number, result in found.items():
+        parts += _section(number, result, words.get(texts.figure(number), {}), experiments)
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    return Page(text, [drawing for result in found.values() for drawing in result.drawings])
+
+
+def _front(found: Mapping[int, Result]) -> str:
+    rows = [
+        [
+            f"[{number}](#fig-{number})",
+            FIGURES[number].title,
+            result.verdict,
+            "" if result.verdict.startswith(NOT_RUN) else result.numbers,
+        ]
+        for number, result in found.items()
+    ]
+    return numbers.table(
+        ["figure", "what it shows", "agree, partly, not, or not run (k of n)", "numbers"], rows
+    )
+
+
+def _counts(found: Mapping[int, Result]) -> str:
+    words = Counter(result.verdict.partition(" (")[0] for result in found.values())
+    listed = ", ".join(f"{words[word]} {word}" for word in ("agree", "partly", "not", NOT_RUN) if words[word])
+    finished = {run.path for result in found.values() for run in result.selection.runs}
+    return f"Of {len(found)} figures: {listed}. {len(finished)} finished runs are committed here."
+
+
+def _claims(claims: Sequence[Claim]) -> str:
+    return numbers.table(
+        ["in the paper", "measured here", "agree"],
+        [[claim.paper, claim.ours, _WORDS[claim.agrees]] for claim in claims],
+    )
+
+
+def _section(
+    number: int, result: Result, words: Mapping[str, str], experiments: Mapping[str, Sequence[str]]
+) -> list[str]:
+    selection = result.selection
+    title = f"## {texts.figure(number)}"
+    parts = [title, f"**{FIGURES[number].title}**: {result.verdict}.", words.get(texts.PAPER, "")]
+    parts += [
+        f"![{drawing.caption}]({FIGURE_FOLDER}/{drawing.name}.png)\n\n{drawing.caption}"
+        for drawing in result.drawings
+    ]
+    if result.claims:
+        parts.append(_claims(result.claims))
+    parts += [
+        words.get(f"{texts.UNLESS}{claim.name}", "") for claim in result.claims if claim.agrees is False
+    ]
+    parts += [*result.tables, " ".join(result.remarks), words.get(texts.NOTES, "")]
+    parts += [words.get(texts.EARLIER, "")] if selection.is_earlier else []
+    return [*parts, _commands(number, experiments), _duration(result)]
+
+
+def _commands(number: int, experiments: Mapping[str, Sequence[str]]) -> str:
+    lines = [
+        _command(folder, file)
+        for folder in dict.fromkeys(part.folder for part in PARTS[number])
+        for file in experiments.get(folder, ())
+    ]
+    return "\n".join(["```", *lines, "```"]) if lines else ""
+
+
+def _command(folder: str, file: str) -> str:
+    name = re.fullmatch(r"gin/paper/small/fig(\d\d)\.gin", file)
+    if name:
+        return f"make paper-small FIG={name[1]}"
+    return f"bin/sweep --experiment={file} --run_root=runs/paper/{folder}"
+
+
+def _duration(result: Result) -> str:
+    """How many runs there are and what they took."""
+    selection = result.selection
+    if not len(selection.runs):
+        return ""
+    seconds = numbers.durations(selection.runs)
+    devices = dict.fromkeys(str(run.status.get("device", "")) for run in selection.runs)
+    commits = dict.fromkeys(str(run.status.get("commit") or "")[:12] for run in selection.runs)
+    known = [commit for commit in commits if commit]
+    made = f" Made at commit {', '.join(known)}." if known else ""
+    return (
+        f"{len(selection.runs)} runs, {sum(seconds) / 3600:.2f} hours of processor time in all,"
+        f" {sorted(seconds)[len(seconds) // 2]:.0f} s in the median, on"
+        f" {', '.join(filter(None, devices))}.{made}"
+    )

@@ -1,0 +1,67 @@
+"""The table of every figure that is about probes: losses at both ends, b, and what the agent could do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from tfplastic.reports._frames import floats, groups
+from tfplastic.reports.cells import probe_losses, with_factors
+from tfplastic.reports.figures._sources import ACCURACY
+from tfplastic.reports.paper import paper_name
+from tfplastic.reports.reproduction import numbers
+from tfplastic.reports.runs import Runs
+
+SATURATED = 0.7
+"""Part of b at which a fresh network's probe ends, above which a cell can hardly show a loss."""
+_VARIANCE = "probe/target_variance"
+
+
+def saturated_arms(runs: Runs) -> list[str]:
+    """The arms whose networks, fresh at the start of training, end the probe above 0.7 b on average."""
+    return [arm for arm, row in _by_arm(runs) if row["initial_loss"].mean() > SATURATED * row["b"].mean()]
+
+
+def probe_table(runs: Runs, factors: Sequence[str], paper: pd.DataFrame | None = None) -> str:
+    """A row for each arm: probe losses at both ends of training, the increase, b, accuracy, runs.
+
+    Args:
+        runs: with probes.
+        factors: parts of the arms' names.
+        paper: as `paper_cells` gives it, whose increase is shown too.
+    """
+    printed: Any = None if paper is None else paper.set_index(["data", "architecture", "intervention"])
+    columns = [*factors, "fresh", "trained", "increase", *([] if paper is None else ["in the paper"])]
+    columns += ["b", "greedy accuracy", "CPU s", "seeds"]
+    rows = []
+    for arm, of_arm in _by_arm(runs, factors):
+        names = [paper_name(str(of_arm[factor].iloc[0])) for factor in factors]
+        fresh = numbers.mean(of_arm["initial_loss"], 3)
+        if of_arm["initial_loss"].mean() > SATURATED * of_arm["b"].mean():
+            fresh += " saturated"
+        row = [
+            *names,
+            fresh,
+            numbers.mean(of_arm["final_loss"], 3),
+            numbers.several(of_arm["plasticity_loss"]),
+        ]
+        if paper is not None:
+            key = tuple(of_arm[each].iloc[0] for each in ("data", "architecture", "intervention"))
+            has = key in printed.index
+            cell = printed.loc[key] if has else None
+            row.append(f"{cell['plasticity_loss']:z.2f} ± {cell['spread']:.2f}" if has else numbers.NONE)
+        chosen = runs.where(lambda run, arm=arm: run.arm == arm)
+        row += [numbers.mean(of_arm["b"]), numbers.mean(of_arm["accuracy"])]
+        rows.append([*row, numbers.mean(numbers.durations(chosen), 0), numbers.links(chosen)])
+    return numbers.table(columns, rows)
+
+
+def _by_arm(runs: Runs, factors: Sequence[str] = ()) -> list[tuple[str, pd.DataFrame]]:
+    rows = probe_losses(runs)
+    rows = with_factors(rows, factors) if factors else rows
+    for column, tag in (("b", _VARIANCE), ("accuracy", ACCURACY)):
+        last = runs.last(tag)
+        values = dict(zip(last["run"], floats(last, "value"), strict=True))
+        rows[column] = [values.get(run, float("nan")) for run in rows["run"]]
+    by_arm = dict(groups(rows, "arm"))
+    return [(arm, by_arm[arm]) for arm in runs.arms if arm in by_arm]

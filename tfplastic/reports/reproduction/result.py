@@ -1,0 +1,81 @@
+"""What the runs of one figure show, next to what the paper says of it."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from matplotlib.axes import Axes
+
+from tfplastic.reports.reproduction.committed import Selection
+
+NOT_RUN = "not run"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A statement of the paper, and what we measured.
+
+    Attributes:
+        name: by which the page's texts explain a disagreement.
+        paper: what the paper says.
+        ours: what was measured, with its numbers.
+        agrees: None where the runs cannot say.
+    """
+
+    name: str
+    paper: str
+    ours: str
+    agrees: bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """A figure to draw.
+
+    Attributes:
+        name: of its file, without ending.
+        caption: what it shows.
+        draw: on axes, within the style of reports.
+        size: width and height, in inches.
+    """
+
+    name: str
+    caption: str
+    draw: Callable[[Axes], Axes]
+    size: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One figure of the paper.
+
+    Attributes:
+        selection: its runs.
+        claims: the one that the figure is about first.
+        numbers: the shortest account of what was found, '' without runs.
+        drawings: in their order.
+        tables: in Markdown.
+        remarks: sentences.
+    """
+
+    selection: Selection
+    claims: Sequence[Claim] = ()
+    numbers: str = ""
+    drawings: Sequence[Drawing] = ()
+    tables: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+
+    @property
+    def verdict(self) -> str:
+        """'agree', 'partly', 'not', or 'not run (k of n)'; with (k of n) where runs are missing.
+
+        'agree' where all claims that could be judged hold, 'not' where none does. While the first claim, the
+        figure's own, cannot be judged, the figure counts as not run.
+        """
+        judged = [claim.agrees for claim in self.claims if claim.agrees is not None]
+        selection = self.selection
+        if not judged or self.claims[0].agrees is None:
+            return f"{NOT_RUN} ({selection.progress})"
+        word = "agree" if all(judged) else "partly" if any(judged) else "not"
+        if selection.is_earlier:
+            return f"{word} (earlier runs; {selection.progress})"
+        return word if selection.there == selection.of else f"{word} ({selection.progress})"

@@ -1,0 +1,44 @@
+"""The results of all 22 figures of the paper."""
+
+from collections.abc import Callable, Mapping
+
+from tfplastic.reports.reproduction import (
+    correlates,
+    instability,
+    interventions,
+    landscape,
+    learning,
+    probes,
+    width,
+)
+from tfplastic.reports.reproduction.committed import PARTS, Committed
+from tfplastic.reports.reproduction.result import Result
+
+_MAKE: Mapping[int, Callable[[Committed], Result]] = {
+    1: instability.figure_1,
+    2: landscape.figure_2,
+    3: correlates.figure_3,
+    4: probes.figure_4,
+    5: width.figure_5,
+    6: interventions.figure_6,
+    8: interventions.figure_8,
+    9: interventions.figure_9,
+    10: interventions.figure_10,
+    11: interventions.figure_11,
+    12: learning.figure_12,
+    13: learning.figure_13,
+    14: landscape.figure_14,
+    15: learning.figure_15,
+    16: learning.figure_16,
+    17: probes.figure_17,
+    18: probes.figure_18,
+}
+"""Figs. 7 and 19 to 22 are of Atari, of which there are no committed runs."""
+
+
+def results(committed: Committed) -> dict[int, Result]:
+    """{figure of the paper: what its runs show}, all 22."""
+    return {
+        number: _MAKE[number](committed) if number in _MAKE else Result(committed.select(number))
+        for number in sorted(PARTS)
+    }
