@@ -22,20 +22,21 @@ _THIN = 0.6  # of the lines of single runs
 _DARK = 0.5  # of a colour's luminance, below which text on it is white
 
 
-def panels(ax: Axes, rows: int, columns: int, gap: float = _GAP_DOWN) -> list[list[Axes]]:
+def panels(ax: Axes, rows: int, columns: int, gap: float | None = None) -> list[list[Axes]]:
     """A grid of axes that fills the place of `ax`, which itself shows nothing any more.
 
     Args:
         ax: any axes.
-        rows: labels of the rows of the grid.
-        columns: labels of the columns of the grid.
-        gap: between rows, as a share of the height of `ax`.
+        rows: of the grid.
+        columns: of the grid.
+        gap: between rows, as a share of the height of `ax`; by default smaller where there are more than two.
 
     Returns:
         `[rows][columns]` axes, children of `ax`, the first row on top.
     """
     ax.set_axis_off()
     width = (1 - _GAP_ACROSS * (columns - 1)) / columns
+    gap = _GAP_DOWN * min(1.0, 2 / rows) if gap is None else gap
     height = (1 - gap * (rows - 1)) / rows
     return [
         [

@@ -97,6 +97,7 @@ def figure_14(
         forms.curves(where(rows, rows["environment"] == environment), panel, "intervention", colours)
         panel.set(title=paper_name(environment), xlabel="gradient steps", ylabel="largest eigenvalue")
         panel.legend()
+    _share_limits(ax.child_axes)
     return ax
 
 

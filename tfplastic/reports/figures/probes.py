@@ -96,6 +96,10 @@ def _variants(
                 panel.set_ylabel("")
             if row is not grid[-1]:
                 panel.set_xlabel("")
-            if chosen:
-                panel.legend(fontsize=6)
+    top = max((panel.get_ylim()[1] for row in grid for panel in row if panel.lines), default=1.0)
+    for panel in (panel for row in grid for panel in row):
+        panel.set_ylim(0, top)
+    drawn = [panel for row in grid for panel in row if panel.lines]
+    for panel in drawn[:1]:
+        panel.legend(fontsize=7)
     return ax

@@ -4,15 +4,18 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from tfplastic.reports import style
-from tfplastic.reports._frames import floats, groups
+from tfplastic.reports._frames import floats, groups, where
 from tfplastic.reports.cells import probe_losses, with_factors
 from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.figures import _sources, forms
+from tfplastic.reports.paper import paper_name
 from tfplastic.reports.runs import Runs
 
+_MOST_LINES = 6  # that one can tell apart
 _FACTORS = ("architecture", "data", "target_period", "width")
 
 
@@ -24,8 +27,9 @@ def figure_5(
     """The increase of the probe loss over the width of the network, on a logarithmic scale.
 
     Fig. 5 of the paper, section 6.1. Means over seeds, with the smallest and largest; a colour for each
-    architecture and data, a style of line for each target period. A mean that is not above 0, which the scale
-    does not show, is counted in the legend.
+    architecture and data, a style of line for each target period; where these are many lines, a panel for
+    each architecture and data. A mean that is not above 0, which the scale does not show, is counted in the
+    legend.
 
     Args:
         runs: with at least two probes each.
@@ -43,8 +47,37 @@ def figure_5(
     rows["period"] = rows["target_period"] if "target_period" in rows else ""
     others = [name for name in factors if name not in ("width", "target_period")]
     rows["group"] = [" ".join(str(rows[name][place]) for name in others) for place in range(len(rows))]
-    colours = forms.group_colours(rows["group"])
-    periods = list(dict.fromkeys(rows["period"]))
+    groups_of_rows, periods = (list(dict.fromkeys(rows[name])) for name in ("group", "period"))
+    if len(groups_of_rows) * len(periods) > _MOST_LINES:
+        _panels(rows, ax, groups_of_rows)
+    else:
+        _lines(rows, ax)
+    return ax
+
+
+def _panels(rows: pd.DataFrame, ax: Axes, names: Sequence[str]) -> None:
+    """A panel for each architecture and data, on common limits."""
+    columns = math.ceil(math.sqrt(len(names)))
+    grid = [panel for row in forms.panels(ax, -(-len(names) // columns), columns) for panel in row]
+    for panel in grid[len(names) :]:
+        panel.remove()
+    shown = grid[: len(names)]
+    for panel, name in zip(shown, names, strict=True):
+        _lines(where(rows, rows["group"] == name).assign(group=""), panel)
+        panel.set_title(" ".join(map(paper_name, name.split(" "))))
+    limits = [panel.get_ylim() for panel in shown]
+    for place, panel in enumerate(shown):
+        panel.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+        if place % columns:
+            panel.set_ylabel("")
+        if place + columns < len(shown):
+            panel.set_xlabel("")
+
+
+def _lines(rows: pd.DataFrame, ax: Axes) -> None:
+    """A line for each group and period: colours by groups, or by periods where there is one group."""
+    names, periods = (list(dict.fromkeys(rows[name])) for name in ("group", "period"))
+    colours = forms.group_colours(rows["group"] if len(names) > 1 else rows["period"])
     lowest = math.inf
     for (group, period), of_line in groups(rows.sort_values("width", kind="stable"), ["group", "period"]):
         by_width = {width: floats(each, "plasticity_loss") for width, each in groups(of_line, "width")}
@@ -53,7 +86,8 @@ def figure_5(
         shown = np.where(above, mean, np.nan)
         label = ", ".join(part for part in (group, f"period {period}" if period else "") if part)
         label += f" ({np.count_nonzero(~above)} not above 0)" if not above.all() else ""
-        linestyle, colour = style.LINE_STYLES[periods.index(period) % len(style.LINE_STYLES)], colours[group]
+        linestyle = style.LINE_STYLES[periods.index(period) % len(style.LINE_STYLES)]
+        colour = colours[group if len(names) > 1 else period]
         ax.plot(list(by_width), shown, linestyle, marker="o", markersize=3, color=colour, label=label)
         ends = np.where(above, np.maximum(low, 1e-12), np.nan), np.where(above, high, np.nan)
         ax.fill_between(list(by_width), *ends, color=colour, alpha=0.12, linewidth=0)
@@ -61,9 +95,10 @@ def figure_5(
     if math.isfinite(lowest):
         forms.logarithmic(ax)
         ax.set_ylim(bottom=lowest / 3)
+    widths = sorted(set(rows["width"]))
+    ax.set_xticks(widths, [f"{width:g}" for width in widths])
     ax.set(xlabel="width multiplier", ylabel="increase of the final probe loss")
     ax.legend(fontsize=7)
-    return ax
 
 
 def _width(text: str) -> float:

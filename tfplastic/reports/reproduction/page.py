@@ -94,9 +94,7 @@ def _section(
     ]
     if result.claims:
         parts.append(_claims(result.claims))
-    parts += [
-        words.get(f"{texts.UNLESS}{claim.name}", "") for claim in result.claims if claim.agrees is False
-    ]
+    parts += [words.get(f"{texts.UNLESS}{claim.name}", "") for claim in result.claims if claim.fails]
     parts += [*result.tables, " ".join(result.remarks), words.get(texts.NOTES, "")]
     parts += [words.get(texts.EARLIER, "")] if selection.is_earlier else []
     return [*parts, _commands(number, experiments), _duration(result)]

@@ -104,7 +104,7 @@ def _by_step(runs: Runs, tag: str) -> np.ndarray:
 
 def _draw_scalars(runs: Runs, ax: Axes) -> Axes:
     for panel, (name, tag) in zip(forms.panels(ax, 1, 2)[0], _SCALARS.items(), strict=True):
-        forms.curves(runs.scalars(tag), panel)
+        forms.curves(runs.scalars(tag), panel, label="{1}")
         panel.set(xlabel="gradient steps", title=name)
         panel.set_ylim(bottom=0)
         panel.legend()

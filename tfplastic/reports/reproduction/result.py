@@ -26,6 +26,11 @@ class Claim:
     ours: str
     agrees: bool | None
 
+    @property
+    def fails(self) -> bool:
+        """Whether the runs contradict it."""
+        return self.agrees is not None and not self.agrees
+
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
