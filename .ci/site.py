@@ -48,6 +48,11 @@ def on_files(files, config):
     return files
 
 
+def on_page_markdown(markdown, **kwargs):
+    """Names runs without links: their directories are in the repository and not on the site."""
+    return re.sub(r"\[([^\]]*)\]\(fig\w+/[^)]*-seed\d+\)", r"\1", markdown)
+
+
 def on_post_build(config):
     """Raises `PluginError` where the built pages lack a public name."""
     pages = "".join(page.read_text("utf-8") for page in Path(config.site_dir, "api").glob("*.html"))

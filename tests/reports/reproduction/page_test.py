@@ -5,13 +5,13 @@ import pytest
 
 from tests.reports.reproduction import made_up_grid
 from tests.reports.run_directories import write_run
-from tfplastic.command_line import gin_files
+from tfplastic.command_line import paper_report
+from tfplastic.configuration import gin_files
 from tfplastic.reports import reproduction, style
 from tfplastic.reports.figures import FIGURES
 from tfplastic.reports.reproduction import texts, writing
 from tfplastic.reports.reproduction.committed import Committed
 from tfplastic.reports.reproduction.table import results
-from tfplastic.sweeps.queue import paper_report
 
 DOCS = gin_files.root() / "docs/paper"
 ATARI = (7, 19, 20, 21, 22)

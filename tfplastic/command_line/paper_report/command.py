@@ -1,14 +1,16 @@
 """`make paper-report`: the page of the paper's figures, from the runs that are committed next to it."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
-from tfplastic.command_line import flag_table, gin_files, programs
-from tfplastic.command_line.errors import UsageError, one_line
+from tfplastic._lines import one_line
+from tfplastic.command_line import entry_point, flag_table
+from tfplastic.command_line.entry_point import print_line
 from tfplastic.command_line.flag_table import Flag
+from tfplastic.configuration import gin_files
+from tfplastic.configuration.errors import UsageError
 from tfplastic.reports import reproduction
 from tfplastic.sweeps import experiment_file
 from tfplastic.sweeps.queue import queue_file
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 0 when the page is written, 2 if what was asked for cannot be done, 1 if it failed.
     """
-    return programs.run(PROGRAM, lambda: _parse(arguments), _act)
+    return entry_point.run(PROGRAM, lambda: _parse(arguments), _act)
 
 
 def _parse(arguments: Sequence[str]) -> flags.FlagValues:
@@ -88,7 +90,7 @@ def planned(folder: Path) -> tuple[dict[str, dict[str, list[int]]], dict[str, li
 
 def _act(values: flags.FlagValues) -> int:
     if values.help:
-        programs.say(flag_table.help_text(_INTRODUCTION, _USAGE, _FLAGS, ""))
+        print_line(flag_table.help_text(_INTRODUCTION, _USAGE, _FLAGS, ""))
         return 0
     folder = Path(values.folder)
     if not folder.is_dir():
@@ -98,9 +100,5 @@ def _act(values: flags.FlagValues) -> int:
         page = reproduction.write(reproduction.Committed(folder, grid), files)
     except (ValueError, OSError) as error:
         raise UsageError(one_line(error)) from error
-    programs.say(f"{folder / reproduction.PAGE}: {len(page.drawings)} figures")
+    print_line(f"{folder / reproduction.PAGE}, figures drawn: {len(page.drawings)}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.reports.reproduction import made_up_grid
+from tests.reports.run_directories import write_run
+from tfplastic.command_line import paper_report
+from tfplastic.configuration import gin_files
+from tfplastic.configuration.errors import UsageError
+
+ROOT = gin_files.root()
+DOCS = ROOT / "docs/paper"
+
+
+def error_of(capsys, *given):
+    assert paper_report.main(given) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.count("\n") == 1, shown.err
+    return shown.err.removeprefix("make paper-report: error: ").rstrip()
+
+
+def test_the_plan_is_of_the_queue_and_of_small_forms_beside_it():
+    grid, files = paper_report.planned(DOCS)
+    count = {place: sum(map(len, arms.values())) for place, arms in grid.items()}
+    # 2 data x 2 networks x 12 x 3, 2 x 2 x 4 x 3 more, ViT 2 x 6 x 3, ResNet 3 x 3
+    assert count["fig06"] == 144 + 48 + 36 + 9
+    assert count["fig03"] == 12 * 4 + 12 * 2 and grid["fig03"]["easy-mnist-cnn"] == [0, 1, 2, 3, 4, 5]
+    assert count["fig01"] == 6 and files["fig01"] == ["gin/paper/small/fig01.gin"]  # not in the queue
+    assert "fig02" not in grid and "fig04" not in grid  # in the queue under other names
+    assert count["fig07"] == 342
+    small = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gin/paper/small").glob("fig*.gin")}
+    assert small == {file for of_place in files.values() for file in of_place if "/small/" in file}
+
+
+def test_the_program_writes_a_page_without_tensorflow(tmp_path):
+    folder = tmp_path / "paper"
+    write_run(folder / "fig14/easy-none-seed0", 0, made_up_grid.fig14("easy-none", 0)[0])
+    for name in ("queue.txt", "text.md"):
+        shutil.copy(DOCS / name, folder)
+    blocked = "\n".join(
+        f"import sys; sys.modules[{name!r}] = None" for name in ("tensorflow", "keras", "ray")
+    )
+    (tmp_path / "sitecustomize.py").write_text(blocked)
+    done = subprocess.run(
+        [sys.executable, "-m", "tfplastic.command_line.paper_report", f"--folder={folder}"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{folder / 'README.md'}, figures drawn: 1\n"
+    assert "| not run (1 of 12) |" in (folder / "README.md").read_text()
+    assert (folder / "figures/fig14.png").exists()
+
+
+def test_errors_are_one_line(tmp_path, capsys):
+    assert error_of(capsys, "--folder=no") == "--folder must be a directory. Received: 'no'"
+    assert error_of(capsys, "docs").startswith("unexpected argument 'docs'")
+    shutil.copy(DOCS / "queue.txt", tmp_path)
+    assert error_of(capsys, f"--folder={tmp_path}").startswith("The texts of the page must be at")
+    assert paper_report.main(["--help"]) == 0 and "--folder=DIRECTORY" in capsys.readouterr().out
+
+
+def test_a_folder_without_a_queue_is_an_error(tmp_path):
+    with pytest.raises(UsageError, match="--queue must name a file that can be read"):
+        paper_report.planned(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("figure", "code"), [("6", 0), ("012", 0), ("7", 2), ("banana", 2), ("", 2), ("6 7", 2)]
+)
+def test_make_paper_small_takes_figures_that_have_a_small_form(tmp_path, figure, code):
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin/python"
+    python.write_text('#!/bin/sh\necho "ran $*"\n')
+    python.chmod(0o755)
+    (tmp_path / "installed").touch()  # younger than the lock file
+    done = subprocess.run(
+        ["make", "paper-small", f"FIG={figure}", f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert bool(done.returncode) == bool(code), done.stderr
+    if code:
+        assert "FIG must be a figure with a small form: 01 02 03 04 05 06 12 14 17 18" in done.stderr
+        assert f"Received: '{figure}'" in done.stderr and "ran" not in done.stdout
+    else:
+        name = f"fig{int(figure):02}"
+        assert done.stdout.splitlines()[-2:] == [
+            f"ran bin/sweep --experiment=gin/paper/small/{name}.gin --run_root=runs/paper/{name}",
+            f"ran bin/report --runs=runs/paper/{name} --out=runs/paper/{name}/report",
+        ]
