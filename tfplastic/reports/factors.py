@@ -1,4 +1,4 @@
-"""What the parts of arms' names are, in the paper's terms."""
+"""Kinds of the parts of arms' names, in the paper's terms."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,10 +11,10 @@ _WIDTH, _NUMBER = re.compile(r"x\d+(\.\d+)?"), re.compile(r"\d+(\.\d+)?")
 
 
 def factors_of(arms: Iterable[str]) -> tuple[str, ...]:
-    """What the parts of the arms' names are: 'data', 'architecture', ...; 'part1', ... for what is unknown.
+    """Returns the kinds of the name parts of arms: 'data', 'architecture', ...; 'part1', ... if unknown.
 
-    A part is what half of its values or more are in the paper's terms. Empty where names have different
-    numbers of parts.
+    A part is of the kind that at least half of its values have in the paper's terms. Empty where names have
+    different numbers of parts.
 
     Example:
         >>> from tfplastic.reports.factors import factors_of
@@ -50,13 +50,13 @@ def factors_of(arms: Iterable[str]) -> tuple[str, ...]:
 def chosen_factors(
     runs: Runs, factors: Sequence[str] | None, needed: Sequence[str], otherwise: Sequence[str]
 ) -> Sequence[str]:
-    """The factors of a figure: those that are given, else what the arms' names say if that has all it needs.
+    """Returns the factors of a figure: the given ones, else those of the arms' names if these suffice.
 
     Args:
-        runs: that the figure shows.
-        factors: what the caller says.
+        runs: runs that the figure shows.
+        factors: factors that the caller gives.
         needed: factors without which it cannot be drawn.
-        otherwise: factors where the names do not say.
+        otherwise: factors where the names do not say enough.
     """
     if factors is not None:
         return factors

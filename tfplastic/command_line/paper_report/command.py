@@ -57,7 +57,7 @@ def _parse(arguments: Sequence[str]) -> flags.FlagValues:
 
 
 def planned(folder: Path) -> tuple[dict[str, dict[str, list[int]]], dict[str, list[str]]]:
-    """The runs that there should be: those of the queue, of each small form and of `PAPER_SIZE`.
+    """Returns the runs that there should be: of the queue, of each small form and of `PAPER_SIZE`.
 
     Args:
         folder: that holds the queue's file.

@@ -1,4 +1,4 @@
-"""The claims of the paper's abstract, a line each: what was measured."""
+"""Claims of the paper's abstract, a line each with what was measured."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,11 +19,11 @@ _SATURATED = 0.1  # of a layer's units
 
 
 def claims(committed: Committed, results: Mapping[int, Result]) -> list[Claim]:
-    """The four claims.
+    """Returns the four claims.
 
     Args:
-        committed: the runs.
-        results: of all figures.
+        committed: runs of all figures.
+        results: results of all figures.
     """
     cells = Runs([*committed.select(8).runs, *committed.select(9).runs])
     return [
@@ -75,7 +75,7 @@ def _curvature(runs: Runs, fig02: Result) -> Claim:
 
 
 def _lost(runs: Runs) -> tuple[int, int]:
-    """How many runs lost plasticity, and how many of them without dead units."""
+    """Returns the number of runs that lost plasticity, and of those of them without dead units."""
     if PROBE_LOSS not in runs.tags():
         return 0, 0
     losses = probe_losses(runs)

@@ -1,4 +1,4 @@
-"""The runs that are committed next to the page, those that there should be, and which figure is of which."""
+"""Committed runs and the runs that there should be, by figure of the paper."""
 
 import dataclasses
 import re
@@ -63,7 +63,7 @@ EARLIER: Mapping[int, Sequence[Part]] = {2: (Part("fig02"),), 4: (Part("fig04"),
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """The runs of one figure.
+    """Runs of one figure.
 
     Attributes:
         runs: the finished ones, named by their path from the page.
@@ -87,8 +87,8 @@ class Committed:
     """Committed runs.
 
     Args:
-        folder: that the page is in, with a folder for each experiment.
-        grid: the runs that there should be.
+        folder: folder of the page, with a folder for each experiment.
+        grid: runs that there should be.
         listed: {path of a run from the page}: only these are looked at, such as those that an earlier page
             lists; all by default.
     """
@@ -100,7 +100,7 @@ class Committed:
         self._read: dict[str, Runs] = {}
 
     def select(self, figure: int) -> Selection:
-        """The runs of a figure of the paper."""
+        """Returns the runs of a figure of the paper."""
         parts = PARTS[figure]
         wanted = {
             (part.prefix + arm, seed)

@@ -24,7 +24,7 @@ _FACTORS = ("environment", "data", "architecture")
 
 
 def figure_3(committed: Committed) -> Result:
-    """The verdict on each statistic of the paper, by what the paper splits its runs."""
+    """Judges each statistic of the paper in the groups by which the paper splits its runs."""
     selection = committed.select(3)
     runs = selection.runs
     if FIGURES[3].lacks(runs):

@@ -22,7 +22,7 @@ _LARGE = "paper_network-"
 
 
 def figure_1(committed: Committed) -> Result:
-    """Accuracy and dead units of both optimizers, task by task."""
+    """Judges accuracy and dead units of both optimizers."""
     selection = committed.select(1)
     runs = selection.runs
     small = runs.where(lambda run: not run.arm.startswith(_LARGE))
@@ -101,7 +101,7 @@ def _table(runs: Runs) -> str:
 
 
 def _at_tasks(run: Run, tag: str) -> str:
-    """The values at the end of some tasks, of those that the run has."""
+    """Returns the values at the end of some tasks, of those that the run has."""
     ends = _series(run, _sources.TASK).groupby(level=0).last()  # {step: task}
     last_step = {int(task) + 1: step for step, task in ends.items()}
     values = _series(run, tag)

@@ -1,4 +1,4 @@
-"""Figs. 6 and 8 to 11: what each intervention does to the loss of plasticity, next to the paper's numbers."""
+"""Figs. 6 and 8 to 11: effects of interventions on the loss of plasticity, next to the paper's numbers."""
 
 import functools
 from collections.abc import Mapping
@@ -36,32 +36,32 @@ _FINALS = {"rho_of_final_losses": "probe losses at the end of training are in th
 
 
 def figure_6(committed: Committed) -> Result:
-    """Increases on CIFAR-10, without combinations."""
+    """Judges increases on CIFAR-10, without combinations."""
     return _figure(committed, 6)
 
 
 def figure_8(committed: Committed) -> Result:
-    """Increases on CIFAR-10."""
+    """Judges increases on CIFAR-10."""
     return _figure(committed, 8)
 
 
 def figure_9(committed: Committed) -> Result:
-    """Increases on MNIST."""
+    """Judges increases on MNIST."""
     return _figure(committed, 9)
 
 
 def figure_10(committed: Committed) -> Result:
-    """Probe losses at both ends on CIFAR-10."""
+    """Judges probe losses at both ends on CIFAR-10."""
     return _figure(committed, 10)
 
 
 def figure_11(committed: Committed) -> Result:
-    """Probe losses at both ends on MNIST."""
+    """Judges probe losses at both ends on MNIST."""
     return _figure(committed, 11)
 
 
 def compared(cells: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
-    """`agreement` of the cells that have both a start and an end, by measure."""
+    """Returns `agreement` of the cells that have both a start and an end, by measure."""
     there = where(cells, cells[["plasticity_loss", "final_loss"]].notna().all(axis=1))
     return agreement(there, paper).set_index("measure")
 

@@ -24,7 +24,7 @@ _FIG14 = ("environment", "intervention")
 
 
 def figure_2(committed: Committed) -> Result:
-    """Sharpness, effective rank and interference of networks and of their Brownian twins."""
+    """Judges sharpness, effective rank and interference of networks and of their Brownian twins."""
     selection = committed.select(2)
     runs = selection.runs
     if _sources.SHARPNESS not in runs.tags() or _sources.of_twin(_sources.SHARPNESS) not in runs.tags():
@@ -127,7 +127,7 @@ def _draw_scalars(runs: Runs, ax: Axes) -> Axes:
 
 
 def figure_14(committed: Committed) -> Result:
-    """The largest eigenvalue along training, with layer normalisation and without."""
+    """Judges the largest eigenvalue along training, with layer normalisation and without."""
     selection = committed.select(14)
     runs = selection.runs
     if _sources.SHARPNESS not in runs.tags():
@@ -166,7 +166,7 @@ def figure_14(committed: Committed) -> Result:
 
 
 def _peaks(rows: pd.DataFrame) -> np.ndarray:
-    """The largest value of each run, relative to its first."""
+    """Returns the largest value of each run, relative to its first."""
     series = [floats(of_run.sort_values("step"), "value") for _, of_run in groups(rows, "run")]
     return np.array([each.max() / each[0] for each in series])
 

@@ -1,4 +1,4 @@
-"""Figs. 12, 13, 15 and 16: what the interventions do to learning itself."""
+"""Figs. 12, 13, 15 and 16: effects of the interventions on learning itself."""
 
 import functools
 from typing import Any
@@ -25,22 +25,22 @@ Finals = dict[tuple[str, str, str], float]
 
 
 def figure_12(committed: Committed) -> Result:
-    """Accuracies on CIFAR-10."""
+    """Judges accuracies on CIFAR-10."""
     return _accuracies(committed, 12)
 
 
 def figure_13(committed: Committed) -> Result:
-    """Accuracies on MNIST."""
+    """Judges accuracies on MNIST."""
     return _accuracies(committed, 13)
 
 
 def figure_15(committed: Committed) -> Result:
-    """TD losses on MNIST."""
+    """Judges TD losses on MNIST."""
     return _td_losses(committed, 15)
 
 
 def figure_16(committed: Committed) -> Result:
-    """TD losses on CIFAR-10."""
+    """Judges TD losses on CIFAR-10."""
     return _td_losses(committed, 16)
 
 
@@ -158,7 +158,7 @@ def _alike(losses: Finals, accuracies: Finals) -> Claim:
 
 
 def _steadier(runs: Runs) -> Claim | None:
-    """How much the TD loss moves from one evaluation to the next in the second half of training."""
+    """Judges how far the TD loss moves between evaluations in the second half of training."""
     rows = with_factors(runs.scalars(_sources.TD_LOSS), _FACTORS)
     moves: dict[Any, list[float]] = {}
     for (environment, network, arm, _), of_run in groups(rows, [*_CELL, "run"]):

@@ -22,7 +22,7 @@ NONE = "–"
 
 
 def several(values: Iterable[float], digits: int = 3) -> str:
-    """A mean with its points or its interval, see `NOTE`.
+    """Returns a mean with its points or its interval, see `NOTE`.
 
     Example:
         >>> from tfplastic.reports.reproduction.numbers import several
@@ -42,18 +42,18 @@ def several(values: Iterable[float], digits: int = 3) -> str:
 
 
 def mean(values: Iterable[float], digits: int = 2) -> str:
-    """The mean alone; NONE where there are no values or one is NaN."""
+    """Returns the mean alone; NONE where there are no values or one is NaN."""
     array = np.asarray(list(values), np.float64)
     return f"{array.mean():z.{digits}f}" if len(array) and np.isfinite(array).all() else NONE
 
 
 def at_the_end(runs: Runs, tag: str, factors: Sequence[str]) -> pd.DataFrame:
-    """The last value of a scalar in each run, column `value`, with the parts of the arms' names."""
+    """Returns the last value of a scalar in each run, column `value`, with the parts of the arms' names."""
     return with_factors(runs.last(tag), factors)
 
 
 def first_and_last(runs: Runs, tag: str) -> tuple[np.ndarray, np.ndarray]:
-    """The first and the last value of a scalar in each run that has it, `[runs]` each, by name."""
+    """Returns the first and last value of a scalar in each run that has it, `[runs]` each, by name."""
     rows = runs.scalars(tag).sort_values("step", kind="stable")
     first, last = rows.drop_duplicates("run"), rows.drop_duplicates("run", keep="last")
     by_run = [pd.DataFrame(each).sort_values("run", kind="stable") for each in (first, last)]
@@ -61,16 +61,16 @@ def first_and_last(runs: Runs, tag: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def links(runs: Iterable[Any]) -> str:
-    """The seeds of runs as links to their directories: runs are named by their path from the page."""
+    """Returns the seeds of runs as links to their directories; runs are named by paths from the page."""
     return " ".join(f"[{run.seed}]({run.name})" for run in runs)
 
 
 def durations(runs: Runs) -> list[float]:
-    """Seconds of processor time of each run; of wall-clock time where an old run does not have them."""
+    """Returns the seconds of processor time of each run, or of wall-clock time of old runs."""
     found = [run.status.get("cpu_time_s") or run.status.get("wall_time_s") for run in runs]
     return [float(each) for each in found if each]
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """Returns a table in Markdown."""
     return as_markdown(pd.DataFrame(list(rows), columns=list(columns), dtype=object)).rstrip("\n")

@@ -1,4 +1,4 @@
-"""The page of the 22 figures, in Markdown."""
+"""Page of the 22 figures, in Markdown."""
 
 import re
 from collections import Counter
@@ -22,8 +22,8 @@ class Page(NamedTuple):
     """A page.
 
     Attributes:
-        text: in Markdown.
-        drawings: that it shows, in `FIGURE_FOLDER`.
+        text: the page in Markdown.
+        drawings: figures that it shows, in `FIGURE_FOLDER`.
     """
 
     text: str
@@ -34,8 +34,8 @@ def build(committed: Committed, words: Texts, experiments: Mapping[str, Sequence
     """Makes the page of what is committed.
 
     Args:
-        committed: the runs.
-        words: the texts that are not computed.
+        committed: runs of all figures.
+        words: texts that are not computed.
         experiments: {folder next to the page: the gin files that its runs are of}.
     """
     found = results(committed)
@@ -117,7 +117,7 @@ def _command(folder: str, file: str) -> str:
 
 
 def _duration(result: Result) -> str:
-    """How many runs there are and what they took."""
+    """Returns the number of runs and the time they took."""
     selection = result.selection
     if not len(selection.runs):
         return ""

@@ -1,4 +1,4 @@
-"""The table of every figure that is about probes: losses at both ends, b, and what the agent could do."""
+"""Table of the figures that are about probes: losses at both ends, b, and the agent's accuracy."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,17 +18,17 @@ _VARIANCE = "probe/target_variance"
 
 
 def saturated_arms(runs: Runs) -> list[str]:
-    """The arms whose networks, fresh at the start of training, end the probe above 0.7 b on average."""
+    """Returns the arms whose networks, fresh, end the probe above 0.7 b on average."""
     return [arm for arm, row in _by_arm(runs) if row["initial_loss"].mean() > SATURATED * row["b"].mean()]
 
 
 def probe_table(runs: Runs, factors: Sequence[str], paper: pd.DataFrame | None = None) -> str:
-    """A row for each arm: probe losses at both ends of training, the increase, b, accuracy, runs.
+    """Returns a row for each arm: probe losses at both ends of training, the increase, b, accuracy, runs.
 
     Args:
-        runs: with probes.
+        runs: runs with probes.
         factors: parts of the arms' names.
-        paper: as `paper_cells` gives it, whose increase is shown too.
+        paper: cells as `paper_cells` gives them, whose increase is shown too.
     """
     printed: Any = None if paper is None else paper.set_index(["data", "architecture", "intervention"])
     columns = [*factors, "fresh", "trained", "increase", *([] if paper is None else ["in the paper"])]

@@ -22,7 +22,7 @@ _NORMED = ("layer_norm", "two_hot+layer_norm", "two_hot")
 
 
 def figure_4(committed: Committed) -> Result:
-    """The loss at the end of a probe, the mean along it, and whether it still falls there."""
+    """Judges the loss at the end of a probe, the mean along it, and whether it still falls there."""
     selection = committed.select(4)
     runs = selection.runs
     if PROBE_LOSS not in runs.tags():
@@ -73,7 +73,7 @@ def figure_4(committed: Committed) -> Result:
 
 
 def _no_plateau(runs: Runs) -> Claim:
-    """Whether the last checkpoint's curve still falls at the end of the probe."""
+    """Judges whether the last checkpoint's curve still falls at the end of the probe."""
     files = runs.arrays(_sources.PROBE_CURVES)
     paper = "no early plateau: later checkpoints still improve at the end of the probe"
     if not files:
@@ -112,12 +112,12 @@ def _draw_scalars(runs: Runs, ax: Axes) -> Axes:
 
 
 def figure_17(committed: Committed) -> Result:
-    """Probe curves by seed and variant on MNIST."""
+    """Judges seeds and variants on MNIST."""
     return _variants(committed, 17)
 
 
 def figure_18(committed: Committed) -> Result:
-    """Probe curves by seed and variant on CIFAR-10."""
+    """Judges seeds and variants on CIFAR-10."""
     return _variants(committed, 18)
 
 

@@ -1,4 +1,4 @@
-"""What the runs of one figure show, next to what the paper says of it."""
+"""Results of one figure's runs, next to the paper's statements."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ NOT_RUN = "not run"
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A statement of the paper, and what we measured.
+    """Statement of the paper, with what we measured.
 
     Attributes:
         name: by which the page's texts explain a disagreement.
@@ -34,7 +34,7 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """A figure to draw.
+    """Figure to draw.
 
     Attributes:
         name: of its file, without ending.
@@ -51,7 +51,7 @@ class Drawing:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One figure of the paper.
+    """Result for one figure of the paper.
 
     Attributes:
         selection: its runs.

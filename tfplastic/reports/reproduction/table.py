@@ -1,4 +1,4 @@
-"""The results of all 22 figures of the paper."""
+"""Results of all 22 figures of the paper."""
 
 from collections.abc import Callable, Mapping
 
@@ -37,7 +37,7 @@ _MAKE: Mapping[int, Callable[[Committed], Result]] = {
 
 
 def results(committed: Committed) -> dict[int, Result]:
-    """{figure of the paper: what its runs show}, all 22."""
+    """Returns {figure of the paper: its result}, all 22."""
     return {
         number: _MAKE[number](committed) if number in _MAKE else Result(committed.select(number))
         for number in sorted(PARTS)

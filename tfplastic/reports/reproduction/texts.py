@@ -1,4 +1,4 @@
-"""The sentences of the page that are not computed: what the paper found, and what explains a disagreement."""
+"""Sentences of the page that are not computed: findings of the paper, explanations of disagreements."""
 
 import re
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ def read(path: Path) -> Texts:
 
 
 def figure(number: int) -> str:
-    """The heading of a figure.
+    """Returns the heading of a figure.
 
     Example:
         >>> from tfplastic.reports.reproduction import texts

@@ -16,7 +16,7 @@ _FACTORS = ("architecture", "data", "target_period", "width")
 
 
 def figure_5(committed: Committed) -> Result:
-    """The increase of the probe loss of the narrowest and the widest network of each combination."""
+    """Judges the increase of the probe loss of the narrowest and the widest network of each combination."""
     selection = committed.select(5)
     runs = selection.runs
     if PROBE_LOSS not in runs.tags():

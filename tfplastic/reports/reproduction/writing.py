@@ -1,4 +1,4 @@
-"""Writes the page and its figures."""
+"""Writing of the page and its figures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def write(committed: Committed, experiments: Mapping[str, Sequence[str]]) -> Pag
     """Writes `README.md` and `figures/` next to the runs; figures that the page does not show are removed.
 
     Args:
-        committed: the runs.
+        committed: runs of all figures.
         experiments: {folder next to the page: the gin files that its runs are of}.
 
     Raises:
