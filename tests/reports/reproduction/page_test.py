@@ -42,7 +42,7 @@ def front(page):
     lines = page.text.splitlines()
     assert lines[0].startswith("# ") and lines[2].startswith("| figure | what it shows |")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:26]]
-    return {int(re.search(r"\d+", row[0])[0]): row for row in rows}
+    return {int(row[0].strip("[").partition("]")[0]): row for row in rows}
 
 
 def test_without_runs_each_of_the_22_figures_says_how_many_there_should_be(tmp_path, plan):

@@ -93,11 +93,12 @@ def figure_14(
     rows = rows.assign(intervention=[paper_name(name) for name in rows["intervention"]])
     environments = list(dict.fromkeys(rows["environment"]))
     colours = forms.group_colours(rows["intervention"])
-    for panel, environment in zip(forms.panels(ax, 1, len(environments))[0], environments, strict=True):
+    row = forms.panels(ax, 1, len(environments))[0]
+    for panel, environment in zip(row, environments, strict=True):
         forms.curves(where(rows, rows["environment"] == environment), panel, "intervention", colours)
         panel.set(title=paper_name(environment), xlabel="gradient steps", ylabel="largest eigenvalue")
         panel.legend()
-    _share_limits(ax.child_axes)
+    _share_limits(row)
     return ax
 
 

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from tfplastic.reports._frames import where
+from tfplastic.reports._frames import floats, where
 from tfplastic.reports.falsification import (
     FEWEST_FOR_INTERVALS,
     REVERSED,
@@ -37,10 +37,10 @@ def figure_3(committed: Committed) -> Result:
         verdict = str(verdicts(found)["verdict"].iloc[0])
         texts = []
         for group in found.to_dict("records"):
-            known = group["runs"] >= FEWEST_FOR_INTERVALS
+            known = int(group["runs"]) >= FEWEST_FOR_INTERVALS
             bounds = f" [{group['low']:z.2f}, {group['high']:z.2f}]" if known else ""
             texts.append(f"{group['value']} {group['rho']:z.2f}{bounds} (n = {group['runs']})")
-        is_enough = len(found) > 1 and found["runs"].min() >= FEWEST_FOR_INTERVALS
+        is_enough = len(found) > 1 and bool(floats(found, "runs").min() >= FEWEST_FOR_INTERVALS)
         claims.append(
             Claim(
                 statistic.replace(" ", "_"),

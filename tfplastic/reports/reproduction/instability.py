@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pandas as pd
 
-from tfplastic.reports._frames import floats
+from tfplastic.reports._frames import floats, where
 from tfplastic.reports.figures import FIGURES, _sources
 from tfplastic.reports.paper import paper_name
 from tfplastic.reports.reproduction import numbers
@@ -110,5 +110,5 @@ def _at_tasks(run: Run, tag: str) -> str:
 
 
 def _series(run: Run, tag: str) -> pd.Series:
-    rows = run.metrics[run.metrics["tag"] == tag]
-    return pd.Series(rows["value"].to_numpy(), index=rows["step"].to_numpy())
+    rows = where(run.metrics, run.metrics["tag"] == tag)
+    return pd.Series(floats(rows, "value"), index=rows["step"].to_numpy())

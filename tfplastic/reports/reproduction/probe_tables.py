@@ -1,14 +1,13 @@
 """Table of the figures that are about probes: losses at both ends, b, and the agent's accuracy."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
 from tfplastic.reports._frames import floats, groups
 from tfplastic.reports.cells import probe_losses, with_factors
 from tfplastic.reports.figures._sources import ACCURACY
-from tfplastic.reports.paper import paper_name
+from tfplastic.reports.paper import CELL, paper_name
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.runs import Runs
 
@@ -19,7 +18,7 @@ _VARIANCE = "probe/target_variance"
 
 def saturated_arms(runs: Runs) -> list[str]:
     """Returns the arms whose networks, fresh, end the probe above 0.7 b on average."""
-    return [arm for arm, row in _by_arm(runs) if row["initial_loss"].mean() > SATURATED * row["b"].mean()]
+    return [arm for arm, of_arm in _by_arm(runs) if _is_saturated(of_arm)]
 
 
 def probe_table(runs: Runs, factors: Sequence[str], paper: pd.DataFrame | None = None) -> str:
@@ -30,15 +29,14 @@ def probe_table(runs: Runs, factors: Sequence[str], paper: pd.DataFrame | None =
         factors: parts of the arms' names.
         paper: cells as `paper_cells` gives them, whose increase is shown too.
     """
-    printed: Any = None if paper is None else paper.set_index(["data", "architecture", "intervention"])
+    printed = {} if paper is None else _printed(paper)
     columns = [*factors, "fresh", "trained", "increase", *([] if paper is None else ["in the paper"])]
     columns += ["b", "greedy accuracy", "CPU s", "seeds"]
     rows = []
     for arm, of_arm in _by_arm(runs, factors):
         names = [paper_name(str(of_arm[factor].iloc[0])) for factor in factors]
         fresh = numbers.mean(of_arm["initial_loss"], 3)
-        if of_arm["initial_loss"].mean() > SATURATED * of_arm["b"].mean():
-            fresh += " saturated"
+        fresh += " saturated" if _is_saturated(of_arm) else ""
         row = [
             *names,
             fresh,
@@ -46,14 +44,22 @@ def probe_table(runs: Runs, factors: Sequence[str], paper: pd.DataFrame | None =
             numbers.several(of_arm["plasticity_loss"]),
         ]
         if paper is not None:
-            key = tuple(of_arm[each].iloc[0] for each in ("data", "architecture", "intervention"))
-            has = key in printed.index
-            cell = printed.loc[key] if has else None
-            row.append(f"{cell['plasticity_loss']:z.2f} ± {cell['spread']:.2f}" if has else numbers.NONE)
+            row.append(printed.get(tuple(of_arm[each].iloc[0] for each in CELL), numbers.NONE))
         chosen = runs.where(lambda run, arm=arm: run.arm == arm)
         row += [numbers.mean(of_arm["b"]), numbers.mean(of_arm["accuracy"])]
         rows.append([*row, numbers.mean(numbers.durations(chosen), 0), numbers.links(chosen)])
     return numbers.table(columns, rows)
+
+
+def _printed(paper: pd.DataFrame) -> dict[tuple[str, ...], str]:
+    return {
+        tuple(str(cell[each]) for each in CELL): f"{cell['plasticity_loss']:z.2f} ± {cell['spread']:.2f}"
+        for cell in paper.to_dict("records")
+    }
+
+
+def _is_saturated(of_arm: pd.DataFrame) -> bool:
+    return bool(floats(of_arm, "initial_loss").mean() > SATURATED * floats(of_arm, "b").mean())
 
 
 def _by_arm(runs: Runs, factors: Sequence[str] = ()) -> list[tuple[str, pd.DataFrame]]:

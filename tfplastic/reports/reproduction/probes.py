@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from tfplastic.reports._frames import floats, groups
+from tfplastic.reports._frames import floats, groups, where
 from tfplastic.reports.cells import PROBE_LOSS, probe_losses, with_factors
 from tfplastic.reports.figures import FIGURES, _sources, forms
 from tfplastic.reports.reproduction import numbers
@@ -94,7 +94,7 @@ def _no_plateau(runs: Runs) -> Claim:
 
 def _values(runs: Runs, tag: str, step: int) -> np.ndarray:
     rows = runs.scalars(tag)
-    return floats(rows[rows["step"] == step], "value")
+    return floats(where(rows, rows["step"] == step), "value")
 
 
 def _by_step(runs: Runs, tag: str) -> np.ndarray:
