@@ -100,7 +100,11 @@ from tfplastic.diagnostics.quantities.weight_ranks import (
     weight_srank_sum,
     weight_stable_rank,
 )
-from tfplastic.diagnostics.reading.hidden_nonlinearities import recorded_activations
+from tfplastic.diagnostics.reading.hidden_nonlinearities import (
+    RecordedCall,
+    recorded_activations,
+    recorded_call,
+)
 from tfplastic.diagnostics.reference import Reference
 from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.snapshot import Snapshot
@@ -110,6 +114,7 @@ from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
 
 __all__ = [
     "Normalization",
+    "RecordedCall",
     "Reference",
     "Report",
     "Slice",
@@ -167,6 +172,7 @@ __all__ = [
     "preconditioned_sharpness",
     "ranks",
     "recorded_activations",
+    "recorded_call",
     "rms_distance_from_init",
     "same_batch_loss_change",
     "saturated_units",

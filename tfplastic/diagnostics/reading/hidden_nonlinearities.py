@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfplastic._tf import unit_axes
 from tfplastic.diagnostics.reading import functional_activations, model_layers
 from tfplastic.diagnostics.reading.data_flow import Flow
 from tfplastic.diagnostics.reading.masks import noted_masks
@@ -52,6 +53,64 @@ def hidden_calls_of(made: ModelCall, model_name: str, flow: Flow | None = None) 
     return dict(sorted({**hidden, **bare}.items(), key=lambda item: item[1].span[1])) if bare else hidden
 
 
+class RecordedCall:
+    """The first call of a model while `recorded_call` is open, for the program that is being traced."""
+
+    def __init__(self, layers: Mapping[str, Any]):
+        self._model_name = next(iter(layers))
+        self._made: list[ModelCall] = []
+        self._hidden: dict[str, Call] | None = None
+
+    @property
+    def outputs(self) -> Any:
+        """The result of the call."""
+        return self._first.result
+
+    def activations(self, units_last: bool = False) -> dict[str, tf.Tensor]:
+        """Returns the outputs of the hidden nonlinearities, {layer name: tensor} in call order.
+
+        Args:
+            units_last: whether the axes of units, wherever the model has them, come last and as one.
+        """
+        if self._hidden is None:
+            self._hidden = hidden_calls_of(self._first, self._model_name)
+        found = {}
+        for name, call in self._hidden.items():
+            mask = self._first.masks.of(call.result)
+            values = call.result
+            if units_last:
+                values = unit_axes.units_last(values, unit_axes.unit_axes(values))
+            found[name] = values if mask is None else tf.boolean_mask(values, mask)
+        return found
+
+    @property
+    def _first(self) -> ModelCall:
+        if not self._made:
+            rule = "must be called while its activations are recorded"
+            raise ValueError(f"`model` {rule}. Received: {self._model_name!r}")
+        return self._made[0]
+
+
+@contextlib.contextmanager
+def recorded_call(model: Any) -> Iterator[RecordedCall]:
+    """The outputs and activations in the first call of `model` while this is open.
+
+    For code that traces a program around calls of a model that it does not make itself, such as a gradient
+    step. The tensors are those of the call, gradients flow through them, and no operation is added.
+
+    Args:
+        model: a Keras model, built.
+
+    Yields:
+        A `RecordedCall`, filled by the call.
+    """
+    layers = model_layers.named_layers(model)
+    recorded = RecordedCall(layers)
+    with model_calls(layers) as made:
+        recorded._made = made
+        yield recorded
+
+
 @contextlib.contextmanager
 def recorded_activations(model: Any) -> Iterator[dict[str, tf.Tensor]]:
     """The outputs of the hidden nonlinearities in the first call of `model` while this is open.
@@ -70,13 +129,6 @@ def recorded_activations(model: Any) -> Iterator[dict[str, tf.Tensor]]:
         ValueError: on leaving, if the model was not called.
     """
     hidden: dict[str, tf.Tensor] = {}
-    layers = model_layers.named_layers(model)
-    with model_calls(layers) as made:
+    with recorded_call(model) as call:
         yield hidden
-    if not made:
-        raise ValueError(
-            f"`model` must be called while its activations are recorded. Received: {model.name!r}"
-        )
-    for name, call in hidden_calls_of(made[0], next(iter(layers))).items():
-        mask = made[0].masks.of(call.result)
-        hidden[name] = call.result if mask is None else tf.boolean_mask(call.result, mask)
+    hidden |= call.activations()

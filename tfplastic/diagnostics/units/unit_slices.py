@@ -74,10 +74,55 @@ class Slice:
         Returns:
             `[1, ..., variable.shape[axis], ..., 1] bool`, which broadcasts to the variable's shape.
         """
-        with_none = tf.concat([[False], tf.cast(chosen, tf.bool)], axis=0)
+        return self.spread(tf.cast(chosen, tf.bool))
+
+    def spread(self, values: tf.Tensor) -> tf.Tensor:
+        """Returns each unit's value where its entries of the variable are, zero elsewhere; traceable.
+
+        Args:
+            values: `[units]`, of any dtype.
+
+        Returns:
+            `[1, ..., variable.shape[axis], ..., 1]`, which broadcasts to the variable's shape.
+        """
+        with_none = tf.concat([tf.zeros([1], values.dtype), values], axis=0)
         shape = [1] * len(self.variable.shape)
         shape[self.axis : self.axis + self.units.ndim] = self.units.shape
         return tf.reshape(tf.gather(with_none, self.units + 1), shape)
+
+    def sums(self, values: tf.Tensor) -> tf.Tensor:
+        """Returns the sum over the entries of each unit, `[units]`; traceable.
+
+        Args:
+            values: a number for each entry, of the variable's shape.
+
+        Example:
+            >>> import tensorflow as tf
+            >>> from tfplastic import diagnostics
+            >>> kernel = tf.Variable([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+            >>> diagnostics.Slice(kernel, 0, [0, 1, 0]).sums(tf.convert_to_tensor(kernel)).numpy().tolist()
+            [14.0, 7.0]
+        """
+        own = range(self.axis, self.axis + max(self.units.ndim, 1))
+        others = [axis for axis in range(len(self.variable.shape)) if axis not in own]
+        totals = tf.reshape(tf.reduce_sum(values, axis=others), [-1])
+        if np.array_equal(self.units.ravel(), np.arange(self.num_units)):
+            return totals
+        return tf.math.unsorted_segment_sum(totals, self.units.ravel(), self.num_units)
+
+    def means(self, values: tf.Tensor) -> tf.Tensor:
+        """Returns the mean over the entries of each unit, `[units]`; traceable.
+
+        Args:
+            values: a number for each entry, of the variable's shape.
+        """
+        return self.sums(values) / tf.cast(self.sizes, values.dtype)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """The number of entries of each unit, `[units] int64`."""
+        indices = np.bincount(self.units.ravel()[self.units.ravel() >= 0], minlength=self.num_units)
+        return indices * (int(np.prod(self.variable.shape)) // self.units.size)
 
     def __repr__(self) -> str:
         return f"Slice({self.variable.name!r}, axis={self.axis}, units={self.num_units})"
