@@ -1,7 +1,12 @@
+from typing import Any
+
 import tensorflow as tf
 
 from tests.mitigations.small_run import SmallRun, same_bits
 from tfplastic.mitigations import Mitigation
+
+
+CONTEXT: Any = None  # these hooks read nothing
 
 
 class _Nothing(Mitigation):
@@ -19,7 +24,7 @@ class _Counter(Mitigation):
     def build(self, model, optimizer, seed):
         self._count = tf.Variable(0, dtype=tf.int64)
 
-    def after_update(self, step, model, slots, key):
+    def after_update(self, step, model, slots, key, context):
         self._count.assign_add(step)
 
     @property
@@ -53,7 +58,7 @@ def test_the_hooks_do_nothing_by_default():
     before = training.everything()
     training.act(nothing)
     assert same_bits(training.everything(), before)
-    assert float(nothing.penalty(training.model.trainable_variables)) == 0
+    assert float(nothing.penalty(training.model.trainable_variables, CONTEXT)) == 0
     gradients = [tf.ones(2)]
     assert nothing.transform_gradients(gradients, []) is gradients
     assert nothing.state == {} and nothing.period is None

@@ -55,7 +55,7 @@ class SmallRun:
         """Builds a mitigation that played no part in the training, calls it once and returns itself."""
         mitigation.build(self.model, self.optimizer, seed)
         key = tf.constant(seeds.derive(seed, "act"))
-        mitigation.after_update(tf.constant(NUM_STEPS, tf.int64), self.model, self.slots, key)
+        mitigation.after_update(tf.constant(NUM_STEPS, tf.int64), self.model, self.slots, key, None)
         return self
 
     def weights(self):
@@ -88,7 +88,7 @@ class SmallRun:
             loss = tf.reduce_mean(losses)
             for mitigation in self.mitigations:
                 if mitigation.adds_penalty:
-                    loss += mitigation.penalty(variables)
+                    loss += mitigation.penalty(variables, None)
         gradients = tape.gradient(loss, variables)
         for mitigation in self.mitigations:
             if mitigation.transforms_gradients:
@@ -101,7 +101,7 @@ class SmallRun:
         for mitigation, key in zip(self.mitigations, self.keys, strict=True):
             if mitigation.acts_after_update:
                 own_key = tf.random.experimental.stateless_fold_in(key, tf.cast(step, tf.int32), "philox")
-                mitigation.after_update(step, self.model, self.slots, own_key)
+                mitigation.after_update(step, self.model, self.slots, own_key, None)
         return tf.constant(True)
 
 

@@ -24,7 +24,7 @@ class BrokenTarget(Mitigation):
     def __init__(self, task):
         self.task = task
 
-    def after_update(self, step, model, slots, key):
+    def after_update(self, step, model, slots, key, context):
         bias = self.task.trackables()["target_model"].get_layer("hidden").bias
         bias.assign(tf.where(step == 5, np.nan * tf.ones(bias.shape), tf.convert_to_tensor(bias)))
 

@@ -28,7 +28,7 @@ class Doubling(Mitigation):
     def build(self, model, optimizer, seed):
         self.calls = tf.Variable(0, dtype=tf.int64)
 
-    def after_update(self, step, model, slots, key):
+    def after_update(self, step, model, slots, key, context):
         bias = model.layers[-1].bias
         bias.assign(2 * bias + tf.random.stateless_normal(bias.shape, key))
         for slot in slots(bias).values():
@@ -188,7 +188,7 @@ def test_mitigations_act_after_their_steps_and_no_others(tmp_path):
             if step % period == 0:
                 key = tf.random.experimental.stateless_fold_in(keys[number], step, alg="philox")
                 slots = functools.partial(tp.optimizers.slots, optimizer)
-                mitigations[number].after_update(step, model, slots, key)
+                mitigations[number].after_update(step, model, slots, key, None)
 
     np.testing.assert_allclose(weights(loop), hand_made_weights(30, mitigate), rtol=1e-5, atol=1e-5)
 

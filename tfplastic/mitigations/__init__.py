@@ -1,4 +1,4 @@
-"""What may change the loss, the gradients, or weights and optimizer slots to keep a network plastic."""
+"""Methods that change the loss, the gradients, or weights and optimizer slots to keep a network plastic."""
 
 from tfplastic import _renames
 from tfplastic.mitigations.fresh import WeightReinitializer
@@ -6,6 +6,7 @@ from tfplastic.mitigations.mitigation import Mitigation, Slots
 from tfplastic.mitigations.reset_last_layer import ResetLastLayer
 from tfplastic.mitigations.reset_optimizer_state import ResetOptimizerState
 from tfplastic.mitigations.shrink_and_perturb import ShrinkAndPerturb
+from tfplastic.mitigations.step_context import StepContext
 from tfplastic.mitigations.weight_decay import WeightDecay
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ResetOptimizerState",
     "ShrinkAndPerturb",
     "Slots",
+    "StepContext",
     "WeightDecay",
     "WeightReinitializer",
 ]

@@ -1,28 +1,37 @@
 """The contract between the training loop and a mitigation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._checks import check_positive_integer
+from tfplastic._checks import check_integer, check_positive_integer
+from tfplastic.mitigations._hook_signatures import HOOKS, with_context
+from tfplastic.mitigations.step_context import StepContext, check_reads
 
 Slots = Callable[[Any], dict[str, tf.Variable]]
 """Gives the optimizer's slots of a weight by name: `tfplastic.optimizers.slots` of the run's optimizer."""
 
 
 class Mitigation:
-    """What may change the loss, the gradients, or weights and optimizer slots during training.
+    """A method that changes the loss, the gradients, or weights and optimizer slots during training.
 
     A mitigation overrides `penalty`, `transform_gradients` or `after_update`, one or several; each does
     nothing here. They are called while the training step is traced, perhaps inside a loop or a branch and
     under XLA, so they are made of TensorFlow operations and keep what changes from step to step in variables
     of their own, made in `build` and named in `state`.
 
+    `penalty` and `after_update` get a `StepContext`, which gives parts of the gradient step: its batch, its
+    forward pass, its gradients, a second batch, older weights, a pass over the data. A class lists those that
+    it reads in `reads`. A mitigation that acts every ten steps or more rarely does so between programs, after
+    that step's evaluation and diagnostics; the step hands on what is listed.
+
     Attributes:
         period: gradient steps between calls of `after_update`, which then follows steps `period`,
             `2 * period` and so on; None: it follows each step at which what the network is trained towards
             changes, a copy to the target network or new labels.
+        reads: names of the parts of the context that its hooks read, of `step_context.PARTS`.
+        history: how many updates back `StepContext.older_weights` reaches; each takes a copy of the weights.
         adds_penalty: whether the class overrides `penalty`.
         transforms_gradients: whether it overrides `transform_gradients`.
         acts_after_update: whether it overrides `after_update`.
@@ -35,12 +44,18 @@ class Mitigation:
     """
 
     period: int | None = None
+    reads: Collection[str] = ()
+    history: int = 0
     adds_penalty = False
     transforms_gradients = False
     acts_after_update = False
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
+        check_reads(cls.__name__, cls.reads)
+        check_integer(f"{cls.__name__}.history", cls.history)
+        for name in HOOKS.keys() & vars(cls).keys():
+            setattr(cls, name, with_context(cls.__name__, name, vars(cls)[name]))
         cls.adds_penalty = cls.penalty is not Mitigation.penalty
         cls.transforms_gradients = cls.transform_gradients is not Mitigation.transform_gradients
         cls.acts_after_update = cls.after_update is not Mitigation.after_update
@@ -57,16 +72,17 @@ class Mitigation:
             ValueError: if it cannot act on this model or optimizer.
         """
 
-    def penalty(self, variables: Sequence[Any]) -> tf.Tensor:
-        """What is added to the loss, `[] float32`; traceable, differentiable.
+    def penalty(self, variables: Sequence[Any], context: StepContext) -> tf.Tensor:
+        """Returns the term that is added to the loss, `[] float32`; traceable, differentiable.
 
         Args:
             variables: the trainable variables of the model.
+            context: of this gradient step. All but its gradients can be read.
         """
         return tf.zeros([])
 
     def transform_gradients(self, gradients: list[tf.Tensor], variables: Sequence[Any]) -> list[tf.Tensor]:
-        """The gradients that go to the optimizer instead of those of the loss; traceable.
+        """Returns the gradients that go to the optimizer instead of those of the loss; traceable.
 
         Args:
             gradients: one for each of `variables`.
@@ -74,7 +90,9 @@ class Mitigation:
         """
         return gradients
 
-    def after_update(self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor) -> None:
+    def after_update(
+        self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor, context: StepContext
+    ) -> None:
         """Assigns weights and their optimizer slots, together, after an update; traceable.
 
         Args:
@@ -82,11 +100,13 @@ class Mitigation:
             model: the one that `build` got.
             slots: gives the optimizer's slots of one of the model's trainable variables.
             key: `[2] int32`, a seed that no other step and no other mitigation of the run has.
+            context: of the gradient step that was taken. Its forward pass and gradients are those before the
+                update.
         """
 
     @property
     def state(self) -> dict[str, tf.Variable]:
-        """Its own variables by name, which checkpoints save."""
+        """The mitigation's own variables by name, which checkpoints save."""
         return {}
 
 

@@ -52,7 +52,9 @@ class ResetLastLayer(Mitigation):
         self._weights = _last_layers(model, self._num_layers)
         self._fresh = WeightReinitializer(self._weights)
 
-    def after_update(self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor) -> None:
+    def after_update(
+        self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor, context: Any = None
+    ) -> None:
         for weight, value in zip(self._weights, self._fresh.draw(key), strict=True):
             weight.variable.assign(value)
             reset_slots(slots, weight.variable)

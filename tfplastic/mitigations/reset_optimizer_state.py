@@ -42,7 +42,9 @@ class ResetOptimizerState(Mitigation):
         """Keeps the count of steps."""
         self._iterations = optimizer.iterations
 
-    def after_update(self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor) -> None:
+    def after_update(
+        self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor, context: Any = None
+    ) -> None:
         for variable in model.trainable_variables:
             reset_slots(slots, variable)
         if self._reset_step:

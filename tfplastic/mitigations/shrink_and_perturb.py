@@ -63,7 +63,9 @@ class ShrinkAndPerturb(Mitigation):
         self._weights = select(trainable_weights(model), self._which)
         self._fresh = WeightReinitializer(self._weights)
 
-    def after_update(self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor) -> None:
+    def after_update(
+        self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor, context: Any = None
+    ) -> None:
         if self._shrink == 1 and self._perturb == 0:  # the sum would turn -0.0 into 0.0
             return
         for weight, fresh in zip(self._weights, self._fresh.draw(key), strict=True):

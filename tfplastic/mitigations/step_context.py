@@ -68,10 +68,12 @@ class StepContext:
 
     @property
     def at_boundary(self) -> tf.Tensor:
-        """Whether the target of training changes after this step, `[] bool`: new labels, a new target network.
+        """Whether training has a new target after this step, `[] bool`: labels, a copy to the target network.
+
+        False where the task has no boundaries.
 
         Raises:
-            ValueError: the task has no boundaries.
+            ValueError: in `fit`, which knows none.
         """
         return self._read("at_boundary")
 
@@ -242,7 +244,9 @@ class StepContext:
         kind = type(self._mitigation).__name__
         if name not in self._mitigation.reads:
             listed = tuple(sorted({*self._mitigation.reads, name}))
-            raise ValueError(f"`{kind}` reads `{name}` without listing it. Set `reads = {listed}` in the class")
+            raise ValueError(
+                f"`{kind}` reads `{name}` without listing it. Set `reads = {listed}` in the class"
+            )
         if name not in self._parts:
             raise ValueError(f"`{kind}` cannot read `{name}` here: {_ABSENT.get(name, 'the run has none')}")
         return self._parts[name]()

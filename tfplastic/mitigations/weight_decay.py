@@ -52,7 +52,7 @@ class WeightDecay(Mitigation):
             raise ValueError(f"`model` must have kernels to decay. Received: {model.name!r}")
         self._chosen = {id(weight.variable) for weight in weights}
 
-    def penalty(self, variables: Sequence[Any]) -> tf.Tensor:
+    def penalty(self, variables: Sequence[Any], context: Any = None) -> tf.Tensor:
         if self._coefficient == 0:
             return tf.zeros([])
         values = [tf.convert_to_tensor(each) for each in variables if id(each) in self._chosen]

@@ -1,7 +1,9 @@
 """When mitigations and the Brownian twin act: between gradient steps, at exactly their step."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -9,10 +11,32 @@ from tfplastic import seeds
 from tfplastic._keras import keras
 from tfplastic._tf.random import folded
 from tfplastic.mitigations import Mitigation
+from tfplastic.mitigations.step_context import HANDED_ON
 from tfplastic.optimizers import slots
 from tfplastic.training.brownian_twin import BrownianTwin
+from tfplastic.training.step import GradientStep
 
 _FREQUENT = 10  # gradient steps; what comes more often belongs into the program that takes the steps
+
+
+class Moment(NamedTuple):
+    """The end of a gradient step, as the mitigations that act there see it.
+
+    Attributes:
+        parts: of the step's context that it hands on, by name.
+        state: of the task, if it is a `GraphTask`.
+    """
+
+    parts: Any = MappingProxyType({})
+    state: Any = None
+
+
+class _Action(NamedTuple):
+    """What is called every `period` steps, and the parts of the context that it reads."""
+
+    period: int
+    call: Callable[[tf.Tensor, Moment], tf.Tensor]
+    reads: Collection[str]
 
 
 class AfterUpdates:
@@ -28,6 +52,10 @@ class AfterUpdates:
             takes the gradient steps, with `in_program`. All others are called by the loop, with `act`.
         twin: makes its step after every gradient step and after the mitigations, the last of whom has
             the number before its own.
+        gradient_step: makes the contexts of mitigations; needed if there is one that acts after updates.
+
+    Attributes:
+        moment: gives the last gradient step's end; set by the one who takes the steps.
 
     Raises:
         ValueError: if a mitigation has no period and the task no boundaries.
@@ -42,11 +70,15 @@ class AfterUpdates:
         boundary_period: int | None,
         in_program: bool,
         twin: BrownianTwin | None = None,
+        gradient_step: GradientStep | None = None,
     ):
+        self.moment: Callable[[], Moment] = Moment
         self._model = model
         self._slots = functools.partial(slots, optimizer)
         self._seed, self._in_program = seed, in_program
-        self._frequent, self._rare = [], []  # (period, what to call with the step)
+        self._gradient_step = gradient_step
+        self._frequent: list[_Action] = []
+        self._rare: list[_Action] = []
         for number, mitigation in enumerate(mitigations):
             if not mitigation.acts_after_update:
                 continue
@@ -54,54 +86,74 @@ class AfterUpdates:
             if period is None:
                 rule = "must have a `period`, because the task has no boundaries"
                 raise ValueError(f"`{type(mitigation).__name__}` {rule}. Received: None")
-            self._add(number, period, functools.partial(self._call_mitigation, mitigation))
+            call = functools.partial(self._call_mitigation, mitigation)
+            self._add(number, period, call, mitigation.reads)
         if twin is not None:
-            self._add(len(mitigations), 1, lambda step, key: twin.after_update(key))
+            self._add(len(mitigations), 1, lambda step, key, moment: twin.after_update(key), ())
 
     @property
     def periods(self) -> list[int]:
         """Periods of what `act` does."""
-        return [period for period, _ in self._rare]
+        return [action.period for action in self._rare]
 
     @property
     def acts_in_program(self) -> bool:
         """Whether there is something for `in_program` to do."""
         return bool(self._frequent)
 
-    def in_program(self, step: tf.Tensor) -> None:
-        """What is due after gradient step `step`, `[] int64`, and is not done by `act`; traceable."""
-        _call_if_due(self._frequent, step)
+    @property
+    def handed_on(self) -> list[str]:
+        """Names of the parts of a step's context that `act` needs of its last gradient step."""
+        return [name for name in HANDED_ON if any(name in action.reads for action in self._rare)]
+
+    def in_program(self, step: tf.Tensor, moment: Moment) -> None:
+        """Does what is due after gradient step `step`, `[] int64`, and is not done by `act`; traceable."""
+        _call_if_due(self._frequent, step, moment)
 
     def act(self, step: int) -> None:
-        """Does what is due after gradient step `step`, in the order of the mitigations."""
-        for period, program in self._rare:
+        """Does what is due after gradient step `step`, the last one, in the order of the mitigations."""
+        for period, program, reads in self._rare:
             if step % period == 0:
-                program(tf.constant(step, tf.int64))
+                moment = self.moment() if reads else Moment()
+                parts = {name: moment.parts[name] for name in HANDED_ON if name in reads}
+                program(tf.constant(step, tf.int64), Moment(parts, moment.state))
 
-    def act_in_program(self, step: tf.Tensor) -> None:
+    def act_in_program(self, step: tf.Tensor, moment: Moment) -> None:
         """As `act`, of a step that is a tensor `[] int64`; traceable."""
-        _call_if_due(self._rare, step)
+        _call_if_due(self._rare, step, moment)
 
-    def _add(self, number: int, period: int, act: Callable[[tf.Tensor, tf.Tensor], None]) -> None:
+    def _add(
+        self,
+        number: int,
+        period: int,
+        act: Callable[[tf.Tensor, tf.Tensor, Moment], None],
+        reads: Collection[str],
+    ) -> None:
         """Adds what is called with the step and its key, and has a number of its own for its draws."""
         key = tf.constant(seeds.derive(self._seed, "mitigation", number))
 
-        def call(step: tf.Tensor) -> tf.Tensor:
-            act(step, folded(key, step))
+        def call(step: tf.Tensor, moment: Moment) -> tf.Tensor:
+            act(step, folded(key, step), moment)
             return tf.constant(True)
 
         if self._in_program and period < _FREQUENT:
-            self._frequent.append((period, call))
+            self._frequent.append(_Action(period, call, reads))
         else:
-            self._rare.append((period, tf.function(call, autograph=False)))
+            self._rare.append(_Action(period, tf.function(call, autograph=False), reads))
 
-    def _call_mitigation(self, mitigation: Mitigation, step: tf.Tensor, key: tf.Tensor) -> None:
-        mitigation.after_update(step, self._model, self._slots, key)
+    def _call_mitigation(
+        self, mitigation: Mitigation, step: tf.Tensor, key: tf.Tensor, moment: Moment
+    ) -> None:
+        if self._gradient_step is None:
+            raise ValueError("`gradient_step` must be given, as mitigations act. Received: None")
+        context = self._gradient_step.context_after(mitigation, step, moment.parts, moment.state)
+        mitigation.after_update(step, self._model, self._slots, key, context)
 
 
-def _call_if_due(calls: Sequence[tuple[int, Callable[[tf.Tensor], tf.Tensor]]], step: tf.Tensor) -> None:
-    for period, call in calls:
+def _call_if_due(actions: Sequence[_Action], step: tf.Tensor, moment: Moment) -> None:
+    for period, call, _ in actions:
         if period == 1:
-            call(step)
+            call(step, moment)
         else:
-            tf.cond(step % period == 0, functools.partial(call, step), lambda: tf.constant(True))
+            due = functools.partial(call, step, moment)
+            tf.cond(step % period == 0, due, lambda: tf.constant(True))

@@ -34,6 +34,7 @@ from tfplastic.training.run.signals import StopRequest
 from tfplastic.training.run.write_errors import writing
 from tfplastic.training.run.writer import RunWriter
 from tfplastic.training.step import GradientStep, NonFiniteLossError
+from tfplastic.training.step_supply import supply_of
 from tfplastic.training.train_config import TrainConfig
 from tfplastic.writers import MetricsFileWriter, TensorBoardWriter
 
@@ -78,6 +79,7 @@ class Loop:
             optimizer,
             mitigations,
             check_quantities("step_statistics", config.step_statistics, "activations"),
+            supply_of(self.task, config.seed),
         )
         self._after_updates = AfterUpdates(
             mitigations,
@@ -87,6 +89,7 @@ class Loop:
             self.task.boundary_period,
             in_program=isinstance(self.task, GraphTask),
             twin=config.twin,
+            gradient_step=self._gradient_step,
         )
         self.compiler = ""
         if isinstance(self.task, GraphTask):
@@ -116,6 +119,7 @@ class Loop:
             )
         else:
             self._source, self.steps = self.task, HostSteps(self.task, self._gradient_step)
+        self._after_updates.moment = self.steps.moment
 
     def describe(self) -> str:
         """The plan of the run as text. Its duration is found by trying; the loop is of no use after that."""
@@ -420,6 +424,7 @@ class Loop:
         keeping = [*self.config.mitigations, *([] if self.config.twin is None else [self.config.twin])]
         # The twin has the number after the last mitigation, as when it was one itself.
         states = {f"mitigation{number}": each.state for number, each in enumerate(keeping)}
+        states["weight_history"] = self._gradient_step.history.state
         return {name: state for name, state in states.items() if state}
 
     def _keep_compiler(self, compiler: str) -> None:

@@ -14,9 +14,10 @@ from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.linalg import HessianOperator
 from tfplastic.mitigations import Mitigation
 from tfplastic.optimizers.any_keras import build_optimizer
-from tfplastic.training.after_updates import AfterUpdates
+from tfplastic.training.after_updates import AfterUpdates, Moment
 from tfplastic.training.compiled_loss import CompiledLoss
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic
+from tfplastic.training.step_supply import ArraySupply
 
 _OPTIMIZERS = ("adadelta", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam", "rmsprop", "sgd")
 
@@ -89,6 +90,7 @@ class PlasticModel(keras.Model):
         loss_weights: Any = None,
         mitigations: Sequence[Mitigation] = (),
         step_statistics: Sequence[StepStatistic] | Mapping[str, StepStatistic] = (),
+        data: Any = None,
         seed: int = 0,
         jit_compile: bool = False,
         **kwargs: Any,
@@ -105,6 +107,8 @@ class PlasticModel(keras.Model):
                 act after updates need a period of their own: `fit` knows no boundaries.
             step_statistics: functions of the activations of each hidden nonlinearity on the batch of every
                 gradient step, such as `diagnostics.dead_units`, or {name: function}.
+            data: `(inputs, targets)` or `(inputs, targets, sample_weight)`, arrays `[examples, ...]`, for
+                mitigations that read further batches or pass over the data: `fit` shows only its batches.
             seed: root seed, from which those of the mitigations are derived.
             jit_compile: whether to compile with XLA, which rounds otherwise than the graph and does not stop
                 at a loss that is not finite.
@@ -130,9 +134,11 @@ class PlasticModel(keras.Model):
         if statistics and kwargs.get("run_eagerly"):
             rule = "must be empty with `run_eagerly`, as activations are recorded in a graph"
             raise ValueError(f"`step_statistics` {rule}. Received: {', '.join(statistics)}")
-        _check_strategy(self.distribute_strategy, statistics, jit_compile)
+        _check_strategy(self.distribute_strategy, statistics, mitigations, jit_compile)
+        seed = check_seed("seed", seed)
+        supply = ArraySupply(_as_batch(data), seed)
         self._training = _Training(
-            self.network, self.optimizer, compiled_loss, mitigations, statistics, check_seed("seed", seed)
+            self.network, self.optimizer, compiled_loss, mitigations, statistics, supply, seed
         )
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
@@ -221,7 +227,18 @@ class PlasticModel(keras.Model):
         return self._training
 
 
-def _check_strategy(strategy: tf.distribute.Strategy, statistics: Any, jit_compile: bool) -> None:
+def _as_batch(data: Any) -> Any:
+    """Arrays in the form of the batches of a gradient step; None for None."""
+    if data is None:
+        return None
+    check_batch("data", data)
+    parts = keras.utils.unpack_x_y_sample_weight(data)
+    return tf.nest.map_structure(lambda each: None if each is None else tf.convert_to_tensor(each), parts)
+
+
+def _check_strategy(
+    strategy: tf.distribute.Strategy, statistics: Any, mitigations: Sequence[Mitigation], jit_compile: bool
+) -> None:
     """Refuses what replicas, which are traced in turns, cannot do."""
     if strategy.num_replicas_in_sync == 1:
         return
@@ -230,6 +247,11 @@ def _check_strategy(strategy: tf.distribute.Strategy, statistics: Any, jit_compi
         names = ", ".join(statistics)
         action = "Use layers.ActivationMonitor, which reads all replicas."
         raise ValueError(f"`step_statistics` must be empty {rule}. Received: {names}. {action}")
+    reading = [type(each).__name__ for each in mitigations if each.reads or each.history]
+    if reading:
+        action = "Train on one device."
+        received = f"{reading[0]}, which reads the step's context"
+        raise ValueError(f"`mitigations` must read no context {rule}. Received: {received}. {action}")
     if jit_compile:
         raise ValueError(f"`jit_compile` must be False {rule}. Received: True. Leave it out.")
 
@@ -244,6 +266,7 @@ class _Training:
         loss: CompiledLoss,
         mitigations: Sequence[Mitigation],
         statistics: Mapping[str, Callable[..., Any]],
+        supply: ArraySupply,
         seed: int,
     ):
         build_optimizer(optimizer, network.trainable_variables)
@@ -255,15 +278,21 @@ class _Training:
             0, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
         self._network = network
-        self._gradient_step = GradientStep(loss, network, optimizer, mitigations, statistics)
-        self._after_updates = AfterUpdates(mitigations, network, optimizer, seed, None, in_program=False)
+        self._gradient_step = GradientStep(loss, network, optimizer, mitigations, statistics, supply)
+        self._after_updates = AfterUpdates(
+            mitigations, network, optimizer, seed, None, False, gradient_step=self._gradient_step
+        )
         self._hessians: dict[Any, tuple[Any, HessianOperator]] = {}
 
     def take(self, *batch: Any) -> dict[str, tf.Tensor]:
         """One gradient step and what follows it; what it reports."""
         with tf.control_dependencies([self.step.assign_add(1)]):  # before a loss that is not finite
-            output = self._gradient_step(batch)
-        once_for_all_replicas(lambda: self._after_updates.act_in_program(tf.convert_to_tensor(self.step)))
+            number = tf.convert_to_tensor(self.step) if self._gradient_step.reads_step else None
+            output = self._gradient_step(batch, number, batch)
+        moment = Moment(output.parts, batch)
+        once_for_all_replicas(
+            lambda: self._after_updates.act_in_program(tf.convert_to_tensor(self.step), moment)
+        )
         return {"loss": output.loss, **output.metrics}
 
     def hessian(self, batch: Any) -> HessianOperator:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
@@ -10,12 +11,15 @@ from tfplastic._keras import keras
 from tfplastic._tags import tag_of
 from tfplastic._tf.replicas import num_replicas, replica_id, sum_over_replicas
 from tfplastic._tf.variables import as_tf_variables
-from tfplastic.diagnostics import recorded_activations
+from tfplastic.diagnostics import RecordedCall, recorded_call
 from tfplastic.layers import advance
-from tfplastic.mitigations import Mitigation
+from tfplastic.mitigations import Mitigation, StepContext
+from tfplastic.mitigations.step_context import HANDED_ON
 from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.tasks import TaskLoss
 from tfplastic.training.global_norm import global_norm
+from tfplastic.training.step_supply import Parts, StepSupply
+from tfplastic.training.weight_history import WeightHistory
 
 StepStatistic = Callable[[tf.Tensor], tf.Tensor]
 """Of a layer's activations `[batch, ..., units]`, a scalar; traceable. `diagnostics.dead_units` is one."""
@@ -46,18 +50,38 @@ class NonFiniteLossError(ArithmeticError):
 
 
 class StepOutput(NamedTuple):
-    """What one gradient step reports.
+    """The report of one gradient step.
 
     Attributes:
         loss: `[] float32`, the task's loss: the mean of the batch before the update, without penalties.
         per_example_loss: `[batch] float32`.
         metrics: scalars by name: those of the task's loss; `gradient_norm`, of the loss with its penalties;
             `penalty`, if mitigations add some; and `<statistic>/<layer>`.
+        parts: of the step's context, by name: those that mitigations read in `after_update`.
     """
 
     loss: tf.Tensor
     per_example_loss: tf.Tensor
     metrics: dict[str, tf.Tensor]
+    parts: Mapping[str, Any] = MappingProxyType({})
+
+
+class Differentiated(NamedTuple):
+    """A loss and its gradients, before any update.
+
+    Attributes:
+        output: of the task's loss.
+        penalties: of the mitigations that add one, each `[]`.
+        gradients: of their sum, one for each trainable variable.
+        parts: of the step's context, {name: function that makes it}.
+        call: the model's first call, recorded if anything reads it.
+    """
+
+    output: TaskLoss
+    penalties: list[tf.Tensor]
+    gradients: list[Any]
+    parts: Parts
+    call: RecordedCall | None
 
 
 class HasLoss(Protocol):
@@ -87,6 +111,11 @@ class GradientStep:
             order.
         statistics: by name, of the activations of each hidden nonlinearity in the first call of the model,
             before the update.
+        supply: parts of the step's context that come from the task; None where no mitigation reads any.
+
+    Attributes:
+        history: older copies of the weights, as many as the mitigations ask for.
+        reads_step: whether calls must give the number of the step, because a penalty reads it or a batch.
     """
 
     NOT_FINITE = "the loss of the gradient step is not finite"
@@ -98,54 +127,120 @@ class GradientStep:
         optimizer: keras.optimizers.Optimizer,
         mitigations: Sequence[Mitigation] = (),
         statistics: Mapping[str, StepStatistic] | None = None,
+        supply: StepSupply | None = None,
     ):
         self._task = task
         self._model = model
         self._optimizer = optimizer
         self._mitigations = mitigations
         self._statistics = statistics or {}
+        self._supply = supply
+        self.history = WeightHistory(
+            model.trainable_variables, max((each.history for each in mitigations), default=0)
+        )
+        self.reads_step = any(each.adds_penalty and each.reads for each in mitigations)
+        after = [set(each.reads) for each in mitigations if each.acts_after_update]
+        self._handed_on = [name for name in HANDED_ON if any(name in reads for reads in after)]
+        every = {name for each in mitigations for name in each.reads}
+        self._records = bool(self._statistics or every & {"activations", "outputs"})
         build_optimizer(optimizer, model.trainable_variables)
 
-    def __call__(self, batch: Any) -> StepOutput:
-        """One update on `batch`, a nest of arrays as the task's loss takes it."""
+    def __call__(self, batch: Any, step: tf.Tensor | None = None, state: Any = None) -> StepOutput:
+        """One update on a batch.
+
+        Args:
+            batch: a nest of arrays as the task's loss takes it.
+            step: `[] int64`, number of the gradient step, from 1; needed if `reads_step`.
+            state: as the supply takes it, such as that of a `GraphTask`.
+        """
         advance(self._model)  # first, because a mitigation may have changed the weights since the last step
         variables = self._model.trainable_variables
         is_shared = num_replicas() > 1
-        with self._recording() as activations:
-            output, penalties, gradients = self.gradients(batch)
-        loss = output.loss
+        output, penalties, gradients, parts, call = self.gradients(batch, step, state)
+        loss = output.loss  # []
         if is_shared:
             # Dense, which sparse gradients of embeddings are not: a sum over replicas takes tensors.
             gradients = sum_over_replicas([tf.convert_to_tensor(each) for each in gradients])
             loss = sum_over_replicas(loss)
-        metrics = {**output.metrics, "gradient_norm": global_norm(gradients)}
+        metrics = {**output.metrics, "gradient_norm": global_norm(gradients)}  # each []
         if penalties:
             metrics["penalty"] = tf.add_n(penalties)
-        for name, statistic in self._statistics.items():
-            metrics |= {tag_of(name, layer): statistic(values) for layer, values in activations.items()}
+        if self._statistics and call is not None:
+            activations = call.activations()  # each [batch, ..., units]
+            for name, statistic in self._statistics.items():
+                metrics |= {tag_of(name, layer): statistic(each) for layer, each in activations.items()}
+        handed_on = {name: parts[name]() for name in self._handed_on}
         for mitigation in self._mitigations:  # those that transform nothing return the same
             gradients = mitigation.transform_gradients(gradients, variables)
         if is_shared:  # Keras adds up the gradients of the replicas, some of its optimizers clipped
             gradients = [tf.where(replica_id() == 0, each, tf.zeros_like(each)) for each in gradients]
         with tf.control_dependencies([tf.debugging.assert_all_finite(loss, self.NOT_FINITE)]):
+            self.history.note()
             self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return StepOutput(loss, output.per_example_loss, metrics)
+        return StepOutput(loss, output.per_example_loss, metrics, handed_on)
 
-    def gradients(self, batch: Any) -> tuple[TaskLoss, list[tf.Tensor], list[Any]]:
-        """The loss, the mitigations' penalties, and the gradients of their sum before any is transformed."""
+    def gradients(
+        self, batch: Any, step: tf.Tensor | None = None, state: Any = None, all_penalties: bool = True
+    ) -> Differentiated:
+        """Differentiates the loss with the mitigations' penalties.
+
+        Args:
+            batch: as for a call.
+            step: as for a call.
+            state: as for a call.
+            all_penalties: whether those that read the context have a part in it.
+        """
         variables = self._model.trainable_variables
+        penalized = [each for each in self._mitigations if each.adds_penalty]
+        if not all_penalties:
+            penalized = [each for each in penalized if not each.reads]
+        parts: Parts = {} if self._supply is None else self._supply.parts(step, state)
+        parts["batch"] = lambda: batch
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(as_tf_variables(variables))
-            output = self._task.loss(self._model, batch, training=True)
-            penalties = [each.penalty(variables) for each in self._mitigations if each.adds_penalty]
+            with self._recording() as call:
+                output = self._task.loss(self._model, batch, training=True)
+            parts["loss"] = lambda: output.loss
+            if call is not None:
+                parts["outputs"] = lambda: call.outputs
+                parts["activations"] = lambda: call.activations(units_last=True)
+            penalties = [each.penalty(variables, self.context(each, parts)) for each in penalized]  # each []
             # A replica's loss is its part of the global batch's; penalties are of what all replicas share.
             replicas = num_replicas()
-            parts = [penalty / replicas for penalty in penalties] if replicas > 1 else penalties
-            total = tf.add_n([output.loss, *parts])
-        gradients = tape.gradient(
+            shares = [penalty / replicas for penalty in penalties] if replicas > 1 else penalties
+            total = tf.add_n([output.loss, *shares])  # []
+        gradients = tape.gradient(  # each of its variable's shape
             total, as_tf_variables(variables), unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        return output, penalties, gradients
+        parts["gradients"] = lambda: [tf.convert_to_tensor(each) for each in gradients]
+        return Differentiated(output, penalties, gradients, parts, call)
 
-    def _recording(self) -> contextlib.AbstractContextManager[Mapping[str, tf.Tensor]]:
-        return recorded_activations(self._model) if self._statistics else contextlib.nullcontext({})
+    def context(self, mitigation: Mitigation, parts: Parts) -> StepContext:
+        """Returns the context of a mitigation.
+
+        Args:
+            mitigation: of this step.
+            parts: {name: function that makes it}.
+        """
+        return StepContext(mitigation, parts, self._model, self._task.loss, self.history.older)
+
+    def context_after(
+        self, mitigation: Mitigation, step: tf.Tensor, handed_on: Mapping[str, Any], state: Any
+    ) -> StepContext:
+        """Returns the context of a mitigation that acts after the step.
+
+        Args:
+            mitigation: of this step.
+            step: `[] int64`, its number.
+            handed_on: the `parts` of its output.
+            state: of a `GraphTask`.
+        """
+        parts: Parts = {} if self._supply is None else self._supply.parts(step, state)
+        return self.context(
+            mitigation, {**parts, **{name: lambda part=part: part for name, part in handed_on.items()}}
+        )
+
+    def _recording(self) -> contextlib.AbstractContextManager[RecordedCall | None]:
+        # An eager call has no graph in which layers could be found by their operations.
+        records = self._records and not tf.executing_eagerly()
+        return recorded_call(self._model) if records else contextlib.nullcontext()

@@ -48,7 +48,7 @@ class Sabotage(Mitigation):
     def __init__(self, layer, weight, value, at=AT, period=1):
         self.layer, self.weight, self.value, self.at, self.period = layer, weight, value, at, period
 
-    def after_update(self, step, model, slots, key):
+    def after_update(self, step, model, slots, key, context):
         weight = getattr(model.get_layer(self.layer), self.weight)
         bad = tf.fill(weight.shape, tf.constant(self.value, weight.dtype))
         weight.assign(tf.where(step == self.at, bad, tf.convert_to_tensor(weight)))
@@ -65,7 +65,7 @@ class Steep(Mitigation):
     def transform_gradients(self, gradients, variables):
         return [*gradients[:-1], gradients[-1] * self.factor]
 
-    def after_update(self, step, model, slots, key):
+    def after_update(self, step, model, slots, key, context):
         self.factor.assign(tf.where(step == AT, np.inf, self.factor))
 
     @property

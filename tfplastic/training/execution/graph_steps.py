@@ -13,7 +13,7 @@ from tfplastic import seeds
 from tfplastic._tf.determinism import sums_in_order
 from tfplastic._tf.random import folded
 from tfplastic.tasks import GraphTask, TaskLoss, TaskProgress
-from tfplastic.training.after_updates import AfterUpdates
+from tfplastic.training.after_updates import AfterUpdates, Moment
 from tfplastic.training.execution.chunks import Chunks
 from tfplastic.training.step import GradientStep, NonFiniteLossError
 
@@ -59,6 +59,7 @@ class GraphSteps:
         self._at = tf.Variable(0, trainable=False, dtype=tf.int64)  # the step that the program is at
         self._names: list[str] = []  # of what a step reports, known once it has been traced
         self.state: Any = None
+        self._parts: Any = None  # of the last step's context, that mitigations read between programs
         self._chunks = Chunks()
 
     def advance(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float]]:
@@ -91,44 +92,57 @@ class GraphSteps:
         specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.state)
         return self._step.get_concrete_function(tf.TensorSpec([], tf.int64), specs)
 
+    def moment(self) -> Moment:
+        """The end of the last gradient step."""
+        return Moment(self._parts, self.state)
+
     def _run(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float], bool]:
         # Summaries that a task's library writes would have no place in the program.
         with tf.summary.record_if(False), sums_in_order():
             if not self._names:
-                self._names = sorted(self.traced_step().structured_outputs[1])
+                _, reported, parts = self.traced_step().structured_outputs
+                self._names = sorted(reported)
+                self._parts = tf.nest.map_structure(_empty, parts)
             tensors = {name: tf.constant(sums.get(name, 0.0), tf.float64) for name in self._names}
             bounds = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
             try:
-                outputs = self._program(*bounds, self.state, tensors)
+                outputs = self._program(*bounds, self.state, tensors, self._parts)
             except tf.errors.InvalidArgumentError as error:
                 if GradientStep.NOT_FINITE not in str(error):
                     raise
                 return int(self._at), sums, False
-        reached, self.state, tensors, is_finite = outputs
+        reached, self.state, tensors, is_finite, self._parts = outputs
         return int(reached), {name: float(value) for name, value in tensors.items()}, bool(is_finite)
 
-    def _take_steps(self, step: tf.Tensor, last: tf.Tensor, state: Any, sums: dict[str, tf.Tensor]) -> Any:
-        def go_on(step: tf.Tensor, state: Any, sums: dict[str, tf.Tensor], is_finite: tf.Tensor) -> tf.Tensor:
+    def _take_steps(
+        self, step: tf.Tensor, last: tf.Tensor, state: Any, sums: dict[str, tf.Tensor], parts: Any
+    ) -> Any:
+        def continues(
+            step: tf.Tensor, state: Any, sums: dict[str, tf.Tensor], is_finite: tf.Tensor, parts: Any
+        ) -> tf.Tensor:
             return (step < last) & is_finite
 
-        def body(step: tf.Tensor, state: Any, sums: dict[str, tf.Tensor], is_finite: tf.Tensor) -> Any:
-            state, reported = self._step(step + 1, state)
+        def body(
+            step: tf.Tensor, state: Any, sums: dict[str, tf.Tensor], is_finite: tf.Tensor, parts: Any
+        ) -> Any:
+            state, reported, parts = self._step(step + 1, state)
             sums = {name: total + tf.cast(reported[name], tf.float64) for name, total in sums.items()}
-            return step + 1, state, sums, tf.math.is_finite(reported["loss"])
+            return step + 1, state, sums, tf.math.is_finite(reported["loss"]), parts
 
-        return tf.while_loop(go_on, body, (step, state, sums, tf.constant(True)))
+        return tf.while_loop(continues, body, (step, state, sums, tf.constant(True), parts))
 
-    def _take_step(self, step: tf.Tensor, state: Any) -> tuple[Any, dict[str, tf.Tensor]]:
-        """Gradient step number `step`, and what it reports."""
+    def _take_step(self, step: tf.Tensor, state: Any) -> tuple[Any, dict[str, tf.Tensor], dict[str, Any]]:
+        """Takes gradient step number `step`: the task's state, what it reports, what it hands on."""
         key = folded(self._key, step)
         with tf.control_dependencies([self._at.assign(step)]):
             batch, state = self._task.next(state, key)
             with tf.name_scope("gradient_step"):  # by which operations are told apart in a profile
-                output = self._gradient_step(batch)
+                output = self._gradient_step(batch, step, state)
         metrics = output.metrics
         state = self._task.after_step(state, step, TaskLoss(output.loss, output.per_example_loss, metrics))
-        self._after_updates.in_program(step)
-        return state, {"loss": output.loss, **metrics}
+        self._after_updates.in_program(step, Moment(output.parts, state))
+        parts = {name: output.parts[name] for name in self._after_updates.handed_on}
+        return state, {"loss": output.loss, **metrics}, parts
 
     # What the loop asks of a task.
 
@@ -198,3 +212,8 @@ class GraphSteps:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _empty(part: Any) -> tf.Tensor:
+    """A tensor in the place of a part that no step has handed on yet."""
+    return tf.zeros([size or 0 for size in part.shape], part.dtype)

@@ -65,7 +65,7 @@ class Examination:
         with self._unchanged(), _run_eagerly(), self._noted_calls() as calls:
             if not is_advanced:
                 advance(self._networks["model"])
-            output, penalties, gradients = self._gradient_step.gradients(batch)
+            output, penalties, gradients, *_ = self._gradient_step.gradients(batch, all_penalties=False)
         weights = [tf_variable(each) for each in self._networks["model"].trainable_variables]
         names = self._weight_names()
         backwards = zip(weights[::-1], gradients[::-1], strict=True)
