@@ -5,7 +5,6 @@ import tensorflow as tf
 from tests.mitigations.small_run import SmallRun, same_bits
 from tfplastic.mitigations import Mitigation
 
-
 CONTEXT: Any = None  # these hooks read nothing
 
 
