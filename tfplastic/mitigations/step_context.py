@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfplastic._checks import check_positive_integer
 from tfplastic._keras import tf_variable
 from tfplastic.diagnostics import Units, recorded_call
-from tfplastic.diagnostics.unit_statistics import traced_statistics
+from tfplastic.diagnostics.units.unit_statistics import traced_statistics
 
 PARTS = (
     "activations",

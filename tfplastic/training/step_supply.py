@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
-from tfplastic._keys import folded
+from tfplastic._tf.random import folded
 from tfplastic.tasks import DataBatches, GraphTask, HostTask
 
 Parts = dict[str, Callable[[], Any]]
