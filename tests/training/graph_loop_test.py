@@ -16,6 +16,7 @@ from tfplastic.mitigations import Mitigation
 from tfplastic.training import GradientStep, Loop, NonFiniteLossError, RunDirectory, TrainConfig
 from tfplastic.training.run.progress import Progress
 
+NOTHING: Any = None  # the context of hooks that read none
 PERIODS = dict(log_period=8, diagnostics_period=12, evaluation_period=10, checkpoint_period=9)
 
 
@@ -188,7 +189,7 @@ def test_mitigations_act_after_their_steps_and_no_others(tmp_path):
             if step % period == 0:
                 key = tf.random.experimental.stateless_fold_in(keys[number], step, alg="philox")
                 slots = functools.partial(tp.optimizers.slots, optimizer)
-                mitigations[number].after_update(step, model, slots, key, None)
+                mitigations[number].after_update(step, model, slots, key, context=NOTHING)
 
     np.testing.assert_allclose(weights(loop), hand_made_weights(30, mitigate), rtol=1e-5, atol=1e-5)
 
