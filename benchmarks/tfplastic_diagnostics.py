@@ -21,8 +21,7 @@ from tfplastic import diagnostics
 from tfplastic.diagnostics.budgets import BUDGETS, CHEAP, MEDIUM
 from tfplastic.diagnostics.measure import Function
 from tfplastic.diagnostics.quantities.shared.spectra import Spectrum
-from tfplastic.tasks import RandomLabelTask, TaskLoss
-from tfplastic.tasks.random_label_task import RandomLabelBatch
+from tfplastic.tasks import StreamBatch, StreamState, SupervisedStream, TaskLoss
 from tfplastic.training import GradientStep
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.events.diagnostics import task_snapshot
@@ -55,17 +54,18 @@ _SETS: dict[str, Sequence[Function]] = {
 _WHOLE = ("weight_norm", "gradient_norm")  # of which the peers have the network's only
 
 
-class ProblemTask(RandomLabelTask):
+class ProblemTask(SupervisedStream):
     """Trains the network of a problem on its data, batches drawn with replacement.
 
     Args:
         problem: as the driver wrote it.
     """
 
+    name = "problem"
+
     def __init__(self, problem: Problem):
         super().__init__(
-            "given",
-            tp.networks.cnn,
+            self._network,
             num_examples=len(problem.images),
             steps_per_task=_NEVER,
             batch_size=BATCH_SIZE,
@@ -73,36 +73,38 @@ class ProblemTask(RandomLabelTask):
         )
         self._problem = problem
 
-    def build(self, seed: int) -> None:
-        problem, network = self._problem, self._problem.network
-        self._seed = seed
-        self.num_classes = network.outputs
-        self._images = tf.constant(problem.images)
+    def load(self, seed: int) -> tuple[int, Sequence[int]]:
+        self._images, self._labels = tf.constant(self._problem.images), tf.constant(self._problem.labels)
+        return self._problem.network.outputs, self._problem.images.shape[1:]
+
+    def examples(self, state: StreamState, indices: tf.Tensor, key: tf.Tensor) -> StreamBatch:
+        return StreamBatch(tf.gather(self._images, indices), tf.gather(self._labels, indices))
+
+    def loss(self, model: Any, batch: StreamBatch, training: bool = False) -> TaskLoss:
+        if not self._problem.network.is_q:
+            return super().loss(model, batch, training)
+        values = model(batch.inputs, training=training)  # [batch, outputs]
+        errors = values - tf.one_hot(batch.targets, values.shape[-1])
+        losses = 0.5 * tf.reduce_sum(tf.square(errors), axis=1)
+        return TaskLoss(tf.reduce_mean(losses), losses, {"accuracy": tf.zeros([])})
+
+    def _network(self, num_outputs: int, input_shape: Sequence[int], seed: int) -> Any:
+        network = self._problem.network
         if network.is_q:
-            self.model = tp.networks.nature_dqn(network.outputs, seed=seed)
+            model = tp.networks.nature_dqn(num_outputs, seed=seed)
         elif network.filters:
-            self.model = tp.networks.cnn(
-                network.outputs,
-                input_shape=network.image_shape,
+            model = tp.networks.cnn(
+                num_outputs,
+                input_shape=input_shape,
                 filters=network.filters,
                 kernel_sizes=network.kernel_sizes,
                 strides=network.strides,
                 hidden=network.hidden,
             )
         else:
-            self.model = tp.networks.mlp(network.outputs, network.hidden, input_shape=network.image_shape)
-        self.model.set_weights(problem.weights)
-
-    def _labels(self, task: int | tf.Tensor) -> tf.Tensor:
-        return tf.constant(self._problem.labels)
-
-    def loss(self, model: Any, batch: RandomLabelBatch, training: bool = False) -> TaskLoss:
-        if not self._problem.network.is_q:
-            return super().loss(model, batch, training)
-        values = model(batch.images, training=training)  # [batch, outputs]
-        errors = values - tf.one_hot(batch.labels, self.num_classes)
-        losses = 0.5 * tf.reduce_sum(tf.square(errors), axis=1)
-        return TaskLoss(tf.reduce_mean(losses), losses, {"accuracy": tf.zeros([])})
+            model = tp.networks.mlp(num_outputs, network.hidden, input_shape=input_shape)
+        model.set_weights(self._problem.weights)
+        return model
 
 
 class Tfplastic(Contender):
@@ -122,7 +124,7 @@ class Tfplastic(Contender):
         self._steps.start()
         self._step = 0
         images = tf.constant(problem.images[:BATCH_SIZE])
-        batch = RandomLabelBatch(images, tf.constant(problem.labels[:BATCH_SIZE]))
+        batch = StreamBatch(images, tf.constant(problem.labels[:BATCH_SIZE]))
         self._snapshot = task_snapshot(task, batch, images, optimizer)
         self._snapshot.reference = diagnostics.Reference.of(self._snapshot)
 

@@ -37,7 +37,7 @@ def stream(task, count, state=None):
 
 def indices_of(task, images):
     """Which of the task's images these are; the images of the digits used here all differ."""
-    everything = task._images.numpy().reshape(50, -1)
+    everything = task.images.numpy().reshape(50, -1)
     distances = np.abs(everything[None] - images.numpy().reshape(len(images), 1, -1)).sum(-1)
     assert (distances.min(axis=1) == 0).all()
     return distances.argmin(axis=1)
@@ -58,7 +58,7 @@ def test_labels_are_those_of_the_task_and_change_as_it_begins():
     for number, (batch, state) in enumerate(zip(batches, states, strict=True)):
         labels = tasks.random_labels(50, 10, 0, number // 7).numpy()
         np.testing.assert_array_equal(batch.labels, labels[indices_of(task, batch.images)])
-        np.testing.assert_array_equal(state.labels, labels)
+        np.testing.assert_array_equal(state.content, labels)
         assert (int(state.task), int(state.step)) == (number // 7, number % 7 + 1)
 
 
@@ -109,7 +109,7 @@ def test_evaluation():
         found = task.evaluate(done, states[done - 1])
         number = (done - 1) // 7
         labels = tasks.random_labels(50, 10, 0, number).numpy()
-        accuracy = np.mean(task.model(task._images).numpy().argmax(-1) == labels)
+        accuracy = np.mean(task.model(task.images).numpy().argmax(-1) == labels)
         assert found == {
             "evaluation/task": number,
             "evaluation/accuracy": accuracy,
@@ -146,7 +146,7 @@ def test_diagnostics_batch_stays_the_same_and_has_labels_of_no_task():
     task = make()
     (batch, inputs), (again, _) = task.diagnostics_batch(), task.diagnostics_batch()
     np.testing.assert_array_equal(batch.labels, again.labels)
-    np.testing.assert_array_equal(inputs, task._images)
+    np.testing.assert_array_equal(inputs, task.images)
     assert (batch.labels.numpy() != tasks.random_labels(50, 10, 0, 0).numpy()).any()
 
 
@@ -154,12 +154,12 @@ def test_probe_inputs_are_different_training_images():
     task = make()
     state, key = task.initial_state(), seeds.derive(0, "probe")
     inputs = task.probe_inputs(state, 20, key)
-    images = [image.tobytes() for image in task._images.numpy()]
+    images = [image.tobytes() for image in task.images.numpy()]
     chosen = [images.index(image.tobytes()) for image in inputs]
     assert len(set(chosen)) == 20
     np.testing.assert_array_equal(inputs, task.probe_inputs(state, 20, key))
     assert (inputs != task.probe_inputs(state, 20, seeds.derive(1, "probe"))).any()
-    np.testing.assert_array_equal(task.probe_inputs(state, 500, key), task._images)  # all there are
+    np.testing.assert_array_equal(task.probe_inputs(state, 500, key), task.images)  # all there are
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,29 @@ from tfplastic.tasks.data_batches import DataBatches
 from tfplastic.tasks.datasets import Dataset, choose_examples, load_dataset, scale_pixels
 from tfplastic.tasks.graph_task import GraphTask, State
 from tfplastic.tasks.host_task import HostTask, TaskProgress
+from tfplastic.tasks.image_stream import ImageStream
+from tfplastic.tasks.objectives import CLASSIFICATION, REGRESSION, Objective
 from tfplastic.tasks.random_label_task import RandomLabelTask
 from tfplastic.tasks.schedules import epoch_order, random_labels, shuffled_labels
+from tfplastic.tasks.stream_state import StreamBatch, StreamState
+from tfplastic.tasks.supervised_stream import SupervisedStream
 from tfplastic.tasks.task_loss import TaskLoss
 
 __all__ = [
+    "CLASSIFICATION",
+    "REGRESSION",
     "ClassificationMdp",
     "DataBatches",
     "Dataset",
     "GraphTask",
     "HostTask",
+    "ImageStream",
+    "Objective",
     "RandomLabelTask",
     "State",
+    "StreamBatch",
+    "StreamState",
+    "SupervisedStream",
     "TaskLoss",
     "TaskProgress",
     "average_online_accuracy",

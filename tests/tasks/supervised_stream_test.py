@@ -1,0 +1,265 @@
+"""What a subclass of `SupervisedStream` is spared: every kind of stream, against numpy."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfplastic as tp
+from tests.tasks.example_streams import (
+    GradualLabels,
+    GrowingData,
+    PermutedPixels,
+    SlowlyChangingRegression,
+    learners,
+)
+from tests.training.graph_loop_test import run, values_of
+from tfplastic import seeds
+from tfplastic.tasks import StreamBatch, SupervisedStream, TaskLoss
+from tfplastic.training import Loop, TrainConfig
+
+MLP = functools.partial(tp.networks.mlp, hidden=(8,))
+
+
+def built(kind, *arguments, seed=0, **settings):
+    task = kind(*arguments, **settings)
+    task.build(seed)
+    return task
+
+
+def permuted(**settings):
+    return built(
+        PermutedPixels, "digits", MLP, **dict(num_examples=40, epochs_per_task=1, batch_size=8) | settings
+    )
+
+
+def regression(**settings):
+    given = dict(num_learners=3, num_units=7, steps_per_task=4, batch_size=2)
+    return built(SlowlyChangingRegression, learners, **given | settings)
+
+
+def growing(**settings):
+    given = dict(num_examples=40, num_chunks=2, epochs_per_task=2, batch_size=8)
+    return built(GrowingData, "digits", MLP, **given | settings)
+
+
+def taken(task, count):
+    """The batches of `count` steps and the states after them, where step s has the score s / 10."""
+    step = tf.function(task.next, autograph=False)
+    state, batches, states = task.initial_state(), [], []
+    for number in range(count):
+        batch, state = step(state, tf.constant(seeds.derive(0, "step", number)))
+        output = TaskLoss(0.0, tf.fill([6], number / 10), {task.objective.score: tf.constant(number / 10)})
+        state = task.after_step(state, tf.constant(number + 1), output)
+        batches.append(batch)
+        states.append(state)
+    return batches, states
+
+
+def numbers_of(batch, images):
+    """Which of the images a batch has, by their bytes."""
+    known = [image.tobytes() for image in np.asarray(images)]
+    return [known.index(image.tobytes()) for image in batch.inputs.numpy()]
+
+
+def test_each_task_has_all_pixels_in_an_order_of_its_own_and_the_true_labels():
+    task = permuted()
+    assert task.boundary_period == 5
+    batches, states = taken(task, 15)
+    images = task.images.numpy().reshape(40, -1)
+    for number in range(3):
+        order = states[5 * number].content.numpy()
+        assert sorted(order) == list(range(64))
+        found = np.concatenate(
+            [batch.inputs.numpy().reshape(8, -1) for batch in batches[5 * number : 5 * number + 5]]
+        )
+        labels = np.concatenate([batch.targets for batch in batches[5 * number : 5 * number + 5]])
+        epoch = tp.tasks.epoch_order(40, 0, number)  # one pass over all in each task
+        np.testing.assert_array_equal(found, images[epoch][:, order])
+        np.testing.assert_array_equal(labels, task.labels.numpy()[epoch])
+    assert len({states[5 * number].content.numpy().tobytes() for number in range(3)}) == 3
+
+
+def test_one_slow_bit_flips_in_each_task_and_the_others_are_drawn_for_each_example():
+    task = regression()
+    batches, states = taken(task, 24)
+    before = states[0].content.numpy()
+    for number in range(24):
+        slow, inputs = states[number].content.numpy(), batches[number].inputs.numpy()  # [2, learners, 21]
+        flips = (slow != before).sum(axis=1)
+        np.testing.assert_array_equal(flips, [1 if number and number % 4 == 0 else 0] * 3)
+        np.testing.assert_array_equal(inputs[..., :15], np.stack([slow, slow]))
+        np.testing.assert_array_equal(inputs[..., -1], 1)
+        before = slow
+        for learner in range(3):  # in plain Python
+            weights, outgoing = task._weights[learner], task._outgoing[learner]
+            for row, target in zip(
+                inputs[:, learner], batches[number].targets.numpy()[:, learner], strict=True
+            ):
+                expected = 0.0
+                for unit in range(7):
+                    threshold = 21 * 0.7 - sum(weight == -1 for weight in weights[:, unit])
+                    expected += outgoing[unit] * (float(row @ weights[:, unit]) > threshold)
+                assert target == expected
+    fast = np.stack([batch.inputs.numpy()[..., 15:20] for batch in batches])  # [24, 2, 3, 5]
+    assert 0.4 < fast.mean() < 0.6 and len(np.unique(fast.reshape(-1, 5), axis=0)) == 32
+    assert (fast[:, :, 0] != fast[:, :, 1]).any()  # each learner has its own
+
+
+def test_a_score_for_each_learner():
+    task = regression(num_learners=3)
+    _, states = taken(task, 6)
+    np.testing.assert_allclose(states[-1].total_score, [1.5] * 3)  # 0 + .1 + .. + .5
+    found = task.evaluate(6, states[-1])
+    assert found["evaluation/average_online_error"] == pytest.approx(0.25)
+    assert found["evaluation/online_error"] == pytest.approx(0.45)
+    assert set(found) == {
+        f"evaluation/{name}" for name in ("task", "error", "online_error", "average_online_error")
+    }
+
+
+def test_the_gradient_of_each_learner_is_that_of_its_loss_alone():
+    task = regression()
+    (batch,), _ = taken(task, 1)
+    kernel = task.model.get_layer("hidden").kernel
+    with tf.GradientTape() as tape:
+        loss = task.loss(task.model, batch).loss
+    together = tape.gradient(loss, kernel)[1]
+    with tf.GradientTape() as tape:
+        alone = tf.reduce_mean((task.model(batch.inputs)[:, 1] - batch.targets[:, 1]) ** 2)
+    np.testing.assert_allclose(together, tape.gradient(alone, kernel)[1], rtol=1e-5)
+
+
+def test_tasks_of_growing_data_have_epochs_of_the_images_that_are_there():
+    task = growing()
+    assert task.boundary_period is None
+    batches, states = taken(task, 24)
+    lengths = [4, 10, 10]  # two epochs of 20 // 8 = 2 batches, then of 5
+    boundaries = [bool(task.boundary(state)) for state in states]
+    assert [number + 1 for number, each in enumerate(boundaries) if each] == list(np.cumsum(lengths))
+    numbers = [numbers_of(batch, task.images) for batch in batches]
+    assert max(map(max, numbers[:4])) < 20 <= max(map(max, numbers[4:]))
+    for epoch in (numbers[0:2], numbers[2:4], numbers[4:9], numbers[9:14], numbers[14:19], numbers[19:24]):
+        flat = sum(epoch, [])
+        assert len(set(flat)) == len(flat)
+    assert sorted(sum(numbers[4:9], [])) == list(range(40))
+    data = [task.data_batches(states[number]).count for number in (2, 3)]
+    assert data == [2, 5]  # after the last step of the first task, the images of the second
+    assert task.probe_inputs(states[0], 100, seeds.derive(0, "probe")).shape[0] == 20
+
+
+def test_the_evaluation_of_growing_data_is_of_the_images_that_are_there():
+    task = growing()
+    _, states = taken(task, 5)
+    hits = task.model(task.images).numpy().argmax(-1) == task.labels.numpy()
+    assert task.evaluate(1, states[0])["evaluation/accuracy"] == pytest.approx(hits[:20].mean())
+    assert task.evaluate(5, states[4])["evaluation/accuracy"] == pytest.approx(hits.mean())
+    finals = [
+        task.evaluate(step, states[step - 1])["evaluation/final_epoch_accuracy"] for step in (2, 3, 4, 5)
+    ]
+    np.testing.assert_allclose(finals, [np.nan, 0.2, 0.25, np.nan], rtol=1e-6)
+
+
+def test_examples_with_replacement_are_of_the_task():
+    task = growing(sampling="replacement", epochs_per_task=None, steps_per_task=30)
+    batches, _ = taken(task, 32)
+    numbers = [numbers_of(batch, task.images) for batch in batches]
+    assert set(sum(numbers[:30], [])) == set(range(20)) and max(sum(numbers[30:], [])) >= 20
+    assert task.boundary_period == 30
+
+
+def test_labels_give_way_to_those_of_the_next_task_in_proportion_to_its_steps():
+    task = built(GradualLabels, "digits", MLP, num_examples=40, steps_per_task=10, batch_size=40)
+    batches, states = taken(task, 20)
+    for number, batch in enumerate(batches):
+        old, new = states[number].content.numpy()[:, numbers_of(batch, task.images)]
+        differ = old != new
+        assert np.isin(batch.targets.numpy(), [old, new]).all()
+        of_new = (batch.targets.numpy() == new)[differ].mean()
+        assert abs(of_new - number % 10 / 10) < 0.3  # 36 draws: 3.6 standard deviations
+    np.testing.assert_array_equal(states[0].content[1], states[10].content[0])
+    assert (
+        batches[0].targets.numpy() == states[0].content.numpy()[0, numbers_of(batches[0], task.images)]
+    ).all()
+
+
+def test_an_earlier_task_can_be_evaluated_again():
+    task = permuted()
+    _, states = taken(task, 11)
+    again = states[10]._replace(content=task.content(0))
+    images = task.images.numpy().reshape(40, -1)[:, task.content(0).numpy()].reshape(40, 8, 8, 1)
+    accuracy = (task.model(images).numpy().argmax(-1) == task.labels.numpy()).mean()
+    assert task.mean_score(again) == pytest.approx(accuracy)
+
+
+def test_many_examples_are_evaluated_in_parts(monkeypatch):
+    monkeypatch.setattr(tp.tasks.supervised_stream, "_EVALUATION_BATCH", 16)
+    task = permuted()  # 16 + 16 + 8
+    state = task.initial_state()
+    inputs, labels = task.examples(state, tf.range(40), seeds.derive(0, "key"))
+    hits = task.model(inputs).numpy().argmax(-1) == labels.numpy()
+    assert task.mean_score(state) == pytest.approx(hits.mean())
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"), [(permuted, {}), (regression, {"num_units": 100, "steps_per_task": 20})]
+)
+@pytest.mark.parametrize("compiler", ["graph", "xla"])
+def test_it_trains_in_the_loop(make, arguments, compiler, tmp_path):
+    task = make(**arguments)
+    optimizer = tp.optimizers.sgd(0.01)
+    settings: Any = dict(log_period=4, evaluation_period=4, checkpoint_period=100, seed=0, compiler=compiler)
+    config = TrainConfig(task=task, optimizer=optimizer, total_steps=40, **settings)
+    _, code = run(tmp_path, Loop(config))
+    assert code == 0
+    score, losses = task.objective.score, values_of(tmp_path, "train/loss")
+    assert losses[-1] < losses[0]
+    # The mean over all steps is that of the rows, each of four steps.
+    means = values_of(tmp_path, f"train/{score}")
+    averages = values_of(tmp_path, f"evaluation/average_online_{score}")
+    assert averages[-1] == pytest.approx(np.mean(means), rel=1e-6)
+
+
+class Constant(SupervisedStream):
+    """Zeros, each of the class 0."""
+
+    name = "constant"
+
+    def load(self, seed):
+        return 2, (1,)
+
+    def examples(self, state, indices, key):
+        return StreamBatch(tf.zeros([indices.shape[0], 1]), tf.zeros([indices.shape[0]], tf.int32))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "`steps_per_task` must be an integer of at least 1. Received: None"),
+        ({"epochs_per_task": 0}, "`epochs_per_task` must be an integer of at least 1. Received: 0"),
+        (
+            {"epochs_per_task": 2},
+            "`epochs_per_task` must be None where examples have no end. Received: 2",
+        ),
+        (
+            {"epochs_per_task": 2, "steps_per_task": 3, "num_examples": 40},
+            "`epochs_per_task` must be None where `steps_per_task` is given. Received: 2",
+        ),
+        (
+            {"steps_per_task": 3, "num_examples": 4},
+            "`batch_size` must be at most `num_examples`, 4. Received: 16",
+        ),
+    ],
+)
+def test_errors(settings, message):
+    with pytest.raises(ValueError) as error:
+        Constant(tp.networks.mlp, **settings)
+    assert str(error.value) == message
+
+
+def test_a_pass_over_examples_without_end_is_refused():
+    task = built(Constant, tp.networks.mlp, steps_per_task=3)
+    with pytest.raises(ValueError, match="`Constant` gives no pass over data"):
+        task.data_batches(task.initial_state())

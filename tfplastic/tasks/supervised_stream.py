@@ -1,0 +1,405 @@
+"""A stream of supervised tasks, of which a subclass gives the inputs and the targets."""
+
+import abc
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfplastic import seeds
+from tfplastic._checks import check_makes, check_one_of, check_positive_integer
+from tfplastic._keras import keras
+from tfplastic._tf.random import folded
+from tfplastic.tasks.batch_memory import check_batch_fits
+from tfplastic.tasks.classification_mdp import uniform_integers
+from tfplastic.tasks.data_batches import DataBatches
+from tfplastic.tasks.graph_task import GraphTask
+from tfplastic.tasks.host_task import TaskProgress
+from tfplastic.tasks.objectives import CLASSIFICATION, Objective
+from tfplastic.tasks.schedules import epoch_order
+from tfplastic.tasks.stream_state import StreamState
+from tfplastic.tasks.task_loss import TaskLoss
+
+SAMPLINGS = ("epochs", "replacement")
+_EVALUATION_BATCH = 1024  # examples that go through the network at once
+_MEASURED_EXAMPLES = 1024  # of diagnostics, and of the evaluation of a stream without end
+
+
+class SupervisedStream(GraphTask):
+    """One supervised task after another on the same network; a subclass says what they are.
+
+    The stream counts steps, tasks and epochs, draws the examples of each batch, sums the scores of its steps
+    and evaluates. A subclass has
+
+    - `load`, which loads what stays for the whole run,
+    - `content`, the tensors that change from task to task, such as labels or an order of pixels,
+    - `examples`, the inputs and the targets of given examples under the present content,
+    - and, for other losses than the cross-entropy, `objective`.
+
+    A stream may have an end to its examples (`num_examples`), of which each epoch has every one, or none:
+    then its examples are numbered without end, and `examples` makes each from its number or from a seed.
+
+    The score of a step is that of its batch before the update. Evaluations report, with the score's name
+    (`accuracy` here) of the objective,
+
+    - `evaluation/task`: number of the task, from 0,
+    - `evaluation/accuracy`: mean over all examples of the task, or over 1,024 if they have no end,
+    - `evaluation/online_accuracy`: mean over the task's steps so far (Kumar et al. 2023, section 4.1),
+    - `evaluation/average_online_accuracy`: mean over all steps so far (the same),
+    - `evaluation/final_epoch_accuracy`: mean over the task's final epoch, the last
+      `num_examples // batch_size` of its steps, or all if there are fewer: each before its update. NaN until
+      the final epoch has started. Not for examples without end.
+
+    A task ends with its last gradient step, which the next one's first step follows: until then evaluations
+    see the task that has just ended.
+
+    Args:
+        network: builder of the model; called with the number of outputs and `input_shape`, `seed`.
+        num_examples: examples of a task, the most of any one; None if they have no end.
+        steps_per_task: gradient steps of a task, in place of `epochs_per_task`.
+        epochs_per_task: passes over the examples of a task, in place of `steps_per_task`; 1 is online
+            learning of each task.
+        batch_size: examples per gradient step.
+        sampling: `'epochs'`: in a new random order each time all examples have been used, which gives up at
+            most `batch_size - 1` of an order's end; or `'replacement'`: each batch drawn by itself.
+
+    Attributes:
+        objective: the loss, and the score that is reported.
+        score_shape: shape of the score of a step; a subclass with one for each of several learners overrides
+            `step_score`, too.
+
+    Raises:
+        ValueError: if an argument is out of its range, or not exactly one of `steps_per_task` and
+            `epochs_per_task` is given.
+
+    Example:
+        The class of a number is whether it is above a threshold, another one for each task.
+
+        >>> import tensorflow as tf, tfplastic as tp
+        >>> class Thresholds(tp.tasks.SupervisedStream):
+        ...     name = 'thresholds'
+        ...     def load(self, seed):
+        ...         self._numbers = tf.linspace([0.0], [1.0], self.num_examples)
+        ...         return 2, (1,)
+        ...     def content(self, task, previous=None):
+        ...         return tf.random.stateless_uniform([], [0, task], alg='philox')
+        ...     def examples(self, state, indices, key):
+        ...         numbers = tf.gather(self._numbers, indices)  # [batch, 1]
+        ...         return tp.tasks.StreamBatch(numbers, tf.cast(numbers[:, 0] > state.content, tf.int32))
+        >>> task = Thresholds(tp.networks.mlp, num_examples=100, epochs_per_task=2, batch_size=10)
+        >>> task.build(seed=0)
+        >>> task.boundary_period
+        20
+        >>> batch, state = task.next(task.initial_state(), tf.constant([0, 1]))
+        >>> batch.inputs.shape, batch.targets.shape, int(state.step)
+        (TensorShape([10, 1]), TensorShape([10]), 1)
+    """
+
+    kind = "supervised"
+    objective: Objective = CLASSIFICATION
+    score_shape: Sequence[int] = ()
+
+    def __init__(
+        self,
+        network: Callable[..., keras.Model],
+        *,
+        num_examples: int | None = None,
+        steps_per_task: int | None = None,
+        epochs_per_task: int | None = None,
+        batch_size: int = 16,
+        sampling: str = "epochs",
+    ):
+        self._make_network = check_makes("network", network, keras.Model, "@mlp", ("input_shape", "seed"))
+        self.num_examples = num_examples
+        self.steps_per_task, self.epochs_per_task = steps_per_task, epochs_per_task
+        if num_examples is not None:
+            check_positive_integer("num_examples", num_examples)
+        if steps_per_task is not None or epochs_per_task is None:
+            check_positive_integer("steps_per_task", steps_per_task)
+        if epochs_per_task is not None:
+            check_positive_integer("epochs_per_task", epochs_per_task)
+            if steps_per_task is not None or num_examples is None:
+                given = "`steps_per_task` is given" if num_examples else "examples have no end"
+                raise ValueError(f"`epochs_per_task` must be None where {given}. Received: {epochs_per_task}")
+        self.batch_size = check_positive_integer("batch_size", batch_size)
+        self.sampling = check_one_of("sampling", sampling, SAMPLINGS)
+        if num_examples is not None and batch_size > num_examples:
+            raise ValueError(
+                f"`batch_size` must be at most `num_examples`, {num_examples}. Received: {batch_size}"
+            )
+        self.progress_fields = self.objective.progress_fields
+        kind = type(self)
+        self._sizes_differ = kind.task_size is not SupervisedStream.task_size
+        lengths_differ = kind.task_length is not SupervisedStream.task_length
+        is_regular = not lengths_differ and (epochs_per_task is None or not self._sizes_differ)
+        self.boundary_period = int(self.task_length(0)) if is_regular else None
+
+    @abc.abstractmethod
+    def load(self, seed: int) -> tuple[int, Sequence[int]]:
+        """Loads what stays for the whole run, such as images, by the root seed.
+
+        Returns:
+            The number of the network's outputs, and the shape of one input.
+        """
+
+    def content(self, task: int | tf.Tensor, previous: Any = None) -> Any:
+        """Returns what differs from task to task; traceable.
+
+        Args:
+            task: number of the task, from 0; an integer or `[] int32`.
+            previous: the content of the task before; None for task 0.
+
+        Returns:
+            A nest of tensors whose structure, shapes and dtypes are the same for all tasks.
+        """
+        return ()
+
+    @abc.abstractmethod
+    def examples(self, state: StreamState, indices: tf.Tensor, key: tf.Tensor) -> Any:
+        """Returns the inputs and the targets of examples; traceable.
+
+        Args:
+            state: of the stream, whose `content`, `task` and `step` (of those in the task before this one)
+                they may depend on.
+            indices: `[count] int32`, numbers of examples of the task.
+            key: `[2] int32`, the seed of what is drawn for this batch.
+
+        Returns:
+            A pair, such as a `StreamBatch`: inputs and targets, each `[count, ...]`.
+        """
+
+    def task_size(self, task: int | tf.Tensor) -> int | tf.Tensor:
+        """Returns how many of the `num_examples` are in a task; all by default; traceable.
+
+        Where it is overridden, sizes may differ, and each task begins with an epoch of its own, of the
+        examples with the first numbers.
+        """
+        del task
+        return self.num_examples or 0
+
+    def task_length(self, task: int | tf.Tensor) -> int | tf.Tensor:
+        """Returns the gradient steps of a task; traceable.
+
+        Where they may differ, `boundary_period` is None: because a subclass overrides this function, or
+        `task_size` while a task is a number of epochs.
+        """
+        if self.epochs_per_task is None:
+            return self.steps_per_task or 0
+        return self.epochs_per_task * (self.task_size(task) // self.batch_size)
+
+    def step_score(self, output: TaskLoss) -> tf.Tensor:
+        """Returns the score of a step's batch, `score_shape`; traceable."""
+        return output.metrics[self.objective.score]
+
+    # What the loop asks of a task.
+
+    def build(self, seed: int) -> None:
+        self._seed = seed
+        num_outputs, input_shape = self.load(seed)
+        self.model = self._make_network(num_outputs, input_shape=tuple(input_shape), seed=seed)
+        check_batch_fits("batch_size", self.batch_size, self.model)
+        self._mean_score = tf.function(self._traced_mean_score, autograph=False)
+
+    def initial_state(self) -> StreamState:
+        zero = tf.constant(0, tf.int32)
+        nothing = tf.zeros(self.score_shape, tf.float64)
+        return StreamState(
+            step=zero,
+            task=zero,
+            content=tf.nest.map_structure(tf.convert_to_tensor, self.content(0)),
+            order=self._order(0, 0),
+            position=zero,
+            epoch=zero,
+            task_score=nothing,
+            total_score=nothing,
+            total_steps=tf.constant(0, tf.int64),
+            final_score=nothing,
+        )
+
+    def next(self, state: StreamState, key: tf.Tensor) -> tuple[Any, StreamState]:
+        state = self._begin_task_if_due(state)
+        if self.num_examples is None:
+            first = tf.cast(state.total_steps * self.batch_size, tf.int32)
+            indices = first + tf.range(self.batch_size)
+        elif self.sampling == "replacement":
+            indices = self._draw(state, key)
+        else:
+            state = self._begin_epoch_if_due(state)
+            indices = tf.slice(state.order, [state.position], [self.batch_size])
+            state = state._replace(position=state.position + self.batch_size)
+        batch = self.examples(state, indices, folded(key, 1))
+        return batch, state._replace(step=state.step + 1, total_steps=state.total_steps + 1)
+
+    def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:
+        inputs, targets = batch
+        outputs = model(inputs, training=training)  # [batch, outputs]
+        losses = self.objective.losses(outputs, targets)  # [batch]
+        score = tf.reduce_mean(self.objective.scores(outputs, targets))
+        return TaskLoss(tf.reduce_mean(losses), losses, {self.objective.score: score})
+
+    def after_step(self, state: StreamState, step: tf.Tensor, output: TaskLoss) -> StreamState:
+        del step
+        score = tf.cast(self.step_score(output), tf.float64)
+        is_final = tf.cast(state.step > self._steps_before_final_epoch(state.task), tf.float64)
+        return state._replace(
+            task_score=state.task_score + score,
+            total_score=state.total_score + score,
+            final_score=state.final_score + is_final * score,
+        )
+
+    def boundary(self, state: StreamState) -> tf.Tensor:
+        return state.step == self.task_length(state.task)
+
+    def further_batch(self, state: StreamState, key: tf.Tensor) -> Any:
+        if self.num_examples is None:
+            indices = uniform_integers(self.batch_size, key, np.iinfo(np.int32).max)
+        else:
+            indices = self._draw(state, key)
+        return self.examples(state, indices, folded(key, 1))
+
+    def data_batches(self, state: StreamState) -> DataBatches:
+        """All examples; after the last step of a task, those of the next one."""
+        if self.num_examples is None:
+            return super().data_batches(state)
+        begun = self._begin_task_if_due(state)
+        key = tf.constant(seeds.derive(self._seed, "data_batches"))
+
+        def at(index: tf.Tensor) -> Any:
+            return self.examples(begun, index * self.batch_size + tf.range(self.batch_size), key)
+
+        return DataBatches(tf.convert_to_tensor(self.task_size(begun.task) // self.batch_size), at)
+
+    def progress(self, state: StreamState) -> TaskProgress:
+        fields: TaskProgress = {}
+        if "accuracy" in self.progress_fields:
+            fields["accuracy"] = _mean(state.task_score, int(state.step))
+        return fields
+
+    def evaluate(self, step: int, state: StreamState) -> dict[str, float]:
+        score, steps = self.objective.score, int(state.step)
+        found = {
+            "evaluation/task": float(state.task),
+            f"evaluation/{score}": self.mean_score(state),
+            f"evaluation/online_{score}": _mean(state.task_score, steps),
+            f"evaluation/average_online_{score}": _mean(state.total_score, int(state.total_steps)),
+        }
+        if self.num_examples is not None:
+            final_steps = steps - int(self._steps_before_final_epoch(state.task))
+            final = _mean(state.final_score, final_steps) if final_steps > 0 else math.nan
+            found[f"evaluation/final_epoch_{score}"] = final
+        return found
+
+    def mean_score(self, state: StreamState) -> float:
+        """Returns the mean score of the network over all examples of the task that `state` is in.
+
+        Of examples without end it is over 1,024. `state` may be of a task that the stream has left, for the
+        transfer back to it.
+        """
+        return float(self._mean_score(state))
+
+    def diagnostics_batch(self) -> tuple[Any, Any]:
+        """The first examples of the first task, at most 1,024."""
+        size = min(self.num_examples or _MEASURED_EXAMPLES, _MEASURED_EXAMPLES)
+        key = tf.constant(seeds.derive(self._seed, "diagnostics"))
+        batch = self.examples(self.initial_state(), tf.range(size), key)
+        return batch, batch[0]
+
+    def probe_inputs(self, state: StreamState, count: int, key: np.ndarray) -> np.ndarray:
+        """Inputs of the present task, of each example at most once."""
+        chosen = np.arange(count)
+        if self.num_examples is not None:
+            size = int(self.task_size(state.task))
+            chosen = np.sort(seeds.generator(key).permutation(size)[:count])
+        inputs, _ = self.examples(state, tf.constant(chosen, tf.int32), tf.constant(key))
+        return inputs.numpy()
+
+    def describe(self, total_steps: int) -> list[tuple[str, str]]:
+        sampling = self.sampling if self.num_examples else "each example once"
+        rows = [
+            ("data", self.describe_data()),
+            ("gradient steps", f"{total_steps:,}, batches of {self.batch_size}, {sampling}"),
+        ]
+        if self.boundary_period is None:
+            return [*rows, ("tasks", f"of different lengths, {self.epochs_per_task or '-'} epoch(s) each")]
+        tasks = -(-total_steps // self.boundary_period)
+        return [*rows, ("tasks", f"{tasks:,}, {self.boundary_period:,} gradient steps each")]
+
+    def describe_data(self) -> str:
+        """Returns the data in words, for `--dry_run`."""
+        return f"{self.num_examples:,} examples" if self.num_examples else "examples without end"
+
+    def _draw(self, state: StreamState, key: tf.Tensor) -> tf.Tensor:
+        """Numbers of examples, with replacement, `[batch] int32`."""
+        size = self.task_size(state.task)
+        if self._sizes_differ:
+            return uniform_integers(self.batch_size, key, size)
+        return tf.random.stateless_uniform([self.batch_size], key, maxval=size, dtype=tf.int32, alg="philox")
+
+    def _order(self, epoch: int | tf.Tensor, task: int | tf.Tensor) -> tf.Tensor:
+        """The order of an epoch `[num_examples] int32`, in which the task's own examples come first."""
+        if self.num_examples is None:
+            return tf.zeros([0], tf.int32)
+        order = epoch_order(self.num_examples, self._seed, epoch)
+        if self._sizes_differ:
+            is_of_another = tf.cast(order >= self.task_size(task), tf.int32)  # [num_examples]
+            order = tf.gather(order, tf.argsort(is_of_another, stable=True))
+        return order
+
+    def _steps_before_final_epoch(self, task: tf.Tensor) -> int | tf.Tensor:
+        length, epoch = self.task_length(task), self.task_size(task) // self.batch_size
+        if isinstance(length, int) and isinstance(epoch, int):
+            return max(length - epoch, 0)
+        return tf.maximum(length - epoch, 0)
+
+    def _begin_task_if_due(self, state: StreamState) -> StreamState:
+        # As a task's first step begins, not as its last one ends: until then evaluations see its content.
+        def begin() -> StreamState:
+            task = state.task + 1
+            begun = state._replace(
+                step=tf.zeros_like(state.step),
+                task=task,
+                content=self.content(task, state.content),
+                task_score=tf.zeros_like(state.task_score),
+                final_score=tf.zeros_like(state.final_score),
+            )
+            return self._with_next_epoch(begun) if self._sizes_differ else begun
+
+        return tf.cond(self.boundary(state), begin, lambda: state)
+
+    def _begin_epoch_if_due(self, state: StreamState) -> StreamState:
+        is_over = state.position + self.batch_size > self.task_size(state.task)
+        return tf.cond(is_over, lambda: self._with_next_epoch(state), lambda: state)
+
+    def _with_next_epoch(self, state: StreamState) -> StreamState:
+        epoch = state.epoch + 1
+        order = self._order(epoch, state.task)
+        return state._replace(order=order, position=tf.zeros_like(state.position), epoch=epoch)
+
+    def _traced_mean_score(self, state: StreamState) -> tf.Tensor:
+        """The mean score over all examples of the task, `[] float64`; of a few, where they have no end."""
+        most = self.num_examples or _MEASURED_EXAMPLES
+        size = self.task_size(state.task) if self.num_examples else most
+        key = tf.constant(seeds.derive(self._seed, "evaluation"))
+
+        def total(first: tf.Tensor, count: int) -> tf.Tensor:
+            indices = first + tf.range(count)  # [count]
+            inputs, targets = self.examples(state, indices, key)
+            scores = self.objective.scores(self.model(inputs, training=False), targets)  # [count]
+            return tf.reduce_sum(tf.where(indices < size, tf.cast(scores, tf.float64), 0.0))
+
+        whole = most // _EVALUATION_BATCH * _EVALUATION_BATCH
+        _, score = tf.while_loop(
+            lambda first, _: first < whole,
+            lambda first, sum: (first + _EVALUATION_BATCH, sum + total(first, _EVALUATION_BATCH)),
+            (tf.constant(0), tf.constant(0.0, tf.float64)),
+        )
+        if most > whole:
+            score += total(tf.constant(whole), most - whole)
+        return score / tf.cast(size, tf.float64)
+
+
+def _mean(total: tf.Tensor, steps: int) -> float:
+    """The mean over the steps, and over the entries if the score has several."""
+    return float(np.mean(total)) / max(steps, 1)
