@@ -70,7 +70,7 @@ REMOVED_FLAGS: Mapping[str, str] = {
     " another. Train each by its --seed, or all by bin/sweep, which keeps all cores busy. Runs that were"
     " trained side by side resume one by one",
 }
-"""{flag of a program: why it cannot be given any more, and what to do}."""
+"""{flag of a program: why it is no longer available, and the alternative}."""
 
 ENDS = "the old name ends with the next release."
 _PARTS_OF_TAGS = {

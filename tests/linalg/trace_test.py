@@ -32,7 +32,7 @@ def test_hutch_plus_plus_grown_by_blocks_is_algorithm_1(kind):
     result = linalg.trace(operator, tol=0, max_products=36, block_size=4)
     assert result.num_products == 36 and result.num_probes == 12 and not result.converged
     assert result.advice == (
-        "12 probes were made with 36 products, and fewer than 16 do not tell the standard error. Raise"
+        "12 probes were made with 36 products, and fewer than 16 do not determine the standard error. Raise"
         " `max_products`."
     )
     # Each round multiplies 4 columns of S, 4 of Q and 4 probes outside of the Q of that time.

@@ -94,7 +94,7 @@ def measured(model=None, x=None, optimizer="sgd", **settings):
         ),
         (
             dict(x=models.inputs(size=2)),
-            "`inputs` must be what `model` takes. Received: shape [1, 2]: Input 0 with name 'None' of layer"
+            "`inputs` must fit `model`. Received: shape [1, 2]: Input 0 with name 'None' of layer"
             " 'hidden' is incompatible with the layer: expected axis -1 of input shape to have value 3, but"
             " received input with shape (1, 2)",
         ),

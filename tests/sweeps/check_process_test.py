@@ -108,8 +108,8 @@ def test_a_longer_run_is_not_finished(finished):
 def test_another_run(finished):
     _, notes = states(["memory://nothing", finished[1]], "adam.beta_1 = 0.5")
     assert notes == [
-        f"--reuse: {finished[1]}/a-seed1 is not taken, being another run: `adam.beta_1` is 0.9 there and"
-        " 0.5 here."
+        f"--reuse: {finished[1]}/a-seed1 is skipped, its configuration differs: `adam.beta_1` is 0.9 there"
+        " and 0.5 here."
     ]
     with pytest.raises(UsageError) as error:
         states(finished, "adam.beta_1 = 0.5")

@@ -133,7 +133,7 @@ def test_ctrl_c_and_the_same_command_again(tmp_path):
     sweep.send_signal(signal.SIGINT)
     output, _ = sweep.communicate(timeout=100)
     assert sweep.returncode == 0, output
-    assert output.splitlines()[-1] == "The same command goes on from there."
+    assert output.splitlines()[-1] == "Run the same command again to resume."
     runs = records(tmp_path)
     stopped = [name for name in NAMES if runs[name]["state"] == "stopped"]
     assert stopped and "failed" not in {run["state"] for run in runs.values()}, output

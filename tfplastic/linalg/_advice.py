@@ -46,8 +46,8 @@ def of_error(relative_error: float, tol: float, products: int) -> str:
 def of_few_probes(probes: int, least: int, products: int) -> str:
     """Returns the line for an estimate of so few probes that their spread says little."""
     return (
-        f"{probes} probes were made with {products} products, and fewer than {least} do not tell the standard"
-        " error. Raise `max_products`."
+        f"{probes} probes were made with {products} products, and fewer than {least} do not determine the"
+        " standard error. Raise `max_products`."
     )
 
 

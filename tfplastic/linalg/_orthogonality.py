@@ -12,7 +12,7 @@ _STRETCH = 1 << 17
 def dot(left: np.ndarray, right: np.ndarray) -> float:
     """The inner product of two vectors: a float64 sum over pieces, each of them summed in their dtype.
 
-    The sums of pieces round independently of each other, which leaves, in float32, some 1e-9 of |left|
+    The sums of pieces round independently of each other, which leaves, in float32, about 1e-9 of |left|
     |right|.
     """
     whole = len(left) // _PIECE * _PIECE

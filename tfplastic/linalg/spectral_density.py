@@ -50,7 +50,7 @@ class SpectralDensity(ShortRepr):
         apart than the kernel is wide once the nodes span more than about 1,000; here there are as many more
         points as keep the distance within one width, at most 1,000,000 (or `num_points`). On this grid the
         density sums to 1 within 1e-8, unless so many points are not enough: with the default width once the
-        nodes span more than some 10 million.
+        nodes span more than about 10 million.
 
         Args:
             width: standard deviation of the kernel; default `width()`.

@@ -61,7 +61,7 @@ class BatchedTrace:
 
     Args:
         trace: a concrete function.
-        count: how many networks.
+        count: number of networks.
 
     Attributes:
         variables: the variables that the trace uses.
@@ -97,9 +97,9 @@ class BatchedTrace:
         """Returns the outputs and the variables' values after the function; traceable.
 
         Args:
-            inputs: as the trace takes them, flat.
+            inputs: inputs of the trace, flat.
             variables: their values before, in the order of `self.variables`.
-            only_ask: whether only `is_stacked` of what is returned is of interest.
+            only_ask: whether only `is_stacked` of the results is needed.
         """
         run = _Interpreter(self._count, list(variables), emits=not only_ask)
         outputs = run.run(self._graph, [*inputs, *self._captures])
@@ -134,7 +134,7 @@ class _Interpreter:
         return [values[place.name] for place in graph.outputs]
 
     def flush(self) -> None:
-        """Computes what waits, for all networks at once."""
+        """Computes the waiting values, for all networks at once."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
@@ -188,7 +188,9 @@ class _Interpreter:
         for position, value in zip(rule.assigns, made[len(operation.outputs) :], strict=True):
             number = inputs[position].variable
             if number is None:
-                raise _not_side_by_side(f"the operation {operation.type!r} on what is no variable")
+                raise _not_side_by_side(
+                    f"the operation {operation.type!r} on a tensor that is not a variable"
+                )
             self.variables[number] = value
         return made[: len(operation.outputs)]
 
@@ -208,7 +210,7 @@ class _Interpreter:
         return Value(False, tf.constant(array), constant=array)
 
     def _at_once(self, emit: Callable[[], list[Any]], count: int) -> list[Value]:
-        """Stacked outputs of what needs its inputs now."""
+        """Returns the stacked outputs of an operation that needs its inputs now."""
         outputs = [Value(True) for _ in range(count)]
         if self._emits:
             self.flush()

@@ -32,9 +32,9 @@ class Rule(NamedTuple):
     """An operation as a function of values.
 
     Attributes:
-        compute: from the operation and its inputs, variables being their values, to its outputs and after
-            them what it assigns.
-        count: how many tensors that gives.
+        compute: maps the operation and its inputs, variables being their values, to its outputs, followed by
+            the values that it assigns.
+        count: number of these tensors.
         assigns: the inputs that are assigned, by their position.
     """
 

@@ -184,7 +184,7 @@ def _call(model: Any, example: Any) -> None:
         _outputs(model, example, training=False)
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         received = _short(tuple(each.shape for each in tf.nest.flatten(example)))
-        rule = "must be what `model` takes"
+        rule = "must fit `model`"
         raise ValueError(f"`inputs` {rule}. Received: shape {received}: {_reason(error)}") from error
 
 

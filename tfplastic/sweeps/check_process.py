@@ -119,7 +119,7 @@ class Checks:
                 where = f"{root.of(name)} holds another run: {different}"
                 raise UsageError(f"{where}. Choose another --run_root, or the old value")
             if different:
-                notes.append(f"--reuse: {root.of(name)} is not taken, being another run: {different}.")
+                notes.append(f"--reuse: {root.of(name)} is skipped, its configuration differs: {different}.")
                 continue
             status = run_format.known_status(root.read(f"{name}/{run_format.STATUS_FILE}"))
             step = status.get("step", 0)

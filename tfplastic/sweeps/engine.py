@@ -61,7 +61,9 @@ class Engine:
         while self._jobs:
             if stop.requested and not is_stopping:
                 is_stopping = True
-                self._display.say("Stopping: the runs at work save a checkpoint. Ctrl-C again does not wait.")
+                self._display.say(
+                    "Stopping: running jobs save a checkpoint. Press Ctrl-C again to stop without waiting."
+                )
                 for task in self._jobs:
                     self._pool.cancel(task)
             for task in self._pool.ready(list(self._jobs), _WAIT_S):

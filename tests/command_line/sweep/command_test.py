@@ -98,7 +98,7 @@ def test_errors_that_need_no_tensorflow(capsys, monkeypatch, text, message):
         ("--reuse=fo://x", f"--reuse{UNKNOWN_URL}"),
         ("--reuse=nope", "--reuse must be a directory that holds runs, or a URL. Received: 'nope'"),
         ("--reuse=", "--reuse must be a directory that holds runs, or a URL. Received: ''"),
-        ("--cpus_per_run=4096", "--cpus_per_run must be at most what this machine has, "),
+        ("--cpus_per_run=4096", "--cpus_per_run must be at most the number of this machine, "),
     ],
 )
 def test_flags_that_cannot_be(capsys, monkeypatch, flag, message):

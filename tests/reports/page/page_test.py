@@ -12,7 +12,7 @@ from tfplastic.reports import page, places, read_runs
 
 SECTIONS = [
     "Summary",
-    "Beside the paper",
+    "Compared with the paper",
     "Learning curves",
     "Probes",
     "Layers over time",

@@ -118,7 +118,7 @@ def _threads(given: options.Options) -> int:
 def _check_cores(given: options.Options) -> None:
     cores = _cores()
     if given.address == LOCAL and given.cpus_per_run > cores:
-        rule = f"--cpus_per_run must be at most what this machine has, {cores}"
+        rule = f"--cpus_per_run must be at most the number of this machine, {cores}"
         raise UsageError(f"{rule}. Received: {given.cpus_per_run:g}")
 
 
@@ -168,7 +168,7 @@ def _sweep(given: options.Options, records: Records, todo: Sequence[Job]) -> int
         if run.state == "failed":
             print_line(f"  {run.name}: {run.error} ({records.root.of(LOGS)}/{run.name}.log)")
     if stop.requested:
-        print_line("The same command goes on from there.")
+        print_line("Run the same command again to resume.")
     if stop.signal is not None and stop.signal != signal.SIGINT:
         return 128 + stop.signal
     return 1 if records.count("failed") else 0
@@ -177,7 +177,7 @@ def _sweep(given: options.Options, records: Records, todo: Sequence[Job]) -> int
 def _check_gpus(given: options.Options, pool: RayPool) -> None:
     gpus = pool.capacity("GPU")
     if given.gpus_per_run > gpus and given.address == LOCAL:  # A cluster may grow.
-        rule = f"--gpus_per_run must be at most what this machine has, {gpus:g}"
+        rule = f"--gpus_per_run must be at most the number of this machine, {gpus:g}"
         raise UsageError(f"{rule}. Received: {given.gpus_per_run:g}")
     if gpus and not given.gpus_per_run:
         print_line("Training on the CPU; --gpus_per_run=0.25 would put four runs at a time on a GPU.")

@@ -24,14 +24,14 @@ Each run is one of bin/train, in a process and a directory of its own.
 
 EXAMPLES = """\
 Examples:
-  Fig. 1 of the paper in its small form, on this machine; first what that would take:
+  Fig. 1 of the paper in its small form, on this machine; first its cost:
     bin/sweep --experiment=gin/paper/small/fig01.gin --dry_run
     bin/sweep --experiment=gin/paper/small/fig01.gin
 
   On a Ray cluster, four runs to a GPU, where all nodes see /shared:
     bin/sweep --experiment=gin/paper/fig07.gin --address=auto --gpus_per_run=0.25 --run_root=/shared/fig07
 
-Ctrl-C stops a sweep; the same command goes on from where it stopped. docs/sweeps.md shows clusters and Slurm.
+Ctrl-C stops a sweep; the same command resumes it. docs/sweeps.md shows clusters and Slurm.
 """
 
 
@@ -114,8 +114,8 @@ _FLAGS = (
         None,
         "--run_root=DIRECTORY|URL",
         "Where the run directories ARM-seedSEED, sweep.json and logs/ go: a directory that all nodes see, or"
-        " a URL that fsspec knows, such as s3://bucket/fig06. With a URL runs are at work in a temporary"
-        " directory of their node, which is copied there every --sync_period seconds. Default: runs/NAME in"
+        " a URL that fsspec knows, such as s3://bucket/fig06. With a URL a run writes to a temporary"
+        " directory of its node, which is copied there every --sync_period seconds. Default: runs/NAME in"
         " the working directory, where NAME is the experiment's name without .gin.",
     ),
     Flag(
@@ -132,22 +132,22 @@ _FLAGS = (
         1.0,
         "--cpus_per_run=X",
         "Processor cores that a run may use: a share of a node. TensorFlow's"
-        " threads are limited to it. As many runs are at work as find a place. Default: 1.",
+        " threads are limited to it. As many runs execute at once as fit. Default: 1.",
     ),
     Flag(
         functools.partial(flags.DEFINE_float, lower_bound=0),
         "gpus_per_run",
         0.0,
         "--gpus_per_run=X",
-        "GPUs that a run may use: 1, or 0.25 for four at work on one; 0 trains on the CPU. Default: 0.",
+        "GPUs that a run may use: 1, or 0.25 for four runs on one; 0 trains on the CPU. Default: 0.",
     ),
     Flag(
         functools.partial(flags.DEFINE_integer, lower_bound=0),
         "retries",
         2,
         "--retries=N",
-        "How often a run that failed, or was lost with its node, goes on from its last checkpoint; counted"
-        " anew when it has got further than before. Default: 2.",
+        "How often a run that failed, or was lost with its node, resumes from its last checkpoint; counted"
+        " from 0 again when it has got further than before. Default: 2.",
     ),
     Flag(
         functools.partial(flags.DEFINE_integer, lower_bound=0),

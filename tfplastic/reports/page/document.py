@@ -33,7 +33,7 @@ def document(material: Material, sections: Sequence[Section], drawings: Mapping[
         element("header", *head),
         element("nav", *links, aria_label="Sections"),
         element("main", *(_section(section, drawings) for section in sections)),
-        element("footer", "Written by tfplastic. Figures (PNG, SVG) and tables (CSV) lie beside this page."),
+        element("footer", "Written by tfplastic. Figures (PNG, SVG) and tables (CSV) lie next to this page."),
     ]
     css = resources.files("tfplastic.reports.page").joinpath("page.css").read_text(encoding="utf-8")
     top = [

@@ -16,9 +16,9 @@ from tfplastic.reports.page.twins import twins
 from tfplastic.reports.paper import CELL, paper_cells, paper_numbers
 from tfplastic.reports.runs import Runs
 
-_TITLE = "Beside the paper"
+_TITLE = "Compared with the paper"
 _RETURN, _TASK, _MDP = "evaluation/episode_return", "evaluation/task", "ClassificationMdpTask."
-_MAPS, _BRACKETS = range(8, 12), "In brackets what the paper has. "
+_MAPS, _BRACKETS = range(8, 12), "In brackets the numbers of the paper. "
 _MOST_VALUES = 6  # of a factor that splits runs
 _FEWEST_RUNS = 6  # to correlate
 _MEASURES = {

@@ -27,7 +27,7 @@ def probes(material: Material) -> Section:
     if PROBE_LOSS not in tags and _sources.PROBE_CURVES not in runs.array_tags():
         return Section(title, ["No run was probed (gin/probes/ has files that add probes)."])
     texts = [
-        "A probe trains a copy of the network on random targets; its final loss tells how plastic the network"
+        "A probe trains a copy of the network on random targets; its final loss shows how plastic the network"
         " still is. Above 0, the increase since the first probe is plasticity that was lost."
     ]
     pictures, tables = [], []

@@ -158,11 +158,11 @@ def _configurations(runs: Runs) -> list[Table]:
     tables = []
     if differing:
         tables.append(
-            Table("configuration_differences", "What tells the arms apart", pd.DataFrame(differing))
+            Table("configuration_differences", "Differences between the arms", pd.DataFrame(differing))
         )
     if shared:
         tables.append(
-            Table("configuration_shared", "What all runs share", pd.DataFrame(shared), is_folded=True)
+            Table("configuration_shared", "Shared by all runs", pd.DataFrame(shared), is_folded=True)
         )
     return tables
 

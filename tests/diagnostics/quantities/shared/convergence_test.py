@@ -20,7 +20,7 @@ SHORT = {
 EIGENVALUE, TRACE = (
     "Largest eigenvalue of the Hessian: not converged for all. all: Residuals of values[0] are above `tol`,",
     "Trace of the Hessian: not converged for all. all: 2 probes were made with 4 products, and fewer than 16"
-    " do not tell the standard error. Raise `max_products`.",
+    " do not determine the standard error. Raise `max_products`.",
 )
 
 
