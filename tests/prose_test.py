@@ -58,9 +58,9 @@ def files(package: str) -> list[pathlib.Path]:
 
 def docstrings(path: pathlib.Path) -> list[ast.Constant]:
     """Returns the texts that document a module, class, function or constant."""
-    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if hasattr(node, "body")]
-    statements = [each for node in nodes if isinstance(node.body, list) for each in node.body]
-    values = [each.value for each in statements if isinstance(each, ast.Expr)]
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)]
+    values = [each.value for node in nodes for each in node.body if isinstance(each, ast.Expr)]
     return [each for each in values if isinstance(each, ast.Constant) and isinstance(each.value, str)]
 
 
@@ -114,7 +114,10 @@ def test_messages(package):
 
 def test_the_rules_find_what_they_forbid(tmp_path):
     (tmp_path / "a.py").write_text('"""What it is."""\nx = "it goes on"\n"""Of x."""\n')
-    assert [OPENING.match(each.value) is not None for each in docstrings(tmp_path / "a.py")] == [True, True]
+    assert [OPENING.match(str(each.value)) is not None for each in docstrings(tmp_path / "a.py")] == [
+        True,
+        True,
+    ]
     assert messages(tmp_path / "a.py") == ["it goes on"]
     assert forbidden("it goes on") == ["'goes on': continue or resume"]
     assert forbidden("some 10 of them, told anew") == [

@@ -14,8 +14,8 @@ _DIGITS = 5
 class ShortRepr:
     """A base of dataclasses that are made with `repr=False`.
 
-    The line has the fields by name: of an array `[k]` the first entries and their number, of another its
-    shape and dtype. Texts and tuples that are empty are left out.
+    The line has the fields by name: for an array `[k]` the first entries and their number, for another one
+    its shape and dtype. Texts and tuples that are empty are left out.
 
     Example:
         >>> import dataclasses, numpy as np

@@ -1,4 +1,4 @@
-"""The commit of this code: of its clone, or of the clone that its wheel was built in.
+"""Commit of this code: the commit of its clone, or of the clone that its wheel was built in.
 
 Nothing of this package is imported, so that `setup.py` can use it, too.
 """

@@ -27,8 +27,8 @@ def panels(ax: Axes, rows: int, columns: int, gap: float | None = None) -> list[
 
     Args:
         ax: any axes.
-        rows: of the grid.
-        columns: of the grid.
+        rows: labels of the rows of the grid.
+        columns: labels of the columns of the grid.
         gap: between rows, as a share of the height of `ax`; by default smaller where there are more than two.
 
     Returns:

@@ -24,9 +24,9 @@ def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes
     Args:
         runs: with at least two probes each.
         ax: to draw on.
-        factors: parts of the arms' names, 'architecture' and 'intervention' among them; by default what the
-            names say. With 'data', as in `gin/paper/small/fig06.gin`, runs on other data are left out; else
-            all are taken to be on the figure's data.
+        factors: parts of the arms' names, 'architecture' and 'intervention' among them; by default the kinds
+            that the names show. With 'data', as in `gin/paper/small/fig06.gin`, runs on other data are left
+            out; else all are taken to be on the figure's data.
 
     Raises:
         ValueError: no run has probes, or an arm's name has other parts.

@@ -24,7 +24,7 @@ def figure_12(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axe
         runs: with `evaluation/accuracy`.
         ax: to draw on.
         factors: parts of the arms' names, 'environment', 'architecture' and 'intervention' among them; by
-            default what the names say. With 'data' the runs on other data are left out.
+            default the kinds that the names show. With 'data' the runs on other data are left out.
 
     Raises:
         ValueError: no run has it, or an arm's name has other parts.

@@ -46,8 +46,9 @@ def figure_17(
     Args:
         runs: with arrays `probe/curves`.
         ax: to draw on.
-        factors: parts of the arms' names, 'intervention' among them; by default what the names say. With
-            'data' runs on other data are left out, with 'architecture' those of other networks than a CNN.
+        factors: parts of the arms' names, 'intervention' among them; by default the kinds that the names
+            show. With 'data' runs on other data are left out, with 'architecture' those of other networks
+            than a CNN.
         steps: steps of the checkpoints; by default five of them, evenly from the first to the last.
 
     Raises:

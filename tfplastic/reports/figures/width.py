@@ -35,7 +35,7 @@ def figure_5(
         runs: with at least two probes each.
         ax: to draw on.
         factors: parts of the arms' names, 'width', a number, among them, and 'target_period', if it varies;
-            by default architecture, data, target period and width, or what the names say.
+            by default architecture, data, target period and width, or the kinds that the names show.
 
     Raises:
         ValueError: no run has probes, an arm's name has other parts, or its width is no number.

@@ -1,4 +1,4 @@
-"""Settings that the figures of many runs share: colours and panels, and what all runs agree on."""
+"""Settings that the figures of many runs share: colours and panels, and their common configuration."""
 
 import re
 from collections.abc import Sequence

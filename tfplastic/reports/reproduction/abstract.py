@@ -1,4 +1,4 @@
-"""Claims of the paper's abstract, a line each with what was measured."""
+"""Claims of the paper's abstract, a line each with our measurement."""
 
 from collections.abc import Mapping, Sequence
 

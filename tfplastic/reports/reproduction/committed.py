@@ -67,8 +67,8 @@ class Selection:
 
     Attributes:
         runs: the finished ones, named by their path from the page.
-        there: how many of those that there should be are there.
-        of: how many there should be.
+        there: number of the required runs that are there.
+        of: number of runs that there should be.
         is_earlier: whether `runs` are of before the experiment changed; they are not counted in `there`.
     """
 

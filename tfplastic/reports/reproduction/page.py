@@ -31,7 +31,7 @@ class Page(NamedTuple):
 
 
 def build(committed: Committed, words: Texts, experiments: Mapping[str, Sequence[str]]) -> Page:
-    """Makes the page of what is committed.
+    """Makes the page of the committed runs.
 
     Args:
         committed: runs of all figures.

@@ -1,4 +1,4 @@
-"""Figs. 4, 17 and 18: how fast networks fit new targets, checkpoint by checkpoint."""
+"""Figs. 4, 17 and 18: speed at which networks fit new targets, checkpoint by checkpoint."""
 
 import functools
 from collections.abc import Sequence

@@ -12,12 +12,12 @@ NOT_RUN = "not run"
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """Statement of the paper, with what we measured.
+    """Statement of the paper, with our measurement.
 
     Attributes:
         name: by which the page's texts explain a disagreement.
-        paper: what the paper says.
-        ours: what was measured, with its numbers.
+        paper: statement of the paper.
+        ours: our measurement, with its numbers.
         agrees: None where the runs cannot say.
     """
 
@@ -37,8 +37,8 @@ class Drawing:
     """Figure to draw.
 
     Attributes:
-        name: of its file, without ending.
-        caption: what it shows.
+        name: name of its file, without ending.
+        caption: subject of the picture.
         draw: on axes, within the style of reports.
         size: width and height, in inches.
     """
@@ -56,7 +56,7 @@ class Result:
     Attributes:
         selection: its runs.
         claims: the one that the figure is about first.
-        numbers: the shortest account of what was found, '' without runs.
+        numbers: shortest account of the result, '' without runs.
         drawings: in their order.
         tables: in Markdown.
         remarks: sentences.

@@ -9,7 +9,7 @@ PAPER, NOTES, EARLIER, UNLESS = "paper", "notes", "earlier", "unless "
 _COMMENT = re.compile(r"<!--.*?-->\n*", re.DOTALL)
 
 Texts = Mapping[str, Mapping[str, str]]
-"""{heading: {heading below it: text}}; '' stands for what is above the first heading below."""
+"""{heading: {heading below it: text}}; '' stands for the text above the first heading below."""
 
 
 def read(path: Path) -> Texts:
