@@ -41,7 +41,8 @@ def on_config(config):
 def on_files(files, config):
     """Adds the changelog, an API page for each public package, and their index."""
     modules = public_names()
-    files.append(File.generated(config, "changelog.md", content=(ROOT / "CHANGELOG.md").read_text("utf-8")))
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8").replace("](docs/", "](")
+    files.append(File.generated(config, "changelog.md", content=changelog))
     files.append(File.generated(config, "api/index.md", content=_index(modules)))
     for module, names in modules.items():
         files.append(File.generated(config, f"api/{module}.md", content=_page(module, names)))

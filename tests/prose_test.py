@@ -112,6 +112,26 @@ def test_messages(package):
     assert faults == []
 
 
+def prose(page: str) -> str:
+    """Returns a page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages(page):
+    assert forbidden(prose(page)) == []
+
+
+def test_the_guides_name_things():
+    guides = [
+        page
+        for page in PAGES
+        if page.startswith(("docs/", "README", "CONTRIBUTING")) and "paper/" not in page
+    ]
+    text = " ".join(map(prose, guides))
+    assert len(WHAT.findall(text)) <= MOST_WHATS * len(text.split()) / 1000
+
+
 def test_the_rules_find_what_they_forbid(tmp_path):
     (tmp_path / "a.py").write_text('"""What it is."""\nx = "it goes on"\n"""Of x."""\n')
     assert [OPENING.match(str(each.value)) is not None for each in docstrings(tmp_path / "a.py")] == [
