@@ -6,7 +6,7 @@ import gin
 import pytest
 
 from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
-from tfplastic.configuration import gin_config, gin_files
+from tfplastic.configuration import gin_config, gin_files, unused
 from tfplastic.diagnostics import budgets
 from tfplastic.probing import Probe
 from tfplastic.training import Loop, TrainConfig
@@ -48,7 +48,7 @@ TWINS = [
 def build(*files, bindings=()) -> Any:
     sources = gin_config.parse(files, bindings)
     loop = Loop(gin.get_configurable(TrainConfig)())
-    gin_config.check_all_bindings_used(sources)
+    unused.check_all_bindings_used(sources)
     return loop
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import gin
 import pytest
 
-from tfplastic.configuration import gin_config, gin_errors
+from tfplastic.configuration import gin_config, gin_errors, unused
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 
@@ -53,7 +53,7 @@ def build(bindings):
     sources = gin_config.parse([], bindings)
     with gin_errors.constructing(sources):
         built = gin.get_configurable(FakeTrain)()
-    gin_config.check_all_bindings_used(sources)
+    unused.check_all_bindings_used(sources)
     return built
 
 
@@ -213,7 +213,7 @@ def test_the_operative_text_holds_what_is_handed_over():
 
 
 @pytest.mark.parametrize(
-    ("bindings", "unused"),
+    ("bindings", "unused_names"),
     [
         (["fake_network.width = 2"], ["fake_network.width"]),
         (["size = 2"], ["the macro size"]),
@@ -238,10 +238,12 @@ def test_the_operative_text_holds_what_is_handed_over():
         ),
     ],
 )
-def test_bindings_that_nothing_reads(bindings, unused):
-    places = {name: next(b for b in bindings if b.startswith(name.split()[-1])) for name in unused}
-    listed = ", ".join(f"{name} (--gin_bindings={places[name]})" for name in unused)
-    assert error_of(build, [*COMPLETE, *bindings]) == f"nothing in this run reads {listed}"
+def test_bindings_that_nothing_reads(bindings, unused_names):
+    places = {name: next(b for b in bindings if b.startswith(name.split()[-1])) for name in unused_names}
+    listed = ", ".join(f"{name} (--gin_bindings={places[name]})" for name in unused_names)
+    has, them = ("has", "it") if len(unused_names) == 1 else ("have", "them")
+    message = f"{listed} {has} no effect: nothing in this run reads {them}"
+    assert error_of(build, [*COMPLETE, *bindings]) == message
 
 
 def test_texts():

@@ -1,9 +1,10 @@
-"""The gin configuration of a program: parsed, checked that all of it is read, and as text.
+"""The gin configuration of a program: parsed, composed, and as text.
 
 TensorFlow and the modules whose names gin files use are imported by `parse`.
 """
 
 import contextlib
+import dataclasses
 import importlib
 import io
 import pathlib
@@ -17,7 +18,7 @@ import gin
 import tfplastic
 from tfplastic._gin_renames import Renamer
 from tfplastic._lines import one_line
-from tfplastic.configuration import gin_errors, gin_files, gin_trust
+from tfplastic.configuration import composition, gin_errors, gin_files, gin_trust, precedence, unused
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 
@@ -44,7 +45,9 @@ def parse(
 ) -> list[gin_files.Binding]:
     """Replaces gin's configuration by that of `files` and, after them, `bindings`.
 
-    Names that have changed since an earlier version are taken (`gin_files.rename_notes` tells of them).
+    A later binding overrides an earlier one (`precedence`), where the file that names the task counts as the
+    first, wherever it is given; members add up (`composition`). Names that have changed since an earlier
+    version are taken (`gin_files.rename_notes` reports them).
 
     Args:
         files: names of gin files, looked for from the working directory, then from `gin_files.root()`.
@@ -53,7 +56,8 @@ def parse(
         trust: the limits of files and bindings.
 
     Returns:
-        Where each binding stands, for the functions that report errors of what is built later.
+        Each binding and where it stands, those that others have replaced included, for the functions that
+        report errors of what is built later.
 
     Raises:
         UsageError: a file is missing or is not gin; or a name or a parameter is unknown; or a macro or a
@@ -64,35 +68,20 @@ def parse(
     _register_names(packages)
     trust.check_references([(name, each.source) for each in sources for name in each.references])
     gin.clear_config()
-    renamer = Renamer()
-    with _our_file_lookup(renamer):
-        for file in files:
-            with gin_errors.parsing(file):
-                gin.parse_config_file(file)
-        for binding in bindings:
-            with gin_errors.parsing(gin_files.as_flag(binding)):
-                gin.parse_config(renamer(binding).text)
-    with gin_errors.finalizing(sources):
+    read = _read(files, bindings)
+    known = [
+        dataclasses.replace(source, key=key, value=value)
+        for source, (key, value) in zip(sources, read, strict=True)
+    ]
+    known = precedence.settle(sorted(known, key=lambda each: not each.is_base))
+    composed = composition.compose(known)
+    for each in [*known, *composed]:
+        if each.in_force and not composition.is_member(each):
+            gin.bind_parameter(each.key, each.value)
+    known += composed
+    with gin_errors.finalizing(known):
         gin.finalize()
-    return sources
-
-
-def check_all_bindings_used(sources: Sequence[gin_files.Binding]) -> None:
-    """Checks that all that was parsed has been read, now that all that is configured has been built.
-
-    A binding has been read if its configurable was called, in its scope, and took the value from it; or if a
-    binding that has been read hands over the configurable itself (`@name` without parentheses), to be called
-    later. A macro has been read if a binding that refers to it has been.
-
-    Args:
-        sources: what `parse` returned.
-
-    Raises:
-        UsageError: names each binding that nothing has read and where it stands.
-    """
-    unused = [_describe(key, sources) for key in sorted(_bound() - _read())]
-    if unused:
-        raise UsageError(f"nothing in this run reads {', '.join(unused)}")
+    return known
 
 
 def config_text() -> str:
@@ -111,7 +100,7 @@ def operative_text(found: Mapping[str, Any] = MappingProxyType({})) -> str:
     """
     operative = gin.config._OPERATIVE_CONFIG
     before = {key: dict(values) for key, values in operative.items()}
-    for scope, selector in _handed_over():
+    for scope, selector in unused.handed_over():
         registered = gin.config._REGISTRY[selector]
         values = gin.config._get_default_configurable_parameter_values(
             registered.wrapped, registered.allowlist, registered.denylist
@@ -139,6 +128,30 @@ def _register_names(packages: Sequence[str]) -> None:
             raise UsageError(f"cannot import {name}: {one_line(error)}") from error
 
 
+def _read(files: Sequence[str], bindings: Sequence[str]) -> list[tuple[tuple[str, str, str], Any]]:
+    """The (key, value) of every statement, as gin's parser reads them one after another; binds none."""
+    found = []
+
+    def remember(key: Any, value: Any) -> None:
+        parsed = gin.config.ParsedBindingKey.parse(key)
+        found.append(((parsed.scope, parsed.complete_selector, parsed.arg_name), value))
+
+    renamer = Renamer()
+    bind_parameter = gin.config.bind_parameter
+    gin.config.bind_parameter = remember
+    try:
+        with _our_file_lookup(renamer):
+            for file in files:
+                with gin_errors.parsing(file):
+                    gin.parse_config_file(file)
+            for binding in bindings:
+                with gin_errors.parsing(gin_files.as_flag(binding)):
+                    gin.parse_config(renamer(binding).text)
+    finally:
+        gin.config.bind_parameter = bind_parameter
+    return found
+
+
 @contextlib.contextmanager
 def _our_file_lookup(renamer: Renamer) -> Iterator[None]:
     # gin's own lookup of a file that is not in the working directory logs an error and imports its folder.
@@ -160,57 +173,3 @@ class _File(io.StringIO):
     def __init__(self, text: str, name: str):
         super().__init__(text)
         self.name = name
-
-
-# Below, a binding is (scope, complete name of the configurable, parameter), as in gin's dictionaries.
-
-
-def _bound() -> set[tuple[str, str, str]]:
-    return {(*key, parameter) for key, values in gin.config._CONFIG.items() for parameter in values}
-
-
-def _read() -> set[tuple[str, str, str]]:
-    read = set()
-    for (scope, selector), values in gin.config._OPERATIVE_CONFIG.items():
-        read |= {_in_force(scope, selector, parameter) for parameter in values}
-    for scope, selector in _handed_over():
-        for outer in gin_files.enclosing_scopes(scope):
-            parameters = gin.config._CONFIG.get((outer, selector), {})
-            read |= {_in_force(scope, selector, parameter) for parameter in parameters}
-    return read
-
-
-def _handed_over() -> set[tuple[str, str]]:
-    """(scope, complete name) of what is passed on to be called later, and of what that refers to."""
-    references = [
-        reference
-        for values in gin.config._OPERATIVE_CONFIG.values()
-        for reference in gin.config.iterate_references(values)
-        if not reference.evaluate
-    ]
-    found: set[tuple[str, str]] = set()
-    while references:
-        scope, selector = references.pop().config_key
-        if (scope, selector) in found:
-            continue
-        found.add((scope, selector))
-        for outer in gin_files.enclosing_scopes(scope):
-            for value in gin.config._CONFIG.get((outer, selector), {}).values():
-                references += gin.config.iterate_references(value)
-    return found
-
-
-def _in_force(scope: str, selector: str, parameter: str) -> tuple[str, str, str]:
-    for outer in gin_files.enclosing_scopes(scope):
-        if parameter in gin.config._CONFIG.get((outer, selector), {}):
-            return outer, selector, parameter
-    return scope, selector, parameter  # A default: no binding.
-
-
-def _describe(key: tuple[str, str, str], sources: Sequence[gin_files.Binding]) -> str:
-    scope, selector, parameter = key
-    if selector == "gin.macro":
-        outer, _, name = scope.rpartition("/")
-        return f"the macro {scope} ({gin_files.source_of(sources, outer, name, '')})"
-    name = "/".join([*filter(None, [scope]), gin.config._REGISTRY.minimal_selector(selector)])
-    return f"{name}.{parameter} ({gin_files.source_of(sources, scope, selector, parameter)})"

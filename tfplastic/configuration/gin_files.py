@@ -10,6 +10,7 @@ import pathlib
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from gin import config_parser
 
@@ -34,6 +35,18 @@ class Binding:
     """Names of the configurables that the value refers to, without scopes."""
     renamed: tuple[str, ...] = dataclasses.field(default=(), compare=False)
     """What is said of names in the statement that have changed since an earlier version."""
+    given: str = dataclasses.field(default="", compare=False)
+    """The file that the user gave and that holds or includes it, or the statement of the command line."""
+    files: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    """Paths from the given file to the one that holds it; none for a statement of the command line."""
+    is_base: bool = dataclasses.field(default=False, compare=False)
+    """Whether the given file is that of the task, whose choices all others may replace."""
+    key: tuple[str, str, str] = dataclasses.field(default=("", "", ""), compare=False)
+    """As in gin's dictionaries: scope, complete name of the configurable, parameter; once names are known."""
+    value: Any = dataclasses.field(default=None, compare=False)
+    """Once names are known."""
+    in_force: bool = dataclasses.field(default=True, compare=False)
+    """Whether no other statement has taken its place."""
 
 
 def root() -> pathlib.Path:
@@ -67,13 +80,16 @@ def scan(files: Sequence[str], bindings: Sequence[str], trust: GinTrust = gin_tr
     renamer = Renamer()
     for name in files:
         roots = [str(root()), os.path.dirname(os.path.abspath(find(name) or name))]
-        found += _Scan(trust, roots, renamer).file(name, "--gin_file", ())
+        read = _Scan(trust, roots, renamer).file(name, "--gin_file", ())
+        found += [dataclasses.replace(each, given=name) for each in read]
     for text in bindings:
         if all(line.strip() == "" or line.lstrip().startswith("#") for line in text.splitlines()):
             rule = "must be a gin statement, such as 'train.seed = 1'"
             raise UsageError(f"--gin_bindings {rule}. Received: {text!r}")
-        found += _Scan(trust, [str(root()), os.getcwd()], renamer).text(text, None, ())
-    return found
+        read = _Scan(trust, [str(root()), os.getcwd()], renamer).text(text, None, ())
+        found += [dataclasses.replace(each, given=as_flag(text)) for each in read]
+    base = _base(found, files)
+    return [dataclasses.replace(each, is_base=bool(each.files) and each.given == base) for each in found]
 
 
 def rename_notes(bindings: Sequence[Binding]) -> list[str]:
@@ -98,7 +114,8 @@ def source_of(bindings: Sequence[Binding], scope: str, selector: str, parameter:
         for binding in reversed(bindings):
             ends = f".{selector}", f".{binding.selector}"
             same_name = ends[0].endswith(ends[1]) or ends[1].endswith(ends[0])
-            if same_name and (binding.scope, binding.parameter) == (outer, parameter):
+            is_it = same_name and (binding.scope, binding.parameter) == (outer, parameter)
+            if is_it and binding.in_force:
                 return binding.source
     return None
 
@@ -118,6 +135,16 @@ def enclosing_scopes(scope: str) -> list[str]:
 def as_flag(binding: str) -> str:
     """How errors name a binding of the command line."""
     return f"--gin_bindings={one_line(binding)}"
+
+
+def _base(bindings: Sequence[Binding], files: Sequence[str]) -> str:
+    """The first given file that names a task; the first one where none does."""
+    tasks = (each.given for each in bindings if each.files and _names_task(each))
+    return next(tasks, files[0] if files else "")
+
+
+def _names_task(binding: Binding) -> bool:
+    return (binding.selector.rpartition(".")[2], binding.parameter) == ("train", "task")
 
 
 class _Scan:
@@ -169,7 +196,7 @@ class _Scan:
                 self._trust.check_import(statement.module, source)
             elif isinstance(statement, config_parser.BindingStatement):
                 scope, selector, argument = statement.scope, statement.selector, statement.arg_name
-                yield Binding(scope, selector, argument, source, carried, renamed)
+                yield Binding(scope, selector, argument, source, carried, renamed, files=including)
                 carried = ()
 
 

@@ -32,6 +32,10 @@ class Mitigation:
             changes, a copy to the target network or new labels.
         reads: names of the parts of the context that its hooks read, of `step_context.PARTS`.
         history: how many updates back `StepContext.older_weights` reaches; each takes a copy of the weights.
+        turn: place in the order in which mitigations of several gin files act, the lowest first; equal ones
+            act in the order of their names. 100 for penalties, 200 for gradients, 300 where weights change,
+            400 where they are drawn again, 500 for optimizer slots.
+        excludes: names of classes that cannot act in the same run.
         adds_penalty: whether the class overrides `penalty`.
         transforms_gradients: whether it overrides `transform_gradients`.
         acts_after_update: whether it overrides `after_update`.
@@ -46,6 +50,8 @@ class Mitigation:
     period: int | None = None
     reads: Collection[str] = ()
     history: int = 0
+    turn = 300
+    excludes: tuple[str, ...] = ()
     adds_penalty = False
     transforms_gradients = False
     acts_after_update = False

@@ -38,6 +38,8 @@ class ResetLastLayer(Mitigation):
         1000
     """
 
+    turn = 400
+
     def __init__(self, period: int | None = None, num_layers: int = 1):
         self.period = check_period(period)
         self._num_layers = check_integer("num_layers", num_layers)

@@ -34,6 +34,8 @@ class ResetOptimizerState(Mitigation):
         True
     """
 
+    turn = 500
+
     def __init__(self, period: int | None = None, reset_step: bool = True):
         self.period = check_period(period)
         self._reset_step = check_boolean("reset_step", reset_step)

@@ -36,6 +36,8 @@ class WeightDecay(Mitigation):
         7.0
     """
 
+    turn = 100
+
     def __init__(self, coefficient: float = 1e-5, weights: str = "all"):
         self._coefficient = check_non_negative("coefficient", coefficient)
         self._which = check_which(weights)

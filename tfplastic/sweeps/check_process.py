@@ -12,11 +12,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import gin
-
 from tfplastic import run_format
 from tfplastic._lines import one_line
-from tfplastic.configuration import device, gin_config, gin_errors, gin_files, initial_run, quiet
+from tfplastic.configuration import device, gin_config, gin_errors, gin_files, quiet, unused
+from tfplastic.configuration.build import build_loop
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 from tfplastic.sweeps.checks import Answer, Request, SeedState
@@ -77,8 +76,8 @@ class Checks:
         first = self._request.seeds[0]
         trust = GinTrust.of_user(self._request.allow_imports)
         sources = gin_config.parse(files, [*bindings, f"train.seed = {first}"], trust=trust)
-        initial_run.make_absolute()
-        loop = _build(sources)
+        loop = build_loop(sources)
+        unused.check_all_bindings_used(sources)
         config, operative = gin_config.config_text(), gin_config.operative_text()
         notes = gin_files.rename_notes(sources)
         seeds = [
@@ -128,17 +127,6 @@ class Checks:
             if root is own:
                 state = state._replace(step=step)
         return state
-
-
-def _build(sources: list[gin_files.Binding]) -> Any:
-    from tfplastic._keras import keras
-    from tfplastic.training import Loop, TrainConfig
-
-    keras.backend.reset_uids()
-    with gin_errors.constructing(sources):
-        loop = Loop(gin.get_configurable(TrainConfig)(), is_new=False)
-    gin_config.check_all_bindings_used(sources)
-    return loop
 
 
 def _difference(old: str, new: str, seed: int) -> str:

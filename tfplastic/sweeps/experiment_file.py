@@ -2,7 +2,7 @@
 
 import gin
 
-from tfplastic.configuration import gin_config, gin_errors
+from tfplastic.configuration import gin_config, gin_errors, unused
 from tfplastic.configuration.errors import UsageError
 from tfplastic.sweeps.experiment import Experiment
 
@@ -17,7 +17,7 @@ def read(file: str) -> Experiment:
         sources = gin_config.parse([file], [], packages=())
         with gin_errors.constructing(sources):
             experiment = gin.get_configurable(Experiment)()
-        gin_config.check_all_bindings_used(sources)
+        unused.check_all_bindings_used(sources)
     except UsageError as error:
         raise UsageError(str(error).replace("--gin_file", "--experiment", 1)) from error
     finally:

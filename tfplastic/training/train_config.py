@@ -42,7 +42,7 @@ class TrainConfig:
         seed: root seed, from which every other seed is derived.
         log_period: between rows of training metrics; the last step is included.
         diagnostics: functions of a `diagnostics.Snapshot`, each a dict of layer name to value, in a list or
-            a mapping {name: function}; or a budget, see `RunDiagnostics`.
+            a mapping {name: function}; or a budget, or a list that holds budgets too, see `RunDiagnostics`.
         diagnostics_period: between their evaluations; step 0 is included.
         diagnostics_periods: by name of a quantity, its own period instead, or a list of steps.
         diagnostics_loss: what quantities of a loss see instead of the task's: a function of a network and its
@@ -78,7 +78,7 @@ class TrainConfig:
     total_steps: int
     seed: int = 0
     log_period: int = 1_000
-    diagnostics: str | Sequence[Function] | Mapping[str, Function] = ()
+    diagnostics: str | Sequence[str | Function] | Mapping[str, Function] = ()
     diagnostics_period: int = 10_000
     diagnostics_periods: Mapping[str, int | Sequence[int]] = dataclasses.field(default_factory=dict)
     diagnostics_loss: Objective | None = None

@@ -10,7 +10,7 @@ import gin
 import pytest
 
 from tfplastic.command_line import train
-from tfplastic.configuration import gin_config
+from tfplastic.configuration import unused
 from tfplastic.training import loop as loop_module
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -47,7 +47,7 @@ def recording(monkeypatch):
             return self.code
 
     monkeypatch.setattr(loop_module, "Loop", Loop)
-    monkeypatch.setattr(gin_config, "check_all_bindings_used", lambda sources: None)
+    monkeypatch.setattr(unused, "check_all_bindings_used", lambda sources: None)
     return Loop
 
 
@@ -87,13 +87,15 @@ def test_default_run_directory(recording, tmp_path):
 
 def test_dry_run_prints_the_plan_and_writes_nothing(recording, capsys, tmp_path):
     assert train.main([*QUICK, "--dry_run", "--run_dir=here"]) == 0
-    assert capsys.readouterr().out.endswith("a plan of 2000 steps\n")
+    shown = capsys.readouterr().out
+    assert shown.endswith("a plan of 2000 steps\n")
+    assert "  gin/sizes/quick.gin   sets AtariTask.game, train.total_steps" in shown
     assert recording.runs == [] and list(tmp_path.iterdir()) == []
 
 
 def test_auto_says_in_one_line_that_there_is_no_gpu(recording, capsys):
     assert train.main([*QUICK, "--device=auto", "--dry_run"]) == 0
-    first, _ = capsys.readouterr().out.splitlines()
+    first, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith("No GPU found; going on with the CPU (")
 
 
@@ -169,7 +171,8 @@ def test_errors_with_the_real_names(capsys, tmp_path, binding, message):
     place = f"--gin_bindings={binding}"
     if message is None:
         name = binding.split(" = ")[0]
-        assert shown == f"nothing in this run reads {'' if '.' in name else 'the macro '}{name} ({place})"
+        named = f"{'' if '.' in name else 'the macro '}{name} ({place})"
+        assert shown == f"{named} has no effect: nothing in this run reads it"
     else:
         assert shown.startswith(f"{place}: ")
         assert_matches(message, shown.removeprefix(f"{place}: "))

@@ -5,24 +5,23 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import gin
 import numpy as np
 import tensorflow as tf
 
 from tfplastic._checkpoint_files import Checkpoint
-from tfplastic._keras import keras
 from tfplastic._lines import one_line
 from tfplastic.command_line.diagnose import user_modules
 from tfplastic.command_line.diagnose.checkpoints import run_directory_of
 from tfplastic.command_line.entry_point import print_line
 from tfplastic.configuration import gin_config, gin_errors
+from tfplastic.configuration.build import build_loop
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 from tfplastic.diagnostics import Snapshot
 from tfplastic.run_format import ARRAY_FILE_ERRORS, OPERATIVE_CONFIG_FILE
 from tfplastic.tasks import GraphTask
 from tfplastic.training.events.diagnostics import task_snapshot
-from tfplastic.training.loop import Loop, TrainConfig
+from tfplastic.training.loop import TrainConfig
 from tfplastic.training.run.bindings import parse_bindings
 from tfplastic.training.run.config_differences import missing_old_values
 
@@ -50,9 +49,7 @@ class TrainedRun:
         directory = run_directory_of(checkpoint)
         config = directory / OPERATIVE_CONFIG_FILE
         sources = gin_config.parse([str(config)], _old_values(config), trust=GinTrust.of_run(trusted))
-        keras.backend.reset_uids()  # Layers are called as in the run.
-        with gin_errors.constructing(sources):
-            loop = Loop(gin.get_configurable(TrainConfig)(), is_new=False)
+        loop = build_loop(sources)
         self.config: TrainConfig = loop.config
         self.name = directory.resolve().name
         self._source: Any = loop.steps if isinstance(loop.task, GraphTask) else loop.task

@@ -1,19 +1,19 @@
 """`bin/train`: flags, gin, device, loop, run directory. Errors of use come before any environment or file."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import gin
-
 from tfplastic._lines import one_line
 from tfplastic.command_line import entry_point, messages
 from tfplastic.command_line.entry_point import print_line, refuse
 from tfplastic.command_line.train import options
-from tfplastic.configuration import device, gin_config, gin_errors, gin_files, initial_run, quiet
+from tfplastic.configuration import description, device, gin_config, gin_files, initial_run, quiet, unused
+from tfplastic.configuration.build import build_loop
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 
@@ -67,6 +67,7 @@ def _train(given: options.Options) -> int:
     if same_seed := initial_run.note(config, _path(given, config.seed)):
         print_line(same_seed)
     if given.dry_run:
+        print_line(f"{description.describe(sources)}\n")
         print_line(run.loop.describe())
         return 0
     with _open(given, run) as directory, messages.messages_shown():
@@ -92,18 +93,11 @@ def _bindings(given: options.Options) -> list[str]:
 
 def _build(given: options.Options, sources: Sequence[gin_files.Binding]) -> _Run:
     """Builds all that is configured."""
-    from tfplastic._keras import keras
-    from tfplastic.training.loop import Loop, TrainConfig
-
-    keras.backend.reset_uids()  # Layers without names of their own are called as in a process of their own.
-    initial_run.make_absolute()
-    with gin_errors.constructing(sources), messages.messages_shown():
-        config = gin.get_configurable(TrainConfig)()
-        path = _path(given, config.seed)
-        config = initial_run.resolved(config, path)
-        loop = Loop(config, is_new=not initial_run.has_begun(path))
-    gin_config.check_all_bindings_used(sources)
-    found = {} if config.init_from is None else {initial_run.ARGUMENT: config.init_from}
+    with messages.messages_shown():
+        loop = build_loop(sources, functools.partial(_path, given))
+    unused.check_all_bindings_used(sources)
+    initial = loop.config.init_from
+    found = {} if initial is None else {initial_run.ARGUMENT: initial}
     return _Run(loop, gin_config.config_text(), gin_config.operative_text(found))
 
 

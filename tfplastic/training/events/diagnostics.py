@@ -1,7 +1,7 @@
 """The diagnostics of a run: each at its own steps, all of them from one snapshot of a network."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -62,7 +62,8 @@ class RunDiagnostics:
 
     Args:
         quantities: functions of a `diagnostics.Snapshot`; or a budget, `'cheap'`, `'medium'` or `'full'`, of
-            whose quantities those that do not suit the network are left out, with a warning that says why.
+            whose quantities those that do not suit the network are left out, with a warning that says why; or
+            a list of budgets and functions.
         period: gradient steps between measurements of a quantity that is not in `periods`.
         periods: {name of a quantity: its own period, or a list of the steps at which to measure it}.
         loss: what quantities of a loss see instead of the task's, see `TrainConfig.diagnostics_loss`.
@@ -77,17 +78,14 @@ class RunDiagnostics:
 
     def __init__(
         self,
-        quantities: str | Sequence[Function] | Mapping[str, Function],
+        quantities: str | Sequence[str | Function] | Mapping[str, Function],
         period: int,
         periods: Mapping[str, int | Sequence[int]],
         loss: Objective | None = None,
         twin: BrownianTwin | None = None,
         losses: Mapping[str, Objective | None] = MappingProxyType({}),
     ):
-        leaves_out = isinstance(quantities, str)
-        if isinstance(quantities, str):
-            quantities = within(check_one_of("diagnostics", quantities, tuple(BUDGETS)))
-        by_name = dict(check_quantities("diagnostics", quantities))
+        by_name, leaves_out = _expanded(quantities)
         self._schedules = dict.fromkeys(by_name, Schedule("diagnostics_period", period))
         for name, own in check_mapping("diagnostics_periods", periods, "{'sharpness': 100}").items():
             _check_name("diagnostics_periods", name, by_name)
@@ -209,14 +207,14 @@ class _Group:
         quantities: Mapping[str, Function],
         loss: Objective | None,
         twin: BrownianTwin | None,
-        leaves_out: bool,
+        leaves_out: Collection[str],
     ):
         self.loss = loss
         self._twin = twin
         self.network = MeasuredNetwork(quantities, leaves_out)
         of_twin, self.not_of_twin = twin_diagnostics.quantities_of_twin(quantities if twin else {}, loss)
         self.twin_network = MeasuredNetwork(
-            of_twin, True, twin_diagnostics.PREFIX, "Brownian twin", " of the Brownian twin"
+            of_twin, of_twin, twin_diagnostics.PREFIX, "Brownian twin", " of the Brownian twin"
         )
 
     def look_at(self, snapshot: Snapshot) -> None:
@@ -224,6 +222,22 @@ class _Group:
         self.network.snapshot = snapshot
         if self._twin is not None:
             self.twin_network.snapshot = twin_diagnostics.snapshot_of_twin(self._twin, snapshot, self.loss)
+
+
+def _expanded(
+    quantities: str | Sequence[str | Function] | Mapping[str, Function],
+) -> tuple[dict[str, Function], set[str]]:
+    """Quantities by name, and the names of those that are of a budget."""
+    if isinstance(quantities, str):
+        quantities = [check_one_of("diagnostics", quantities, tuple(BUDGETS))]
+    if not isinstance(quantities, list | tuple):
+        return dict(check_quantities("diagnostics", quantities)), set()
+    own = check_quantities("diagnostics", [each for each in quantities if not isinstance(each, str)])
+    of_budgets: dict[str, Function] = {}
+    for budget in quantities:
+        if isinstance(budget, str):
+            of_budgets |= within(check_one_of("diagnostics", budget, tuple(BUDGETS)))
+    return {**of_budgets, **own}, {*of_budgets} - {*own}
 
 
 def _checked_loss(name: str, loss: Any) -> Objective | None:

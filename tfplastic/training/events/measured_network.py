@@ -18,8 +18,8 @@ class MeasuredNetwork:
 
     Args:
         quantities: by name.
-        leaves_out: whether a quantity that does not suit the network is left out from then on, with a warning
-            that says why; else it is an error.
+        leaves_out: names of quantities that are left out from then on if they do not suit the network, with a
+            warning that says why; of another it is an error.
         prefix: of tags, `<prefix>/<quantity>/<layer>`.
         category: of its charts on TensorBoard's page.
         whose: ends the warnings.
@@ -33,13 +33,13 @@ class MeasuredNetwork:
     def __init__(
         self,
         quantities: Mapping[str, Function],
-        leaves_out: bool,
+        leaves_out: Collection[str],
         prefix: str = "diagnostics",
         category: str = "Diagnostics",
         whose: str = "",
     ):
         self._quantities = dict(quantities)
-        self._leaves_out = leaves_out
+        self._leaves_out = frozenset(leaves_out)
         self._prefix, self._category, self._whose = prefix, category, whose
         self._warnings = ConvergenceWarnings()
 
@@ -65,9 +65,13 @@ class MeasuredNetwork:
             self._warnings.tell(self.snapshot, f"Step {step:,}{self._whose}")
 
     def _values(self, due: Mapping[str, Function]) -> Mapping[str, Mapping[str, Any]]:
-        if not self._leaves_out:
+        required = {name: each for name, each in due.items() if name not in self._leaves_out}
+        if len(required) == len(due):
             return measure(self.snapshot, due)
-        values, left_out = measure_possible(self.snapshot, due)
+        possible = {name: each for name, each in due.items() if name in self._leaves_out}
+        values, left_out = measure_possible(self.snapshot, possible)
+        if required:
+            values = {**values, **measure(self.snapshot, required)}
         for name, reason in left_out.items():
             logging.warning("%s%s is not measured: %s", name, self._whose, reason)
             del self._quantities[name]

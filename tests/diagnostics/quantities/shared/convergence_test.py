@@ -53,7 +53,7 @@ def test_layers_share_a_line_and_refresh_forgets(net):
 def test_a_run_says_each_kind_once(net, monkeypatch):
     lines = []
     monkeypatch.setattr(logging, "warning", lambda text, *values: lines.append(text % values))
-    network = MeasuredNetwork(SHORT, leaves_out=False, whose=" of the twin")
+    network = MeasuredNetwork(SHORT, leaves_out=(), whose=" of the twin")
     network.snapshot = Snapshot(*net)
     for step, names in ((1_000, ["sharpness"]), (2_000, ["sharpness", "hessian_trace"]), (3_000, [*SHORT])):
         network.measure(step, names, MemoryWriter())

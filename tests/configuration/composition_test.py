@@ -1,0 +1,275 @@
+"""Any number of files compose, in any order: each acts, and the order of the files leaves no trace."""
+
+import itertools
+
+import gin
+import pytest
+
+from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
+from tfplastic.command_line import train
+from tfplastic.configuration import gin_config, gin_files, unused
+from tfplastic.configuration.build import build_loop
+from tfplastic.configuration.errors import UsageError
+from tfplastic.training.run.bindings import parse_bindings
+from tfplastic.training.run.config_differences import differences
+
+TASK, LABELS = "gin/mdp_true_label_digits.gin", "gin/random_labels_digits.gin"
+IN_ORDER = ("WeightDecay", "ShrinkAndPerturb", "ResetLastLayer", "ResetOptimizerState")
+FILES = {
+    "WeightDecay": "gin/mitigations/weight_decay.gin",
+    "ShrinkAndPerturb": "gin/mitigations/shrink_and_perturb.gin",
+    "ResetLastLayer": "gin/mitigations/reset_last_layer.gin",
+    "ResetOptimizerState": "gin/mitigations/reset_optimizer_state.gin",
+}
+
+
+def value(name, *files, bindings=()):
+    """An argument of `train` as the configuration has it."""
+    gin_config.parse(files, bindings)
+    return gin.config._CONFIG["", "tfplastic.training.train"].get(name)
+
+
+def listed(*names):
+    return f"[{', '.join(f'@{name}()' for name in names)}]"
+
+
+def operative(*files, bindings=()):
+    """All that a run uses, by name; it is built and must read all that it is given."""
+    sources = gin_config.parse(files, bindings)
+    build_loop(sources)
+    unused.check_all_bindings_used(sources)
+    return parse_bindings(gin_config.operative_text())
+
+
+def error_of(*files, bindings=()):
+    with pytest.raises(UsageError) as caught:
+        gin_config.parse(files, bindings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def written(name, text):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        return name
+
+    return written
+
+
+def test_there_is_a_row_for_each_file():
+    assert set(FILES.values()) == {f"gin/mitigations/{path.name}" for path in FOLDER.glob("*.gin")}
+
+
+FOLDER = gin_files.root() / "gin" / "mitigations"
+
+
+@pytest.mark.parametrize("pair", list(itertools.permutations(FILES, 2)), ids="-".join)
+def test_each_pair_of_mitigations_acts_in_the_one_order_there_is(pair):
+    in_order = listed(*sorted(pair, key=IN_ORDER.index))
+    assert repr(value("mitigations", TASK, *(FILES[name] for name in pair))) == in_order
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_all_of_them_act_wherever_the_file_of_the_task_stands(place):
+    files = [FILES[name] for name in sorted(FILES)]
+    files.insert(place, TASK)
+    assert repr(value("mitigations", *files)) == listed(*IN_ORDER)
+
+
+def test_a_list_keeps_its_order_alone_and_joins_the_one_order_with_files(write):
+    text = "train.mitigations = [@ResetLastLayer(), @ShrinkAndPerturb()]"
+    assert repr(value("mitigations", TASK, bindings=[text])) == listed("ResetLastLayer", "ShrinkAndPerturb")
+    own = write("own.gin", text)
+    for files in itertools.permutations((own, FILES["WeightDecay"])):
+        assert repr(value("mitigations", TASK, *files)) == listed(
+            "WeightDecay", "ShrinkAndPerturb", "ResetLastLayer"
+        )
+
+
+def test_both_forms_are_the_same_run():
+    files = [FILES[name] for name in ("ShrinkAndPerturb", "WeightDecay")]
+    bindings = ["WeightDecay.coefficient = 1e-5", "ShrinkAndPerturb.shrink = 0.8"]
+    old = operative(TASK, bindings=[*bindings, "train.mitigations = [@WeightDecay(), @ShrinkAndPerturb()]"])
+    assert list(differences(old, operative(TASK, *files))) == []
+    turned = operative(TASK, bindings=["train.mitigations = [@ShrinkAndPerturb(), @WeightDecay()]"])
+    assert [name for name, *_ in differences(old, turned)] == ["train.mitigations"]  # other random draws
+
+
+def test_a_member_is_taken_back_by_none():
+    files = (TASK, FILES["WeightDecay"], FILES["ResetLastLayer"])
+    bindings = ["mitigations.reset_last_layer = None"]
+    assert repr(value("mitigations", *files, bindings=bindings)) == listed("WeightDecay")
+
+
+def test_one_named_twice_is_an_error_that_names_both_places(write):
+    other = write("mine.gin", "# mine\nmitigations.weight_decay = @WeightDecay()\n")
+    for files in itertools.permutations((other, FILES["WeightDecay"])):
+        text = error_of(TASK, *files)
+        assert "mitigations.weight_decay is named twice, by " in text
+        assert "mine.gin:2" in text and "gin/mitigations/weight_decay.gin:6" in text
+    text = error_of(TASK, FILES["WeightDecay"], bindings=["mitigations.again = @WeightDecay()"])
+    assert text.startswith("@WeightDecay() is named twice, by gin/mitigations/weight_decay.gin:6 and --gin_b")
+    old = write("old.gin", "train.mitigations = [@WeightDecay()]")
+    assert "by old.gin:1 and gin/mitigations/weight_decay.gin:6" in error_of(TASK, FILES["WeightDecay"], old)
+
+
+def test_one_class_acts_twice_in_scopes_of_its_own():
+    bindings = ["mitigations.strong = @strong/WeightDecay()", "strong/WeightDecay.coefficient = 1e-2"]
+    found = repr(value("mitigations", TASK, FILES["WeightDecay"], bindings=bindings))
+    assert found == "[@WeightDecay(), @strong/WeightDecay()]"
+
+
+def test_a_file_that_includes_another_may_change_it(write):
+    own = write("mine.gin", "include 'gin/mitigations/weight_decay.gin'\nWeightDecay.coefficient = 0.5\n")
+    for files in itertools.permutations((own, FILES["WeightDecay"])):
+        assert repr(value("mitigations", TASK, *files)) == listed("WeightDecay")
+        assert gin.query_parameter("WeightDecay.coefficient") == 0.5
+
+
+OWN = """
+import gin
+import tfplastic as tp
+
+@gin.register(module="own")
+class OwnNoise(tp.mitigations.Mitigation):
+    turn = 350
+    excludes = ("ResetLastLayer",)
+
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def after_update(self, *arguments):
+        pass
+"""
+
+
+def test_one_of_the_users_own_composes_and_may_exclude_others(write, monkeypatch, tmp_path):
+    write("own_noise.py", OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = write("own.gin", "import own_noise\nmitigations.own_noise = @OwnNoise()\nOwnNoise.scale = 2.0\n")
+    trust = gin_config.GinTrust.of_user(allow_imports=True)
+    files = [FILES["ResetOptimizerState"], own, TASK, FILES["ShrinkAndPerturb"]]
+    gin_config.parse(files, [], trust=trust)
+    found = repr(gin.query_parameter("train.mitigations"))
+    assert found == listed("ShrinkAndPerturb", "OwnNoise", "ResetOptimizerState")
+    with pytest.raises(
+        UsageError, match=r"@OwnNoise\(\) \(own.gin:2\) and @ResetLastLayer\(\) \(gin/mit.* excl"
+    ):
+        gin_config.parse([TASK, FILES["ResetLastLayer"], own], [], trust=trust)
+
+
+@pytest.mark.parametrize(
+    ("binding", "message"),
+    [
+        ("mitigations.x = @WeightDecay", "mitigations.x must be a mitigation, such as @WeightDecay()"),
+        (
+            "mitigations.x = 'decay'",
+            "mitigations.x must be a mitigation, such as @WeightDecay(). Received: 'de",
+        ),
+        ("a/mitigations.x = @WeightDecay()", "mitigations must have no scope. Received: 'a'"),
+        ("mitigation.x = @WeightDecay()", "unknown name 'mitigation'. Did you mean 'mitigations'"),
+        (
+            "diagnostics.x = @sharpness()",
+            "diagnostics.x must be a function of a snapshot, such as @sharpness",
+        ),
+        ("diagnostics.x = @sharpness", "diagnostics.x must be of its own name, or added to a mapping"),
+        ("step_statistics.x = 3", "step_statistics.x must be a function of a snapshot"),
+    ],
+)
+def test_a_member_of_the_wrong_kind(binding, message):
+    assert error_of(TASK, bindings=[binding]).startswith(f"--gin_bindings={binding}: {message}")
+
+
+def test_a_whole_that_nothing_can_be_added_to():
+    text = error_of(TASK, FILES["WeightDecay"], bindings=["train.mitigations = @WeightDecay()"])
+    assert "train.mitigations must be a list, such as [@WeightDecay()], to go with files of mit" in text
+
+
+BUDGETS = tuple(f"gin/diagnostics/{budget}.gin" for budget in ("cheap", "medium", "full"))
+
+
+@pytest.mark.parametrize("files", list(itertools.permutations(BUDGETS, 2)), ids=str)
+def test_of_two_budgets_the_larger_one_is_measured(files, write):
+    larger = max(files, key=BUDGETS.index)
+    assert value("diagnostics", TASK, *files) == larger.split("/")[-1].removesuffix(".gin")
+    periods = value("diagnostics_periods", TASK, larger)
+    assert value("diagnostics_periods", TASK, *files) == periods
+    more = write("more.gin", "diagnostics.sharpness = @sharpness\ndiagnostics_periods.sharpness = 7\n")
+    for place in range(3):
+        given = [*files[:place], more, *files[place:]]
+        assert (
+            repr(value("diagnostics", TASK, *given))
+            == f"['{value('diagnostics', TASK, larger)}', @sharpness]"
+        )
+        assert value("diagnostics_periods", TASK, *given) == {**(periods or {}), "sharpness": 7}
+
+
+def test_quantities_and_statistics_are_added_to_those_of_the_task():
+    added = ["diagnostics.feature_srank = @feature_srank", "diagnostics.dead_units = @dead_units"]
+    found = repr(value("diagnostics", LABELS, bindings=added))
+    assert found == "[@dead_units, @dormant_units, @weight_norm, @gradient_norm, @feature_srank]"
+    renamed = "train.diagnostics = {'hot': @sharpness}"
+    found = value("diagnostics", LABELS, bindings=[renamed, "diagnostics.slow = @sharpness"])
+    assert repr(found) == "{'hot': @sharpness, 'slow': @sharpness}"
+    statistics = [
+        "step_statistics.dormant_units = @dormant_units",
+        "step_statistics.dead_units = @dead_units",
+    ]
+    for task in (LABELS, TASK):
+        for turned in itertools.permutations(statistics):
+            found = repr(value("step_statistics", task, bindings=turned))
+            assert found == "[@dead_units, @dormant_units]"
+
+
+def test_what_is_added_to_a_budget_is_measured():
+    found = build_loop(gin_config.parse([LABELS, BUDGETS[0]], ["diagnostics.sharpness = @sharpness"]))
+    assert "quantities" not in found._diagnostics.describe()
+    assert {"dead_units", "sharpness"} <= set(found._diagnostics._schedules)
+
+
+PROBES = ("gin/probes/paper.gin", "gin/probes/quick.gin", "gin/probes/two_hot.gin")
+
+
+def test_probes_compose_in_any_order():
+    files = ("gin/mdp_true_label_mnist_two_hot.gin", *PROBES)
+    first = operative(*files)
+    assert (first["Probe.quick_steps"], first["Probe.num_targets"], first["Probe.head"]) == (
+        "500",
+        "5",
+        "@TwoHot()",
+    )
+    for turned in itertools.permutations(PROBES):
+        gin_config.parse([files[0], *turned], [])
+        again = parse_bindings(gin_config.config_text())
+        assert {name: again[name] for name in again} == {name: first[name] for name in again}
+
+
+def test_networks_that_set_different_arguments_compose():
+    files = ("gin/networks/mlp_ln.gin", "gin/networks/mlp_bfloat16.gin", "gin/networks/mlp_spectral_norm.gin")
+    for turned in itertools.permutations(files):
+        gin_config.parse([TASK, *turned], [])
+        assert gin.query_parameter("mlp.norm") == "layer"
+        assert gin.query_parameter("mlp.dtype") == "mixed_bfloat16"
+        assert gin.query_parameter("mlp.spectral_norm_layers") == ("hidden1",)
+
+
+def test_two_orders_of_files_give_the_same_bits(tmp_path, capsys):
+    files = [FILES[name] for name in ("ShrinkAndPerturb", "ResetLastLayer", "WeightDecay")]
+    size = ["train.total_steps = 40", "train.log_period = 10", "RandomLabelTask.steps_per_task = 15"]
+    size += ["train.compiler = 'graph'", "train.diagnostics = []", "train.step_statistics = []"]
+    size += ["mlp.hidden = (8,)", "RandomLabelTask.num_examples = 50", "RandomLabelTask.batch_size = 10"]
+    flags = [f"--gin_bindings={text}" for text in size]
+    made = []
+    for name, turned in (("a", files), ("b", files[::-1])):
+        given = [f"--gin_file={file}" for file in (LABELS, *turned)]
+        assert train.main([*given, *flags, "--device=cpu", f"--run_dir={tmp_path / name}"]) == 0
+        lines = (tmp_path / name / "metrics.csv").read_text().splitlines()
+        made.append([line for line in lines if "performance/" not in line and "per_second" not in line])
+        made.append((tmp_path / name / "operative_config.gin").read_text())
+    assert made[:2] == made[2:] and any("loss" in line for line in made[0])
+    in_order = listed("WeightDecay", "ShrinkAndPerturb", "ResetLastLayer")
+    assert parse_bindings(made[1])["train.mitigations"] == in_order

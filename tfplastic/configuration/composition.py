@@ -1,0 +1,189 @@
+"""Arguments of `train` that several files add to, a member each, so that any number of them compose.
+
+A file of gin/mitigations/ binds `mitigations.weight_decay = @WeightDecay()`: a member has a name of its own,
+so no file overrides another's. Once all is read, the members become `train.mitigations`, in an order that
+does not depend on that of the files. A run's configuration has this list, whoever wrote it.
+"""
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+import gin
+
+from tfplastic.configuration.errors import UsageError
+from tfplastic.configuration.gin_files import Binding
+from tfplastic.configuration.precedence import is_other_file
+
+_MODULE = "tfplastic.configuration"
+
+
+def compose(bindings: Sequence[Binding]) -> list[Binding]:
+    """Returns the bindings of `train` that members make, each with the places of all that is in it.
+
+    Args:
+        bindings: settled, in the order in which gin reads them.
+
+    Raises:
+        UsageError: a member is no such thing, is named twice or excludes another; names the places.
+    """
+    _check_named_once(bindings)
+    composed = []
+    for group in _GROUPS:
+        members = [each for each in bindings if each.in_force and each.key[1] == f"{_MODULE}.{group.name}"]
+        for member in members:
+            if member.scope:
+                rule = f"{group.name} must have no scope"
+                raise UsageError(f"{member.source}: {rule}. Received: {member.scope!r}")
+        members = [member for member in members if member.value is not None]
+        if members:
+            composed.append(_composed(group, members, bindings))
+    return composed
+
+
+def is_member(binding: Binding) -> bool:
+    """Returns whether a binding is a member, which gin's own configuration does not hold."""
+    return binding.key[1].rpartition(".")[0] == _MODULE
+
+
+class _Group(abc.ABC):
+    """Members that become an argument of `train`.
+
+    Args:
+        name: of the configurable that has them as arguments, and of the argument of `train`.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+
+        def members(**values: Any) -> dict[str, Any]:
+            return values
+
+        gin.external_configurable(members, name, module=_MODULE)
+
+    @abc.abstractmethod
+    def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
+        """Returns the value of the argument.
+
+        Args:
+            whole: what binds the argument itself, if there is something.
+            members: at least one, in the order in which gin reads them.
+        """
+
+    def refuse(self, binding: Binding, rule: str) -> UsageError:
+        """Returns the error of a value that cannot be a part."""
+        name = f"{binding.selector}.{binding.parameter}"
+        return UsageError(f"{binding.source}: {name} must be {rule}. Received: {binding.value!r}")
+
+
+class _Mitigations(_Group):
+    """A list in the one order in which mitigations act: by their `turn`, then by their names."""
+
+    def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
+        parts = []
+        if whole is not None:
+            if not isinstance(whole.value, list | tuple):
+                raise self.refuse(whole, "a list, such as [@WeightDecay()], to go with files of mitigations")
+            parts = [(each, whole) for each in whole.value]
+        for member in members:
+            if not (_is_reference(member.value) and member.value.evaluate):
+                raise self.refuse(member, "a mitigation, such as @WeightDecay()")
+            parts.append((member.value, member))
+        parts.sort(key=lambda part: _turn(part[0]))
+        for place, (later, there) in enumerate(parts):
+            for earlier, here in parts[:place]:
+                if here is not there:
+                    _check_compatible(earlier, here, later, there)
+        return [value for value, _ in parts]
+
+
+class _Quantities(_Group):
+    """A list of functions, or a mapping, with what the members add."""
+
+    def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
+        value = () if whole is None else whole.value
+        added = {}
+        for member in sorted(members, key=lambda each: each.parameter):
+            if not _is_reference(member.value) or member.value.evaluate:
+                raise self.refuse(member, "a function of a snapshot, such as @sharpness")
+            added[member.parameter] = member.value
+        if isinstance(value, dict):
+            return {**value, **added}
+        for member in members:
+            if member.value.selector.rpartition(".")[2] != member.parameter:
+                raise self.refuse(member, f"of its own name, or added to a mapping `train.{self.name}`")
+        if isinstance(value, str):
+            return [value, *added.values()]
+        if isinstance(value, list | tuple):
+            return [*value, *(each for each in added.values() if each not in value)]
+        assert whole is not None
+        raise self.refuse(whole, "a budget, a list or a mapping, to have more added to it")
+
+
+class _ByName(_Group):
+    """A mapping with what the members add."""
+
+    def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
+        if whole is not None and not isinstance(whole.value, dict):
+            raise self.refuse(whole, "a mapping, to have more added to it")
+        added = {member.parameter: member.value for member in members}
+        return {**({} if whole is None else whole.value), **dict(sorted(added.items()))}
+
+
+_GROUPS = (
+    _Mitigations("mitigations"),
+    _Quantities("diagnostics"),
+    _Quantities("step_statistics"),
+    _ByName("diagnostics_periods"),
+    _ByName("diagnostics_losses"),
+)
+
+
+def _composed(group: _Group, members: Sequence[Binding], bindings: Sequence[Binding]) -> Binding:
+    key = "", gin.config._REGISTRY.get_match("train").selector, group.name
+    whole = next((each for each in bindings if each.in_force and each.key == key), None)
+    value = group.combined(whole, members)
+    parts = [*([] if whole is None else [whole]), *members]
+    places = " and ".join(dict.fromkeys(each.source for each in parts))
+    return Binding("", "train", group.name, places, key=key, value=value, files=parts[-1].files)
+
+
+def _check_named_once(bindings: Sequence[Binding]) -> None:
+    named: dict[tuple[str, str, str], Binding] = {}
+    for binding in bindings:
+        if not is_member(binding) or binding.value is None:
+            continue
+        earlier = named.setdefault(binding.key, binding)
+        if is_other_file(earlier, binding):
+            name = f"{binding.selector}.{binding.parameter}"
+            text = f"{name} is named twice, by {earlier.source} and {binding.source}"
+            raise UsageError(f"{text}. Give one of the two files, or let it have another name there")
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, gin.config.ConfigurableReference)
+
+
+def _turn(value: Any) -> tuple[int, str, str]:
+    from tfplastic.mitigations import Mitigation
+
+    if not _is_reference(value):
+        return Mitigation.turn, "", ""  # `TrainConfig` says what is wrong with it.
+    scope, selector = value.config_key
+    return getattr(_class_of(value), "turn", Mitigation.turn), selector.rpartition(".")[2], scope
+
+
+def _class_of(reference: Any) -> Any:
+    return gin.config._REGISTRY[reference.config_key[1]].wrapped
+
+
+def _check_compatible(one: Any, here: Binding, other: Any, there: Binding) -> None:
+    if not (_is_reference(one) and _is_reference(other)):
+        return
+    if one.config_key == other.config_key:
+        text = f"{one!r} is named twice, by {here.source} and {there.source}"
+        raise UsageError(f"{text}. Name it once, or give one a scope, such as @strong/WeightDecay()")
+    for reference, against in ((one, other), (other, one)):
+        if against.config_key[1].rpartition(".")[2] in getattr(_class_of(reference), "excludes", ()):
+            text = f"{one!r} ({here.source}) and {other!r} ({there.source}) exclude each other"
+            raise UsageError(f"{text}. Give one of the two")

@@ -1,0 +1,39 @@
+"""Shows which files a configuration is composed of, and what each of them adds."""
+
+from collections.abc import Sequence
+
+from tfplastic.configuration.gin_files import Binding
+
+_MOST_NAMES = 4
+
+
+def describe(sources: Sequence[Binding]) -> str:
+    """Returns a line for each given file and statement of the command line: what it sets, as far as in force.
+
+    Args:
+        sources: what `gin_config.parse` returned.
+    """
+    given = list(dict.fromkeys(each.given for each in sources if each.given))
+    width = max(map(len, given), default=0)
+    lines = [f"  {name:<{width}}  {_contents(name, sources)}".rstrip() for name in given]
+    return "\n".join(["Configuration (what stands lower overrides what stands above it):", *lines])
+
+
+def _contents(given: str, sources: Sequence[Binding]) -> str:
+    own = [each for each in sources if each.given == given]
+    counting = list(dict.fromkeys(_name(each) for each in own if each.in_force))
+    replaced = list(dict.fromkeys(_name(each) for each in own if not each.in_force))
+    replaced = [name for name in replaced if name not in counting]
+    text = f"sets {_listed(counting)}" if counting else "sets nothing that counts"
+    return text + (f"; replaced: {_listed(replaced)}" if replaced else "")
+
+
+def _name(binding: Binding) -> str:
+    scope = f"{binding.scope}/" if binding.scope else ""
+    return f"{scope}{binding.selector}" + (f".{binding.parameter}" if binding.parameter else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMES])
+    more = len(names) - _MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
