@@ -230,13 +230,14 @@ def _expanded(
     """Quantities by name, and the names of those that are of a budget."""
     if isinstance(quantities, str):
         quantities = [check_one_of("diagnostics", quantities, tuple(BUDGETS))]
-    if not isinstance(quantities, list | tuple):
-        return dict(check_quantities("diagnostics", quantities)), set()
-    own = check_quantities("diagnostics", [each for each in quantities if not isinstance(each, str)])
+    named: Any = quantities
     of_budgets: dict[str, Function] = {}
-    for budget in quantities:
-        if isinstance(budget, str):
-            of_budgets |= within(check_one_of("diagnostics", budget, tuple(BUDGETS)))
+    if isinstance(quantities, list | tuple):
+        named = [each for each in quantities if not isinstance(each, str)]
+        for budget in quantities:
+            if isinstance(budget, str):
+                of_budgets |= within(check_one_of("diagnostics", budget, tuple(BUDGETS)))
+    own = check_quantities("diagnostics", named)
     return {**of_budgets, **own}, {*of_budgets} - {*own}
 
 
