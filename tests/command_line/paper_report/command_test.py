@@ -37,7 +37,8 @@ def test_the_plan_is_of_the_queue_and_of_small_forms_beside_it():
 
 def test_the_program_writes_a_page_without_tensorflow(tmp_path):
     folder = tmp_path / "paper"
-    write_run(folder / "fig14/easy-none-seed0", 0, made_up_grid.fig14("easy-none", 0)[0])
+    for arm in ("easy-none", "easy-layer_norm"):
+        write_run(folder / f"fig14/{arm}-seed0", 0, made_up_grid.fig14(arm, 0)[0])
     for name in ("queue.txt", "text.md"):
         shutil.copy(DOCS / name, folder)
     blocked = "\n".join(
@@ -54,7 +55,7 @@ def test_the_program_writes_a_page_without_tensorflow(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{folder / 'README.md'}, figures drawn: 1\n"
-    assert "| not run (1 of 12) |" in (folder / "README.md").read_text()
+    assert "| agree (2 of 12) |" in (folder / "README.md").read_text()
     assert (folder / "figures/fig14.png").exists()
 
 

@@ -138,3 +138,45 @@ def test_what_the_parts_of_names_are(parts, factors):
 
 def test_names_of_different_lengths_have_no_factors():
     assert factors_of(["none", "cifar10-none"]) == ()
+
+
+def names_of(section):
+    return [picture.name for picture in section.pictures]
+
+
+def test_learning_sharpness_and_probe_curves_are_drawn_from_the_arms_of_their_experiments(tmp_path):
+    for arm in ("easy-cifar10-mlp-none", "hard-cifar10-mlp-none", "hard-cifar10-mlp-layer_norm"):
+        scalars = {"evaluation/accuracy": [(0, 0.1), (9, 0.5)], "evaluation/td_loss": [(0, 0.5), (9, 0.4)]}
+        write_run(tmp_path / "fig12" / f"{arm}-seed0", 0, scalars)
+    for arm in ("easy-none", "easy-layer_norm", "hard-none"):
+        curves = {"probe/curves": {step: {"curves": np.ones((2, 9))} for step in (0, 600)}}
+        config = "ClassificationMdpTask.dataset = 'mnist'\n"
+        write_run(
+            tmp_path / "fig17" / f"{arm}-seed0", 0, {"diagnostics/sharpness/all": [(0, 1.0)]}, config=config
+        )
+        write_run(
+            tmp_path / "fig18" / f"{arm}-seed0", 0, {}, curves, config=config.replace("mnist", "cifar10")
+        )
+    drawn = {
+        name: names_of(beside_the_paper(Material(read_runs(tmp_path / name), "")))
+        for name in ("fig12", "fig17", "fig18")
+    }
+    assert drawn == {
+        "fig12": ["paper_fig12", "paper_fig16"],
+        "fig17": ["paper_fig14"],
+        "fig18": ["paper_fig18"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arms", "factors"),
+    [
+        (["mlp-cifar10-1-x1", "cnn-mnist-150-x4"], ("architecture", "data", "target_period", "width")),
+        (["mlp-cifar10-15-x2"], ("architecture", "data", "target_period", "width")),
+        (["mlp-16", "mlp-64"], ("architecture", "width")),
+        (["easy-none", "hard-two_hot+layer_norm"], ("environment", "intervention")),
+        (["hard-mnist-cnn-none"], ("environment", "data", "architecture", "intervention")),
+    ],
+)
+def test_parts_of_the_arms_of_the_papers_experiments(arms, factors):
+    assert factors_of(arms) == factors

@@ -181,7 +181,8 @@ def test_the_committed_page_is_made_from_the_runs_that_it_lists(plan):
 
 def test_a_page_is_written_twice_the_same_and_old_figures_go(tmp_path, plan):
     shutil.copy(DOCS / writing.TEXTS, tmp_path)
-    write_run(tmp_path / "fig14/easy-none-seed0", 0, made_up_grid.fig14("easy-none", 0)[0])
+    for arm in ("easy-none", "easy-layer_norm"):
+        write_run(tmp_path / f"fig14/{arm}-seed0", 0, made_up_grid.fig14(arm, 0)[0])
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures/fig99.png").write_bytes(b"")
     committed = Committed(tmp_path, plan[0])

@@ -6,7 +6,7 @@ import pandas as pd
 from tfplastic.reports import style
 from tfplastic.reports._frames import floats, where
 from tfplastic.reports.agreement import agreement
-from tfplastic.reports.cells import FACTORS, PROBE_LOSS, probe_cells
+from tfplastic.reports.cells import FACTORS, PROBE_LOSS, arm_factors, probe_cells
 from tfplastic.reports.factors import factors_of
 from tfplastic.reports.falsification import correlations, verdicts
 from tfplastic.reports.figures import FIGURES, _sources, atari, caption, correlates
@@ -18,6 +18,7 @@ from tfplastic.reports.runs import Runs
 
 _TITLE = "Compared with the paper"
 _RETURN, _TASK, _MDP = "evaluation/episode_return", "evaluation/task", "ClassificationMdpTask."
+_LEARNING = {12: "cifar10", 13: "mnist", 15: "mnist", 16: "cifar10"}
 _MAPS, _BRACKETS = range(8, 12), "In brackets the numbers of the paper. "
 _MOST_VALUES = 6  # of a factor that splits runs
 _FEWEST_RUNS = 6  # to correlate
@@ -42,6 +43,7 @@ def beside_the_paper(material: Material) -> Section:
             _correlates(runs, factors),
             _instability(runs),
             _landscape(runs),
+            *_of_the_form(runs, factors),
         )
         if part is not None
     ]
@@ -185,6 +187,24 @@ def _landscape(runs: Runs) -> Section | None:
         " transitions come to oppose each other under gradient descent alone."
     )
     return Section(_TITLE, [text], pictures=[_figure(runs, 2)], tables=[twins(runs)])
+
+
+def _of_the_form(runs: Runs, factors: tuple[str, ...]) -> list[Section]:
+    """Draws Figs. 12 to 18, of which the paper prints no numbers, where arms have the paper's parts."""
+    if not {"environment", "intervention"} <= set(factors):
+        return []
+    data = {fixed_factors(runs).get("data", "")}
+    if "data" in factors:
+        data |= {parts["data"] for parts in arm_factors(runs, factors).values()}
+    numbers = [14]
+    if "architecture" in factors:
+        numbers += [number for number, of in _LEARNING.items() if of in data]
+    numbers += [17 if "mnist" in data else 18]
+    return [
+        Section(_TITLE, pictures=[_figure(runs, number, factors=factors)])
+        for number in numbers
+        if not FIGURES[number].lacks(runs)
+    ]
 
 
 def _figure(runs: Runs, number: int, **options) -> Picture:

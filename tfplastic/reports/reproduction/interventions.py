@@ -114,7 +114,7 @@ def _numbers(found: pd.DataFrame, measures: Mapping[str, str]) -> str:
     """Each measure with the ceiling's 5th percentile, for the table of all figures."""
     rows = [(_SHORT[name], found.loc[name]) for name in measures if name in _SHORT]
     return ", ".join(
-        f"{name} {row['ours']:z.2f} (of a replication {row['fifth']:z.2f} or more)"
+        f"{name} {row['ours']:z.2f} (a replication: {row['fifth']:z.2f} or more)"
         for name, row in rows
         if row["cells"] and np.isfinite(row["ours"])
     )

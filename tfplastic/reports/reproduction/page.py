@@ -50,7 +50,7 @@ def build(committed: Committed, words: Texts, experiments: Mapping[str, Sequence
     for number, result in found.items():
         parts += _section(number, result, words.get(texts.figure(number), {}), experiments)
     text = "\n\n".join(part for part in parts if part) + "\n"
-    return Page(text, [drawing for result in found.values() for drawing in result.drawings])
+    return Page(text, [drawing for result in found.values() for drawing in _shown(result)])
 
 
 def _front(found: Mapping[int, Result]) -> str:
@@ -59,13 +59,18 @@ def _front(found: Mapping[int, Result]) -> str:
             f"[{number}](#fig-{number})",
             FIGURES[number].title,
             result.verdict,
-            "" if result.verdict.startswith(NOT_RUN) else result.numbers,
+            result.numbers if result.is_judged else "",
         ]
         for number, result in found.items()
     ]
     return numbers.table(
         ["figure", "what it shows", "agree, partly, not, or not run (k of n)", "numbers"], rows
     )
+
+
+def _shown(result: Result) -> Sequence[Drawing]:
+    """Returns the figures of runs that are enough to judge; a few runs of many make no picture."""
+    return result.drawings if result.is_judged else ()
 
 
 def _counts(found: Mapping[int, Result]) -> str:
@@ -90,7 +95,7 @@ def _section(
     parts = [title, f"**{FIGURES[number].title}**: {result.verdict}.", words.get(texts.PAPER, "")]
     parts += [
         f"![{drawing.caption}]({FIGURE_FOLDER}/{drawing.name}.png)\n\n{drawing.caption}"
-        for drawing in result.drawings
+        for drawing in _shown(result)
     ]
     if result.claims:
         parts.append(_claims(result.claims))

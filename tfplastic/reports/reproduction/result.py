@@ -70,6 +70,11 @@ class Result:
     remarks: Sequence[str] = ()
 
     @property
+    def is_judged(self) -> bool:
+        """Whether there are runs enough to judge what the figure is about."""
+        return bool(self.claims) and self.claims[0].agrees is not None
+
+    @property
     def verdict(self) -> str:
         """'agree', 'partly', 'not', or 'not run (k of n)'; with (k of n) where runs are missing.
 
@@ -78,7 +83,7 @@ class Result:
         """
         judged = [claim.agrees for claim in self.claims if claim.agrees is not None]
         selection = self.selection
-        if not judged or self.claims[0].agrees is None:
+        if not self.is_judged:
             return f"{NOT_RUN} ({selection.progress})"
         word = "agree" if all(judged) else "partly" if any(judged) else "not"
         if selection.is_earlier:
