@@ -1,4 +1,4 @@
-"""What the builders of networks share: hidden layers with their normalisation, the head, initial weights."""
+"""Shared parts of the network builders: hidden layers with normalisation, the head, initial weights."""
 
 import dataclasses
 import math
@@ -181,8 +181,8 @@ def dense_layers(
 
     Args:
         hidden: their normalisation and nonlinearity.
-        units: of each.
-        initializer: as for `initializers_of`.
+        units: width of each layer.
+        initializer: name of an initializer, as for `initializers_of`.
         seed: the same.
         fan_in: inputs of the first.
     """

@@ -23,7 +23,7 @@ def check_size(num_weights: int, arguments: dict[str, Any]) -> None:
     """Checks that a network of so many weights fits into the memory of the machine.
 
     Args:
-        num_weights: of the whole network.
+        num_weights: number of weights of the whole network.
         arguments: its sizes, numbers or sequences of them, by name; the error is about the largest.
 
     Raises:

@@ -73,7 +73,8 @@ def hl_gauss(values: Any, support: Any, sigma: float = 0.75) -> tf.Tensor:
     A value outside of the support is clipped to it first, so that Z is never near 0. The mean of the bins is
     not quite y, by two errors. Sums in place of integrals: about w/pi exp(-2 pi^2 sigma^2), below 5e-6 w at
     `sigma` 0.75, and w/2 where `sigma` is so small that y is rounded to a centre. Renormalisation: within
-    some 4.5 s of an end of the support it pulls y inwards, most at the end itself, by 0.37 w at `sigma` 0.75.
+    about 4.5 s of an end of the support it pulls y inwards, most at the end itself, by 0.37 w at `sigma`
+    0.75.
 
     Args:
         values: `[...]` floats; NaN gives NaN.
@@ -137,7 +138,7 @@ def categorical_cross_entropy(
 
     Args:
         logits: `[..., bins]` floats.
-        values: `[...]` floats, what the heads should predict.
+        values: `[...]` floats, the targets of the heads.
         support: `[bins] float32`, ascending.
         encoding: `two_hot`, `hl_gauss`, or any other function of values and support.
 
@@ -145,7 +146,7 @@ def categorical_cross_entropy(
         `[...]` of the dtype of `support`, at least 0; the entropy of the encoding is its minimum.
 
     Raises:
-        ValueError: as `encoding` does; or if the last axis of `logits` has not one entry for each bin.
+        ValueError: see `encoding`; or the last axis of `logits` has not one entry for each bin.
 
     Example:
         >>> import tfplastic as tp
@@ -165,7 +166,7 @@ def categorical_cross_entropy(
 @gin.register(module="tfplastic.networks")
 @dataclasses.dataclass(frozen=True)
 class CategoricalHead:
-    """What a network with a categorical head predicts: its bins, its loss and its values.
+    """The bins, the loss and the values of a network with a categorical head.
 
     A network for it is built with outputs of the shape `(outputs, num_bins)`. The same head serves a
     regression, where `values` are targets, and a value-based agent, where they are bootstrapped returns.
@@ -219,7 +220,7 @@ class CategoricalHead:
 
 
 def _as_floats(name: str, values: Any) -> tf.Tensor:
-    """`values` as a tensor; a `ValueError` if it is no number and no array of them."""
+    """Returns `values` as a tensor; raises `ValueError` if it is neither a number nor an array of numbers."""
     try:
         tensor = tf.convert_to_tensor(values)
         is_number = tensor.dtype.is_floating or tensor.dtype.is_integer
@@ -231,7 +232,7 @@ def _as_floats(name: str, values: Any) -> tf.Tensor:
 
 
 def _check_support(support: Any, equally_spaced: bool = False) -> tf.Tensor:
-    """`support` as a tensor; what it holds is checked where it is known while the program is traced."""
+    """Returns `support` as a tensor; checks its entries where they are known while the program is traced."""
     support = _as_floats("support", support)
     if not support.dtype.is_floating or support.shape.rank != 1 or (support.shape[0] or 0) < 2:
         received = f"{support.dtype.name} of shape {support.shape}"

@@ -35,7 +35,7 @@ def cnn(
 
     The layers are named `conv1`, `conv2`, `hidden1`, `hidden2` and `output`; the normalisation and the
     nonlinearity of each hidden layer are layers of their own (`conv1_norm`, `conv1_relu`), so that
-    diagnostics see them by name. There is no pooling. A form that is some 50 times cheaper to train has
+    diagnostics see them by name. There is no pooling. A form that is about 50 times cheaper to train has
     `filters=(16, 16)`, `strides=(2, 2)` and `hidden=(64,)`.
 
     Args:
@@ -51,10 +51,10 @@ def cnn(
             for a convolution), with a gain and an offset for each; `'batch'`: BatchNormalization of each
             channel with Keras' momentum of 0.99; `'rms'`: `RMSNormalization` over all features, with a gain
             for each. The paper adds layer normalisation after each convolution and fully connected layer.
-        norm_position: `'before'` the nonlinearity or `'after'` it. The paper leaves it open; before is what
-            the same authors specify in Lyle et al. 2024.
-        norm_epsilon: added to the variance, or the mean of squares. Not given in the paper; 1e-5 is what
-            Haiku, its framework, uses.
+        norm_position: `'before'` the nonlinearity or `'after'` it. The paper leaves it open; the same authors
+            specify "before" in Lyle et al. 2024.
+        norm_epsilon: added to the variance, or the mean of squares. Not given in the paper; 1e-5 is the
+            default of Haiku, its framework.
         norm_affine: whether the normalisation has trainable gains and offsets. The paper does not say; Haiku
             asks for a choice.
         activation: name of a Keras activation for the hidden layers.

@@ -38,15 +38,15 @@ def mlp(
         num_outputs: number of outputs; or a shape such as `(actions, bins)` for a categorical head.
         hidden: units of each hidden layer; none for a linear network. (512, 512) in the paper's appendix A.2,
             (1024, 1024) in its Fig. 1, (16, 16) at `width` 1 in its Fig. 5.
-        input_shape: of one example, without the batch; MNIST's by default.
+        input_shape: shape of one example, without the batch; MNIST's by default.
         seed: root seed of the initial weights. Same seed, same weights.
         norm: None; `'layer'`: LayerNormalization over all features, with a gain and offset for each;
             `'batch'`: BatchNormalization with Keras' momentum of 0.99; `'rms'`: `RMSNormalization` over all
             features, with a gain for each.
-        norm_position: `'before'` the nonlinearity or `'after'` it. The paper leaves it open; before is what
-            the same authors specify in Lyle et al. 2024.
-        norm_epsilon: added to the variance, or the mean of squares. Not given in the paper; 1e-5 is what
-            Haiku, its framework, uses.
+        norm_position: `'before'` the nonlinearity or `'after'` it. The paper leaves it open; the same authors
+            specify "before" in Lyle et al. 2024.
+        norm_epsilon: added to the variance, or the mean of squares. Not given in the paper; 1e-5 is the
+            default of Haiku, its framework.
         norm_affine: whether the normalisation has trainable gains and offsets. The paper does not say; Haiku
             asks for a choice.
         activation: name of a Keras activation for the hidden layers. ReLU in the paper.

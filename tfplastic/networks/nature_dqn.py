@@ -44,9 +44,10 @@ def nature_dqn(
             sample (height, width and channels for a convolution), with a gain and an offset per feature. Lyle
             et al. 2023, section 6.3, add layer normalisation "after each hidden layer"; over which axes, and
             whether affine, they leave open.
-        norm_position: `'before'` the nonlinearity or `'after'` it. The paper leaves it open; before is what
-            the same authors specify in Lyle et al. 2024.
-        norm_epsilon: added to the variance. Not given in the paper; 1e-5 is what Haiku, its framework, uses.
+        norm_position: `'before'` the nonlinearity or `'after'` it. The paper leaves it open; the same authors
+            specify "before" in Lyle et al. 2024.
+        norm_epsilon: added to the variance. Not given in the paper; 1e-5 is the default of Haiku, its
+            framework.
         activation: name of a Keras activation for the hidden layers. ReLU in the paper.
         width: multiplies the number of channels and units of every hidden layer; at least one is left.
         shared_bias: one bias for all outputs instead of one each, as Double DQN (tuned) has it (van Hasselt

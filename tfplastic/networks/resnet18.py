@@ -41,7 +41,7 @@ def resnet18(
 
     The layers are named `conv1`, `block1_conv1`, `block1_conv2`, ..., `block3_shortcut`, ... and `output`;
     norms and nonlinearities are layers of their own (`conv1_norm`, `conv1_relu`, `block1_conv1_relu`), as are
-    sums and what follows them (`block1_add`, `block1_relu`).
+    sums and the nonlinearities after them (`block1_add`, `block1_relu`).
 
     Args:
         num_outputs: number of outputs; or a shape such as `(actions, bins)` for a categorical head.
@@ -54,8 +54,8 @@ def resnet18(
             and channels, with a gain for each. Convolutions have biases unless a norm with an offset follows.
         norm_epsilon: added to the variance, or the mean of squares. 1e-5 in PyTorch's ResNet-18.
         activation: name of a Keras activation.
-        initializer: name of a Keras initialiser for the kernels; biases start at zero. He's normal is
-            what He et al. 2016 use. Or `'pytorch'`, as in `mlp`.
+        initializer: name of a Keras initialiser for the kernels; biases start at zero. He et al. 2016 use
+            He's normal. Or `'pytorch'`, as in `mlp`.
         width: multiplies the channels of every convolution; at least one is left.
         dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
             weights; None for Keras' global policy. The outputs have the dtype of the weights.

@@ -47,7 +47,7 @@ def vit(
     keys and values side by side), `block1_attention`, `block1_mix`, `block1_hidden` and `block1_project`, the
     last is `output`; norms, dropout, sums and the nonlinearity are layers of their own. Dropout follows the
     positions and `mix`, `hidden` and `project` of each block. It is `SteppedDropout`, whose masks change by
-    `tfplastic.layers.advance` alone, so that a resumed run draws what it would have drawn.
+    `tfplastic.layers.advance` alone, so that a resumed run draws the same masks as an uninterrupted one.
 
     Args:
         num_outputs: number of outputs; or a shape such as `(actions, bins)` for a categorical head.
@@ -60,8 +60,8 @@ def vit(
         num_heads: heads of attention. The paper gives none; 8 is of Vaswani et al. 2017.
         dropout: fraction of the features that are zeroed while training, in [0, 1). The paper does not say
             where; the places are those of Dosovitskiy et al. 2021, appendix B.1.
-        pooling: `'mean'` over all positions, or `'token'`: what becomes of a class token, a trainable vector
-            that is put before the patches. The paper gives none.
+        pooling: `'mean'` over all positions, or `'token'`: the final features of a class token, a trainable
+            vector in front of the patches. The paper gives none.
         norm: None; `'layer'`: LayerNormalization, or `'rms'`: `RMSNormalization`, over the features of each
             position. The paper gives none; layer normalisation is the standard.
         norm_position: `'before'` attention and feed-forward, as in Dosovitskiy et al. 2021; or `'after'` each

@@ -71,7 +71,7 @@ class Result:
 
     @property
     def is_judged(self) -> bool:
-        """Whether there are runs enough to judge what the figure is about."""
+        """Returns whether there are enough runs to judge the figure's subject."""
         return bool(self.claims) and self.claims[0].agrees is not None
 
     @property
