@@ -157,6 +157,16 @@ def test_an_explanation_is_shown_where_a_claim_fails(tmp_path, plan, growth, sho
     assert ("Because of values." in reproduction.build(Committed(tmp_path, plan[0]), words, {}).text) is shown
 
 
+def test_cells_are_named_that_are_farthest_from_the_papers_order(tmp_path, plan):
+    for arm in ("none", "two_hot", "weight_decay", "spectral_norm", "layer_norm", "reset_last_layer"):
+        made, _ = made_up_grid.fig06(f"cifar10-cnn-{arm}", 0)
+        if arm == "spectral_norm":  # the largest of the paper's six
+            made = made_up_grid.probe(0.13, 0.1)
+        write_run(tmp_path / f"fig06/cifar10-cnn-{arm}-seed0", 0, made)
+    text = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1]).text
+    assert "(rank of 6 here and there, the largest first) are: CNN-Spectral norm (6, 1), CNN-" in text
+
+
 def test_commands_are_of_each_experiment(plan, tmp_path):
     text = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1]).text
     assert (

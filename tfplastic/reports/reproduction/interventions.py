@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 
-from tfplastic.reports._frames import where
+from tfplastic.reports._frames import floats, where
 from tfplastic.reports.agreement import agreement
 from tfplastic.reports.cells import FACTORS, PROBE_LOSS, probe_cells
 from tfplastic.reports.figures import FIGURES
-from tfplastic.reports.paper import paper_cells, paper_name
+from tfplastic.reports.paper import CELL, paper_cells, paper_name
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.committed import Committed
 from tfplastic.reports.reproduction.probe_tables import SATURATED, probe_table, saturated_arms
@@ -20,6 +21,7 @@ from tfplastic.reports.runs import Runs
 
 _DATA = {6: "cifar10", 8: "cifar10", 9: "mnist", 10: "cifar10", 11: "mnist"}
 _FEWEST_CLEAR, _FEWEST_CELLS = 3, 6  # cells that a measure of agreement is of
+_MOST_NAMED = 4  # cells whose ranks differ most
 _WITH_TABLE = {8: "", 9: "", 6: "Fig. 8", 10: "Fig. 8", 11: "Fig. 9"}
 _INCREASES = {
     "sign_of_clear_differences": "differences to None that are clear in the paper have its sign",
@@ -81,18 +83,22 @@ def _figure(committed: Committed, number: int) -> Result:
     claims = [_claim(found, name, text) for name, text in measures.items()]
     if number in (10, 11):
         claims.append(_layer_norm(cells, number))
-    draw = functools.partial(FIGURES[number].draw, runs, factors=FACTORS)
-    caption = (
-        "Means over seeds and their standard deviation; in brackets what the paper has. Grey: no runs yet."
+    spread = "" if number in (10, 11) else " and their standard deviation"
+    drawing = Drawing(
+        f"fig{number:02}",
+        f"Means over seeds{spread}; in brackets the numbers of the paper. Grey: no runs yet.",
+        functools.partial(FIGURES[number].draw, runs, factors=FACTORS),
+        FIGURES[number].size,
     )
-    drawings = [Drawing(f"fig{number:02}", caption, draw, FIGURES[number].size)]
+    column = "final_loss" if number in (10, 11) else "plasticity_loss"
+    remarks = [_farthest(cells, paper, column)]
     elsewhere = _WITH_TABLE[number]
-    remarks = (
+    remarks += (
         [f"The table of cells is that of {elsewhere}."] if elsewhere else [numbers.NOTE, _saturation(runs)]
     )
     tables = [_agreement(found, measures)]
     tables += [] if elsewhere else [probe_table(runs, FACTORS, paper_cells())]
-    return Result(selection, claims, _numbers(found, measures), drawings, tables, remarks)
+    return Result(selection, claims, _numbers(found, measures), [drawing], tables, remarks)
 
 
 def _claim(found: pd.DataFrame, name: str, text: str) -> Claim:
@@ -141,6 +147,21 @@ def _layer_norm(cells: pd.DataFrame, number: int) -> Claim:
     return Claim(
         "layer_norm_lowers", paper, "; ".join(texts), all((ours < none).all() for ours, none in pairs)
     )
+
+
+def _farthest(cells: pd.DataFrame, paper: pd.DataFrame, column: str) -> str:
+    """Names the cells whose ranks differ most from the paper's: what lowers the rank correlation."""
+    both = cells.merge(paper, on=CELL, suffixes=("", "_paper")).dropna(subset=[column])
+    if len(both) < _FEWEST_CELLS:
+        return ""
+    ours, theirs = (
+        scipy.stats.rankdata(-floats(both, name), method="min") for name in (column, f"{column}_paper")
+    )
+    order = np.argsort(-np.abs(ours - theirs), kind="stable")[:_MOST_NAMED]
+    names = ["-".join(paper_name(str(cell[part])) for part in CELL[1:]) for cell in both.to_dict("records")]
+    listed = ", ".join(f"{names[place]} ({ours[place]:.0f}, {theirs[place]:.0f})" for place in order)
+    ranks = f"rank of {len(both)} here and there, the largest first"
+    return f"Farthest from the paper's order ({ranks}) are: {listed}."
 
 
 def _saturation(runs: Runs) -> str:
