@@ -113,8 +113,9 @@ def test_messages(package):
 
 
 def prose(page: str) -> str:
-    """Returns a page without its blocks of code."""
-    return re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    """Returns a page without its blocks of code and its list of sentences from before the revision."""
+    lists = r"^```.*?^```$|^## Ten sentences.*?(?=^## )"
+    return re.sub(lists, "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES)
