@@ -7,6 +7,7 @@ from tfplastic.mitigations.reset_last_layer import ResetLastLayer
 from tfplastic.mitigations.reset_optimizer_state import ResetOptimizerState
 from tfplastic.mitigations.shrink_and_perturb import ShrinkAndPerturb
 from tfplastic.mitigations.step_context import StepContext
+from tfplastic.mitigations.unit_reset import UnitReset
 from tfplastic.mitigations.weight_decay import WeightDecay
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ShrinkAndPerturb",
     "Slots",
     "StepContext",
+    "UnitReset",
     "WeightDecay",
     "WeightReinitializer",
 ]
