@@ -9,7 +9,16 @@ from tf_agents.trajectories import StepType
 
 from tfplastic import seeds
 from tfplastic._keras import keras
-from tfplastic.rl import AtariProtocol, AtariTask, Evaluation, LinearEpsilon, atari_task, c51, double_dqn
+from tfplastic.rl import (
+    AtariProtocol,
+    AtariTask,
+    Evaluation,
+    LinearEpsilon,
+    atari_task,
+    c51,
+    double_dqn,
+    player,
+)
 from tfplastic.rl.atari import AtariEnvironment
 
 SHORT = AtariProtocol(frame_size=12, stack_size=2, max_frames_per_episode=132)  # 33 agent steps
@@ -155,7 +164,7 @@ def test_metrics_and_progress(counted, warmed_up):
 
 
 def test_the_return_is_the_mean_of_the_last_hundred_episodes(monkeypatch, warmed_up, counted):
-    monkeypatch.setattr(atari_task, "_RETURN_WINDOW", 3)
+    monkeypatch.setattr(player, "RETURN_WINDOW", 3)
     task = warmed_up(
         game="Alien", protocol=AtariProtocol(frame_size=12, stack_size=2, max_frames_per_episode=240)
     )
@@ -168,7 +177,7 @@ def test_the_return_is_the_mean_of_the_last_hundred_episodes(monkeypatch, warmed
 
 
 def test_the_return_window_is_a_hundred_episodes():
-    assert atari_task._RETURN_WINDOW == 100
+    assert player.RETURN_WINDOW == 100
 
 
 def test_the_same_seed_gives_the_same_batches_and_metrics(warmed_up):

@@ -26,7 +26,7 @@ class PermutedPixels(ImageStream):
     name = "permuted_pixels"
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
-        key = folded(tf.constant(seeds.derive(self._seed, "pixels")), task)
+        key = folded(tf.constant(seeds.derive(self.seed, "pixels")), task)
         pixels = np.prod(self.images.shape[1:])
         draws = tf.random.stateless_uniform([pixels], key, None, None, tf.int32, alg="philox")
         return tf.argsort(draws)  # [pixels]
@@ -75,7 +75,7 @@ class SlowlyChangingRegression(SupervisedStream):
         return self.num_learners, (self.num_learners, self.num_bits + 1)
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
-        key = folded(tf.constant(seeds.derive(self._seed, "slow_bits")), task)
+        key = folded(tf.constant(seeds.derive(self.seed, "slow_bits")), task)
         shape = [self.num_learners, self.num_slow]
         if previous is None:
             return tf.random.stateless_uniform(shape, key, maxval=2, dtype=tf.int32, alg="philox")
@@ -127,7 +127,7 @@ class GradualLabels(ImageStream):
     name = "gradual_labels"
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
-        each = (random_labels(len(self.images), self.num_classes, self._seed, task + n) for n in (0, 1))
+        each = (random_labels(len(self.images), self.num_classes, self.seed, task + n) for n in (0, 1))
         return tf.stack(list(each))  # [2, examples]
 
     def examples(self, state: StreamState, indices: tf.Tensor, key: tf.Tensor) -> StreamBatch:

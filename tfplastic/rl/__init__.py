@@ -25,6 +25,8 @@ from tfplastic.rl.atari_task import AtariTask
 from tfplastic.rl.evaluation import Evaluation
 from tfplastic.rl.graph_replay import GraphReplay
 from tfplastic.rl.mdp_task import ClassificationMdpTask
+from tfplastic.rl.player import Player
+from tfplastic.rl.q_learner import QLearner
 from tfplastic.rl.replay import FrameReplay
 from tfplastic.rl.two_hot_agent import two_hot_dqn
 
@@ -37,7 +39,9 @@ __all__ = [
     "FrameReplay",
     "GraphReplay",
     "LinearEpsilon",
+    "Player",
     "QAgent",
+    "QLearner",
     "QNetwork",
     "c51",
     "double_dqn",

@@ -1,6 +1,5 @@
 """Value-based agents on Atari, as a task of the training loop."""
 
-import collections
 import functools
 import json
 import time
@@ -29,16 +28,13 @@ from tfplastic.rl.acting import LinearEpsilon, epsilon_greedy
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
 from tfplastic.rl.atari_games import check_game, num_actions
-from tfplastic.rl.atari_scores import human_normalized_score, reference_scores
-from tfplastic.rl.evaluation import EMULATOR_BYTES, Evaluation
+from tfplastic.rl.evaluation import EMULATOR_BYTES, Evaluation, scalars_of_returns
+from tfplastic.rl.player import Player
+from tfplastic.rl.q_learner import QLearner
 from tfplastic.rl.replay import FrameReplay, replay_bytes
-from tfplastic.tasks import HostTask, TaskLoss
+from tfplastic.tasks import HostTask, TaskLoss, TaskProgress
 from tfplastic.tasks.batch_memory import check_batch_fits
 
-# Names a part of the step in a trace of `--profile_steps`; costs nothing while none is taken.
-Trace = tf.profiler.experimental.Trace
-
-_RETURN_WINDOW = 100  # episodes in the running mean of the return
 _AGENT_STEPS_PER_YIELD = 100  # of the warm-up
 
 
@@ -150,7 +146,6 @@ class AtariTask(HostTask):
             )
         self._make_agent = agent
         self._make_network = network
-        self._environment: AtariEnvironment | None = None
 
     def build(self, seed: int) -> None:
         self._seed = seed
@@ -162,173 +157,121 @@ class AtariTask(HostTask):
         )
         build_model = functools.partial(self._make_network, observation_shape=(size, size, stack), seed=seed)
         try:
-            self._agent = self._make_agent(
+            agent = self._make_agent(
                 build_model, ts.time_step_spec(observation_spec), action_spec, batch_size=self.batch_size
             )
         except TooSmallImageError as error:
             rule = f"must be at least {error.smallest} for this network"
             raise ValueError(f"`AtariProtocol.frame_size` {rule}. Received: {size}") from None
-        self.model = self._agent.model
+        self.model = agent.model
         check_batch_fits("batch_size", self.batch_size, self.model)
         check_batch_fits("diagnostics_batch_size", self.diagnostics_batch_size, self.model)
-        at_most = self.num_envs * self._agent.n_step  # agent steps without a transition of n steps
+        at_most = self.num_envs * agent.n_step  # agent steps without a transition of n steps
         if self.warm_up_agent_steps <= at_most:
             raise ValueError(
                 f"`warm_up_agent_steps` must be above `num_envs` times the agent's `n_step`, {at_most}. "
                 f"Received: {self.warm_up_agent_steps}"
             )
-        self._replay = FrameReplay(
-            self.replay_capacity, self.num_envs, (size, size), stack_size=stack, n_step=self._agent.n_step
+        self._player = Player(self._make_environment, seed)
+        replay = FrameReplay(
+            self.replay_capacity, self.num_envs, (size, size), stack_size=stack, n_step=agent.n_step
         )
-        self._acts = 0
-        self._agent_steps = 0
-        self._gradient_steps = 0
-        self._num_episodes = 0
-        self._returns: collections.deque[float] = collections.deque(maxlen=_RETURN_WINDOW)
-        self._diagnostics_batch: trajectory.Trajectory | None = None
+        self._learner = QLearner(agent, replay, self.batch_size, self.target_update_period, seed)
 
     def start(self) -> None:
-        self._environment = self._make_environment()
-        self._environment.reset()
+        self._player.start()
 
     def warm_up(self) -> Iterator[None]:
-        pause_at = self._agent_steps
-        while self._agent_steps < self.warm_up_agent_steps:
-            if self._agent_steps >= pause_at:
-                pause_at = self._agent_steps + _AGENT_STEPS_PER_YIELD
+        pause_at = self._player.agent_steps
+        while self._player.agent_steps < self.warm_up_agent_steps:
+            if self._player.agent_steps >= pause_at:
+                pause_at = self._player.agent_steps + _AGENT_STEPS_PER_YIELD
                 yield
             self._act()
-        if self._diagnostics_batch is None:
-            self._diagnostics_batch = self._replay.sample(
-                self.diagnostics_batch_size, seeds.derive(self._seed, "diagnostics")
-            )
+        self._learner.draw_diagnostics_batch(self.diagnostics_batch_size)
 
     def next(self) -> trajectory.Trajectory:
-        due = self.warm_up_agent_steps + (self._gradient_steps + 1) * self.agent_steps_per_gradient_step
-        while self._agent_steps < due:
+        gradient_steps = self._learner.gradient_steps + 1
+        due = self.warm_up_agent_steps + gradient_steps * self.agent_steps_per_gradient_step
+        while self._player.agent_steps < due:
             self._act()
-        self._gradient_steps += 1
-        with Trace("replay_sample"):
-            return self._replay.sample(
-                self.batch_size, seeds.derive(self._seed, "sample", self._gradient_steps)
-            )
+        return self._learner.next_batch()
 
     def further_batch(self, step: int) -> trajectory.Trajectory:
         """Another sample of the replay."""
-        return self._replay.sample(self.batch_size, seeds.derive(self._seed, "further_batch", step))
+        return self._learner.further_batch(step)
 
     def data_batches(self) -> Sequence[trajectory.Trajectory]:
         """All transitions in the replay."""
-        return self._replay.batches(self.batch_size)
+        return self._learner.data_batches()
 
     def weights_replaced(self) -> None:
-        self._agent.update_target()
+        self._learner.agent.update_target()
 
     def loss(self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False) -> TaskLoss:
-        if model is not self.model:
-            raise ValueError(f"`model` must be the task's own online network. Received: {model!r}")
-        return TaskLoss(*self._agent.loss(batch, training), metrics={})
+        return self._learner.loss(model, batch, training)
 
     def after_step(self, step: int) -> None:
-        if step % self.target_update_period == 0:
-            self._agent.update_target()
+        self._learner.after_step(step)
 
     def metrics(self) -> dict[str, float]:
+        player = self._player
         scalars = {
-            "train/agent_steps": self._agent_steps,
-            "train/frames": self._agent_steps * self.protocol.action_repeat,
-            "train/episodes": self._num_episodes,
+            "train/agent_steps": player.agent_steps,
+            "train/frames": player.agent_steps * self.protocol.action_repeat,
+            "train/episodes": player.num_episodes,
             "train/epsilon": self._epsilon(),
         }
-        if self._returns:
-            scalars["train/episode_return"] = float(np.mean(self._returns))
+        if player.mean_return is not None:
+            scalars["train/episode_return"] = player.mean_return
         return scalars
 
-    def progress(self) -> dict[str, float | int]:
-        fields: dict[str, float | int] = {"agent_steps": self._agent_steps, "epsilon": self._epsilon()}
-        if self._returns:
-            fields["episode_return"] = float(np.mean(self._returns))
+    def progress(self) -> TaskProgress:
+        fields: TaskProgress = {"agent_steps": self._player.agent_steps, "epsilon": self._epsilon()}
+        if self._player.mean_return is not None:
+            fields["episode_return"] = self._player.mean_return
         return fields
 
     def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         seed = seeds.derive_integer(self._seed, "evaluation", step)
-        returns = self.evaluation(self._agent.greedy_actions, self.game, self.protocol, seed, should_stop)
-        if returns is None:
-            return None
-        mean = float(np.mean(returns))
-        scalars = {"evaluation/episode_return": mean, "evaluation/episodes": len(returns)}
-        if len(returns) > 1:
-            scalars["evaluation/episode_return_stderr"] = float(np.std(returns, ddof=1) / len(returns) ** 0.5)
-        if self.game in reference_scores():
-            scalars["evaluation/human_normalized_score"] = human_normalized_score(self.game, mean)
-        return scalars
+        greedy_actions = self._learner.agent.greedy_actions
+        returns = self.evaluation(greedy_actions, self.game, self.protocol, seed, should_stop)
+        return None if returns is None else scalars_of_returns(returns, self.game)
 
     def diagnostics_batch(self) -> tuple[trajectory.Trajectory, tf.Tensor]:
-        if self._diagnostics_batch is None:
-            raise ValueError("The diagnostics batch exists from the end of the warm-up on.")
-        batch = tf.nest.map_structure(tf.constant, self._diagnostics_batch)
-        return batch, batch.observation[:, 0]
+        return self._learner.diagnostics_batch()
 
     def probe_inputs(self, count: int, key: np.ndarray) -> np.ndarray:
         """Observations in the replay buffer, `[count, height, width, stack_size] uint8`."""
-        return self._replay.sample(count, key).observation[:, 0]
+        return self._learner.observations(count, key)
 
     def trackables(self) -> dict[str, Any]:
-        return {"model": self._agent.model, "target_model": self._agent.target_model}
+        return self._learner.trackables()
 
     def save(self, directory: Path, shared: Path) -> list[str]:
-        counters = {
-            "acts": self._acts,
-            "agent_steps": self._agent_steps,
-            "gradient_steps": self._gradient_steps,
-            "num_episodes": self._num_episodes,
-            "returns": list(self._returns),
-        }
-        (directory / "task.json").write_text(json.dumps(counters), "utf-8")
-        _save_arrays(directory / "environment.npz", self._env.get_state())
-        if self._diagnostics_batch is not None:
-            batch = self._diagnostics_batch._asdict()
-            del batch["policy_info"]  # ()
-            _save_arrays(directory / "diagnostics_batch.npz", batch)
-        return self._replay.save(shared)
+        of_the_player = self._player.save(directory)
+        of_the_learner, segments = self._learner.save(directory, shared)
+        (directory / "task.json").write_text(json.dumps({**of_the_player, **of_the_learner}), "utf-8")
+        return segments
 
     def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
-        self._replay.restore(shared, shared_files)
         counters = json.loads((directory / "task.json").read_text("utf-8"))
-        self._acts = counters["acts"]
-        self._agent_steps = counters["agent_steps"]
-        self._gradient_steps = counters["gradient_steps"]
-        self._num_episodes = counters["num_episodes"]
-        self._returns = collections.deque(counters["returns"], maxlen=_RETURN_WINDOW)
-        if (directory / "diagnostics_batch.npz").exists():
-            with np.load(directory / "diagnostics_batch.npz") as arrays:
-                self._diagnostics_batch = trajectory.Trajectory(policy_info=(), **arrays)
-        self._environment = self._make_environment()
-        with np.load(directory / "environment.npz") as arrays:
-            self._environment.set_state(dict(arrays))
+        self._learner.restore(directory, shared, shared_files, counters)
+        self._player.restore(directory, counters)
 
     def example(self) -> trajectory.Trajectory:
-        leading = (self.batch_size, self._agent.n_step + 1)
         size, stack = self.protocol.frame_size, self.protocol.stack_size
-        return trajectory.Trajectory(
-            step_type=np.full(leading, ts.StepType.MID),
-            observation=np.zeros((*leading, size, size, stack), np.uint8),
-            action=np.zeros(leading, np.int32),
-            policy_info=(),
-            next_step_type=np.full(leading, ts.StepType.MID),
-            reward=np.zeros(leading, np.float32),
-            discount=np.ones(leading, np.float32),
-        )
+        return self._learner.example((size, size, stack))
 
     def seconds_per_batch(self) -> float:
         self.start()
         self.epsilon = lambda agent_steps: 0.0  # the network acts, as it does for most of a run
         for _ in range(20):
             self._act()
-        begun, steps_before = time.perf_counter(), self._agent_steps
+        begun, steps_before = time.perf_counter(), self._player.agent_steps
         for _ in range(100):
             self._act()
-        seconds_per_agent_step = (time.perf_counter() - begun) / (self._agent_steps - steps_before)
+        seconds_per_agent_step = (time.perf_counter() - begun) / (self._player.agent_steps - steps_before)
         self.close()
         return seconds_per_agent_step * self.agent_steps_per_gradient_step
 
@@ -361,52 +304,18 @@ class AtariTask(HostTask):
         ]
 
     def close(self) -> None:
-        if self._environment is not None:
-            self._environment.close()
-            self._environment = None
+        self._player.close()
 
-    @property
-    def _env(self) -> AtariEnvironment:
-        if self._environment is None:
-            raise ValueError("The task must be started or restored before it acts.")
-        return self._environment
-
-    def _make_environment(self) -> AtariEnvironment:
-        seed = seeds.derive_integer(self._seed, "environment")
+    def _make_environment(self, seed: int) -> AtariEnvironment:
         return AtariEnvironment(self.game, self.num_envs, seed, self.protocol)
 
     def _epsilon(self) -> float:
-        return self.epsilon(self._agent_steps - self.warm_up_agent_steps)
+        return self.epsilon(self._player.agent_steps - self.warm_up_agent_steps)
 
     def _act(self) -> None:
-        """One step of every environment: act, step, store."""
-        time_step = self._env.current_time_step()
-        key = seeds.derive(self._seed, "act", self._acts)
-        with Trace("acting"):
-            actions = epsilon_greedy(
-                self._agent.greedy_actions, time_step.observation, self._epsilon(), self._num_actions, key
-            )
-        with Trace("emulator"):
-            next_time_step = self._env.step(actions)
-        with Trace("replay_add"):
-            self._replay.add_batch(
-                trajectory.Trajectory(
-                    step_type=time_step.step_type,
-                    observation=time_step.observation,
-                    action=actions,
-                    policy_info=(),
-                    next_step_type=next_time_step.step_type,
-                    reward=next_time_step.reward,
-                    discount=next_time_step.discount,
-                )
-            )
-        self._acts += 1
-        # An environment whose episode has ended is reset by this call instead of acting.
-        self._agent_steps += int(np.count_nonzero(time_step.step_type != ts.StepType.LAST))
-        for episode in self._env.pop_finished_episodes():
-            self._num_episodes += 1
-            self._returns.append(episode.episode_return)
+        """Plays one step in every environment and stores it."""
+        self._learner.add(self._player.play(self._actions))
 
-
-def _save_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    np.savez(path, **arrays)
+    def _actions(self, observation: np.ndarray, key: np.ndarray) -> np.ndarray:
+        greedy_actions = self._learner.agent.greedy_actions
+        return epsilon_greedy(greedy_actions, observation, self._epsilon(), self._num_actions, key)

@@ -10,6 +10,7 @@ from tfplastic import seeds
 from tfplastic._checks import check_fits_in_memory, check_fraction, check_positive_integer
 from tfplastic.rl.acting import epsilon_greedy
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
+from tfplastic.rl.atari_scores import human_normalized_score, reference_scores
 
 EMULATOR_BYTES = 1_000_000
 """Memory of one emulated console, by measurement."""
@@ -96,3 +97,25 @@ class Evaluation:
         finally:
             environment.close()
         return np.concatenate([played[:share] for played, share in zip(returns, shares, strict=True)])
+
+
+def scalars_of_returns(returns: np.ndarray, game: str) -> dict[str, float]:
+    """Returns what an evaluation reports of its episodes, by tag.
+
+    Args:
+        returns: `[episodes] float64`, at least one.
+        game: ALE name, for the human-normalized score where it is known.
+
+    Example:
+        >>> import numpy as np
+        >>> from tfplastic.rl.evaluation import scalars_of_returns
+        >>> scalars_of_returns(np.array([20.0, 22.0]), 'Pong')['evaluation/episode_return_stderr']
+        1.0
+    """
+    mean = float(np.mean(returns))
+    scalars = {"evaluation/episode_return": mean, "evaluation/episodes": len(returns)}
+    if len(returns) > 1:
+        scalars["evaluation/episode_return_stderr"] = float(np.std(returns, ddof=1) / len(returns) ** 0.5)
+    if game in reference_scores():
+        scalars["evaluation/human_normalized_score"] = human_normalized_score(game, mean)
+    return scalars

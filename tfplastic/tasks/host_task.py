@@ -1,6 +1,7 @@
 """The contract between the training loop and a task whose batches come from the host."""
 
 import abc
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -9,6 +10,8 @@ import numpy as np
 
 from tfplastic._keras import keras
 from tfplastic.tasks.task_loss import TaskLoss
+
+_TIMED_BATCHES = 10
 
 
 class TaskProgress(TypedDict, total=False):
@@ -47,9 +50,9 @@ class HostTask(abc.ABC):
     def start(self) -> None:
         """Begins afresh: resets what the task interacts with."""
 
-    @abc.abstractmethod
     def warm_up(self) -> Iterator[None]:
         """Does what precedes the first gradient step; may be stopped and saved at each `yield`."""
+        return iter(())
 
     @abc.abstractmethod
     def next(self) -> Any:
@@ -85,17 +88,16 @@ class HostTask(abc.ABC):
     def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:
         """The loss of a batch; traceable, differentiable in the weights of `model`."""
 
-    @abc.abstractmethod
     def after_step(self, step: int) -> None:
         """What happens between steps, such as target networks; called after gradient step `step`, from 1."""
 
-    @abc.abstractmethod
     def metrics(self) -> dict[str, float]:
         """Scalars to be logged now, by tag; reproducible, so nothing that depends on the clock."""
+        return {}
 
-    @abc.abstractmethod
     def progress(self) -> TaskProgress:
         """What the progress line shows of the task; what the task does not know is absent."""
+        return {}
 
     @abc.abstractmethod
     def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
@@ -109,9 +111,9 @@ class HostTask(abc.ABC):
     def probe_inputs(self, count: int, key: np.ndarray) -> Any:
         """Inputs of the model to probe it on, `[count, ...]` or fewer, by the seed `key`, `[2] int32`."""
 
-    @abc.abstractmethod
     def trackables(self) -> dict[str, Any]:
         """The TensorFlow objects whose variables belong in a checkpoint, by name; the model is among them."""
+        return {"model": self.model}
 
     @abc.abstractmethod
     def save(self, directory: Path, shared: Path) -> list[str]:
@@ -125,9 +127,14 @@ class HostTask(abc.ABC):
     def example(self) -> Any:
         """A batch of the right structure, shapes and dtypes, without meaning; needs no environment."""
 
-    @abc.abstractmethod
     def seconds_per_batch(self) -> float:
         """How long `next` takes on this machine, by trying it; the task is of no use after this."""
+        self.start()
+        begun = time.perf_counter()
+        for _ in range(_TIMED_BATCHES):
+            self.next()
+        self.close()
+        return (time.perf_counter() - begun) / _TIMED_BATCHES
 
     @abc.abstractmethod
     def describe(

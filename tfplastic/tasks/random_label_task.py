@@ -89,7 +89,7 @@ class RandomLabelTask(ImageStream):
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
         """The labels of the task, `[num_examples] int32`."""
         del previous
-        return random_labels(len(self.images), self.num_classes, self._seed, task)
+        return random_labels(len(self.images), self.num_classes, self.seed, task)
 
     def examples(self, state: StreamState, indices: tf.Tensor, key: tf.Tensor) -> RandomLabelBatch:
         del key
@@ -98,7 +98,7 @@ class RandomLabelTask(ImageStream):
     def diagnostics_batch(self) -> tuple[RandomLabelBatch, tf.Tensor]:
         """The first images, at most 1,024, with labels that no task has."""
         batch, images = super().diagnostics_batch()
-        seed = seeds.derive_integer(self._seed, "diagnostics")
+        seed = seeds.derive_integer(self.seed, "diagnostics")
         return batch._replace(labels=random_labels(len(images), self.num_classes, seed, 0)), images
 
     def describe_data(self) -> str:

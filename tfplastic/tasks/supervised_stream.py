@@ -66,6 +66,7 @@ class SupervisedStream(GraphTask):
             most `batch_size - 1` of an order's end; or `'replacement'`: each batch drawn by itself.
 
     Attributes:
+        seed: the root seed, from `build` on.
         objective: the loss, and the score that is reported.
         score_shape: shape of the score of a step; a subclass with one for each of several learners overrides
             `step_score`, too.
@@ -100,6 +101,7 @@ class SupervisedStream(GraphTask):
     kind = "supervised"
     objective: Objective = CLASSIFICATION
     score_shape: Sequence[int] = ()
+    seed: int
 
     def __init__(
         self,
@@ -196,7 +198,7 @@ class SupervisedStream(GraphTask):
     # What the loop asks of a task.
 
     def build(self, seed: int) -> None:
-        self._seed = seed
+        self.seed = seed
         num_outputs, input_shape = self.load(seed)
         self.model = self._make_network(num_outputs, input_shape=tuple(input_shape), seed=seed)
         check_batch_fits("batch_size", self.batch_size, self.model)
@@ -264,7 +266,7 @@ class SupervisedStream(GraphTask):
         if self.num_examples is None:
             return super().data_batches(state)
         begun = self._begin_task_if_due(state)
-        key = tf.constant(seeds.derive(self._seed, "data_batches"))
+        key = tf.constant(seeds.derive(self.seed, "data_batches"))
 
         def at(index: tf.Tensor) -> Any:
             return self.examples(begun, index * self.batch_size + tf.range(self.batch_size), key)
@@ -302,7 +304,7 @@ class SupervisedStream(GraphTask):
     def diagnostics_batch(self) -> tuple[Any, Any]:
         """The first examples of the first task, at most 1,024."""
         size = min(self.num_examples or _MEASURED_EXAMPLES, _MEASURED_EXAMPLES)
-        key = tf.constant(seeds.derive(self._seed, "diagnostics"))
+        key = tf.constant(seeds.derive(self.seed, "diagnostics"))
         batch = self.examples(self.initial_state(), tf.range(size), key)
         return batch, batch[0]
 
@@ -341,7 +343,7 @@ class SupervisedStream(GraphTask):
         """The order of an epoch `[num_examples] int32`, in which the task's own examples come first."""
         if self.num_examples is None:
             return tf.zeros([0], tf.int32)
-        order = epoch_order(self.num_examples, self._seed, epoch)
+        order = epoch_order(self.num_examples, self.seed, epoch)
         if self._sizes_differ:
             is_of_another = tf.cast(order >= self.task_size(task), tf.int32)  # [num_examples]
             order = tf.gather(order, tf.argsort(is_of_another, stable=True))
@@ -381,7 +383,7 @@ class SupervisedStream(GraphTask):
         """The mean score over all examples of the task, `[] float64`; of a few, where they have no end."""
         most = self.num_examples or _MEASURED_EXAMPLES
         size = self.task_size(state.task) if self.num_examples else most
-        key = tf.constant(seeds.derive(self._seed, "evaluation"))
+        key = tf.constant(seeds.derive(self.seed, "evaluation"))
 
         def total(first: tf.Tensor, count: int) -> tf.Tensor:
             indices = first + tf.range(count)  # [count]

@@ -1,0 +1,144 @@
+"""Learning values from a replay memory: what is stored, the batches of it, and the target network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory
+
+from tfplastic import seeds
+from tfplastic._keras import keras
+from tfplastic.rl.agents import QAgent
+from tfplastic.rl.player import Trace
+from tfplastic.rl.replay import FrameReplay
+from tfplastic.tasks import TaskLoss
+
+
+class QLearner:
+    """A value-based agent, its replay memory and its target network; it knows no environment.
+
+    Args:
+        agent: whose networks learn.
+        replay: of the steps that are played.
+        batch_size: transitions per gradient step.
+        target_update_period: gradient steps between copies to the target network.
+        seed: root seed.
+
+    Attributes:
+        agent: the argument.
+        gradient_steps: batches that have been drawn.
+    """
+
+    def __init__(
+        self, agent: QAgent, replay: FrameReplay, batch_size: int, target_update_period: int, seed: int
+    ):
+        self.agent = agent
+        self._replay = replay
+        self._batch_size = batch_size
+        self._target_update_period = target_update_period
+        self._seed = seed
+        self.gradient_steps = 0
+        self._diagnostics_batch: trajectory.Trajectory | None = None
+
+    def add(self, steps: trajectory.Trajectory) -> None:
+        """Stores one step of every environment, arrays `[num_envs, ...]`."""
+        with Trace("replay_add"):
+            self._replay.add_batch(steps)
+
+    def next_batch(self) -> trajectory.Trajectory:
+        """Draws the batch of the next gradient step, arrays `[batch, n_step + 1, ...]`."""
+        self.gradient_steps += 1
+        with Trace("replay_sample"):
+            return self._replay.sample(
+                self._batch_size, seeds.derive(self._seed, "sample", self.gradient_steps)
+            )
+
+    def further_batch(self, step: int) -> trajectory.Trajectory:
+        """Draws another batch for gradient step `step`."""
+        return self._replay.sample(self._batch_size, seeds.derive(self._seed, "further_batch", step))
+
+    def data_batches(self) -> Sequence[trajectory.Trajectory]:
+        """Returns all transitions in the replay, in whole batches."""
+        return self._replay.batches(self._batch_size)
+
+    def loss(self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False) -> TaskLoss:
+        """Returns the agent's loss of a batch; traceable.
+
+        Raises:
+            ValueError: if `model` is not the agent's online network.
+        """
+        if model is not self.agent.model:
+            raise ValueError(f"`model` must be the task's own online network. Received: {model!r}")
+        return TaskLoss(*self.agent.loss(batch, training), metrics={})
+
+    def after_step(self, step: int) -> None:
+        """Copies the weights to the target network if gradient step `step` is one of its period."""
+        if step % self._target_update_period == 0:
+            self.agent.update_target()
+
+    def draw_diagnostics_batch(self, size: int) -> None:
+        """Draws the batch that diagnostics see, once; later calls change nothing."""
+        if self._diagnostics_batch is None:
+            self._diagnostics_batch = self._replay.sample(size, seeds.derive(self._seed, "diagnostics"))
+
+    def diagnostics_batch(self) -> tuple[trajectory.Trajectory, tf.Tensor]:
+        """Returns the batch that was drawn for diagnostics, and the network's inputs in it.
+
+        Raises:
+            ValueError: if it has not been drawn.
+        """
+        if self._diagnostics_batch is None:
+            raise ValueError("The diagnostics batch exists from the end of the warm-up on.")
+        batch = tf.nest.map_structure(tf.constant, self._diagnostics_batch)
+        return batch, batch.observation[:, 0]
+
+    def observations(self, count: int, key: np.ndarray) -> np.ndarray:
+        """Draws observations from the replay, `[count, height, width, stack_size] uint8`."""
+        return self._replay.sample(count, key).observation[:, 0]
+
+    def example(self, observation_shape: Sequence[int]) -> trajectory.Trajectory:
+        """Returns a batch of the right structure, shapes and dtypes, without meaning."""
+        leading = (self._batch_size, self.agent.n_step + 1)
+        return trajectory.Trajectory(
+            step_type=np.full(leading, ts.StepType.MID),
+            observation=np.zeros((*leading, *observation_shape), np.uint8),
+            action=np.zeros(leading, np.int32),
+            policy_info=(),
+            next_step_type=np.full(leading, ts.StepType.MID),
+            reward=np.zeros(leading, np.float32),
+            discount=np.ones(leading, np.float32),
+        )
+
+    def trackables(self) -> dict[str, Any]:
+        """Returns the networks, which belong in a checkpoint, by name."""
+        return {"model": self.agent.model, "target_model": self.agent.target_model}
+
+    def save(self, directory: Path, shared: Path) -> tuple[dict[str, Any], list[str]]:
+        """Writes what is not in the networks.
+
+        Args:
+            directory: of the checkpoint.
+            shared: of the replay's segments.
+
+        Returns:
+            The counters, which JSON can hold, and the names of the segments.
+        """
+        if self._diagnostics_batch is not None:
+            batch = self._diagnostics_batch._asdict()
+            del batch["policy_info"]  # ()
+            arrays: dict[str, Any] = batch
+            np.savez(directory / "diagnostics_batch.npz", **arrays)
+        return {"gradient_steps": self.gradient_steps}, self._replay.save(shared)
+
+    def restore(
+        self, directory: Path, shared: Path, shared_files: list[str], counters: dict[str, Any]
+    ) -> None:
+        """Takes up the state that `save` wrote and returned, exactly."""
+        self._replay.restore(shared, shared_files)
+        self.gradient_steps = counters["gradient_steps"]
+        if (directory / "diagnostics_batch.npz").exists():
+            with np.load(directory / "diagnostics_batch.npz") as arrays:
+                self._diagnostics_batch = trajectory.Trajectory(policy_info=(), **arrays)
