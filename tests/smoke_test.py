@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 
+import gin
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfplastic import seeds
+from tfplastic.command_line import train
 from tfplastic.rl import FrameReplay
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -39,6 +41,16 @@ def start(run_dir, bindings=()):
     return subprocess.Popen(
         arguments, cwd=run_dir.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+
+
+def run_here(run_dir, bindings):
+    """The same program in this process, which has imported TensorFlow already."""
+    arguments = ["--gin_file=gin/atari_dqn_ln.gin", "--gin_file=gin/sizes/quick.gin", "--device=cpu"]
+    try:
+        code = train.main([*arguments, f"--run_dir={run_dir}", *map("--gin_bindings={}".format, bindings)])
+    finally:
+        gin.clear_config()
+    assert code == 0
 
 
 def finish(process):
@@ -90,7 +102,7 @@ def assert_equal(state, other):
 
 
 def test_sigterm_and_resume(tmp_path):
-    finish(start(tmp_path / "whole", SMALL))
+    run_here(tmp_path / "whole", SMALL)
 
     process = start(tmp_path / "parts", SMALL)
     wait_for(tmp_path / "parts/checkpoints/step_000000000020/manifest.json", process)
@@ -99,7 +111,7 @@ def test_sigterm_and_resume(tmp_path):
     assert process.returncode == 143, output
     assert "The same command goes on from there" in output
     assert json.loads((tmp_path / "parts/status.json").read_text())["state"] == "stopped"
-    finish(start(tmp_path / "parts", SMALL))
+    run_here(tmp_path / "parts", SMALL)
 
     assert_equal(final_state(tmp_path / "whole", 400), final_state(tmp_path / "parts", 400))
 
