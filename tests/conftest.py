@@ -18,13 +18,13 @@ _ONCE = (
     "tests/command_line/diagnose/",
     "tests/contracts/",
     "tests/diagnostics/",
-    "tests/keras_loss_test.py",
+    "tests/losses/keras_loss_test.py",
     "tests/linalg/architectures_test.py",
     "tests/linalg/from_model_test.py",
     "tests/probing/",
 )
 # But for these, which meet both in `make test` too.
-_BOTH = ("tests/keras_loss_test.py::test_value_and_gradient_are_those_of_keras",)
+_BOTH = ("tests/losses/keras_loss_test.py::test_value_and_gradient_are_those_of_keras",)
 
 
 # Few tests that take long: begun first, so that no process is left with them alone at the end.

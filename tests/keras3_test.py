@@ -1,4 +1,7 @@
-"""The tests of what does not need TF-Agents, once more under Keras 3, in a process of its own."""
+"""The tests of what does not need TF-Agents, once more under Keras 3 and without it, in a process of its own.
+
+All public modules but `rl` load there first.
+"""
 
 import os
 import re
@@ -7,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.import_test import RL_ONLY
 
 ROOT = Path(__file__).parent.parent
 # What this library creates of Keras' classes.
@@ -20,19 +25,24 @@ CREATED = (
 # What looks at models, or knows of none; most of its tests take a Keras each, or both.
 REST = (
     *("tests/linalg", "tests/tasks", "tests/docs_test.py", "tests/networks", "tests/mitigations"),
-    *(f"tests/diagnostics/{name}_test.py" for name in ("measure", "report", "units")),
+    *(f"tests/diagnostics/{name}_test.py" for name in ("measure", "report", "quantities/unit_activity")),
     *(f"tfplastic/{name}" for name in ("linalg", "diagnostics", "tasks", "probing")),
 )
-# What takes a Keras as its parameter has met both already; the largest networks cost more than all others.
+# What takes a Keras as its parameter has met both already; one network stands for all of them.
 SELECTED = "not keras_2 and not keras_3"
-WITHOUT_THE_LARGEST = SELECTED + " and not resnet18 and not vit"
-PROGRAM = """
+NETWORKS = "resnet18 or vit or cnn or nature_dqn"
+PROGRAM = f"""
 import sys
+for name in {RL_ONLY}:
+    sys.modules[name] = None
+
 import pytest
+import tfplastic as tp
 from tfplastic._keras import is_legacy, keras
 
+assert all(getattr(tp, name) is sys.modules[f"tfplastic.{{name}}"] for name in tp.__all__ if name != "rl")
 code = pytest.main(sys.argv[1:])
-print("Keras 2" if is_legacy() else "Keras 3", keras.layers.Layer.__module__, "tf_agents" in sys.modules)
+print("Keras 2" if is_legacy() else "Keras 3", keras.layers.Layer.__module__, "tfplastic.rl" in sys.modules)
 sys.exit(code)
 """
 
@@ -40,10 +50,8 @@ sys.exit(code)
 @pytest.mark.parametrize(
     ("paths", "selected", "fewest"),
     [
-        pytest.param(CREATED, WITHOUT_THE_LARGEST, 100, id="created"),
-        pytest.param(
-            CREATED, "resnet18 and not keras_2 and not keras_3", 30, id="resnet18", marks=pytest.mark.slow
-        ),
+        pytest.param(CREATED, f"{SELECTED} and not ({NETWORKS})", 100, id="created"),
+        pytest.param(CREATED, f"{SELECTED} and ({NETWORKS})", 80, id="networks", marks=pytest.mark.slow),
         pytest.param(REST, SELECTED, 100, id="rest", marks=pytest.mark.slow),
     ],
 )

@@ -10,15 +10,15 @@ LARGE_ROWS = (
     "tests/contracts/diagnostics_contract_test.py::test_only_reads_and_gives_what_it_says[mlp-",
     "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[ResetLastLayer]",
     "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[WeightDecay]",
-    "tests/diagnostics/masks_test.py::test_a_layer_for_each_time_step",
-    "tests/diagnostics/masks_test.py::test_shift_and_churn",
-    "tests/diagnostics/masks_test.py::test_statistics_are_those_of_the_positions_that_count[both ways-",
+    "tests/diagnostics/reading/masks_test.py::test_a_layer_for_each_time_step",
+    "tests/diagnostics/reading/masks_test.py::test_shift_and_churn",
+    "tests/diagnostics/reading/masks_test.py"
+    "::test_statistics_are_those_of_the_positions_that_count[both ways-",
     "tests/diagnostics/prepare_test.py::test_one_pass_gives_what_each_quantity_gives_alone[2-",
     "tests/gin_configs_test.py::test_a_file_whose_data_is_in_memory_builds_on_its_own_and_in_its_quick_size"
     "[gin/mdp_random_label_cifar10_",
-    "tests/import_test.py::test_rl_says_on_one_line_how_to_install_what_it_needs[ale_py]",
-    "tests/keras_loss_test.py::test_gradients_of_examples_have_the_gradient_of_the_loss_as_their_mean[mask-",
-    "tests/keras_loss_test.py::test_masked_blocks_divide_by_all_that_is_valid",
+    "tests/losses/keras_loss_test.py::test_gradients_of_examples_have_the_gradient_of_the_loss_as_their_mean[mask-",
+    "tests/losses/keras_loss_test.py::test_masked_blocks_divide_by_all_that_is_valid",
     "tests/networks/vit_test.py::test_a_run_that_goes_on_from_a_file_is_the_same_bit_for_bit",
     "tests/probing/probe_test.py::test_nothing_is_disturbed_and_the_seed_decides[mlp-",
     "tests/rl/atari_games_test.py::test_every_benchmark_game_loads_and_has_its_own_canonical_name",
@@ -34,5 +34,5 @@ LARGE_ROWS = (
     "tests/training/plastic_model_test.py::test_how_many_steps_a_call_takes_leaves_no_trace[5]",
     "tests/training/events/profiler_test.py::test_steps_of_a_compiled_loop_are_shown_one_by_one[graph]",
     "tests/training/events/twin_diagnostics_test.py::test_a_resumed_run_writes_the_same_files",
-    "tests/training/events/twin_diagnostics_test.py::test_without_its_own_loss_what_needs_one_is_left_out",
+    "tests/training/events/twin_diagnostics_test.py::test_without_its_own_loss_what_needs_one_is_left_out_in_so_many_words",
 )

@@ -1,5 +1,6 @@
 """What every builder of `tfplastic.networks` keeps, under the Keras in use. A new one is a row."""
 
+import functools
 import inspect
 
 import numpy as np
@@ -37,6 +38,12 @@ EVERY_NORM = pytest.mark.parametrize(
 )
 
 
+@functools.cache
+def built(name, **more):
+    """One model for all tests that only read it."""
+    return build(name, **more)
+
+
 def build(name, **more):
     shape_name, shape, arguments, _ = TABLE[name]
     return getattr(networks, name)(**{"num_outputs": 3, shape_name: shape, "seed": 0, **arguments, **more})
@@ -70,21 +77,21 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_global_seed(name, nor
 
 @EVERY_NETWORK
 def test_another_seed_gives_other_weights(name):
-    for one, other in zip(kernels(build(name)), kernels(build(name, seed=1)), strict=True):
+    for one, other in zip(kernels(built(name)), kernels(build(name, seed=1)), strict=True):
         assert (one != other).mean() > 0.99
 
 
 @EVERY_NORM
 def test_the_kernels_depend_on_seed_and_shape_only(name, norm):
     more = {} if name == "resnet18" else {"norm_position": "after"}
-    changed = build(name, norm=norm, activation="tanh", **more)
-    for one, other in zip(kernels(build(name)), kernels(changed), strict=True):
+    changed = built(name, norm=norm, activation="tanh", **more)
+    for one, other in zip(kernels(built(name)), kernels(changed), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @EVERY_NETWORK
 def test_every_kernel_is_drawn_by_a_seed_of_its_own(name):
-    drawn = [kernel.ravel()[:3] / np.abs(kernel).max() for kernel in kernels(build(name))]
+    drawn = [kernel.ravel()[:3] / np.abs(kernel).max() for kernel in kernels(built(name))]
     for index, one in enumerate(drawn):
         assert all(np.abs(one - other).max() > 1e-3 for other in drawn[:index])
 
@@ -92,14 +99,14 @@ def test_every_kernel_is_drawn_by_a_seed_of_its_own(name):
 @EVERY_NORM
 @pytest.mark.parametrize("num_outputs", [3, (3, 7)])
 def test_outputs_are_float32_of_the_shape_asked_for(name, norm, num_outputs):
-    outputs = build(name, norm=norm, num_outputs=num_outputs)(inputs(name))
+    outputs = built(name, norm=norm, num_outputs=num_outputs)(inputs(name))
     assert outputs.dtype == tf.float32
     assert tuple(outputs.shape) == (5, *np.atleast_1d(num_outputs))
 
 
 @EVERY_NORM
 def test_compiled_equals_eager_and_is_traced_once(name, norm):
-    model, batch = build(name, norm=norm), tf.constant(inputs(name))
+    model, batch = built(name, norm=norm, num_outputs=3), tf.constant(inputs(name))
     compiled = tf.function(model)
     for _ in range(2):
         np.testing.assert_allclose(compiled(batch), model(batch), rtol=1e-5, atol=1e-6)
@@ -118,7 +125,7 @@ def test_is_saved_and_loaded(name, norm, tmp_path):
 
 @EVERY_NORM
 def test_a_gradient_reaches_every_weight(name, norm):
-    model, batch = build(name, norm=norm, activation="tanh"), inputs(name)
+    model, batch = built(name, norm=norm, activation="tanh"), inputs(name)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(batch, training=True)[:, 0] ** 2)
     gradients = tape.gradient(loss, model.trainable_variables)
@@ -132,7 +139,7 @@ def test_computes_in_bfloat16_with_float32_weights_and_outputs(name, norm):
     computing = [layer for layer in model.layers[:-1] if layer.name != "inputs"]
     assert {layer.compute_dtype for layer in computing} == {"bfloat16"}
     assert {tf.as_dtype(variable.dtype) for variable in model.trainable_variables} == {tf.float32}
-    outputs, expected = model(inputs(name)), build(name, norm=norm)(inputs(name))
+    outputs, expected = model(inputs(name)), built(name, norm=norm, num_outputs=3)(inputs(name))
     assert outputs.dtype == tf.float32
     np.testing.assert_allclose(outputs, expected, atol=0.05 * np.abs(expected).max())
     assert np.abs(outputs - expected).max() > 0
@@ -152,7 +159,10 @@ def test_the_global_policy_is_the_default(name):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name == "resnet18" else ()) for name in sorted(TABLE)],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("resnet18", "vit") else ())
+        for name in sorted(TABLE)
+    ],
 )
 def test_monitors_watch_every_nonlinearity_and_change_nothing_else(name):
     batch = tf.constant(inputs(name))

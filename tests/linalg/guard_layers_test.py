@@ -20,15 +20,11 @@ FAST_LAYERS = [
     (keras_2, "BatchNormalization"),
     (keras_2, "Conv2DTranspose"),
     (keras_3, "UpSampling2D bilinear"),
-    (keras_3, "UpSampling2D lanczos3"),
     (keras_3, "UpSampling2D nearest"),
-    (keras_3, "Resizing bilinear"),
     (keras_3, "MaxPooling2D"),
     (keras_3, "GRUCell"),
-    (keras_3, "LSTMCell"),
     (keras_3, "MultiHeadAttention"),
     (keras_3, "LayerNormalization"),
-    (keras_3, "Conv1DTranspose"),
     (keras_3, "Embedding"),
 ]
 FAST_LOSSES = [(keras_2, "Huber"), (keras_3, "SparseCategoricalCrossentropy")]
