@@ -133,7 +133,8 @@ def _compiled(package, case):
     make, data, arguments = CASES[case]
     model = make(package)
     arguments = {name: value(package) if callable(value) else value for name, value in arguments.items()}
-    model.compile(package.optimizers.SGD(1e-2), **arguments, jit_compile=False)
+    # Keras' own programs are not what is tested, and take longer to make than ours.
+    model.compile(package.optimizers.SGD(1e-2), **arguments, run_eagerly=True)
     return model, data
 
 
@@ -181,7 +182,7 @@ def test_nested_outputs_and_losses():
     targets = {"pair": {"left": Y, "right": Y[::-1].copy()}, "single": Y + 1}
     losses = {"pair": {"left": "mse", "right": "mae"}, "single": "mse"}
     weights = {"pair": {"left": 1.0, "right": 2.0}, "single": 3.0}
-    model.compile(keras_3.optimizers.SGD(1e-2), losses, loss_weights=weights, jit_compile=False)
+    model.compile(keras_3.optimizers.SGD(1e-2), losses, loss_weights=weights, run_eagerly=True)
     snapshot = Snapshot(model, X, targets)
     evaluated = model.evaluate(X, targets, batch_size=6, verbose=0)
     expected = evaluated[0] if isinstance(evaluated, list) else evaluated
