@@ -1,8 +1,10 @@
 """The real program on the real emulator: stopped or killed and resumed, a run ends as if it had not been."""
 
 import json
+import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -38,8 +40,14 @@ SMALL = (
 
 def start(run_dir, bindings=()):
     arguments = [*COMMAND, f"--run_dir={run_dir}", *(f"--gin_bindings={binding}" for binding in bindings)]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     return subprocess.Popen(
-        arguments, cwd=run_dir.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        arguments,
+        cwd=run_dir.parent,
+        env=environment,  # as a user has it
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -110,6 +118,7 @@ def test_sigterm_and_resume(tmp_path):
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 143, output
     assert "The same command goes on from there" in output
+    assert not re.search(r"^[EIW]\d{4} ", output, re.MULTILINE), output
     assert json.loads((tmp_path / "parts/status.json").read_text())["state"] == "stopped"
     run_here(tmp_path / "parts", SMALL)
 

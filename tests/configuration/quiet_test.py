@@ -23,6 +23,10 @@ LINES = {
     "I0000 00:00:1795371959.925767    6238 port.cc:153] oneDNN custom operations are on.\n": False,
     "W0000 00:00:1795371959.925767    6238 a.cc:1] beware\n": False,
     "E0000 00:00:1795371963.055631    6238 cuda_platform.cc:52] failed call to cuInit: INTERNAL\n": False,
+    "E0000 00:00:1795371963.055631    6238 util.cc:131] oneDNN supports DT_INT32 only on platforms with "
+    "AVX-512. Falling back to the default Eigen-based implementation if present.\n": False,
+    "E0000 00:00:1795371963.055631    6238 util.cc:131] oneDNN supports DT_BFLOAT16 only on platforms with "
+    "AVX-512. Falling back to the default Eigen-based implementation if present.\n": False,
     "E0000 00:00:1795371963.055631    6238 a.cc:1] a real error\n": True,
     "F0000 00:00:1795371963.055631    6238 a.cc:1] a fatal error\n": True,
     "Something else\n": True,
@@ -61,3 +65,13 @@ def test_a_chosen_level_is_left_alone(monkeypatch, capfd):
         os.write(2, "".join(LINES).encode())
     assert capfd.readouterr().err == "".join(LINES)
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+def test_the_first_operation_on_integers_is_in_the_block(
+    no_level_chosen, monkeypatch
+):
+    done = []
+    monkeypatch.setattr(quiet, "_compute_integers", lambda: done.append(os.environ["TF_CPP_MIN_LOG_LEVEL"]))
+    with quiet.imports_quiet():
+        assert not done
+    assert done == ["2"]

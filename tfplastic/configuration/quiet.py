@@ -10,9 +10,11 @@ import warnings
 from collections.abc import Iterator
 
 # TensorFlow's C++ parts log these while they are loaded, whatever TF_CPP_MIN_LOG_LEVEL says: information (I)
-# and warnings (W), the heading of both, and an error on each machine without an NVIDIA driver.
+# and warnings (W), the heading of both, an error on each machine without an NVIDIA driver, and one on CPUs that
+# lack some of oneDNN's operations on integers.
 _CHATTER = re.compile(
-    r"^[IW]\d{4} .*\n|^WARNING: All log messages before absl::.*\n|^E\d{4} .*failed call to cuInit.*\n",
+    r"^[IW]\d{4} .*\n|^WARNING: All log messages before absl::.*\n"
+    r"|^E\d{4} .*(failed call to cuInit|oneDNN supports \w+ only on platforms with).*\n",
     re.MULTILINE,
 )
 
@@ -38,6 +40,7 @@ def imports_quiet() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
+            _compute_integers()
         finally:
             sys.stderr.flush()
             os.dup2(original, 2)
@@ -45,3 +48,11 @@ def imports_quiet() -> Iterator[None]:
             held.seek(0)
             sys.stderr.write(_CHATTER.sub("", held.read().decode(errors="replace")))
             sys.stderr.flush()
+
+
+def _compute_integers() -> None:
+    """Makes TensorFlow, if it is loaded, log now what it logs once, at the first such operation."""
+    tf = sys.modules.get("tensorflow")
+    if tf is not None:
+        with tf.device("CPU"):
+            tf.transpose(tf.ones([2, 2], tf.int32))
