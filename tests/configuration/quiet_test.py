@@ -67,9 +67,7 @@ def test_a_chosen_level_is_left_alone(monkeypatch, capfd):
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
 
 
-def test_the_first_operation_on_integers_is_in_the_block(
-    no_level_chosen, monkeypatch
-):
+def test_the_first_operation_on_integers_is_in_the_block(no_level_chosen, monkeypatch):
     done = []
     monkeypatch.setattr(quiet, "_compute_integers", lambda: done.append(os.environ["TF_CPP_MIN_LOG_LEVEL"]))
     with quiet.imports_quiet():

@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Iterator
 
 # TensorFlow's C++ parts log these while they are loaded, whatever TF_CPP_MIN_LOG_LEVEL says: information (I)
-# and warnings (W), the heading of both, an error on each machine without an NVIDIA driver, and one on CPUs that
-# lack some of oneDNN's operations on integers.
+# and warnings (W), the heading of both, an error on each machine without an NVIDIA driver, and one on CPUs
+# that lack some of oneDNN's operations on integers.
 _CHATTER = re.compile(
     r"^[IW]\d{4} .*\n|^WARNING: All log messages before absl::.*\n"
     r"|^E\d{4} .*(failed call to cuInit|oneDNN supports \w+ only on platforms with).*\n",
