@@ -1,4 +1,4 @@
-"""What the programs in `bin/` share: how they end, and what they say."""
+"""Shared parts of the programs in `bin/`: exit codes and messages."""
 
 import io
 import sys
@@ -17,10 +17,10 @@ def run(program: str, parse: Callable[[], Any], act: Callable[[Any], int]) -> in
     Args:
         program: its name in a clone, for errors.
         parse: gives its options, which have an attribute `debug`.
-        act: does what they ask for and returns the exit code.
+        act: carries out the request and returns the exit code.
 
     Returns:
-        The exit code: that of `act`, 2 if what was asked for cannot be done, 1 if it failed, 130 after
+        The exit code: that of `act`, 2 if the request cannot be carried out, 1 if it failed, 130 after
         Ctrl-C.
     """
     debug = False
@@ -44,7 +44,7 @@ def refuse(usage: str, advice: str) -> int:
 
     Args:
         usage: the forms of its use.
-        advice: what is missing, and where more is said.
+        advice: the missing packages, and where to read more.
     """
     sys.stderr.write(as_started(f"{usage}{advice}\n"))
     return 2
@@ -57,7 +57,7 @@ def print_line(text: str) -> None:
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:
-    """Refuses what the locale's encoding lacks: Python reads it as surrogates, which nothing can write."""
+    """Refuses characters outside of the locale's encoding: Python reads surrogates, which no file takes."""
     for argument in arguments:
         if any("\ud800" <= each <= "\udfff" for each in argument):
             rule = f"must be of the locale's encoding, {sys.getfilesystemencoding()}"
@@ -66,7 +66,7 @@ def _check_arguments(arguments: Sequence[str]) -> None:
 
 
 def _write_any_text() -> None:
-    """What the locale's encoding lacks is written as escapes: names and texts never end a program."""
+    """Escapes characters that the locale's encoding lacks: names and texts never end a program."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

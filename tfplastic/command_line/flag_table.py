@@ -22,7 +22,7 @@ class Flag(NamedTuple):
         define: one of absl's functions that define a flag.
         name: without the dashes.
         default: its value where it is not given.
-        form: how `--help` shows it.
+        form: form of its value in `--help`.
         text: its explanation, with its default.
     """
 
@@ -67,7 +67,7 @@ def parse(
         program: its name in a clone.
         table: its flags.
         arguments: the command line without the program's name.
-        rules: what the value of a flag must be, by name, for errors; 'true or false' where it says nothing.
+        rules: rule for the value of a flag, by name, for errors; 'true or false' where there is none.
 
     Raises:
         UsageError: a flag is unknown or its value is wrong.
@@ -89,7 +89,7 @@ def parse(
 
 
 def help_text(introduction: str, usage: str, table: Sequence[Flag], examples: str) -> str:
-    """What `--help` prints: each flag with its unit and default, and examples."""
+    """Returns the text of `--help`: each flag with its unit and default, and examples."""
     lines = [introduction, usage, "Flags:"]
     for flag in table:
         lines.append(f"  {flag.form}")

@@ -1,4 +1,4 @@
-"""Finds a Python that has the packages: the one that runs, else the one of `.venv` beside `bin/`."""
+"""Finds a Python that has the packages: the one that runs, else the one of `.venv` next to `bin/`."""
 
 import importlib.util
 import os
@@ -17,7 +17,7 @@ def require_packages(environment: pathlib.Path, packages: Sequence[str] | None =
 
     Args:
         environment: a virtual environment, such as `.venv`; it need not exist.
-        packages: that the program needs; by default `PACKAGES`.
+        packages: packages that the program needs; by default `PACKAGES`.
 
     Raises:
         SystemExit: with code 2 and one line, if neither Python has them.
@@ -41,7 +41,7 @@ def require_extras(extra: str, packages: Sequence[str]) -> None:
 
     Args:
         extra: name of the extra of `tfplastic` that brings the packages.
-        packages: that the program needs, by their import names.
+        packages: packages that the program needs, by their import names.
 
     Raises:
         SystemExit: with code 2 and one line with the command that installs them, if one is missing.

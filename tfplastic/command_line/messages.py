@@ -1,4 +1,4 @@
-"""Shows what the library logs (absl) as plain lines, such as how to resume a run that was stopped."""
+"""Prints the library's log (absl) as plain lines, such as how to resume a stopped run."""
 
 import contextlib
 import logging

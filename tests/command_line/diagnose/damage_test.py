@@ -155,5 +155,8 @@ def test_a_run_that_is_starting(run, present):
             with contextlib.suppress(NotADirectoryError):
                 shutil.rmtree(path)
             path.unlink(missing_ok=True)
-    with pytest.raises(UsageError, match="has no checkpoint yet$" if present else "holds no run: it has no"):
+    with pytest.raises(
+        UsageError,
+        match="has no checkpoint yet. Wait for its first one$" if present else "holds no run: it has no",
+    ):
         checkpoints.find_checkpoints(str(run))

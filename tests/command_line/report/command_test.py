@@ -85,7 +85,9 @@ def test_errors_of_use_are_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "empty").mkdir()
     write_run(tmp_path / "runs" / "a-seed0")
     assert error_of(capsys, "--runs=no", "--out=o") == "--runs must be a directory. Received: 'no'"
-    assert error_of(capsys, "--runs=empty", "--out=o").startswith("--runs: there is no run directory")
+    assert error_of(capsys, "--runs=empty", "--out=o").startswith(
+        "--runs: no run directory at or below empty. Name one of bin/train"
+    )
     assert error_of(capsys, "--runs=runs", "--out=file/o") == "--out: cannot write to 'file/o'"
     assert error_of(capsys, "--runs=runs", "--out=").startswith("--out must not be empty")
     assert "no such file 'x.gin'" in error_of(capsys, "--runs=runs", "--out=o", "--experiment=x.gin")

@@ -1,4 +1,4 @@
-"""`bin/diagnose`: what a trained network looks like. Nothing here imports TensorFlow on import."""
+"""`bin/diagnose`: diagnoses of trained networks. Nothing here imports TensorFlow on import."""
 
 from tfplastic.command_line.diagnose.command import main
 

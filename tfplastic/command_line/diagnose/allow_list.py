@@ -78,7 +78,7 @@ class AllowList:
         """Says which name in a config is refused, where and why; '' where none is.
 
         Args:
-            config: of a model, as JSON has it.
+            config: config of a model, parsed from JSON.
         """
         for place, entry in _entries(config):
             text = self._refused(entry, not place.startswith(_NOT_MADE) or ".optimizer" in place)
@@ -87,7 +87,7 @@ class AllowList:
         return ""
 
     def _refused(self, entry: dict[str, Any], is_made: bool) -> str:
-        """Describes what is refused of an object's entry, '' where nothing is."""
+        """Describes the refused part of an object's entry, '' where there is none."""
         name, module = entry["class_name"], entry.get("module")
         if isinstance(name, str) and name in _DATA:
             return ""
@@ -157,7 +157,7 @@ class AllowList:
             yield from _in_module(module, name, is_trusted=self._is_trusted(module))
 
     def _in_keras(self, module: str, name: str) -> Iterator[Any]:
-        """What a module of Keras has: by the public path, and in the file of that name."""
+        """Returns the objects of a Keras module: by the public path, and in the file of that name."""
         parts = module.split(".")[1:]
         public: Any = self._keras
         for part in parts:

@@ -1,4 +1,4 @@
-"""The checkpoints that a run has. The run's directory is only read: it may be at work."""
+"""The checkpoints of a run. The run's directory is only read: the run may be training."""
 
 import pathlib
 from collections.abc import Callable, Iterable
@@ -44,8 +44,8 @@ def find_checkpoint(run_directory: str, step: int) -> Checkpoint:
     """Returns the checkpoint of a gradient step.
 
     Raises:
-        UsageError: as `find_checkpoints`, and if there is none of that step or it is damaged; lists those
-            that there are.
+        UsageError: see `find_checkpoints`; or there is none of that step or it is damaged; lists the existing
+            ones.
     """
     root = _checkpoints_of(run_directory)
     damages = {files.step_of(directory): damage for directory, damage in _damages(root).items()}
@@ -60,14 +60,14 @@ def find_checkpoint(run_directory: str, step: int) -> Checkpoint:
 def first_readable(
     found: Iterable[Checkpoint], read: Callable[[Checkpoint], Value]
 ) -> tuple[Checkpoint, Value]:
-    """Returns the first of some checkpoints that can be read, and what `read` makes of it.
+    """Returns the first of some checkpoints that can be read, and the result of `read`.
 
     Says on the standard output which cannot: checkpoints of an older version, which have no checksums, and
     those that the run has removed in the meantime.
 
     Args:
         found: at least one.
-        read: of one of them; raises `UsageError` where it cannot be read.
+        read: reads one of them; raises `UsageError` where it cannot be read.
 
     Raises:
         UsageError: none of them can be read; of the last one.
@@ -90,12 +90,14 @@ def _checkpoints_of(run_directory: str) -> pathlib.Path:
     if not (path / OPERATIVE_CONFIG_FILE).is_file():
         raise UsageError(f"--run_dir: {run_directory!r} holds no run: it has no {OPERATIVE_CONFIG_FILE}")
     if not files.complete(path / CHECKPOINTS_DIRECTORY):
-        raise UsageError(f"--run_dir: the run in {run_directory!r} has no checkpoint yet")
+        raise UsageError(
+            f"--run_dir: the run in {run_directory!r} has no checkpoint yet. Wait for its first one"
+        )
     return path / CHECKPOINTS_DIRECTORY
 
 
 def _damages(root: pathlib.Path) -> dict[pathlib.Path, str]:
-    """What is wrong with each checkpoint, '' for nothing; of those that the run does not remove meanwhile."""
+    """Describes the damage of each checkpoint, '' for none; skips those that the run removes meanwhile."""
     damages: dict[pathlib.Path, str] = {}
     for _ in range(_LOOKS):
         damages = {directory: files.find_damage(directory) for directory in files.complete(root)}

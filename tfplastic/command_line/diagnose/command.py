@@ -15,8 +15,8 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line without the program's name.
 
     Returns:
-        The exit code: 0 if what was asked for is written, 2 if it cannot be done, 1 if it failed, 130 if
-        Ctrl-C stopped it. Where it is not 0, no output is new.
+        The exit code: 0 if the output is written, 2 if the request cannot be carried out, 1 if it failed, 130
+        if Ctrl-C stopped it. Where it is not 0, no output is new.
     """
     if not arguments:
         return refuse(options.usage(), "bin/diagnose --help explains the commands.")

@@ -1,4 +1,4 @@
-"""A command of `bin/diagnose`: its words, its flags and what it does."""
+"""A command of `bin/diagnose`: its name, its flags and its action."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -12,7 +12,7 @@ from tfplastic.configuration.errors import UsageError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CommonOptions:
-    """The flags that every command has; `--help` says what each means."""
+    """The flags that every command has; `--help` explains each."""
 
     run_dir: str | None
     checkpoint: int | None
@@ -32,12 +32,12 @@ class Command:
 
     Attributes:
         name: its word.
-        summary: what it does, for the list of commands; half a line.
-        introduction: what it does, in a few lines.
+        summary: its purpose, for the list of commands; half a line.
+        introduction: its purpose, in a few lines.
         usage: the forms of its use.
-        examples: of its use.
-        flags: that it takes, without those of every program.
-        rules: what the value of a flag must be, by name, for errors.
+        examples: examples of its use.
+        flags: its flags, without those of every program.
+        rules: rule for the value of a flag, by name, for errors.
         options: the dataclass of its flags' values, with a field for each flag.
         check: raises `UsageError` unless the options go together; also given the names of the flags that
             are there.
@@ -75,7 +75,7 @@ class Command:
         return given
 
     def help_text(self) -> str:
-        """What its `--help` prints: each flag with its unit and default, and examples."""
+        """Returns the text of its `--help`: each flag with its unit and default, and examples."""
         return flag_table.help_text(self.introduction, self.usage, self._all_flags(), self.examples)
 
     def _all_flags(self) -> list[Flag]:

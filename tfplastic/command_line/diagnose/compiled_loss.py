@@ -18,9 +18,9 @@ def compile_with(keras: Any, model: Any, compiled: Mapping[str, Any], path: str)
 
     Args:
         keras: the module of the Keras of the model.
-        model: as loaded without compilation.
+        model: model loaded without compilation.
         compiled: settings of `compile`, whose config is allowed.
-        path: of the file, for the error.
+        path: path of the file, for the error.
 
     Raises:
         UsageError: the loss cannot be made.

@@ -1,4 +1,4 @@
-"""What all figures of `bin/diagnose` have in common."""
+"""Common parts of all figures of `bin/diagnose`."""
 
 import contextlib
 import pathlib

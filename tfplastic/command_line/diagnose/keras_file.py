@@ -18,7 +18,7 @@ from tfplastic.command_line.diagnose.named_loss import NamedLoss, check_labels, 
 from tfplastic.command_line.diagnose.saved_model import SavedModel
 from tfplastic.configuration.errors import UsageError
 
-_IN_PYTHON = "docs/curvature.md shows how to go on in Python"
+_IN_PYTHON = "docs/curvature.md shows how to continue in Python"
 _LONGEST_CAUSE = 240  # characters of what Keras says, which may be pages
 
 
@@ -33,7 +33,7 @@ class KerasFile:
     Attributes:
         keras: the module of that version.
         model: the model, with trainable weights.
-        name: of the file.
+        name: name of the file.
 
     Raises:
         UsageError: the file names something that is not allowed, the model cannot be loaded, or it has no
@@ -131,7 +131,7 @@ class KerasFile:
         """An optimizer of the file's Keras, that has seen no step.
 
         Args:
-            name: of a Keras optimizer; None for `saved`.
+            name: name of a Keras optimizer; None for `saved`.
             saved: the settings of the one that the model was compiled with.
             learning_rate: in place of its own.
 

@@ -28,7 +28,7 @@ def read_inputs(path: str) -> np.ndarray:
     """Inputs from the `.npz` file at `path`, under the key x or x_train.
 
     Raises:
-        UsageError: as `read_data`.
+        UsageError: see `read_data`.
     """
     return _read_arrays(path, _INPUT_KEYS, "the array x, or x_train")[0]
 

@@ -1,4 +1,4 @@
-"""Keras losses by name, strict about what they are given.
+"""Keras losses by name, strict about their arguments.
 
 Keras broadcasts targets and outputs of unequal shapes, and takes logits for probabilities; both give numbers,
 of another loss.
@@ -23,7 +23,7 @@ class NamedLoss:
 
     Args:
         keras: the module of that version.
-        name: of a function or a class.
+        name: name of a function or a class.
         from_logits: whether outputs are logits.
 
     Raises:
@@ -51,7 +51,7 @@ class NamedLoss:
         self._takes_labels = name.lower().startswith("sparse")
 
     def __call__(self, targets: Any, outputs: Any) -> Any:
-        """Of each example, `[batch]`, or more where outputs have several losses: `[batch, ...]`."""
+        """Returns the loss of each example, `[batch]`, or `[batch, ...]` for outputs with several losses."""
         return self._function(targets, outputs)
 
     def fit_targets(self, targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:

@@ -16,11 +16,11 @@ _HELP = ("--help", "-h")
 
 
 class Call(NamedTuple):
-    """What a command line asks for.
+    """The request of a command line.
 
     Attributes:
         command: None for the list of commands.
-        options: of the command.
+        options: options of the command.
     """
 
     command: Command | None
@@ -33,7 +33,7 @@ class Call(NamedTuple):
 
 
 def parse(arguments: Sequence[str]) -> Call:
-    """What `arguments` (without the program's name) ask for, the command first.
+    """Parses `arguments` (without the program's name), the command first.
 
     Raises:
         UsageError: the command is unknown, or does not take the rest.
@@ -55,12 +55,12 @@ def usage() -> str:
 
 
 def help_text() -> str:
-    """What `--help` without a command prints."""
+    """Returns the text of `--help` without a command."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
     text = "\n".join(
         [
-            "bin/diagnose says what a trained network is like. It takes checkpoints of a run of bin/train,",
+            "bin/diagnose examines a trained network. It takes checkpoints of a run of bin/train,",
             "whose directory it otherwise only reads, or a Keras model (2 or 3) and data. Its commands:",
             "",
             *lines,

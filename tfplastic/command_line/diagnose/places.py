@@ -24,12 +24,12 @@ class Places:
 
     @classmethod
     def of_run(cls, run_directory: str, command: str, name: str, out: str | None) -> "Places":
-        """For what a command finds of a run: in the run's directory unless `out` is given.
+        """Returns the paths for results on a run: in the run's directory unless `out` is given.
 
         Args:
-            run_directory: of the run.
+            run_directory: directory of the run.
             command: the command's name.
-            name: what of the run, such as a gradient step.
+            name: part of the run, such as a gradient step.
             out: another directory.
         """
         if out is not None:
@@ -39,7 +39,7 @@ class Places:
 
     @classmethod
     def of_model(cls, model: str, command: str, out: str | None) -> "Places":
-        """For what a command finds of a Keras file: in its own directory unless `out` is given."""
+        """Returns the paths for results on a Keras file: in its own directory unless `out` is given."""
         path = pathlib.Path(model)
         directory = path.parent if out is None else pathlib.Path(out)
         return cls(directory, directory, f"{path.stem}_{command}")
@@ -58,7 +58,7 @@ class Places:
         return _write(self.arrays / f"{self.name}{ending}", save)
 
     def write_figure(self, ending: str, save: Callable[[BinaryIO], Any]) -> pathlib.Path:
-        """As `write_data`, in the directory of figures."""
+        """Writes like `write_data`, in the directory of figures."""
         return _write(self.figures / f"{self.name}{ending}", save)
 
 

@@ -22,7 +22,7 @@ class SavedModel:
 
     Attributes:
         path: the file, or the directory of a TensorFlow SavedModel.
-        version: of the Keras that saved it, such as '3.15.1'.
+        version: version of the Keras that saved it, such as '3.15.1'.
         config: everything from which Keras would make objects: the architecture and the compilation.
         compiled: the part of `config` that says how the model was compiled; empty where it was not.
     """
@@ -39,15 +39,15 @@ class SavedModel:
 
 
 def read(path: str, trust: bool) -> SavedModel:
-    """Reads what a saved model says of itself.
+    """Reads the description in a saved model.
 
     Args:
         path: a file of format `.keras` or `.h5`, or a directory of TensorFlow's format SavedModel.
-        trust: whether to take what may reach beyond the file: a SavedModel, whose graph may read and write
-            files, and links to other files.
+        trust: whether to accept contents that may reach beyond the file: a SavedModel, whose graph may read
+            and write files, and links to other files.
 
     Raises:
-        UsageError: there is no such file, it has another format, or it is not trusted with what it holds.
+        UsageError: there is no such file, it has another format, or its contents need more trust.
     """
     file = pathlib.Path(path)
     if file.is_dir():
@@ -118,8 +118,8 @@ def refusal(path: Any, what: str) -> str:
     """The message of a file that is not opened.
 
     Args:
-        path: of the file.
-        what: is wrong with it.
+        path: path of the file.
+        what: description of the problem.
     """
     return (
         f"--model: refused {str(path)!r}: {what} (--trust loads it all the same; it can then run any command)"

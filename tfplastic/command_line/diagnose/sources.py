@@ -1,4 +1,4 @@
-"""The flags by which commands name what to diagnose, a run or a model, and their rules."""
+"""The flags that name the subject of a diagnosis, a run or a model, and their rules."""
 
 import functools
 from collections.abc import Sequence, Set
@@ -12,12 +12,12 @@ from tfplastic.configuration.errors import UsageError
 
 
 def integer_of_at_least(minimum: int) -> Any:
-    """What defines a flag that is such an integer."""
+    """Returns the definition of a flag that is such an integer."""
     return functools.partial(flags.DEFINE_integer, lower_bound=minimum)
 
 
 def one_of(values: Sequence[str]) -> Any:
-    """What defines a flag that is one of `values`."""
+    """Returns the definition of a flag that is one of `values`."""
     return lambda name, default, text, flag_values: flags.DEFINE_enum(
         name, default, list(values), text, flag_values=flag_values
     )
@@ -31,7 +31,7 @@ def run_dir(rest: str) -> Flag:
         None,
         "--run_dir=DIRECTORY",
         "Directory of a run of bin/train. Task and network are built as its operative config says;"
-        f" {rest}. A run that is at work goes on undisturbed.",
+        f" {rest}. A run that is training continues undisturbed.",
     )
 
 
@@ -47,7 +47,7 @@ def checkpoint(default: str) -> Flag:
 
 
 def data(holds: str) -> Flag:
-    """`--data`, with what the file holds."""
+    """Returns the definition of `--data`, with the contents of the file."""
     return Flag(
         flags.DEFINE_string,
         "data",

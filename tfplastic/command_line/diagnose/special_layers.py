@@ -1,4 +1,4 @@
-"""Layers of Keras that are as dangerous as what they are given: code, operations, names of files."""
+"""Layers of Keras that are as dangerous as their arguments: code, operations, names of files."""
 
 from typing import Any
 
@@ -38,10 +38,10 @@ _FILES = ("vocabulary", "idf_weights")
 
 
 def refused(name: str, config: Any) -> str:
-    """Says why an object is refused for what it is given, '' where it is not.
+    """Returns why an object is refused for its arguments, '' where it is not.
 
     Args:
-        name: of its class, or of a base of that.
+        name: name of its class, or of a base of that.
         config: the arguments that it is made from.
     """
     if name in _NAMES_OF_CODE:

@@ -1,4 +1,4 @@
-"""A run, built anew, into which its checkpoints are read. The run's directory is only read."""
+"""A run, rebuilt, into which its checkpoints are read. The run's directory is only read."""
 
 import contextlib
 import pathlib
@@ -32,12 +32,12 @@ class TrainedRun:
     Needs Keras 2, and replaces gin's configuration by the run's.
 
     Args:
-        checkpoint: of the run; its weights are not read yet.
+        checkpoint: checkpoint of the run; its weights are not read yet.
         trusted: modules of the user's that the run's config may import.
 
     Attributes:
-        config: what the run trains, a `TrainConfig`.
-        name: of its directory.
+        config: configuration of the run, a `TrainConfig`.
+        name: name of its directory.
 
     Raises:
         UsageError: the run cannot be built.
@@ -74,8 +74,8 @@ class TrainedRun:
     def read_each(self, found: Sequence[Checkpoint]) -> Iterator[Checkpoint]:
         """`read` of one after another, each while it is yielded.
 
-        Those that cannot be read, such as one that the run, being at work, removes in the meantime, are left
-        out, with a line that says so.
+        Checkpoints that cannot be read, such as one that a running run removes in the meantime, are left out,
+        with a line that says so.
 
         Raises:
             UsageError: none can be read.
@@ -97,13 +97,13 @@ class TrainedRun:
             yield checkpoint
 
     def snapshot(self, checkpoint: Checkpoint) -> Snapshot:
-        """Of network and loss as the run's own diagnostics have them: on their fixed batch.
+        """Returns the network and loss of the run's own diagnostics: on their fixed batch.
 
-        Starts what a task on the host interacts with, such as an emulator, for as long as it takes to restore
-        the batch.
+        Starts the environment of a task on the host, such as an emulator, while the batch is restored.
 
         Args:
-            checkpoint: of the run, from which the batch is restored where it is kept in checkpoints.
+            checkpoint: checkpoint of the run, from which the batch is restored where it is kept in
+                checkpoints.
 
         Raises:
             UsageError: it cannot be read, or is from before the warm-up's end.
@@ -121,7 +121,7 @@ class TrainedRun:
         """`read` and `snapshot` of a checkpoint, where both can be done.
 
         Raises:
-            UsageError: as they do.
+            UsageError: see these functions.
         """
         self.read(checkpoint)
         return self.snapshot(checkpoint)
@@ -130,8 +130,8 @@ class TrainedRun:
         """Inputs of the network as the task had them at a checkpoint, `[count, ...]` or fewer.
 
         Args:
-            checkpoint: of the run.
-            count: how many.
+            checkpoint: checkpoint of the run.
+            count: number of inputs.
             key: seed of the draw, `[2] int32`.
 
         Raises:

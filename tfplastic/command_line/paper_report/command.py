@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line without the program's name.
 
     Returns:
-        The exit code: 0 when the page is written, 2 if what was asked for cannot be done, 1 if it failed.
+        The exit code: 0 when the page is written, 2 if the request cannot be carried out, 1 if it failed.
     """
     return entry_point.run(PROGRAM, lambda: _parse(arguments), _act)
 
@@ -57,10 +57,10 @@ def _parse(arguments: Sequence[str]) -> flags.FlagValues:
 
 
 def planned(folder: Path) -> tuple[dict[str, dict[str, list[int]]], dict[str, list[str]]]:
-    """Returns the runs that there should be: of the queue, of each small form and of `PAPER_SIZE`.
+    """Returns the runs that there should be: in the queue, in each small form and in `PAPER_SIZE`.
 
     Args:
-        folder: that holds the queue's file.
+        folder: folder that holds the queue's file.
 
     Returns:
         {folder of a figure: {arm: seeds}}, and {folder of a figure: gin files}.

@@ -81,7 +81,7 @@ _RULES = {"jobs": "an integer of at least 1", "limit": "an integer of at least 0
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The flags; `--help` says what each means."""
+    """The flags; `--help` explains each."""
 
     queue: Path
     jobs: int
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line without the program's name.
 
     Returns:
-        The exit code: 0 when all is done, 1 if a run was given up, 2 if what was asked for cannot be done,
+        The exit code: 0 when all is done, 1 if a run was given up, 2 if the request cannot be carried out,
         130 or 143 when it was stopped.
     """
     return entry_point.run(PROGRAM, lambda: parse(arguments), _act)
@@ -134,7 +134,7 @@ def _act(given: Options) -> int:
 
 
 def progress(runs: Sequence[Run]) -> list[str]:
-    """A line for each experiment: how many of its runs are there, of how many."""
+    """Returns a line for each experiment: the number of its runs that are there, and of all."""
     entries = dict.fromkeys(run.entry for run in runs)
     total, there = Counter(run.entry for run in runs), Counter(run.entry for run in runs if run.is_kept)
     return [
@@ -147,7 +147,7 @@ class Queue:
     """The runs of a queue that are to be made and committed.
 
     Args:
-        checkout: that they are committed into.
+        checkout: checkout that they are committed into.
         place: where they are made.
         folder: where they are committed.
         runs: all of them, in order.
@@ -265,7 +265,9 @@ def _alone(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             file.seek(0)
-            raise UsageError(f"process {file.read().strip()} works on this queue already") from error
+            raise UsageError(
+                f"process {file.read().strip()} works on this queue already. Wait for it, or stop it"
+            ) from error
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

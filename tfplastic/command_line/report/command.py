@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line without the program's name.
 
     Returns:
-        The exit code: 0 if the report is written, 2 if what was asked for cannot be done, 1 if it failed, 130
+        The exit code: 0 if the report is written, 2 if the request cannot be carried out, 1 if it failed, 130
         if Ctrl-C stopped it.
     """
     command = shlex.join([as_started("bin/report"), *arguments])
@@ -48,7 +48,9 @@ def _act(given: options.Options, command: str) -> int:
     except ValueError as error:
         raise UsageError(f"--runs: {one_line(error)}") from error
     if not len(found.runs) and not found.runs.missing():
-        raise UsageError(f"--runs: there is no run directory at or below {' or '.join(given.runs)}")
+        raise UsageError(
+            f"--runs: no run directory at or below {' or '.join(given.runs)}. Name one of bin/train"
+        )
     _check_out(given.out)
     experiment = given.experiment or found.experiment
     name = pathlib.Path(experiment).stem if experiment else pathlib.Path(given.runs[0]).resolve().name

@@ -14,13 +14,13 @@ Usage: bin/report --runs=DIRECTORY [--runs=DIRECTORY ...] --out=DIRECTORY [flags
 """
 
 INTRODUCTION = """\
-bin/report makes figures, tables and one HTML page of runs, beside the paper's numbers where it has some.
-Runs that failed, are at work or are missing are shown as such.
+bin/report makes figures, tables and one HTML page of runs, next to the paper's numbers where it has some.
+Failed, running and missing runs are shown as such.
 """
 
 EXAMPLES = """\
 Examples:
-  A sweep, while it is at work or when it is done:
+  A sweep, while it is running or when it is finished:
     bin/report --runs=runs/fig01 --out=runs/fig01/report
 
   Runs that bin/train made one by one, as the arms of an experiment:
@@ -30,7 +30,7 @@ Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The flags of one call of `bin/report`; `--help` says what each means."""
+    """The flags of one call of `bin/report`; `--help` explains each."""
 
     runs: tuple[str, ...]
     experiment: str | None
@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str]) -> Options:
 
 
 def help_text() -> str:
-    """What `--help` prints: each flag with its default, and two examples."""
+    """Returns the text of `--help`: each flag with its default, and two examples."""
     return flag_table.help_text(INTRODUCTION, USAGE, _FLAGS, EXAMPLES)
 
 
@@ -85,7 +85,7 @@ _FLAGS = (
         None,
         "--experiment=FILE",
         "A gin file that binds sweep.arms and sweep.seeds: the arms and seeds that there should be, and the"
-        " order of arms. Directories are named ARM-seedSEED. Default: what sweep.json says.",
+        " order of arms. Directories are named ARM-seedSEED. Default: the entries of sweep.json.",
     ),
     Flag(
         flags.DEFINE_string,

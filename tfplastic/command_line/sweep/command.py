@@ -37,8 +37,9 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line without the program's name.
 
     Returns:
-        The exit code: 0 if all runs finished or Ctrl-C stopped them, 143 if SIGTERM did, 2 if what was asked
-        for cannot be done, 1 if a run was given up or the sweep failed, 130 if Ctrl-C came before the runs.
+        The exit code: 0 if all runs finished or Ctrl-C stopped them, 143 if SIGTERM did, 2 if the request
+        cannot be carried out, 1 if a run was given up or the sweep failed, 130 if Ctrl-C came before the
+        runs.
     """
     return entry_point.run("bin/sweep", lambda: options.parse(arguments), _act)
 
@@ -142,7 +143,7 @@ def _template(given: options.Options, root: RunRoot) -> Job:
 
 
 def _places(given: options.Options) -> int | None:
-    """How many jobs find a place at a time; None if only a cluster knows."""
+    """Returns the number of jobs that run at a time; None if only a cluster knows."""
     if given.address != LOCAL or given.gpus_per_run:
         return None
     return max(1, int(_cores() / given.cpus_per_run))

@@ -1,4 +1,4 @@
-"""A sweep while it is at work: a live table on a terminal, plain lines anywhere else."""
+"""The display of a running sweep: a live table on a terminal, plain lines anywhere else."""
 
 import sys
 import time
@@ -18,13 +18,13 @@ _LINES_AROUND = 6  # of the table's head, the summary and what stands above
 
 
 class Display:
-    """Shows what runs, what is done and the time left; to be used as a context.
+    """Shows running and finished jobs and the time left; to be used as a context.
 
-    On a terminal a table of the runs at work with a line of counts below, what `say` says above it; anywhere
-    else lines, with the counts every `plain_interval_s` seconds.
+    On a terminal a table of the running jobs with a line of counts below and the lines of `say` above;
+    anywhere else lines, with the counts every `plain_interval_s` seconds.
 
     Args:
-        records: of the runs.
+        records: records of the runs.
         stream: where to write; standard output unless given.
         plain_interval_s: seconds between plain lines of counts.
     """

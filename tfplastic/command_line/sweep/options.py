@@ -37,7 +37,7 @@ Ctrl-C stops a sweep; the same command resumes it. docs/sweeps.md shows clusters
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The flags of one call of `bin/sweep`; `--help` says what each means."""
+    """The flags of one call of `bin/sweep`; `--help` explains each."""
 
     experiment: str | None
     run_root: str
@@ -95,7 +95,7 @@ def parse(arguments: Sequence[str]) -> Options:
 
 
 def help_text() -> str:
-    """What `--help` prints: each flag with its unit and default, and two examples."""
+    """Returns the text of `--help`: each flag with its unit and default, and two examples."""
     return flag_table.help_text(INTRODUCTION, USAGE, _FLAGS, EXAMPLES)
 
 

@@ -150,7 +150,7 @@ def _layer_norm(cells: pd.DataFrame, number: int) -> Claim:
 
 
 def _farthest(cells: pd.DataFrame, paper: pd.DataFrame, column: str) -> str:
-    """Names the cells whose ranks differ most from the paper's: what lowers the rank correlation."""
+    """Names the cells whose ranks differ most from the paper's: the cause of a lower rank correlation."""
     both = cells.merge(paper, on=CELL, suffixes=("", "_paper")).dropna(subset=[column])
     if len(both) < _FEWEST_CELLS:
         return ""

@@ -81,9 +81,7 @@ class TestRunWithItsOwnProbe:
         assert written["step"].tolist() == [2, 4, 6]
         assert (written["num_inputs"], written["batch_size"], written["seed"]) == (20, 4, 0)
         shown = capsys.readouterr().out
-        plan = (
-            "probed: 2 targets on 20 inputs, 7 steps of 4, beside 2 fresh networks; inputs of the run's own"
-        )
+        plan = "probed: 2 targets on 20 inputs, 7 steps of 4, with 2 fresh networks; inputs of the run's own"
         assert plan in shown and "gradient step 6: final loss" in shown and "2 targets, 7 steps each" in shown
         assert f"wrote {path}/figures/probe/checkpoints.svg" in shown
 

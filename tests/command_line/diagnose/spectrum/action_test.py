@@ -141,7 +141,9 @@ class TestRun:
     def test_a_run_without_checkpoints(self, capsys, tmp_path):
         (tmp_path / "operative_config.gin").write_text("train.seed = 0\n")
         (tmp_path / "checkpoints" / "step_000000000002").mkdir(parents=True)  # one that is being written
-        check_error(capsys, ["--run_dir=."], "--run_dir: the run in '.' has no checkpoint yet")
+        check_error(
+            capsys, ["--run_dir=."], "--run_dir: the run in '.' has no checkpoint yet. Wait for its first one"
+        )
 
     def test_a_checkpoint_of_another_network(self, run, capsys, tmp_path):
         checkpoint = checkpoints.find_checkpoint(str(run[0]), 4)

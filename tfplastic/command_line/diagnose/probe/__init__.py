@@ -5,7 +5,7 @@ from tfplastic.command_line.diagnose.probe import action, options
 
 COMMAND = Command(
     name="probe",
-    summary="plasticity: how well a network still fits new targets, beside fresh networks",
+    summary="plasticity: how well a network still fits new targets, compared with fresh networks",
     introduction=options.INTRODUCTION,
     usage=options.USAGE,
     examples=options.EXAMPLES,

@@ -1,4 +1,4 @@
-"""What `bin/diagnose probe` does. Errors come as early as they can."""
+"""The action of `bin/diagnose probe`. Errors come as early as they can."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ _COMMAND = "probe"
 
 
 def act(given: Options) -> None:
-    """Probes a run or a model, prints and writes what was found."""
+    """Probes a run or a model, prints and writes the results."""
     course, places = _model(given, given.model) if given.model else _run(given, given.run_dir or "")
     from tfplastic.command_line.diagnose.probe import output
 
@@ -90,5 +90,5 @@ def _plan(course: "Course") -> str:
     probe = course.probe
     return (
         f"{probe.num_targets} targets on {course.num_inputs:,} inputs, {probe.num_steps:,} steps of"
-        f" {probe.batch_size}, beside {probe.baselines} fresh networks"
+        f" {probe.batch_size}, with {probe.baselines} fresh networks"
     )

@@ -1,4 +1,4 @@
-"""What probes found along a run, or of one model."""
+"""Results of probes along a run, or of one model."""
 
 import dataclasses
 from typing import Any
@@ -13,11 +13,11 @@ class Course:
     """The probes of one network at several times, by one protocol on the same inputs.
 
     Attributes:
-        name: of the run or the model.
+        name: name of the run or the model.
         steps: gradient step of each; None for a Keras file, which does not say.
-        results: what was found at each; the fresh networks of all are the same.
+        results: results at each step; the fresh networks of all are the same.
         probe: the protocol.
-        num_inputs: how many inputs they were made on.
+        num_inputs: number of inputs of the probes.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Course:
         ]
 
     def arrays(self) -> dict[str, Any]:
-        """What is written, by name: `ProbeResult.arrays`, those of the network stacked by `step`."""
+        """Returns the arrays to write by name: `ProbeResult.arrays`, the network's stacked by `step`."""
         each = [result.arrays() for result in self.results]
         of_all = {"target_variances"} | {name for name in each[0] if name.startswith("fresh_")}
         return {

@@ -23,9 +23,9 @@ Usage: bin/diagnose probe --run_dir=RUN [--checkpoint=STEP] [flags]
 
 INTRODUCTION = """\
 bin/diagnose probe measures plasticity: how well a copy of a network, with the optimizer of its training, fits
-targets that it has never seen, beside networks of the same architecture that have just been initialised. It
-takes all checkpoints of a run of bin/train, whose directory it otherwise only reads, or a Keras model (2 or
-3) and inputs, and draws the curves of the probes as Fig. 4 of Lyle et al. 2023.
+targets that it has never seen, compared with freshly initialised networks of the same architecture. It takes
+all checkpoints of a run of bin/train, whose directory it otherwise only reads, or a Keras model (2 or 3) and
+inputs, and draws the curves of the probes as in Fig. 4 of Lyle et al. 2023.
 """
 
 EXAMPLES = """\
@@ -45,7 +45,7 @@ a CPU. Fresh networks train once for all checkpoints.
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options(CommonOptions):
-    """The flags of one call; `--help` says what each means."""
+    """The flags of one call; `--help` explains each."""
 
     optimizer: str | None
     learning_rate: float | None
@@ -126,7 +126,7 @@ FLAGS = (
         "targets",
         None,
         f"--targets={'|'.join(TARGETS)}",
-        "What is fitted. sine: a + sin(1e5 f(x)), f a fresh network, a the probed network's mean prediction,"
+        "Targets to fit. sine: a + sin(1e5 f(x)), f a fresh network, a the probed network's mean prediction,"
         " as in Lyle et al. 2023; random_network: f(x), as in Lyle et al. 2022; random_labels: uniform"
         " labels, by cross-entropy, outputs being logits. Default: those of the run's own probe, if it has"
         " one, else sine.",

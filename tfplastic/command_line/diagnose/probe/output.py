@@ -1,4 +1,4 @@
-"""Writes what `bin/diagnose probe` found."""
+"""Writes the results of `bin/diagnose probe`."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ def write(course: Course, places: Places) -> list[pathlib.Path]:
     """Writes arrays, scalars and the figure; returns the paths. The same course gives the same bytes.
 
     Args:
-        course: what was found.
+        course: results to write.
         places: where to; directories are made.
     """
     figure = drawing.draw(course)

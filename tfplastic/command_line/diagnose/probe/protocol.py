@@ -34,11 +34,11 @@ def make_probe(given: Options, own: Any, model: Any, inputs: Any) -> Probe:
     Args:
         given: the flags.
         own: the probe of the run; None where there is none.
-        model: what will be probed, for the shape of its outputs.
+        model: model to probe, for the shape of its outputs.
         inputs: all that there are, a nest of arrays `[n, ...]`.
 
     Raises:
-        UsageError: the outputs are not what `--value_range` or its absence says.
+        UsageError: the outputs do not fit `--value_range` or its absence.
     """
     probe = own if isinstance(own, Probe) else Probe()
     settings = {name: getattr(given, name) for name in SETTINGS if getattr(given, name) is not None}
@@ -50,7 +50,7 @@ def make_probe(given: Options, own: Any, model: Any, inputs: Any) -> Probe:
 
 
 def num_inputs(given: Options, own: Any) -> int:
-    """How many inputs are asked for, by the flags or by the probe of the run, if it has one."""
+    """Returns the number of inputs, by the flags or by the probe of the run, if it has one."""
     return given.num_inputs or getattr(own, "num_inputs", None) or NUM_INPUTS
 
 

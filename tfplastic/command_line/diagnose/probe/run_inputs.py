@@ -22,7 +22,7 @@ def of_run(run: TrainedRun, found: Sequence[Checkpoint], count: int) -> tuple[An
     Args:
         run: built.
         found: the checkpoints to probe.
-        count: how many; tasks may have fewer.
+        count: number of inputs; tasks may have fewer.
 
     Raises:
         UsageError: no checkpoint can be read.

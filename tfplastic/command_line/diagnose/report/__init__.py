@@ -5,7 +5,7 @@ from tfplastic.command_line.diagnose.report import action, options
 
 COMMAND = Command(
     name="report",
-    summary="what every layer is doing: units, ranks, weights, gradients, curvature",
+    summary="every layer: units, ranks, weights, gradients, curvature",
     introduction=options.INTRODUCTION,
     usage=options.USAGE,
     examples=options.EXAMPLES,

@@ -1,4 +1,4 @@
-"""What `bin/diagnose report` does. Errors come as early as they can."""
+"""The action of `bin/diagnose report`. Errors come as early as they can."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ _COMMAND = "report"
 
 
 def act(given: Options) -> None:
-    """Diagnoses a run or a model, prints and writes what was found."""
+    """Diagnoses a run or a model, prints and writes the results."""
     (_model if given.model else _run)(given)
 
 

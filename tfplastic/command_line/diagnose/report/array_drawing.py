@@ -21,7 +21,7 @@ def draw(title: str, by_layer: Mapping[str, np.ndarray]) -> Figure:
     histograms have a logarithmic axis of counts, on which single outliers show.
 
     Args:
-        title: of the figure.
+        title: title of the figure.
         by_layer: {layer name: `[k]` or `[k, k]`}.
     """
     with figures.drawn(panels.size_in(len(by_layer)), ConstrainedLayoutEngine()) as figure:

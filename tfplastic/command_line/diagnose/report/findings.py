@@ -1,4 +1,4 @@
-"""What a report found of one network, and what of that is written."""
+"""The findings of a report on one network, and their written form."""
 
 import dataclasses
 import math
@@ -13,13 +13,13 @@ HEADER = ("step", "quantity", "layer", "value")
 
 @dataclasses.dataclass(frozen=True)
 class Findings:
-    """A report and what it is of.
+    """A report and its subject.
 
     Attributes:
         name: such as 'boxing, gradient step 12,500'.
         step: gradient step of the checkpoint; None for a Keras file, which does not say.
         report: the values.
-        budget: that they were measured by.
+        budget: budget of the measurement.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Findings:
         return {"step": np.array(self.number, np.int64), **arrays}
 
     def to_json(self) -> dict[str, Any]:
-        """The numbers, `None` where one is NaN or infinite, and what is not among them and why."""
+        """Returns the numbers, `None` for NaN or infinity, and the missing quantities with the reasons."""
         return {
             "name": self.name,
             "step": self.step,

@@ -18,10 +18,10 @@ Usage: bin/diagnose report --run_dir=RUN [--checkpoint=STEP | --all_checkpoints]
 """
 
 INTRODUCTION = """\
-bin/diagnose report says what every layer of a network is doing: dead and dormant units, ranks, weights,
-gradients, kernel and curvature, as tables, and as figures of what is no number. It takes a checkpoint of a
-run of bin/train, whose directory it otherwise only reads, or all of them, to draw each quantity along the
-run; or a Keras model (2 or 3) and data.
+bin/diagnose report measures every layer of a network: dead and dormant units, ranks, weights, gradients,
+kernel and curvature, as tables, and arrays as figures. It takes a checkpoint of a run of bin/train, whose
+directory it otherwise only reads, or all of them, to draw each quantity along the run; or a Keras model (2 or
+3) and data.
 """
 
 EXAMPLES = """\
@@ -45,7 +45,7 @@ them, and those of the next update an optimizer with its state, which only runs 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options(CommonOptions):
-    """The flags of one call; `--help` says what each means."""
+    """The flags of one call; `--help` explains each."""
 
     all_checkpoints: bool
     loss: str | None
@@ -69,7 +69,7 @@ def check(given: Options, present: Set[str]) -> None:
 FLAGS = (
     sources.run_dir(
         "loss and data are the training loss, or train.diagnostics_loss, and the fixed batch that the run's"
-        " own diagnostics see, the optimizer is as the checkpoint has it"
+        " own diagnostics see, the optimizer is the one in the checkpoint"
     ),
     sources.checkpoint("the newest"),
     Flag(
@@ -108,7 +108,7 @@ FLAGS = (
         "budget",
         "medium",
         f"--budget={'|'.join(BUDGETS)}",
-        "What it may cost. cheap: what one forward pass and the weights say; medium: with gradients and the"
+        "Computation to spend. cheap: one forward pass and the weights; medium: with gradients and the"
         " next update; full: with gradients of single examples, the kernel and curvature too, minutes for"
         " large networks. Default: medium.",
     ),

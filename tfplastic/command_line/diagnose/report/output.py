@@ -1,4 +1,4 @@
-"""Writes what `bin/diagnose report` found. The same findings give the same bytes."""
+"""Writes the results of `bin/diagnose report`. The same findings give the same bytes."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ def write(findings: Findings, places: Places) -> list[pathlib.Path]:
     """Writes numbers, arrays and a figure for each quantity that is an array; returns the paths.
 
     Args:
-        findings: of one network.
+        findings: findings on one network.
         places: where to; directories are made.
     """
     arrays: Any = findings.arrays()

@@ -11,7 +11,7 @@ _LONGEST = 30  # characters of a panel's title
 
 
 def size_in(count: int, legend_in: float = 0.0) -> tuple[float, float]:
-    """Width and height, in inches, of a figure with `count` panels, and room for a legend beside them."""
+    """Returns width and height, in inches, of a figure with `count` panels and a legend next to them."""
     columns = min(count, _COLUMNS)
     return _PANEL_IN[0] * max(columns, 2) + legend_in, _PANEL_IN[1] * -(-count // _COLUMNS) + _TITLE_IN
 
@@ -24,7 +24,7 @@ def grid(figure: Figure, count: int) -> list[Any]:
 
 
 def shortened(name: str) -> str:
-    """A name that fits over a panel: of a long one the end, which tells it from others.
+    """Returns a name that fits over a panel: of a long one the end, which distinguishes it from others.
 
     Example:
         >>> from tfplastic.command_line.diagnose.report import panels

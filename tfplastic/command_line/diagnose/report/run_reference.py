@@ -1,4 +1,4 @@
-"""What the network of a run was at gradient step 0."""
+"""The network of a run at gradient step 0."""
 
 import pathlib
 
@@ -9,7 +9,7 @@ from tfplastic.training.events.diagnostics import REFERENCE_FILE
 
 
 def of_run(run_directory: str) -> Reference | None:
-    """What the run's own diagnostics have kept; None where they had no use for it, or it is damaged."""
+    """Returns the reference kept by the run's own diagnostics; None without one, or if damaged."""
     path = pathlib.Path(run_directory) / REFERENCE_FILE
     if not path.exists():
         return None

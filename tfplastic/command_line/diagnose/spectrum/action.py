@@ -1,4 +1,4 @@
-"""What `bin/diagnose spectrum` does. Errors come as early as they can."""
+"""The action of `bin/diagnose spectrum`. Errors come as early as they can."""
 
 from tfplastic.command_line import messages
 from tfplastic.command_line.diagnose import (

@@ -23,12 +23,12 @@ def draw(spectrum: Spectrum, subject: Subject) -> Figure:
     """The density on a logarithmic scale over the eigenvalues, as Ghorbani et al. 2019 draw it.
 
     The scale ends below the height of the bump that a single eigenvalue makes. The strip under it has a tick
-    for each eigenvalue that was found at the ends, and the corner says what lambda_1 and lambda_n are. Where
-    outliers are so far out that the bulk becomes a line, an inset shows the bulk, with a kernel of its own.
+    for each eigenvalue that was found at the ends, and the corner gives lambda_1 and lambda_n. Where outliers
+    are so far out that the bulk becomes a line, an inset shows the bulk, with a kernel of its own.
 
     Args:
         spectrum: to show.
-        subject: what it is of.
+        subject: name of the run or the model.
     """
     with figures.drawn(_SIZE_IN, ConstrainedLayoutEngine(h_pad=0.06, hspace=0)) as figure:
         axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=(16, 1))

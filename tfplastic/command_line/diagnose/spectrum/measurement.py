@@ -11,15 +11,15 @@ from tfplastic.linalg import SpectralDensity, eigsh, spectral_density
 
 @dataclasses.dataclass(frozen=True)
 class Spectrum:
-    """What was measured of a symmetric operator of size n.
+    """Measurements of a symmetric operator of size n.
 
     Attributes:
         size: n.
         eigenvalues: `[k] float64`, descending: the largest ones, then the smallest ones.
         residuals: `[k] float64`, |H v - lambda v| of each one's unit vector v, by a product with v.
         converged: `[k] bool`, whether the residual met the tolerance, and no eigenvalue is missing before it.
-        num_largest: how many of them are from the upper end.
-        density: of all eigenvalues.
+        num_largest: number of eigenvalues from the upper end.
+        density: density of all eigenvalues.
         width: standard deviation of the Gaussian that the density is drawn with.
         num_products: Hessian-vector products made.
     """
@@ -34,7 +34,7 @@ class Spectrum:
     num_products: int
 
     def arrays(self) -> dict[str, Any]:
-        """What is written, by the names that docs/curvature.md has in its table."""
+        """Returns the arrays to write, by their names in the table of docs/curvature.md."""
         grid = self.density.grid(self.width)
         mean = self.density.moment(1)
         return {
@@ -67,7 +67,7 @@ def measure(
 
     Args:
         operator: symmetric, of `linalg`.
-        num_eigenvalues: how many at each end; fewer at the lower end where n is less than twice as many.
+        num_eigenvalues: number at each end; fewer at the lower end where n is less than twice as many.
         tol: for `eigsh`.
         num_steps: for `spectral_density`.
         num_probes: the same.
@@ -104,7 +104,7 @@ def max_steps(count: int) -> int:
 
 
 def table(spectrum: Spectrum) -> str:
-    """The eigenvalues with their residuals, the upper end beside the lower, and what the density says."""
+    """Returns the text of the eigenvalues with residuals, upper end next to the lower, and of the density."""
     rows = list(zip(spectrum.eigenvalues, spectrum.residuals, spectrum.converged, strict=True))
     upper, lower = rows[: spectrum.num_largest], rows[spectrum.num_largest :][::-1]
     heading = f"{'':>5} {'largest':>13} {'residual':>10}   "

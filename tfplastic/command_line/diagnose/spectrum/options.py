@@ -31,13 +31,13 @@ Examples:
     bin/diagnose spectrum --model=cnn.keras --data=mnist.npz \\
         --loss=sparse_categorical_crossentropy --from_logits
 
-docs/curvature.md explains what is written and what the numbers are worth.
+docs/curvature.md explains the files and the accuracy of the numbers.
 """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options(CommonOptions):
-    """The flags of one call; `--help` says what each means."""
+    """The flags of one call; `--help` explains each."""
 
     loss: str | None
     from_logits: bool

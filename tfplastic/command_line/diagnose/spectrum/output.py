@@ -1,4 +1,4 @@
-"""Writes what `bin/diagnose spectrum` found."""
+"""Writes the results of `bin/diagnose spectrum`."""
 
 import pathlib
 
@@ -15,10 +15,10 @@ def write(spectrum: Spectrum, subject: Subject, places: Places, seed: int) -> li
     """Writes the arrays and the figure; returns the paths. The same spectrum gives the same bytes.
 
     Args:
-        spectrum: what was measured.
-        subject: of what.
+        spectrum: measurements.
+        subject: their subject.
         places: where to; directories are made.
-        seed: that of the random start vectors.
+        seed: seed of the random start vectors.
     """
     arrays = {
         **spectrum.arrays(),

@@ -33,7 +33,7 @@ class ProductsProgress:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[Callable[[int, int], None]]:
-        """Within the block, shows what the function that it gives is called with: products done, planned."""
+        """Within the block, shows the arguments of the function that it gives: products done, planned."""
         if self._stream.isatty():
             console = Console(file=self._stream, force_terminal=True)
             if not console.is_dumb_terminal:

@@ -1,4 +1,4 @@
-"""What `bin/diagnose spectrum` measures, wherever it came from."""
+"""The subject of `bin/diagnose spectrum`, wherever it came from."""
 
 import dataclasses
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A Hessian and what people call it.
+    """A Hessian and its name.
 
     Attributes:
         hessian: the operator.
