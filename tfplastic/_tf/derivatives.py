@@ -22,7 +22,7 @@ from tfplastic._keras import replaced_attribute
 Rule = Callable[..., Any]
 
 # Operations that TensorFlow registers as not differentiable, and rightly so: constant wherever they are
-# smooth, or told by their user to be constant.
+# smooth, or declared constant by their user.
 _CONSTANT = frozenset({"OneHot", "OnesLike", "StopGradient", "ZerosLike"})
 
 # Operations whose registered gradient forgets, in its own derivative, what it depends on.

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfplastic._keras import check_backend
 from tfplastic.optimizers.pure import PureOptimizer
 
-# What every Keras optimizer can do beside its update, switched off.
+# Options of every Keras optimizer besides its update, switched off.
 _SWITCHED_OFF = {
     "weight_decay": None,
     "clipnorm": None,

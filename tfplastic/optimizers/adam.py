@@ -60,7 +60,7 @@ class Adam(keras.optimizers.Adam):
 
     def _kernel_constants(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # The kernel takes 1 - beta in float32, off by 1.3e-5 for 0.999, and its v with it. So the correction
-        # needs the beta of float32 too, and an epsilon beside the uncorrected root has to grow as v does.
+        # needs the beta of float32 too, and an epsilon next to the uncorrected root has to grow as v does.
         exact = self.pure
         betas = {"beta_1": float(np.float32(self.beta_1)), "beta_2": float(np.float32(self.beta_2))}
         rounded = dataclasses.replace(exact, **betas)

@@ -62,7 +62,7 @@ def _centered_rmsprop(operation: Any, theta: Any, *rest: Any) -> list[tf.Tensor]
 
 
 def _read_and_skip(operation: Any, state: Any, algorithm: Any, delta: Any) -> list[tf.Tensor]:
-    # The state of a `tf.random.Generator`: two words of a counter, which goes on by 256 for each of `delta`,
+    # The state of a `tf.random.Generator`: two words of a counter, which advances by 256 for each of `delta`,
     # and the key. The carry into the second word would come after 2^56 draws.
     skipped = tf.cast(delta, state.dtype) * 256
     return [state, state + tf.stack([skipped, tf.zeros_like(skipped), tf.zeros_like(skipped)])]

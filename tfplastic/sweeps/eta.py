@@ -33,7 +33,7 @@ class Eta:
                 self._first.pop(run.name, None)
                 continue
             at, step = self._first.setdefault(run.name, (now, run.step))
-            if run.state == "running" and run.step < step:  # It went on from an earlier checkpoint.
+            if run.state == "running" and run.step < step:  # It resumed from an earlier checkpoint.
                 self._first[run.name] = now, run.step
             elif run.step > step and run.state == "running":
                 self._seconds_per_step[run.name] = (now - at) / (run.step - step)

@@ -12,7 +12,7 @@ from tfplastic.reports.page.tables import as_html
 _SIZE = re.compile(r'<svg [^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>')
 _WHITE = re.compile(r'(<path [^>]*?style=")fill: #ffffff')
 _PIXELS_PER_POINT = 4 / 3
-_SCALE = 1.12  # of figures on the page, for text of a size that reads well beside the page's
+_SCALE = 1.12  # of figures on the page, for text of a size that reads well next to the page's
 _NARROWEST, _WIDE_NARROWEST = 345, 680  # pixels, below which a figure scrolls instead of shrinking
 
 
