@@ -27,7 +27,10 @@ def folder(tmp_path, monkeypatch):
     for name, text in re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", SECTION, re.S | re.M):
         (tmp_path / name).write_text(text, "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(gin, "register", lambda each: each)  # extending_test.py runs it with gin
+    importlib.import_module("tfplastic.networks")  # which registers its own in gin
+    with monkeypatch.context() as patched:
+        patched.setattr(gin, "register", lambda each: each)  # extending_test.py runs the recipe with gin
+        importlib.import_module("grama")
     yield tmp_path
     sys.modules.pop("grama", None)
 
