@@ -151,7 +151,7 @@ def as_tensors(name: str, nest: Any) -> Any:
         nest: lists and tuples of numbers alone are an array each, as for `tf.convert_to_tensor`.
 
     Raises:
-        ValueError: it is a stream, or something in it is no dense array.
+        ValueError: it is a stream, or something in it is not a dense array.
     """
     if is_stream(nest):
         rule = "must be arrays, one for each example"
@@ -172,7 +172,7 @@ def as_numbers(name: str, value: Any) -> tf.Tensor:
     """Returns one array as a tensor; of texts too, which some models take.
 
     Raises:
-        ValueError: it is no dense array of numbers.
+        ValueError: it is not a dense array of numbers.
     """
     if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
         action = (
@@ -193,7 +193,7 @@ def batches(name: str, data: Any) -> Iterator[tuple[Any, ...]]:
     """Yields the elements of a stream as tuples of nests of tensors `[b, ...]`, from its beginning.
 
     Raises:
-        ValueError: an element is no batch of at most three parts.
+        ValueError: an element is not a batch of at most three parts.
     """
     elements: Iterable[Any] = data
     if _is_sequence(data):

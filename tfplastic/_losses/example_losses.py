@@ -275,7 +275,7 @@ def check_loss(loss: Any, model: Any) -> None:
     """Checks a loss that is given.
 
     Raises:
-        TypeError: it is no function, Keras loss, name of one, or nest of these.
+        TypeError: it is not a function, Keras loss, name of one, or nest of these.
         ValueError: the Keras of `model` knows no loss of that name.
     """
     for each in tf.nest.flatten(loss):

@@ -149,7 +149,7 @@ def runs(
 
 
 def check_square(operator: Any) -> int:
-    """Returns n of a square operator, else raises `ValueError`, or `TypeError` if it is no operator."""
+    """Returns n of a square operator, else raises `ValueError`, or `TypeError` if it is not an operator."""
     products = [name for name in ("matvec", "matmat") if callable(getattr(operator, name, None))]
     if isinstance(operator, type) or not products or not hasattr(operator, "shape"):
         rule = "must have `shape`, `dtype` and `matvec`, such as HessianOperator(loss, variables)"

@@ -58,8 +58,8 @@ def norms(
       twice the root. The root of a mean is too small, on average by standard_error^2 / (2 value). Exact
       where `max_products` is at least n.
     - Nuclear: n times the mean of |lambda| under the `spectral_density`. Besides its standard error it has
-      the error of the quadrature, as |lambda| is no polynomial: nothing where the eigenvalues are all of one
-      sign, else at most of the order of 0.28 n spectral / num_steps, twice Bernstein's error of
+      the error of the quadrature, as |lambda| is not a polynomial: nothing where the eigenvalues are all of
+      one sign, else at most of the order of 0.28 n spectral / num_steps, twice Bernstein's error of
       the best polynomial of degree 2 num_steps - 1. Exact where `num_steps` is at least n.
 
     Args:

@@ -146,7 +146,7 @@ class _Interpreter:
         def of_one_network(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
             known = dict(zip(sources, tensors, strict=True))
             for _, inputs, _ in waiting:
-                # Under XLA this is a function of its own, where what comes from outside is no constant.
+                # Under XLA this is a function of its own, where what comes from outside is not a constant.
                 constants = {id(value): value.constant for value in inputs if value.constant is not None}
                 known |= {key: tf.constant(array) for key, array in constants.items() if key not in known}
             for emit, inputs, outputs in waiting:

@@ -67,7 +67,7 @@ def as_inputs(inputs: Any, num_inputs: int | None, seed: int) -> Any:
 
 def check_numbers(name: str, array: np.ndarray) -> None:
     """Raises `ValueError` unless an array holds numbers, all of them finite."""
-    # Of other kinds, `V` has bfloat16, and what is no number.
+    # Of other kinds, `V` has bfloat16, and what is not a number.
     if array.dtype.kind in "OSUMmV" and array.dtype != tf.bfloat16.as_numpy_dtype:
         raise ValueError(f"`{name}` must be numbers. Received: {array.dtype}")
     if array.dtype.kind not in "iub" and not np.all(np.isfinite(array)):

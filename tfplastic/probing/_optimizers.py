@@ -12,7 +12,7 @@ def optimizer_of(model: Any, optimizer: Any) -> Any:
     """`optimizer`, or the one that the model is compiled with.
 
     Raises:
-        ValueError: if there is neither, or it is no Keras optimizer.
+        ValueError: if there is neither, or it is not a Keras optimizer.
     """
     found = optimizer if optimizer is not None else getattr(model, "optimizer", None)
     if not is_optimizer(found):

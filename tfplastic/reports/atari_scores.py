@@ -30,7 +30,7 @@ def improvement(game: str, score: float, baseline: float) -> float:
     """Returns (score - baseline) / (max(human, baseline) - random): the gain as a share of the possible gain.
 
     The measure of Fig. 7 of the paper, there in percent. By the human's score where the baseline is weaker,
-    so that doubling a tiny score is no great gain.
+    so that doubling a tiny score is not a great gain.
 
     Args:
         game: one of the 57 games of the benchmark, such as 'Pong'.

@@ -35,7 +35,7 @@ def find(places: Sequence[str], grid: Mapping[str, Iterable[int]] | None = None)
         grid: {arm: seeds} that there should be, in place of the entries of `sweep.json`.
 
     Raises:
-        ValueError: a place is no directory.
+        ValueError: a place is not a directory.
     """
     runs = list(read_runs(*places))
     known = {run.path.resolve() for run in runs}

@@ -234,7 +234,7 @@ def read_runs(*places: str | os.PathLike[str], expected: Mapping[str, Iterable[i
         expected: see `Runs`.
 
     Raises:
-        ValueError: one of `places` is no directory.
+        ValueError: one of `places` is not a directory.
     """
     runs = []
     for place in map(Path, places):

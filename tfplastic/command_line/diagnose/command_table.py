@@ -60,7 +60,7 @@ class Command:
 
         Raises:
             UsageError: a flag is unknown, a value is wrong, flags do not go together, or there is an
-                argument that is no flag.
+                argument that is not a flag.
         """
         values: Any
         values, words = flag_table.parse("bin/diagnose", self._all_flags(), arguments, self.rules)

@@ -17,7 +17,7 @@ def read_data(path: str) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets from the `.npz` file at `path`, under the keys x and y, or x_train and y_train.
 
     Raises:
-        UsageError: there is no such file, it is no `.npz` file or lacks the keys; or the arrays are empty,
+        UsageError: there is no such file, it is not a `.npz` file or lacks the keys; or the arrays are empty,
             not numbers, or not as long as each other.
     """
     x, y = _read_arrays(path, _KEYS, "the arrays x and y, or x_train and y_train")
@@ -47,7 +47,7 @@ def _read_arrays(path: str, choices: Sequence[tuple[str, ...]], wanted: str) -> 
     if not pathlib.Path(path).is_file():
         raise UsageError(f"--data: no such file {path!r}")
     try:
-        with zipfile.ZipFile(path):  # numpy reads a file that is no archive in other ways, or as a pickle.
+        with zipfile.ZipFile(path):  # numpy reads any other file in other ways, or as a pickle.
             pass
         with np.load(path, allow_pickle=False) as arrays:
             keys = next((keys for keys in choices if set(keys) <= set(arrays.files)), ())

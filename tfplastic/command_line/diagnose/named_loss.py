@@ -62,7 +62,7 @@ class NamedLoss:
             outputs: `[batch, ...]`, the model's for the first of the examples.
 
         Raises:
-            UsageError: targets do not fit, are no labels where labels are taken, or outputs no probabilities
+            UsageError: targets do not fit, are not labels where labels are taken, or outputs no probabilities
                 where these are taken; or the loss has no value for each example.
         """
         wanted = outputs.shape[1:-1] if self._takes_labels else outputs.shape[1:]

@@ -77,6 +77,6 @@ def _is_pure(symbol: Any) -> bool:
         return False
     namespace, _, name = symbol.removeprefix("compat.v1.").rpartition(".")
     if namespace in (*_PURE_NAMESPACES, *_PURE_KERAS):
-        # Classes are no functions; tf.nn.fixed_unigram_candidate_sampler reads a file, rnn takes a cell.
+        # Classes are not functions; tf.nn.fixed_unigram_candidate_sampler reads a file, rnn takes a cell.
         return not (name[:1].isupper() or "sampler" in name or "rnn" in name)
     return not namespace and name in _PURE

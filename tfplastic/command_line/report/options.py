@@ -44,7 +44,7 @@ def parse(arguments: Sequence[str]) -> Options:
     """The options that `arguments` (without the program's name) give.
 
     Raises:
-        UsageError: a flag is unknown or its value is wrong, or an argument is no flag.
+        UsageError: a flag is unknown or its value is wrong, or an argument is not a flag.
     """
     values, rest = flag_table.parse("bin/report", _FLAGS, arguments, {})
     if rest:

@@ -64,7 +64,7 @@ def parse(arguments: Sequence[str]) -> Options:
     """The options that `arguments` (without the program's name) give.
 
     Raises:
-        UsageError: a flag is unknown or its value is wrong, or an argument is no flag.
+        UsageError: a flag is unknown or its value is wrong, or an argument is not a flag.
     """
     values, rest = flag_table.parse("bin/sweep", _FLAGS, arguments, _RULES)
     if rest:

@@ -38,7 +38,7 @@ def figure_5(
             by default architecture, data, target period and width, or the kinds that the names show.
 
     Raises:
-        ValueError: no run has probes, an arm's name has other parts, or its width is no number.
+        ValueError: no run has probes, an arm's name has other parts, or its width is not a number.
     """
     _sources.scalars(runs, "probe/final_loss")
     factors = chosen_factors(runs, factors, _FACTORS, _FACTORS)
