@@ -18,8 +18,8 @@ def with_context(owner: str, name: str, hook: Callable[..., Any]) -> Callable[..
 
     Args:
         owner: name of the class.
-        name: of `HOOKS`.
-        hook: as the class has it, with `self`.
+        name: name of a hook in `HOOKS`.
+        hook: the hook of the class, with `self`.
 
     Raises:
         TypeError: it takes neither these parameters nor those of before.

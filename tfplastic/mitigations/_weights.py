@@ -1,4 +1,4 @@
-"""The trainable weights of a model: which layer owns each, and what it is in that layer."""
+"""The trainable weights of a model, each with its layer and its name in that layer."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ class Weight(NamedTuple):
     """A trainable weight.
 
     Attributes:
-        variable: as the model has it.
+        variable: the variable of the model.
         layer: the innermost that owns it.
         role: its name in that layer, such as 'kernel' or 'gamma'.
         path: the layer's path below the model, such as 'block_1/attention/query'.
@@ -57,7 +57,7 @@ def trainable_weights(model: Any) -> list[Weight]:
 
 
 def select(weights: Sequence[Weight], which: str) -> list[Weight]:
-    """Those of `weights` that `which` means: 'all' or 'kernels'."""
+    """Returns the weights that `which` selects: 'all' or 'kernels'."""
     return [each for each in weights if which == "all" or each.is_kernel]
 
 

@@ -30,7 +30,7 @@ class WeightReinitializer:
     this library's.
 
     Args:
-        weights: of a model.
+        weights: weights of a model.
 
     Raises:
         ValueError: if the initialiser of a weight is not known.

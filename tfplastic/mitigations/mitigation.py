@@ -18,20 +18,21 @@ class Mitigation:
 
     A mitigation overrides `penalty`, `transform_gradients` or `after_update`, one or several; each does
     nothing here. They are called while the training step is traced, perhaps inside a loop or a branch and
-    under XLA, so they are made of TensorFlow operations and keep what changes from step to step in variables
-    of their own, made in `build` and named in `state`.
+    under XLA, so they are made of TensorFlow operations and keep their changing state in variables of their
+    own, made in `build` and named in `state`.
 
     `penalty` and `after_update` get a `StepContext`, which gives parts of the gradient step: its batch, its
     forward pass, its gradients, a second batch, older weights, a pass over the data. A class lists those that
     it reads in `reads`. A mitigation that acts every ten steps or more rarely does so between programs, after
-    that step's evaluation and diagnostics; the step hands on what is listed.
+    that step's evaluation and diagnostics; the step hands on the listed parts.
 
     Attributes:
         period: gradient steps between calls of `after_update`, which then follows steps `period`,
-            `2 * period` and so on; None: it follows each step at which what the network is trained towards
-            changes, a copy to the target network or new labels.
+            `2 * period` and so on; None: it follows each step at which the network's targets change, by a
+            copy to the target network or by new labels.
         reads: names of the parts of the context that its hooks read, of `step_context.PARTS`.
-        history: how many updates back `StepContext.older_weights` reaches; each takes a copy of the weights.
+        history: number of updates that `StepContext.older_weights` reaches back; each takes a copy of the
+            weights.
         turn: place in the order in which mitigations of several gin files act, the lowest first; equal ones
             act in the order of their names. 100 for penalties, 200 for gradients, 300 where weights change,
             400 where they are drawn again, 500 for optimizer slots.
@@ -83,7 +84,7 @@ class Mitigation:
 
         Args:
             variables: the trainable variables of the model.
-            context: of this gradient step. All but its gradients can be read.
+            context: context of this gradient step. All parts but its gradients can be read.
         """
         return tf.zeros([])
 
@@ -106,7 +107,7 @@ class Mitigation:
             model: the one that `build` got.
             slots: gives the optimizer's slots of one of the model's trainable variables.
             key: `[2] int32`, a seed that no other step and no other mitigation of the run has.
-            context: of the gradient step that was taken. Its forward pass and gradients are those before the
+            context: context of the gradient step that was taken. Its forward pass and gradients precede the
                 update.
         """
 

@@ -13,21 +13,22 @@ from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
 @gin.register(module="tfplastic.mitigations")
 class ResetLastLayer(Mitigation):
-    """Draws the weights of the last layer anew, and zeroes the optimizer's slots of them.
+    """Redraws the weights of the last layer and zeroes their optimizer slots.
 
     Lyle et al. 2023, section 6.2, reset the last layer at each target update. A layer counts if it has a
-    kernel; what follows it without one, such as a bias for all outputs or a normalisation, is reset with it.
-    The order is that of `model.trainable_variables`. New values come from the layer's own initialisers.
+    kernel; layers without one that follow it, such as a bias for all outputs or a normalisation, are reset
+    with it. The order is that of `model.trainable_variables`. New values come from the layer's own
+    initialisers.
 
-    The optimizer's slots of the new weights start from zero. Its count of steps, which is of all weights,
-    goes on, so that Adam does not correct their bias: by constant gradients, the k-th update of the new
+    The optimizer's slots of the new weights start from zero. Its count of steps, shared by all weights,
+    continues, so that Adam does not correct their bias: by constant gradients, the k-th update of the new
     weights is (1 - beta_1^k) / sqrt(1 - beta_2^k) times as large as a new optimizer's, at most 6.6 times (in
     the 12th) with the usual betas of 0.9 and 0.999. `ResetOptimizerState` resets the count as well.
 
     Args:
         period: see `Mitigation`. None, at each target update, in the paper.
-        num_layers: how many of the last layers with a kernel are reset; with 0 nothing happens. 1 in the
-            paper; Nikishin et al. 2022, "The primacy bias in deep RL", reset 3 of 7 on pixels.
+        num_layers: number of last layers with a kernel to reset; with 0 nothing happens. 1 in the paper;
+            Nikishin et al. 2022, "The primacy bias in deep RL", reset 3 of 7 on pixels.
 
     Raises:
         ValueError: if an argument is out of its range.

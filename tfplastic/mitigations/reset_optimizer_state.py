@@ -12,14 +12,14 @@ from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
 @gin.register(module="tfplastic.mitigations")
 class ResetOptimizerState(Mitigation):
-    """Zeroes all slots of the optimizer and, unless told otherwise, its count of steps.
+    """Zeroes all slots of the optimizer and, by default, its count of steps.
 
-    Lyle et al. 2023, appendix B.1, name it beside the reset of the last layer; Asadi et al. 2023, "Resetting
+    Lyle et al. 2023, appendix B.1, name it next to the reset of the last layer; Asadi et al. 2023, "Resetting
     the optimizer in deep RL", do it at each target update. With the count at zero, the next update is the
-    first of a new optimizer, bit for bit. A count that goes on leaves Adam's bias uncorrected after the
+    first of a new optimizer, bit for bit. A count that continues leaves Adam's bias uncorrected after the
     reset: with betas of 0.9 and 0.999 and constant gradients, its updates are 3.2 times as large at once and
     6.6 times in the 12th. The count is all that Keras' learning-rate schedules know of time, so that a reset
-    starts them anew as well.
+    restarts them as well.
 
     Args:
         period: see `Mitigation`.

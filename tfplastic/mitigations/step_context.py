@@ -21,10 +21,10 @@ PARTS = (
     "outputs",
     "step",
 )
-"""Names of the parts: those that a class of mitigations may list in its `reads`."""
+"""Names of the parts that a class of mitigations may list in its `reads`."""
 
 HANDED_ON = ("activations", "batch", "gradients", "loss", "outputs")
-"""Those of them that exist inside the gradient step only, which hands them on to what comes after it."""
+"""The parts that exist inside the gradient step only, which hands them on to later functions."""
 
 STATISTICS = ("mean", "mean_abs", "variance", "zero_fraction")
 """Names for `StepContext.unit_statistic`."""
@@ -36,8 +36,9 @@ LossFunction = Callable[..., Any]
 class StepContext:
     """One gradient step as the hooks of a mitigation see it: traceable, each part made when it is read.
 
-    A hook can read the parts that its class lists in `reads`; what nobody lists costs nothing. All belong to
-    one gradient step: its batch, its forward pass before the update (there is no second one), its gradients.
+    A hook can read the parts that its class lists in `reads`; parts that no class lists cost nothing. All
+    belong to one gradient step: its batch, its forward pass before the update (there is no second one), its
+    gradients.
 
     Args:
         mitigation: the one that reads.
@@ -125,7 +126,7 @@ class StepContext:
         Liu et al. 2025 (GraMa) divide it by the layer's mean.
 
         Args:
-            units: of one layer, from a `diagnostics.UnitMap` of the model.
+            units: units of one layer, from a `diagnostics.UnitMap` of the model.
         """
         parts = [part for part in (units.incoming, units.recurrent) if part is not None]
         magnitudes = [tf.cast(tf.abs(self.gradient(part.variable)), tf.float64) for part in parts]
@@ -136,7 +137,7 @@ class StepContext:
         """Returns the activations of each unit on the batch, `[values, units]`: examples times positions.
 
         Args:
-            units: of one layer, from a `diagnostics.UnitMap` of the model.
+            units: units of one layer, from a `diagnostics.UnitMap` of the model.
 
         Raises:
             ValueError: no nonlinearity follows the layer.
@@ -151,7 +152,7 @@ class StepContext:
         """Returns a statistic of each unit's activations on the batch, `[units] float64`.
 
         Args:
-            units: of one layer, from a `diagnostics.UnitMap` of the model.
+            units: units of one layer, from a `diagnostics.UnitMap` of the model.
             name: 'mean', 'mean_abs', 'variance' or 'zero_fraction', as in `diagnostics.UnitStatistics`.
 
         Raises:
@@ -168,7 +169,7 @@ class StepContext:
         In the first steps they are the first weights.
 
         Args:
-            updates: how many, from 1 to the `history` of the class.
+            updates: number of updates to go back, from 1 to the `history` of the class.
 
         Raises:
             ValueError: the class keeps fewer.
@@ -202,7 +203,7 @@ class StepContext:
 
         Args:
             batch: a nest as the step's own.
-            training: whether layers act as in training. Such a pass changes what they keep, as moving
+            training: whether layers act as in training. Such a pass changes their state, such as moving
                 averages.
         """
         variables = [tf_variable(each) for each in self._model.trainable_variables]
@@ -218,7 +219,7 @@ class StepContext:
         """Returns the result of a function that is called with each batch of the data in turn.
 
         The data are those that the task trains on next: after the last step of a task its inputs with the
-        labels of the next one, or what the replay memory holds; each example at most once, whole batches
+        labels of the next one, or the contents of the replay memory; each example at most once, whole batches
         only.
 
         Args:

@@ -54,7 +54,7 @@ class UnitReset:
 
         Args:
             chosen: {layer: `[units] bool`}; layers that are missing stay.
-            slots: as `Mitigation.after_update` gets it.
+            slots: slots of the optimizer, see `Mitigation.after_update`.
             key: `[2] int32`, seed of the fresh weights.
         """
         fresh = self._fresh.draw(key)
