@@ -1,7 +1,7 @@
 """Matrix-free linear algebra of functions of `tf.Variable`s. Knows nothing of plasticity.
 
-Works on whatever a `tf.GradientTape` can differentiate twice: Keras 2 and Keras 3 models, in one process if
-need be, TF-Agents networks, plain functions.
+Works on whatever a `tf.GradientTape` can differentiate twice: Keras 2 and Keras 3 models, even in one
+process, TF-Agents networks, plain functions.
 """
 
 from tfplastic.linalg.diagonal import diagonal

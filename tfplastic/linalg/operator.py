@@ -17,7 +17,7 @@ from tfplastic.linalg._batches import as_tensor, make_batches
 from tfplastic.linalg._moments import check_moments, exact_moments
 from tfplastic.linalg.flatten import flatten
 
-# A compiled loop of products does not hear Ctrl-C, so it comes back after these many.
+# A compiled loop of products cannot be interrupted, so it comes back after these many.
 _PRODUCTS_PER_CALL = 32
 
 # From a vector, `[n]`, to tensors whose entries, one tensor after another, are the product's.
@@ -173,8 +173,8 @@ class Operator(abc.ABC):
     def is_deterministic(self) -> bool:
         """Returns whether two passes over the data give the operator the same bits.
 
-        It has not where the data come in another order or are augmented at each pass. Random numbers drawn
-        in the function itself, as by dropout, are an error as soon as it is traced.
+        False if the data are shuffled or augmented at each pass. Random numbers drawn in the function itself,
+        as by dropout, are an error as soon as it is traced.
         """
         return self._values() == self._values()
 

@@ -53,7 +53,7 @@ def make_program(
             train one after another, in the graph.
 
     Raises:
-        ValueError: if targets shall train side by side or by XLA and cannot.
+        ValueError: targets cannot train side by side or by XLA as requested.
     """
     if is_masked:
         only = (("execution", execution, "one_after_another"), ("compiler", compiler, "graph"))

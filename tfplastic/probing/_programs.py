@@ -10,7 +10,7 @@ from tfplastic._tf.determinism import sums_in_order
 from tfplastic.probing._batched_trace import BatchedTrace, Value, as_stacked
 from tfplastic.probing._twin import Twin
 
-STEPS_PER_CALL = 100  # a compiled loop does not hear Ctrl-C, so it comes back after these many
+STEPS_PER_CALL = 100  # a compiled loop cannot be interrupted, so it comes back after these many
 
 
 class Program(abc.ABC):

@@ -1,4 +1,4 @@
-"""Figs. 7, 19 and 20: layer normalisation on Atari, and how gradients lie to each other meanwhile."""
+"""Figs. 7, 19 and 20: layer normalisation on Atari, and the alignment of gradients."""
 
 import math
 from collections.abc import Sequence
