@@ -107,7 +107,7 @@ def test_outputs_are_float32_of_the_shape_asked_for(name, norm, num_outputs):
 @EVERY_NORM
 def test_compiled_equals_eager_and_is_traced_once(name, norm):
     model, batch = built(name, norm=norm, num_outputs=3), tf.constant(inputs(name))
-    compiled = tf.function(model)
+    compiled = tf.function(model, autograph=False)
     for _ in range(2):
         np.testing.assert_allclose(compiled(batch), model(batch), rtol=1e-5, atol=1e-6)
     assert compiled.experimental_get_tracing_count() == 1
@@ -173,7 +173,7 @@ def test_monitors_watch_every_nonlinearity_and_change_nothing_else(name):
         optimizer = keras.optimizers.SGD(0.01)
         optimizer.build(model.trainable_variables)
 
-        @tf.function
+        @tf.function(autograph=False)
         def step(model=model, optimizer=optimizer):
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean((model(batch, training=True) - targets) ** 2)

@@ -144,7 +144,7 @@ def _central_differences(loss_fn, operator):
     """The Hessian, `[n, n]`, from gradients in one program that takes the weights as its argument."""
     variables = operator._variables
 
-    @tf.function
+    @tf.function(autograph=False)
     def gradients(points):
         def at(point):
             for variable, value in zip(variables, linalg.unflatten(point, variables), strict=True):
