@@ -87,5 +87,7 @@ def test_public_names_are_the_modules_of_the_tree():
 
 
 def test_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="^module 'tfplastic' has no attribute 'layer'$"):
+    with pytest.raises(
+        AttributeError, match=r"^module 'tfplastic' has no attribute 'layer'\. Did you mean 'layers'"
+    ):
         tp.layer  # noqa: B018

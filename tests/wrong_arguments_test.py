@@ -117,7 +117,7 @@ def test_a_model_that_does_not_say_what_it_takes_says_what_does_not_fit(subclass
             "mse",
             r"`targets` must have an entry for each of the 6 inputs\. Received: shapes \[0, 3\]",
         ),
-        (TARGETS, "msee", r"`loss` must be the name of a Keras loss\. Received: 'msee'$"),
+        (TARGETS, "msee", r"`loss` must be the name of a Keras loss\. Received: 'msee'\. Did you mean 'mse'"),
     ],
 )
 def test_wrong_targets(targets, loss, message, model):

@@ -12,7 +12,7 @@ Example:
 import importlib
 from types import ModuleType
 
-from tfplastic import _renamed_modules
+from tfplastic import _renamed_modules, _renames
 
 __version__ = "0.2.0"
 
@@ -41,7 +41,7 @@ _renamed_modules.install()
 def __getattr__(name: str) -> ModuleType:
     if name in __all__:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise _renames.unknown_attribute(__name__, name)
 
 
 def __dir__() -> list[str]:

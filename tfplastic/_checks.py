@@ -1,6 +1,5 @@
 """Checks of arguments. Each error names the argument, the rule and the value received, on one line."""
 
-import difflib
 import functools
 import inspect
 import math
@@ -11,6 +10,8 @@ import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from tfplastic._near_names import near_matches
 
 # Of control groups, version 2 and 1: how Docker and cluster managers bound a container.
 _MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -190,17 +191,6 @@ def shown(value: Any) -> str:
         return f"{getattr(dtype, 'name', dtype)} of shape {list(shape)}"
     text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
-def near_matches(word: Any, choices: Collection[str], count: int = 3) -> str:
-    """A phrase such as " Did you mean 'Pong' or 'Boxing'?", empty where nothing is near."""
-    if not isinstance(word, str):
-        return ""
-    by_lower = {choice.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(word.lower(), by_lower, n=count, cutoff=0.6)
-    if not near:
-        return ""
-    return f" Did you mean {' or '.join(repr(by_lower[match]) for match in near)}?"
 
 
 def _missing_parameters(function: Any, names: Sequence[str]) -> list[str]:

@@ -6,9 +6,12 @@ Old names are taken for one release. `_gin_renames` applies the table to the tex
 import functools
 import importlib
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+
+from tfplastic._near_names import near_matches
 
 Class = TypeVar("Class", bound=type)
 
@@ -164,17 +167,31 @@ def accept_old_arguments(configurable: str) -> Callable[[Class], Class]:
 def module_getattr(module: str) -> Callable[[str], Any]:
     """Returns the `__getattr__` of a module: old names of `PYTHON` are today's, with a `DeprecationWarning`.
 
+    The error for an unknown name has the public names near it.
+
     Args:
         module: its name.
     """
 
     def get(name: str) -> Any:
-        new = PYTHON[module].get(name)
+        new = PYTHON.get(module, {}).get(name)
         if new is None:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+            raise unknown_attribute(module, name)
         home, _, new = (new if "." in new else f"{module}.{new}").rpartition(".")
         text = f"{module}.{name} is called {home}.{new} now; {ENDS}"
         warnings.warn(text, DeprecationWarning, stacklevel=2)
         return getattr(importlib.import_module(home), new)
 
     return get
+
+
+def unknown_attribute(module: str, name: str) -> AttributeError:
+    """Returns the error for a name that a module lacks, with the public names near it.
+
+    Args:
+        module: Name of an imported module.
+        name: The unknown name.
+    """
+    known = () if name.startswith("_") else getattr(sys.modules[module], "__all__", ())
+    near = near_matches(name, known)
+    return AttributeError(f"module {module!r} has no attribute {name!r}{f'.{near}' if near else ''}")

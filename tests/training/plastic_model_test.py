@@ -329,7 +329,9 @@ def test_errors():
         model.compile("sgd", "mse", mitigations=wrong)
     with pytest.raises(ValueError, match=r"^`optimizer` must be an optimizer that does not scale losses\. "):
         model.compile(keras.mixed_precision.LossScaleOptimizer(keras.optimizers.SGD()), "mse")
-    with pytest.raises(ValueError, match=r"^`loss` must be the name of a Keras loss\. Received: 'msee'$"):
+    with pytest.raises(
+        ValueError, match=r"^`loss` must be the name of a Keras loss\. Received: 'msee'\. Did you mean 'mse'"
+    ):
         model.compile("sgd", "msee")
     wrong = None
     with pytest.raises(TypeError, match=r"^`loss` must be a Keras loss, a function .* Received: None$"):

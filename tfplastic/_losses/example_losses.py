@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfplastic._keras import keras_of
 from tfplastic._losses.keras_loss import BatchLoss, KerasLoss, is_loss, model_losses
+from tfplastic._losses.loss_names import loss_of_name
 from tfplastic._tf.read_only import Traced
 
 Examples = tuple[Any, ...]
@@ -282,10 +283,7 @@ def check_loss(loss: Any, model: Any) -> None:
         if each is None:
             continue
         if isinstance(each, str):
-            try:
-                keras_of(model).losses.get(each)
-            except ValueError:
-                raise ValueError(f"`loss` must be the name of a Keras loss. Received: {each!r}") from None
+            loss_of_name(keras_of(model), each)
         elif not callable(each) or isinstance(each, type):
             rule = "must be a function of targets and outputs, a Keras loss or its name"
             raise TypeError(f"`loss` {rule}. Received: {each!r}")

@@ -1,5 +1,8 @@
 """Keras callbacks, for models that `fit` trains."""
 
+from tfplastic import _renames
 from tfplastic.callbacks.plasticity_diagnostics import PlasticityDiagnostics
 
 __all__ = ["PlasticityDiagnostics"]
+
+__getattr__ = _renames.module_getattr(__name__)

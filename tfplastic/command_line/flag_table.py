@@ -9,9 +9,11 @@ from absl import flags
 
 from tfplastic import _renames
 from tfplastic._lines import one_line
+from tfplastic._near_names import near_matches
 from tfplastic._program_names import as_started
 from tfplastic.configuration.errors import UsageError
 
+_ONE_OF = "one of "  # how the rules of flags with choices begin
 _HELP = "Print this text and exit."
 
 
@@ -101,4 +103,8 @@ def _wrong_value(text: str, rules: Mapping[str, str]) -> str:
     received = re.match(r"flag --(\w+)=(.*?): ", text)
     if received is None:
         return one_line(text)
-    return f"--{received[1]} must be {rules.get(received[1], 'true or false')}. Received: {received[2]!r}"
+    rule, choices = rules.get(received[1], "true or false"), ()
+    if rule.startswith(_ONE_OF):
+        choices = rule.removeprefix(_ONE_OF).split(", ")
+    near = near_matches(received[2], choices)
+    return f"--{received[1]} must be {rule}. Received: {received[2]!r}{f'.{near}' if near else ''}"

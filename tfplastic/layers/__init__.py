@@ -1,5 +1,6 @@
 """Keras layers, one per file. No layer assigns a weight in `call`, but `ActivationMonitor` in training."""
 
+from tfplastic import _renames
 from tfplastic.layers.activation_monitor import ActivationMonitor
 from tfplastic.layers.advancing import Advancing, advance
 from tfplastic.layers.class_token import ClassToken
@@ -23,3 +24,5 @@ __all__ = [
     "SteppedDropout",
     "advance",
 ]
+
+__getattr__ = _renames.module_getattr(__name__)

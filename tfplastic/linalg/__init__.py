@@ -4,6 +4,7 @@ Works on whatever a `tf.GradientTape` can differentiate twice: Keras 2 and Keras
 process, TF-Agents networks, plain functions.
 """
 
+from tfplastic import _renames
 from tfplastic.linalg.diagonal import diagonal
 from tfplastic.linalg.eigsh import Eigen, eigsh
 from tfplastic.linalg.empirical_fisher import EmpiricalFisherOperator
@@ -39,3 +40,5 @@ __all__ = [
     "trace",
     "unflatten",
 ]
+
+__getattr__ = _renames.module_getattr(__name__)

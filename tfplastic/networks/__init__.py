@@ -1,5 +1,6 @@
 """Builders of networks; normalisation, activation, width and head are arguments. Categorical heads."""
 
+from tfplastic import _renames
 from tfplastic.networks.categorical import (
     CategoricalHead,
     categorical_cross_entropy,
@@ -25,3 +26,5 @@ __all__ = [
     "two_hot",
     "vit",
 ]
+
+__getattr__ = _renames.module_getattr(__name__)

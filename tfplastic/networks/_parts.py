@@ -11,9 +11,9 @@ from tfplastic._checks import (
     check_one_of,
     check_positive,
     check_positive_integer,
-    near_matches,
 )
 from tfplastic._keras import keras
+from tfplastic._near_names import near_matches
 from tfplastic.layers import (
     ActivationMonitor,
     RMSNormalization,

@@ -1,5 +1,6 @@
 """Optimizers: Keras' with the constants of the papers, and each as pure functions."""
 
+from tfplastic import _renames
 from tfplastic.optimizers.adam import adam
 from tfplastic.optimizers.pure import (
     OptimizerState,
@@ -23,3 +24,5 @@ __all__ = [
     "sgd",
     "slots",
 ]
+
+__getattr__ = _renames.module_getattr(__name__)

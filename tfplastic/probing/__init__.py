@@ -9,6 +9,7 @@
 ['curve_area', 'final_loss']
 """
 
+from tfplastic import _renames
 from tfplastic.probing._cache import ProbeCache
 from tfplastic.probing.heads import Classification, Head, Regression, TwoHot
 from tfplastic.probing.measure import measure_plasticity
@@ -40,3 +41,5 @@ __all__ = [
     "TwoHot",
     "measure_plasticity",
 ]
+
+__getattr__ = _renames.module_getattr(__name__)

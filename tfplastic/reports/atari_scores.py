@@ -4,7 +4,7 @@ import csv
 import functools
 from importlib import resources
 
-from tfplastic._checks import near_matches
+from tfplastic._near_names import near_matches
 
 
 def human_normalized(game: str, score: float) -> float:

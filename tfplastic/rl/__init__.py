@@ -4,6 +4,7 @@ Units: the training loop counts gradient steps; here agent steps (decisions) app
 protocol has 4 per gradient step, and emulator frames, of which there are 4 per agent step.
 """
 
+from tfplastic import _renames
 from tfplastic.rl import _tf_agents
 
 try:
@@ -49,3 +50,5 @@ __all__ = [
     "epsilon_greedy",
     "two_hot_dqn",
 ]
+
+__getattr__ = _renames.module_getattr(__name__)

@@ -1,5 +1,6 @@
 """What a network is trained on."""
 
+from tfplastic import _renames
 from tfplastic.tasks.accuracy import average_online_accuracy, end_of_task_accuracy, online_accuracy
 from tfplastic.tasks.classification_mdp import (
     ClassificationMdp,
@@ -49,3 +50,5 @@ __all__ = [
     "sparse_reward_mdp",
     "true_label_mdp",
 ]
+
+__getattr__ = _renames.module_getattr(__name__)

@@ -1,5 +1,6 @@
 """The gradient step, the loop around it, and what a run leaves on disk."""
 
+from tfplastic import _renames
 from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.loop import Loop, TrainConfig
 from tfplastic.training.plastic_model import PlasticModel
@@ -17,3 +18,5 @@ __all__ = [
     "StepOutput",
     "TrainConfig",
 ]
+
+__getattr__ = _renames.module_getattr(__name__)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfplastic._keras import keras
 from tfplastic._losses.keras_loss import KerasLoss, Term, is_loss, model_losses
+from tfplastic._losses.loss_names import loss_of_name
 from tfplastic._shapes import check_targets
 from tfplastic._tf.replicas import num_replicas
 from tfplastic.tasks import TaskLoss
@@ -88,10 +89,7 @@ def _of_examples(term: Term, count: tf.Tensor) -> tf.Tensor:
 
 def _checked(loss: Any) -> Any:
     if isinstance(loss, str):
-        try:
-            return keras.losses.get(loss)
-        except ValueError:
-            raise ValueError(f"`loss` must be the name of a Keras loss. Received: {loss!r}") from None
+        return loss_of_name(keras, loss)
     if not is_loss(loss) and (not callable(loss) or isinstance(loss, type)):
         rule = "must be a Keras loss, a function of targets and outputs, or a name"
         raise TypeError(f"`loss` {rule}. Received: {loss!r}")

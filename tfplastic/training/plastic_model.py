@@ -5,9 +5,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._checks import check_seed, check_sequence, near_matches, shown
+from tfplastic._checks import check_seed, check_sequence, shown
 from tfplastic._data.examples import check_batch
 from tfplastic._keras import check_backend, keras
+from tfplastic._near_names import near_matches
 from tfplastic._tf.determinism import sums_in_order
 from tfplastic._tf.replicas import once_for_all_replicas
 from tfplastic.diagnostics.measure import check_quantities

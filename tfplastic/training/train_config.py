@@ -12,10 +12,10 @@ from tfplastic._checks import (
     check_positive_integer,
     check_seed,
     check_sequence,
-    near_matches,
     shown,
 )
 from tfplastic._keras import keras
+from tfplastic._near_names import near_matches
 from tfplastic.diagnostics.measure import Function, check_quantities
 from tfplastic.diagnostics.objectives import Objective
 from tfplastic.mitigations import Mitigation

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 import tfplastic.layers  # noqa: F401 (registers what a model may be made of)
 import tfplastic.optimizers  # noqa: F401 (registers what it may be trained by)
-from tfplastic._checks import near_matches
 from tfplastic._lines import one_line
+from tfplastic._near_names import near_matches
 from tfplastic.command_line.diagnose import compiled_loss
 from tfplastic.command_line.diagnose.allow_list import AllowList
 from tfplastic.command_line.diagnose.named_loss import NamedLoss, check_labels, shape_text

@@ -10,12 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tfplastic._checks import near_matches
+from tfplastic._losses.loss_names import loss_of_name
 from tfplastic.configuration.errors import UsageError
-
-# Names that Keras' functions go by as well.
-_SHORT_NAMES = ("bce", "kld", "mae", "mape", "mse", "msle")
-_NO_LOSSES = ("Loss", "Reduction", "deserialize", "get", "serialize")
 
 
 class NamedLoss:
@@ -32,11 +28,9 @@ class NamedLoss:
 
     def __init__(self, keras: Any, name: str, from_logits: bool):
         try:
-            loss = keras.losses.get(name)
+            loss = loss_of_name(keras, name, "--loss")
         except ValueError as error:
-            names = {each for each in dir(keras.losses) if not each.startswith("_")}
-            near = near_matches(name, sorted((names | {*_SHORT_NAMES}) - {*_NO_LOSSES}))
-            raise UsageError(f"--loss must be the name of a Keras loss. Received: {name!r}.{near}") from error
+            raise UsageError(str(error)) from error
         # A class's name gives an instance, which would average; a function's the function.
         make = (
             functools.partial(type(loss), reduction="none") if isinstance(loss, keras.losses.Loss) else None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tfplastic._checks import near_matches
+from tfplastic._near_names import near_matches
 from tfplastic._program_names import as_started
 from tfplastic.command_line.diagnose import probe, report, spectrum
 from tfplastic.command_line.diagnose.command_table import Command, CommonOptions
