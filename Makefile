@@ -139,7 +139,7 @@ paper-small: ## Rerun a figure of the paper in its small form, with its report: 
 	fi; \
 	$(MAKE) --no-print-directory setup; set -x; \
 	$(BIN)/python bin/sweep --experiment=gin/paper/small/fig$$number.gin --run_root=runs/paper/fig$$number $(ARGS); \
-	$(BIN)/python bin/report --runs=runs/paper/fig$$number --out=runs/paper/fig$$number/report
+	[ ! -d runs/paper/fig$$number ] || $(BIN)/python bin/report --runs=runs/paper/fig$$number --out=runs/paper/fig$$number/report
 
 clean: ## Remove the environments and caches; runs/ stays
 	rm -rf .venv .venv-* build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

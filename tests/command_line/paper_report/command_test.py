@@ -72,25 +72,52 @@ def test_a_folder_without_a_queue_is_an_error(tmp_path):
         paper_report.planned(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("figure", "code"), [("6", 0), ("012", 0), ("7", 2), ("banana", 2), ("", 2), ("6 7", 2)]
-)
-def test_make_paper_small_takes_figures_that_have_a_small_form(tmp_path, figure, code):
-    (tmp_path / "bin").mkdir()
-    python = tmp_path / "bin/python"
+@pytest.fixture
+def checkout(tmp_path):
+    """The files of a checkout that `make paper-small` reads, with an interpreter that prints its arguments."""
+    for folder in ("gin/paper/small", "runs/paper/fig06", "venv/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("06", "12"):
+        (tmp_path / f"gin/paper/small/fig{name}.gin").touch()
+    (tmp_path / "gin/paper/small/fig06_vit.gin").touch()
+    (tmp_path / "requirements.lock").touch()
+    python = tmp_path / "venv/bin/python"
     python.write_text('#!/bin/sh\necho "ran $*"\n')
     python.chmod(0o755)
-    (tmp_path / "installed").touch()  # younger than the lock file
-    done = subprocess.run(
-        ["make", "paper-small", f"FIG={figure}", f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True
+    (tmp_path / "venv/installed").touch()  # younger than the lock file
+    return tmp_path
+
+
+def paper_small(checkout, *arguments):
+    command = ["make", "--no-print-directory", "-C", str(checkout), "paper-small", "VENV=venv", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done, [line for line in done.stdout.splitlines() if line.startswith("ran ")]
+
+
+@pytest.mark.parametrize("figure", ["06", "6", "006"])
+def test_make_paper_small_sweeps_and_reports_one_figure(checkout, figure):
+    done, ran = paper_small(checkout, f"FIG={figure}", "ARGS=--limit=2")
+    assert done.returncode == 0, done.stderr
+    assert ran == [
+        "ran bin/sweep --experiment=gin/paper/small/fig06.gin --run_root=runs/paper/fig06 --limit=2",
+        "ran bin/report --runs=runs/paper/fig06 --out=runs/paper/fig06/report",
+    ]
+
+
+def test_make_paper_small_reports_nothing_where_nothing_was_run(checkout):
+    done, ran = paper_small(checkout, "FIG=12", "ARGS=--dry_run")
+    assert (
+        done.returncode == 0
+        and len(ran) == 1
+        and ran[0].endswith("fig12.gin --run_root=runs/paper/fig12 --dry_run")
     )
-    assert bool(done.returncode) == bool(code), done.stderr
-    if code:
-        assert "FIG must be a figure with a small form: 01 02 03 04 05 06 12 14 17 18" in done.stderr
-        assert f"Received: '{figure}'" in done.stderr and "ran" not in done.stdout
-    else:
-        name = f"fig{int(figure):02}"
-        assert done.stdout.splitlines()[-2:] == [
-            f"ran bin/sweep --experiment=gin/paper/small/{name}.gin --run_root=runs/paper/{name}",
-            f"ran bin/report --runs=runs/paper/{name} --out=runs/paper/{name}/report",
-        ]
+
+
+@pytest.mark.parametrize("figure", ["7", "banana", "", "6 12", "0", "060"])
+def test_make_paper_small_names_the_figures_that_there_are(checkout, figure):
+    done, ran = paper_small(checkout, f"FIG={figure}")
+    assert done.returncode and not ran
+    line, *rest = done.stderr.splitlines()
+    assert line.startswith("FIG must be a figure with a small form: 06 12 (06 is of Figs. 6 and 8 to 11,")
+    assert line.endswith(f"Received: '{figure}'") and len(rest) == 1  # make's own

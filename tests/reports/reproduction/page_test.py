@@ -78,7 +78,6 @@ def test_what_the_runs_contradict_does_not_agree(tmp_path, plan):
     made_up_grid.write(
         tmp_path,
         {**{name: {} for name in made_up_grid.MAKE}, "fig06": plan[0]["fig06"], "fig05": plan[0]["fig05"]},
-        1,
         fig06=reverse,
         fig05=as_wide,
     )

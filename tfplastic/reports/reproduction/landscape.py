@@ -38,7 +38,7 @@ def figure_2(committed: Committed) -> Result:
         Claim(
             "outliers_grow",
             "outlying eigenvalues grow far more under gradient descent than under Brownian motion",
-            f"the largest grows {numbers.several(sharpness, 1)} times, the twin's"
+            f"the largest eigenvalue grows {numbers.several(sharpness, 1)} times, the twin's"
             f" {numbers.several(of_twin, 2)} times",
             sharpness.min() > 2 * of_twin.max(),
         ),

@@ -135,7 +135,8 @@ def _variants(committed: Committed, number: int) -> Result:
     if not FIGURES[number].lacks(runs):
         draw = functools.partial(FIGURES[number].draw, runs, factors=_FACTORS)
         caption = "Probe curves of single seeds, a row for each environment and seed: means over targets."
-        drawings = [Drawing(f"fig{number}", caption, draw, (12, 14))]
+        lines = len({(run.arm.partition("-")[0], run.seed) for run in runs})
+        drawings = [Drawing(f"fig{number}", caption, draw, (12, 2.3 * lines + 0.5))]
     claims = [*_variant_claims(increases), *_seed_claims(increases)]
     found = ", ".join(
         f"{environment} {arm} {values.mean():z.2f}" for (environment, arm), values in increases.items()
