@@ -74,7 +74,7 @@ def test_a_folder_without_a_queue_is_an_error(tmp_path):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """The files of a checkout that `make paper-small` reads, with an interpreter that prints its arguments."""
+    """Files of a checkout that `make paper-small` reads, and an interpreter that prints its arguments."""
     for folder in ("gin/paper/small", "runs/paper/fig06", "venv/bin"):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(ROOT / "Makefile", tmp_path)
