@@ -180,7 +180,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _holds_whole_arrays(path: Path) -> bool:
-    """Whether a file of numpy arrays, one after another, ends where the last one does."""
+    """Returns whether a file of numpy arrays, one after another, ends where the last one does."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         while file.tell() < size:

@@ -203,7 +203,7 @@ def _missing_parameters(function: Any, names: Sequence[str]) -> list[str]:
 
 
 def _may_be(says: Any, kind: type) -> bool:
-    """Whether the annotation `says` allows for a `kind`; one that cannot be judged does."""
+    """Returns whether the annotation `says` allows for a `kind`; one that cannot be judged does."""
     if typing.get_origin(says) in (typing.Union, types.UnionType):
         return any(_may_be(each, kind) for each in typing.get_args(says))
     says = typing.get_origin(says) or says

@@ -126,7 +126,7 @@ class _Statement:
         return "" if self.opens_block else self.target.text.rpartition(".")[2]
 
     def binds(self, argument: str) -> bool:
-        """Whether it binds this argument of `train`."""
+        """Returns whether it binds this argument of `train`."""
         return (self.configurable.rpartition("/")[2].rpartition(".")[2], self.argument) == ("train", argument)
 
 

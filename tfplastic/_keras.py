@@ -16,22 +16,22 @@ keras = tf.keras
 
 
 def is_legacy() -> bool:
-    """Whether `tf.keras` is Keras 2 (the package tf_keras), which TF-Agents needs."""
+    """Returns whether `tf.keras` is Keras 2 (the package tf_keras), which TF-Agents needs."""
     return keras.layers.Layer.__module__.startswith("tf_keras.")
 
 
 def is_of(received: Any, package: str) -> bool:
-    """Whether the class of `received`, or a base of it, comes from a package such as `'tf_keras'`."""
+    """Returns whether the class of `received`, or a base of it, comes from a package such as `'tf_keras'`."""
     return any(base.__module__.partition(".")[0] == package for base in type(received).__mro__)
 
 
 def is_of_keras_2(model: Any) -> bool:
-    """Whether a model is of the package tf_keras."""
+    """Returns whether a model is of the package tf_keras."""
     return is_of(model, "tf_keras")
 
 
 def keras_of(model: Any) -> Any:
-    """The Keras, as a module, that a model is of."""
+    """Returns the Keras, as a module, that a model is of."""
     return importlib.import_module("tf_keras" if is_of_keras_2(model) else "keras")
 
 

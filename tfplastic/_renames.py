@@ -139,7 +139,7 @@ def argument(configurable: str, name: str) -> str:
 
 
 def accept_old_arguments(configurable: str) -> Callable[[Class], Class]:
-    """A decorator of a class that takes old names of keyword arguments, with a `DeprecationWarning`.
+    """Returns a decorator of a class that takes old names of keyword arguments, with a `DeprecationWarning`.
 
     Args:
         configurable: a key of `ARGUMENTS`.

@@ -12,7 +12,7 @@ import numpy as np
 
 
 def derive(root: int, *names: str | int) -> np.ndarray:
-    """The sub-seed of `root` for `names`: the first 64 bits of BLAKE2b over the root and the names.
+    """Returns the sub-seed of `root` for `names`: the first 64 bits of BLAKE2b over the root and the names.
 
     Args:
         root: the root seed of a run, any integer; else a `TypeError`.
@@ -46,7 +46,7 @@ def derive_integer(root: int, *names: str | int) -> int:
 
 
 def generator(key: np.ndarray) -> np.random.Generator:
-    """A numpy generator that starts at `key`: the same key gives the same draws.
+    """Returns a numpy generator that starts at `key`: the same key gives the same draws.
 
     Args:
         key: `[2] int32` from `derive`.

@@ -245,7 +245,7 @@ class MetricsFileWriter(Writer):
             np.savez(file, allow_pickle=False, **numeric)
 
     def position(self) -> int:
-        """The length of `metrics.csv` in bytes, once everything written is on the disk.
+        """Returns the length of `metrics.csv` in bytes, once everything written is on the disk.
 
         A checkpoint records it; `RunDirectory.cut_after` cuts back to it.
         """
@@ -286,7 +286,7 @@ class MemoryWriter(Writer):
         self.array_rows: list[tuple[int, str, dict[str, np.ndarray]]] = []
 
     def series(self, tag: str) -> list[tuple[int, float]]:
-        """The `(step, value)` pairs of the scalar `tag`, in the order of writing."""
+        """Returns the `(step, value)` pairs of the scalar `tag`, in the order of writing."""
         return [(step, value) for step, row_tag, value in self.scalar_rows if row_tag == tag]
 
     def scalars(self, step: int, values: Mapping[str, Any]) -> None:

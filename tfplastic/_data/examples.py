@@ -45,7 +45,7 @@ class Examples:
 
 
 def is_stream(data: Any) -> bool:
-    """Whether `data` gives batches one after another, rather than being a nest of arrays."""
+    """Returns whether `data` gives batches one after another, rather than being a nest of arrays."""
     if isinstance(data, tf.data.Dataset) or _is_sequence(data):
         return True
     is_nest = isinstance(data, (*_SCALARS, Mapping, list, tuple)) or dataclasses.is_dataclass(data)
@@ -54,12 +54,12 @@ def is_stream(data: Any) -> bool:
 
 
 def can_be_read_again(data: Any) -> bool:
-    """Whether each pass over a stream begins at its beginning: not over a generator."""
+    """Returns whether each pass over a stream begins at its beginning: not over a generator."""
     return not isinstance(data, Iterator)
 
 
 def is_endless(data: Any) -> bool:
-    """Whether a stream says that it never ends. A generator does not say."""
+    """Returns whether a stream says that it never ends. A generator does not say."""
     if isinstance(data, tf.data.Dataset):
         return bool(data.cardinality() == tf.data.INFINITE_CARDINALITY)
     return _is_sequence(data) and _num_batches(data) is None
@@ -267,14 +267,14 @@ def _first(each: Any, most: int) -> Any:
 
 
 def _holds_scalars(nest: Any) -> bool:
-    """Whether a list or tuple holds numbers or texts alone, at any depth."""
+    """Returns whether a list or tuple holds numbers or texts alone, at any depth."""
     if isinstance(nest, list | tuple):
         return bool(nest) and not hasattr(nest, "_fields") and all(map(_holds_scalars, nest))
     return isinstance(nest, _SCALARS)
 
 
 def _is_sequence(data: Any) -> bool:
-    """Whether `data` is a `PyDataset` of Keras 3 or a `Sequence` of Keras 2."""
+    """Returns whether `data` is a `PyDataset` of Keras 3 or a `Sequence` of Keras 2."""
     return any(
         base.__name__ in ("PyDataset", "Sequence")
         and base.__module__.partition(".")[0] in ("keras", "tf_keras")

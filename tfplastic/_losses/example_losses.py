@@ -31,7 +31,7 @@ class Losses(abc.ABC):
 
     @abc.abstractmethod
     def mean(self, examples: Examples, of: int | None = None) -> tf.Tensor:
-        """The mean of L_i over a block, `[]`, so that L is the mean over blocks by their examples.
+        """Returns the mean of L_i over a block, `[]`, so that L is the mean over blocks by their examples.
 
         Args:
             examples: the block.
@@ -132,7 +132,7 @@ class FunctionLosses(Losses):
             raise ValueError(f"`sample_weight` {rule}. Received: weights")
 
     def _of_singles(self, targets: Any, outputs: Any) -> tf.Tensor:
-        """Each example's loss as that of a batch of one."""
+        """Returns each example's loss as that of a batch of one."""
 
         def loss(example: tuple[Any, Any]) -> tf.Tensor:
             target, output = tf.nest.map_structure(lambda each: each[tf.newaxis], example)
@@ -208,7 +208,7 @@ class KerasLosses(Losses):
         return values, batch.model_losses
 
     def _values(self, index: int, term: Any, count: tf.Tensor, of: int) -> tf.Tensor:
-        """The examples' parts of a term, `[b]`, whose mean over the batch is the term."""
+        """Returns the examples' parts of a term, `[b]`, whose mean over the batch is the term."""
         dtype = term.sums.dtype
         if term.size is None:
             scale = tf.cast(of, dtype)
@@ -268,7 +268,7 @@ def _weighted(losses: tf.Tensor, weights: Any) -> tf.Tensor:
 
 
 def is_of_keras(loss: Any) -> bool:
-    """Whether `loss` is a name, an object of a Keras loss, or a nest of losses."""
+    """Returns whether `loss` is a name, an object of a Keras loss, or a nest of losses."""
     return isinstance(loss, str | dict | list | tuple) or is_loss(loss)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def weights_of_classes(class_weight: Mapping[int, float] | None, sample_weight: Any, targets: Any) -> Any:
-    """`sample_weight`, or the weight of each example's class, times it, as Keras' `fit` takes both.
+    """Returns `sample_weight`, or the weight of each example's class, times it, as Keras' `fit` takes both.
 
     Args:
         class_weight: {class: weight}; a class that is not there counts 1. None: `sample_weight` as it is.

@@ -92,7 +92,7 @@ class KerasLoss:
         return None if self._is_own else self._loss
 
     def of_batch(self, inputs: Any, targets: Any, outputs: Any, sample_weight: Any) -> BatchLoss:
-        """The loss of a batch, right after the call of the model that gave `outputs`; traceable."""
+        """Returns the loss of a batch, right after the call of the model that gave `outputs`; traceable."""
         parts: list[_Part] = []
         make = _container_of_keras_2 if is_of_keras_2(self._model) else _container_of_keras_3
         container = None
@@ -113,7 +113,7 @@ class KerasLoss:
 
 
 def compiled_loss(model: Any, includes_model_losses: bool = True) -> KerasLoss | None:
-    """The loss that `model` was compiled with; None if it was not compiled.
+    """Returns the loss that `model` was compiled with; None if it was not compiled.
 
     A model that was compiled without a loss minimises `model.losses` alone, if its call adds some.
 
@@ -133,7 +133,7 @@ def compiled_loss(model: Any, includes_model_losses: bool = True) -> KerasLoss |
 
 
 def is_compiled(model: Any) -> bool:
-    """Whether `compile` was called on a model of either Keras."""
+    """Returns whether `compile` was called on a model of either Keras."""
     return bool(getattr(model, "_is_compiled" if is_of_keras_2(model) else "compiled", False))
 
 
@@ -144,13 +144,13 @@ def model_losses(model: Any) -> tf.Tensor | None:
 
 
 def _sum(losses: Sequence[tf.Tensor]) -> tf.Tensor:
-    """The sum of losses `[]`, in the widest of their dtypes."""
+    """Returns the sum of losses `[]`, in the widest of their dtypes."""
     dtype = max((each.dtype for each in losses), key=lambda dtype: dtype.size)
     return tf.add_n([tf.cast(each, dtype) for each in losses])
 
 
 def unreduced(loss: Any) -> Any:
-    """A Keras loss, of either Keras, that returns the losses of the examples."""
+    """Returns a Keras loss, of either Keras, that returns the losses of the examples."""
     return _copied(loss, reduction="none")
 
 
@@ -175,7 +175,7 @@ class _Part:
 
 
 def is_loss(loss: Any) -> bool:
-    """Whether `loss` is an object of a Keras loss, of either Keras."""
+    """Returns whether `loss` is an object of a Keras loss, of either Keras."""
     return hasattr(loss, "reduction") and hasattr(loss, "call") and not isinstance(loss, type)
 
 
@@ -223,7 +223,7 @@ def _widest(outputs: Any) -> tf.DType:
 def _container_of_keras_2(
     module: Any, loss: Any, weights: Any, output_names: Any, dtype: tf.DType, parts: list[_Part]
 ) -> Any:
-    """A new container of losses, which adds its parts to `parts` when it is called."""
+    """Returns a new container of losses, which adds its parts to `parts` when it is called."""
     del dtype
     container = module.LossesContainer(loss, weights, output_names, total_loss_mean=_NoMetrics())
 
@@ -275,7 +275,7 @@ class _NoMetrics:
 
 
 def computes_its_own_loss(model: Any) -> bool:
-    """Whether the class of `model` overrides Keras' `compute_loss`."""
+    """Returns whether the class of `model` overrides Keras' `compute_loss`."""
     owner = next((base for base in type(model).__mro__ if "compute_loss" in vars(base)), None)
     return owner is not None and owner.__module__.partition(".")[0] not in ("keras", "tf_keras")
 

@@ -51,14 +51,14 @@ def _check(argument: str, labels: tf.Tensor, num_classes: int, ignored: int | No
 
 
 def _by_output(nest: Any, names: list[str]) -> list[Any]:
-    """The entries of a nest for each output; one for all where it is not a nest."""
+    """Returns the entries of a nest for each output; one for all where it is not a nest."""
     if isinstance(nest, Mapping):
         return [nest.get(name) for name in names]
     return list(nest) if isinstance(nest, list | tuple) else [nest] * len(names)
 
 
 def _options(model: Any, loss: Any) -> Mapping[str, Any] | None:
-    """The arguments of a sparse crossentropy over the last axis; None for another loss."""
+    """Returns the arguments of a sparse crossentropy over the last axis; None for another loss."""
     if isinstance(loss, str):
         loss = keras_of(model).losses.get(loss)
     function = getattr(loss, "fn", loss) if is_loss(loss) and _is_of_keras(type(loss)) else loss

@@ -230,7 +230,7 @@ def _softsign(op: Any, gradient: tf.Tensor) -> list[Any]:
 
 
 def _local_response_normalization(op: Any, gradient: tf.Tensor) -> list[Any]:
-    """The gradient of y_i = x_i n_i^-beta, n_i = bias + alpha sum_j x_j^2, j up to a radius from i.
+    """Returns the gradient of y_i = x_i n_i^-beta, n_i = bias + alpha sum_j x_j^2, j up to a radius from i.
 
     In operations that can be differentiated themselves, in place of TensorFlow's one, which cannot.
     """

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def folded(key: Any, number: Any) -> tf.Tensor:
-    """The key number `number` below `key`, `[2] int32`; eager, in a graph and under XLA the same.
+    """Returns the key number `number` below `key`, `[2] int32`; eager, in a graph and under XLA the same.
 
     Philox, because the algorithm that TensorFlow chooses depends on the device.
 

@@ -33,7 +33,7 @@ def unit_axes(tensor: Any) -> _Axes:
 
 
 def units_last(values: Any, axes: _Axes) -> Any:
-    """`values` with the axes of their units moved to the end, and joined there; None for None."""
+    """Returns `values` with the axes of their units moved to the end, and joined there; None for None."""
     if values is None or axes == (values.shape.rank - 1,):
         return values
     others = [each for each in range(values.shape.rank) if each not in axes]
@@ -69,7 +69,7 @@ def _axes(tensor: Any) -> _Axes | None:
 
 
 def _of_kernel(operation: Any) -> _Axes | None:
-    """The axes that only the second of two factors has; None where both depend on the batch."""
+    """Returns the axes that only the second of two factors has; None where both depend on the batch."""
     inputs, _, result = operation.get_attr("equation").decode().partition("->")
     given, _, kernel = inputs.partition(",")
     if not kernel or given[0] in kernel or "." in result:
@@ -97,7 +97,7 @@ def _source(tensor: Any) -> Any:
 
 
 def _moved(operation: Any, axes: _Axes, given: list[int | None], shape: list[int | None]) -> _Axes | None:
-    """The axes of the result for those of the input; None where they are lost."""
+    """Returns the axes of the result for those of the input; None where they are lost."""
     move = _MOVES.get(operation.type)
     if move is not None:
         return move(operation, axes, given, shape)
@@ -160,7 +160,7 @@ def _reshaped(operation: Any, axes: _Axes, given: Any, shape: Any) -> _Axes | No
 
 
 def _of_one_layer(operation: Any) -> bool:
-    """Whether an operation and the one before it were made in the same call, by their names."""
+    """Returns whether an operation and the one before it were made in the same call, by their names."""
     scopes = {each.name.rpartition("/")[0] for each in (operation, operation.inputs[0].op)}
     return len(scopes) == 1 and scopes != {""}
 

@@ -37,7 +37,7 @@ def as_tf_variables(variables: Sequence[Any]) -> list[tf.Variable]:
 
 
 def common_dtype(variables: Sequence[tf.Variable]) -> np.dtype:
-    """The dtype of all `variables`.
+    """Returns the dtype of all `variables`.
 
     Raises:
         ValueError: they are not all float32 or all float64.
@@ -57,12 +57,12 @@ def dense(gradients: Sequence[Any], variables: Sequence[tf.Variable]) -> list[tf
 
 
 def names(variables: Sequence[Any]) -> list[str]:
-    """A name such as 'dense/kernel' for each variable: its path in Keras 3, its name otherwise."""
+    """Returns a name such as 'dense/kernel' for each variable: its path in Keras 3, its name otherwise."""
     return [getattr(each, "path", each.name).split(":")[0] for each in variables]
 
 
 def group(names: Sequence[str], by: str) -> dict[str, list[int]]:
-    """Positions of the variables in each block, `by` 'variable' or 'layer'.
+    """Returns positions of the variables in each block, `by` 'variable' or 'layer'.
 
     Parts of the path that all layers share, such as a model's name, are left out of the blocks' names. A name
     that comes again is another variable's, as of a second model; it gets a block of its own with a number.

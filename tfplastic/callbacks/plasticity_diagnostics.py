@@ -226,7 +226,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self._record(self._measured(snapshot))
 
     def _measured(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-        """The values that can be had; a quantity that fails is named once, and training continues."""
+        """Returns the values that can be had; a quantity that fails is named once, and training continues."""
         values: dict[str, dict[str, Any]] = {}
         prepare(snapshot, self._quantities)
         for name, quantity in self._quantities.items():
@@ -261,7 +261,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
 
 
 def _checked_directory(log_dir: Any) -> Path:
-    """The path of a directory that is there or can be made."""
+    """Returns the path of a directory that is there or can be made."""
     if not isinstance(log_dir, str | os.PathLike):
         raise TypeError(f"`log_dir` must be a directory. Received: {shown(log_dir)}")
     path = Path(log_dir)

@@ -40,7 +40,7 @@ def axis_of_units(inputs: Any) -> int | None:
 
 
 def _is_plain(tensor: Any) -> bool:
-    """Whether all layers before `tensor` are known to have channels last."""
+    """Returns whether all layers before `tensor` are known to have channels last."""
     return all(
         type(layer).__name__ in _PLAIN
         and type(layer).__module__.partition(".")[0] in _TRUSTED
@@ -50,7 +50,7 @@ def _is_plain(tensor: Any) -> bool:
 
 
 def _traced(tensor: Any) -> Any:
-    """The tensor in a graph of all layers before it, which are called once for that."""
+    """Returns the tensor in a graph of all layers before it, which are called once for that."""
     found: list[Any] = []
     sources = [
         source for _, node in _before(tensor) if node.is_input for source in tf.nest.flatten(node.outputs)
@@ -69,7 +69,7 @@ def _traced(tensor: Any) -> Any:
 
 
 def _before(tensor: Any) -> list[tuple[Any, Any]]:
-    """The layers that `tensor` is made by, each with its call."""
+    """Returns the layers that `tensor` is made by, each with its call."""
     found: dict[int, tuple[Any, Any]] = {}
     left = [tensor]
     while left:

@@ -55,7 +55,7 @@ class _SpectralNormalization(Advancing, keras.layers.Layer):
 
     @abc.abstractmethod
     def linear(self, inputs: Any, kernel: tf.Tensor) -> tf.Tensor:
-        """The layer's linear map with that kernel, without bias."""
+        """Returns the layer's linear map with that kernel, without bias."""
 
     # Keras 3's own layers save their kernel and bias only.
     def save_own_variables(self, store: Any) -> None:

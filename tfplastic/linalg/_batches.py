@@ -39,7 +39,7 @@ class Batches(abc.ABC):
 
 
 def make_batches(data: Any, batch_size: int | None, dtype: np.dtype) -> Batches:
-    """The minibatches of `data`; one empty batch without data.
+    """Returns the minibatches of `data`; one empty batch without data.
 
     Args:
         data: None, a `tf.data.Dataset`, Keras `PyDataset` or other iterable of batches that can be read again
@@ -134,7 +134,7 @@ class _OfStream(Batches):
 
 
 def as_tensor(values: Any, name: str = "data") -> tf.Tensor:
-    """A tensor; of Python's numbers in float64, which TensorFlow itself rounds to float32.
+    """Returns a tensor; of Python's numbers in float64, which TensorFlow itself rounds to float32.
 
     Args:
         values: an array of numbers.

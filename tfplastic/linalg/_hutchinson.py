@@ -47,12 +47,12 @@ def hutchinson(products: Products, statistic: Statistic, name: str, tol: float, 
 
 
 def standard_error(squares: np.ndarray, count: int) -> np.ndarray:
-    """The standard error of a mean of `count` samples with sum of squared deviations `squares`."""
+    """Returns the standard error of a mean of `count` samples with sum of squared deviations `squares`."""
     return np.sqrt(squares / ((count - 1) * count)) if count > 1 else np.full_like(squares, np.nan)
 
 
 def is_met(value: np.ndarray | float, error: np.ndarray | float, count: int, tol: float) -> bool:
-    """Whether there are enough probes to judge by, and the standard error is within the tolerance."""
+    """Returns whether there are enough probes to judge by, and the standard error is within the tolerance."""
     return count >= MINIMUM_PROBES and bool(np.linalg.norm(error) <= tol * np.linalg.norm(value))
 
 

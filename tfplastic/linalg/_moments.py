@@ -40,7 +40,7 @@ def check_moments(name: str, program: Program) -> None:
 
 
 def _constants_of_squares(program: Program) -> list[Any]:
-    """The `stop_gradient`s c of all (x - c)^2: of means in moments, of targets in some losses."""
+    """Returns the `stop_gradient`s c of all (x - c)^2: of means in moments, of targets in some losses."""
     squares = [node for node in program.nodes() if node.op == "SquaredDifference"]
     wanted = {source for node in squares for source in _sources(node)}
     return [node for node in program.nodes() if node.op == "StopGradient" and node.name in wanted]

@@ -49,7 +49,7 @@ class Products:
         return self.budget - self.done
 
     def __call__(self, vectors: np.ndarray, name: str, first: int) -> np.ndarray:
-        """The products A v.
+        """Returns the products A v.
 
         Args:
             vectors: `[k, n]`, k at most `block_size`.

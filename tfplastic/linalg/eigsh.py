@@ -207,7 +207,7 @@ class _Search:
         return shares
 
     def _has_found(self) -> bool:
-        """Whether the newest chain itself holds a value that is wanted."""
+        """Returns whether the newest chain itself holds a value that is wanted."""
         if not self.space.start:
             return False
         values = np.linalg.eigvalsh(self.space.matrix[self.space.start :, self.space.start :])

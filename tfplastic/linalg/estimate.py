@@ -40,7 +40,7 @@ class Estimate(ShortRepr, Generic[Value]):
     advice: str = ""
 
     def interval(self, level: float = 0.95) -> tuple[Value, Value]:
-        """The confidence interval of Student's t with num_probes - 1 degrees of freedom.
+        """Returns the confidence interval of Student's t with num_probes - 1 degrees of freedom.
 
         Args:
             level: probability that such an interval holds the true value, in (0, 1). For each entry of an

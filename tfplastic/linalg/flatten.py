@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 def flatten(tensors: Sequence[Any]) -> tf.Tensor:
-    """The entries of all `tensors`, each in row-major order, one tensor after another.
+    """Returns the entries of all `tensors`, each in row-major order, one tensor after another.
 
     Args:
         tensors: at least one tensor or variable, all of one dtype.

@@ -50,7 +50,7 @@ def norms(
     block_size: int = 8,
     progress: Progress | None = None,
 ) -> Norms:
-    """The spectral, the Frobenius and the nuclear norm of a symmetric operator A.
+    """Returns the spectral, the Frobenius and the nuclear norm of a symmetric operator A.
 
     - Spectral: the absolutely largest eigenvalue of `eigsh`.
     - Frobenius: |A|_F^2 = tr A^2 is the mean of |A z|^2 over random probes z of independent signs

@@ -69,21 +69,21 @@ class Operator(abc.ABC):
 
     @abc.abstractmethod
     def _linearize(self, *batch: Any) -> Linear:
-        """The product with a vector on one batch; traceable.
+        """Returns the product with a vector on one batch; traceable.
 
         Values that do not depend on the vector are computed here, once for all products of a program.
         """
 
     @abc.abstractmethod
     def _value(self, *batch: Any) -> tf.Tensor:
-        """A function of the variables that the operator is a derivative of; traceable."""
+        """Returns a function of the variables that the operator is a derivative of; traceable."""
 
     @abc.abstractmethod
     def _check_functions(self) -> None:
         """Raises `ValueError` if a function, now traced, returned an output of the wrong kind."""
 
     def matvec(self, vector: Any) -> tf.Tensor:
-        """The product A v.
+        """Returns the product A v.
 
         Args:
             vector: v, `[n]`; cast to the operator's dtype.
@@ -121,12 +121,12 @@ class Operator(abc.ABC):
         return tf.transpose(self._over_batches(program, tf.transpose(vectors)))
 
     def __matmul__(self, other: Any) -> tf.Tensor:
-        """`matvec` of a vector, `matmat` of a matrix."""
+        """Returns `matvec` of a vector, `matmat` of a matrix."""
         other = as_tensor(other)
         return self.matmat(other) if other.shape.rank == 2 else self.matvec(other)
 
     def to_dense(self) -> tf.Tensor:
-        """A itself, `[n, n]`, by n products. For small n: its memory grows as n^2."""
+        """Returns a itself, `[n, n]`, by n products. For small n: its memory grows as n^2."""
         return self.matmat(np.eye(self.shape[0], dtype=self.dtype))
 
     def feed(self, start: Any, advance: Callable[[np.ndarray], np.ndarray | None]) -> None:
@@ -183,7 +183,7 @@ class Operator(abc.ABC):
         return [program(*batch).numpy().tobytes() for batch, _ in self._batches]
 
     def restricted(self, indices: Sequence[int]) -> "Operator":
-        """The operator of some of the variables, as if the others were constants: a diagonal block.
+        """Returns the operator of some of the variables, as if the others were constants: a diagonal block.
 
         Args:
             indices: positions of the variables among those that the operator was given, in any order.
@@ -291,7 +291,7 @@ class _Host:
         self._memory = memory[first : first + start.nbytes].view(start.dtype)
 
     def give(self) -> np.ndarray:
-        """The vector to multiply, in memory that is TensorFlow's own until the product is there."""
+        """Returns the vector to multiply, in memory that is TensorFlow's own until the product is there."""
         if self.vector is not None:  # the loop ends where there is none
             np.copyto(self._memory, self.vector)
         return self._memory

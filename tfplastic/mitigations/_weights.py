@@ -37,7 +37,7 @@ class Weight(NamedTuple):
 
 
 def trainable_weights(model: Any) -> list[Weight]:
-    """The weights of `model` in the order of `model.trainable_variables`.
+    """Returns the weights of `model` in the order of `model.trainable_variables`.
 
     Raises:
         ValueError: if there is none, as in a model that is not built.

@@ -55,7 +55,7 @@ class WeightReinitializer:
 
 
 def stateless_initializer(initializer: Any) -> Draw | None:
-    """The draw from the distribution of a Keras initialiser; None if it is not known."""
+    """Returns the draw from the distribution of a Keras initialiser; None if it is not known."""
     for kind, rule in _RULES.items():
         # A subclass with a `__call__` of its own may have any distribution.
         if isinstance(initializer, kind) and type(initializer).__call__ is kind.__call__:

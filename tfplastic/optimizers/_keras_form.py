@@ -37,7 +37,7 @@ def check_form(optimizer: Any, pure: PureOptimizer, **switched_off: Any) -> None
 
 
 def index_of(optimizer: Any, variable: Any) -> int:
-    """The position of `variable` among those an optimizer of either Keras was built for."""
+    """Returns the position of `variable` among those an optimizer of either Keras was built for."""
     if hasattr(optimizer, "_index_dict"):  # Keras 2
         return optimizer._index_dict[optimizer._var_key(variable)]
     return optimizer._get_variable_index(variable)

@@ -71,7 +71,7 @@ class Adam(keras.optimizers.Adam):
         return step_size, epsilon
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make the same optimizer again."""
+        """Returns the arguments that make the same optimizer again."""
         own = {"epsilon_root": self.epsilon_root, "bias_correction": self.bias_correction}
         return {**super().get_config(), **own}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def is_optimizer(received: Any) -> bool:
-    """Whether it is a Keras optimizer of any kind."""
+    """Returns whether it is a Keras optimizer of any kind."""
     if isinstance(received, type) or not (hasattr(received, "build") or is_legacy_kind(received)):
         return False
     return all(hasattr(received, name) for name in ("apply_gradients", "get_config", "from_config"))

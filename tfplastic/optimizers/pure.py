@@ -58,7 +58,7 @@ class PureOptimizer(abc.ABC):
     def rule(
         self, gradient: tf.Tensor, parameter: tf.Tensor, slots: Sequence[tf.Tensor], step: tf.Tensor
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-        """The update of one parameter.
+        """Returns the update of one parameter.
 
         Args:
             gradient: gradient with the shape and dtype of the parameter.
@@ -71,7 +71,7 @@ class PureOptimizer(abc.ABC):
         """
 
     def init(self, parameters: Sequence[Any]) -> OptimizerState:
-        """The state before the first update: all slots zero."""
+        """Returns the state before the first update: all slots zero."""
         zeros = {name: [tf.zeros_like(parameter) for parameter in parameters] for name in self.slot_names}
         return OptimizerState(tf.zeros([], tf.int64), zeros)
 
@@ -158,7 +158,7 @@ class PureAdam(PureOptimizer):
         return _one_minus_power(self.beta_1, step), _one_minus_power(self.beta_2, step)
 
     def constants(self, step: Any, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The scalars a, r, e of step t, with which theta <- theta - a m / (sqrt(v + r) + e)."""
+        """Returns the scalars a, r, e of step t, with which theta <- theta - a m / (sqrt(v + r) + e)."""
         correction_1, correction_2 = self.corrections(step, dtype)
         root_of_correction = tf.sqrt(correction_2)
         step_size = _cast(self.learning_rate, dtype) * root_of_correction / correction_1

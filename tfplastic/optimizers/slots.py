@@ -29,7 +29,7 @@ _LEGACY_NAMES = {
 
 
 def slots(optimizer: Any, variable: Any) -> dict[str, tf.Variable]:
-    """The slots of `optimizer` for one weight, by name; they are the optimizer's own variables.
+    """Returns the slots of `optimizer` for one weight, by name; they are the optimizer's own variables.
 
     Names are those of Keras: `momentum` and `velocity` are the m and v of Adam; `velocity` and
     `average_gradient` those of RMSprop. The count of steps, `optimizer.iterations`, belongs to no single

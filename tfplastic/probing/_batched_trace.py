@@ -181,7 +181,7 @@ class _Interpreter:
         return self._compute(_again(operation), inputs, len(operation.outputs))
 
     def _by_rule(self, operation: tf.Operation, inputs: list[Value]) -> list[Value]:
-        """An operation that is known here: on variables, or one that TensorFlow does not batch."""
+        """Returns an operation that is known here: on variables, or one that TensorFlow does not batch."""
         rule = RULES[operation.type]
         values = [each if each.variable is None else self.variables[each.variable] for each in inputs]
         made = self._compute(lambda *tensors: rule.compute(operation, *tensors), values, rule.count)
@@ -281,7 +281,7 @@ def _select(which: Value, true: Callable[[], list[tf.Tensor]], false: Callable[[
 
 
 def _again(operation: tf.Operation) -> Emit:
-    """The same operation on other inputs, in the graph that is the default when it is called."""
+    """Returns the same operation on other inputs, in the graph that is the default when it is called."""
     attributes = {name: value for name, value in operation.node_def.attr.items() if name[0] != "_"}
     functions = [value.func.name for value in attributes.values() if value.HasField("func")]
     dtypes = [output.dtype for output in operation.outputs]

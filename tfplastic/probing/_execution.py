@@ -41,7 +41,7 @@ _RULES = {
 def make_program(
     twin: Twin, num_targets: int, execution: str, compiler: str, is_masked: bool = False
 ) -> tuple[Program, str]:
-    """A program for a probe, and in words how it trains.
+    """Returns a program for a probe, and in words how it trains.
 
     Args:
         twin: its gradient step traced.

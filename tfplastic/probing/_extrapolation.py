@@ -11,7 +11,7 @@ _SMOOTHED = 0.025  # part of all steps over which the reference is
 
 
 def at_full_length(result: ProbeResult) -> ProbeResult:
-    """The result with final losses as they would be after as many steps as fresh networks have taken.
+    """Returns the result with final losses as they would be after as many steps as fresh networks have taken.
 
     Those of fresh networks are extrapolated from as many steps, too, so that both have the same errors.
 

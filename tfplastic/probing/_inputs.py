@@ -21,7 +21,7 @@ _SHOWN = 4  # shapes in a message
 
 
 def as_inputs(inputs: Any, num_inputs: int | None, seed: int) -> Any:
-    """A nest of arrays `[n, ...]` from arrays, a dataset or a replay buffer.
+    """Returns a nest of arrays `[n, ...]` from arrays, a dataset or a replay buffer.
 
     Args:
         inputs: a nest of arrays or of lists of numbers; a `tf.data.Dataset`, Keras `PyDataset` or other
@@ -76,7 +76,7 @@ def check_numbers(name: str, array: np.ndarray) -> None:
 
 
 def digest(arrays: Any) -> str:
-    """A fingerprint of shapes, dtypes and values of a nest of arrays."""
+    """Returns a fingerprint of shapes, dtypes and values of a nest of arrays."""
     state = hashlib.blake2b(digest_size=16)
     for array in tf.nest.flatten(arrays):
         state.update(f"{array.shape}{array.dtype}".encode())

@@ -9,7 +9,7 @@ from tfplastic.optimizers.any_keras import is_optimizer, variables_of
 
 
 def optimizer_of(model: Any, optimizer: Any) -> Any:
-    """`optimizer`, or the one that the model is compiled with.
+    """Returns `optimizer`, or the one that the model is compiled with.
 
     Raises:
         ValueError: if there is neither, or it is not a Keras optimizer.
@@ -22,7 +22,7 @@ def optimizer_of(model: Any, optimizer: Any) -> Any:
 
 
 def copied(optimizer: Any) -> Any:
-    """An optimizer with the same settings, that has seen no step."""
+    """Returns an optimizer with the same settings, that has seen no step."""
     return type(optimizer).from_config(optimizer.get_config())
 
 
@@ -40,7 +40,7 @@ def scaled(optimizer: Any, loss: tf.Tensor) -> tf.Tensor:
 
 
 def state_of(optimizer: Any, count: int) -> list[np.ndarray]:
-    """The values of all its variables.
+    """Returns the values of all its variables.
 
     Args:
         optimizer: optimizer that has trained the network.

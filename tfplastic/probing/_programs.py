@@ -45,7 +45,7 @@ class Program(abc.ABC):
 
     @abc.abstractmethod
     def _take_steps(self, *arguments: Any) -> Any:
-        """Some steps; compiled."""
+        """Returns some steps; compiled."""
 
     def _call(self, *arguments: Any) -> Any:
         with tf.summary.record_if(False), sums_in_order():

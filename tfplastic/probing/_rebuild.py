@@ -23,7 +23,7 @@ _CLONEABLE = ("Functional", "Sequential")
 
 
 def rebuild(model: Any, seed: int, example: Any, make_model: MakeModel | None = None) -> Any:
-    """A network of the architecture of `model` whose initial weights are a function of the seed.
+    """Returns a network of the architecture of `model` whose initial weights are a function of the seed.
 
     Layers are made again from their configurations with other seeds. Statistics that `adapt` has computed
     from data, as in Keras' `Normalization`, belong to the architecture and are kept. Global random states
@@ -59,7 +59,7 @@ def rebuild(model: Any, seed: int, example: Any, make_model: MakeModel | None = 
 
 
 def call(model: Any, inputs: Any, training: bool) -> Any:
-    """The outputs of a Keras model or a TF-Agents network."""
+    """Returns the outputs of a Keras model or a TF-Agents network."""
     outputs = _outputs(model, inputs, training)
     if not tf.is_tensor(outputs):
         action = "Probe a model of one of them, such as keras.Model(model.inputs, model.outputs[0])."
@@ -120,7 +120,7 @@ def _config(model: Any) -> Any:
 
 
 def _names(config: Any) -> list[str]:
-    """The names in a configuration, in the order in which they come."""
+    """Returns the names in a configuration, in the order in which they come."""
     if isinstance(config, dict):
         own = [config["name"]] if isinstance(config.get("name"), str) else []
         return own + [name for value in config.values() for name in _names(value)]
@@ -128,7 +128,7 @@ def _names(config: Any) -> list[str]:
 
 
 def _renamed(config: Any, numbers: dict[str, int]) -> Any:
-    """The configuration with numbers for names, also where layers refer to each other."""
+    """Returns the configuration with numbers for names, also where layers refer to each other."""
     if isinstance(config, dict):
         return {key: _renamed(value, numbers) for key, value in config.items()}
     if type(config) in (list, tuple):
@@ -142,7 +142,7 @@ def _cannot_rebuild(layer: Any) -> ValueError:
 
 
 def _reseeded(config: Any, seed: int, *path: str) -> Any:
-    """The configuration with another integer for each `seed`, wherever it is."""
+    """Returns the configuration with another integer for each `seed`, wherever it is."""
     if isinstance(config, dict):
         return {
             key: seeds.derive_integer(seed, *path, key)
@@ -241,5 +241,5 @@ def _own_randomness(seed: int) -> Iterator[None]:
 
 
 def weights_of(model: Any) -> list[np.ndarray]:
-    """The values of all weights, also of those that are not trained."""
+    """Returns the values of all weights, also of those that are not trained."""
     return [np.array(tf.convert_to_tensor(weight)) for weight in model.weights]

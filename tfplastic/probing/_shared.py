@@ -82,7 +82,7 @@ def _arrays(result: ProbeResult) -> dict[str, Any]:
 
 
 def _load(path: Path) -> ProbeResult | None:
-    """The result in a file; None where there is none, or a damaged one."""
+    """Returns the result in a file; None where there is none, or a damaged one."""
     try:
         with np.load(path) as file:
             return _read(dict(file))

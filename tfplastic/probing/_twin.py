@@ -84,7 +84,7 @@ class Twin:
                 variable.assign(value)
 
     def predictions(self) -> np.ndarray:
-        """`[n, ...]`, those of the head for all inputs, at inference."""
+        """Returns `[n, ...]`, those of the head for all inputs, at inference."""
         return self._of_all("predictions")
 
     def mask(self) -> np.ndarray | None:
@@ -106,7 +106,7 @@ class Twin:
         return np.concatenate(parts)
 
     def error(self, predictions: np.ndarray, targets: np.ndarray, mask: np.ndarray | None) -> float:
-        """The mean error of those predictions `[n, ...]` that count."""
+        """Returns the mean error of those predictions `[n, ...]` that count."""
         given = (tf.constant(counted(each, mask)) for each in (predictions, targets))
         return float(np.mean(self._head.errors(*given), dtype=np.float64))
 

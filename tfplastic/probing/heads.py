@@ -28,7 +28,7 @@ class Head(abc.ABC):
             object.__setattr__(self, "outputs", _check_outputs(self.outputs))
 
     def chosen(self, outputs: tf.Tensor) -> tf.Tensor:
-        """The outputs that are fitted, `[batch, chosen, ...]` of `[batch, outputs, ...]`."""
+        """Returns the outputs that are fitted, `[batch, chosen, ...]` of `[batch, outputs, ...]`."""
         if self.outputs is None:
             return outputs
         count = outputs.shape[1] if (outputs.shape.rank or 0) > 1 else 0
@@ -54,7 +54,7 @@ class Head(abc.ABC):
 
     @abc.abstractmethod
     def constant_error(self, targets: np.ndarray) -> float:
-        """The b of Eq. 5: the error of the best constant prediction."""
+        """Returns the b of Eq. 5: the error of the best constant prediction."""
 
     def prepared(self, targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         """Returns targets `[targets, n, ...]` as losses take them, for a network that predicts `[n, ...]`."""
@@ -98,7 +98,7 @@ class Regression(Head):
         _check_values(targets, predictions)
 
     def constant_error(self, targets: np.ndarray) -> float:
-        """The variance of the targets, the mean over outputs."""
+        """Returns the variance of the targets, the mean over outputs."""
         return _variance(targets)
 
 
@@ -144,7 +144,7 @@ class TwoHot(Head):
         _check_values(targets, predictions)
 
     def constant_error(self, targets: np.ndarray) -> float:
-        """The variance of the targets, the mean over outputs."""
+        """Returns the variance of the targets, the mean over outputs."""
         return _variance(targets)
 
     def warning(self, targets: np.ndarray) -> str:
@@ -191,7 +191,7 @@ class Classification(Head):
             raise ValueError(f"`targets` must be labels below {classes}, the outputs. Received: {received}")
 
     def constant_error(self, targets: np.ndarray) -> float:
-        """The entropy of the labels' frequencies, in nats."""
+        """Returns the entropy of the labels' frequencies, in nats."""
         _, counts = np.unique(targets, return_counts=True)
         frequencies = counts / counts.sum()
         return float(-np.sum(frequencies * np.log(frequencies)))

@@ -228,7 +228,7 @@ class ProbeResult(ShortRepr):
         return tuple(found)
 
     def summary(self) -> str:
-        """A few lines for people, the verdict first."""
+        """Returns a few lines for people, the verdict first."""
         b, (low, high) = self.target_variance, self.fresh_interval
         lines = [_VERDICTS[self.verdict]]
         if math.isfinite(high):
@@ -253,7 +253,7 @@ class ProbeResult(ShortRepr):
         return "\n".join(lines + [f"  warning: {each}" for each in self.warnings])
 
     def _error(self) -> str:
-        """The standard error over targets, or why there is none, in words."""
+        """Returns the standard error over targets, or why there is none, in words."""
         if len(self.final_losses) < 2:
             return " (one target, so its standard error over targets is unknown)"
         error = self.standard_error_over_targets
@@ -287,7 +287,7 @@ class ProbeResult(ShortRepr):
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All arrays by name, as `numpy.savez` takes them."""
+        """Returns all arrays by name, as `numpy.savez` takes them."""
         more = {} if self.standardized is None else self.standardized.arrays()
         return {
             "curves": self.curves,

@@ -39,7 +39,7 @@ class Targets(abc.ABC):
 
     @abc.abstractmethod
     def make(self, source: TargetSource) -> np.ndarray:
-        """`[targets, n, ...]`: float32 values, or int32 labels."""
+        """Returns `[targets, n, ...]`: float32 values, or int32 labels."""
 
     def offset(self, predictions: np.ndarray) -> np.ndarray:
         """Returns the offset of all targets for a network that predicted `[n, ...]`; 0 here."""

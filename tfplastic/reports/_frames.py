@@ -8,7 +8,7 @@ import pandas as pd
 
 
 def where(frame: pd.DataFrame, condition: Any) -> pd.DataFrame:
-    """The rows for which `condition` holds."""
+    """Returns the rows for which `condition` holds."""
     return pd.DataFrame(frame.loc[condition])
 
 
@@ -19,5 +19,5 @@ def groups(frame: pd.DataFrame, by: str | list[str]) -> Iterator[tuple[Any, pd.D
 
 
 def floats(frame: pd.DataFrame, column: str) -> np.ndarray:
-    """A column, `[rows] float64`."""
+    """Returns a column, `[rows] float64`."""
     return np.asarray(frame[column].to_numpy(), np.float64)

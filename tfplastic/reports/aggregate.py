@@ -127,22 +127,22 @@ def student_t(runs: Any, confidence: float = CONFIDENCE) -> Interval:
 
 
 def mean(scores: Scores | Sequence[np.ndarray]) -> np.ndarray:
-    """The mean over tasks of the means over runs."""
+    """Returns the mean over tasks of the means over runs."""
     return np.mean([np.mean(of_task, axis=-1) for of_task in _arrays(scores)], axis=0)
 
 
 def median(scores: Scores | Sequence[np.ndarray]) -> np.ndarray:
-    """The median of all runs of all tasks."""
+    """Returns the median of all runs of all tasks."""
     return np.median(np.concatenate(_arrays(scores), axis=-1), axis=-1)
 
 
 def median_of_tasks(scores: Scores | Sequence[np.ndarray]) -> np.ndarray:
-    """The median over tasks of the means over runs, the usual aggregate over the games of Atari."""
+    """Returns the median over tasks of the means over runs, the usual aggregate over the games of Atari."""
     return np.median([np.mean(of_task, axis=-1) for of_task in _arrays(scores)], axis=0)
 
 
 def interquartile_mean(scores: Scores | Sequence[np.ndarray]) -> np.ndarray:
-    """The mean of the middle half of all runs of all tasks (IQM).
+    """Returns the mean of the middle half of all runs of all tasks (IQM).
 
     Of n runs the floor(n / 4) smallest and as many of the largest are left out. Agarwal et al. 2021, section
     4.3. A task with more runs weighs more.
@@ -326,7 +326,7 @@ def _arrays(scores: Scores | Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _resamples(arrays: Sequence[np.ndarray], count: int, seed: int, name: str) -> list[np.ndarray]:
-    """`[count, runs]` for each task."""
+    """Returns `[count, runs]` for each task."""
     check_positive_integer("num_resamples", count)
     generator = _generator(seed, name)
     return [array[generator.integers(len(array), size=(count, len(array)))] for array in arrays]

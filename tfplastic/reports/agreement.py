@@ -111,7 +111,7 @@ def _common_cells(ours: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
 def _measures(
     cells: pd.DataFrame, plasticity_loss: np.ndarray, final_loss: np.ndarray, num_runs: int
 ) -> dict[str, tuple[np.ndarray, int]]:
-    """{measure: (its value `[...]`, number of cells)} of values `[..., cells]`."""
+    """Returns {measure: (its value `[...]`, number of cells)} of values `[..., cells]`."""
     rows, baselines = _with_baselines(cells)
     printed, spread = cells["plasticity_loss"].to_numpy(), cells["spread"].to_numpy()
     expected = printed[rows] - printed[baselines]

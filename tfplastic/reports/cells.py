@@ -13,7 +13,7 @@ FACTORS = ("data", "architecture", "intervention")
 
 
 def with_factors(rows: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
-    """`rows` with a column for each part of the arm's name, parts being joined by `-`.
+    """Returns `rows` with a column for each part of the arm's name, parts being joined by `-`.
 
     Args:
         rows: rows with the column `arm`, of which the part after the last `/` counts.
@@ -39,7 +39,7 @@ def with_factors(rows: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
 
 
 def arm_factors(runs: Runs, factors: Sequence[str]) -> dict[str, dict[str, str]]:
-    """{arm: {factor: part of its name}}, see `with_factors`."""
+    """Returns {arm: {factor: part of its name}}, see `with_factors`."""
     rows = with_factors(pd.DataFrame({"arm": runs.arms}), factors).to_dict("records")
     return {str(row["arm"]): {factor: str(row[factor]) for factor in factors} for row in rows}
 

@@ -78,7 +78,7 @@ def paper_numbers(figure: int | None = None) -> pd.DataFrame:
 
 
 def paper_cells() -> pd.DataFrame:
-    """The cells of the heat maps of Figs. 8 to 11, side by side.
+    """Returns the cells of the heat maps of Figs. 8 to 11, side by side.
 
     Columns: `data`, `architecture`, `intervention`, `plasticity_loss`, `spread`, `initial_loss`,
     `final_loss`.

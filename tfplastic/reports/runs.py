@@ -122,7 +122,7 @@ class Runs(Sequence[Run]):
         return Runs(run for run in self._runs if condition(run))
 
     def missing(self) -> list[tuple[str, int]]:
-        """The (arm, seed) that should be there and are not, by arm."""
+        """Returns the (arm, seed) that should be there and are not, by arm."""
         there = {(run.arm, run.seed) for run in self._runs}
         seeds = sorted({run.seed for run in self._runs if run.seed is not None})
         expected = dict.fromkeys(self.arms, seeds) if self._expected is None else self._expected
@@ -131,7 +131,7 @@ class Runs(Sequence[Run]):
         ]
 
     def problems(self) -> list[str]:
-        """The notes, and one line for each error, each run that has not finished or is missing."""
+        """Returns the notes, and one line for each error, each run that has not finished or is missing."""
         lines = [*self._notes]
         for run in self._runs:
             lines += [f"{run.name}: {error}" for error in run.errors]
@@ -173,11 +173,11 @@ class Runs(Sequence[Run]):
         return {str(tag): rows for tag, rows in self._rows.groupby("tag").indices.items()}
 
     def tags(self) -> list[str]:
-        """All tags of scalars, sorted."""
+        """Returns all tags of scalars, sorted."""
         return sorted(self._rows_of_tags)
 
     def scalars(self, *patterns: str) -> pd.DataFrame:
-        """The scalars whose tag fits one of `patterns`: run, arm, seed, step, tag, value.
+        """Returns the scalars whose tag fits one of `patterns`: run, arm, seed, step, tag, value.
 
         Args:
             *patterns: tags, in which `*` stands for anything, such as `diagnostics/dead_units/*`. Names of
@@ -198,7 +198,7 @@ class Runs(Sequence[Run]):
         return pd.DataFrame(rows.drop_duplicates(["run", "tag"], keep="last")).reset_index(drop=True)
 
     def array_tags(self, of: Run | None = None) -> list[str]:
-        """All tags of array files, sorted; of one of the runs, if one is given."""
+        """Returns all tags of array files, sorted; of one of the runs, if one is given."""
         return sorted({tag for _, files in self._array_files_of(of) for tag in files})
 
     def arrays(self, tag: str, of: Run | None = None) -> list[Arrays]:
@@ -257,7 +257,7 @@ def _name(path: Path, place: Path) -> str:
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """A key by which 'seed10' comes after 'seed9'."""
+    """Returns a key by which 'seed10' comes after 'seed9'."""
     parts = re.split(r"(\d+)", name)
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
@@ -332,7 +332,7 @@ def _fits(tag: str, patterns: Sequence[str]) -> bool:
 
 
 def _array_steps(path: Path) -> dict[str, list[tuple[int, Path]]]:
-    """{tag: [(step, file), ...]} of a run directory."""
+    """Returns {tag: [(step, file), ...]} of a run directory."""
     found: dict[str, list[tuple[int, Path]]] = {}
     root = path / ARRAYS_DIRECTORY
     for file in root.rglob("*.npz"):

@@ -36,7 +36,7 @@ class Request(NamedTuple):
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """The request that `json.dumps(request._asdict())` came from."""
+        """Returns the request that `json.dumps(request._asdict())` came from."""
         return cls(**values)
 
 

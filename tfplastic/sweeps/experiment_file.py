@@ -8,7 +8,7 @@ from tfplastic.sweeps.experiment import Experiment
 
 
 def read(file: str) -> Experiment:
-    """The experiment that `file`, the value of `--experiment`, binds; gin is left unconfigured.
+    """Returns the experiment that `file`, the value of `--experiment`, binds; gin is left unconfigured.
 
     Raises:
         UsageError: the file is missing or malformed, or binds anything else.

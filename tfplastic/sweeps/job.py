@@ -24,12 +24,12 @@ _TAIL_BYTES = 4_000
 
 
 def run_name(arm: str, seed: int) -> str:
-    """The name of a run, which is that of its directory in the run root."""
+    """Returns the name of a run, which is that of its directory in the run root."""
     return f"{arm}-seed{seed}"
 
 
 def import_path() -> str:
-    """`PYTHONPATH` for a process that is to import this library from where this one has."""
+    """Returns `PYTHONPATH` for a process that is to import this library from where this one has."""
     library = str(pathlib.Path(tfplastic.__file__).resolve().parent.parent)
     return os.pathsep.join(dict.fromkeys(filter(None, [library, os.environ.get("PYTHONPATH")])))
 
@@ -128,7 +128,7 @@ class _Place:
         return open(self._log, "ab")
 
     def status(self) -> tuple[str, int]:
-        """The run's state and its gradient steps, by its `status.json`."""
+        """Returns the run's state and its gradient steps, by its `status.json`."""
         try:
             content = (self.run_directory / run_format.STATUS_FILE).read_bytes()
         except OSError:  # There is none yet.
@@ -152,7 +152,7 @@ class _Place:
             )
 
     def last_words(self, code: int) -> str:
-        """The last line that the process wrote."""
+        """Returns the last line that the process wrote."""
         with open(self._log, "rb") as log:
             log.seek(max(0, os.path.getsize(self._log) - _TAIL_BYTES))
             words = last_line(log.read().decode(errors="replace"))

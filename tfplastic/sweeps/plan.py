@@ -10,7 +10,7 @@ from tfplastic.sweeps.records import Run
 
 
 def grid(answers: Sequence[Answer]) -> list[Run]:
-    """All runs, in the order in which they are done: seed by seed, and arm by arm with each."""
+    """Returns all runs, in the order in which they are done: seed by seed, and arm by arm with each."""
     by_arm = [
         [
             Run(
@@ -109,7 +109,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def size(count: float) -> str:
-    """Bytes as text.
+    """Returns bytes as text.
 
     Example:
         >>> from tfplastic.sweeps import plan

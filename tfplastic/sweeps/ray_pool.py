@@ -68,7 +68,7 @@ class RayPool:
         return self._ray.wait(tasks, timeout=timeout_s)[0]
 
     def next(self, task: Any) -> Report | None:
-        """The next report of a task that is ready, None after the last one.
+        """Returns the next report of a task that is ready, None after the last one.
 
         Raises:
             LostError: if the task ended without one.

@@ -87,7 +87,7 @@ class Records:
         self._written_at = 0.0
 
     def run(self, arm: str, seed: int) -> Run:
-        """The run of an arm with a seed."""
+        """Returns the run of an arm with a seed."""
         return self._by_key[arm, seed]
 
     def count(self, state: str) -> int:

@@ -191,7 +191,7 @@ def _entries(config: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _public(keras: Any, namespaces: Sequence[str], kind: type) -> dict[str, list[Any]]:
-    """{name: objects} that modules of Keras export."""
+    """Returns {name: objects} that modules of Keras export."""
     found: dict[str, list[Any]] = {}
     for namespace in namespaces:
         place: Any = keras

@@ -56,7 +56,7 @@ class Command:
     act: Callable[[Any], None]
 
     def parse(self, arguments: Sequence[str]) -> Any:
-        """The options that `arguments`, without the command's name, give.
+        """Returns the options that `arguments`, without the command's name, give.
 
         Raises:
             UsageError: a flag is unknown, a value is wrong, flags do not go together, or there is an

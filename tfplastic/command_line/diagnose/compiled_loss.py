@@ -49,7 +49,7 @@ def _made(keras: Any, loss: Any) -> Any:
 
 
 def _leaves(loss: Any) -> list[Any]:
-    """The names of losses in the settings of `compile`: of functions and classes."""
+    """Returns the names of losses in the settings of `compile`: of functions and classes."""
     if isinstance(loss, dict):
         is_one = "class_name" in loss
         return [loss["class_name"]] if is_one else [name for each in loss.values() for name in _leaves(each)]

@@ -128,7 +128,7 @@ class KerasFile:
         return inputs, targets
 
     def optimizer(self, name: str | None, saved: dict[str, Any] | None, learning_rate: float | None) -> Any:
-        """An optimizer of the file's Keras, that has seen no step.
+        """Returns an optimizer of the file's Keras, that has seen no step.
 
         Args:
             name: name of a Keras optimizer; None for `saved`.
@@ -154,7 +154,7 @@ class KerasFile:
         return type(found).from_config({**found.get_config(), "learning_rate": learning_rate})
 
     def mean_loss(self, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """The mean of `loss` over a batch, as a function of inputs and targets; traceable."""
+        """Returns the mean of `loss` over a batch, as a function of inputs and targets; traceable."""
         return lambda inputs, targets: tf.reduce_mean(loss(targets, self._predict(inputs)))
 
     def _predict(self, inputs: Any) -> Any:

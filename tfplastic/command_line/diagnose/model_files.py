@@ -43,7 +43,7 @@ def has_targets(path: str) -> bool:
 
 
 def _read_arrays(path: str, choices: Sequence[tuple[str, ...]], wanted: str) -> list[np.ndarray]:
-    """The arrays of the first of `choices`, groups of keys, that the file has."""
+    """Returns the arrays of the first of `choices`, groups of keys, that the file has."""
     if not pathlib.Path(path).is_file():
         raise UsageError(f"--data: no such file {path!r}")
     try:

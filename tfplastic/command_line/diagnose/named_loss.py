@@ -49,7 +49,7 @@ class NamedLoss:
         return self._function(targets, outputs)
 
     def fit_targets(self, targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """`targets` in the shape in which they can be compared with the outputs.
+        """Returns `targets` in the shape in which they can be compared with the outputs.
 
         Args:
             targets: `[examples, ...]`; a last axis of size 1 may be missing, or be too many.
@@ -104,7 +104,7 @@ def check_labels(targets: np.ndarray, num_classes: int, loss: str) -> None:
 
 
 def shape_text(sizes: Any) -> str:
-    """The shape of a batch of things of shape `sizes`.
+    """Returns the shape of a batch of things of shape `sizes`.
 
     Example:
         >>> from tfplastic.command_line.diagnose import named_loss

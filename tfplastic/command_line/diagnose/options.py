@@ -49,7 +49,7 @@ def parse(arguments: Sequence[str]) -> Call:
 
 
 def usage() -> str:
-    """The forms of all commands."""
+    """Returns the forms of all commands."""
     forms = "".join(command.usage.replace("Usage:", "      ") for command in COMMANDS.values())
     return forms.replace("      ", "Usage:", 1)
 

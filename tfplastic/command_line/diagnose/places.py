@@ -63,7 +63,7 @@ class Places:
 
 
 def _write(path: pathlib.Path, save: Callable[[BinaryIO], Any]) -> pathlib.Path:
-    """The file appears whole, in one move, and replaces an older one."""
+    """Writes a file that appears whole, in one move, and replaces an older one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as file:
         save(file)

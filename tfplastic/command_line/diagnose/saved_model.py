@@ -115,7 +115,7 @@ def _read_directory(directory: pathlib.Path, trust: bool) -> SavedModel:
 
 
 def refusal(path: Any, what: str) -> str:
-    """The message of a file that is not opened.
+    """Returns the message of a file that is not opened.
 
     Args:
         path: path of the file.

@@ -24,7 +24,7 @@ def one_of(values: Sequence[str]) -> Any:
 
 
 def run_dir(rest: str) -> Flag:
-    """`--run_dir`, with the end of its explanation."""
+    """Returns `--run_dir`, with the end of its explanation."""
     return Flag(
         flags.DEFINE_string,
         "run_dir",
@@ -36,7 +36,7 @@ def run_dir(rest: str) -> Flag:
 
 
 def checkpoint(default: str) -> Flag:
-    """`--checkpoint`, with its default."""
+    """Returns `--checkpoint`, with its default."""
     return Flag(
         integer_of_at_least(0),
         "checkpoint",
@@ -58,7 +58,7 @@ def data(holds: str) -> Flag:
 
 
 def out(names: str, default: str) -> Flag:
-    """`--out`, with the names of files and the default."""
+    """Returns `--out`, with the names of files and the default."""
     return Flag(
         flags.DEFINE_string,
         "out",

@@ -72,7 +72,7 @@ def hidden(found: Any) -> str:
 
 
 def _is_pure(symbol: Any) -> bool:
-    """Whether a name of TensorFlow's is that of a function of tensors alone."""
+    """Returns whether a name of TensorFlow's is that of a function of tensors alone."""
     if not isinstance(symbol, str):
         return False
     namespace, _, name = symbol.removeprefix("compat.v1.").rpartition(".")

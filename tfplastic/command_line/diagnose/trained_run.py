@@ -118,7 +118,7 @@ class TrainedRun:
         return task_snapshot(task, batch, inputs, self.config.optimizer, self.config.diagnostics_loss)
 
     def read_snapshot(self, checkpoint: Checkpoint) -> Snapshot:
-        """`read` and `snapshot` of a checkpoint, where both can be done.
+        """Returns `read` and `snapshot` of a checkpoint, where both can be done.
 
         Raises:
             UsageError: see these functions.

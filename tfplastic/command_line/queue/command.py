@@ -105,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """The options that `arguments` give.
+    """Returns the options that `arguments` give.
 
     Raises:
         UsageError: a flag is unknown or its value is wrong, or an argument is not a flag.

@@ -41,7 +41,7 @@ class Options:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """The options that `arguments` (without the program's name) give.
+    """Returns the options that `arguments` (without the program's name) give.
 
     Raises:
         UsageError: a flag is unknown or its value is wrong, or an argument is not a flag.

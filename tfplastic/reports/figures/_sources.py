@@ -20,7 +20,7 @@ TD_LOSS = "evaluation/td_loss"
 
 
 def scalars(runs: Runs, tag: str) -> pd.DataFrame:
-    """The scalars of a tag or pattern.
+    """Returns the scalars of a tag or pattern.
 
     Raises:
         ValueError: no run has any.
@@ -32,7 +32,7 @@ def scalars(runs: Runs, tag: str) -> pd.DataFrame:
 
 
 def arrays(runs: Runs, tag: str) -> list[Arrays]:
-    """The array files of a tag.
+    """Returns the array files of a tag.
 
     Raises:
         ValueError: no run has any.
@@ -58,7 +58,7 @@ def spectra(runs: Runs) -> list[Arrays]:
 
 
 def of_twin(tag: str) -> str:
-    """The tag of a diagnostic as measured of a network's Brownian twin."""
+    """Returns the tag of a diagnostic as measured of a network's Brownian twin."""
     return tag.replace("diagnostics/", "brownian_twin/", 1)
 
 

@@ -22,7 +22,7 @@ def improvements(
     intervention: str = "layer_norm",
     baseline: str = "none",
 ) -> pd.DataFrame:
-    """The improvement of an intervention over the baseline on each game, by the paper's formula.
+    """Returns the improvement of an intervention over the baseline on each game, by the paper's formula.
 
     Args:
         runs: with `evaluation/episode_return`, of which each run's last counts.
@@ -53,7 +53,7 @@ def figure_7(
     factors: Sequence[str] = ("game", "intervention"),
     games: Sequence[str] = ("Freeway", "Kangaroo"),
 ) -> Axes:
-    """The improvement by layer normalisation on each game, and C_k of both agents on two games.
+    """Draws the improvement by layer normalisation on each game, and C_k of both agents on two games.
 
     Fig. 7 of the paper, section 6.3. Bars are ours, dots the paper's. Below, C_k at the last step that has
     one, of the first run of each arm; only where there is one.
@@ -86,7 +86,7 @@ def figure_7(
 
 
 def figure_19(runs: Runs, ax: Axes, num_runs: int = 3) -> Axes:
-    """Returns and gradient covariance along the training of agents that fail.
+    """Draws returns and gradient covariance along the training of agents that fail.
 
     Figs. 19 (failing) and 20 (improving) of the paper, appendix B.3, three games each: it names neither the
     games nor the rule. Here these are the runs whose return gained the least (for Fig. 20 the most) between
@@ -143,7 +143,7 @@ def _gain(returns: pd.DataFrame, run: Run) -> float:
 
 
 def _last_matrices(runs: Runs, factors: Sequence[str], games: Sequence[str]) -> dict[str, object]:
-    """{title: C_k}: of each game, of the baseline and then of layer normalisation."""
+    """Returns {title: C_k}: of each game, of the baseline and then of layer normalisation."""
     parts = arm_factors(runs, factors)
     arms = {(of_arm["game"], of_arm["intervention"]): arm for arm, of_arm in parts.items()}
     found: dict[str, object] = {}

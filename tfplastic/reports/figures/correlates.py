@@ -25,7 +25,7 @@ _FACTORS = ("environment", "data", "architecture")
 def falsification_points(
     runs: Runs, factors: Sequence[str], panels: Mapping[str, tuple[str, str]] = PANELS
 ) -> pd.DataFrame:
-    """A row for each run with probes: its loss of plasticity, and its last value of each statistic.
+    """Returns a row for each run with probes: its loss of plasticity, and its last value of each statistic.
 
     Args:
         runs: with at least two probes each, see `probe_losses`.

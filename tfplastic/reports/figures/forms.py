@@ -23,7 +23,7 @@ _DARK = 0.5  # of a colour's luminance, below which text on it is white
 
 
 def panels(ax: Axes, rows: int, columns: int, gap: float | None = None) -> list[list[Axes]]:
-    """A grid of axes that fills the place of `ax`, which itself shows nothing any more.
+    """Returns a grid of axes that fills the place of `ax`, which itself shows nothing any more.
 
     Args:
         ax: any axes.
@@ -103,7 +103,7 @@ def logarithmic(ax: Axes) -> Axes:
 
 
 def group_colours(groups: Any) -> dict[Any, str]:
-    """A colour of the style for each distinct value, in the order in which they come."""
+    """Returns a colour of the style for each distinct value, in the order in which they come."""
     distinct = list(dict.fromkeys(groups))
     return {group: style.COLOURS[place % len(style.COLOURS)] for place, group in enumerate(distinct)}
 
@@ -140,7 +140,7 @@ def heat_map(
     texts: pd.DataFrame | None = None,
     limits: tuple[float, float] | None = None,
 ) -> Axes:
-    """A coloured table.
+    """Draws a coloured table.
 
     Args:
         table: numbers, rows by its index; a NaN is grey.
@@ -211,7 +211,7 @@ def density(
 
 
 def probe_curves(files: Sequence[Arrays], ax: Axes, steps: Sequence[int] | None = None) -> Axes:
-    """The loss along a probe, a line for each checkpoint: the mean over targets and runs.
+    """Draws the loss along a probe, a line for each checkpoint: the mean over targets and runs.
 
     The shade is between the quartiles of all targets of all runs. Later checkpoints are lighter.
 
@@ -234,7 +234,7 @@ def probe_curves(files: Sequence[Arrays], ax: Axes, steps: Sequence[int] | None 
 
 
 def scatter(points: pd.DataFrame, ax: Axes, x: str, y: str, by: str) -> Axes:
-    """A point for each run, and the least squares line of each group that has two different x.
+    """Draws a point for each run, and the least squares line of each group that has two different x.
 
     Args:
         points: the columns that are named.

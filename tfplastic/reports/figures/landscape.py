@@ -73,7 +73,7 @@ def figure_14(
     factors: Sequence[str] | None = None,
     sharpness: str = _sources.SHARPNESS,
 ) -> Axes:
-    """The largest eigenvalue of the Hessian along training, a panel for each environment.
+    """Draws the largest eigenvalue of the Hessian along training, a panel for each environment.
 
     Fig. 14 of the paper, appendix B.1: with layer normalisation it does not grow. Medians over seeds with
     their `aggregate.band`.
@@ -145,7 +145,7 @@ def _spectra_of_games(runs: Runs, ax: Axes, factors: Sequence[str], second_half:
 
 
 def _first_runs(files: list[Arrays]) -> dict[str, list[Arrays]]:
-    """{arm: the files of its first run that has some, by step}."""
+    """Returns {arm: the files of its first run that has some, by step}."""
     found: dict[str, list[Arrays]] = {}
     for file in files:
         of_arm = found.setdefault(file.run.arm, [])

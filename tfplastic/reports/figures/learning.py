@@ -38,7 +38,7 @@ def figure_13(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axe
 
 
 def figure_15(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:
-    """The TD loss along training on MNIST, in the form of `figure_12`.
+    """Draws the TD loss along training on MNIST, in the form of `figure_12`.
 
     Figs. 15 (MNIST) and 16 (CIFAR-10) of the paper, appendix B.1: losses are alike where accuracies are not.
 

@@ -14,7 +14,7 @@ _CHECKPOINTS = 5  # lines that one can tell apart, and the paper's number
 
 
 def figure_4(runs: Runs, ax: Axes, steps: Sequence[int] | None = None) -> Axes:
-    """The loss along the probe, from several checkpoints of training.
+    """Draws the loss along the probe, from several checkpoints of training.
 
     Fig. 4 of the paper, section 5.3: a CNN on CIFAR-10. Lines are means over targets and seeds, shades lie
     between their quartiles.

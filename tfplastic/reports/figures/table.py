@@ -44,7 +44,7 @@ class PaperFigure:
     size: tuple[float, float] = (6.0, 4.0)
 
     def lacks(self, runs: Runs) -> list[str]:
-        """The tags that no run has; empty where the figure can be drawn."""
+        """Returns the tags that no run has; empty where the figure can be drawn."""
         tags, array_tags = runs.tags(), set(runs.array_tags())
         absent = [each for each in self.scalars if not fnmatch.filter(tags, each)]
         choices = [(each,) if isinstance(each, str) else each for each in self.arrays]

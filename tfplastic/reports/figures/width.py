@@ -24,7 +24,7 @@ def figure_5(
     ax: Axes,
     factors: Sequence[str] | None = None,
 ) -> Axes:
-    """The increase of the probe loss over the width of the network, on a logarithmic scale.
+    """Draws the increase of the probe loss over the width of the network, on a logarithmic scale.
 
     Fig. 5 of the paper, section 6.1. Means over seeds, with the smallest and largest; a colour for each
     architecture and data, a style of line for each target period; where these are many lines, a panel for

@@ -41,7 +41,7 @@ def learning_curves(material: Material) -> Section:
 
 
 def _distinct(runs: Runs, tags: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The first of the tags that have the same values in all runs, and {another: the first}."""
+    """Returns the first of the tags that have the same values in all runs, and {another: the first}."""
     first_of: dict[bytes, str] = {}
     same_as: dict[str, str] = {}
     for tag in tags:
@@ -53,7 +53,7 @@ def _distinct(runs: Runs, tags: Sequence[str]) -> tuple[list[str], dict[str, str
 
 
 def picture(runs: Runs, tag: str, name: str, caption: str = "") -> Picture:
-    """A scalar by gradient step, a panel for each group of arms, a line for each arm.
+    """Returns a scalar by gradient step, a panel for each group of arms, a line for each arm.
 
     Args:
         runs: some of which have it.
@@ -118,7 +118,7 @@ def _parts(interval: aggregate.Interval) -> tuple[float, float, float, str]:
 
 
 def _last_values(runs: Runs) -> Table:
-    """The median of each scalar's last value in each arm, with its interval."""
+    """Returns the median of each scalar's last value in each arm, with its interval."""
     rows = runs.last("evaluation/*", "train/*", "probe/*")
     found = []
     for (tag, arm), of_cell in groups(rows.sort_values("tag", kind="stable"), ["tag", "arm"]):

@@ -17,7 +17,7 @@ _NARROWEST, _WIDE_NARROWEST = 345, 680  # pixels, below which a figure scrolls i
 
 
 def document(material: Material, sections: Sequence[Section], drawings: Mapping[str, str]) -> Markup:
-    """The whole page.
+    """Returns the whole page.
 
     Args:
         material: input of the report.

@@ -39,7 +39,7 @@ def covariances(material: Material) -> Section:
 
 
 def spectra(material: Material) -> Section:
-    """The density of the Hessian's eigenvalues at the first and the last step that has one."""
+    """Returns the density of the Hessian's eigenvalues at the first and the last step that has one."""
     runs, title = material.runs, "Spectra of the loss"
     there = [tag for tag in (*_sources.SPECTRA, _sources.TWIN_SPECTRUM) if tag in runs.array_tags()]
     if not there:
@@ -61,7 +61,7 @@ def spectra(material: Material) -> Section:
 
 
 def _of_first_runs(runs: Runs, tag: str) -> dict[str, list[Arrays]]:
-    """{arm: the files of its first run that has some, by step}."""
+    """Returns {arm: the files of its first run that has some, by step}."""
     found = {}
     for arm in runs.arms:
         for run in runs:

@@ -28,7 +28,7 @@ _MOST_IN = 13.0
 
 
 def heat_maps(material: Material) -> Section:
-    """Each quantity by layer and gradient step, a map for each arm: medians over seeds."""
+    """Returns each quantity by layer and gradient step, a map for each arm: medians over seeds."""
     rows, title = material.runs.scalars(f"{_PREFIX}*"), "Layers over time"
     if rows.empty:
         return Section(title, ["No run has scalars of diagnostics."])
@@ -47,7 +47,7 @@ def heat_maps(material: Material) -> Section:
 
 
 def layers_over_time(rows: pd.DataFrame, ax: Axes, arms: list[str] | None = None) -> Axes:
-    """A map of layers by gradient steps for each arm, side by side, in one scale of colours.
+    """Draws a map of layers by gradient steps for each arm, side by side, in one scale of colours.
 
     Args:
         rows: columns `arm`, `layer`, `step`, `value`; medians are taken over runs.

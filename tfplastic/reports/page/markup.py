@@ -11,7 +11,7 @@ class Markup(str):
 
 
 def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
-    """An HTML element.
+    """Returns an HTML element.
 
     Args:
         name: name of the element.

@@ -21,7 +21,7 @@ _PANEL_IN = (3.0, 2.4)
 
 
 def probes(material: Material) -> Section:
-    """The probe losses of each arm, along training and along the probes."""
+    """Returns the probe losses of each arm, along training and along the probes."""
     runs, title = material.runs, "Probes"
     tags = runs.tags()
     if PROBE_LOSS not in tags and _sources.PROBE_CURVES not in runs.array_tags():
@@ -77,7 +77,7 @@ def _losses(runs: Runs) -> Table:
 
 
 def _with_curves(runs: Runs) -> list[str]:
-    """The arms that have probe curves."""
+    """Returns the arms that have probe curves."""
     of_arms = ((arm, runs.where(lambda run, arm=arm: run.arm == arm)) for arm in runs.arms)
     return [arm for arm, of_arm in of_arms if _sources.PROBE_CURVES in of_arm.array_tags()]
 

@@ -14,7 +14,7 @@ _MOST_ROWS = 400  # on the page
 
 
 def as_csv(frame: pd.DataFrame) -> str:
-    """All digits; an empty cell where there is nothing."""
+    """Returns all digits; an empty cell where there is nothing."""
     return frame.to_csv(index=False, lineterminator="\n")
 
 

@@ -31,7 +31,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
 
 
 def sections(material: Material) -> list[Section]:
-    """All sections of the page, drawn; one without data says why in a line."""
+    """Returns all sections of the page, drawn; one without data says why in a line."""
     with style.styled():
         return [of_readable(part, material) for part in _PARTS]
 
@@ -73,7 +73,7 @@ def write(material: Material, directory: str | os.PathLike[str], num_processes: 
 def _made(
     part: Callable[[Material], Section], material: Material, directory: Path
 ) -> tuple[Section, dict[str, str]]:
-    """A section, whose pictures are saved, and their SVG files by name."""
+    """Returns a section, whose pictures are saved, and their SVG files by name."""
     with style.styled():
         section = of_readable(part, material)
     drawings = {}

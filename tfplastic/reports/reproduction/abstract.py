@@ -48,7 +48,7 @@ def claims(committed: Committed, results: Mapping[int, Result]) -> list[Claim]:
 
 
 def _of_result(name: str, paper: str, result: Result, claim_name: str, where: str) -> Claim:
-    """A claim that is one of a figure's."""
+    """Returns a claim that is one of a figure's."""
     claim = next((each for each in result.claims if each.name == claim_name), None)
     if claim is None:
         return Claim(name, paper, f"{where}: not run ({result.selection.progress})", None)

@@ -117,7 +117,7 @@ def _claim(found: pd.DataFrame, name: str, text: str) -> Claim:
 
 
 def _numbers(found: pd.DataFrame, measures: Mapping[str, str]) -> str:
-    """Each measure with the ceiling's 5th percentile, for the table of all figures."""
+    """Returns each measure with the ceiling's 5th percentile, for the table of all figures."""
     rows = [(_SHORT[name], found.loc[name]) for name in measures if name in _SHORT]
     return ", ".join(
         f"{name} {row['ours']:z.2f} (a replication: {row['fifth']:z.2f} or more)"

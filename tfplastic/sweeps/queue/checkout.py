@@ -37,7 +37,7 @@ class Checkout:
         self.top = Path(found.stdout.strip())
 
     def commit_of(self, name: str) -> str:
-        """The 40 digits of a commit.
+        """Returns the 40 digits of a commit.
 
         Raises:
             UsageError: there is no such commit.
@@ -48,7 +48,7 @@ class Checkout:
         return found.stdout.strip()
 
     def file_of(self, commit: str, path: str) -> str:
-        """The text of a file as it is in a commit; nothing is checked out.
+        """Returns the text of a file as it is in a commit; nothing is checked out.
 
         Raises:
             UsageError: the commit has no such file.

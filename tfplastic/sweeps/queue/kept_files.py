@@ -67,7 +67,7 @@ def keep(run: Path, arrays: Sequence[str], target: Path, scratch: Path) -> None:
 
 
 def size_of(directory: Path) -> int:
-    """Bytes of all files below a folder."""
+    """Returns bytes of all files below a folder."""
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 

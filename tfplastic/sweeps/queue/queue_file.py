@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 
 
 def read(path: Path) -> list[Entry]:
-    """The entries of a queue's file, the most valuable first.
+    """Returns the entries of a queue's file, the most valuable first.
 
     A line `commit SHA` is of all entries after it, up to the next such line: a later commit for new entries
     leaves the runs of earlier ones as they are. An entry is `FIGURE EXPERIMENT [TAG ...]`. `#` begins a

@@ -65,7 +65,7 @@ class Run:
         return self.directory.parent / LOGS / f"{self.directory.name}.log"
 
     def why_not(self) -> str:
-        """The error that ended it, in one line."""
+        """Returns the error that ended it, in one line."""
         error = _status(self.directory).get("error")
         if error:
             return str(error)

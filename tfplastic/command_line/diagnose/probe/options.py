@@ -73,7 +73,7 @@ def check(given: Options, present: Set[str]) -> None:
 
 
 def parse_value_range(text: str) -> tuple[float, float]:
-    """The two numbers of `--value_range`.
+    """Returns the two numbers of `--value_range`.
 
     Example:
         >>> from tfplastic.command_line.diagnose.probe import options

@@ -15,7 +15,7 @@ _COLOUR = "#1f4e79"
 
 
 def draw(title: str, by_layer: Mapping[str, np.ndarray]) -> Figure:
-    """A figure of a quantity.
+    """Returns a figure of a quantity.
 
     Matrices are blue below zero, white at zero and red above, up to the largest absolute entry of each;
     histograms have a logarithmic axis of counts, on which single outliers show.

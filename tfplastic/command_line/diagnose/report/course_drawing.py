@@ -21,7 +21,7 @@ _WIDE = 1_000.0  # positive values that span more have a logarithmic axis
 
 
 def draw(found: Sequence[Findings]) -> dict[str, Figure]:
-    """{kind of quantity: figure}; a layer has one colour in all of them, the whole network is black.
+    """Returns {kind of quantity: figure}; a layer has one colour in all of them, the whole network is black.
 
     Args:
         found: one for each checkpoint of a run, by the same budget, in the order of their steps.
@@ -42,7 +42,7 @@ _Series = dict[str, tuple[list[int], list[float]]]
 
 
 def _series(found: Sequence[Findings]) -> dict[str, _Series]:
-    """{quantity: {layer: (steps, values)}}."""
+    """Returns {quantity: {layer: (steps, values)}}."""
     series: dict[str, _Series] = {}
     for findings in found:
         for step, quantity, layer, value in findings.rows():

@@ -33,7 +33,7 @@ class Findings:
         return -1 if self.step is None else self.step
 
     def rows(self) -> list[tuple[int, str, str, float]]:
-        """The numbers in the columns of `HEADER`."""
+        """Returns the numbers in the columns of `HEADER`."""
         return [
             (self.number, quantity, layer, value)
             for quantity, by_layer in self.report.to_dict().items()
@@ -41,7 +41,7 @@ class Findings:
         ]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays by 'quantity/layer', and the `step`."""
+        """Returns the arrays by 'quantity/layer', and the `step`."""
         arrays = {
             f"{quantity}/{layer}": array
             for quantity, by_layer in self.report.arrays.items()

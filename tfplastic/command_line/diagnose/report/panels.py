@@ -17,7 +17,7 @@ def size_in(count: int, legend_in: float = 0.0) -> tuple[float, float]:
 
 
 def grid(figure: Figure, count: int) -> list[Any]:
-    """The axes of `count` panels, row by row."""
+    """Returns the axes of `count` panels, row by row."""
     columns = min(count, _COLUMNS)
     rows = -(-count // _COLUMNS)
     return [figure.add_subplot(rows, columns, place + 1) for place in range(count)]

@@ -20,7 +20,7 @@ _BULK_WIDTH = 1 / 60  # kernel, of the bulk's length: nodes of Lanczos are furth
 
 
 def draw(spectrum: Spectrum, subject: Subject) -> Figure:
-    """The density on a logarithmic scale over the eigenvalues, as Ghorbani et al. 2019 draw it.
+    """Returns the density on a logarithmic scale over the eigenvalues, as Ghorbani et al. 2019 draw it.
 
     The scale ends below the height of the bump that a single eigenvalue makes. The strip under it has a tick
     for each eigenvalue that was found at the ends, and the corner gives lambda_1 and lambda_n. Where outliers
@@ -93,7 +93,7 @@ def _draw_bulk(axes: Any, spectrum: Spectrum, low: float, high: float) -> None:
 
 
 def _bulk(spectrum: Spectrum) -> tuple[float, float]:
-    """The eigenvalues between which all lie but some outliers, by the density's weights."""
+    """Returns the eigenvalues between which all lie but some outliers, by the density's weights."""
     nodes, weights = spectrum.density.nodes, spectrum.density.weights
     order = np.argsort(nodes, axis=None)
     mass = np.cumsum(weights.ravel()[order]) / len(nodes)
@@ -103,7 +103,7 @@ def _bulk(spectrum: Spectrum) -> tuple[float, float]:
 
 
 def _tail_is_right(spectrum: Spectrum) -> bool:
-    """Whether the longer tail, over which there is room, is that of the largest eigenvalues."""
+    """Returns whether the longer tail, over which there is room, is that of the largest eigenvalues."""
     return bool(spectrum.eigenvalues[0] >= -spectrum.eigenvalues[-1])
 
 

@@ -63,7 +63,7 @@ class _End(NamedTuple):
 def measure(
     operator: Any, num_eigenvalues: int, tol: float, num_steps: int, num_probes: int, seed: int
 ) -> Spectrum:
-    """Both ends of the spectrum and its density, with progress on standard error.
+    """Returns both ends of the spectrum and its density, with progress on standard error.
 
     Args:
         operator: symmetric, of `linalg`.
