@@ -19,8 +19,8 @@ from benchmarks.diagnostics_blocks import Contender, Values, serve
 from benchmarks.diagnostics_problem import BATCH_SIZE, DELTA, FLOORS, LEARNING_RATE, TAU, Problem
 from tfplastic import diagnostics
 from tfplastic.diagnostics.budgets import BUDGETS, CHEAP, MEDIUM
-from tfplastic.diagnostics.measure import Function
 from tfplastic.diagnostics.quantities.shared.spectra import Spectrum
+from tfplastic.diagnostics.quantity import QuantityFn
 from tfplastic.tasks import StreamBatch, StreamState, SupervisedStream, TaskLoss
 from tfplastic.training import GradientStep
 from tfplastic.training.after_updates import AfterUpdates
@@ -43,7 +43,7 @@ _METRICS = (
     diagnostics.weight_norm,
     diagnostics.gradient_norm,
 )
-_SETS: dict[str, Sequence[Function]] = {
+_SETS: dict[str, Sequence[QuantityFn]] = {
     "cheap": CHEAP,
     "medium": CHEAP + MEDIUM,
     "ranks": _RANKS,
@@ -154,7 +154,7 @@ class Tfplastic(Contender):
         while self._step < last:
             self._step, sums = self._steps.advance(self._step, last, sums)
 
-    def _repeat(self, quantities: Sequence[Function], count: int) -> None:
+    def _repeat(self, quantities: Sequence[QuantityFn], count: int) -> None:
         for _ in range(count):
             self._snapshot.refresh()
             diagnostics.measure(self._snapshot, quantities)
@@ -178,7 +178,7 @@ def _float32_spectrum(matrix: np.ndarray) -> np.ndarray:
     return np.linalg.eigvalsh(tall.T @ tall)
 
 
-def _dear() -> list[Function]:
+def _dear() -> list[QuantityFn]:
     others = BUDGETS["medium"]
     return [each for each in BUDGETS["full"] if each not in others]
 

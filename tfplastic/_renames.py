@@ -52,7 +52,7 @@ MODULES: Mapping[str, str] = {
     "tfplastic.diagnostics.curvature": "tfplastic.diagnostics.quantities.curvature",
     "tfplastic.diagnostics.example_gradients": "tfplastic.diagnostics.quantities.shared.example_gradients",
     "tfplastic.diagnostics.feature_ranks": "tfplastic.diagnostics.quantities.feature_ranks",
-    "tfplastic.diagnostics.gradient_covariance": "tfplastic.diagnostics.quantities.gradient_covariance",
+    "tfplastic.diagnostics.gradient_covariance": "tfplastic.diagnostics.quantities.gradient_angles",
     "tfplastic.diagnostics.gradient_noise": "tfplastic.diagnostics.quantities.gradient_noise",
     "tfplastic.diagnostics.gradients": "tfplastic.diagnostics.quantities.gradients",
     "tfplastic.diagnostics.kernel": "tfplastic.diagnostics.quantities.tangent_kernel",

@@ -9,7 +9,7 @@ import tf_keras as keras_2
 from tests.diagnostics import oracles
 from tests.linalg.central_differences import relative_error
 from tfplastic import diagnostics
-from tfplastic.diagnostics.diagnose import measure_possible
+from tfplastic.diagnostics.diagnose import measure_available
 
 EITHER_KERAS = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 X, Y = oracles.data((4, 4, 1), 4)
@@ -49,7 +49,7 @@ def test_what_cannot_be_had_is_left_out_and_the_rest_is_there(keras):
         for each in (diagnostics.gradient_norm, diagnostics.sharpness, diagnostics.hessian_trace)
     }
     snapshot = diagnostics.Snapshot(model, X, Y, "mse")
-    values, left_out = measure_possible(snapshot, quantities)
+    values, left_out = measure_available(snapshot, quantities)
     assert list(values) == ["gradient_norm"] and set(left_out) == {"sharpness", "hessian_trace"}
     for reason in left_out.values():
         assert "Dilation2DBackpropInput in '" in reason and "/odd" in reason and "\n" not in reason

@@ -9,7 +9,7 @@ import tf_keras as keras_2
 from tests.diagnostics.oracles import policy
 from tests.linalg import layer_table, loss_table
 from tfplastic import diagnostics, linalg
-from tfplastic.diagnostics.diagnose import measure_possible
+from tfplastic.diagnostics.diagnose import measure_available
 
 BOTH = (keras_2, keras_3)
 EITHER_KERAS = pytest.mark.parametrize("keras", BOTH, ids=["keras_2", "keras_3"])
@@ -81,7 +81,7 @@ def _check(model, x, y, loss, oracle, is_single=False):
     snapshot = diagnostics.Snapshot(model, x, y, loss)
     first, *_ = snapshot.weights
     of_first = diagnostics.Snapshot(model, x, y, loss, layers=[first])
-    values, left_out = measure_possible(of_first, {"layer_sharpness": diagnostics.layer_sharpness})
+    values, left_out = measure_available(of_first, {"layer_sharpness": diagnostics.layer_sharpness})
     if left_out:
         reason = left_out["layer_sharpness"]
         assert "differentiable in TensorFlow. Received: the operation" in reason and "\n" not in reason

@@ -15,10 +15,10 @@ from tfplastic._data.examples import examples
 from tfplastic._data.numbers import check_all_finite
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Reference, Snapshot
-from tfplastic.diagnostics.diagnose import left_out_layers, measure_possible, within
-from tfplastic.diagnostics.measure import Function, check_quantities, prepare
+from tfplastic.diagnostics.diagnose import left_out_layers, measure_available, quantities_of_budget
+from tfplastic.diagnostics.measure import check_quantities, prepare
 from tfplastic.diagnostics.quantities.shared.convergence import ConvergenceWarnings
-from tfplastic.diagnostics.quantity import Need, needs_of
+from tfplastic.diagnostics.quantity import Need, QuantityFn, needs_of
 from tfplastic.diagnostics.writing import charts, write
 from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.run_format import METRICS_FILE
@@ -91,7 +91,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         every: int = 1_000,
         log_dir: str | os.PathLike[str] | None = None,
         budget: str = "cheap",
-        quantities: Sequence[Function] | Mapping[str, Function] | None = None,
+        quantities: Sequence[QuantityFn] | Mapping[str, QuantityFn] | None = None,
         *,
         loss: Any = None,
         layers: Any = None,
@@ -110,8 +110,8 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self._every = check_positive_integer("every", every)
         self._log_dir = None if log_dir is None else _checked_directory(log_dir)
         self._is_chosen = quantities is not None
-        self._quantities: Mapping[str, Function] = (
-            within(budget) if quantities is None else check_quantities("quantities", quantities)
+        self._quantities: Mapping[str, QuantityFn] = (
+            quantities_of_budget(budget) if quantities is None else check_quantities("quantities", quantities)
         )
         self._loss = loss
         self._layers = layers
@@ -231,7 +231,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         prepare(snapshot, self._quantities)
         for name, quantity in self._quantities.items():
             with self._told_once(name):
-                found, left_out = measure_possible(snapshot, {name: quantity})
+                found, left_out = measure_available(snapshot, {name: quantity})
                 values |= found
                 self.left_out |= left_out
                 if found:

@@ -73,7 +73,6 @@ RULES: dict[str, Rule] = {
     "num_steps": _checks.check_positive_integer,
     "per_position": _checks.check_boolean,
     "seed": _checks.check_seed,
-    "snapshot": _snapshot,
     "tau": _checks.check_non_negative,
     "tol": _checks.check_positive,
     "tolerance": _optional(_checks.check_non_negative),
@@ -88,14 +87,14 @@ def checked(
 
     Args:
         function: of what its first argument stands for.
-        rules: instead of those, by the name of the argument.
+        rules: instead of `RULES`, by the name of the argument. Functions of other packages have only these.
         subjects: what its first argument may be: 'snapshot', 'activations', 'model'.
     """
     signature = inspect.signature(function)
-    by_name = {**RULES, **rules}
-    if "activations" in subjects:
-        by_name["snapshot"] = _snapshot_or_activations
+    by_name = {**RULES, **rules} if is_ours(function) else rules
     of_each = {name: by_name.get(name) for name in signature.parameters}
+    if "snapshot" in subjects and of_each:
+        of_each[next(iter(of_each))] = _snapshot_or_activations if "activations" in subjects else _snapshot
 
     @functools.wraps(function)
     def checking(*arguments: Any, **keywords: Any) -> Any:
@@ -145,7 +144,8 @@ def _unwrapped(function: Any) -> Any:
     return function
 
 
-def _is_ours(function: Any) -> bool:
+def is_ours(function: Any) -> bool:
+    """Returns whether a function or a `functools.partial` of one is of this package."""
     package = __name__.partition(".")[0]
     return getattr(_unwrapped(function), "__module__", "").startswith(f"{package}.")
 
@@ -155,7 +155,7 @@ def _is_of(function: Any, subject: str, count: int) -> bool:
     inner = _unwrapped(function)
     if not callable(function) or isinstance(inner, type):
         return False
-    if _is_ours(function):
+    if is_ours(function) or hasattr(inner, "subjects"):
         return subject in getattr(inner, "subjects", ())
     try:
         inspect.signature(function).bind(*[None] * count)
@@ -167,6 +167,6 @@ def _is_of(function: Any, subject: str, count: int) -> bool:
 
 
 def _rehearse(function: Callable[..., Any]) -> None:
-    """Calls a function of this package without a subject, so that it checks its other arguments alone."""
-    if _is_ours(function):
+    """Calls a `checked` function without a subject, so that it checks its other arguments alone."""
+    if hasattr(_unwrapped(function), "subjects"):
         function(_NO_SUBJECT)

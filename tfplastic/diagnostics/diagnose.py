@@ -1,6 +1,5 @@
 """One line that tells what every layer of a model is doing."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +8,9 @@ from tfplastic._data.numbers import check_all_finite
 from tfplastic._shapes import check_targets, names_keras_loss
 from tfplastic.diagnostics._progress import Progress
 from tfplastic.diagnostics.budgets import BUDGETS
-from tfplastic.diagnostics.measure import Function, check_quantities, measure_checked, prepare
+from tfplastic.diagnostics.measure import check_quantities, measure_checked, prepare
 from tfplastic.diagnostics.quantities.shared.convergence import convergence_remarks
-from tfplastic.diagnostics.quantity import Need, needs_of, reads_of
+from tfplastic.diagnostics.quantity import Need, QuantityFn, group_of, needs_of, reads_of
 from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.snapshot import Snapshot
@@ -25,7 +24,7 @@ def diagnose(
     loss: Any = None,
     budget: str = "medium",
     *,
-    quantities: Sequence[Function] | Mapping[str, Function] | None = None,
+    quantities: Sequence[QuantityFn] | Mapping[str, QuantityFn] | None = None,
     optimizer: Any = None,
     reference: Any = None,
     layers: Any = None,
@@ -123,14 +122,14 @@ def diagnose_snapshot(snapshot: Snapshot, budget: str = "medium") -> Report:
         ValueError: `budget` is none of the three, or the model's call changes variables or draws random
             numbers.
     """
-    chosen = within(budget)
+    chosen = quantities_of_budget(budget)
     with Progress(snapshot.model.name, chosen) as progress:
         reasons = snapshot.unmeasured
-        values, left_out = measure_possible(snapshot, progress.watched(chosen))
+        values, left_out = measure_available(snapshot, progress.watched(chosen))
     return _report(snapshot, reasons, chosen, values, left_out)
 
 
-def within(budget: str) -> Mapping[str, Function]:
+def quantities_of_budget(budget: str) -> Mapping[str, QuantityFn]:
     """The quantities of a budget by their names.
 
     Raises:
@@ -139,8 +138,8 @@ def within(budget: str) -> Mapping[str, Function]:
     return check_quantities("budget", BUDGETS[_checks.check_one_of("budget", budget, tuple(BUDGETS))])
 
 
-def measure_possible(
-    snapshot: Snapshot, quantities: Mapping[str, Function]
+def measure_available(
+    snapshot: Snapshot, quantities: Mapping[str, QuantityFn]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """As `measure`, of the quantities that can be had.
 
@@ -162,25 +161,17 @@ def measure_possible(
     return values, left_out
 
 
-def left_out_layers(snapshot: Snapshot, quantities: Mapping[str, Function]) -> dict[str, str]:
+def left_out_layers(snapshot: Snapshot, quantities: Mapping[str, QuantityFn]) -> dict[str, str]:
     """The layers with weights of which quantities of units or features say nothing: {layer name: reason}."""
     reads = {part for quantity in quantities.values() for part in reads_of(quantity)}
     units, features = bool(reads & set(ARRAYS)), "linear_outputs" in reads
     return snapshot.left_out(units, features) if units or features else {}
 
 
-def kind_of(quantity: Any) -> str:
-    """The kind of a quantity of this package: the name of its module; 'others' for functions of yours."""
-    while isinstance(quantity, functools.partial):
-        quantity = quantity.func
-    package, _, module = quantity.__module__.rpartition(".")
-    return module.replace("_", " ") if package == __package__ else "others"
-
-
 def _report(
     snapshot: Snapshot,
     reasons: Mapping[str, str],
-    quantities: Mapping[str, Function],
+    quantities: Mapping[str, QuantityFn],
     values: Mapping[str, Mapping[str, Any]],
     left_out: Mapping[str, str],
 ) -> Report:
@@ -189,13 +180,15 @@ def _report(
     if nothing and not reasons and not snapshot.activations:
         left_out = {**left_out, **nothing}
     left_out = {**left_out, **left_out_layers(snapshot, quantities)}
-    kinds = {name: kind_of(quantity) for name, quantity in quantities.items()}
+    kinds = {name: group_of(quantity) for name, quantity in quantities.items()}
     notes = [note for note in (snapshot.data_note, snapshot.note) if note]
     remarks = [*notes, *convergence_remarks(snapshot).values()]
     return Report(values, reasons, left_out, kinds, list(named_layers(snapshot.model)), remarks, faults)
 
 
-def _faults(snapshot: Snapshot, quantities: Mapping[str, Function], left_out: Mapping[str, str]) -> list[str]:
+def _faults(
+    snapshot: Snapshot, quantities: Mapping[str, QuantityFn], left_out: Mapping[str, str]
+) -> list[str]:
     """What is wrong with the loss, so that its quantities are left out: a line, or none."""
     if snapshot.targets is not None and not _has(snapshot, "loss"):
         is_wanted = any("loss" in needs_of(quantity) for quantity in quantities.values())
@@ -205,7 +198,7 @@ def _faults(snapshot: Snapshot, quantities: Mapping[str, Function], left_out: Ma
 
 
 def _without_nonlinearity(
-    quantities: Mapping[str, Function], values: Mapping[str, Mapping[str, Any]]
+    quantities: Mapping[str, QuantityFn], values: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str]:
     """Why quantities of hidden nonlinearities have no values where there is none: {quantity: reason}."""
     reason = "needs a hidden nonlinearity, and no layer that is looked at has one"

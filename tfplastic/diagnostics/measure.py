@@ -1,21 +1,18 @@
 """Many quantities of one snapshot."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfplastic._checks import shown
 from tfplastic._tf.read_only import RunError
 from tfplastic.diagnostics._arguments import SUBJECTS, check_function
-from tfplastic.diagnostics.quantity import reads_of
+from tfplastic.diagnostics.quantity import QuantityFn, reads_of
 from tfplastic.diagnostics.snapshot import Snapshot
-
-Function = Callable[..., dict[str, Any]]
-"""Of a snapshot, to {layer name: value}: a quantity, a `functools.partial` of one, or a function of yours."""
 
 
 def measure(
-    snapshot: Snapshot, quantities: Sequence[Function] | Mapping[str, Function]
+    snapshot: Snapshot, quantities: Sequence[QuantityFn] | Mapping[str, QuantityFn]
 ) -> dict[str, dict[str, Any]]:
     """Computes each of `quantities` from one snapshot; what they share is made once for all, in one pass.
 
@@ -48,13 +45,13 @@ def measure(
     return measure_checked(snapshot, check_quantities("quantities", quantities))
 
 
-def measure_checked(snapshot: Snapshot, quantities: Mapping[str, Function]) -> dict[str, dict[str, Any]]:
+def measure_checked(snapshot: Snapshot, quantities: Mapping[str, QuantityFn]) -> dict[str, dict[str, Any]]:
     """Computes quantities as `measure` does, whose arguments are checked already."""
     prepare(snapshot, quantities)
     return {name: quantity(snapshot) for name, quantity in quantities.items()}
 
 
-def prepare(snapshot: Snapshot, quantities: Mapping[str, Function]) -> None:
+def prepare(snapshot: Snapshot, quantities: Mapping[str, QuantityFn]) -> None:
     """Makes what the quantities say that they read; what cannot be made the first that reads it will tell.
 
     Raises:
@@ -69,8 +66,8 @@ def prepare(snapshot: Snapshot, quantities: Mapping[str, Function]) -> None:
 
 
 def check_quantities(
-    argument: str, quantities: Sequence[Function] | Mapping[str, Function], subject: str = "snapshot"
-) -> Mapping[str, Function]:
+    argument: str, quantities: Sequence[QuantityFn] | Mapping[str, QuantityFn], subject: str = "snapshot"
+) -> Mapping[str, QuantityFn]:
     """The quantities by their names, as `measure` understands them, with arguments that keep their rules.
 
     Args:

@@ -1,17 +1,29 @@
-"""What a quantity is: a function of a snapshot that says what it costs and needs."""
+"""The declaration of quantities: functions of a snapshot that say what they cost, need and read."""
 
 import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import gin
 
-from tfplastic.diagnostics._arguments import Rule, checked
+from tfplastic import _checks
+from tfplastic.diagnostics._arguments import Rule, checked, is_ours
+from tfplastic.diagnostics.units.unit_statistics import ARRAYS
 
 Cost = Literal["cheap", "medium", "full"]
 Need = Literal["loss", "optimizer", "reference"]
-Function = TypeVar("Function", bound=Callable[..., Any])
+QuantityFn = Callable[..., dict[str, Any]]
+"""Of a snapshot, to {layer name: value}: a quantity, a `functools.partial` of one, or a function of yours."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+COSTS: tuple[Cost, ...] = get_args(Cost)
+PARTS = ("activations", "pre_activations", "linear_outputs", "gradients", *ARRAYS)
+"""What a quantity may say that it reads, see `Snapshot.prepare`."""
+OTHERS = "others"
+"""The group of functions that name none."""
+
+_declared: dict[str, Any] = {}  # {name: quantity}, in the order of their declarations
 
 
 class Quantity(Protocol):
@@ -20,59 +32,132 @@ class Quantity(Protocol):
     A value is a float, or an array: `[k]`, a distribution, or `[k, k]`, a matrix.
 
     Attributes:
-        cost: 'cheap': at most one forward pass; 'medium': gradients; 'full': products with curvature,
-            gradients of single examples.
-        needs: what the snapshot must have been given.
+        cost: see `quantity`.
+        group: see `quantity`.
+        needs: see `quantity`.
         reads: see `quantity`.
     """
 
     cost: Cost
+    group: str
     needs: tuple[Need, ...]
     reads: tuple[str, ...]
 
     def __call__(self, snapshot: Any, /) -> dict[str, Any]:
-        """Computes it."""
+        """Computes the quantity."""
         ...
 
 
 def quantity(
     cost: Cost,
+    *,
+    group: str = OTHERS,
     needs: tuple[Need, ...] = (),
     reads: tuple[str, ...] = (),
     rules: Mapping[str, Rule] = MappingProxyType({}),
     of_activations: bool = False,
-) -> Callable[[Function], Function]:
-    """A decorator that makes a function of a snapshot a quantity, which gin files can name.
+) -> Callable[[F], F]:
+    """Returns a decorator that makes a function of a snapshot a quantity.
+
+    This is the only place in which a quantity is declared, in this package and outside: by it, the function
+    belongs to the budgets of `diagnose` and `train.diagnostics`, has its column in the table of its group,
+    its tags `diagnostics/<name>/<layer name>`, and its name in gin files (`@<name>`, once the module is
+    imported). `python -m tfplastic.diagnostics.quantities_page` prints the page of all quantities, from the
+    sections Formula, Range, NaN, Cost and Source of their docstrings.
 
     Args:
-        cost: `'cheap'`, `'medium'` or `'full'`, see `Quantity`.
-        needs: of `'loss'`, `'optimizer'` and `'reference'`.
-        reads: what of `Snapshot.prepare` it takes, so that many quantities share a pass; others may be read
-            all the same.
-        rules: of its arguments, where they differ from `_arguments.RULES`.
+        cost: `'cheap'`: at most one forward pass; `'medium'`: gradients; `'full'`: products with curvature,
+            or gradients of single examples. A budget holds the quantities of its cost and of lower ones.
+        group: title of the table in which a report prints it.
+        needs: arguments of the snapshot without which it cannot be measured: `'loss'`, `'optimizer'` and
+            `'reference'`. Without one, a report leaves it out and says why.
+        reads: names of the parts of a snapshot (see `Snapshot.prepare`) that it takes, so that many
+            quantities share one pass; others may be read all the same.
+        rules: {name of an argument: a function of its name and a value that raises an error of one line}.
         of_activations: whether it takes one layer's activations as well, instead of a snapshot.
-    """
 
-    def decorate(function: Function) -> Function:
-        function = checked(function, rules, ("snapshot", *(["activations"] if of_activations else [])))
-        for name, value in (("cost", cost), ("needs", needs), ("reads", reads)):
-            setattr(function, name, value)
-        return gin.register(module="tfplastic.diagnostics")(function)
+    Raises:
+        TypeError: what is decorated is not a function.
+        ValueError: an argument is none of the names above, or another function has declared the name.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> @diagnostics.quantity('cheap', group='units', reads=('activations',))
+        ... def largest_activation(snapshot):
+        ...     return {layer: float(tf.reduce_max(each)) for layer, each in snapshot.activations.items()}
+        >>> model = tf.keras.Sequential([tf.keras.layers.ReLU(name='relu'), tf.keras.layers.Dense(1)])
+        >>> _ = model(tf.constant([[-1., 2.]]))  # builds it
+        >>> report = diagnostics.diagnose(model, tf.constant([[-1., 2.]]), budget='cheap')
+        >>> report.to_dict()['largest_activation']
+        {'relu': 2.0}
+    """
+    _checks.check_one_of("cost", cost, COSTS)
+    if not isinstance(group, str) or not group:
+        raise ValueError(f"`group` must be the title of a table, such as 'units'. Received: {group!r}")
+    for name, value, known in (("needs", needs, get_args(Need)), ("reads", reads, PARTS)):
+        for each in _checks.check_sequence(name, value, repr(known[:1])):
+            _checks.check_one_of(name, each, known)
+    subjects = ("snapshot", "activations") if of_activations else ("snapshot",)
+
+    def decorate(function: F) -> F:
+        if not hasattr(function, "__name__") or not callable(function):
+            rule = "must decorate a function of a snapshot"
+            raise TypeError(f"`quantity` {rule}. Received: {_checks.shown(function)}")
+        declared = checked(function, rules, subjects)
+        for name, value in (("cost", cost), ("group", group), ("needs", needs), ("reads", reads)):
+            setattr(declared, name, value)
+        _declare(declared)
+        return declared
 
     return decorate
 
 
+def declared_quantities() -> dict[str, Any]:
+    """Returns all quantities there are, {name: quantity}, in the order of their declarations."""
+    return dict(_declared)
+
+
 def needs_of(function: Callable[..., Any]) -> tuple[Need, ...]:
-    """The needs of a quantity or a `functools.partial` of one; none of a function that does not say."""
-    return _said(function, "needs")
+    """Returns the needs of a quantity or a `functools.partial` of one; none of a function without any."""
+    return _attribute_of(function, "needs", ())
 
 
 def reads_of(function: Callable[..., Any]) -> tuple[str, ...]:
-    """What such a function reads, in the same way."""
-    return _said(function, "reads")
+    """Returns the parts that such a function reads."""
+    return _attribute_of(function, "reads", ())
 
 
-def _said(function: Callable[..., Any], what: str) -> tuple[Any, ...]:
+def group_of(function: Callable[..., Any]) -> str:
+    """Returns the group of such a function; 'others' of a function that is not a quantity."""
+    return _attribute_of(function, "group", OTHERS)
+
+
+def _attribute_of(function: Callable[..., Any], name: str, default: Any) -> Any:
     while isinstance(function, functools.partial):
         function = function.func
-    return getattr(function, what, ())
+    return getattr(function, name, default)
+
+
+def _declare(function: Any) -> None:
+    """Enters a quantity here and in gin. A function that is defined again, as in a notebook, replaces it."""
+    name = function.__name__
+    other = _declared.get(name)
+    is_again = other is not None and _place(other) == _place(function)
+    if other is not None and not is_again:
+        rule = f"must have a name of its own, and {other.__module__} has a quantity of this name"
+        raise ValueError(f"`quantity` {rule}: give yours another. Received: {name}, of {function.__module__}")
+    module = "tfplastic.diagnostics" if is_ours(function) else None
+    if is_again:
+        gin.enter_interactive_mode()
+    try:
+        with gin.unlock_config():
+            gin.register(module=module)(function)
+    finally:
+        if is_again:
+            gin.exit_interactive_mode()
+    _declared[name] = function
+
+
+def _place(function: Any) -> tuple[str, str]:
+    return function.__module__, function.__qualname__

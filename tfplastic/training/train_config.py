@@ -16,8 +16,9 @@ from tfplastic._checks import (
 )
 from tfplastic._keras import keras
 from tfplastic._near_names import near_matches
-from tfplastic.diagnostics.measure import Function, check_quantities
+from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.diagnostics.objectives import Objective
+from tfplastic.diagnostics.quantity import QuantityFn
 from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.brownian_twin import BrownianTwin
@@ -78,7 +79,7 @@ class TrainConfig:
     total_steps: int
     seed: int = 0
     log_period: int = 1_000
-    diagnostics: str | Sequence[str | Function] | Mapping[str, Function] = ()
+    diagnostics: str | Sequence[str | QuantityFn] | Mapping[str, QuantityFn] = ()
     diagnostics_period: int = 10_000
     diagnostics_periods: Mapping[str, int | Sequence[int]] = dataclasses.field(default_factory=dict)
     diagnostics_loss: Objective | None = None

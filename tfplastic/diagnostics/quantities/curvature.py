@@ -13,17 +13,31 @@ from tfplastic.diagnostics.quantities.shared.spectrum_quantiles import SpectrumQ
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
+__all__ = [
+    "hessian_condition_number",
+    "hessian_spectral_density",
+    "hessian_trace",
+    "layer_sharpness",
+    "preconditioned_sharpness",
+    "sharpness",
+    "smallest_eigenvalue",
+]
+
 Value = TypeVar("Value", float, np.ndarray)
 
 _ENDS = {"LA": "Largest eigenvalue of the Hessian", "SA": "Smallest eigenvalue of the Hessian"}
 
 
-@quantity("full", needs=("loss",))
+@quantity("full", group="curvature", needs=("loss",))
 def sharpness(snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: int = 0) -> dict[str, float]:
-    """The algebraically largest eigenvalue lambda_1 of the Hessian of the loss over all trainable variables.
+    """Returns the largest eigenvalue of the Hessian of the loss over all trainable variables.
 
-    Dear: Hessian-vector products, each about two gradients, until Lanczos converges, some 10 to 50. Where
-    `max_steps` are too few the value is a lower bound of lambda_1.
+    The algebraically largest. Where `max_steps` are too few the value is a lower bound of it.
+
+    Formula: lambda_1 of H
+    Range: any sign
+    NaN: where a product with the Hessian is NaN or infinite.
+    Cost: Hessian-vector products, each about two gradients, until Lanczos converges, about 10 to 50.
 
     Args:
         snapshot: of the model, with a loss.
@@ -32,7 +46,7 @@ def sharpness(snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: 
         seed: of Lanczos' start vector; always the same, so that values along a run are comparable.
 
     Returns:
-        {'all': lambda_1}, of any sign. NaN where a product is NaN or infinite.
+        {'all': lambda_1}.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
@@ -52,44 +66,19 @@ def sharpness(snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: 
     return {"all": _extreme(snapshot, "all", "LA", tol, max_steps, seed)}
 
 
-@quantity("full", needs=("loss",))
-def layer_sharpness(
-    snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: int = 0
-) -> dict[str, float]:
-    """The largest eigenvalue of each layer's own Hessian, the weights of the other layers being constants.
-
-    These are the blocks on the diagonal of H, so none is above `sharpness`. Dear: as `sharpness` for each
-    layer, though products with the last layers' blocks cost less.
-
-    Args:
-        snapshot: of the model, with a loss.
-        tol: see `sharpness`.
-        max_steps: most products to make for a layer.
-        seed: of Lanczos' start vectors.
-
-    Returns:
-        {layer name: eigenvalue of any sign}, 0 for a layer that the loss does not touch, and under 'all' the
-        largest of them, which is that of the block-diagonal matrix (NaN if there is none). NaN where a
-        product is NaN or infinite.
-
-    Raises:
-        ValueError: the snapshot has no loss, or an argument is outside its range.
-
-    Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 2, Eq. 2, by layer.
-    """
-    snapshot.require("loss")
-    values = {layer: _extreme(snapshot, layer, "LA", tol, max_steps, seed) for layer in snapshot.weights}
-    return {**values, "all": float(np.max([*values.values()] or [math.nan]))}
-
-
-@quantity("full", needs=("loss",))
+@quantity("full", group="curvature", needs=("loss",))
 def smallest_eigenvalue(
     snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: int = 0, by_layer: bool = False
 ) -> dict[str, float]:
-    """The algebraically smallest eigenvalue lambda_d of the Hessian of the loss.
+    """Returns the smallest eigenvalue of the Hessian of the loss.
 
-    Below zero where the loss is not convex. Cost as that of `sharpness`. Where `max_steps` are too few the
-    value is an upper bound.
+    The algebraically smallest, below zero where the loss is not convex. Where `max_steps` are too few the
+    value is an upper bound of it.
+
+    Formula: lambda_d of H
+    Range: any sign
+    NaN: where a product with the Hessian is NaN or infinite.
+    Cost: that of `sharpness`.
 
     Args:
         snapshot: of the model, with a loss.
@@ -99,8 +88,7 @@ def smallest_eigenvalue(
         by_layer: whether to add each layer's own Hessian, as in `layer_sharpness`.
 
     Returns:
-        {'all': lambda_d} of any sign, and with `by_layer` {layer name: ...} as well. NaN where a product is
-        NaN or infinite.
+        {'all': lambda_d}, and with `by_layer` {layer name: ...} as well.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
@@ -111,15 +99,20 @@ def smallest_eigenvalue(
     return {name: _extreme(snapshot, name, "SA", tol, max_steps, seed) for name in names}
 
 
-@quantity("full", needs=("loss",))
+@quantity("full", group="curvature", needs=("loss",))
 def hessian_condition_number(
     snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: int = 0, by_layer: bool = False
 ) -> dict[str, float]:
-    """The condition number of the Hessian of the loss as the paper has it: lambda_1 / lambda_d.
+    """Returns the condition number of the Hessian of the loss, as in the paper.
 
     Below zero where the loss is not convex, then -1 or above where it curves down more than up. lambda_d
-    counts as at least 10 epsilon |lambda_1| in magnitude, below which it is rounding. Cost: that of
-    `sharpness` and `smallest_eigenvalue`, which it shares with them if `tol`, `max_steps` and `seed` agree.
+    counts as at least 10 epsilon |lambda_1| in magnitude, below which it is rounding.
+
+    Formula: lambda_1 / lambda_d
+    Range: any sign
+    NaN: where the Hessian is zero, and where a product with it is NaN or infinite.
+    Cost: that of `sharpness` and `smallest_eigenvalue`, which it shares with them if `tol`, `max_steps` and
+        `seed` agree.
 
     Args:
         snapshot: of the model, with a loss.
@@ -129,8 +122,7 @@ def hessian_condition_number(
         by_layer: whether to add each layer's own Hessian, as in `layer_sharpness`.
 
     Returns:
-        {'all': ratio} of any sign, and with `by_layer` {layer name: ...} as well. NaN where the Hessian is
-        zero, and where a product is NaN or infinite.
+        {'all': ratio}, and with `by_layer` {layer name: ...} as well.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
@@ -147,13 +139,16 @@ def hessian_condition_number(
     return ratios
 
 
-@quantity("full", needs=("loss",), rules={"tol": _checks.check_non_negative})
+@quantity("full", group="curvature", needs=("loss",), rules={"tol": _checks.check_non_negative})
 def hessian_trace(
     snapshot: Snapshot, tol: float = 0.01, max_products: int = 100, seed: int = 0, by_layer: bool = False
 ) -> dict[str, float]:
-    """The trace of the Hessian of the loss, the sum of all its eigenvalues, by `linalg.trace` (Hutch++).
+    """Returns the trace of the Hessian of the loss, by `linalg.trace` (Hutch++).
 
-    Dear: up to `max_products` Hessian-vector products, each about two gradients.
+    Formula: tr H = sum_i lambda_i
+    Range: any sign
+    NaN: where a product with the Hessian is NaN or infinite.
+    Cost: up to `max_products` Hessian-vector products, each about two gradients.
 
     Args:
         snapshot: of the model, with a loss.
@@ -163,8 +158,7 @@ def hessian_trace(
         by_layer: whether to add each layer's own Hessian, whose traces add up to the whole.
 
     Returns:
-        {'all': trace} of any sign, and with `by_layer` {layer name: ...} as well. NaN where a product is NaN
-        or infinite.
+        {'all': trace}, and with `by_layer` {layer name: ...} as well.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
@@ -181,7 +175,7 @@ def hessian_trace(
     return {name: _unless_not_finite(lambda name=name: trace(name), math.nan) for name in names}
 
 
-@quantity("full", needs=("loss",))
+@quantity("full", group="curvature", needs=("loss",))
 def hessian_spectral_density(
     snapshot: Snapshot,
     num_steps: int = 90,
@@ -190,12 +184,15 @@ def hessian_spectral_density(
     seed: int = 0,
     by_layer: bool = False,
 ) -> dict[str, np.ndarray]:
-    """The spectral density of the Hessian of the loss, as quantiles of its eigenvalues: a histogram's points.
+    """Returns the spectral density of the Hessian of the loss, as quantiles of its eigenvalues.
 
-    By stochastic Lanczos quadrature (`linalg.spectral_density`): the smallest t with a share of at least q of
-    the eigenvalues up to t, for evenly spaced q from 0 to 1. The first and the last are the smallest and the
-    largest eigenvalue that Lanczos found, whatever their share. Dear: `num_steps` times `num_probes`
-    products, each about two gradients.
+    By stochastic Lanczos quadrature (`linalg.spectral_density`), for evenly spaced q from 0 to 1. The first
+    and the last are the smallest and the largest eigenvalue that Lanczos found, whatever their share.
+
+    Formula: the smallest t with a share of at least q of the eigenvalues up to t
+    Range: any sign, ascending
+    NaN: where a product with the Hessian is NaN or infinite.
+    Cost: `num_steps` times `num_probes` products, each about two gradients.
 
     Args:
         snapshot: of the model, with a loss.
@@ -206,10 +203,10 @@ def hessian_spectral_density(
         by_layer: whether to add each layer's own Hessian, as in `layer_sharpness`.
 
     Returns:
-        {'all': `[num_points] float64`, ascending}, and with `by_layer` {layer name: ...} as well. NaN where a
-        product is NaN or infinite. An array also has the attribute `arrays`, with `nodes` and `weights`,
-        `[num_probes, m]`, and `size`: what a run writes into its array file, so that figures can draw any
-        two spectra as smoothed densities on one axis.
+        {'all': `[num_points] float64`, ascending}, and with `by_layer` {layer name: ...} as well. An array
+        also has the attribute `arrays`, with `nodes` and `weights`, `[num_probes, m]`, and `size`: what a run
+        writes into its array file, so that figures can draw any two spectra as smoothed densities on one
+        axis.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
@@ -226,17 +223,56 @@ def hessian_spectral_density(
     return {name: _unless_not_finite(lambda name=name: quantiles(name), missing) for name in names}
 
 
-@quantity("full", needs=("loss", "optimizer"))
+@quantity("full", group="curvature", needs=("loss",))
+def layer_sharpness(
+    snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: int = 0
+) -> dict[str, float]:
+    """Returns the largest eigenvalue of each layer's own Hessian.
+
+    The weights of the other layers are constants. These are the blocks on the diagonal of H, so none is above
+    `sharpness`.
+
+    Formula: lambda_1 of the block of H of one layer
+    Range: any sign; 0 for a layer that the loss does not touch
+    NaN: where a product is NaN or infinite, and under 'all' if there is no layer.
+    Cost: that of `sharpness` for each layer, though products with the last layers' blocks cost less.
+
+    Args:
+        snapshot: of the model, with a loss.
+        tol: see `sharpness`.
+        max_steps: most products to make for a layer.
+        seed: of Lanczos' start vectors.
+
+    Returns:
+        {layer name: eigenvalue}, and under 'all' the largest of them, which is that of the block-diagonal
+        matrix.
+
+    Raises:
+        ValueError: the snapshot has no loss, or an argument is outside its range.
+
+    Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 2, Eq. 2, by layer.
+    """
+    snapshot.require("loss")
+    values = {layer: _extreme(snapshot, layer, "LA", tol, max_steps, seed) for layer in snapshot.weights}
+    return {**values, "all": float(np.max([*values.values()] or [math.nan]))}
+
+
+@quantity("full", group="curvature", needs=("loss", "optimizer"))
 def preconditioned_sharpness(
     snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: int = 0
 ) -> dict[str, float]:
-    """The largest eigenvalue of D^-1/2 H D^-1/2, D being what Adam divides by: its curvature as Adam sees it.
+    """Returns the largest eigenvalue of the Hessian as Adam sees it, D being what Adam divides by.
 
-    D = sqrt(v_hat + epsilon_root) + epsilon, of the optimizer's slots as they are: v_hat = v / (1 -
-    beta_2^t) after t updates (with `amsgrad` the largest so far). In the form that corrects the step size
-    instead, Keras' own, D = (sqrt(v + epsilon_root) + epsilon) / sqrt(1 - beta_2^t). On full batches with
-    learning rate lr training hovers where this is (2 + 2 beta_1) / ((1 - beta_1) lr), 38 / lr for beta_1 0.9.
-    Cost as that of `sharpness`.
+    D = sqrt(v_hat + epsilon_root) + epsilon, of the optimizer's slots as they are: v_hat = v / (1 - beta_2^t)
+    after t updates (with `amsgrad` the largest so far). In the form that corrects the step size instead,
+    Keras' own, D = (sqrt(v + epsilon_root) + epsilon) / sqrt(1 - beta_2^t). On full batches with learning
+    rate lr training hovers where this is (2 + 2 beta_1) / ((1 - beta_1) lr), 38 / lr for beta_1 0.9.
+
+    Formula: lambda_1 of D^-1/2 H D^-1/2
+    Range: any sign
+    NaN: before the first update, with an optimizer that is not an Adam or AdamW of this library or of Keras,
+        and where a product is NaN or infinite.
+    Cost: that of `sharpness`.
 
     Args:
         snapshot: of the model, with a loss and an optimizer.
@@ -245,8 +281,7 @@ def preconditioned_sharpness(
         seed: of Lanczos' start vector.
 
     Returns:
-        {'all': eigenvalue of any sign}. NaN before the first update, with an optimizer that is no Adam or
-        AdamW of this library or of Keras, and where a product is NaN or infinite.
+        {'all': eigenvalue}.
 
     Raises:
         ValueError: the snapshot has no loss or no optimizer, the optimizer was built for other variables, or

@@ -21,17 +21,36 @@ from tfplastic.diagnostics.quantities.shared.spectra import Spectrum, feature_sp
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
+__all__ = [
+    "feature_approximate_rank",
+    "feature_effective_rank",
+    "feature_numerical_rank",
+    "feature_rank",
+    "feature_rank_unscaled",
+    "feature_singular_values",
+    "feature_spectral_norm",
+    "feature_srank",
+    "feature_srank_sum",
+    "feature_stable_rank",
+]
 
-@quantity("cheap", reads=("activations", "linear_outputs"))
+
+@quantity("cheap", group="feature ranks", reads=("activations", "linear_outputs"))
 def feature_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
-    """`ranks.srank` of each layer's features: how many singular values make up 1 - delta of their sum.
+    """Returns how many singular values of each layer's features make up 1 - delta of their sum.
+
+    Formula: min {k : sum_{i<=k} s_i >= (1 - delta) sum_i s_i}, s the singular values of Phi, descending
+        (`ranks.srank`)
+    Range: whole numbers from 0 to min(n, d)
+    NaN: where an activation is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
         snapshot: of the model; needs no loss.
         delta: share of the sum to leave out, in [0, 1].
 
     Returns:
-        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
+        {layer name: rank} for every hidden nonlinearity and linear output.
 
     Raises:
         ValueError: `delta` is out of its range.
@@ -42,16 +61,21 @@ def feature_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     return _by_layer(snapshot, lambda spectrum: ranks.srank(spectrum.values, delta))
 
 
-@quantity("cheap", reads=("activations", "linear_outputs"))
+@quantity("cheap", group="feature ranks", reads=("activations", "linear_outputs"))
 def feature_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
-    """The sum of `feature_srank` over all hidden nonlinearities: one rank for the whole network.
+    """Returns the sum of `feature_srank` over all hidden nonlinearities: one rank for the whole network.
+
+    Formula: sum over hidden nonlinearities of `feature_srank`
+    Range: whole numbers of at least 0
+    NaN: where a layer's rank is NaN.
+    Cost: that of `feature_srank`.
 
     Args:
         snapshot: of the model; needs no loss.
         delta: share of each layer's sum to leave out, in [0, 1].
 
     Returns:
-        {'all': whole number}; NaN where a layer's rank is. Empty where there is no hidden nonlinearity.
+        {'all': rank}; empty where there is no hidden nonlinearity.
 
     Raises:
         ValueError: `delta` is out of its range.
@@ -64,16 +88,21 @@ def feature_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, floa
     return {"all": float(sum(nonlinear))} if nonlinear else {}
 
 
-@quantity("cheap", reads=("activations", "linear_outputs"))
+@quantity("cheap", group="feature ranks", reads=("activations", "linear_outputs"))
 def feature_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
-    """`ranks.approximate_rank` of each layer's features: as `feature_srank`, of squared singular values.
+    """Returns how many squared singular values of each layer's features make up 1 - delta of their sum.
+
+    Formula: min {k : sum_{i<=k} s_i^2 >= (1 - delta) sum_i s_i^2} (`ranks.approximate_rank`)
+    Range: whole numbers from 0 to min(n, d)
+    NaN: where an activation is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
         snapshot: of the model; needs no loss.
         delta: share of the sum of squares to leave out, in [0, 1].
 
     Returns:
-        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
+        {layer name: rank} for every hidden nonlinearity and linear output.
 
     Raises:
         ValueError: `delta` is out of its range.
@@ -84,15 +113,20 @@ def feature_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[st
     return _by_layer(snapshot, lambda spectrum: ranks.approximate_rank(spectrum.values, delta))
 
 
-@quantity("cheap", reads=("activations", "linear_outputs"))
+@quantity("cheap", group="feature ranks", reads=("activations", "linear_outputs"))
 def feature_effective_rank(snapshot: Snapshot) -> dict[str, float]:
-    """`ranks.effective_rank` of each layer's features: exp of the entropy of their singular values.
+    """Returns the exponential of the entropy of the singular values of each layer's features.
+
+    Formula: exp(-sum_i p_i log p_i), p_i = s_i / sum_k s_k (`ranks.effective_rank`)
+    Range: 0, or from 1 to min(n, d)
+    NaN: where an activation is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: 0, or from 1 to min(n, d)} for every hidden nonlinearity and linear output.
+        {layer name: rank} for every hidden nonlinearity and linear output.
 
     Source: Roy and Vetterli 2007, "The effective rank: a measure of effective dimensionality"; Dohare et al.
         2024, "Loss of plasticity in deep continual learning".
@@ -100,16 +134,21 @@ def feature_effective_rank(snapshot: Snapshot) -> dict[str, float]:
     return _by_layer(snapshot, lambda spectrum: ranks.effective_rank(spectrum.values))
 
 
-@quantity("cheap", reads=("activations", "linear_outputs"))
+@quantity("cheap", group="feature ranks", reads=("activations", "linear_outputs"))
 def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
-    """`ranks.absolute_rank` of each layer: how many singular values of Phi / sqrt(n) exceed epsilon.
+    """Returns how many singular values of each layer's scaled features exceed epsilon.
+
+    Formula: #{i : s_i / sqrt(n) > epsilon}, s the singular values of Phi (`ranks.absolute_rank`)
+    Range: whole numbers from 0 to min(n, d)
+    NaN: where an activation is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
         snapshot: of the model; needs no loss. The paper takes n = 5000 examples.
         epsilon: threshold, at least 0.
 
     Returns:
-        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
+        {layer name: rank} for every hidden nonlinearity and linear output.
 
     Raises:
         ValueError: `epsilon` is out of its range.
@@ -125,17 +164,21 @@ def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
     )
 
 
-@quantity("cheap", reads=("activations", "linear_outputs"))
+@quantity("cheap", group="feature ranks", reads=("activations", "linear_outputs"))
 def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
-    """As `feature_rank`, without 1 / sqrt(n): how many singular values of Phi exceed epsilon.
+    """Returns how many singular values of each layer's features exceed epsilon, as `feature_rank` unscaled.
+
+    Formula: #{i : s_i > epsilon}, s the singular values of Phi
+    Range: whole numbers from 0 to min(n, d), at least `feature_rank`
+    NaN: where an activation is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
         snapshot: of the model; needs no loss.
         epsilon: threshold, at least 0.
 
     Returns:
-        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output; at
-        least `feature_rank`.
+        {layer name: rank} for every hidden nonlinearity and linear output.
 
     Raises:
         ValueError: `epsilon` is out of its range.
@@ -148,24 +191,34 @@ def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str
     )
 
 
-@quantity("cheap", reads=("activations", "linear_outputs"))
+@quantity("cheap", group="feature ranks", reads=("activations", "linear_outputs"))
 def feature_stable_rank(snapshot: Snapshot) -> dict[str, float]:
-    """`ranks.stable_rank` of each layer's features: ||Phi||_F^2 / ||Phi||_2^2.
+    """Returns the stable rank of each layer's features (`ranks.stable_rank`).
+
+    Formula: ||Phi||_F^2 / ||Phi||_2^2
+    Range: 0, or from 1 to min(n, d)
+    NaN: where an activation is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: 0, or from 1 to min(n, d)} for every hidden nonlinearity and linear output.
+        {layer name: rank} for every hidden nonlinearity and linear output.
 
     Source: Rudelson and Vershynin 2007, "Sampling from large matrices", section 1.
     """
     return _by_layer(snapshot, lambda spectrum: ranks.stable_rank(spectrum.values))
 
 
-@quantity("cheap", reads=("activations", "linear_outputs"))
+@quantity("cheap", group="feature ranks", reads=("activations", "linear_outputs"))
 def feature_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -> dict[str, float]:
-    """`ranks.numerical_rank` of each layer's features: how many singular values are no rounding errors.
+    """Returns how many singular values of each layer's features are not rounding errors.
+
+    Formula: #{i : s_i > tolerance * s_1} (`ranks.numerical_rank`)
+    Range: whole numbers from 0 to min(n, d)
+    NaN: where an activation is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -174,7 +227,7 @@ def feature_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -
             of float32.
 
     Returns:
-        {layer name: whole number from 0 to min(n, d)} for every hidden nonlinearity and linear output.
+        {layer name: rank} for every hidden nonlinearity and linear output.
 
     Raises:
         ValueError: `tolerance` is out of its range.
@@ -185,35 +238,47 @@ def feature_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -
     return _by_layer(snapshot, lambda spectrum: spectrum.numerical_rank(tolerance))
 
 
-@quantity("cheap", reads=("activations", "linear_outputs"))
+@quantity("cheap", group="feature ranks", reads=("activations", "linear_outputs"))
 def feature_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
-    """The largest singular value of each layer's features, ||Phi||_2.
+    """Returns the largest singular value of each layer's features.
 
     It grows by orders of magnitude where targets have a large common offset.
+
+    Formula: ||Phi||_2
+    Range: at least 0; it grows with n, like sqrt(n)
+    NaN: where an activation is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: norm, at least 0} for every hidden nonlinearity and linear output; it grows with n,
-        like sqrt(n).
+        {layer name: norm} for every hidden nonlinearity and linear output.
 
     Source: Lyle et al. 2024, "Disentangling the causes of plasticity loss in neural networks".
     """
     return _by_layer(snapshot, lambda spectrum: spectrum.values[0])
 
 
-@quantity("cheap", reads=("activations", "linear_outputs"))
+@quantity("cheap", group="feature ranks", reads=("activations", "linear_outputs"))
 def feature_singular_values(snapshot: Snapshot) -> dict[str, np.ndarray]:
-    """The singular values of each layer's features: a distribution.
+    """Returns the singular values of each layer's features: a distribution.
+
+    Those below about 3e-7 of the largest are 0, unless features are float64: rounding made them.
+
+    Formula: s_1 >= s_2 >= ..., the singular values of Phi
+    Range: at least 0
+    NaN: where an activation is NaN or infinite. Layers in `Snapshot.unmeasured` are left out.
+    Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: `[min(n, d)] float64`, descending} for every hidden nonlinearity and linear output that
-        is measured. Those below some 3e-7 of the largest are 0, unless features are float64: rounding made
-        them.
+        {layer name: `[min(n, d)] float64`, descending} for every hidden nonlinearity and linear output.
+
+    Source: the spectrum behind the ranks of features; for its use see Kumar et al. 2020, "Implicit
+        under-parameterization inhibits data-efficient deep reinforcement learning".
     """
     return {layer: spectrum.values for layer, spectrum in feature_spectra(snapshot).items()}
 

@@ -9,14 +9,22 @@ from tfplastic.diagnostics.quantities.shared.example_gradients import gram_matri
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
+__all__ = ["gradient_reliability", "gradient_signal_to_noise", "gradient_strength"]
 
-@quantity("full", needs=("loss",))
+
+@quantity("full", group="gradient noise", needs=("loss",))
 def gradient_signal_to_noise(snapshot: Snapshot, num_examples: int = 512) -> dict[str, float]:
-    """The signal-to-noise ratio of examples' gradients: |mean of g_i|^2 / tr Cov(g), by layer.
+    """Returns the signal-to-noise ratio of examples' gradients, by layer.
 
     tr Cov(g) = sum_i |g_i - mean|^2 / (k - 1). The inverse of the simple noise scale of McCandlish et al.
     2018, the batch size from which on larger batches help little. Gradients without any signal still give
-    some 1 / k, since |mean|^2 is taken as it is. Dear: the gradients of k single examples.
+    about 1 / k, since |mean|^2 is taken as it is.
+
+    Formula: |mean of g_i|^2 / tr Cov(g)
+    Range: at least 0; infinite where all gradients are one that is not zero
+    NaN: where all gradients are zero, where there is one example only, and where a gradient is NaN or
+        infinite.
+    Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
         snapshot: of the model, with a loss.
@@ -24,9 +32,8 @@ def gradient_signal_to_noise(snapshot: Snapshot, num_examples: int = 512) -> dic
             that of `gradient_covariance`, so that both share the work.
 
     Returns:
-        {layer name: ratio, at least 0} for every layer with variables of its own, and under 'all' that of
-        whole gradients. Infinite where all gradients are one that is not zero, NaN where all are zero, where
-        there is one example only, and where a gradient is NaN or infinite.
+        {layer name: ratio} for every layer with variables of its own, and under 'all' the ratio of whole
+        gradients.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
@@ -58,19 +65,23 @@ def signal_to_noise(gram: np.ndarray) -> float:
     return _ratio(signal, noise)
 
 
-@quantity("medium", needs=("loss",))
+@quantity("medium", group="gradient noise", needs=("loss",))
 def gradient_strength(snapshot: Snapshot) -> dict[str, float]:
-    """The squared norm of the loss's gradient, |g|^2, by layer: what a small step gains per learning rate.
+    """Returns the squared norm of the loss's gradient, by layer: what a small step gains per learning rate.
 
-    With `gradient_reliability` it is the pair that "optimisation readiness" consists of. Medium: one
-    gradient.
+    With `gradient_reliability` it is the pair that "optimisation readiness" consists of.
+
+    Formula: |g|^2
+    Range: at least 0
+    NaN: where the gradient is NaN; infinite where it is infinite.
+    Cost: one gradient.
 
     Args:
         snapshot: of the model, with a loss.
 
     Returns:
-        {layer name: |g|^2, at least 0} for every layer with variables of its own, and under 'all' that of
-        the whole gradient. NaN or infinite where the gradient is.
+        {layer name: |g|^2} for every layer with variables of its own, and under 'all' that of the whole
+        gradient.
 
     Raises:
         ValueError: the snapshot has no loss.
@@ -80,15 +91,20 @@ def gradient_strength(snapshot: Snapshot) -> dict[str, float]:
     return {layer: norm**2 for layer, norm in gradient_norm(snapshot).items()}
 
 
-@quantity("full", needs=("loss",))
+@quantity("full", group="gradient noise", needs=("loss",))
 def gradient_reliability(
     snapshot: Snapshot, num_minibatches: int = 128, num_examples: int = 512
 ) -> dict[str, float]:
-    """How far minibatches agree on the gradient: |g|^2 / mean over minibatches of |g_b|^2, by layer.
+    """Returns how far minibatches agree on the gradient, by layer.
 
     g_b is the mean gradient of minibatch b, g that of all. The examples are cut into minibatches in their
     order; where they do not divide evenly, minibatches differ by one example and count by their examples.
-    Unrelated gradients give 1 / num_minibatches, equal ones 1. Dear: the gradients of single examples.
+    Unrelated gradients give 1 / num_minibatches, equal ones 1.
+
+    Formula: |g|^2 / mean over minibatches b of |g_b|^2
+    Range: [0, 1]
+    NaN: where all gradients of minibatches are zero, or one is NaN or infinite.
+    Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
         snapshot: of the model, with a loss.
@@ -97,8 +113,8 @@ def gradient_reliability(
         num_examples: how many of the first examples to take; all where there are fewer.
 
     Returns:
-        {layer name: ratio in [0, 1]} for every layer with variables of its own, and under 'all' that of whole
-        gradients. NaN where all gradients of minibatches are zero, or one is NaN or infinite.
+        {layer name: ratio} for every layer with variables of its own, and under 'all' the ratio of whole
+        gradients.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.

@@ -15,19 +15,24 @@ from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_kernels import incoming_of
 from tfplastic.diagnostics.units.unit_slices import Slice
 
+__all__ = ["dormant_gradients", "gradient_l0_norm", "gradient_l1_norm", "gradient_norm"]
 
-@quantity("medium", needs=("loss",), reads=("gradients",))
+
+@quantity("medium", group="gradients", needs=("loss",), reads=("gradients",))
 def gradient_norm(snapshot: Snapshot) -> dict[str, float]:
-    """The norm of the loss's gradient, by layer: sqrt(sum_i (dL / dtheta_i)^2).
+    """Returns the norm of the loss's gradient, by layer. Squares are summed in float64.
 
-    Medium: one gradient. Squares are summed in float64.
+    Formula: sqrt(sum_i (dL / dtheta_i)^2)
+    Range: at least 0; 0 where the loss does not touch a layer
+    NaN: where the gradient is NaN; infinite where it is infinite.
+    Cost: one gradient.
 
     Args:
         snapshot: of the model, with a loss.
 
     Returns:
-        {layer name: norm, at least 0} for every layer with variables of its own, 0 where the loss does not
-        touch them, and under 'all' the norm of the whole gradient. NaN or infinite where the gradient is.
+        {layer name: norm} for every layer with variables of its own, and under 'all' the norm of the whole
+        gradient.
 
     Raises:
         ValueError: the snapshot has no loss.
@@ -38,18 +43,20 @@ def gradient_norm(snapshot: Snapshot) -> dict[str, float]:
     return {layer: math.sqrt(square) for layer, square in squares.items()}
 
 
-@quantity("medium", needs=("loss",), reads=("gradients",))
+@quantity("medium", group="gradients", needs=("loss",), reads=("gradients",))
 def gradient_l1_norm(snapshot: Snapshot) -> dict[str, float]:
-    """The l1 norm of the loss's gradient, by layer: sum_i |dL / dtheta_i|.
+    """Returns the l1 norm of the loss's gradient, by layer. Magnitudes are summed in float64.
 
-    Medium: one gradient. Summed in float64.
+    Formula: sum_i |dL / dtheta_i|
+    Range: at least 0
+    NaN: where the gradient is NaN; infinite where it is infinite.
+    Cost: one gradient.
 
     Args:
         snapshot: of the model, with a loss.
 
     Returns:
-        {layer name: norm, at least 0} for every layer with variables of its own, and under 'all' their sum.
-        NaN or infinite where the gradient is.
+        {layer name: norm} for every layer with variables of its own, and under 'all' their sum.
 
     Raises:
         ValueError: the snapshot has no loss.
@@ -59,19 +66,24 @@ def gradient_l1_norm(snapshot: Snapshot) -> dict[str, float]:
     return _summed(snapshot, magnitude_sum)
 
 
-@quantity("medium", needs=("loss",), reads=("gradients",))
+@quantity("medium", group="gradients", needs=("loss",), reads=("gradients",))
 def gradient_l0_norm(snapshot: Snapshot) -> dict[str, float]:
-    """The share of the weights that get a gradient, by layer: #{i : dL / dtheta_i != 0} / #weights.
+    """Returns the share of the weights that get a gradient, by layer.
 
     The l0 "norm", which is the number itself, divided by the number of weights, so that layers compare. The
-    zero is exact. Medium: one gradient.
+    zero is exact.
+
+    Formula: #{i : dL / dtheta_i != 0} / #weights
+    Range: [0, 1]
+    NaN: where the gradient is NaN or infinite, and under 'all' if the model has no weights.
+    Cost: one gradient.
 
     Args:
         snapshot: of the model, with a loss.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every layer with variables of its own, and under 'all' that of
-        all weights (NaN if the model has none). NaN where the gradient is NaN or infinite.
+        {layer name: fraction} for every layer with variables of its own, and under 'all' the fraction of all
+        weights.
 
     Raises:
         ValueError: the snapshot has no loss.
@@ -96,25 +108,30 @@ def gradient_l0_norm(snapshot: Snapshot) -> dict[str, float]:
     return {layer: count / sizes[layer] if sizes[layer] else math.nan for layer, count in counts.items()}
 
 
-@quantity("medium", needs=("loss",), reads=("gradients",))
+@quantity("medium", group="gradients", needs=("loss",), reads=("gradients",))
 def dormant_gradients(snapshot: Snapshot, tau: float = 0.01) -> dict[str, float]:
-    """The fraction of units that hardly learn: #{i : G_i <= tau} / #units, G_i = m_i / ((1/K) sum_k m_k).
+    """Returns the fraction of units that hardly learn: those with little of their layer's gradient.
 
     m_i is the mean magnitude of the gradient by unit i's incoming weights, the loss being the mean over the
     batch. Computed as m_i <= tau times the layer's mean, in float64: a layer without any gradient is dormant
     as a whole, 1. Unlike `dormant_units` it sees units that are active and yet get no gradient, and works for
-    activations that are never zero. Medium: one gradient.
+    activations that are never zero.
+
+    Units are channels, of depthwise convolutions too; features of each head in `EinsumDense`; the units of
+    recurrent layers, all gates and the recurrent kernel together. Of layers that Keras does not have the last
+    axis of a variable called 'kernel' counts them.
+
+    Formula: #{i : G_i <= tau} / #units, G_i = m_i / ((1/K) sum_k m_k)
+    Range: [0, 1]
+    NaN: where a gradient is NaN or infinite, and under 'all' where there are no units.
+    Cost: one gradient.
 
     Args:
         snapshot: of the model, with a loss.
         tau: threshold of the score, at least 0. 0.01 as in Liu et al. 2025.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every layer with a kernel, and under 'all' the fraction of all
-        their units, NaN where there is none. NaN where a gradient is NaN or infinite. Units are channels, of
-        depthwise convolutions too; features of each head in `EinsumDense`; the units of recurrent layers,
-        all gates and the recurrent kernel together. Of layers that Keras does not have the last axis of a
-        variable called 'kernel' counts them.
+        {layer name: fraction} for every layer with a kernel, and under 'all' the fraction of all their units.
 
     Raises:
         ValueError: the snapshot has no loss, or `tau` is negative or not a finite number.

@@ -9,19 +9,26 @@ from tfplastic.diagnostics.quantities.shared.virtual_step import updated, virtua
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
+__all__ = ["churn", "same_batch_loss_change"]
 
-@quantity("medium", needs=("loss", "optimizer"))
+
+@quantity("medium", group="next update", needs=("loss", "optimizer"))
 def same_batch_loss_change(snapshot: Snapshot) -> dict[str, float]:
-    """What the optimizer's next update changes of the loss on its own batch: L(theta') - L(theta).
+    """Returns how much the optimizer's next update changes the loss on its own batch.
 
     Negative where the update helps. Above zero it overshoots: the first thing to be seen of a learning rate
-    too large for the curvature. Medium: see `virtual_step`, whose update it is.
+    too large for the curvature. The update is that of `virtual_step`.
+
+    Formula: L(theta') - L(theta)
+    Range: any sign
+    NaN: where a loss is NaN, or both are infinite.
+    Cost: one gradient, an update that is undone, and a loss.
 
     Args:
         snapshot: of the model, with a loss and an optimizer.
 
     Returns:
-        {'all': difference}. NaN or infinite where a loss is.
+        {'all': difference}.
 
     Raises:
         ValueError: the snapshot has no loss or no optimizer, or the optimizer was built for other variables.
@@ -34,20 +41,24 @@ def same_batch_loss_change(snapshot: Snapshot) -> dict[str, float]:
     return {"all": step.loss_after - step.loss_before}
 
 
-@quantity("medium", needs=("loss", "optimizer"))
+@quantity("medium", group="next update", needs=("loss", "optimizer"))
 def churn(snapshot: Snapshot) -> dict[str, float]:
-    """How much an update changes the outputs for other inputs: mean |f(x; theta') - f(x; theta)|.
+    """Returns how much an update changes the outputs for other inputs.
 
     theta' is after the optimizer's next update, as in `virtual_step`, on the first half of the snapshot's
     examples (of an odd number the smaller one), x are the inputs of the second half. The mean is over inputs
-    and all entries of all outputs that no mask leaves out. Medium: one gradient, one forward pass.
+    and all entries of all outputs that no mask leaves out.
+
+    Formula: mean |f(x; theta') - f(x; theta)|
+    Range: at least 0
+    NaN: where there is one example only, and where an output is NaN or infinite.
+    Cost: one gradient, an update that is undone, and two forward passes.
 
     Args:
         snapshot: of the model, with a loss and an optimizer.
 
     Returns:
-        {'all': mean, at least 0}. NaN where there is one example only, and where an output is NaN or
-        infinite.
+        {'all': mean}.
 
     Raises:
         ValueError: the snapshot has no loss or no optimizer, the optimizer was built for other variables, or

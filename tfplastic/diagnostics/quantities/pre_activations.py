@@ -13,17 +13,30 @@ from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
 
+__all__ = [
+    "pre_activation_histogram",
+    "pre_activation_mean_shift",
+    "pre_activation_means",
+    "pre_activation_variance_shift",
+    "pre_activation_variances",
+]
+
 _GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
 _READS = ("pre_mean", "pre_variance")
 
 
-@quantity("cheap", reads=("pre_activations",))
+@quantity("cheap", group="pre activations", reads=("pre_activations",))
 def pre_activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> dict[str, np.ndarray]:
-    """The pre-activations of each layer, of inputs, positions and units together, to be shown as a histogram.
+    """Returns the pre-activations of each layer, of all inputs, positions and units, for a histogram.
 
     Of more than `max_values`, as many are taken that are spread evenly over inputs, positions and units:
     number floor(size * frac(j * golden ratio)) for j = 0, 1, ...; in equal steps they could be all of one
-    unit. Cheap: one forward pass.
+    unit.
+
+    Formula: z_i(x) for inputs x, positions and units i
+    Range: any sign
+    NaN: in the entries that are NaN.
+    Cost: one forward pass.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -31,7 +44,7 @@ def pre_activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> di
 
     Returns:
         {layer name: `[min(size, max_values)] float64`} for every hidden nonlinearity whose pre-activations
-        are known; NaN and infinite where they are.
+        are known.
 
     Raises:
         ValueError: `max_values` is not a whole number of at least 1.
@@ -45,11 +58,14 @@ def pre_activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> di
     }
 
 
-@quantity("cheap", reads=_READS)
+@quantity("cheap", group="pre activations", reads=_READS)
 def pre_activation_means(snapshot: Snapshot, per_position: bool = False) -> dict[str, np.ndarray]:
-    """The mean pre-activation of each unit, E z_i over inputs and positions: a distribution over units.
+    """Returns the mean pre-activation of each unit over inputs and positions: a distribution over units.
 
-    Cheap: one forward pass.
+    Formula: E z_i
+    Range: any sign
+    NaN: for units of which a pre-activation is NaN. Layers whose pre-activations are unknown are left out.
+    Cost: one forward pass.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -63,41 +79,47 @@ def pre_activation_means(snapshot: Snapshot, per_position: bool = False) -> dict
     return {layer: each.pre_mean.ravel() for layer, each in _statistics(snapshot, per_position).items()}
 
 
-@quantity("cheap", reads=_READS)
+@quantity("cheap", group="pre activations", reads=_READS)
 def pre_activation_variances(snapshot: Snapshot, per_position: bool = False) -> dict[str, np.ndarray]:
-    """The variance of each unit's pre-activation over inputs and positions: a distribution over units.
+    """Returns the variance of each unit's pre-activation: a distribution over units.
 
-    Cheap: one forward pass.
+    Formula: E (z_i - E z_i)^2
+    Range: at least 0; 0 in a batch of one, unless there are positions
+    NaN: for units of which a pre-activation is NaN or infinite. Layers whose pre-activations are unknown are
+        left out.
+    Cost: one forward pass.
 
     Args:
         snapshot: of the model; needs no loss.
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
-        {layer name: `[units] float64`, at least 0} for every hidden nonlinearity. 0 in a batch of one, unless
-        there are positions.
+        {layer name: `[units] float64`} for every hidden nonlinearity.
 
     Source: Lyle et al. 2024, "Disentangling the causes of plasticity loss in neural networks", section 3.
     """
     return {layer: each.pre_variance.ravel() for layer, each in _statistics(snapshot, per_position).items()}
 
 
-@quantity("cheap", ("reference",), _READS)
+@quantity("cheap", group="pre activations", needs=("reference",), reads=_READS)
 def pre_activation_mean_shift(snapshot: Snapshot, per_position: bool = False) -> dict[str, float]:
-    """How far units' mean pre-activations have moved from the reference, in its standard deviations.
+    """Returns how far units' mean pre-activations have moved from the reference, in its standard deviations.
 
-    ((1/K) sum_i |E z_i - E z_i^ref|) / sqrt((1/K) sum_i var z_i^ref) over the layer's K units, where E and
-    var are over inputs and positions, of the snapshot's batch and of that of the reference. Cheap: one
-    forward pass. `pre_activation_means` has the means unit by unit.
+    E and var are over inputs and positions, of the snapshot's batch and of that of the reference.
+    `pre_activation_means` has the means unit by unit.
+
+    Formula: ((1/K) sum_i |E z_i - E z_i^ref|) / sqrt((1/K) sum_i var z_i^ref) over the layer's K units
+    Range: at least 0; infinite where the reference does not vary at all and the means have moved, 0 where
+        they have not
+    NaN: where a pre-activation is unknown, NaN or infinite, now or in the reference.
+    Cost: one forward pass.
 
     Args:
         snapshot: of the model, with a reference.
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
-        {layer name: shift, at least 0} for every hidden nonlinearity. Infinite where the reference does not
-        vary at all and the means have moved, 0 where they have not. NaN where pre-activations are unknown,
-        and as said above.
+        {layer name: shift} for every hidden nonlinearity.
 
     Raises:
         ValueError: the snapshot has no reference, or one of other layers.
@@ -113,20 +135,24 @@ def pre_activation_mean_shift(snapshot: Snapshot, per_position: bool = False) ->
     return _against_reference(snapshot, per_position, shift)
 
 
-@quantity("cheap", ("reference",), _READS)
+@quantity("cheap", group="pre activations", needs=("reference",), reads=_READS)
 def pre_activation_variance_shift(snapshot: Snapshot, per_position: bool = False) -> dict[str, float]:
-    """How far units' variances of pre-activations have moved from the reference, as a share of its own.
+    """Returns how far the variances of pre-activations have moved, as a share of those of the reference.
 
-    sum_i |var z_i - var z_i^ref| / sum_i var z_i^ref over the layer's units; otherwise as
-    `pre_activation_mean_shift`. Cheap: one forward pass.
+    Otherwise as `pre_activation_mean_shift`.
+
+    Formula: sum_i |var z_i - var z_i^ref| / sum_i var z_i^ref over the layer's units
+    Range: at least 0; 1 where nothing varies any more, infinite where the reference does not vary and the
+        variances have moved, 0 where they have not
+    NaN: where a pre-activation is unknown, NaN or infinite, now or in the reference.
+    Cost: one forward pass.
 
     Args:
         snapshot: of the model, with a reference.
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
-        {layer name: shift, at least 0} for every hidden nonlinearity. 1 where nothing varies any more.
-        Infinite, 0 and NaN as in `pre_activation_mean_shift`.
+        {layer name: shift} for every hidden nonlinearity.
 
     Raises:
         ValueError: the snapshot has no reference, or one of other layers.

@@ -11,15 +11,22 @@ from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.linalg import NonFiniteError, NTKOperator, SpectralDensity, spectral_density
 
+__all__ = ["ntk", "ntk_alignment", "ntk_condition_number", "ntk_rank"]
+
 _MOST_ROWS = 2048  # of a kernel that is made as a matrix: 32 MiB
 
 
-@quantity("full")
+@quantity("full", group="kernel")
 def ntk(snapshot: Snapshot, num_examples: int = 64) -> dict[str, np.ndarray]:
-    """The empirical neural tangent kernel K = J J^T, J being the Jacobian of all outputs by all weights.
+    """Returns the empirical neural tangent kernel, J being the Jacobian of all outputs by all weights.
 
     K_ij is the inner product of the gradients of outputs i and j, which are counted example after example,
-    without those that a mask of Keras leaves out. Not normalised. Dear: as many gradients as there are rows.
+    without those that a mask of Keras leaves out. Not normalized.
+
+    Formula: K = J J^T
+    Range: positive semi-definite
+    NaN: where a gradient is NaN; not finite where a gradient is not.
+    Cost: as many gradients as there are rows, which all quantities of the kernel share.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -28,7 +35,7 @@ def ntk(snapshot: Snapshot, num_examples: int = 64) -> dict[str, np.ndarray]:
 
     Returns:
         {'all': `[m, m] float64`}, m being the number of the examples' outputs; of a larger kernel the first
-        2048 rows and columns. Not finite where a gradient is not.
+        2048 rows and columns.
 
     Raises:
         ValueError: an argument is outside its range, or the model returns what is no tensor of floats.
@@ -48,13 +55,17 @@ def ntk(snapshot: Snapshot, num_examples: int = 64) -> dict[str, np.ndarray]:
     return {"all": _matrix(snapshot, num_examples)}
 
 
-@quantity("full")
+@quantity("full", group="kernel")
 def ntk_rank(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> dict[str, float]:
-    """The numerical rank of the empirical neural tangent kernel: #{i : lambda_i > m epsilon lambda_1}.
+    """Returns the numerical rank of the empirical neural tangent kernel.
 
-    m is the size of the kernel, epsilon that of the weights' dtype, which the gradients are rounded to. Dear:
-    up to 2048 outputs as many gradients as there are outputs; for more an estimate by stochastic Lanczos
-    quadrature, 900 products with the kernel.
+    m is the size of the kernel, epsilon that of the weights' dtype, which the gradients are rounded to.
+
+    Formula: #{i : lambda_i > m epsilon lambda_1}
+    Range: [0, m], whole numbers unless it is an estimate
+    NaN: where a gradient is NaN or infinite.
+    Cost: up to 2048 outputs as many gradients as there are outputs; for more an estimate by stochastic
+        Lanczos quadrature, 900 products with the kernel.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -62,8 +73,7 @@ def ntk_rank(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> dict[
         seed: of the estimate.
 
     Returns:
-        {'all': rank in [0, m]}, a whole number unless it is an estimate. NaN where a gradient is NaN or
-        infinite.
+        {'all': rank}.
 
     Raises:
         ValueError: an argument is outside its range, or the model returns what is no tensor of floats.
@@ -79,12 +89,17 @@ def ntk_rank(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> dict[
     return {"all": round(share * spectrum.size, 6)}  # sums of 1 / m are whole but for rounding
 
 
-@quantity("full")
+@quantity("full", group="kernel")
 def ntk_condition_number(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> dict[str, float]:
-    """The condition number of the empirical neural tangent kernel: lambda_1 / lambda_m.
+    """Returns the condition number of the empirical neural tangent kernel.
 
     lambda_m is taken as at least m epsilon lambda_1, which is what rounding lets one know of it: a singular
-    kernel has 1 / (m epsilon). Cost as that of `ntk_rank`.
+    kernel has 1 / (m epsilon).
+
+    Formula: lambda_1 / lambda_m
+    Range: at least 1
+    NaN: where the kernel is zero, and where a gradient is NaN or infinite.
+    Cost: that of `ntk_rank`.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -92,7 +107,7 @@ def ntk_condition_number(snapshot: Snapshot, num_examples: int = 64, seed: int =
         seed: of the estimate for more than 2048 outputs, which is a lower bound.
 
     Returns:
-        {'all': ratio of at least 1}. NaN where the kernel is zero, and where a gradient is NaN or infinite.
+        {'all': ratio}.
 
     Raises:
         ValueError: an argument is outside its range, or the model returns what is no tensor of floats.
@@ -107,14 +122,19 @@ def ntk_condition_number(snapshot: Snapshot, num_examples: int = 64, seed: int =
     return {"all": largest / max(float(spectrum.nodes.min()), _rounding(snapshot, spectrum) * largest)}
 
 
-@quantity("full")
+@quantity("full", group="kernel")
 def ntk_alignment(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> dict[str, float]:
-    """How near the empirical neural tangent kernel K is to a I + u u^T: the cosine between the two.
+    """Returns how near the empirical neural tangent kernel K is to a I + u u^T: the cosine between the two.
 
     Of all a and u the ones that fit best, min |K - a I - u u^T|_F: u along the first eigenvector, and a the
     mean of the other eigenvalues, a = (tr K - lambda_1) / (m - 1). The cosine <K, A> / (|K|_F |A|_F) is then
-    |A|_F / |K|_F = sqrt((lambda_1^2 + (m - 1) a^2) / sum_i lambda_i^2). At 1 the kernel has collapsed:
-    examples share one direction and are otherwise memorised one by one. Cost as that of `ntk_rank`.
+    |A|_F / |K|_F. At 1 the kernel has collapsed: examples share one direction and are otherwise memorized one
+    by one.
+
+    Formula: sqrt((lambda_1^2 + (m - 1) a^2) / sum_i lambda_i^2)
+    Range: (0, 1]
+    NaN: where the kernel is zero, and where a gradient is NaN or infinite.
+    Cost: that of `ntk_rank`.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -122,7 +142,7 @@ def ntk_alignment(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> 
         seed: of the estimate for more than 2048 outputs.
 
     Returns:
-        {'all': cosine in (0, 1]}. NaN where the kernel is zero, and where a gradient is NaN or infinite.
+        {'all': cosine}.
 
     Raises:
         ValueError: an argument is outside its range, or the model returns what is no tensor of floats.

@@ -22,6 +22,8 @@ from tfplastic.diagnostics.quantity import quantity, reads_of
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
 
+__all__ = ["active_units", "dead_units", "dormant_units", "linearized_units", "saturated_units"]
+
 # Activations that are linear above zero, and those among them that are linear below as well.
 _LINEAR_ABOVE_ZERO = {"celu", "elu", "leaky_relu", "prelu", "relu", "relu6", "scaled_elu", "selu"}
 _LINEAR_BELOW_ZERO = {"leaky_relu", "prelu"}
@@ -35,20 +37,23 @@ def dead_units(snapshot: tf.Tensor, per_position: bool = False) -> tf.Tensor: ..
 def dead_units(snapshot: Snapshot, per_position: bool = False) -> dict[str, float]: ...
 
 
-@quantity("cheap", reads=("mean_abs",), of_activations=True)
+@quantity("cheap", group="units", reads=("mean_abs",), of_activations=True)
 def dead_units(snapshot: Snapshot | tf.Tensor, per_position: bool = False) -> dict[str, float] | tf.Tensor:
-    """The fraction of units that are dead: #{i : h_i(x) = 0 for every input x and position} / #units.
+    """Returns the fraction of units that are dead: exactly zero on the whole batch.
 
-    Cheap: one forward pass. The zero is exact, whatever the activation function is: a saturated tanh or a
-    leaky ReLU does not count.
+    The zero is exact, whatever the activation function is: a saturated tanh or a leaky ReLU does not count.
+
+    Formula: #{i : h_i(x) = 0 for every input x and position} / #units
+    Range: [0, 1]
+    NaN: where an activation is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass.
 
     Args:
         snapshot: of the model; needs no loss. Or one layer's activations, `[batch, ..., units]` floats.
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every hidden nonlinearity; of activations `[] float64`. NaN as
-        said above.
+        {layer name: fraction} for every hidden nonlinearity; of activations `[] float64`.
 
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 4.1, Fig. 1;
         Dohare et al. 2024, "Loss of plasticity in deep continual learning" (on 2000 inputs). Others call
@@ -74,15 +79,21 @@ def dormant_units(snapshot: tf.Tensor, tau: float = 0.025, per_position: bool = 
 def dormant_units(snapshot: Snapshot, tau: float = 0.025, per_position: bool = False) -> dict[str, float]: ...
 
 
-@quantity("cheap", reads=("mean_abs",), of_activations=True)
+@quantity("cheap", group="units", reads=("mean_abs",), of_activations=True)
 def dormant_units(
     snapshot: Snapshot | tf.Tensor, tau: float = 0.025, per_position: bool = False
 ) -> dict[str, float] | tf.Tensor:
-    """The fraction of tau-dormant units: #{i : s_i <= tau} / #units, s_i = E|h_i| / ((1/K) sum_k E|h_k|).
+    """Returns the fraction of tau-dormant units: those with little of their layer's activity.
 
-    E is the mean over inputs and positions, k runs over the layer's K units: scores average to one (they do
-    not sum to one). Computed as E|h_i| <= tau times the layer's mean, in float64, so that a layer that is all
-    zeros is dormant as a whole: 1. With tau = 0 it equals `dead_units`. Cheap: one forward pass.
+    The score of a unit is its mean magnitude E|h_i| over inputs and positions, divided by the mean of its
+    layer's K units: scores average to one (they do not sum to one). Computed as E|h_i| <= tau times the
+    layer's mean, in float64, so that a layer that is all zeros is dormant as a whole: 1. With tau = 0 it
+    equals `dead_units`.
+
+    Formula: #{i : s_i <= tau} / #units, s_i = E|h_i| / ((1/K) sum_k E|h_k|)
+    Range: [0, 1]
+    NaN: where an activation is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass.
 
     Args:
         snapshot: of the model; needs no loss. Or one layer's activations, `[batch, ..., units]` floats.
@@ -90,8 +101,7 @@ def dormant_units(
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every hidden nonlinearity; of activations `[] float64`. NaN as
-        said above.
+        {layer name: fraction} for every hidden nonlinearity; of activations `[] float64`.
 
     Raises:
         ValueError: `tau` is negative or not a finite number.
@@ -116,19 +126,22 @@ def dormant_units(
     )
 
 
-@quantity("cheap", reads=("mean_abs", "zero_fraction"))
+@quantity("cheap", group="units", reads=("mean_abs", "zero_fraction"))
 def active_units(snapshot: Snapshot) -> dict[str, float]:
-    """The fraction of active units (FAU): 1 - the share of activations that are exactly zero.
+    """Returns the fraction of active units (FAU): the share of activations that are not exactly zero.
 
-    The mean over inputs, positions and units of [h_i(x) != 0]; of inputs and positions alike, so that there
-    is nothing to choose for convolutions. Cheap: one forward pass.
+    The mean is over inputs, positions and units alike, so that there is nothing to choose for convolutions.
+
+    Formula: mean over inputs x, positions and units i of [h_i(x) != 0]
+    Range: [0, 1], at most 1 - `dead_units`
+    NaN: where an activation is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass.
 
     Args:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every hidden nonlinearity; at most 1 - `dead_units`. NaN as said
-        above.
+        {layer name: fraction} for every hidden nonlinearity.
 
     Source: Ma et al. 2024, "Revisiting plasticity in visual reinforcement learning: data, modules and
         training stages", section 3.
@@ -136,18 +149,24 @@ def active_units(snapshot: Snapshot) -> dict[str, float]:
     return by_layer(snapshot, reads_of(active_units), False, lambda of: 1 - of.zero_fraction.mean())
 
 
-@quantity("cheap", reads=("mean_abs", "saturated_fraction"))
+@quantity("cheap", group="units", reads=("mean_abs", "saturated_fraction"))
 def saturated_units(
     snapshot: Snapshot, min_fraction: float = 1.0, per_position: bool = False
 ) -> dict[str, float]:
-    """The fraction of units that are saturated on `min_fraction` of the inputs: #{i : p_i >= it} / #units.
+    """Returns the fraction of units that are at the flat ends of their activation function.
 
     p_i is the share of inputs and positions with |h_i| > 0.99 for tanh, with h_i < 0.01 or h_i > 0.99 for
-    sigmoid, and so for their hard versions; softsign as tanh; ReLU6 where h is 0 or 6; ELU (alpha 1) and
-    SELU at their lower ends, h < -0.99 and h < 0.99 of -1.7581. NaN for ReLU, whose flat side is what
-    `dead_units` counts, for softplus, GELU, SiLU and their kin, of which a value near 0 does not tell the
-    flat side from the middle, and for ELU with another alpha and ReLU with other settings (`max_value`,
-    `negative_slope`, `threshold`). Cheap: one forward pass.
+    sigmoid, and so for their hard versions; softsign as tanh; ReLU6 where h is 0 or 6; ELU (alpha 1) and SELU
+    at their lower ends, h < -0.99 and h < 0.99 of -1.7581. ReLU's flat side is what `dead_units` counts. Of
+    softplus, GELU, SiLU and their kin a value near 0 does not tell the flat side from the middle.
+
+    Formula: #{i : p_i >= min_fraction} / #units, p_i = share of inputs and positions at which unit i is
+        saturated
+    Range: [0, 1]
+    NaN: for ReLU, softplus, GELU, SiLU and their kin, for ELU with another alpha, for ReLU with other
+        settings (`max_value`, `negative_slope`, `threshold`), and for unknown functions; where an activation
+        is NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -155,8 +174,7 @@ def saturated_units(
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every hidden nonlinearity. NaN where the activation function is
-        another one, and as said above.
+        {layer name: fraction} for every hidden nonlinearity.
 
     Raises:
         ValueError: `min_fraction` is outside [0, 1].
@@ -173,16 +191,21 @@ def saturated_units(
     return by_layer(snapshot, reads_of(saturated_units), per_position, saturated)
 
 
-@quantity("cheap", reads=("pre_mean", "pre_variance", "pre_positive_fraction"))
+@quantity("cheap", group="units", reads=("pre_mean", "pre_variance", "pre_positive_fraction"))
 def linearized_units(
     snapshot: Snapshot, tolerance: float = 0.1, per_position: bool = False
 ) -> dict[str, float]:
-    """The fraction of units that act as a linear function on the batch ("zombie" units).
+    """Returns the fraction of units that act as a linear function on the batch ("zombie" units).
 
-    Of a unit with pre-activations z: for ReLU, ELU and their kin, which are linear above zero, z > 0 for
-    every input and position (for leaky ReLU and PReLU also z <= 0 for every one; ReLU6 passes for ReLU). For
-    other activations, std(z) <= `tolerance`: so narrow a piece of a smooth curve is nearly straight. Cheap:
-    one forward pass.
+    ReLU, ELU and their kin are linear above zero, leaky ReLU and PReLU below as well; ReLU6 passes for ReLU.
+    For other activations, so narrow a piece of a smooth curve is nearly straight. A dead ReLU unit is not
+    among them.
+
+    Formula: #{i : z_i > 0 for every input and position} / #units; for leaky ReLU and PReLU also z_i <= 0 for
+        every one; for other activations std(z_i) <= tolerance, z_i being the pre-activation
+    Range: [0, 1]
+    NaN: where a pre-activation is unknown, NaN or infinite, and for layers in `Snapshot.unmeasured`.
+    Cost: one forward pass.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -191,8 +214,7 @@ def linearized_units(
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every hidden nonlinearity. NaN where pre-activations are unknown,
-        and as said above. A dead ReLU unit is not among them.
+        {layer name: fraction} for every hidden nonlinearity.
 
     Raises:
         ValueError: `tolerance` is negative or not a finite number.

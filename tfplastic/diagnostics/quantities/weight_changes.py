@@ -16,19 +16,32 @@ from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_map import UnitMap
 
+__all__ = [
+    "cosine_from_init",
+    "distance_from_init",
+    "effective_learning_rate",
+    "rms_distance_from_init",
+    "update_ratio",
+]
 
-@quantity("cheap", ("reference",))
+
+@quantity("cheap", group="changes", needs=("reference",))
 def distance_from_init(snapshot: Snapshot) -> dict[str, float]:
-    """The Euclidean distance of each layer's weights from the reference's: ||theta - theta_0||_2.
+    """Returns the Euclidean distance of each layer's weights from the weights of the reference.
 
-    Cheap: no pass at all. The reference is commonly the initialisation, hence the name.
+    The reference is commonly the initialization, hence the name.
+
+    Formula: ||theta - theta_0||_2
+    Range: at least 0
+    NaN: where a variable is NaN; infinite where one is infinite.
+    Cost: no pass; sums that all distances share.
 
     Args:
         snapshot: of the model, with a reference.
 
     Returns:
-        {layer name: distance, at least 0} for every layer with variables of its own, and under 'all' that of
-        all of them together.
+        {layer name: distance} for every layer with variables of its own, and under 'all' the distance of all
+        of them together.
 
     Raises:
         ValueError: the snapshot has no reference, or one of another model.
@@ -39,19 +52,24 @@ def distance_from_init(snapshot: Snapshot) -> dict[str, float]:
     return {layer: math.sqrt(change.squared_distance) for layer, change in _changes(snapshot).items()}
 
 
-@quantity("cheap", ("reference",))
+@quantity("cheap", group="changes", needs=("reference",))
 def rms_distance_from_init(snapshot: Snapshot) -> dict[str, float]:
-    """The root mean square of each layer's change: sqrt((1/N) sum_i (theta_i - theta_i0)^2).
+    """Returns the root mean square of each layer's change since the reference.
 
-    `distance_from_init` over the root of the number N of weights, so that layers of different sizes compare.
-    Cheap: no pass at all.
+    It is `distance_from_init` over the root of the number N of weights, so that layers of different sizes
+    compare.
+
+    Formula: sqrt((1/N) sum_i (theta_i - theta_i0)^2)
+    Range: at least 0
+    NaN: where a variable is NaN, and under 'all' if there is no variable; infinite where one is infinite.
+    Cost: no pass; sums that all distances share.
 
     Args:
         snapshot: of the model, with a reference.
 
     Returns:
-        {layer name: distance, at least 0} for every layer with variables of its own, and under 'all' that of
-        all of them together; NaN there if there is none.
+        {layer name: distance} for every layer with variables of its own, and under 'all' the distance of all
+        of them together.
 
     Raises:
         ValueError: the snapshot has no reference, or one of another model.
@@ -64,18 +82,21 @@ def rms_distance_from_init(snapshot: Snapshot) -> dict[str, float]:
     }
 
 
-@quantity("cheap", ("reference",))
+@quantity("cheap", group="changes", needs=("reference",))
 def cosine_from_init(snapshot: Snapshot) -> dict[str, float]:
-    """The cosine of each layer's weights with the reference's: <theta, theta_0> / (||theta|| ||theta_0||).
+    """Returns the cosine of each layer's weights with the weights of the reference.
 
-    Cheap: no pass at all.
+    Formula: <theta, theta_0> / (||theta|| ||theta_0||)
+    Range: [-1, 1]
+    NaN: where either is all zeros, or a variable is NaN or infinite.
+    Cost: no pass; sums that all distances share.
 
     Args:
         snapshot: of the model, with a reference.
 
     Returns:
-        {layer name: cosine in [-1, 1]} for every layer with variables of its own, and under 'all' that of all
-        of them together. NaN where either is all zeros.
+        {layer name: cosine} for every layer with variables of its own, and under 'all' the cosine of all of
+        them together.
 
     Raises:
         ValueError: the snapshot has no reference, or one of another model.
@@ -85,19 +106,23 @@ def cosine_from_init(snapshot: Snapshot) -> dict[str, float]:
     return {layer: _cosine(change) for layer, change in _changes(snapshot).items()}
 
 
-@quantity("medium", ("loss", "optimizer"))
+@quantity("medium", group="changes", needs=("loss", "optimizer"))
 def update_ratio(snapshot: Snapshot) -> dict[str, float]:
-    """The size of the optimizer's next update beside that of the weights: ||Delta theta|| / ||theta||.
+    """Returns the size of the optimizer's next update compared with the size of the weights.
 
-    The update is that of `virtual_step` on the snapshot's batch. Medium: a gradient, an update that is
-    undone, and a loss.
+    The update is that of `virtual_step` on the snapshot's batch.
+
+    Formula: ||Delta theta|| / ||theta||
+    Range: at least 0; infinite where the weights are all zeros and change
+    NaN: where the weights are all zeros and stay so, or an update is NaN.
+    Cost: one gradient, an update that is undone, and a loss.
 
     Args:
         snapshot: of the model, with a loss and an optimizer.
 
     Returns:
-        {layer name: ratio, at least 0} for every layer with variables of its own, and under 'all' that of all
-        of them together. Where the weights are all zeros infinite, or NaN if they stay so.
+        {layer name: ratio} for every layer with variables of its own, and under 'all' the ratio of all of
+        them together.
 
     Raises:
         ValueError: the snapshot has no loss or no optimizer.
@@ -109,15 +134,20 @@ def update_ratio(snapshot: Snapshot) -> dict[str, float]:
     return {layer: _root_of_ratio(updates[layer], weights[layer]) for layer in weights}
 
 
-@quantity("medium", ("loss", "optimizer"))
+@quantity("medium", group="changes", needs=("loss", "optimizer"))
 def effective_learning_rate(snapshot: Snapshot, layers: Sequence[str] | None = None) -> dict[str, float]:
-    """The learning rate of normalised layers' directions theta / ||theta||: ||Delta|| / (||g|| ||theta||^2).
+    """Returns the learning rate of normalized layers' directions theta / ||theta||.
 
-    If a normalisation takes the scale of theta = (kernel, bias) away, the loss depends on its direction
+    If a normalization takes the scale of theta = (kernel, bias) away, the loss depends on its direction
     alone, whose gradient is ||theta|| times the gradient g with respect to theta; and an update Delta moves
     the direction by ||Delta|| / ||theta||. The ratio is eta / ||theta||^2 exactly for gradient descent with
     the rate eta; for other optimizers it is the rate with which gradient descent would have moved the
-    direction as far. Medium: a gradient, an update that is undone, and a loss.
+    direction as far.
+
+    Formula: ||Delta|| / (||g|| ||theta||^2)
+    Range: at least 0
+    NaN: where the gradient or the weights are all zeros, or one is NaN.
+    Cost: one gradient, an update that is undone, and a loss.
 
     Args:
         snapshot: of the model, with a loss and an optimizer.
@@ -126,8 +156,7 @@ def effective_learning_rate(snapshot: Snapshot, layers: Sequence[str] | None = N
             scales; tanh does not.
 
     Returns:
-        {layer name: rate, at least 0}; empty where there is no such layer, or `UnitMap` cannot trace the
-        model. NaN where the gradient or the weights are all zeros.
+        {layer name: rate}; empty where there is no such layer, or `UnitMap` cannot trace the model.
 
     Raises:
         ValueError: the snapshot has no loss or no optimizer, or no weights of one of `layers`.

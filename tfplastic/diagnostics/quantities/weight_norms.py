@@ -24,18 +24,31 @@ from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_rules import is_norm
 
+__all__ = [
+    "deviation_from_isometry",
+    "weight_l1_norm",
+    "weight_magnitude",
+    "weight_norm",
+    "weight_spectral_norm",
+]
 
-@quantity("cheap")
+
+@quantity("cheap", group="weights")
 def weight_norm(snapshot: Snapshot, normalization: bool = True) -> dict[str, float]:
-    """The norm of each layer's trainable variables together: sqrt(sum_i theta_i^2).
+    """Returns the norm of each layer's trainable variables together.
+
+    Formula: sqrt(sum_i theta_i^2)
+    Range: at least 0
+    NaN: where a variable is NaN; infinite where one is infinite.
+    Cost: no pass; sums that all sizes of weights share.
 
     Args:
         snapshot: of the model; needs no loss.
         normalization: whether gains and offsets of normalisation layers count.
 
     Returns:
-        {layer name: norm, at least 0} for every layer with variables of its own, and under 'all' the norm of
-        all of them together.
+        {layer name: norm} for every layer with variables of its own, and under 'all' the norm of all of them
+        together.
 
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 5.1 (which
         variables count is not said there).
@@ -43,33 +56,43 @@ def weight_norm(snapshot: Snapshot, normalization: bool = True) -> dict[str, flo
     return {layer: math.sqrt(sums.squares) for layer, sums in _sums(snapshot, normalization).items()}
 
 
-@quantity("cheap")
+@quantity("cheap", group="weights")
 def weight_l1_norm(snapshot: Snapshot, normalization: bool = True) -> dict[str, float]:
-    """The sum of magnitudes of each layer's trainable variables: sum_i |theta_i|.
+    """Returns the sum of magnitudes of each layer's trainable variables.
+
+    Formula: sum_i |theta_i|
+    Range: at least 0
+    NaN: where a variable is NaN; infinite where one is infinite.
+    Cost: no pass; sums that all sizes of weights share.
 
     Args:
         snapshot: of the model; needs no loss.
         normalization: whether gains and offsets of normalisation layers count.
 
     Returns:
-        {layer name: norm, at least 0} for every layer with variables of its own, and under 'all' their sum.
+        {layer name: norm} for every layer with variables of its own, and under 'all' their sum.
 
     Source: common usage; `weight_magnitude` is the mean in place of the sum.
     """
     return {layer: sums.magnitudes for layer, sums in _sums(snapshot, normalization).items()}
 
 
-@quantity("cheap")
+@quantity("cheap", group="weights")
 def weight_magnitude(snapshot: Snapshot, normalization: bool = True) -> dict[str, float]:
-    """The mean magnitude of each layer's trainable variables: (1/N) sum_i |theta_i|.
+    """Returns the mean magnitude of each layer's trainable variables.
+
+    Formula: (1/N) sum_i |theta_i|
+    Range: at least 0
+    NaN: where a variable is NaN, and under 'all' if there is no variable; infinite where one is infinite.
+    Cost: no pass; sums that all sizes of weights share.
 
     Args:
         snapshot: of the model; needs no loss.
         normalization: whether gains and offsets of normalisation layers count.
 
     Returns:
-        {layer name: mean, at least 0} for every layer with variables of its own, and under 'all' the mean
-        over all N variables; NaN there if there is none.
+        {layer name: mean} for every layer with variables of its own, and under 'all' the mean over all N
+        variables.
 
     Source: Dohare et al. 2024, "Loss of plasticity in deep continual learning", Fig. 4, "average weight
         magnitude" (which variables count is not said there).
@@ -80,16 +103,23 @@ def weight_magnitude(snapshot: Snapshot, normalization: bool = True) -> dict[str
     }
 
 
-@quantity("cheap")
+@quantity("cheap", group="weights")
 def weight_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
-    """The largest singular value of each weight matrix, ||W||_2.
+    """Returns the largest singular value of each weight matrix.
+
+    The norm of a convolution's reshaped kernel is not that of the convolution as a linear map, which is at
+    most sqrt(height * width) times as large.
+
+    Formula: ||W||_2
+    Range: at least 0
+    NaN: where a weight is NaN or infinite.
+    Cost: no pass; singular values that all ranks of weights share.
 
     Args:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: norm, at least 0}. The norm of a convolution's reshaped kernel is not that of the
-        convolution as a linear map, which is at most sqrt(height * width) times as large.
+        {layer name: norm}.
 
     Source: the norm that Lyle et al. 2023 normalise by, "Understanding plasticity in neural networks",
         section 5.1, after Miyato et al. 2018, "Spectral normalization for generative adversarial networks".
@@ -97,19 +127,24 @@ def weight_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
     return {layer: float(each.values[0]) for layer, each in weight_spectra(snapshot).items()}
 
 
-@quantity("cheap")
+@quantity("cheap", group="weights")
 def deviation_from_isometry(snapshot: Snapshot) -> dict[str, float]:
-    """How far each weight matrix is from orthonormal rows or columns: DfI = sum_i (s_i^2 - 1)^2.
+    """Returns how far each weight matrix is from orthonormal rows or columns (DfI).
 
     The sum is over the min(inputs, outputs) singular values s: ||W^T W - I||_F^2 with the Gram matrix of the
-    smaller side, which is 0 where W is orthogonal. With that of the longer side the value would be
+    smaller side, which is 0 where W is orthogonal. With the Gram matrix of the longer side the value would be
     greater by the difference of the sides, whatever the weights.
+
+    Formula: sum_i (s_i^2 - 1)^2
+    Range: at least 0; the smaller side for weights of zeros
+    NaN: where a weight is NaN or infinite.
+    Cost: no pass; singular values that all ranks of weights share.
 
     Args:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: deviation, at least 0}; the smaller side for weights of zeros.
+        {layer name: deviation}.
 
     Source: Han et al. 2026, "FIRE: Frobenius-isometry reinitialization for balancing the
         stability-plasticity tradeoff", which takes kernels of convolutions position by position.

@@ -21,17 +21,33 @@ from tfplastic.diagnostics.quantities.shared.spectra import Spectrum, weight_spe
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
+__all__ = [
+    "weight_approximate_rank",
+    "weight_effective_rank",
+    "weight_numerical_rank",
+    "weight_singular_values",
+    "weight_srank",
+    "weight_srank_sum",
+    "weight_stable_rank",
+]
 
-@quantity("cheap")
+
+@quantity("cheap", group="weight ranks")
 def weight_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
-    """`ranks.srank` of each weight matrix: how many singular values make up 1 - delta of their sum.
+    """Returns how many singular values of each weight matrix make up 1 - delta of their sum.
+
+    Formula: min {k : sum_{i<=k} s_i >= (1 - delta) sum_i s_i}, s the singular values of W, descending
+        (`ranks.srank`)
+    Range: whole numbers from 0 to the matrix' smaller side
+    NaN: where a weight is NaN or infinite.
+    Cost: no pass; singular values that all ranks of weights share.
 
     Args:
         snapshot: of the model; needs no loss.
         delta: share of the sum to leave out, in [0, 1].
 
     Returns:
-        {layer name: whole number from 0 to the matrix' smaller side}.
+        {layer name: rank}.
 
     Raises:
         ValueError: `delta` is out of its range.
@@ -43,16 +59,21 @@ def weight_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     return _by_layer(snapshot, lambda spectrum: ranks.srank(spectrum.values, delta))
 
 
-@quantity("cheap")
+@quantity("cheap", group="weight ranks")
 def weight_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
-    """The sum of `weight_srank` over all weight matrices: one rank for the whole network.
+    """Returns the sum of `weight_srank` over all weight matrices: one rank for the whole network.
+
+    Formula: sum over weight matrices of `weight_srank`
+    Range: whole numbers of at least 0
+    NaN: where a weight is NaN or infinite.
+    Cost: that of `weight_srank`.
 
     Args:
         snapshot: of the model; needs no loss.
         delta: share of each matrix' sum to leave out, in [0, 1].
 
     Returns:
-        {'all': whole number}; NaN where a weight is NaN or infinite.
+        {'all': rank}.
 
     Raises:
         ValueError: `delta` is out of its range.
@@ -63,16 +84,21 @@ def weight_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float
     return {"all": float(sum(weight_srank(snapshot, delta).values()))}
 
 
-@quantity("cheap")
+@quantity("cheap", group="weight ranks")
 def weight_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
-    """`ranks.approximate_rank` of each weight matrix: as `weight_srank`, of squared singular values.
+    """Returns how many squared singular values of each weight matrix make up 1 - delta of their sum.
+
+    Formula: min {k : sum_{i<=k} s_i^2 >= (1 - delta) sum_i s_i^2} (`ranks.approximate_rank`)
+    Range: whole numbers from 0 to the matrix' smaller side
+    NaN: where a weight is NaN or infinite.
+    Cost: no pass; singular values that all ranks of weights share.
 
     Args:
         snapshot: of the model; needs no loss.
         delta: share of the sum of squares to leave out, in [0, 1].
 
     Returns:
-        {layer name: whole number from 0 to the matrix' smaller side}.
+        {layer name: rank}.
 
     Raises:
         ValueError: `delta` is out of its range.
@@ -83,39 +109,54 @@ def weight_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str
     return _by_layer(snapshot, lambda spectrum: ranks.approximate_rank(spectrum.values, delta))
 
 
-@quantity("cheap")
+@quantity("cheap", group="weight ranks")
 def weight_effective_rank(snapshot: Snapshot) -> dict[str, float]:
-    """`ranks.effective_rank` of each weight matrix: exp of the entropy of its singular values.
+    """Returns the exponential of the entropy of the singular values of each weight matrix.
+
+    Formula: exp(-sum_i p_i log p_i), p_i = s_i / sum_k s_k (`ranks.effective_rank`)
+    Range: 0, or from 1 to the matrix' smaller side
+    NaN: where a weight is NaN or infinite.
+    Cost: no pass; singular values that all ranks of weights share.
 
     Args:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: 0, or from 1 to the matrix' smaller side}.
+        {layer name: rank}.
 
     Source: Roy and Vetterli 2007, "The effective rank: a measure of effective dimensionality".
     """
     return _by_layer(snapshot, lambda spectrum: ranks.effective_rank(spectrum.values))
 
 
-@quantity("cheap")
+@quantity("cheap", group="weight ranks")
 def weight_stable_rank(snapshot: Snapshot) -> dict[str, float]:
-    """`ranks.stable_rank` of each weight matrix: ||W||_F^2 / ||W||_2^2.
+    """Returns the stable rank of each weight matrix (`ranks.stable_rank`).
+
+    Formula: ||W||_F^2 / ||W||_2^2
+    Range: 0, or from 1 to the matrix' smaller side
+    NaN: where a weight is NaN or infinite.
+    Cost: no pass; singular values that all ranks of weights share.
 
     Args:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: 0, or from 1 to the matrix' smaller side}.
+        {layer name: rank}.
 
     Source: Rudelson and Vershynin 2007, "Sampling from large matrices", section 1.
     """
     return _by_layer(snapshot, lambda spectrum: ranks.stable_rank(spectrum.values))
 
 
-@quantity("cheap")
+@quantity("cheap", group="weight ranks")
 def weight_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -> dict[str, float]:
-    """`ranks.numerical_rank` of each weight matrix: how many singular values are no rounding errors.
+    """Returns how many singular values of each weight matrix are not rounding errors.
+
+    Formula: #{i : s_i > tolerance * s_1} (`ranks.numerical_rank`)
+    Range: whole numbers from 0 to the matrix' smaller side
+    NaN: where a weight is NaN or infinite.
+    Cost: no pass; singular values that all ranks of weights share.
 
     Args:
         snapshot: of the model; needs no loss.
@@ -123,7 +164,7 @@ def weight_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) ->
             of the weights' dtype.
 
     Returns:
-        {layer name: whole number from 0 to the matrix' smaller side}.
+        {layer name: rank}.
 
     Raises:
         ValueError: `tolerance` is out of its range.
@@ -133,16 +174,25 @@ def weight_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) ->
     return _by_layer(snapshot, lambda spectrum: spectrum.numerical_rank(tolerance))
 
 
-@quantity("cheap")
+@quantity("cheap", group="weight ranks")
 def weight_singular_values(snapshot: Snapshot) -> dict[str, np.ndarray]:
-    """The singular values of each weight matrix: a distribution.
+    """Returns the singular values of each weight matrix: a distribution.
+
+    Those below about 3e-7 of the largest are 0, unless weights are float64: rounding made them.
+
+    Formula: s_1 >= s_2 >= ..., the singular values of W
+    Range: at least 0
+    NaN: where a weight is NaN or infinite.
+    Cost: no pass; singular values that all ranks of weights share.
 
     Args:
         snapshot: of the model; needs no loss.
 
     Returns:
-        {layer name: `[smaller side] float64`, descending}. Those below some 3e-7 of the largest are 0, unless
-        weights are float64: rounding made them.
+        {layer name: `[smaller side] float64`, descending}.
+
+    Source: the spectrum behind the ranks of weights, which Lyle et al. 2023 look at, "Understanding
+        plasticity in neural networks", section 4.1.
     """
     return {layer: spectrum.values for layer, spectrum in weight_spectra(snapshot).items()}
 

@@ -12,10 +12,10 @@ from tfplastic._checks import check_mapping, check_one_of
 from tfplastic.diagnostics import Reference, Snapshot
 from tfplastic.diagnostics._arguments import check_objective
 from tfplastic.diagnostics.budgets import BUDGETS
-from tfplastic.diagnostics.diagnose import within
-from tfplastic.diagnostics.measure import Function, check_quantities
+from tfplastic.diagnostics.diagnose import quantities_of_budget
+from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.diagnostics.objectives import Objective
-from tfplastic.diagnostics.quantity import needs_of
+from tfplastic.diagnostics.quantity import QuantityFn, needs_of
 from tfplastic.run_format import ARRAYS_DIRECTORY
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.brownian_twin import BrownianTwin
@@ -78,7 +78,7 @@ class RunDiagnostics:
 
     def __init__(
         self,
-        quantities: str | Sequence[str | Function] | Mapping[str, Function],
+        quantities: str | Sequence[str | QuantityFn] | Mapping[str, QuantityFn],
         period: int,
         periods: Mapping[str, int | Sequence[int]],
         loss: Objective | None = None,
@@ -204,7 +204,7 @@ class _Group:
 
     def __init__(
         self,
-        quantities: Mapping[str, Function],
+        quantities: Mapping[str, QuantityFn],
         loss: Objective | None,
         twin: BrownianTwin | None,
         leaves_out: Collection[str],
@@ -225,18 +225,18 @@ class _Group:
 
 
 def _expanded(
-    quantities: str | Sequence[str | Function] | Mapping[str, Function],
-) -> tuple[dict[str, Function], set[str]]:
+    quantities: str | Sequence[str | QuantityFn] | Mapping[str, QuantityFn],
+) -> tuple[dict[str, QuantityFn], set[str]]:
     """Quantities by name, and the names of those that are of a budget."""
     if isinstance(quantities, str):
         quantities = [check_one_of("diagnostics", quantities, tuple(BUDGETS))]
     named: Any = quantities
-    of_budgets: dict[str, Function] = {}
+    of_budgets: dict[str, QuantityFn] = {}
     if isinstance(quantities, list | tuple):
         named = [each for each in quantities if not isinstance(each, str)]
         for budget in quantities:
             if isinstance(budget, str):
-                of_budgets |= within(check_one_of("diagnostics", budget, tuple(BUDGETS)))
+                of_budgets |= quantities_of_budget(check_one_of("diagnostics", budget, tuple(BUDGETS)))
     own = check_quantities("diagnostics", named)
     return {**of_budgets, **own}, {*of_budgets} - {*own}
 
@@ -247,7 +247,7 @@ def _checked_loss(name: str, loss: Any) -> Objective | None:
     return loss
 
 
-def _check_name(argument: str, name: str, quantities: Mapping[str, Function]) -> None:
+def _check_name(argument: str, name: str, quantities: Mapping[str, QuantityFn]) -> None:
     if name not in quantities:
         rule = f"must name quantities of `diagnostics` ({', '.join(quantities) or 'none'})"
         raise ValueError(f"`{argument}` {rule}. Received: {name!r}")

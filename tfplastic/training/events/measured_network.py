@@ -6,9 +6,9 @@ from typing import Any
 from absl import logging
 
 from tfplastic.diagnostics import Snapshot, measure
-from tfplastic.diagnostics.diagnose import measure_possible
-from tfplastic.diagnostics.measure import Function
+from tfplastic.diagnostics.diagnose import measure_available
 from tfplastic.diagnostics.quantities.shared.convergence import ConvergenceWarnings
+from tfplastic.diagnostics.quantity import QuantityFn
 from tfplastic.diagnostics.writing import charts, write
 from tfplastic.writers import Writer
 
@@ -32,7 +32,7 @@ class MeasuredNetwork:
 
     def __init__(
         self,
-        quantities: Mapping[str, Function],
+        quantities: Mapping[str, QuantityFn],
         leaves_out: Collection[str],
         prefix: str = "diagnostics",
         category: str = "Diagnostics",
@@ -64,12 +64,12 @@ class MeasuredNetwork:
             write(writer, step, self._values(due), self._prefix)
             self._warnings.tell(self.snapshot, f"Step {step:,}{self._whose}")
 
-    def _values(self, due: Mapping[str, Function]) -> Mapping[str, Mapping[str, Any]]:
+    def _values(self, due: Mapping[str, QuantityFn]) -> Mapping[str, Mapping[str, Any]]:
         required = {name: each for name, each in due.items() if name not in self._leaves_out}
         if len(required) == len(due):
             return measure(self.snapshot, due)
         possible = {name: each for name, each in due.items() if name in self._leaves_out}
-        values, left_out = measure_possible(self.snapshot, possible)
+        values, left_out = measure_available(self.snapshot, possible)
         if required:
             values = {**values, **measure(self.snapshot, required)}
         for name, reason in left_out.items():

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 
 from tfplastic.diagnostics import Snapshot
-from tfplastic.diagnostics.measure import Function
 from tfplastic.diagnostics.objectives import Objective
-from tfplastic.diagnostics.quantity import needs_of
+from tfplastic.diagnostics.quantity import QuantityFn, needs_of
 from tfplastic.training.brownian_twin import BrownianTwin
 
 PREFIX = "brownian_twin"
@@ -15,8 +14,8 @@ _NO_OPTIMIZER = "it has no optimizer"
 
 
 def quantities_of_twin(
-    quantities: Mapping[str, Function], loss: Objective | None
-) -> tuple[dict[str, Function], dict[str, str]]:
+    quantities: Mapping[str, QuantityFn], loss: Objective | None
+) -> tuple[dict[str, QuantityFn], dict[str, str]]:
     """Which of a run's quantities there are of its twin.
 
     Those of the next update are not among them, and those of a loss only if the diagnostics have one that is

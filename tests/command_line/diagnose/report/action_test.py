@@ -23,7 +23,7 @@ from tests.command_line.diagnose.tiny import (  # noqa: F401
 from tfplastic import diagnostics
 from tfplastic.command_line import diagnose
 from tfplastic.command_line import train as train_command
-from tfplastic.diagnostics.diagnose import within
+from tfplastic.diagnostics.diagnose import quantities_of_budget
 
 MEASURED = (
     "train.diagnostics = [@dead_units, @gradient_norm, @update_ratio, @distance_from_init, @churn]",
@@ -103,7 +103,7 @@ class TestRun:
             assert value == found or (found is None and not np.isfinite(value))
         assert content["left_out"]["output"].startswith("no units and features: its outputs are the model's")
         known = {*content["values"], *content["left_out"], *drawn} - {"output"}
-        assert known == set(within("full"))
+        assert known == set(quantities_of_budget("full"))
         assert "hessian_trace" in capsys.readouterr().out
 
     def test_the_same_bytes_twice(self, run):

@@ -13,7 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from tfplastic.command_line.diagnose import figures
 from tfplastic.command_line.diagnose.report import panels
 from tfplastic.command_line.diagnose.report.findings import Findings
-from tfplastic.diagnostics.diagnose import kind_of, within
+from tfplastic.diagnostics.diagnose import quantities_of_budget
+from tfplastic.diagnostics.quantity import group_of
 
 _WHOLE = "all"
 _LEGEND_IN = 1.9
@@ -26,7 +27,7 @@ def draw(found: Sequence[Findings]) -> dict[str, Figure]:
     Args:
         found: one for each checkpoint of a run, by the same budget, in the order of their steps.
     """
-    kinds = {name: kind_of(quantity) for name, quantity in within(found[0].budget).items()}
+    kinds = {name: group_of(quantity) for name, quantity in quantities_of_budget(found[0].budget).items()}
     series = _series(found)
     layers = list(dict.fromkeys(layer for by_layer in series.values() for layer in by_layer))
     colours = _colours([layer for layer in layers if layer != _WHOLE])

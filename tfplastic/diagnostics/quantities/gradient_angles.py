@@ -13,6 +13,16 @@ from tfplastic.diagnostics.quantities.shared.example_gradients import gram_matri
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
+__all__ = [
+    "cosine_rows",
+    "flat_inputs",
+    "gradient_cosine",
+    "gradient_covariance",
+    "gradient_directions",
+    "gradient_effective_rank",
+    "gradient_interference",
+]
+
 Embedding = Callable[[Snapshot, np.ndarray], np.ndarray]
 """From a snapshot and the C_k of whole gradients to a point for each of the k examples, `[k, dimensions]`."""
 
@@ -65,7 +75,7 @@ def flat_inputs(snapshot: Snapshot, cosines: np.ndarray) -> np.ndarray:
     return np.concatenate([each.reshape(count, -1) for each in arrays], axis=1)
 
 
-@quantity("full", needs=("loss",))
+@quantity("full", group="gradient covariance", needs=("loss",))
 def gradient_covariance(
     snapshot: Snapshot,
     num_examples: int = 512,
@@ -73,12 +83,17 @@ def gradient_covariance(
     cluster_by: Embedding = gradient_directions,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """C_k, the cosines of the gradients of k examples: C_ij = g_i . g_j / (|g_i| |g_j|), by layer.
+    """Returns C_k, the cosines of the gradients of k examples, by layer.
 
     Rows and columns are in the order of clusters found by k-means, the largest cluster first, and within a
     cluster in the order of the examples: groups of examples whose gradients agree show as blocks. There is
     one order for all layers, so that their pictures compare. Negative entries are interference: a step for
-    one example undoes another. Dear: the gradients of k single examples.
+    one example undoes another. Examples whose whole gradient is zero or not finite come last.
+
+    Formula: C_ij = g_i . g_j / (|g_i| |g_j|)
+    Range: [-1, 1]
+    NaN: in the rows and columns of examples whose gradient is zero (in that layer) or not finite.
+    Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
         snapshot: of the model, with a loss.
@@ -90,9 +105,8 @@ def gradient_covariance(
         seed: of the starts of k-means.
 
     Returns:
-        {layer name: `[k, k] float64` in [-1, 1]} for every layer with variables of its own, and under 'all'
-        that of whole gradients. NaN in the rows and columns of examples whose gradient is zero (in that
-        layer) or not finite; those whose whole gradient is come last.
+        {layer name: `[k, k] float64`} for every layer with variables of its own, and under 'all' C_k of whole
+        gradients.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
@@ -106,20 +120,24 @@ def gradient_covariance(
     return {layer: each[np.ix_(order, order)] for layer, each in cosines.items()}
 
 
-@quantity("full", needs=("loss",))
+@quantity("full", group="gradient covariance", needs=("loss",))
 def gradient_cosine(snapshot: Snapshot, num_examples: int = 512) -> dict[str, float]:
-    """The mean cosine of the gradients of two different examples, by layer: mean of C_ij over i != j.
+    """Returns the mean cosine of the gradients of two different examples, by layer.
 
-    Dear: the gradients of single examples.
+    Examples with a gradient of zero are left out.
+
+    Formula: mean over i != j of C_ij
+    Range: [-1, 1]
+    NaN: where fewer than two examples have a gradient, or a gradient is NaN or infinite.
+    Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
         snapshot: of the model, with a loss.
         num_examples: how many of the first examples to take; all where there are fewer.
 
     Returns:
-        {layer name: mean in [-1, 1]} for every layer with variables of its own, and under 'all' that of whole
-        gradients. Examples with a gradient of zero are left out; NaN where fewer than two remain, or where a
-        gradient is NaN or infinite.
+        {layer name: mean} for every layer with variables of its own, and under 'all' the mean of whole
+        gradients.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
@@ -129,19 +147,24 @@ def gradient_cosine(snapshot: Snapshot, num_examples: int = 512) -> dict[str, fl
     return {layer: _of_pairs(each, np.mean) for layer, each in gram_matrices(snapshot, num_examples).items()}
 
 
-@quantity("full", needs=("loss",))
+@quantity("full", group="gradient covariance", needs=("loss",))
 def gradient_interference(snapshot: Snapshot, num_examples: int = 512) -> dict[str, float]:
-    """The fraction of pairs of examples whose gradients are opposed, by layer: #{i != j : C_ij < 0} / #pairs.
+    """Returns the fraction of pairs of examples whose gradients are opposed, by layer.
 
-    Dear: the gradients of single examples.
+    Examples with a gradient of zero are left out.
+
+    Formula: #{i != j : C_ij < 0} / #pairs
+    Range: [0, 1]
+    NaN: where fewer than two examples have a gradient, or a gradient is NaN or infinite.
+    Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
         snapshot: of the model, with a loss.
         num_examples: how many of the first examples to take; all where there are fewer.
 
     Returns:
-        {layer name: fraction in [0, 1]} for every layer with variables of its own, and under 'all' that of
-        whole gradients. NaN as in `gradient_cosine`.
+        {layer name: fraction} for every layer with variables of its own, and under 'all' the fraction of
+        whole gradients.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
@@ -162,21 +185,25 @@ def gradient_interference(snapshot: Snapshot, num_examples: int = 512) -> dict[s
     return {layer: _of_pairs(each, lambda pairs: np.mean(pairs < 0)) for layer, each in matrices.items()}
 
 
-@quantity("full", needs=("loss",))
+@quantity("full", group="gradient covariance", needs=("loss",))
 def gradient_effective_rank(snapshot: Snapshot, num_examples: int = 512) -> dict[str, float]:
-    """The effective rank of C_k, by layer: exp(-sum_i p_i log p_i), p_i = eigenvalue i / sum of eigenvalues.
+    """Returns the effective rank of C_k, by layer.
 
-    1 where all gradients point along one line, k where they are at right angles. Dear: the gradients of
-    single examples.
+    1 where all gradients point along one line, k where they are at right angles. Examples with a gradient of
+    zero are left out.
+
+    Formula: exp(-sum_i p_i log p_i), p_i = eigenvalue i of C_k / sum of eigenvalues
+    Range: [1, k]
+    NaN: where no example has a gradient, or a gradient is NaN or infinite.
+    Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
         snapshot: of the model, with a loss.
         num_examples: k, how many of the first examples to take; all where there are fewer.
 
     Returns:
-        {layer name: rank in [1, k]} for every layer with variables of its own, and under 'all' that of whole
-        gradients. Examples with a gradient of zero are left out; NaN where none remains, or where a gradient
-        is NaN or infinite.
+        {layer name: rank} for every layer with variables of its own, and under 'all' the rank of whole
+        gradients.
 
     Raises:
         ValueError: the snapshot has no loss, or an argument is outside its range.
@@ -194,7 +221,7 @@ def cosine_matrix(gram: np.ndarray) -> np.ndarray:
         gram: G, `[k, k]`.
 
     Example:
-        >>> from tfplastic.diagnostics.quantities.gradient_covariance import cosine_matrix
+        >>> from tfplastic.diagnostics.quantities.gradient_angles import cosine_matrix
         >>> cosine_matrix([[4., -2.], [-2., 1.]]).tolist()
         [[1.0, -1.0], [-1.0, 1.0]]
     """
