@@ -18,7 +18,7 @@ import tfplastic as tp
 from benchmarks.diagnostics_blocks import Contender, Values, serve
 from benchmarks.diagnostics_problem import BATCH_SIZE, DELTA, FLOORS, LEARNING_RATE, TAU, Problem
 from tfplastic import diagnostics
-from tfplastic.diagnostics.budgets import BUDGETS, CHEAP, MEDIUM
+from tfplastic.diagnostics.budgets import BUDGETS
 from tfplastic.diagnostics.quantities.shared.spectra import Spectrum
 from tfplastic.diagnostics.quantity import QuantityFn
 from tfplastic.tasks import StreamBatch, StreamState, SupervisedStream, TaskLoss
@@ -44,8 +44,8 @@ _METRICS = (
     diagnostics.gradient_norm,
 )
 _SETS: dict[str, Sequence[QuantityFn]] = {
-    "cheap": CHEAP,
-    "medium": CHEAP + MEDIUM,
+    "cheap": BUDGETS["cheap"],
+    "medium": BUDGETS["medium"],
     "ranks": _RANKS,
     "dormant": _DORMANT,
     "metrics": _METRICS,

@@ -12,6 +12,7 @@ import gin
 import pytest
 
 from tfplastic.command_line import train
+from tfplastic.diagnostics._registry import declared_quantities
 
 TEXT = (pathlib.Path(__file__).resolve().parent.parent / "docs/extending.md").read_text("utf-8")
 SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]}
@@ -20,6 +21,7 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 # Of the last row of each section's run: a tag, and what its value must be above.
 LEARNT = {
+    "A quantity": ("diagnostics/top_units_activity/hidden1", 0.25),  # its least value
     "A stream": ("evaluation/online_accuracy", 0.4),  # 0.1 without learning
     "An agent": ("evaluation/goes_right", 0.9),  # 0.5
 }
@@ -30,6 +32,7 @@ def folder(tmp_path, monkeypatch):
     """A working directory from which modules are imported, as by `python`; nothing is left of them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("tfplastic.diagnostics._registry._declared", declared_quantities())
     known = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - known:

@@ -7,7 +7,8 @@ import pytest
 
 from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
 from tfplastic.configuration import gin_config, gin_files, unused
-from tfplastic.diagnostics import budgets
+from tfplastic.diagnostics._registry import declared_quantities
+from tfplastic.diagnostics.budgets import BUDGETS
 from tfplastic.probing import Probe
 from tfplastic.training import Loop, TrainConfig
 
@@ -29,7 +30,6 @@ TUNED_ADAM = (
     {"adam.beta_2 = 0.999", "adam.epsilon_root = 0.0"},
     {"adam.beta_2 = 0.9", "adam.epsilon_root = 0.001"},
 )
-BUDGETS = tuple(budgets.BUDGETS)
 PLAIN = (
     "random_labels_mnist",
     "random_labels_digits",
@@ -122,8 +122,8 @@ def test_the_operative_text_holds_what_is_called_later():
 def test_budgets_of_diagnostics_build(budget):
     loop = build("gin/random_labels_digits.gin", f"gin/diagnostics/{budget}.gin")
     assert loop.config.diagnostics == budget
-    dear = {quantity.__name__ for quantity in budgets.FULL} if budget == "full" else set()
-    assert set(loop.config.diagnostics_periods) == dear
+    expensive = {name for name, each in declared_quantities().items() if each.cost == budget == "full"}
+    assert set(loop.config.diagnostics_periods) == expensive
 
 
 @pytest.mark.parametrize("size", ["paper", "quick"])

@@ -1,30 +1,42 @@
-"""Every public quantity is in the tuple of its cost, and in no other."""
+"""Every public quantity is in the budget of its cost and in the larger ones."""
 
 from tfplastic import diagnostics
-from tfplastic.diagnostics.budgets import BUDGETS, CHEAP, FULL, MEDIUM
-
-TUPLES = {"cheap": CHEAP, "medium": MEDIUM, "full": FULL}
+from tfplastic.diagnostics.budgets import BUDGETS
 
 
-def quantities():
-    public = {name: getattr(diagnostics, name) for name in diagnostics.__all__}
-    return {name: each for name, each in public.items() if hasattr(each, "cost")}
+def public():
+    every = {name: getattr(diagnostics, name) for name in diagnostics.__all__}
+    return {name: each for name, each in every.items() if hasattr(each, "cost")}
 
 
-def test_every_public_quantity_is_in_the_tuple_of_its_cost():
-    assert len(quantities()) > 40
-    for name, quantity in quantities().items():
-        assert [cost for cost, members in TUPLES.items() if quantity in members] == [quantity.cost], name
+def ours(budget):
+    return [
+        each for each in BUDGETS[budget] if each.__module__.startswith("tfplastic.diagnostics.quantities.")
+    ]
+
+
+def test_every_public_quantity_is_in_the_budgets_from_its_cost_on():
+    assert len(public()) > 40
+    for name, quantity in public().items():
+        held = [budget for budget in BUDGETS if quantity in BUDGETS[budget]]
+        assert held == list(BUDGETS)[list(BUDGETS).index(quantity.cost) :], name
 
 
 def test_every_member_is_public_and_there_once():
-    members = [each.__name__ for tuple_ in TUPLES.values() for each in tuple_]
-    assert sorted(members) == sorted(quantities())
+    assert sorted(each.__name__ for each in ours("full")) == sorted(public())
 
 
-def test_a_larger_budget_holds_the_smaller():
-    assert BUDGETS == {"cheap": CHEAP, "medium": CHEAP + MEDIUM, "full": CHEAP + MEDIUM + FULL}
+def test_a_larger_budget_begins_with_the_smaller():
+    cheap, medium, full = (ours(budget) for budget in ("cheap", "medium", "full"))
+    assert medium[: len(cheap)] == cheap and full[: len(medium)] == medium
+    assert [each.__name__ for each in cheap[:2] + medium[-2:] + full[-1:]] == [
+        "dead_units",
+        "dormant_units",
+        "same_batch_loss_change",
+        "churn",
+        "preconditioned_sharpness",
+    ]
 
 
 def test_what_needs_a_loss_is_not_cheap():
-    assert not any("loss" in quantity.needs for quantity in CHEAP)
+    assert not any("loss" in each.needs for each in ours("cheap"))

@@ -147,7 +147,7 @@ def _unwrapped(function: Any) -> Any:
 def is_ours(function: Any) -> bool:
     """Returns whether a function or a `functools.partial` of one is of this package."""
     package = __name__.partition(".")[0]
-    return getattr(_unwrapped(function), "__module__", "").startswith(f"{package}.")
+    return (getattr(_unwrapped(function), "__module__", None) or "").startswith(f"{package}.")
 
 
 def _is_of(function: Any, subject: str, count: int) -> bool:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from tfplastic.diagnostics.quantity import COSTS, QuantityFn, declared_quantities
+from tfplastic.diagnostics._registry import declared_quantities
+from tfplastic.diagnostics.quantity import COSTS, QuantityFn
 
 
 class _Budgets(Mapping[str, tuple[QuantityFn, ...]]):

@@ -1,6 +1,6 @@
 """The page of all quantities, from their declarations and docstrings.
 
-`make quantities` writes docs/quantities.md. With names of modules, the page has the quantities of these as well:
+`make quantities` writes docs/quantities.md. With names of modules, it has the quantities of these as well:
 
     python -m tfplastic.diagnostics.quantities_page my_package.my_quantities
 """
@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfplastic.diagnostics.quantity import declared_quantities
+from tfplastic.diagnostics._registry import declared_quantities
 
-FACTS = ("Formula", "Range", "NaN", "Cost", "Source")
+FACTS: tuple[str, ...] = ("Formula", "Range", "NaN", "Cost", "Source")
 """Sections of a quantity's docstring, each of which the page has a line for."""
 
 _INTRODUCTION = """\
@@ -23,11 +23,13 @@ _INTRODUCTION = """\
 
 <!-- Written by `make quantities` from the docstrings: edit these, not this page. -->
 
-All that `diagnose` and `train.diagnostics` can measure, by the tables in which a report prints them. The budget is the
-smallest one that holds the quantity: `cheap` takes one forward pass for all of them together, `medium` gradients, `full`
-products with curvature and gradients of single examples ([costs](diagnostics.md)). Values are by layer, those of
-the whole network under `all`. Arguments and their defaults are in the docstrings (`help(tp.diagnostics.feature_srank)`).
-A quantity of your own is one decorated function: [extending](extending.md).
+All that `diagnose` and `train.diagnostics` can measure, by the tables in which a report prints them. The
+budget is the smallest one that holds the quantity: `cheap` takes one forward pass for all of them together,
+`medium` gradients, `full` products with curvature and gradients of single examples
+([costs](diagnostics.md)). Values are by layer, those of the whole network under `all`. Arguments and their
+defaults are in the docstrings
+(`help(tp.diagnostics.feature_srank)`). A quantity of your own is one decorated function:
+[extending](extending.md).
 """
 _NEEDS = {"loss": "a loss", "optimizer": "the optimizer", "reference": "a reference"}
 
@@ -42,7 +44,7 @@ def page(quantities: Mapping[str, Any]) -> str:
 
 
 def facts_of(quantity: Any) -> dict[str, str]:
-    """Returns the sections `FACTS` of a quantity's docstring, {section: text on one line}; '' where missing."""
+    """Returns the sections `FACTS` of a quantity's docstring, {section: text}; '' where missing."""
     text = inspect.getdoc(quantity) or ""
     found = dict.fromkeys(FACTS, "")
     for match in re.finditer(rf"^({'|'.join(FACTS)}):(.*(?:\n[ ]+\S.*)*)", text, re.MULTILINE):
@@ -81,7 +83,8 @@ def _entry(name: str, quantity: Any) -> Iterator[str]:
     facts = facts_of(quantity)
     yield f"### {name}\n"
     yield f"{_summary(quantity)}\n"
-    yield f"- Formula: `{facts['Formula']}`" if facts["Formula"] else "- Formula: not stated"
+    formula = facts["Formula"].replace("`", "")  # it stands between such
+    yield f"- Formula: `{formula}`" if formula else "- Formula: not stated"
     yield f"- Range: {facts['Range'] or 'not stated'}"
     yield f"- NaN: {facts['NaN'] or 'not stated'}"
     needs = _needs(quantity)

@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
-import gin
-
 from tfplastic import _checks
-from tfplastic.diagnostics._arguments import Rule, checked, is_ours
+from tfplastic.diagnostics._arguments import Rule, checked
+from tfplastic.diagnostics._registry import declare
 from tfplastic.diagnostics.units.unit_statistics import ARRAYS
 
 Cost = Literal["cheap", "medium", "full"]
@@ -22,8 +21,6 @@ PARTS = ("activations", "pre_activations", "linear_outputs", "gradients", *ARRAY
 """What a quantity may say that it reads, see `Snapshot.prepare`."""
 OTHERS = "others"
 """The group of functions that name none."""
-
-_declared: dict[str, Any] = {}  # {name: quantity}, in the order of their declarations
 
 
 class Quantity(Protocol):
@@ -107,15 +104,10 @@ def quantity(
         declared = checked(function, rules, subjects)
         for name, value in (("cost", cost), ("group", group), ("needs", needs), ("reads", reads)):
             setattr(declared, name, value)
-        _declare(declared)
+        declare(declared)
         return declared
 
     return decorate
-
-
-def declared_quantities() -> dict[str, Any]:
-    """Returns all quantities there are, {name: quantity}, in the order of their declarations."""
-    return dict(_declared)
 
 
 def needs_of(function: Callable[..., Any]) -> tuple[Need, ...]:
@@ -137,27 +129,3 @@ def _attribute_of(function: Callable[..., Any], name: str, default: Any) -> Any:
     while isinstance(function, functools.partial):
         function = function.func
     return getattr(function, name, default)
-
-
-def _declare(function: Any) -> None:
-    """Enters a quantity here and in gin. A function that is defined again, as in a notebook, replaces it."""
-    name = function.__name__
-    other = _declared.get(name)
-    is_again = other is not None and _place(other) == _place(function)
-    if other is not None and not is_again:
-        rule = f"must have a name of its own, and {other.__module__} has a quantity of this name"
-        raise ValueError(f"`quantity` {rule}: give yours another. Received: {name}, of {function.__module__}")
-    module = "tfplastic.diagnostics" if is_ours(function) else None
-    if is_again:
-        gin.enter_interactive_mode()
-    try:
-        with gin.unlock_config():
-            gin.register(module=module)(function)
-    finally:
-        if is_again:
-            gin.exit_interactive_mode()
-    _declared[name] = function
-
-
-def _place(function: Any) -> tuple[str, str]:
-    return function.__module__, function.__qualname__
