@@ -21,7 +21,7 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 # Of the last row of each section's run: a tag, and what its value must be above.
 LEARNT = {
-    "A quantity": ("diagnostics/top_units_activity/hidden1", 0.25),  # its least value
+    "A quantity": ("diagnostics/top_units_activity/hidden1_relu", 0.25),  # its least value
     "A stream": ("evaluation/online_accuracy", 0.4),  # 0.1 without learning
     "An agent": ("evaluation/goes_right", 0.9),  # 0.5
 }
