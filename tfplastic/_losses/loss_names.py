@@ -15,7 +15,7 @@ def loss_of_name(keras: Any, name: str, argument: str = "`loss`") -> Any:
     Args:
         keras: The module of that version.
         name: Name of a function or a class.
-        argument: What the name was given as, for the error.
+        argument: name of the argument that has it, for the error.
 
     Raises:
         ValueError: There is no such loss; names near matches.
