@@ -26,8 +26,8 @@ def several(values: Iterable[float], digits: int = 3) -> str:
 
     Example:
         >>> from tfplastic.reports.reproduction.numbers import several
-        >>> several([0.25, 0.125], 2), several([0.5], 2), several([0.0, 0.5, 0.5, 0.5, 0.5, 1.0], 1)
-        ('0.19 (0.12, 0.25)', '0.50', '0.5 [0.3, 0.8]')
+        >>> several([0.3, 0.1], 2), several([0.5], 2), several([0.0, 0.5, 0.5, 0.5, 0.5, 1.0], 2)
+        ('0.20 (0.10, 0.30)', '0.50', '0.50 [0.25, 0.75]')
     """
     array = np.sort(np.asarray(list(values), np.float64))
     if not len(array):
