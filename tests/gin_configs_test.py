@@ -1,5 +1,6 @@
 """Every gin file a person would run builds, and reads all it says."""
 
+from pathlib import Path
 from typing import Any
 
 import gin
@@ -21,6 +22,12 @@ def names(pattern):
 
 FILES = names("gin/*.gin")
 ATARI = names("gin/atari_*.gin")
+ATARI_BASES = ["gin/atari_c51.gin", "gin/atari_dqn.gin"]
+CONVOLUTIONS = [
+    ("gin/networks/mdp_cnn.gin",),
+    ("gin/networks/mdp_cnn.gin", "gin/networks/cnn_ln.gin", "gin/networks/cnn_bfloat16.gin"),
+    ("gin/networks/cnn_spectral_norm.gin", "gin/networks/mdp_cnn.gin"),
+]
 IN_MEMORY = sorted(set(FILES) - set(ATARI))
 ATARI_SIZES = [f"gin/sizes/{size}.gin" for size in ("100k", "cpu", "paper", "quick")]
 SMALL_REPLAY = ["AtariTask.replay_capacity = 20_000"]  # saves the test 0.7 GB
@@ -90,10 +97,47 @@ def test_a_file_whose_data_is_in_memory_builds_on_its_own_and_in_its_quick_size(
         build(file, f"gin/sizes/{size}_quick.gin")
 
 
-@pytest.mark.parametrize("choice", [*names("gin/mitigations/*.gin"), *names("gin/networks/mlp_*.gin")])
+IN_MEMORY_CHOICES = [
+    *names("gin/mitigations/*.gin"),
+    *names("gin/networks/mlp_*.gin"),
+    *(name for name in names("gin/optimizers/*.gin") if "atari" not in name),
+    *(name for name in names("gin/diagnostics/*.gin")),
+]
+
+
+@pytest.mark.parametrize("choice", IN_MEMORY_CHOICES)
 @pytest.mark.parametrize("file", ["gin/mdp_true_label_digits.gin", "gin/random_labels_digits.gin"])
 def test_a_mitigation_or_a_network_goes_with_every_kind_of_task(file, choice):
     build(file, choice)
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [*[(name,) for name in names("gin/agents/mdp_*.gin")], *CONVOLUTIONS],
+    ids="+".join,
+)
+def test_an_agent_or_a_network_takes_the_place_of_that_of_a_classification_mdp(choices):
+    loop = build("gin/mdp_true_label_digits.gin", *choices)
+    task = vars(loop.task)
+    assert any(name in choices[0] for name in ("cnn", "dqn", "c51")) and task
+
+
+@pytest.mark.parametrize("choice", ["gin/networks/random_labels_cnn.gin"])
+def test_a_network_takes_the_place_of_that_of_random_labels(choice):
+    assert "conv1" in [layer.name for layer in build("gin/random_labels_digits.gin", choice).task.model.layers]
+
+
+@pytest.mark.parametrize("file", ATARI_BASES)
+def test_agents_optimizers_and_networks_take_the_place_of_those_of_atari(file):
+    for agent in names("gin/agents/atari_*.gin"):
+        for optimizer in names("gin/optimizers/atari_*.gin"):
+            files = (file, optimizer, agent, "gin/networks/nature_dqn_ln.gin")
+            gin_config.parse(files, SMALL_REPLAY)
+            name = {"atari_adam": "adam", "atari_rmsprop": "centered_rmsprop"}[Path(optimizer).stem]
+            assert repr(gin.query_parameter("train.optimizer")) == f"@{name}()"
+            name = Path(agent).stem.removeprefix("atari_")
+            assert repr(gin.query_parameter("AtariTask.agent")) == f"@{name}"
+    build(file, "gin/agents/atari_dqn.gin", "gin/optimizers/atari_adam.gin", bindings=SMALL_REPLAY)
 
 
 @pytest.mark.parametrize(("file", "twin", "in_file", "in_twin"), TWINS, ids=[twin for _, twin, *_ in TWINS])
