@@ -31,8 +31,6 @@ CONVOLUTIONS = [
 IN_MEMORY = sorted(set(FILES) - set(ATARI))
 ATARI_SIZES = [f"gin/sizes/{size}.gin" for size in ("100k", "cpu", "paper", "quick")]
 SMALL_REPLAY = ["AtariTask.replay_capacity = 20_000"]  # saves the test 0.7 GB
-# (a file, its twin, what the twin includes, and the bindings that differ in the first and in the twin)
-LAYER_NORM_ON_ATARI = ({"nature_dqn.norm = None"}, {"nature_dqn.norm = 'layer'"})
 TUNED_ADAM = (
     {"adam.beta_2 = 0.999", "adam.epsilon_root = 0.0"},
     {"adam.beta_2 = 0.9", "adam.epsilon_root = 0.001"},
@@ -45,10 +43,18 @@ PLAIN = (
     "mdp_sparse_mnist",
 )
 NETWORK = {"mdp_random_label_cifar10": "cnn"}  # the others have an MLP
-TWINS = [
-    *[(f"atari_{agent}", f"atari_{agent}_ln", *LAYER_NORM_ON_ATARI) for agent in ("dqn", "c51")],
-    *[(name, f"{name}_ln", set(), {f"{NETWORK.get(name, 'mlp')}.norm = 'layer'"}) for name in PLAIN],
-    *[(name, f"{name}_tuned_adam", *TUNED_ADAM) for name in PLAIN],
+# (a file of a task, one that is added, and the bindings that go and come with it)
+ADDED = [
+    *[
+        (f"gin/atari_{agent}.gin", "nature_dqn_ln", {"nature_dqn.norm = None"}, {"nature_dqn.norm = 'layer'"})
+        for agent in ("dqn", "c51")
+    ],
+    *[
+        (f"gin/{name}.gin", f"{network}_ln", set(), {f"{network}.norm = 'layer'"})
+        for name in PLAIN
+        for network in [NETWORK.get(name, "mlp")]
+    ],
+    *[(f"gin/{name}.gin", "tuned_adam", *TUNED_ADAM) for name in PLAIN],
 ]
 
 
@@ -65,8 +71,11 @@ def bindings_in_force(*files):
 
 
 def test_there_are_files():
-    wanted = {name for twins in TWINS for name in twins[:2]}
-    wanted |= {
+    wanted = {
+        "atari_c51",
+        "atari_dqn",
+        "atari_dqn_ln",
+        *PLAIN,
         "mdp_true_label_mnist_two_hot",
         "mdp_true_label_digits",
         "mdp_random_label_digits",
@@ -118,13 +127,15 @@ def test_a_mitigation_or_a_network_goes_with_every_kind_of_task(file, choice):
 )
 def test_an_agent_or_a_network_takes_the_place_of_that_of_a_classification_mdp(choices):
     loop = build("gin/mdp_true_label_digits.gin", *choices)
-    task = vars(loop.task)
-    assert any(name in choices[0] for name in ("cnn", "dqn", "c51")) and task
+    has_convolutions = "conv1" in [layer.name for layer in loop.task.model.layers]
+    assert has_convolutions == any("cnn" in choice for choice in choices)
 
 
 @pytest.mark.parametrize("choice", ["gin/networks/random_labels_cnn.gin"])
 def test_a_network_takes_the_place_of_that_of_random_labels(choice):
-    assert "conv1" in [layer.name for layer in build("gin/random_labels_digits.gin", choice).task.model.layers]
+    assert "conv1" in [
+        layer.name for layer in build("gin/random_labels_digits.gin", choice).task.model.layers
+    ]
 
 
 @pytest.mark.parametrize("file", ATARI_BASES)
@@ -140,15 +151,22 @@ def test_agents_optimizers_and_networks_take_the_place_of_those_of_atari(file):
     build(file, "gin/agents/atari_dqn.gin", "gin/optimizers/atari_adam.gin", bindings=SMALL_REPLAY)
 
 
-@pytest.mark.parametrize(("file", "twin", "in_file", "in_twin"), TWINS, ids=[twin for _, twin, *_ in TWINS])
-def test_a_twin_differs_by_an_include_or_a_line(file, twin, in_file, in_twin):
-    without, with_it = bindings_in_force(f"gin/{file}.gin"), bindings_in_force(f"gin/{twin}.gin")
-    assert without - with_it == in_file
-    assert {line for line in with_it - without if line and not line.startswith("#")} == in_twin
-    text = (ROOT / f"gin/{twin}.gin").read_text()
+@pytest.mark.parametrize(
+    ("file", "added", "goes", "comes"), ADDED, ids=[f"{file}+{added}" for file, added, *_ in ADDED]
+)
+def test_a_file_that_is_added_changes_what_it_says_and_no_more(file, added, goes, comes):
+    (path,) = [name for name in names("gin/*/*.gin") if Path(name).stem == added and "paper" not in name]
+    without = bindings_in_force(file)
+    for given in ((file, path), (path, file)):
+        with_it = bindings_in_force(*given)
+        assert without - with_it == goes
+        assert {line for line in with_it - without if line and not line.startswith("#")} == comes
+
+
+def test_layer_norm_on_atari_is_an_include_away():
+    text = (ROOT / "gin/atari_dqn_ln.gin").read_text()
     statements = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    assert len(statements) == 2
-    assert statements[0] == f"include 'gin/{file}.gin'"
+    assert statements == ["include 'gin/atari_dqn.gin'", "include 'gin/networks/nature_dqn_ln.gin'"]
 
 
 @pytest.mark.parametrize("file", ATARI)

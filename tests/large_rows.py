@@ -16,8 +16,6 @@ LARGE_ROWS = (
     "tests/diagnostics/reading/masks_test.py"
     "::test_statistics_are_those_of_the_positions_that_count[both ways-",
     "tests/diagnostics/prepare_test.py::test_one_pass_gives_what_each_quantity_gives_alone[2-",
-    "tests/gin_configs_test.py::test_a_file_whose_data_is_in_memory_builds_on_its_own_and_in_its_quick_size"
-    "[gin/mdp_random_label_cifar10_",
     "tests/losses/keras_loss_test.py::test_gradients_of_examples_have_the_gradient_of_the_loss_as_their_mean[mask-",
     "tests/losses/keras_loss_test.py::test_masked_blocks_divide_by_all_that_is_valid",
     "tests/networks/vit_test.py::test_a_run_that_goes_on_from_a_file_is_the_same_bit_for_bit",

@@ -13,7 +13,8 @@ from tfplastic.training import Loop, RunDirectory, TrainConfig
 
 QUICK = "gin/sizes/random_labels_quick.gin"
 TASK_10 = 10 * 500  # its last gradient step
-DEFAULT, TUNED = "gin/random_labels_mnist.gin", "gin/random_labels_mnist_tuned_adam.gin"
+DEFAULT = ("gin/random_labels_mnist.gin",)
+TUNED = (*DEFAULT, "gin/optimizers/tuned_adam.gin")
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +23,10 @@ def no_configuration_left():
     gin.clear_config()
 
 
-def at_task_10(path, file, seed, bindings=()):
+def at_task_10(path, files, seed, bindings=()):
     """The accuracy on all images and the fraction of dead units of the first layer as task 10 ends."""
     bindings = [*bindings, f"train.total_steps = {TASK_10}", f"train.seed = {seed}"]
-    gin_config.parse([file, QUICK], bindings)
+    gin_config.parse([*files, QUICK], bindings)
     loop = Loop(gin.get_configurable(TrainConfig)())
     with RunDirectory.open(path, "", f"train.total_steps = {TASK_10}") as directory:
         assert loop.run(directory) == 0

@@ -1,6 +1,7 @@
 """Any number of files compose, in any order: each acts, and the order of the files leaves no trace."""
 
 import itertools
+import re
 
 import gin
 import pytest
@@ -10,6 +11,7 @@ from tfplastic.command_line import train
 from tfplastic.configuration import gin_config, gin_files, unused
 from tfplastic.configuration.build import build_loop
 from tfplastic.configuration.errors import UsageError
+from tfplastic.configuration.gin_trust import GinTrust
 from tfplastic.training.run.bindings import parse_bindings
 from tfplastic.training.run.config_differences import differences
 
@@ -130,36 +132,29 @@ def test_a_file_that_includes_another_may_change_it(write):
         assert gin.query_parameter("WeightDecay.coefficient") == 0.5
 
 
-OWN = """
-import gin
-import tfplastic as tp
-
-@gin.register(module="own")
-class OwnNoise(tp.mitigations.Mitigation):
-    turn = 350
-    excludes = ("ResetLastLayer",)
-
-    def __init__(self, scale=1.0):
-        self.scale = scale
-
-    def after_update(self, *arguments):
-        pass
-"""
-
-
-def test_one_of_the_users_own_composes_and_may_exclude_others(write, monkeypatch, tmp_path):
-    write("own_noise.py", OWN)
+def test_the_example_of_the_users_own_composes_and_excludes(write, monkeypatch, tmp_path):
+    text = (gin_files.root() / "gin" / "README.md").read_text()
+    module, own = (re.search(rf"```(?:python)?\n(?:# )?{start}.*?(?=```)", text, re.S) for start in STARTS)
+    assert module and own
+    write("my_noise.py", module[0].removeprefix("```python\n"))
+    file = write("my_noise.gin", own[0].removeprefix("```\n"))
     monkeypatch.syspath_prepend(tmp_path)
-    own = write("own.gin", "import own_noise\nmitigations.own_noise = @OwnNoise()\nOwnNoise.scale = 2.0\n")
-    trust = gin_config.GinTrust.of_user(allow_imports=True)
-    files = [FILES["ResetOptimizerState"], own, TASK, FILES["ShrinkAndPerturb"]]
-    gin_config.parse(files, [], trust=trust)
+    trust = GinTrust.of_user(allow_imports=True)
+    files = [FILES["ResetOptimizerState"], file, TASK, FILES["ShrinkAndPerturb"]]
+    sources = gin_config.parse(files, [], trust=trust)
     found = repr(gin.query_parameter("train.mitigations"))
-    assert found == listed("ShrinkAndPerturb", "OwnNoise", "ResetOptimizerState")
-    with pytest.raises(
-        UsageError, match=r"@OwnNoise\(\) \(own.gin:2\) and @ResetLastLayer\(\) \(gin/mit.* excl"
-    ):
-        gin_config.parse([TASK, FILES["ResetLastLayer"], own], [], trust=trust)
+    assert found == listed("ShrinkAndPerturb", "MyNoise", "ResetOptimizerState")
+    build_loop(sources)
+    unused.check_all_bindings_used(sources)
+    with pytest.raises(UsageError) as caught:
+        gin_config.parse([TASK, FILES["ResetLastLayer"], file], [], trust=trust)
+    assert str(caught.value) == (
+        "@MyNoise() (my_noise.gin:3) and @ResetLastLayer() (gin/mitigations/reset_last_layer.gin:6) exclude each "
+        "other. Give one of the two"
+    )
+
+
+STARTS = ("my_noise.py", "my_noise.gin")
 
 
 @pytest.mark.parametrize(

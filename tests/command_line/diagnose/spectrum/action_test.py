@@ -186,7 +186,7 @@ def test_a_diagnosed_run_goes_on_as_if_it_had_not_been(tmp_path):
 def test_the_config_of_an_atari_run_reads_back_as_the_same_run(tmp_path):
     """With the values of TF-Agents' own configurables in it."""
     small = ["AtariTask.replay_capacity = 20_000", "AtariTask.game = 'Boxing'", "nature_dqn.width = 0.25"]
-    gin_config.parse(["gin/atari_c51_ln.gin"], small)
+    gin_config.parse(["gin/atari_c51.gin", "gin/networks/nature_dqn_ln.gin"], small)
     Loop(gin.get_configurable(TrainConfig)())
     operative = gin_config.operative_text()
     (tmp_path / "operative_config.gin").write_text(operative)
