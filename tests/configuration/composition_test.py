@@ -149,8 +149,8 @@ def test_the_example_of_the_users_own_composes_and_excludes(write, monkeypatch, 
     with pytest.raises(UsageError) as caught:
         gin_config.parse([TASK, FILES["ResetLastLayer"], file], [], trust=trust)
     assert str(caught.value) == (
-        "@MyNoise() (my_noise.gin:3) and @ResetLastLayer() (gin/mitigations/reset_last_layer.gin:6) exclude each "
-        "other. Give one of the two"
+        "@MyNoise() (my_noise.gin:3) and @ResetLastLayer() (gin/mitigations/reset_last_layer.gin:6) exclude "
+        "each other. Give one of the two"
     )
 
 

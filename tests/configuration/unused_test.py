@@ -84,7 +84,7 @@ def test_networks_that_set_one_argument_differently_exclude_each_other(tmp_path)
     other.write_text("mlp.norm = 'rms'\n")
     text = error_of(MDP, "gin/networks/mlp_ln.gin", str(other))
     assert text == (
-        f"gin/networks/mlp_ln.gin:3 and {other}:1 exclude each other: they set mlp.norm to 'layer' and 'rms'."
+        f"gin/networks/mlp_ln.gin:4 and {other}:1 exclude each other: they set mlp.norm to 'layer' and 'rms'."
         " Give one of the two files"
     )
 

@@ -98,9 +98,9 @@ _FLAGS = (
         "gin_file",
         [],
         "--gin_file=FILE",
-        "A gin file to read; may be given several times: one of a task and any number to add, in any order. Where"
-        " several set one value, the last file does. A file and what it includes are looked for from the working"
-        " directory, then from the repository's root. Required.",
+        "A gin file to read; may be given several times: one of a task and any number to add, in any order."
+        " Where several set one value, the last one does. A file and what it includes are looked for from the"
+        " working directory, then from the repository's root. Required.",
     ),
     Flag(
         flags.DEFINE_multi_string,
