@@ -25,6 +25,7 @@ CREATED = (
 # What looks at models, or knows of none; most of its tests take a Keras each, or both.
 REST = (
     *("tests/linalg", "tests/tasks", "tests/docs_test.py", "tests/networks", "tests/mitigations"),
+    "tests/training/step_context_test.py",
     *(f"tests/diagnostics/{name}_test.py" for name in ("measure", "report", "quantities/unit_activity")),
     *(f"tfplastic/{name}" for name in ("linalg", "diagnostics", "tasks", "probing")),
 )

@@ -1,4 +1,4 @@
-"""The example mitigations against their rules in float64, through the loop: graph, XLA and Atari."""
+"""The example mitigations against their rules in float64, through the loop: graph and XLA."""
 
 from typing import Any
 
@@ -12,7 +12,6 @@ from examples.mitigations.continual_backprop import ContinualBackprop
 from examples.mitigations.dash import Dash
 from examples.mitigations.self_normalized_resets import SelfNormalizedResets
 from tests.mitigations.numpy_network import backward, descend, loss_and_gradients, outputs
-from tests.rl import atari_task_test
 from tests.training.graph_loop_test import make_task, run
 from tfplastic.mitigations._weights import trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
@@ -174,8 +173,8 @@ def test_dash(tmp_path, compiler):
     weights, task = values(loop), loop.task
     for x, labels, _ in batches(task, 2):
         weights = descend(weights, loss_and_gradients(weights, x, labels)[1], RATE)
-    images = task._images.numpy().astype(np.float64).reshape(64, -1)
-    next_labels = task._labels(1).numpy()  # of the task that begins
+    images = task.images.numpy().astype(np.float64).reshape(64, -1)
+    next_labels = task.content(1).numpy()  # of the task that begins
     directions = [np.zeros_like(each) for each in weights]
     for first in range(0, 64, 8):
         part = slice(first, first + 8)
@@ -206,57 +205,3 @@ def test_all_four_do_the_same_under_xla(tmp_path):
         run(tmp_path / loop.compiler, loop)
     for one, other in zip(*map(values, both), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-
-
-def check_that_each_acted(mitigations, steps):
-    backprop, resets, chain, _ = mitigations
-    ages = [value.numpy() for name, value in backprop.state.items() if name.endswith("age")]
-    assert all(0 <= each.min() and each.max() == steps for each in ages)
-    assert min(each.min() for each in ages) < steps  # of a unit that was replaced
-    assert resets.state["boundaries"].numpy() == steps // 3
-    churns = chain.state["churns"].numpy()
-    assert churns[0] == 0 and (churns[1:steps] > 0).all() and not churns[steps:].any()
-
-
-class NotedDash(Dash):
-    """Keeps the norms of the first kernel before and after its last call."""
-
-    def build(self, model, optimizer, seed):
-        self.norms = tf.Variable([0.0, 0.0], trainable=False)
-
-    def after_update(self, step, model, slots, key, context):
-        before = tf.norm(model.trainable_variables[0])
-        super().after_update(step, model, slots, key, context)
-        self.norms.assign([before, tf.norm(model.trainable_variables[0])])
-
-    @property
-    def state(self):
-        return {"norms": self.norms}
-
-
-@pytest.mark.parametrize("kind", ["atari", pytest.param("mdp", marks=pytest.mark.slow)])
-def test_all_four_on_reinforcement_learning(tmp_path, kind):
-    def network(num_outputs, *, seed, observation_shape=None, input_shape=None):
-        return tp.networks.mlp(num_outputs, (16, 8), input_shape=observation_shape or input_shape, seed=seed)
-
-    def make_task():
-        if kind == "mdp":
-            settings: Any = dict(replay_capacity=120, warm_up_agent_steps=40, diagnostics_batch_size=8)
-            return tp.rl.ClassificationMdpTask(
-                "digits",
-                tp.tasks.true_label_mdp,
-                tp.rl.double_dqn,
-                network,
-                target_update_period=3,
-                batch_size=4,
-                **settings,
-            )
-        return atari_task_test.make(network=network, target_update_period=3)
-
-    steps, dash = 6, NotedDash(max_batches=2)
-    mitigations = [*all_four()[:3], dash]
-    loop = Loop(TrainConfig(make_task(), tp.optimizers.adam(1e-3), steps, mitigations=mitigations))
-    run(tmp_path, loop)
-    check_that_each_acted(mitigations, steps)
-    before, after = dash.norms.numpy()
-    assert 0.3 * before <= after < before
