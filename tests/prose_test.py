@@ -16,6 +16,7 @@ PACKAGES = [
         "_losses",
         "_tf",
         "callbacks",
+        "diagnostics",
         "layers",
         "linalg",
         "optimizers",
@@ -35,7 +36,7 @@ PAGES = sorted(
     ]
 )
 OPENING = re.compile(r"(What|How|Of|As|That|Those)\b")
-ARGUMENT = re.compile(r"^ +\*{0,2}\w+: (of|as|that|those|what|how)\b", re.MULTILINE | re.IGNORECASE)
+ARGUMENT = re.compile(r"^ +\*{0,2}(?!Cost:)\w+: (of|as|that|those|what|how)\b", re.MULTILINE | re.IGNORECASE)
 FORBIDDEN = {
     r"\bdear(er|est)?\b": "expensive",
     r"\b(go|goes|going|gone|went) on\b": "continue or resume",

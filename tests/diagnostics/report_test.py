@@ -97,7 +97,7 @@ all          [2, 2]
 sharpness  -1.5e-07
 
 (1) hidden2: its nonlinearity is a bare function
-NaN without a number: not defined there, as the quantity's docstring says.
+NaN without a number: not defined for this layer; see the quantity's docstring.
 [...]: an array of that shape, which is in `arrays`.
 Left out: churn, update_ratio: without `optimizer`"""
     )

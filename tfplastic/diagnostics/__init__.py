@@ -1,4 +1,4 @@
-"""What the layers of a Keras model are doing, measured without disturbing it.
+"""Diagnostics of the layers of a Keras model, measured without disturbing it.
 
 >>> import tensorflow as tf
 >>> from tfplastic import diagnostics

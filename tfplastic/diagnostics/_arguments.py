@@ -1,4 +1,4 @@
-"""The rules of what quantities take besides a snapshot, each kept before any work and before any run."""
+"""Rules for the arguments of quantities besides the snapshot, each checked before any work and any run."""
 
 import functools
 import inspect
@@ -12,7 +12,7 @@ from tfplastic import _checks
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Rule = Callable[[str, Any], Any]
-"""Of the name and the value of an argument; raises an error of one line."""
+"""A check of the name and the value of an argument; raises an error of one line."""
 
 
 class _NoSubject:
@@ -83,12 +83,12 @@ RULES: dict[str, Rule] = {
 def checked(
     function: Function, rules: Mapping[str, Rule] = MappingProxyType({}), subjects: Sequence[str] = ("model",)
 ) -> Function:
-    """A function that checks all arguments by `RULES` before it does anything.
+    """Returns a function that checks all arguments by `RULES` before it does anything.
 
     Args:
-        function: of what its first argument stands for.
+        function: function of the subject.
         rules: instead of `RULES`, by the name of the argument. Functions of other packages have only these.
-        subjects: what its first argument may be: 'snapshot', 'activations', 'model'.
+        subjects: possible subjects of its first argument: 'snapshot', 'activations', 'model'.
     """
     signature = inspect.signature(function)
     by_name = {**RULES, **rules} if is_ours(function) else rules
@@ -112,12 +112,12 @@ def checked(
 
 
 def check_function(argument: str, function: Any, subject: str) -> None:
-    """Checks a function of one subject, and what it will be called with besides, by gin or a partial.
+    """Checks a function of one subject, with its further arguments, bound by gin or a partial.
 
     Args:
         argument: name of the argument that holds it, for the error.
         function: one of this package's, a `functools.partial` of one, or a function of one argument.
-        subject: what functions of this package that are meant are functions of: 'snapshot', 'activations'.
+        subject: subject of the functions of this package that fit: 'snapshot', 'activations'.
 
     Raises:
         TypeError: it is none, or not of that subject.
@@ -130,7 +130,7 @@ def check_function(argument: str, function: Any, subject: str) -> None:
 
 
 def check_objective(argument: str, function: Any) -> None:
-    """As `check_function`, of a function of a model and its inputs, such as `noisy_self_targets`."""
+    """Checks, like `check_function`, a function of a model and its inputs, such as `noisy_self_targets`."""
     _checks.check_callable(argument, function, "@noisy_self_targets")
     if not _is_of(function, "model", 2):
         rule = "must be a function of a model and its inputs, such as @noisy_self_targets"
@@ -151,7 +151,7 @@ def is_ours(function: Any) -> bool:
 
 
 def _is_of(function: Any, subject: str, count: int) -> bool:
-    """Whether it is ours and of that subject, or another function that takes `count` arguments."""
+    """Returns whether it is ours and of that subject, or another function that takes `count` arguments."""
     inner = _unwrapped(function)
     if not callable(function) or isinstance(inner, type):
         return False

@@ -60,7 +60,7 @@ class Progress:
         self._begun.append(name)
 
     def line(self, now: float) -> str:
-        """Returns what there is to say at the time `now`, of `time.monotonic`."""
+        """Returns the line to print at the time `now`, of `time.monotonic`."""
         elapsed = now - self._start
         text = f"Diagnosing {self._model_name}: {rough_duration(elapsed)} so far"
         if not self._begun:

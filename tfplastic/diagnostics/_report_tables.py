@@ -31,7 +31,7 @@ class Section(NamedTuple):
 
 
 def text(sections: Sequence[Section], notes: Sequence[str], width: int) -> str:
-    """The tables one below the other, each as wide as `width` allows, and the notes."""
+    """Returns the tables one below the other, each as wide as `width` allows, and the notes."""
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, color_system=None, highlight=False, markup=False)
     tables = [table for section in sections for table in _tables(section, width)]
@@ -48,7 +48,7 @@ def text(sections: Sequence[Section], notes: Sequence[str], width: int) -> str:
 
 
 def html(sections: Sequence[Section], notes: Sequence[str]) -> str:
-    """The same for a notebook; names and reasons are escaped."""
+    """Returns the same for a notebook; names and reasons are escaped."""
     parts = []
     for section in sections:
         names = "".join(f"<th>{_escaped(name)}</th>" for name in [section.title, *section.quantities])
@@ -62,7 +62,7 @@ def html(sections: Sequence[Section], notes: Sequence[str]) -> str:
 
 
 def html_with_summary(summary: str, tables: str) -> str:
-    """The summary, and the tables folded up below it."""
+    """Returns the summary, and the tables folded up below it."""
     return f"<pre>{html_.escape(summary)}</pre>\n<details><summary>All layers</summary>{tables}</details>"
 
 
@@ -102,7 +102,7 @@ def _packed(widths: Sequence[int], room: int) -> Iterator[list[int]]:
 
 
 def _broken(name: str) -> str:
-    """A name in lines that end after an underscore, none longer than it has to be."""
+    """Returns a name in lines that end after an underscore, none longer than it has to be."""
     lines = [""]
     for part in name.replace("_", "_\0").split("\0"):
         if lines[-1] and len(lines[-1] + part) > _HEADING_WIDTH:

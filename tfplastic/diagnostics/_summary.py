@@ -18,7 +18,7 @@ _FRACTIONS = {
     "dormant_gradients": (0.3, 0.7, "{} of its units have almost no gradient"),
     "linearized_units": (0.5, 0.5, "{} of its units are linear on this batch"),
 }
-# Ranks below a quarter of the highest possible: the array that tells that, the weight, and the words.
+# Ranks below a quarter of the highest possible: the array that shows it, the weight, and the words.
 _RANKS = {
     "feature_srank": ("feature_singular_values", 0.8, "its features use {} of {} directions"),
     "weight_srank": ("weight_singular_values", 0.5, "its weights use {} of {} directions"),
@@ -48,7 +48,7 @@ def notes(
     arrays: Mapping[str, Mapping[str, Any]],
     reasons: Mapping[str, str],
 ) -> dict[str, list[Note]]:
-    """What stands out, {layer name: notes}, the worst layer first and in each the worst note.
+    """Returns the findings, {layer name: notes}, the worst layer first and in each the worst note.
 
     Args:
         numbers: {quantity: {layer name: number}}, as in a report.
@@ -77,13 +77,13 @@ def lines(
     left_out: Mapping[str, str],
     faults: Sequence[str] = (),
 ) -> list[str]:
-    """The summary, at most ten lines.
+    """Returns the summary, at most ten lines.
 
     Args:
-        found: what `notes` gave.
+        found: result of `notes`.
         names: all that were looked at, layers and parts of layers.
         left_out: {quantity: why it was not computed}.
-        faults: sentences about what is wrong, in the line on what is left out.
+        faults: sentences about problems, in the line on left-out quantities.
     """
     num_layers = len({_layer_of(name, names) for name in names})
     if not found:
@@ -112,7 +112,7 @@ def _layer_of(name: str, names: Collection[str]) -> str:
 
 
 def shortened(name: str) -> str:
-    """A name that fits into a line: the middle of a long one is left out."""
+    """Returns a name that fits into a line: the middle of a long one is left out."""
     half = (_LONGEST_NAME - 3) // 2
     return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[-half:]}"
 

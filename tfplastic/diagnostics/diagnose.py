@@ -1,4 +1,4 @@
-"""One line that tells what every layer of a model is doing."""
+"""A diagnosis of every layer of a model by one call."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,29 +36,29 @@ def diagnose(
 ) -> Report:
     """Measures all that a budget allows of a model on a batch; the model is left as it is, bit for bit.
 
-    What takes longer than ten seconds says on the standard error how far it is and how long it may take.
+    Measurements of more than ten seconds report their progress and remaining time on the standard error.
 
     Args:
         model: a Keras model, of Keras 2 or Keras 3, built.
         inputs: a batch of its inputs, `[n, ...]`: an array, a tensor, a frame of pandas or a nest of them. Or
             a `tf.data.Dataset`, a Keras `PyDataset`, a generator or another iterable of batches, which may
             hold targets and sample weights as well; its first 512 examples are taken. See `Snapshot`.
-        targets: what the loss takes beside the outputs, `[n, ...]`.
+        targets: arguments of the loss besides the outputs, `[n, ...]`.
         loss: None: with targets, exactly the loss that the model was compiled with; a Keras loss, its name or
             a nest of them, or a function of targets and outputs; see `Snapshot`. Without any, quantities of
             the loss are left out.
-        budget: `'cheap'`: what one forward pass and the weights say; `'medium'`: with gradients and the next
-            update too; `'full'`: with gradients of single examples, the kernel and curvature as well, which
-            take minutes for large models. What is left out for want of an argument, or does not suit the
-            model, is in `Report.left_out` with the reason.
-        quantities: instead of the budget's: functions of a snapshot, or {name: function}; what they raise is
-            raised.
+        budget: `'cheap'`: quantities of one forward pass and of the weights; `'medium'`: with gradients and
+            the next update too; `'full'`: with gradients of single examples, the kernel and curvature as
+            well, which take minutes for large models. Quantities that lack an argument or do not suit the
+            model are in `Report.left_out` with the reason.
+        quantities: replacement of the budget's quantities: functions of a snapshot, or {name: function};
+            their errors are raised.
         optimizer: the model's Keras optimizer, for quantities of its next update.
         reference: a `Reference`, for quantities of change.
         layers: which layers to look at; see `Snapshot`. None: all.
         batch_size: most examples to take at a time.
-        sample_weight: as for `fit`; see `Snapshot`.
-        class_weight: as for `fit`.
+        sample_weight: weights of the examples, as in `fit`; see `Snapshot`.
+        class_weight: {class: weight}, as in `fit`.
         include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
         max_examples: most examples to take, the first ones; None: of a stream of batches 512, of arrays all.
 
@@ -112,10 +112,10 @@ def diagnose(
 
 
 def diagnose_snapshot(snapshot: Snapshot, budget: str = "medium") -> Report:
-    """As `diagnose`, of a snapshot that there is, such as that of a run's task.
+    """Diagnoses an existing snapshot, such as that of a run's task.
 
     Args:
-        snapshot: what to measure. It is not refreshed here.
+        snapshot: snapshot to measure. It is not refreshed here.
         budget: see `diagnose`.
 
     Raises:
@@ -130,7 +130,7 @@ def diagnose_snapshot(snapshot: Snapshot, budget: str = "medium") -> Report:
 
 
 def quantities_of_budget(budget: str) -> Mapping[str, QuantityFn]:
-    """The quantities of a budget by their names.
+    """Returns the quantities of a budget by their names.
 
     Raises:
         ValueError: `budget` is none of the three.
@@ -141,7 +141,7 @@ def quantities_of_budget(budget: str) -> Mapping[str, QuantityFn]:
 def measure_available(
     snapshot: Snapshot, quantities: Mapping[str, QuantityFn]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """As `measure`, of the quantities that can be had.
+    """Measures the available quantities.
 
     Returns:
         {quantity: {layer name: value}}, and {quantity: why it cannot be had}.
@@ -189,7 +189,7 @@ def _report(
 def _faults(
     snapshot: Snapshot, quantities: Mapping[str, QuantityFn], left_out: Mapping[str, str]
 ) -> list[str]:
-    """What is wrong with the loss, so that its quantities are left out: a line, or none."""
+    """Returns the problem of the loss for which its quantities are left out: one line, or none."""
     if snapshot.targets is not None and not _has(snapshot, "loss"):
         is_wanted = any("loss" in needs_of(quantity) for quantity in quantities.values())
         return ["No quantities of the loss: `loss` is missing."] if is_wanted else []

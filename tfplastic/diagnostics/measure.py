@@ -14,10 +14,10 @@ from tfplastic.diagnostics.snapshot import Snapshot
 def measure(
     snapshot: Snapshot, quantities: Sequence[QuantityFn] | Mapping[str, QuantityFn]
 ) -> dict[str, dict[str, Any]]:
-    """Computes each of `quantities` from one snapshot; what they share is made once for all, in one pass.
+    """Computes each of `quantities` from one snapshot; shared inputs are made once for all, in one pass.
 
     Args:
-        snapshot: what to measure. It is not refreshed here.
+        snapshot: snapshot to measure. It is not refreshed here.
         quantities: functions of a snapshot that return {layer name: value}, such as `dead_units`. They go by
             their names, a `functools.partial` by that of its function; to have one function twice, with
             different arguments, give a mapping {name: function}.
@@ -52,7 +52,7 @@ def measure_checked(snapshot: Snapshot, quantities: Mapping[str, QuantityFn]) ->
 
 
 def prepare(snapshot: Snapshot, quantities: Mapping[str, QuantityFn]) -> None:
-    """Makes what the quantities say that they read; what cannot be made the first that reads it will tell.
+    """Precomputes the inputs that the quantities declare; errors surface when a quantity reads them.
 
     Raises:
         ValueError: the first pass over the data fails, such as on tokens that an embedding does not have.
@@ -72,12 +72,12 @@ def check_quantities(
 
     Args:
         argument: name of the argument, for the error.
-        quantities: as for `measure`.
-        subject: what they are functions of: 'snapshot' or 'activations'.
+        quantities: quantities, as for `measure`.
+        subject: subject of the functions: 'snapshot' or 'activations'.
 
     Raises:
-        TypeError: one of `quantities` is not a function of the subject, or has no name; or it is no sequence
-            or mapping.
+        TypeError: one of `quantities` is not a function of the subject, or has no name; or it is not a
+            sequence or mapping.
         ValueError: two of `quantities` have the same name, or an argument of one breaks its rule.
     """
     if isinstance(quantities, Mapping):

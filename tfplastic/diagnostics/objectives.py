@@ -12,9 +12,9 @@ from tfplastic.diagnostics._arguments import checked
 from tfplastic.diagnostics.snapshot import Snapshot
 
 Loss = Callable[[Any, Any], tf.Tensor]
-"""Of targets and outputs, to the losses of the examples, `[n]`: what a `Snapshot` takes for its `loss`."""
+"""Maps targets and outputs to the losses of the examples, `[n]`: a `loss` for a `Snapshot`."""
 Objective = Callable[[Any, Any], tuple[Any, Loss]]
-"""Of a model and its inputs, to what a `Snapshot` of them takes for its `targets` and its `loss`."""
+"""Maps a model and its inputs to `targets` and `loss` for a `Snapshot` of them."""
 
 
 @gin.register(module="tfplastic.diagnostics")
@@ -30,17 +30,17 @@ def noisy_self_targets(model: Any, inputs: Any, seed: int = 0) -> tuple[np.ndarr
     having either sign, half of the cosines of two examples' gradients are negative on average, whatever the
     network is: look at their size and at rank, not at their sign.
 
-    Outputs are what the model returns, whatever they stand for: of C51 and two-hot heads the logits, one for
+    Outputs are the model's outputs, whatever they stand for: of C51 and two-hot heads the logits, one for
     each action and atom, and not the values that they encode.
 
     Args:
         model: a Keras model, built, that returns one tensor, `[n, ...]`.
         inputs: a batch of its inputs, `[n, ...]`; the model is called on them for the shape of its outputs.
-        seed: of the noise, by which it is the same for all measurements, networks and runs.
+        seed: seed of the noise, which is the same for all measurements, networks and runs.
 
     Returns:
-        The noise, of the shape of the outputs and in their dtype, and the loss: what `Snapshot` takes for its
-        `targets` and its `loss`.
+        The noise, of the shape of the outputs and in their dtype, and the loss: `targets` and `loss` for a
+        `Snapshot`.
 
     Raises:
         ValueError: the model is not built, or returns something else than one tensor.
@@ -48,7 +48,7 @@ def noisy_self_targets(model: Any, inputs: Any, seed: int = 0) -> tuple[np.ndarr
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 4.2 and appendix A.1. The
         paper leaves open whether all outputs count or that of the taken action alone, whether they are summed
         or averaged (a sum is larger by the number of outputs, and so are its eigenvalues), and whether the
-        noise is drawn anew for each measurement. All outputs, their mean and one draw are our choice.
+        noise is redrawn for each measurement. All outputs, their mean and one draw are our choice.
 
     Example:
         >>> import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The declaration of quantities: functions of a snapshot that say what they cost, need and read."""
+"""The declaration of quantities: functions of a snapshot with their cost, needs and reads."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -13,12 +13,12 @@ from tfplastic.diagnostics.units.unit_statistics import ARRAYS
 Cost = Literal["cheap", "medium", "full"]
 Need = Literal["loss", "optimizer", "reference"]
 QuantityFn = Callable[..., dict[str, Any]]
-"""Of a snapshot, to {layer name: value}: a quantity, a `functools.partial` of one, or a function of yours."""
+"""Maps a snapshot to {layer name: value}: a quantity, a `functools.partial` of one, or your function."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 COSTS: tuple[Cost, ...] = get_args(Cost)
 PARTS = ("activations", "pre_activations", "linear_outputs", "gradients", *ARRAYS)
-"""What a quantity may say that it reads, see `Snapshot.prepare`."""
+"""A part that a quantity may declare to read, see `Snapshot.prepare`."""
 OTHERS = "others"
 """The group of functions that name none."""
 
@@ -74,7 +74,7 @@ def quantity(
         of_activations: whether it takes one layer's activations as well, instead of a snapshot.
 
     Raises:
-        TypeError: what is decorated is not a function.
+        TypeError: the decorated object is not a function.
         ValueError: an argument is none of the names above, or another function has declared the name.
 
     Example:

@@ -15,7 +15,7 @@ from tfplastic._checks import check_fraction, check_non_negative, check_positive
 
 
 def srank(singular_values: ArrayLike, delta: float = 0.01) -> float:
-    """The least k whose k largest singular values make up 1 - delta of the sum of all.
+    """Returns the least k whose k largest singular values make up 1 - delta of the sum of all.
 
     min{k : sum_{i<=k} s_i >= (1 - delta) sum_i s_i}, the singular values not squared.
 
@@ -43,7 +43,7 @@ def srank(singular_values: ArrayLike, delta: float = 0.01) -> float:
 
 
 def approximate_rank(singular_values: ArrayLike, delta: float = 0.01) -> float:
-    """The least k whose k largest singular values make up 1 - delta of the sum of squares of all.
+    """Returns the least k whose k largest singular values make up 1 - delta of the sum of squares of all.
 
     min{k : sum_{i<=k} s_i^2 >= (1 - delta) sum_i s_i^2}: the directions that hold 1 - delta of the variance
     about zero. At most `srank` of the same delta.
@@ -75,7 +75,7 @@ def effective_rank(singular_values: ArrayLike) -> float:
         0, or from 1 to k, k where all are equal.
 
     Source: Roy and Vetterli 2007, "The effective rank: a measure of effective dimensionality", section 2;
-        Dohare et al. 2024. What Kumar et al. 2020 call effective rank is `srank`.
+        Dohare et al. 2024. The effective rank of Kumar et al. 2020 is `srank`.
 
     Example:
         >>> from tfplastic.diagnostics import ranks
@@ -86,7 +86,7 @@ def effective_rank(singular_values: ArrayLike) -> float:
 
 
 def absolute_rank(singular_values: ArrayLike, num_examples: int, epsilon: float = 0.01) -> float:
-    """How many singular values of Phi / sqrt(n) exceed epsilon: #{i : s_i / sqrt(n) > epsilon}.
+    """Returns the number of singular values of Phi / sqrt(n) above epsilon: #{i : s_i / sqrt(n) > epsilon}.
 
     The threshold is absolute, no share of the largest: features that are all small have a small rank.
 
@@ -124,7 +124,7 @@ def stable_rank(singular_values: ArrayLike) -> float:
         0, or from 1 to k. At most the rank.
 
     Source: Rudelson and Vershynin 2007, "Sampling from large matrices", section 1 (as numerical rank there).
-        What Plasticine calls stable rank is `srank`.
+        Plasticine's stable rank is `srank`.
 
     Example:
         >>> from tfplastic.diagnostics import ranks
@@ -135,7 +135,7 @@ def stable_rank(singular_values: ArrayLike) -> float:
 
 
 def numerical_rank(singular_values: ArrayLike, tolerance: float) -> float:
-    """How many singular values exceed a share of the largest: #{i : s_i > tolerance max_j s_j}.
+    """Returns the number of singular values above a share of the largest: #{i : s_i > tolerance max_j s_j}.
 
     Args:
         singular_values: `[k]` floats.
@@ -148,8 +148,8 @@ def numerical_rank(singular_values: ArrayLike, tolerance: float) -> float:
     Raises:
         ValueError: an argument is out of its range.
 
-    Source: Golub and Van Loan, "Matrix computations", section 5.4.1; what `matrix_rank` is in NumPy and
-        PyTorch, and the rank of Dohare et al. 2024.
+    Source: Golub and Van Loan, "Matrix computations", section 5.4.1; `matrix_rank` in NumPy and PyTorch, and
+        the rank of Dohare et al. 2024.
 
     Example:
         >>> from tfplastic.diagnostics import ranks
@@ -167,8 +167,8 @@ def rounding_tolerance(shape: tuple[int, int], dtype: np.dtype) -> float:
     exceed 1 in layers of usual sizes.
 
     Args:
-        shape: of the matrix.
-        dtype: of its entries.
+        shape: shape of the matrix.
+        dtype: dtype of its entries.
 
     Example:
         >>> import numpy as np
@@ -181,7 +181,7 @@ def rounding_tolerance(shape: tuple[int, int], dtype: np.dtype) -> float:
 
 
 def _measured(singular_values: ArrayLike, measure: Callable[[np.ndarray], Any]) -> float:
-    """`measure` of the values in float64, descending, where they are finite and not all zero."""
+    """Returns `measure` of the values in float64, descending, where they are finite and not all zero."""
     values = np.asarray(singular_values, np.float64)
     if values.ndim != 1 or not len(values):
         rule = "must be a vector of at least one entry"
@@ -193,7 +193,7 @@ def _measured(singular_values: ArrayLike, measure: Callable[[np.ndarray], Any]) 
 
 
 def _least_count(values: np.ndarray, delta: float) -> int:
-    """The least number of the descending `values` that sum to 1 - delta of all."""
+    """Returns the least number of the descending `values` that sum to 1 - delta of all."""
     sums = np.cumsum(values)
     return int(np.searchsorted(sums, (1 - delta) * sums[-1])) + 1
 

@@ -1,4 +1,4 @@
-"""What a model was, for quantities of change."""
+"""A model's earlier state, for quantities of change."""
 
 import dataclasses
 import pathlib
@@ -47,10 +47,10 @@ class Reference(ShortRepr):
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Reference":
-        """Copies what `snapshot` reads; one forward pass.
+        """Copies the state that `snapshot` reads; one forward pass.
 
         Args:
-            snapshot: of the model; needs no loss. Layers that it leaves out the reference lacks as well.
+            snapshot: snapshot of the model; needs no loss. The reference lacks the layers that it leaves out.
         """
         if not hasattr(snapshot, "unit_statistics"):
             raise TypeError(f"`snapshot` must be a Snapshot of a model. Received: {shown(snapshot)}")
@@ -74,7 +74,7 @@ class Reference(ShortRepr):
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> "Reference":
-        """Reads what `save` has written.
+        """Reads a file that `save` has written.
 
         Raises:
             ValueError: the file is none of those.
@@ -103,10 +103,10 @@ class Reference(ShortRepr):
             raise ValueError(f"`path` {rule}. Received: {str(path)!r}") from error
 
     def completed(self, later: "Reference") -> "Reference":
-        """This reference, with what `later` has of layers that were not trained or not there before.
+        """Returns this reference, completed by layers of `later` that were not trained or not there before.
 
         Args:
-            later: of the same model, after `trainable` flags changed or layers were replaced.
+            later: reference of the same model, after `trainable` flags changed or layers were replaced.
         """
 
         def is_same(layer: str) -> bool:
@@ -120,7 +120,7 @@ class Reference(ShortRepr):
         return Reference(weights, statistics, later.outputs)
 
     def weights_like(self, layer: str, weights: Sequence[Any]) -> Sequence[np.ndarray]:
-        """The values that the `weights` of `layer` had.
+        """Returns the values that the `weights` of `layer` had.
 
         Raises:
             ValueError: the reference is not of such a model.
@@ -132,7 +132,7 @@ class Reference(ShortRepr):
         return found
 
     def statistics_like(self, layer: str, statistics: UnitStatistics) -> UnitStatistics:
-        """The statistics that the units of `layer` had.
+        """Returns the statistics that the units of `layer` had.
 
         Raises:
             ValueError: the reference is not of such a model.
@@ -150,6 +150,6 @@ def _check_same(layer: str, what: str, now: Any, then: Any) -> None:
 
 
 def _copy(values: Any) -> np.ndarray:
-    """A copy as an array of a dtype that files keep."""
+    """Returns a copy as an array of a dtype that files keep."""
     array = np.asarray(values)
     return array.astype(array.dtype if array.dtype.kind in "fiub" else np.float32)

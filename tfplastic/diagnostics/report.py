@@ -1,4 +1,4 @@
-"""A table of layers and quantities, its summary in words, and what is not in it and why."""
+"""A table of quantities by layer, its summary in words, and the reasons for missing values."""
 
 import shutil
 import sys
@@ -28,17 +28,17 @@ class Report:
         reasons: {layer name: why quantities of its units are NaN}.
         left_out: {quantity: why it was not computed}, and {layer name: why it has no units or features}.
         kinds: {quantity: the kind under whose title it is printed}; others come last, as 'others'.
-        remarks: lines about how all of it was measured, such as what the loss leaves out, or that a
-            solver did not converge and what to change; printed last.
+        remarks: lines about the whole measurement, such as terms that the loss leaves out, or a solver that
+            did not converge and its remedy; printed last.
         layers: names in the order in which they are printed; others follow in that of `values`, 'all' last.
         faults: lines about arguments that do not go together, so that quantities are left out; they end the
             summary.
 
     Attributes:
-        arrays: {quantity: {layer name: array}}: the values that are no numbers, `[k]` or `[k, k]`.
-        reasons: as given.
-        left_out: as given.
-        remarks: as given.
+        arrays: {quantity: {layer name: array}}: the values that are not numbers, `[k]` or `[k, k]`.
+        reasons: the given reasons.
+        left_out: the given left-out quantities.
+        remarks: the given remarks.
 
     Example:
         >>> from tfplastic import diagnostics
@@ -83,11 +83,11 @@ class Report:
         self._layers = _ordered(layers, [layer for by_layer in values.values() for layer in by_layer])
 
     def to_dict(self) -> dict[str, dict[str, float]]:
-        """The numbers: {quantity: {layer name: number}}. `arrays` is the rest."""
+        """Returns the numbers: {quantity: {layer name: number}}. `arrays` is the rest."""
         return {quantity: dict(by_layer) for quantity, by_layer in self._numbers.items()}
 
     def to_pandas(self) -> Any:
-        """The numbers as a `pandas.DataFrame` of float64: rows are layers, columns quantities.
+        """Returns the numbers as a `pandas.DataFrame` of float64: rows are layers, columns quantities.
 
         NaN both where a quantity says nothing of a layer and where it is NaN.
 
@@ -108,17 +108,17 @@ class Report:
         return pd.DataFrame(columns, index=pd.Index(index, name="layer"), dtype=np.float64)
 
     def to_text(self, width: int | None = None) -> str:
-        """The tables and footnotes as text.
+        """Returns the tables and footnotes as text.
 
         Args:
-            width: characters in a line, at least 40; None: those of the terminal, 80 if there is none.
-                Tables that are wider go on below. Names of layers of more than half of it are broken.
+            width: characters in a line, at least 40; None: the width of the terminal, 80 if there is none.
+                Wider tables continue below. Names of layers of more than half of it are broken.
         """
         width = shutil.get_terminal_size().columns if width is None else width
         return _report_tables.text(self._sections(), self._notes(), max(width, 40))
 
     def summary(self) -> str:
-        """Returns what stands out, in words: at most ten lines, the worst layers first.
+        """Returns the findings in words: at most ten lines, the worst layers first.
 
         A layer stands out if at least 10 % of its units are dead, 20 % dormant or saturated, 30 % without
         gradient or 50 % linear on the batch; if its features or weights have an `srank` below a quarter of
@@ -154,7 +154,7 @@ class Report:
         return _report_tables.html_with_summary(self.summary(), tables)
 
     def _brief(self, width: int | None) -> str:
-        """The summary, and the tables of the layers that it names."""
+        """Returns the summary, and the tables of the layers that it names."""
         width = shutil.get_terminal_size().columns if width is None else width
         layers = list(self._notable())[: _summary.MOST_LAYERS]
         notes = self._reason_notes(layers)
@@ -170,7 +170,7 @@ class Report:
         return [layer for layer in self._layers if layer != WHOLE]
 
     def _sections(self, chosen: Collection[str] | None = None) -> list[Section]:
-        """The tables, of all layers or of the `chosen` ones and the whole."""
+        """Returns the tables, of all layers or of the `chosen` ones and the whole."""
         kinds = list(dict.fromkeys(self._kinds.values()))
         kinds.sort(key=lambda kind: kind == _OTHERS)
         sections, of_whole = [], []
@@ -205,7 +205,7 @@ class Report:
         return f"NaN ({self._footnotes()[layer]})" if layer in self.reasons else "NaN"
 
     def _footnotes(self) -> dict[str, int]:
-        """The number of each layer's reason; equal ones share theirs."""
+        """Returns the number of each layer's reason; equal ones share theirs."""
         numbers = {reason: number for number, reason in enumerate(dict.fromkeys(self.reasons.values()), 1)}
         return {layer: numbers[reason] for layer, reason in self.reasons.items()}
 
@@ -221,7 +221,7 @@ class Report:
         notes = self._reason_notes(self.reasons)
         values = [value for by_layer in self._numbers.values() for value in by_layer.items()]
         if any(np.isnan(value) for layer, value in values if layer not in self.reasons):
-            notes.append("NaN without a number: not defined there, as the quantity's docstring says.")
+            notes.append("NaN without a number: not defined for this layer; see the quantity's docstring.")
         if self.arrays:
             notes.append("[...]: an array of that shape, which is in `arrays`.")
         for reason in dict.fromkeys(self.left_out.values()):
@@ -249,6 +249,6 @@ def _short(value: float) -> str:
 
 
 def _printable(text: str) -> str:
-    """The text with what the terminal's encoding does not have as escapes, so that printing never fails."""
+    """Returns the text, escaped outside of the terminal's encoding, so that printing never fails."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -1,4 +1,4 @@
-"""What the diagnostics read of a model."""
+"""A model evaluated on a fixed batch, the input of all diagnostics."""
 
 import contextlib
 import operator
@@ -46,8 +46,8 @@ class Snapshot:
             nest of them. Or a stream of batches: a `tf.data.Dataset`, a Keras `PyDataset` or `Sequence`, a
             generator or another iterable, whose elements are inputs, (inputs, targets) or (inputs, targets,
             sample weights). Its first 512 examples are taken, once, also if it never ends.
-        targets: what the loss takes beside the outputs, `[n, ...]`: an array, a tensor or a nest of them. Of
-            those given beside a longer stream of inputs, the first are taken as well.
+        targets: arguments of the loss besides the outputs, `[n, ...]`: an array, a tensor or a nest of them.
+            Next to a longer stream of inputs, their first examples are taken as well.
         loss: None: of a compiled model exactly the loss that `train_on_batch` minimises on the batch, with
             reduction, `loss_weights`, masks and `model.losses` (with the reduction 'none' the sum, of which
             Keras reports the mean). Or a function of targets and outputs that
@@ -60,25 +60,26 @@ class Snapshot:
             `[n]`, and calls the model itself, with `training=False`; for losses that take more than
             one call, such as that of temporal differences. It is given blocks of `targets`.
         optimizer: the model's Keras optimizer, for quantities of its next update.
-        reference: what quantities of change compare with.
+        reference: earlier state that quantities of change compare with.
         layers: which layers to look at: a function of a layer, a class or its name, or a list of the layers'
             names. Weights, gradients and the Hessian are those of these layers as well. None: all.
         batch_size: most examples to take at a time; a smaller last block counts by its examples.
-        sample_weight: as for `fit`, `[n]` or `[n, ...]`, or a nest of them for several outputs.
-        class_weight: as for `fit`, {class: weight}, of one output.
+        sample_weight: weights of the examples, as in `fit`, `[n]` or `[n, ...]`, or a nest of them for
+            several outputs.
+        class_weight: {class: weight} of one output, as in `fit`.
         include_model_losses: whether `model.losses` (regularisers, `add_loss`) are added to a `loss` that is
             given; they always belong to a compiled one.
         max_examples: most examples to take, the first ones; None: of a stream 512, of arrays all.
 
     Attributes:
-        model: as given.
-        inputs: as given, as tensors.
-        targets: as given, as tensors; None without.
+        model: the given model.
+        inputs: the given inputs, as tensors.
+        targets: the given targets, as tensors; None without.
         num_examples: n.
-        batch_size: as given.
+        batch_size: the given size.
         data_note: a line on how many examples of a stream were taken; empty where all are there.
-        optimizer: as given.
-        reference: as given.
+        optimizer: the given optimizer.
+        reference: the given reference.
 
     Raises:
         TypeError: `model` is not a Keras model or layer, or a loss is not callable.
@@ -225,7 +226,7 @@ class Snapshot:
             self._values.update(values)
 
     def require(self, need: Need) -> None:
-        """Raises `ValueError` unless what a quantity needs was given.
+        """Raises `ValueError` if an argument is missing that a quantity needs.
 
         Args:
             need: 'loss', 'optimizer' or 'reference'.
@@ -238,16 +239,16 @@ class Snapshot:
     def activations(self) -> dict[str, tf.Tensor]:
         """Outputs of the hidden nonlinearities, in call order: {layer name: `[n, ..., units]`}.
 
-        Of activation layers, and of the `activation` of layers where that is not linear, whatever else these
-        do after it; the model's own outputs are left out. The second call of a shared layer, or of one
-        layer's activation, is 'name:1'. `unmeasured` names what is missing. Positions that `masks` leave out
+        Outputs of activation layers, and of the `activation` of layers where it is not linear, whatever else
+        these do after it; the model's own outputs are left out. The second call of a shared layer, or of one
+        layer's activation, is 'name:1'. `unmeasured` names the missing ones. Positions that `masks` leave out
         are there as well.
         """
         return self._joined("activations")
 
     @property
     def pre_activations(self) -> dict[str, tf.Tensor]:
-        """What the nonlinearities of `activations` were given, in the same form.
+        """Returns the inputs of the nonlinearities in `activations`, in the same form.
 
         Without those where it is unknown: recurrent layers.
         """
@@ -257,19 +258,20 @@ class Snapshot:
     def masks(self) -> dict[str, tf.Tensor]:
         """Which entries of `activations` count, {layer name: `[n, positions] bool`}, over their first axes.
 
-        Without layers all of whose positions count. A mask is the one that Keras gave a tensor, or that of
-        what it is made of position by position, such as a residual sum, at which Keras itself loses masks.
+        Without layers all of whose positions count. A mask is the one that Keras gave a tensor, or the mask
+        of tensors that it is made of position by position, such as a residual sum, at which Keras itself
+        loses masks.
         """
         return {name: mask for name, mask in self.feature_masks.items() if name in self._forward().functions}
 
     @property
     def feature_masks(self) -> dict[str, tf.Tensor]:
-        """As `masks`, of `linear_outputs` as well."""
+        """Returns `masks`, of `linear_outputs` as well."""
         return self._joined("masks") if self._forward().masked else {}
 
     @property
     def output_masks(self) -> list[tf.Tensor | None]:
-        """As `masks`, of each of the flat `outputs`, or None."""
+        """Returns the mask of each of the flat `outputs`, or None; see `masks`."""
         masks = self._joined("output_masks") if self._forward().has_output_masks else {}
         return [masks.get(str(number)) for number in range(len(tf.nest.flatten(self.outputs)))]
 
@@ -297,10 +299,10 @@ class Snapshot:
 
     @property
     def outputs(self) -> Any:
-        """What the model returns, a nest of tensors `[n, ...]`.
+        """Returns the outputs of the model, a nest of tensors `[n, ...]`.
 
         Raises:
-            ValueError: it returns something that is no tensor, such as a distribution.
+            ValueError: it returns something that is not a tensor, such as a distribution.
         """
         if not self._forward().outputs_are_tensors:
             raise ValueError("`model` must return tensors for its `outputs`. Received: other things")
@@ -318,7 +320,7 @@ class Snapshot:
         return self._values["unit_statistics"]
 
     def statistics_with(self, arrays: Collection[str]) -> dict[str, UnitStatistics]:
-        """As `unit_statistics`, but other arrays than these may be None: where `prepare` has left them out.
+        """Returns `unit_statistics` with these arrays; others may be None, where `prepare` has left them out.
 
         Args:
             arrays: names of arrays of `UnitStatistics`.
@@ -327,15 +329,15 @@ class Snapshot:
         return prepared if set(arrays).issubset(names) else self.unit_statistics
 
     def prepare(self, parts: Collection[str]) -> None:
-        """Makes in one pass what would take several if it were asked for piece by piece.
+        """Computes in one pass several parts that would take one pass each.
 
         Args:
-            parts: of `'activations'`, `'pre_activations'`, `'linear_outputs'`, `'gradients'` (none without a
-                loss) and the names of arrays of `UnitStatistics`, of which `statistics_with` then has no
-                others. What there is stays as it is.
+            parts: parts to compute, of `'activations'`, `'pre_activations'`, `'linear_outputs'`,
+                `'gradients'` (none without a loss) and the names of arrays of `UnitStatistics`, of which
+                `statistics_with` then has no others. Existing parts stay as they are.
 
         Raises:
-            ValueError: as on use of what is asked for.
+            ValueError: see the properties of the parts.
         """
         wholes = [part for part in ("activations", "pre_activations", "linear_outputs") if part in parts]
         wholes = [part for part in wholes if part not in self._values]
@@ -361,9 +363,10 @@ class Snapshot:
     def unmeasured(self) -> dict[str, str]:
         """Where hidden nonlinearities are of which nothing can be known, and why: {layer name: reason}.
 
-        For a bare function, such as `tf.nn.relu(self.dense(x))`, the layer with weights whose output it
-        works on. And layers that the model calls in a loop, a branch or a `tf.function` of its own. Bare
-        functions are told by their operations: ReLU and its kin, tanh, sigmoid, softplus, erf, max(x, 0).
+        For a bare function, such as `tf.nn.relu(self.dense(x))`, the name is that of the layer with weights
+        whose output it works on. Layers that the model calls in a loop, a branch or a `tf.function` of its
+        own are unmeasured, too. Bare functions are recognized by their operations: ReLU and its kin, tanh,
+        sigmoid, softplus, erf, max(x, 0).
         """
         return self._forward().unmeasured
 
@@ -390,16 +393,16 @@ class Snapshot:
         return packed(self.inputs, self.targets, self.sample_weight)
 
     def loss_of(self, examples: tuple[Any, ...], of: int | None = None) -> tf.Tensor:
-        """The mean of L_i over a block, `[]`; traceable. See `Losses.mean`."""
+        """Returns the mean of L_i over a block, `[]`; traceable. See `Losses.mean`."""
         return self._require_losses().mean(examples, of)
 
     @property
     def note(self) -> str:
-        """A line on what is left out of the given loss; empty where nothing is, or nothing was measured."""
+        """Returns a line on terms that the given loss leaves out; empty without any or before measuring."""
         return "" if self._losses is None else self._losses.note
 
     def losses_of(self, examples: tuple[Any, ...]) -> tf.Tensor:
-        """The losses L_i of a block of examples, `[b]`; traceable, differentiable in the weights.
+        """Returns the losses L_i of a block of examples, `[b]`; traceable, differentiable in the weights.
 
         The loss is the mean of L_i over all examples: of a loss that is summed over the batch, L_i is n times
         an example's term. Losses of the model (regularisers) enter each L_i as in a batch of that example.
@@ -432,7 +435,7 @@ class Snapshot:
         return self._hessian
 
     def block_hessian(self, layer: str) -> Operator:
-        """The Hessian over the weights of one layer, the others being constants. Needs no `refresh`.
+        """Returns the Hessian over the weights of one layer, the others being constants. Needs no `refresh`.
 
         Args:
             layer: one of the names in `weights`.
@@ -475,7 +478,7 @@ class Snapshot:
         return self._forward_pass
 
     def _run(self, wholes: Sequence[str], arrays: Sequence[str] = ()) -> list[tuple[Any, int]]:
-        """What `forward_pass.selected` has of each block, and the number of its examples."""
+        """Returns `forward_pass.selected` of each block, and the number of its examples."""
         return self._programs.forward(self._forward(), wholes, arrays)
 
     def _statistics_of(self, blocks: Sequence[tuple[Any, int]]) -> dict[str, UnitStatistics]:

@@ -1,4 +1,4 @@
-"""How measured values get into a run directory and onto TensorBoard's page."""
+"""Measured values as files of a run directory and charts of TensorBoard's page."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,10 +15,10 @@ _IMAGE_PIXELS = 512
 def write(
     writer: Writer, step: int, measured: Mapping[str, Mapping[str, Any]], prefix: str = "diagnostics"
 ) -> None:
-    """Writes what `measure` returned, each value under the tag `<prefix>/<quantity>/<rest>`.
+    """Writes the results of `measure`, each value under the tag `<prefix>/<quantity>/<rest>`.
 
-    The rest is the layer's path below the model, such as `block_1/attention/query`; what a tag cannot have
-    is percent-encoded.
+    The rest is the layer's path below the model, such as `block_1/attention/query`; characters that a tag
+    cannot hold are percent-encoded.
 
     A number is a scalar; an array of one axis a histogram, whose array file holds Lanczos nodes and
     weights if it is a spectrum; a matrix an image, and an array file with the key
@@ -28,7 +28,7 @@ def write(
         writer: where to.
         step: gradient steps done.
         measured: {quantity name: {layer name: value}}.
-        prefix: of the tags, which tells networks apart.
+        prefix: prefix of the tags, which distinguishes networks.
 
     Example:
         >>> from tfplastic import writers
@@ -80,7 +80,7 @@ def charts(
 
     Args:
         quantities: their names, in the order of the page.
-        prefix: of their tags.
+        prefix: prefix of their tags.
         category: under which the charts stand.
     """
     return {category: {name: f"{prefix}/{name}/.*" for name in quantities}}

@@ -118,15 +118,15 @@ def test_what_another_layer_alone_takes_and_what_is_large(keras, monkeypatch):
     assert list(snapshot.activations) == ["relu"] and list(snapshot.linear_outputs) == ["small"]
     demand = "; `layers` gives its features"
     assert snapshot.left_out() == {
-        "conv": f"no units and features: its outputs are only what 'norm' takes{demand}",
-        "norm": f"no units and features: its outputs are only what 'relu' takes{demand}",
+        "conv": f"no units and features: its outputs go to 'norm' alone{demand}",
+        "norm": f"no units and features: its outputs go to 'relu' alone{demand}",
         "linear": "no units: its output is linear; "
         f"no features: its outputs have 32 entries for an example, more than 31{demand}",
         "small": LINEAR,
         "head": OF_MODEL,
     }
     assert snapshot.left_out(units=False)["linear"].startswith("no features: its outputs have 32 entries")
-    assert snapshot.left_out(features=False)["conv"] == "no units: its outputs are only what 'norm' takes"
+    assert snapshot.left_out(features=False)["conv"] == "no units: its outputs go to 'norm' alone"
 
 
 @BOTH

@@ -40,10 +40,10 @@ def sharpness(snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: 
     Cost: Hessian-vector products, each about two gradients, until Lanczos converges, about 10 to 50.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
         tol: the eigenpair's relative residual at which to stop, see `linalg.eigsh`.
         max_steps: most products to make.
-        seed: of Lanczos' start vector; always the same, so that values along a run are comparable.
+        seed: seed of Lanczos' start vector; always the same, so that values along a run are comparable.
 
     Returns:
         {'all': lambda_1}.
@@ -81,10 +81,10 @@ def smallest_eigenvalue(
     Cost: that of `sharpness`.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
         tol: see `sharpness`.
         max_steps: most products to make.
-        seed: of Lanczos' start vector.
+        seed: seed of Lanczos' start vector.
         by_layer: whether to add each layer's own Hessian, as in `layer_sharpness`.
 
     Returns:
@@ -115,10 +115,10 @@ def hessian_condition_number(
         `seed` agree.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
         tol: see `sharpness`.
         max_steps: most products to make for each end of the spectrum.
-        seed: of Lanczos' start vectors.
+        seed: seed of Lanczos' start vectors.
         by_layer: whether to add each layer's own Hessian, as in `layer_sharpness`.
 
     Returns:
@@ -151,10 +151,10 @@ def hessian_trace(
     Cost: up to `max_products` Hessian-vector products, each about two gradients.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
         tol: relative standard error at which to stop, see `linalg.trace`.
         max_products: most products to make. PyHessian makes 100 at most.
-        seed: of the random vectors.
+        seed: seed of the random vectors.
         by_layer: whether to add each layer's own Hessian, whose traces add up to the whole.
 
     Returns:
@@ -195,17 +195,17 @@ def hessian_spectral_density(
     Cost: `num_steps` times `num_probes` products, each about two gradients.
 
     Args:
-        snapshot: of the model, with a loss.
-        num_steps: of each Lanczos run. 90 as in Ghorbani et al. 2019.
+        snapshot: snapshot of the model, with a loss.
+        num_steps: steps of each Lanczos run. 90 as in Ghorbani et al. 2019.
         num_probes: random vectors. They take 10; for large models one shows the shape.
-        num_points: of the result, at least 2.
-        seed: of the vectors.
+        num_points: number of points of the result, at least 2.
+        seed: seed of the vectors.
         by_layer: whether to add each layer's own Hessian, as in `layer_sharpness`.
 
     Returns:
         {'all': `[num_points] float64`, ascending}, and with `by_layer` {layer name: ...} as well. An array
-        also has the attribute `arrays`, with `nodes` and `weights`, `[num_probes, m]`, and `size`: what a run
-        writes into its array file, so that figures can draw any two spectra as smoothed densities on one
+        also has the attribute `arrays`, with `nodes` and `weights`, `[num_probes, m]`, and `size`, which a
+        run writes into its array file, so that figures can draw any two spectra as smoothed densities on one
         axis.
 
     Raises:
@@ -238,10 +238,10 @@ def layer_sharpness(
     Cost: that of `sharpness` for each layer, though products with the last layers' blocks cost less.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
         tol: see `sharpness`.
         max_steps: most products to make for a layer.
-        seed: of Lanczos' start vectors.
+        seed: seed of Lanczos' start vectors.
 
     Returns:
         {layer name: eigenvalue}, and under 'all' the largest of them, which is that of the block-diagonal
@@ -261,7 +261,7 @@ def layer_sharpness(
 def preconditioned_sharpness(
     snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: int = 0
 ) -> dict[str, float]:
-    """Returns the largest eigenvalue of the Hessian as Adam sees it, D being what Adam divides by.
+    """Returns the largest eigenvalue of the Hessian in Adam's coordinates, D being Adam's divisor.
 
     D = sqrt(v_hat + epsilon_root) + epsilon, of the optimizer's slots as they are: v_hat = v / (1 - beta_2^t)
     after t updates (with `amsgrad` the largest so far). In the form that corrects the step size instead,
@@ -275,10 +275,10 @@ def preconditioned_sharpness(
     Cost: that of `sharpness`.
 
     Args:
-        snapshot: of the model, with a loss and an optimizer.
+        snapshot: snapshot of the model, with a loss and an optimizer.
         tol: see `sharpness`.
         max_steps: most products to make.
-        seed: of Lanczos' start vector.
+        seed: seed of Lanczos' start vector.
 
     Returns:
         {'all': eigenvalue}.
@@ -313,7 +313,7 @@ def _operator(snapshot: Snapshot, name: str) -> linalg.Operator:
 
 
 def _extreme(snapshot: Snapshot, name: str, which: str, tol: float, max_steps: int, seed: int) -> float:
-    """An eigenvalue at one end of the spectrum, made once for all that ask for the same."""
+    """Returns an eigenvalue at one end of the spectrum, made once for all that ask for the same."""
 
     def value() -> float:
         found = _eigenvalue(_operator(snapshot, name), which, tol, max_steps, seed)

@@ -1,4 +1,4 @@
-"""Ranks of the features: of the outputs of each hidden layer, as a matrix Phi.
+"""Ranks of the features: the outputs of each hidden layer, as a matrix Phi.
 
 Phi is `[n, d]`, a row for each example, of every hidden nonlinearity, and of linear layers such as
 bottlenecks by the rules of `Snapshot.linear_outputs`; papers mostly report the last one's. Outputs with
@@ -8,7 +8,7 @@ compare.
 
 Each is cheap: one forward pass, and singular values that are made once for all of them and kept with the
 snapshot. A layer of zeros has rank 0. Ranks are NaN where an activation is NaN or infinite, and for layers in
-`Snapshot.unmeasured`. The formulas, and who uses which under what name, are in `ranks`.
+`Snapshot.unmeasured`. `ranks` has the formulas, with their users and names.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def feature_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         delta: share of the sum to leave out, in [0, 1].
 
     Returns:
@@ -71,7 +71,7 @@ def feature_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, floa
     Cost: that of `feature_srank`.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         delta: share of each layer's sum to leave out, in [0, 1].
 
     Returns:
@@ -98,7 +98,7 @@ def feature_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[st
     Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         delta: share of the sum of squares to leave out, in [0, 1].
 
     Returns:
@@ -123,7 +123,7 @@ def feature_effective_rank(snapshot: Snapshot) -> dict[str, float]:
     Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
 
     Returns:
         {layer name: rank} for every hidden nonlinearity and linear output.
@@ -144,7 +144,7 @@ def feature_rank(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str, float]:
     Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
-        snapshot: of the model; needs no loss. The paper takes n = 5000 examples.
+        snapshot: snapshot of the model; needs no loss. The paper takes n = 5000 examples.
         epsilon: threshold, at least 0.
 
     Returns:
@@ -174,7 +174,7 @@ def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str
     Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         epsilon: threshold, at least 0.
 
     Returns:
@@ -183,8 +183,8 @@ def feature_rank_unscaled(snapshot: Snapshot, epsilon: float = 0.01) -> dict[str
     Raises:
         ValueError: `epsilon` is out of its range.
 
-    Source: what the plots of Lyle et al. 2022 show, "Understanding and preventing capacity loss in
-        reinforcement learning".
+    Source: the plots of Lyle et al. 2022, "Understanding and preventing capacity loss in reinforcement
+        learning".
     """
     return _by_layer(
         snapshot, lambda spectrum: ranks.absolute_rank(spectrum.values_down_to(epsilon), 1, epsilon)
@@ -201,7 +201,7 @@ def feature_stable_rank(snapshot: Snapshot) -> dict[str, float]:
     Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
 
     Returns:
         {layer name: rank} for every hidden nonlinearity and linear output.
@@ -221,7 +221,7 @@ def feature_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) -
     Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         tolerance: the share, at least 0; None: `ranks.rounding_tolerance`, max(n, d) times the spacing of the
             features' dtype. Of float16 and bfloat16 features, whose rounding raises the rank, it takes that
             of float32.
@@ -250,7 +250,7 @@ def feature_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
     Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
 
     Returns:
         {layer name: norm} for every hidden nonlinearity and linear output.
@@ -272,7 +272,7 @@ def feature_singular_values(snapshot: Snapshot) -> dict[str, np.ndarray]:
     Cost: one forward pass, and singular values that all ranks of features share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
 
     Returns:
         {layer name: `[min(n, d)] float64`, descending} for every hidden nonlinearity and linear output.

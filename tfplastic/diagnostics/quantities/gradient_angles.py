@@ -1,4 +1,4 @@
-"""C_k: how the gradients of single examples lie to each other."""
+"""C_k: alignment of the gradients of single examples."""
 
 import math
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Embedding = Callable[[Snapshot, np.ndarray], np.ndarray]
 
 @gin.register(module="tfplastic.diagnostics")
 def gradient_directions(snapshot: Snapshot, cosines: np.ndarray) -> np.ndarray:
-    """Points that lie to each other as the directions g_i / |g_i| of the gradients do.
+    """Points with the inner products of the directions g_i / |g_i| of the gradients.
 
     With C = V diag(w) V^T they are the rows of V diag(sqrt(w)), whose inner products are C: k-means on them
     is k-means on the normalised gradients.
@@ -47,7 +47,7 @@ def gradient_directions(snapshot: Snapshot, cosines: np.ndarray) -> np.ndarray:
 
 @gin.register(module="tfplastic.diagnostics")
 def cosine_rows(snapshot: Snapshot, cosines: np.ndarray) -> np.ndarray:
-    """The rows of C_k: examples are alike if their gradients lie alike to all others.
+    """Returns the rows of C_k: examples are alike if their gradients lie alike to all others.
 
     Args:
         snapshot: not read.
@@ -61,10 +61,10 @@ def cosine_rows(snapshot: Snapshot, cosines: np.ndarray) -> np.ndarray:
 
 @gin.register(module="tfplastic.diagnostics")
 def flat_inputs(snapshot: Snapshot, cosines: np.ndarray) -> np.ndarray:
-    """The inputs of the first k examples, flattened; those of several inputs side by side.
+    """Returns the inputs of the first k examples, flattened; those of several inputs side by side.
 
     Args:
-        snapshot: of the model.
+        snapshot: snapshot of the model.
         cosines: C, `[k, k]`, of which only k is read.
 
     Returns:
@@ -96,13 +96,13 @@ def gradient_covariance(
     Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
         num_examples: k, how many of the first examples to take; all where there are fewer.
-        num_clusters: of k-means; no more than there are examples.
-        cluster_by: what k-means compares: a function of the snapshot and of C_k of whole gradients that
-            returns a point for each example, such as `gradient_directions`, `cosine_rows` or `flat_inputs`.
-            The paper does not say what is clustered; the default is our choice.
-        seed: of the starts of k-means.
+        num_clusters: number of clusters of k-means; no more than there are examples.
+        cluster_by: points that k-means compares: a function of the snapshot and of C_k of whole gradients
+            that returns a point for each example, such as `gradient_directions`, `cosine_rows` or
+            `flat_inputs`. The paper does not specify the clustered points; the default is our choice.
+        seed: seed of the starts of k-means.
 
     Returns:
         {layer name: `[k, k] float64`} for every layer with variables of its own, and under 'all' C_k of whole
@@ -132,8 +132,8 @@ def gradient_cosine(snapshot: Snapshot, num_examples: int = 512) -> dict[str, fl
     Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
-        snapshot: of the model, with a loss.
-        num_examples: how many of the first examples to take; all where there are fewer.
+        snapshot: snapshot of the model, with a loss.
+        num_examples: number of first examples to take; all where there are fewer.
 
     Returns:
         {layer name: mean} for every layer with variables of its own, and under 'all' the mean of whole
@@ -159,8 +159,8 @@ def gradient_interference(snapshot: Snapshot, num_examples: int = 512) -> dict[s
     Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
-        snapshot: of the model, with a loss.
-        num_examples: how many of the first examples to take; all where there are fewer.
+        snapshot: snapshot of the model, with a loss.
+        num_examples: number of first examples to take; all where there are fewer.
 
     Returns:
         {layer name: fraction} for every layer with variables of its own, and under 'all' the fraction of
@@ -198,7 +198,7 @@ def gradient_effective_rank(snapshot: Snapshot, num_examples: int = 512) -> dict
     Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
         num_examples: k, how many of the first examples to take; all where there are fewer.
 
     Returns:
@@ -233,7 +233,7 @@ def cosine_matrix(gram: np.ndarray) -> np.ndarray:
 def _order(
     snapshot: Snapshot, cosines: np.ndarray, num_clusters: int, cluster_by: Embedding, seed: int
 ) -> np.ndarray:
-    """Positions of the examples, cluster after cluster."""
+    """Returns positions of the examples, cluster after cluster."""
     known = np.flatnonzero(~np.isnan(np.diag(cosines)))
     unknown = np.setdiff1d(np.arange(len(cosines)), known)
     if not len(known):
@@ -258,7 +258,7 @@ def _k_means(points: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
 
 
 def _of_pairs(gram: np.ndarray, statistic: Callable[[np.ndarray], np.floating]) -> float:
-    """`statistic` of the cosines of all pairs of different examples with a gradient."""
+    """Returns `statistic` of the cosines of all pairs of different examples with a gradient."""
     cosines = _of_nonzero(gram)
     if not np.isfinite(gram).all() or len(cosines) < 2:
         return math.nan

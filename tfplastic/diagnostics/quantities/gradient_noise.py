@@ -1,4 +1,4 @@
-"""How far the gradients of single examples and minibatches agree: signal and noise."""
+"""Agreement of the gradients of single examples and minibatches: signal and noise."""
 
 import math
 
@@ -27,7 +27,7 @@ def gradient_signal_to_noise(snapshot: Snapshot, num_examples: int = 512) -> dic
     Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
         num_examples: k, how many of the first examples to take; all where there are fewer. The default is
             that of `gradient_covariance`, so that both share the work.
 
@@ -45,7 +45,7 @@ def gradient_signal_to_noise(snapshot: Snapshot, num_examples: int = 512) -> dic
 
 
 def signal_to_noise(gram: np.ndarray) -> float:
-    """As `gradient_signal_to_noise`, of the inner products of k gradients.
+    """Returns `gradient_signal_to_noise` by the inner products of k gradients.
 
     Args:
         gram: `[k, k]`.
@@ -67,7 +67,7 @@ def signal_to_noise(gram: np.ndarray) -> float:
 
 @quantity("medium", group="gradient noise", needs=("loss",))
 def gradient_strength(snapshot: Snapshot) -> dict[str, float]:
-    """Returns the squared norm of the loss's gradient, by layer: what a small step gains per learning rate.
+    """Returns the squared norm of the loss's gradient, by layer: the gain of a small step per learning rate.
 
     With `gradient_reliability` it is the pair that "optimisation readiness" consists of.
 
@@ -77,7 +77,7 @@ def gradient_strength(snapshot: Snapshot) -> dict[str, float]:
     Cost: one gradient.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
 
     Returns:
         {layer name: |g|^2} for every layer with variables of its own, and under 'all' that of the whole
@@ -107,10 +107,10 @@ def gradient_reliability(
     Cost: the gradients of k single examples, which all quantities of example gradients share.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
         num_minibatches: at least 1; as many as there are examples where these are fewer. 128 as in the
             source, whose minibatches are larger for want of a limit on the examples.
-        num_examples: how many of the first examples to take; all where there are fewer.
+        num_examples: number of first examples to take; all where there are fewer.
 
     Returns:
         {layer name: ratio} for every layer with variables of its own, and under 'all' the ratio of whole
@@ -126,7 +126,7 @@ def gradient_reliability(
 
 
 def reliability(gram: np.ndarray, num_minibatches: int) -> float:
-    """As `gradient_reliability`, of the inner products of k gradients.
+    """Returns `gradient_reliability` by the inner products of k gradients.
 
     Args:
         gram: `[k, k]`.

@@ -28,7 +28,7 @@ def gradient_norm(snapshot: Snapshot) -> dict[str, float]:
     Cost: one gradient.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
 
     Returns:
         {layer name: norm} for every layer with variables of its own, and under 'all' the norm of the whole
@@ -53,7 +53,7 @@ def gradient_l1_norm(snapshot: Snapshot) -> dict[str, float]:
     Cost: one gradient.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
 
     Returns:
         {layer name: norm} for every layer with variables of its own, and under 'all' their sum.
@@ -79,7 +79,7 @@ def gradient_l0_norm(snapshot: Snapshot) -> dict[str, float]:
     Cost: one gradient.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
 
     Returns:
         {layer name: fraction} for every layer with variables of its own, and under 'all' the fraction of all
@@ -127,7 +127,7 @@ def dormant_gradients(snapshot: Snapshot, tau: float = 0.01) -> dict[str, float]
     Cost: one gradient.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
         tau: threshold of the score, at least 0. 0.01 as in Liu et al. 2025.
 
     Returns:
@@ -154,7 +154,7 @@ def dormant_gradients(snapshot: Snapshot, tau: float = 0.01) -> dict[str, float]
 def _magnitudes_by_unit(
     layer: Any, variables: Sequence[tf.Variable], gradients: Sequence[tf.Tensor]
 ) -> np.ndarray:
-    """The mean of |gradient| over what comes in to each unit, `[units] float64`; empty without units."""
+    """Returns the mean |gradient| of the weights into each unit, `[units] float64`; empty without units."""
     slices = incoming_of(layer) or [
         Slice(each, -1) for each in variables if each.name.split("/")[-1].split(":")[0] == "kernel"
     ]
@@ -171,7 +171,7 @@ def _magnitudes_by_unit(
 
 
 def _numbered(part: Slice, rank: int) -> np.ndarray:
-    """The units of `part`, in the form in which they are broadcast along a variable of `rank`."""
+    """Returns the units of `part`, in the form in which they are broadcast along a variable of `rank`."""
     return part.units.reshape(*part.units.shape, *[1] * (rank - part.axis - part.units.ndim))
 
 
@@ -187,7 +187,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _summed(snapshot: Snapshot, function: Callable[[np.ndarray], Any]) -> dict[str, float]:
-    """The sum of `function` of blocks of the gradient's entries, in float64."""
+    """Returns the sum of `function` of blocks of the gradient's entries, in float64."""
     snapshot.require("loss")
     sums = {
         layer: sum(summed(each, function) for each in gradients)

@@ -1,4 +1,4 @@
-"""What the optimizer's next update does to losses and outputs."""
+"""Effects of the optimizer's next update on losses and outputs."""
 
 import math
 
@@ -25,7 +25,7 @@ def same_batch_loss_change(snapshot: Snapshot) -> dict[str, float]:
     Cost: one gradient, an update that is undone, and a loss.
 
     Args:
-        snapshot: of the model, with a loss and an optimizer.
+        snapshot: snapshot of the model, with a loss and an optimizer.
 
     Returns:
         {'all': difference}.
@@ -55,14 +55,14 @@ def churn(snapshot: Snapshot) -> dict[str, float]:
     Cost: one gradient, an update that is undone, and two forward passes.
 
     Args:
-        snapshot: of the model, with a loss and an optimizer.
+        snapshot: snapshot of the model, with a loss and an optimizer.
 
     Returns:
         {'all': mean}.
 
     Raises:
         ValueError: the snapshot has no loss or no optimizer, the optimizer was built for other variables, or
-            the model returns what is no tensor.
+            the model does not return a tensor.
         TypeError: the optimizer is not a Keras optimizer.
 
     Source: Tang et al. 2025, "Mitigating plasticity loss in continual reinforcement learning by reducing
@@ -81,7 +81,7 @@ def churn(snapshot: Snapshot) -> dict[str, float]:
 
 
 def _from(snapshot: Snapshot, start: int) -> np.ndarray:
-    """The outputs for the inputs from number `start` on, in one row."""
+    """Returns the outputs for the inputs from number `start` on, in one row."""
     outputs = zip(tf.nest.flatten(snapshot.outputs), snapshot.output_masks, strict=True)
     kept = [
         each[start:] if mask is None else tf.boolean_mask(each[start:], mask[start:])

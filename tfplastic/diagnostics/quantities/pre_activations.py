@@ -1,7 +1,7 @@
 """Where the pre-activations of a layer's units are, and how far they have moved.
 
-A unit is what it is in `units`: a channel is one over all positions, or with `per_position` at each of them.
-Values are NaN for a layer of which a pre-activation is unknown, NaN or infinite.
+A unit is defined as in `units`: a channel is one unit over all positions, or with `per_position` at each of
+them. Values are NaN for a layer of which a pre-activation is unknown, NaN or infinite.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def pre_activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> di
     Cost: one forward pass.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         max_values: most values of a layer, at least 1.
 
     Returns:
@@ -68,7 +68,7 @@ def pre_activation_means(snapshot: Snapshot, per_position: bool = False) -> dict
     Cost: one forward pass.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
@@ -90,7 +90,7 @@ def pre_activation_variances(snapshot: Snapshot, per_position: bool = False) -> 
     Cost: one forward pass.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
@@ -115,7 +115,7 @@ def pre_activation_mean_shift(snapshot: Snapshot, per_position: bool = False) ->
     Cost: one forward pass.
 
     Args:
-        snapshot: of the model, with a reference.
+        snapshot: snapshot of the model, with a reference.
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
@@ -148,7 +148,7 @@ def pre_activation_variance_shift(snapshot: Snapshot, per_position: bool = False
     Cost: one forward pass.
 
     Args:
-        snapshot: of the model, with a reference.
+        snapshot: snapshot of the model, with a reference.
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
@@ -157,7 +157,7 @@ def pre_activation_variance_shift(snapshot: Snapshot, per_position: bool = False
     Raises:
         ValueError: the snapshot has no reference, or one of other layers.
 
-    Source: as `pre_activation_mean_shift`.
+    Source: see `pre_activation_mean_shift`.
     """
 
     def shift(now: UnitStatistics, then: UnitStatistics) -> float:
@@ -183,7 +183,7 @@ def _statistics(snapshot: Snapshot, per_position: bool) -> dict[str, UnitStatist
 def _against_reference(
     snapshot: Snapshot, per_position: bool, shift: Callable[[UnitStatistics, UnitStatistics], float]
 ) -> dict[str, float]:
-    """{layer name: `shift` of its statistics now and in the reference}."""
+    """Returns {layer name: `shift` of its statistics now and in the reference}."""
     snapshot.require("reference")
     statistics = snapshot.statistics_with(_READS)
     values = dict.fromkeys([*statistics, *snapshot.unmeasured], float("nan"))

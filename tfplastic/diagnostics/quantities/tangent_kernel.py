@@ -29,16 +29,15 @@ def ntk(snapshot: Snapshot, num_examples: int = 64) -> dict[str, np.ndarray]:
     Cost: as many gradients as there are rows, which all quantities of the kernel share.
 
     Args:
-        snapshot: of the model; needs no loss.
-        num_examples: how many of the first examples to take; all where there are fewer. 64 is what the
-            field uses.
+        snapshot: snapshot of the model; needs no loss.
+        num_examples: number of first examples to take; all where there are fewer. 64 is usual in the field.
 
     Returns:
         {'all': `[m, m] float64`}, m being the number of the examples' outputs; of a larger kernel the first
         2048 rows and columns.
 
     Raises:
-        ValueError: an argument is outside its range, or the model returns what is no tensor of floats.
+        ValueError: an argument is outside its range, or the model does not return a tensor of floats.
 
     Source: Jacot et al. 2018, "Neural tangent kernel".
 
@@ -68,15 +67,15 @@ def ntk_rank(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> dict[
         Lanczos quadrature, 900 products with the kernel.
 
     Args:
-        snapshot: of the model; needs no loss.
-        num_examples: how many of the first examples to take; all where there are fewer.
-        seed: of the estimate.
+        snapshot: snapshot of the model; needs no loss.
+        num_examples: number of first examples to take; all where there are fewer.
+        seed: seed of the estimate.
 
     Returns:
         {'all': rank}.
 
     Raises:
-        ValueError: an argument is outside its range, or the model returns what is no tensor of floats.
+        ValueError: an argument is outside its range, or the model does not return a tensor of floats.
 
     Source: Lyle et al. 2024, "Disentangling the causes of plasticity loss in neural networks"; the threshold
         is numpy's.
@@ -93,8 +92,8 @@ def ntk_rank(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> dict[
 def ntk_condition_number(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> dict[str, float]:
     """Returns the condition number of the empirical neural tangent kernel.
 
-    lambda_m is taken as at least m epsilon lambda_1, which is what rounding lets one know of it: a singular
-    kernel has 1 / (m epsilon).
+    lambda_m is taken as at least m epsilon lambda_1, its rounding error: a singular kernel has 1 / (m
+    epsilon).
 
     Formula: lambda_1 / lambda_m
     Range: at least 1
@@ -102,15 +101,15 @@ def ntk_condition_number(snapshot: Snapshot, num_examples: int = 64, seed: int =
     Cost: that of `ntk_rank`.
 
     Args:
-        snapshot: of the model; needs no loss.
-        num_examples: how many of the first examples to take; all where there are fewer.
-        seed: of the estimate for more than 2048 outputs, which is a lower bound.
+        snapshot: snapshot of the model; needs no loss.
+        num_examples: number of first examples to take; all where there are fewer.
+        seed: seed of the estimate for more than 2048 outputs, which is a lower bound.
 
     Returns:
         {'all': ratio}.
 
     Raises:
-        ValueError: an argument is outside its range, or the model returns what is no tensor of floats.
+        ValueError: an argument is outside its range, or the model does not return a tensor of floats.
 
     Source: Jacot et al. 2018, "Neural tangent kernel", section 5: how much slower the slowest direction of
         gradient descent converges than the fastest.
@@ -137,15 +136,15 @@ def ntk_alignment(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> 
     Cost: that of `ntk_rank`.
 
     Args:
-        snapshot: of the model; needs no loss.
-        num_examples: how many of the first examples to take; all where there are fewer.
-        seed: of the estimate for more than 2048 outputs.
+        snapshot: snapshot of the model; needs no loss.
+        num_examples: number of first examples to take; all where there are fewer.
+        seed: seed of the estimate for more than 2048 outputs.
 
     Returns:
         {'all': cosine}.
 
     Raises:
-        ValueError: an argument is outside its range, or the model returns what is no tensor of floats.
+        ValueError: an argument is outside its range, or the model does not return a tensor of floats.
 
     Source: Lyle et al. 2024, "Disentangling the causes of plasticity loss in neural networks", for the form
         that kernels collapse to; the measure of it is ours.
@@ -159,7 +158,7 @@ def ntk_alignment(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> 
 
 
 def identity_plus_rank_one(largest: float, trace: float, squares: float, size: int) -> float:
-    """As `ntk_alignment`, of a matrix with that largest eigenvalue, trace and sum of squared eigenvalues.
+    """Returns `ntk_alignment` by the largest eigenvalue, the trace and the sum of squared eigenvalues.
 
     Example:
         >>> from tfplastic.diagnostics.quantities.tangent_kernel import identity_plus_rank_one
@@ -236,14 +235,14 @@ def _estimated(snapshot: Snapshot, count: int, seed: int) -> SpectralDensity | N
 
 
 def _outputs(snapshot: Snapshot, inputs: Any) -> tf.Tensor:
-    """All outputs of each example in one row, `[b, outputs]`; traceable."""
+    """Returns all outputs of each example in one row, `[b, outputs]`; traceable."""
     outputs = tf.nest.flatten(snapshot.call(inputs))
     dtype = max((each.dtype for each in outputs), key=lambda dtype: dtype.size)
     return tf.concat([tf.cast(tf.reshape(each, [tf.shape(each)[0], -1]), dtype) for each in outputs], axis=1)
 
 
 def _rows(snapshot: Snapshot, num_examples: int) -> np.ndarray:
-    """The numbers of the outputs of the first examples that no mask leaves out."""
+    """Returns the numbers of the outputs of the first examples that no mask leaves out."""
     count, parts = min(num_examples, snapshot.num_examples), []
     for each, mask in zip(tf.nest.flatten(snapshot.outputs), snapshot.output_masks, strict=True):
         kept = np.ones([1]) if mask is None else np.asarray(mask[:count])
@@ -253,7 +252,7 @@ def _rows(snapshot: Snapshot, num_examples: int) -> np.ndarray:
 
 
 def _outputs_of_one(snapshot: Snapshot) -> int:
-    """How many outputs an example has."""
+    """Returns the number of outputs of an example."""
     outputs = tf.nest.flatten(snapshot.outputs)
     if not outputs or not all(each.dtype.is_floating for each in outputs):
         received = ", ".join(each.dtype.name for each in outputs) or "none"

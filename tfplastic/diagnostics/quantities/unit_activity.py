@@ -1,4 +1,4 @@
-"""What share of a layer's units is dead, dormant, active, saturated or linear.
+"""Shares of a layer's units that are dead, dormant, active, saturated or linear.
 
 A unit is an entry of an activation's last axis: a unit of a dense layer, or a channel of a convolution, which
 is then judged over the batch and all positions together; that a channel is one unit is our choice, as in
@@ -6,7 +6,7 @@ Sokar et al. 2023. With `per_position` a channel counts as a unit of its own at 
 are channels-last.
 
 All values are NaN for a layer of which an activation (where the pre-activation is meant: that) is NaN or
-infinite, and for layers in `Snapshot.unmeasured`. TensorFlow's fused ReLU for the CPU makes NaN 0, though.
+infinite, and for layers in `Snapshot.unmeasured`. Note: TensorFlow's fused CPU ReLU maps NaN to 0.
 
 `dead_units` and `dormant_units` also take one layer's activations instead of a snapshot, and then return a
 tensor, in a graph as well: so they serve as `step_statistics` of a training loop.
@@ -49,7 +49,8 @@ def dead_units(snapshot: Snapshot | tf.Tensor, per_position: bool = False) -> di
     Cost: one forward pass.
 
     Args:
-        snapshot: of the model; needs no loss. Or one layer's activations, `[batch, ..., units]` floats.
+        snapshot: snapshot of the model; needs no loss. Or one layer's activations, `[batch, ..., units]`
+            floats.
         per_position: whether each position of a channel is a unit of its own.
 
     Returns:
@@ -96,7 +97,8 @@ def dormant_units(
     Cost: one forward pass.
 
     Args:
-        snapshot: of the model; needs no loss. Or one layer's activations, `[batch, ..., units]` floats.
+        snapshot: snapshot of the model; needs no loss. Or one layer's activations, `[batch, ..., units]`
+            floats.
         tau: threshold of the score, at least 0. The field uses 0, 0.025 and 0.1.
         per_position: whether each position of a channel is a unit of its own.
 
@@ -138,7 +140,7 @@ def active_units(snapshot: Snapshot) -> dict[str, float]:
     Cost: one forward pass.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
 
     Returns:
         {layer name: fraction} for every hidden nonlinearity.
@@ -157,8 +159,8 @@ def saturated_units(
 
     p_i is the share of inputs and positions with |h_i| > 0.99 for tanh, with h_i < 0.01 or h_i > 0.99 for
     sigmoid, and so for their hard versions; softsign as tanh; ReLU6 where h is 0 or 6; ELU (alpha 1) and SELU
-    at their lower ends, h < -0.99 and h < 0.99 of -1.7581. ReLU's flat side is what `dead_units` counts. Of
-    softplus, GELU, SiLU and their kin a value near 0 does not tell the flat side from the middle.
+    at their lower ends, h < -0.99 and h < 0.99 of -1.7581. `dead_units` counts ReLU's flat side. For
+    softplus, GELU, SiLU and their kin a value near 0 does not distinguish the flat side from the middle.
 
     Formula: #{i : p_i >= min_fraction} / #units, p_i = share of inputs and positions at which unit i is
         saturated
@@ -169,7 +171,7 @@ def saturated_units(
     Cost: one forward pass.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         min_fraction: in [0, 1]; 1: a unit counts only if saturated on every input.
         per_position: whether each position of a channel is a unit of its own.
 
@@ -208,7 +210,7 @@ def linearized_units(
     Cost: one forward pass.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         tolerance: largest standard deviation, at least 0, in the unit of z. There is no published one; tanh
             departs from its tangent at zero by 0.1^3 / 3 within 0.1.
         per_position: whether each position of a channel is a unit of its own.

@@ -1,4 +1,4 @@
-"""How far the weights are from where they were, and how far the next update moves them.
+"""Distance of the weights from an earlier state, and the size of the next update.
 
 Trainable variables count, those of a layer together, biases as well. Sums are in float64, made once for all
 and kept until the snapshot's `refresh`. Values are NaN or infinite where a variable is.
@@ -37,7 +37,7 @@ def distance_from_init(snapshot: Snapshot) -> dict[str, float]:
     Cost: no pass; sums that all distances share.
 
     Args:
-        snapshot: of the model, with a reference.
+        snapshot: snapshot of the model, with a reference.
 
     Returns:
         {layer name: distance} for every layer with variables of its own, and under 'all' the distance of all
@@ -46,8 +46,8 @@ def distance_from_init(snapshot: Snapshot) -> dict[str, float]:
     Raises:
         ValueError: the snapshot has no reference, or one of another model.
 
-    Source: the root of what L2 Init penalises, Kumar et al. 2023, "Maintaining plasticity in continual
-        learning via regenerative regularization", section 4. `rms_distance_from_init` is a mean.
+    Source: the root of L2 Init's penalty, Kumar et al. 2023, "Maintaining plasticity in continual learning
+        via regenerative regularization", section 4. `rms_distance_from_init` is a mean.
     """
     return {layer: math.sqrt(change.squared_distance) for layer, change in _changes(snapshot).items()}
 
@@ -65,7 +65,7 @@ def rms_distance_from_init(snapshot: Snapshot) -> dict[str, float]:
     Cost: no pass; sums that all distances share.
 
     Args:
-        snapshot: of the model, with a reference.
+        snapshot: snapshot of the model, with a reference.
 
     Returns:
         {layer name: distance} for every layer with variables of its own, and under 'all' the distance of all
@@ -92,7 +92,7 @@ def cosine_from_init(snapshot: Snapshot) -> dict[str, float]:
     Cost: no pass; sums that all distances share.
 
     Args:
-        snapshot: of the model, with a reference.
+        snapshot: snapshot of the model, with a reference.
 
     Returns:
         {layer name: cosine} for every layer with variables of its own, and under 'all' the cosine of all of
@@ -118,7 +118,7 @@ def update_ratio(snapshot: Snapshot) -> dict[str, float]:
     Cost: one gradient, an update that is undone, and a loss.
 
     Args:
-        snapshot: of the model, with a loss and an optimizer.
+        snapshot: snapshot of the model, with a loss and an optimizer.
 
     Returns:
         {layer name: ratio} for every layer with variables of its own, and under 'all' the ratio of all of
@@ -128,7 +128,7 @@ def update_ratio(snapshot: Snapshot) -> dict[str, float]:
         ValueError: the snapshot has no loss or no optimizer.
 
     Source: common usage, such as Lyle et al. 2024, "Normalization and effective learning rates in
-        reinforcement learning"; some 1e-3 is a rule of thumb for healthy training.
+        reinforcement learning"; about 1e-3 is a rule of thumb for healthy training.
     """
     updates, weights = _squares(virtual_step(snapshot).updates), _squares(snapshot.weights)
     return {layer: _root_of_ratio(updates[layer], weights[layer]) for layer in weights}
@@ -150,10 +150,10 @@ def effective_learning_rate(snapshot: Snapshot, layers: Sequence[str] | None = N
     Cost: one gradient, an update that is undone, and a loss.
 
     Args:
-        snapshot: of the model, with a loss and an optimizer.
-        layers: names of the normalised layers. None: those that have units in the model's `UnitMap` with a
-            normalisation behind them. It is assumed that what comes between, such as ReLU or pooling, keeps
-            scales; tanh does not.
+        snapshot: snapshot of the model, with a loss and an optimizer.
+        layers: names of the normalised layers. None: the layers with units in the model's `UnitMap` and a
+            normalisation behind them. Layers between, such as ReLU or pooling, are assumed to keep scales;
+            tanh does not.
 
     Returns:
         {layer name: rate}; empty where there is no such layer, or `UnitMap` cannot trace the model.
@@ -196,7 +196,7 @@ def _normalised(snapshot: Snapshot) -> list[str]:
 
 
 class _Change(NamedTuple):
-    """Sums over variables: of 1, (theta_i - theta_i0)^2, theta_i theta_i0, theta_i^2 and theta_i0^2."""
+    """Returns sums over variables of 1, (theta_i - theta_i0)^2, theta_i theta_i0, theta_i^2, theta_i0^2."""
 
     count: int
     squared_distance: float
@@ -206,7 +206,7 @@ class _Change(NamedTuple):
 
 
 def _changes(snapshot: Snapshot) -> dict[str, _Change]:
-    """Those of each layer, and of all under 'all'."""
+    """Returns the sums of each layer, and of all under 'all'."""
     snapshot.require("reference")
     return snapshot.memoize(("changes", snapshot.reference), lambda: _made_changes(snapshot))
 

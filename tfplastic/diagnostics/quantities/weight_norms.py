@@ -43,7 +43,7 @@ def weight_norm(snapshot: Snapshot, normalization: bool = True) -> dict[str, flo
     Cost: no pass; sums that all sizes of weights share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         normalization: whether gains and offsets of normalisation layers count.
 
     Returns:
@@ -66,7 +66,7 @@ def weight_l1_norm(snapshot: Snapshot, normalization: bool = True) -> dict[str, 
     Cost: no pass; sums that all sizes of weights share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         normalization: whether gains and offsets of normalisation layers count.
 
     Returns:
@@ -87,7 +87,7 @@ def weight_magnitude(snapshot: Snapshot, normalization: bool = True) -> dict[str
     Cost: no pass; sums that all sizes of weights share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         normalization: whether gains and offsets of normalisation layers count.
 
     Returns:
@@ -116,7 +116,7 @@ def weight_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
     Cost: no pass; singular values that all ranks of weights share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
 
     Returns:
         {layer name: norm}.
@@ -141,7 +141,7 @@ def deviation_from_isometry(snapshot: Snapshot) -> dict[str, float]:
     Cost: no pass; singular values that all ranks of weights share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
 
     Returns:
         {layer name: deviation}.
@@ -156,7 +156,7 @@ def deviation_from_isometry(snapshot: Snapshot) -> dict[str, float]:
 
 
 class _Sums(NamedTuple):
-    """Sums over variables: of 1, |theta_i| and theta_i^2."""
+    """Returns sums over variables of 1, |theta_i| and theta_i^2."""
 
     count: int
     magnitudes: float
@@ -164,7 +164,7 @@ class _Sums(NamedTuple):
 
 
 def _sums(snapshot: Snapshot, normalization: bool) -> dict[str, _Sums]:
-    """Those of each layer, and of all under 'all'."""
+    """Returns the sums of each layer, and of all under 'all'."""
     by_layer = snapshot.memoize("weight_sums", lambda: _made_sums(snapshot.weights))
     if not check_one_of("normalization", normalization, (True, False)):
         layers = named_layers(snapshot.model)

@@ -8,7 +8,7 @@ such as an LSTM, has an entry 'layer/variable' for each.
 
 Each is cheap: no pass at all, and singular values that are made once for all of them and kept with the
 snapshot until its `refresh`. A matrix of zeros has rank 0. Ranks are NaN where a weight is NaN or infinite.
-The formulas, and who uses which under what name, are in `ranks`.
+`ranks` has the formulas, with their users and names.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def weight_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     Cost: no pass; singular values that all ranks of weights share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         delta: share of the sum to leave out, in [0, 1].
 
     Returns:
@@ -52,8 +52,8 @@ def weight_srank(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float]:
     Raises:
         ValueError: `delta` is out of its range.
 
-    Source: of weights, Lyle et al. 2023, "Understanding plasticity in neural networks", section 4.1, where no
-        definition of the rank is given; the definition and delta 0.01 are Kumar et al. 2020, "Implicit
+    Source: for weights, Lyle et al. 2023, "Understanding plasticity in neural networks", section 4.1, where
+        no definition of the rank is given; the definition and delta 0.01 are Kumar et al. 2020, "Implicit
         under-parameterization inhibits data-efficient deep reinforcement learning", section 3.
     """
     return _by_layer(snapshot, lambda spectrum: ranks.srank(spectrum.values, delta))
@@ -69,7 +69,7 @@ def weight_srank_sum(snapshot: Snapshot, delta: float = 0.01) -> dict[str, float
     Cost: that of `weight_srank`.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         delta: share of each matrix' sum to leave out, in [0, 1].
 
     Returns:
@@ -94,7 +94,7 @@ def weight_approximate_rank(snapshot: Snapshot, delta: float = 0.01) -> dict[str
     Cost: no pass; singular values that all ranks of weights share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         delta: share of the sum of squares to leave out, in [0, 1].
 
     Returns:
@@ -119,7 +119,7 @@ def weight_effective_rank(snapshot: Snapshot) -> dict[str, float]:
     Cost: no pass; singular values that all ranks of weights share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
 
     Returns:
         {layer name: rank}.
@@ -139,7 +139,7 @@ def weight_stable_rank(snapshot: Snapshot) -> dict[str, float]:
     Cost: no pass; singular values that all ranks of weights share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
 
     Returns:
         {layer name: rank}.
@@ -159,7 +159,7 @@ def weight_numerical_rank(snapshot: Snapshot, tolerance: float | None = None) ->
     Cost: no pass; singular values that all ranks of weights share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
         tolerance: the share, at least 0; None: `ranks.rounding_tolerance`, the longer side times the spacing
             of the weights' dtype.
 
@@ -186,7 +186,7 @@ def weight_singular_values(snapshot: Snapshot) -> dict[str, np.ndarray]:
     Cost: no pass; singular values that all ranks of weights share.
 
     Args:
-        snapshot: of the model; needs no loss.
+        snapshot: snapshot of the model; needs no loss.
 
     Returns:
         {layer name: `[smaller side] float64`, descending}.

@@ -35,14 +35,14 @@ class BlockPrograms:
         return in_blocks(nest, self._num_examples, self._batch_size)
 
     def signature(self, nest: Any) -> Any:
-        """Of one block: the shape itself where there is only one."""
+        """Returns the shape of one block: the shape itself where there is only one."""
         length = self._num_examples if self._num_examples <= self._batch_size else None
         return tf.nest.map_structure(lambda each: tf.TensorSpec([length, *each.shape[1:]], each.dtype), nest)
 
     def forward(
         self, forward: ForwardPass, wholes: Sequence[str], arrays: Sequence[str]
     ) -> list[tuple[Any, int]]:
-        """What `forward.selected` has of each block, and the number of its examples."""
+        """Returns `forward.selected` of each block, and the number of its examples."""
         key = ("forward", *wholes, *arrays)
         if key not in self.kept:
             self.kept[key] = forward.program(lambda traced: forward.selected(traced, wholes, arrays))
@@ -56,7 +56,7 @@ class BlockPrograms:
         wholes: Sequence[str],
         arrays: Sequence[str],
     ) -> tuple[list[tuple[Any, int]], dict[str, Any]]:
-        """As `forward`, by the pass of the loss where that is the same; and {'loss', 'gradients': value}."""
+        """Returns `forward`, by the pass of the loss if it is the same, and {'loss', 'gradients': value}."""
         leaves = tf.nest.flatten(self._examples)
         tensors = list({id(each): each for each in leaves}.values())  # inputs may be among the targets
         key = ("with gradients", *wholes, *arrays)
@@ -77,15 +77,15 @@ class BlockPrograms:
         return blocks, mean_of_blocks([(block["mean"], count) for block, count in blocks])
 
     def mean(self, part: str, losses: Losses, function: Callable[[Any], Any]) -> Any:
-        """The mean over the examples of what `function` makes of a block of them."""
+        """Returns the mean over the examples of the results of `function` on blocks of them."""
         program = self.of_losses(part, losses, function)
         return mean_of_blocks([(program(block), count) for block, count in self.blocks(self._examples)])
 
     def of_losses(self, part: str, losses: Losses, function: Callable[[Any], Any]) -> Program:
-        """The program of a function of a block of examples that takes the losses.
+        """Returns the program of a function of a block of examples that takes the losses.
 
         Raises:
-            ValueError: they are no losses of the examples.
+            ValueError: they are not losses of the examples.
         """
         if part not in self.kept:
             self.kept[part] = _checked(losses, function, self.signature(self._examples))

@@ -1,4 +1,4 @@
-"""How data flow through the graph of one call of a model."""
+"""The flow of data through the graph of one call of a model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,8 +15,8 @@ class Flow:
         end: the number of the operation after the call's last.
 
     Attributes:
-        graph: as given.
-        operations: those of the graph up to `end`.
+        graph: the given graph.
+        operations: operations of the graph up to `end`.
         data: numbers of the operations that depend on the inputs.
         weighted: numbers of those among them that take a value of a variable as well.
     """
@@ -53,24 +53,24 @@ class Flow:
                 self._before_weights.add(number)
 
     def number_of(self, operation: Any) -> int:
-        """The number of an operation, -1 if it is not of the call."""
+        """Returns the number of an operation, -1 if it is not of the call."""
         return self._number_of.get(operation.name, -1)
 
     def before(self, number: int) -> list[int]:
-        """The numbers of the operations whose data an operation takes."""
+        """Returns the numbers of the operations whose data an operation takes."""
         return [each for each in self._before[number] if each in self.data]
 
     def after(self, number: int) -> list[int]:
-        """The numbers of the operations that take what an operation returns."""
+        """Returns the numbers of the operations that read an operation's output."""
         return self._after[number]
 
     def is_hidden(self, number: int, counts_itself: bool = False) -> bool:
-        """Whether an operation depends on the inputs, and an operation with weights on it."""
+        """Returns whether an operation depends on the inputs, and an operation with weights on it."""
         is_before = number in self._before_weights or (counts_itself and number in self.weighted)
         return number in self.data and is_before
 
     def weighted_before(self, number: int) -> int | None:
-        """The last operation with weights that `number` depends on with no other of them between."""
+        """Returns the last operation with weights that `number` depends on with no other of them between."""
         found, seen, left = [], set(), list(self._before[number])
         while left:
             each = left.pop()

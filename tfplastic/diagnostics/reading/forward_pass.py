@@ -1,4 +1,4 @@
-"""One traced call of a model, and compiled programs that give parts of what it computes."""
+"""One traced call of a model, and compiled programs that return parts of it."""
 
 import contextlib
 import dataclasses
@@ -23,20 +23,20 @@ from tfplastic.diagnostics.units import unit_statistics
 
 
 class ForwardPass:
-    """A call of a model, traced once, with what its nonlinearities are given and return.
+    """A call of a model, traced once, with the inputs and outputs of its nonlinearities.
 
     Args:
-        call: of the model.
+        call: call of the model.
         layers: the model's, itself first, as `model_layers.named_layers` has them.
-        chosen: those of them to tell of.
-        signature: of the inputs, a nest of `tf.TensorSpec`.
+        chosen: names of the nonlinearities to include.
+        signature: spec of the inputs, a nest of `tf.TensorSpec`.
         is_chosen: whether `chosen` was asked for, so that the outputs of all of them are wanted.
 
     Attributes:
         functions: names of the activation functions, {name of the entry: name of the function}.
         unit_axes: the axes of their units, {name of the entry: axes}, see `unit_axes`.
         unmeasured: {layer name: reason}, see `functional_activations.unmeasured`.
-        linear: what is not measured of linear layers.
+        linear: linear layers that are not measured.
         outputs_are_tensors: whether they can leave a compiled program.
         masked: names of the entries of which a mask leaves out some positions.
         has_output_masks: whether one leaves out some positions of the outputs.
@@ -65,11 +65,11 @@ class ForwardPass:
         self._whole = trace("`model`", self._trace, signature)
 
     def program(self, select: Callable[[Mapping[str, Any]], Any]) -> Program:
-        """A program that gives what `select` makes of a pass, and computes no more than that takes.
+        """Returns a program for the part of a pass that `select` returns; it computes no more than that.
 
         Args:
-            select: of a mapping with the entries 'activations', 'pre_activations', 'linear_outputs' and
-                'masks', {name: tensor}, 'outputs', and 'output_masks', {number of an output: tensor}.
+            select: function of a mapping with the entries 'activations', 'pre_activations', 'linear_outputs'
+                and 'masks', {name: tensor}, 'outputs', and 'output_masks', {number of an output: tensor}.
         """
         # TensorFlow puts the traced call into the new program, and leaves out what that does not use.
         return trace("`model`", lambda inputs: select(self._whole(inputs)), self._signature)
@@ -80,12 +80,12 @@ class ForwardPass:
         """Parts of a pass, and of the units' statistics in it.
 
         Args:
-            traced: what `program` has for `select`.
+            traced: result of `program` for `select`.
             wholes: names of the parts: its entries, or 'features', the last of the activations.
             arrays: names of arrays of `UnitStatistics`.
 
         Returns:
-            {part: what it is, 'statistics': {name: what `traced_statistics` has}}.
+            {part: its value, 'statistics': {name: result of `traced_statistics`}}.
         """
         activations = traced["activations"]
         parts = {**traced, "features": dict(list(activations.items())[-1:])}
@@ -108,7 +108,7 @@ class ForwardPass:
         That is theirs if they made one call, of these inputs and as it is made here, else one of its own.
 
         Args:
-            inputs: of the pass, in the graph that is being made.
+            inputs: inputs of the pass, in the graph under construction.
         """
         passes: list[Mapping[str, Any]] = []
         with hidden_nonlinearities.model_calls(self._layers, self._linear_layers.watched) as made:
@@ -116,7 +116,7 @@ class ForwardPass:
         passes.append(self._pass_of(made, inputs) or self._whole(inputs))
 
     def _pass_of(self, made: Sequence[recording.ModelCall], inputs: Any) -> Mapping[str, Any] | None:
-        """The pass of the calls that others made; None where it is another than this one."""
+        """Returns the pass of the calls that others made; None where it is another than this one."""
         if len(made) != 1 or not _is_plain_call(next(iter(self._layers.values())), made[0], inputs):
             return None
         if not hasattr(tf.compat.v1.get_default_graph(), "internal_captures"):
@@ -157,13 +157,13 @@ class ForwardPass:
         return found
 
     def _hidden_calls(self, made: recording.ModelCall) -> tuple[dict[str, recording.Call], Flow]:
-        """The hidden nonlinearities in a call of the model, and its flow."""
+        """Returns the hidden nonlinearities in a call of the model, and its flow."""
         flow = hidden_nonlinearities.flow_of(made)
         made = dataclasses.replace(made, calls=self._known(made.calls))
         return hidden_nonlinearities.hidden_calls_of(made, next(iter(self._layers)), flow), flow
 
     def _known(self, calls: Sequence[recording.Call]) -> list[recording.Call]:
-        """Those of nonlinearities and layers with weights, by which bare functions are named."""
+        """Returns the calls of nonlinearities and layers with weights, by which bare functions are named."""
         weighted = hidden_nonlinearities.weighted_layers(self._layers)
         return [call for call in calls if call.activation or call.name in weighted]
 
@@ -194,7 +194,7 @@ class ForwardPass:
 
 
 def _is_plain_call(model: Any, made: recording.ModelCall, inputs: Any) -> bool:
-    """Whether a call was of these very inputs, with `training=False` and nothing else."""
+    """Returns whether a call was of these very inputs, with `training=False` and nothing else."""
     given = inspect.signature(model.call).bind(*made.args, **made.kwargs).arguments
     first, *others = given.items()
     leaves, own = tf.nest.flatten(first[1]), tf.nest.flatten(inputs)

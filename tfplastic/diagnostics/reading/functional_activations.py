@@ -17,7 +17,7 @@ from tfplastic.diagnostics.reading.recording import Call
 _NONLINEARITIES = {
     "Elu", "Erf", "Erfc", "LeakyRelu", "Relu", "Relu6", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh",
 }  # fmt: skip
-# What tells that an operation is part of an activation function of a library: hard and piecewise ones.
+# Signs that an operation is part of an activation function of a library: hard and piecewise ones.
 _PARTS = {"Exp", "Maximum", "Minimum", "Select", "SelectV2"}
 _GATES = {"Erf": "gelu", "Erfc": "gelu", "Sigmoid": "silu", "Tanh": "gelu"}
 _NAMES = {"LeakyRelu": "leaky_relu"}
@@ -34,14 +34,14 @@ _HAS_FUNCTION = (
 def bare_calls(
     calls: Sequence[Call], hidden: Mapping[str, Call], flow: Flow, start: int, model_name: str
 ) -> dict[str, Call]:
-    """The hidden nonlinearities that a model calls as bare functions, {name: call}, in their order.
+    """Returns the hidden nonlinearities that a model calls as bare functions, {name: call}, in their order.
 
     Args:
-        calls: of the model's nonlinearities, and of its layers with weights.
+        calls: calls of the model's nonlinearities, and of its layers with weights.
         hidden: the recorded ones of the former, by their names, which are taken.
-        flow: of the call of the model.
+        flow: flow of the call of the model.
         start: number of the first operation of the call.
-        model_name: for what no layer with weights comes before.
+        model_name: name for nonlinearities without a layer with weights before them.
     """
     here = [call for call in calls if call.graph is flow.graph]
     recorded = _covered(call.span for call in here if call.activation)
@@ -108,7 +108,7 @@ def _with_gate(flow: Flow, number: int) -> tuple[list[int], str]:
 
 
 def _elementwise_before(flow: Flow, numbers: Sequence[int]) -> set[int]:
-    """`numbers`, and what they are made of entry by entry and with constants."""
+    """Returns `numbers`, and the tensors that they come from entry by entry and with constants."""
     found, left = set(), list(numbers)
     while left:
         each = left.pop()
@@ -119,7 +119,7 @@ def _elementwise_before(flow: Flow, numbers: Sequence[int]) -> set[int]:
 
 
 def _argument(flow: Flow, members: Sequence[int], result: tf.Tensor) -> tf.Tensor | None:
-    """The one tensor that a function was given; None where it is another, or of another shape."""
+    """Returns the one tensor that a function was given; None where it is another, or of another shape."""
     given = {
         id(each): each
         for number in members
@@ -145,11 +145,11 @@ def unmeasured(
     """Hidden nonlinearities that cannot be measured, and why.
 
     Args:
-        calls: of all of the model's nonlinearities, and of its layers with weights.
+        calls: calls of all of the model's nonlinearities, and of its layers with weights.
         nonlinear: the model's layers with a nonlinearity.
-        taken: names of what is measured.
-        flow: of the call of the model.
-        model_name: for what no layer with weights comes before.
+        taken: names of measured layers.
+        flow: flow of the call of the model.
+        model_name: name for nonlinearities without a layer with weights before them.
 
     Returns:
         {layer name: reason, one line}. Of a layer called again 'name:1'.
@@ -176,7 +176,7 @@ def _inner_names(nonlinear: Mapping[str, Any], outer: str) -> list[str]:
 
 
 def _called_functions_here(flow: Flow, calls: Sequence[Call]) -> list[int]:
-    """The numbers of the calls of functions that have a nonlinearity in them."""
+    """Returns the numbers of the calls of functions that have a nonlinearity in them."""
     inside = _covered(call.span for call in calls if call.activation)
     with_nonlinearity = _nonlinear_functions(flow.graph)
     if not with_nonlinearity:
@@ -200,7 +200,7 @@ def _is_maximum_with_zero(operation: Any) -> bool:
 
 
 def _layer_at(number: int | None, calls: Sequence[Call], model_name: str) -> str:
-    """The name of the innermost layer with weights that made operation `number`."""
+    """Returns the name of the innermost layer with weights that made operation `number`."""
     names: dict[str, Call] = {}
     for call in calls:
         if not call.activation:
@@ -229,7 +229,7 @@ def _nonlinear_functions(graph: Any) -> set[str]:
 
 
 def _called_functions(node: Any) -> set[str]:
-    """The functions that an operation calls: bodies of loops and branches as well."""
+    """Returns the functions that an operation calls: bodies of loops and branches as well."""
     names = set()
     for value in node.attr.values():
         if value.HasField("func"):

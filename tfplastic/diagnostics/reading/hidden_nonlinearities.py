@@ -22,7 +22,7 @@ def model_calls(
 
     Args:
         layers: the model's, itself first, as `model_layers.named_layers` has them.
-        watched: others of them whose calls are recorded, beside nonlinearities and layers with weights.
+        watched: further layers whose calls are recorded, besides nonlinearities and layers with weights.
     """
     model = next(iter(layers.values()))
     nonlinear, others = model_layers.nonlinear_layers(layers), {**weighted_layers(layers), **watched}
@@ -31,19 +31,19 @@ def model_calls(
 
 
 def weighted_layers(layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the named `layers` that have variables of their own, without the model, which comes first."""
+    """Returns the named `layers` that have variables of their own, without the model, which comes first."""
     names = list(layers)[1:]
     return {name: layers[name] for name in names if model_layers.owns_variables(layers[name])}
 
 
 def flow_of(made: ModelCall) -> Flow:
-    """How data flow through the graph of a call that is being traced."""
+    """Returns the flow of data through the graph of a call that is being traced."""
     inputs = [each for each in tf.nest.flatten((made.args, made.kwargs)) if tf.is_tensor(each)]
     return Flow(tf.compat.v1.get_default_graph(), inputs, made.span[1])
 
 
 def hidden_calls_of(made: ModelCall, model_name: str, flow: Flow | None = None) -> dict[str, Call]:
-    """The calls of hidden nonlinearities in a call of a model, {name: call}, in their order."""
+    """Returns the calls of hidden nonlinearities in a call of a model, {name: call}, in their order."""
     hidden = hidden_calls(made.calls, made.result)
     if not hasattr(tf.compat.v1.get_default_graph(), "internal_captures"):
         return hidden

@@ -24,8 +24,8 @@ class Linear:
     """The outputs of linear layers in a call of a model.
 
     Attributes:
-        outputs: {name: `[n, ..., units]`}, of what is measured. The input of the output layer 'head' is
-            'head:input' if it is the output of no layer that is measured.
+        outputs: {name: `[n, ..., units]`} of the measured outputs. The input of the output layer 'head' is
+            'head:input' if it is not the output of a measured layer.
         no_units: {layer name: why it has no unit that could be dead}, of layers with weights.
         no_features: {layer name: why its outputs are not measured}, of layers with weights.
         on_demand: names of those among them whose outputs are measured if they are chosen.
@@ -86,7 +86,7 @@ class LinearLayers:
         chosen: names of layers whose outputs are all measured; None for the default.
 
     Attributes:
-        watched: layers whose calls have to be recorded beside those with weights, by name.
+        watched: layers whose calls have to be recorded besides those with weights, by name.
     """
 
     def __init__(self, layers: Mapping[str, Any], chosen: Collection[str] | None):
@@ -103,13 +103,13 @@ class LinearLayers:
     def of_call(
         self, calls: Sequence[Call], hidden: Mapping[str, Call], unmeasured: Collection[str], flow: Flow
     ) -> Linear:
-        """Those of a call of the model.
+        """Returns the linear outputs of a call of the model.
 
         Args:
-            calls: of all nonlinearities, layers with weights and `watched` layers.
-            hidden: those of hidden nonlinearities, by their names.
+            calls: calls of all nonlinearities, layers with weights and `watched` layers.
+            hidden: calls of hidden nonlinearities, by their names.
             unmeasured: names of layers of which nothing can be known.
-            flow: of the call of the model.
+            flow: flow of the call of the model.
         """
         named = self._calls_by_layer(calls, flow)
         weighted = [call for name in self._weighted for call in named.get(name, ())]
@@ -154,7 +154,7 @@ class LinearLayers:
                 found.on_demand.add(name)
 
     def _calls_by_layer(self, calls: Sequence[Call], flow: Flow) -> dict[str, list[Call]]:
-        """The calls in the graph of the flow: of a layer, of its wrapper, or of a cell's recurrent layer."""
+        """Returns the calls in the flow's graph: of a layer, its wrapper, or a cell's recurrent layer."""
         functions: dict[str, list[Call]] = {}
         layers: dict[str, list[Call]] = {}
         for call in calls:
@@ -197,8 +197,8 @@ class _Reader(NamedTuple):
     """A nonlinearity or a layer with weights that takes an output.
 
     Attributes:
-        name: of the nonlinearity, or the layer.
-        layer: of the nonlinearity; empty for a layer with weights.
+        name: name of the nonlinearity, or the layer.
+        layer: layer of the nonlinearity; empty for a layer with weights.
         mixes: whether it mixes units, or takes them together with other data.
     """
 
@@ -208,10 +208,10 @@ class _Reader(NamedTuple):
 
 
 class _Rule:
-    """What speaks against measuring an output by default.
+    """Returns the reason not to measure an output by default.
 
     Args:
-        flow: of the call of the model.
+        flow: flow of the call of the model.
         hidden: the calls of hidden nonlinearities, by their names.
         weighted: the calls of layers with weights.
         with_kernel: names of the layers with a kernel, which mix units.
@@ -235,7 +235,7 @@ class _Rule:
                 self._around.setdefault(number, []).append((call, reader))
 
     def readers(self, call: Call) -> set[_Reader]:
-        """What takes the output of a call."""
+        """Returns the operations that read the output of a call."""
         if not isinstance(call.result, tf.Tensor):
             return set()
         start = self._flow.number_of(call.result.op)
@@ -264,7 +264,7 @@ class _Rule:
             return _OF_MODEL
         readers = self.readers(call)
         if len(readers) == 1 and not (reader := next(iter(readers))).mixes:
-            return _Fault(f"its outputs are only what {reader.name!r} takes")
+            return _Fault(f"its outputs go to {reader.name!r} alone")
         entries = math.prod(each for each in result.shape.as_list()[1:] if each is not None)
         if entries > MOST_ENTRIES:
             reason = f"its outputs have {entries:,} entries for an example, more than {MOST_ENTRIES:,}"
@@ -277,7 +277,7 @@ def _is_in(inner: Call, outer: Call) -> bool:
 
 
 def _given(call: Call, flow: Flow) -> list[tf.Tensor]:
-    """The tensors that depend on the model's inputs and enter a call."""
+    """Returns the tensors that depend on the model's inputs and enter a call."""
     operations = flow.operations[slice(*call.span)]
     inputs = [each for operation in operations for each in operation.inputs]
     numbers = [flow.number_of(each.op) for each in inputs]
@@ -289,7 +289,7 @@ def _given(call: Call, flow: Flow) -> list[tf.Tensor]:
 
 
 def _source(tensor: Any, results: Collection[str]) -> Any:
-    """The first tensor that has the same entries as `tensor`, or what a layer returned among them."""
+    """Returns the first tensor with the same entries as `tensor`, or the output of a layer among them."""
     while tensor.name not in results and tensor.op.type in _SAME_ENTRIES:
         tensor = tensor.op.inputs[0]
     return tensor

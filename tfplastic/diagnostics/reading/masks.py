@@ -1,9 +1,8 @@
 """Masks of Keras: which examples and positions of a layer's output count.
 
-A mask belongs to a tensor that Keras gave one, and to what is computed from it position by position: residual
+A mask belongs to a tensor that Keras gave one, and to tensors computed from it position by position: residual
 sums, products with weights, bare functions and layers that support masks. Keras itself loses a mask at the
-first raw operation.
-Where positions are mixed, as by a convolution or by flattening, no mask is left.
+first raw operation. Where positions are mixed, as by a convolution or by flattening, no mask is left.
 """
 
 import contextlib
@@ -28,7 +27,7 @@ Step = Callable[[tf.Tensor], tf.Tensor | None]  # None: the mask is lost
 
 
 class _LayerCall(NamedTuple):
-    """One call of a layer: what it was given first and returned, flat, and masks of the former."""
+    """One call of a layer: its first inputs and its outputs, flat, and masks of the former."""
 
     layer: Any
     given: list[Any]
@@ -73,7 +72,7 @@ class Masks:
         return masks[0] if len(masks) == 1 else tf.reduce_all(tf.stack(masks), axis=0)
 
     def _note_all(self) -> dict[int, tuple[tf.Tensor, bool]]:
-        """{id of a tensor: (its mask, whether that is the other way round in time)}."""
+        """Returns {id of a tensor: (its mask, whether that is the other way round in time)}."""
         known = {
             id(tensor): (mask, False)
             for call in self._calls
@@ -92,7 +91,7 @@ class Masks:
         return known
 
     def _sources(self, tensor: Any, known: Mapping[int, tuple[tf.Tensor, bool]]) -> Iterator[tf.Tensor]:
-        """Yields the masks that a tensor has by what it is made of, in the form of its first axes."""
+        """Yields the masks that a tensor inherits, in the form of its first axes."""
         made: dict[Any, tf.Tensor | None] = {}
         left: list[tuple[Any, tuple[tuple[Any, Step], ...]]] = [(tensor, ())]
         seen = set()
@@ -153,7 +152,7 @@ def _fits(mask: tf.Tensor, tensor: Any) -> bool:
 
 
 def _before(tensor: Any) -> list[tuple[Any, tuple[Any, Step] | None]]:
-    """What a tensor is made of position by position, each with the step of its mask, None for no step."""
+    """Returns the tensors that one is made of by position, each with its mask's step, None for no step."""
     operation = tensor.op
     if operation.type in _ELEMENTWISE:
         return [(each, None) for each in operation.inputs]
@@ -169,7 +168,7 @@ def _before(tensor: Any) -> list[tuple[Any, tuple[Any, Step] | None]]:
 
 
 def _multiplied(operation: Any) -> list[tuple[Any, tuple[Any, Step] | None]]:
-    """Of a product with a weight or a constant, which keeps the first axes and may mix the others."""
+    """Follows a product with a weight or a constant, which keeps the first axes and may mix the others."""
     fixed = [_is_fixed(each) for each in operation.inputs]
     if len(fixed) != 2 or all(fixed) or not any(fixed):
         return []
@@ -184,7 +183,7 @@ def _multiplied(operation: Any) -> list[tuple[Any, tuple[Any, Step] | None]]:
 
 
 def _kept_by_einsum(operation: Any, which: int) -> int:
-    """How many of the first axes of an operand are those of the result."""
+    """Returns the number of first axes of an operand that are those of the result."""
     inputs, output = operation.get_attr("equation").decode().replace(" ", "").split("->")
     given = _labels(inputs.split(",")[which], operation.inputs[which].shape.rank)
     result = _labels(output, operation.outputs[0].shape.rank)
@@ -201,7 +200,7 @@ def _labels(labels: str, rank: int) -> list[Any]:
 
 
 def _kept_by_matmul(operation: Any, which: int) -> int:
-    """As of an einsum: all but the last axis of x in x w; but the last two in w x, and where x is turned."""
+    """Counts axes like an einsum: all but the last of x in x w, but the last two in w x or a turned x."""
     given, result = operation.inputs[which].shape.rank, operation.outputs[0].shape.rank
     turned = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")
     if given != result:  # the weight has axes before those
@@ -210,14 +209,14 @@ def _kept_by_matmul(operation: Any, which: int) -> int:
 
 
 def _is_fixed(tensor: Any) -> bool:
-    """Whether it is a weight or a constant."""
+    """Returns whether it is a weight or a constant."""
     while tensor.op.type in ("Cast", "Identity", "Reshape", "Transpose"):
         tensor = tensor.op.inputs[0]
     return tensor.op.type in _FIXED
 
 
 def _reshaped(given: Any, shape: Any) -> tuple[Any, Step] | None:
-    """How a mask of `[n, positions, ...]` goes with a reshaping; None where it is lost."""
+    """Follows a mask of `[n, positions, ...]` through a reshaping; None where it is lost."""
     if given.rank is None or shape.rank is None or not given.rank or not shape.rank:
         return None
     before, after = given.as_list(), shape.as_list()
@@ -231,7 +230,7 @@ def _reshaped(given: Any, shape: Any) -> tuple[Any, Step] | None:
 
 
 def _sliced(operation: Any) -> list[tuple[Any, tuple[Any, Step] | None]]:
-    """Of x[:, i], or x'[i] with the first two axes swapped, which TimeDistributed takes."""
+    """Follows x[:, i], or x'[i] with the first two axes swapped, which TimeDistributed takes."""
     begin = tf.get_static_value(operation.inputs[1])
     axis = {1: 0, 2: 1}.get(operation.get_attr("shrink_axis_mask"))
     if begin is None or axis is None:

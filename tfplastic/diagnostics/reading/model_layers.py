@@ -1,4 +1,4 @@
-"""Which layers a model has, by name, and what they are: for Keras 2 and Keras 3."""
+"""The layers of a model by name, and their kinds: for Keras 2 and Keras 3."""
 
 import functools
 from collections.abc import Collection, Iterator, Mapping
@@ -19,7 +19,7 @@ _ACTIVATION_LAYERS = {
     "ThresholdedReLU": "thresholded_relu",
 }
 
-# What layers call those of their variables that are no kernels, whatever their shape: gains, slopes and
+# What layers call those of their variables that are not kernels, whatever their shape: gains, slopes and
 # offsets for each position, a token.
 _NO_KERNELS = ("alpha", "beta", "bias", "gamma", "scale", "token")
 
@@ -54,7 +54,7 @@ def named_layers(model: Any) -> dict[str, Any]:
 
 
 def network_of(model: Any) -> Any:
-    """The network that a `PlasticModel` trains; other models themselves."""
+    """Returns the network that a `PlasticModel` trains; other models themselves."""
     return model.network if getattr(type(model), "is_named_as_its_network", False) else model
 
 
@@ -64,7 +64,7 @@ def _directly_inside(layer: Any) -> Any:
 
 
 def nonlinear_layers(layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `layers` that have a nonlinearity: activation layers, or with an `activation` not linear."""
+    """Returns the `layers` that have a nonlinearity: activation layers, or a nonlinear `activation`."""
     activations = [getattr(layer, "activation", None) for layer in layers.values()]
     return {
         name: layer
@@ -82,19 +82,19 @@ def _is_nonlinear(layer: Any) -> bool:
 
 
 def _innermost_cell(layer: Any) -> Any:
-    """Of a recurrent layer the cell, of stacked ones the last; else the layer itself."""
+    """Returns the cell of a recurrent layer, of stacked ones the last; else the layer itself."""
     while hasattr(layer, "cell"):
         layer = layer.cell
     return _innermost_cell(layer.cells[-1]) if hasattr(layer, "cells") else layer
 
 
 def is_activation_layer(layer: Any) -> bool:
-    """Whether `layer` is nothing but a nonlinearity."""
+    """Returns whether `layer` is nothing but a nonlinearity."""
     return any(base.__name__ in _ACTIVATION_LAYERS for base in type(layer).__mro__)
 
 
 def has_own_function(layer: Any) -> bool:
-    """Whether `layer` applies an activation function that it holds itself, beside what else it does.
+    """Returns whether `layer` applies an activation function of its own after other work.
 
     Recurrent layers do not: theirs is their cell's. Nor do cells, for which it is one of several.
     """
@@ -103,7 +103,7 @@ def has_own_function(layer: Any) -> bool:
 
 
 def activation_name(layer: Any) -> str:
-    """The name of the nonlinearity of `layer`, such as 'relu'.
+    """Returns the name of the nonlinearity of `layer`, such as 'relu'.
 
     That of a function of Keras with its own settings; 'clipped_relu' and 'scaled_elu' with any others.
     """
@@ -119,7 +119,7 @@ def activation_name(layer: Any) -> str:
 
 
 def _with_settings(name: str, settings: Mapping[str, Any]) -> str:
-    """The name of an activation function with these settings, such as 'relu6' of 'relu'."""
+    """Returns the name of an activation function with these settings, such as 'relu6' of 'relu'."""
     if name == "elu":
         return "elu" if float(settings.get("alpha", 1.0)) == 1 else "scaled_elu"
     if name != "relu":
@@ -134,14 +134,14 @@ def _with_settings(name: str, settings: Mapping[str, Any]) -> str:
 
 
 def owns_variables(layer: Any) -> bool:
-    """Whether `layer` has variables that no layer inside it has."""
+    """Returns whether `layer` has variables that no layer inside it has."""
     inner = _directly_inside(layer)
     not_own = {id(variable) for child in inner for variable in child.variables}
     return any(id(variable) not in not_own for variable in layer.variables)
 
 
 def owns_weights(layer: Any) -> bool:
-    """Whether `layer` has weights, trained or not, that no layer inside it has.
+    """Returns whether `layer` has weights, trained or not, that no layer inside it has.
 
     States of random generators are none.
     """
@@ -149,17 +149,17 @@ def owns_weights(layer: Any) -> bool:
 
 
 def owns_kernel(layer: Any) -> bool:
-    """Whether `layer` has a kernel among them, by which it mixes the units that it is given."""
+    """Returns whether `layer` has a kernel among them, by which it mixes the units that it is given."""
     return any(map(is_kernel, _own_weights(layer)))
 
 
 def is_kernel(variable: Any) -> bool:
-    """Whether a variable is a matrix of weights by its shape and the name that its layer gives it."""
+    """Returns whether a variable is a matrix of weights by its shape and the name that its layer gives it."""
     return len(variable.shape) >= 2 and not variable_role(variable).endswith(_NO_KERNELS)
 
 
 def variable_role(variable: Any) -> str:
-    """What the layer of a variable calls it, such as 'kernel'."""
+    """Returns the name of a variable in its layer, such as 'kernel'."""
     return variable.name.split("/")[-1].split(":")[0]
 
 
@@ -195,7 +195,7 @@ def layer_weights(layers: Mapping[str, Any]) -> dict[str, list[tf.Variable]]:
 
 
 def free_name(name: str, separator: str, taken: Mapping[str, Any]) -> str:
-    """`name`, or with the first free number after `separator` where it is taken."""
+    """Returns `name`, or with the first free number after `separator` where it is taken."""
     free, count = name, 0
     while free in taken:
         count += 1
@@ -204,10 +204,10 @@ def free_name(name: str, separator: str, taken: Mapping[str, Any]) -> str:
 
 
 def chosen_layers(layers: Mapping[str, Any], choice: Any) -> dict[str, Any]:
-    """Those of the named `layers` that `choice` is for: see `Snapshot`.
+    """Returns the named `layers` that `choice` selects: see `Snapshot`.
 
     Raises:
-        TypeError: `choice` is no function of a layer, class, name of one, or list of names.
+        TypeError: `choice` is not a function of a layer, class, name of one, or list of names.
         ValueError: it is for none of them, or a name is not among them.
     """
     if choice is None:

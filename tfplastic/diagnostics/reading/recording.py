@@ -1,4 +1,4 @@
-"""The recording of what the nonlinearities of a model are given and return, while it is called."""
+"""The recording of the inputs and outputs of a model's nonlinearities during a call."""
 
 import contextlib
 import dataclasses
@@ -21,8 +21,8 @@ class Call:
         name: the layer's.
         graph: where it was made.
         span: the numbers of the first operation it made there, and of the one after its last.
-        result: what it returned, a tensor; recurrent layers may return their states beside it.
-        argument: what a nonlinearity was given; None where that is not its pre-activation.
+        result: output, a tensor; recurrent layers may return their states next to it.
+        argument: input of a nonlinearity; None where it is not its pre-activation.
         activation: name of the nonlinearity; empty for the call of a layer that is none.
         is_recurrent: whether the layer is a recurrent one.
     """
@@ -41,8 +41,8 @@ def recording(nonlinear: Mapping[str, Any], others: Mapping[str, Any]) -> Iterat
     """While open, appends to the list it gives each call of a nonlinearity and of the other layers.
 
     Of layers with an activation function of their own the calls of that function are taken, of activation
-    layers and recurrent ones those of the layer. What is replaced for that, `activation` or `call`, is put
-    into the layers' `__dict__` past Keras' tracking of attributes, and put back on leaving, also by an error.
+    layers and recurrent ones those of the layer. The replacement of `activation` or `call` is put into the
+    layers' `__dict__` past Keras' tracking of attributes, and put back on leaving, also by an error.
     """
     calls: list[Call] = []
     with contextlib.ExitStack() as stack:
@@ -76,7 +76,7 @@ class _Recorded:
     is_recurrent: bool = False
 
     def function(self) -> Callable[..., Any]:
-        """It, as a function, which is what Keras takes."""
+        """Returns it as a function, the form that Keras takes."""
 
         def recorded(*args: Any, **kwargs: Any) -> Any:
             graph = tf.compat.v1.get_default_graph()
@@ -94,11 +94,11 @@ class _Recorded:
 
 
 def hidden_calls(calls: list[Call], outputs: Any) -> dict[str, Call]:
-    """The calls of nonlinearities whose results are not among the model's `outputs`, in their order.
+    """Returns the calls of nonlinearities whose results are not among the model's `outputs`, in their order.
 
     A name's later calls get ':1', ':2', ... Tensors made inside a loop, a branch or a function of its own
     cannot leave it, and are not among them either. Nor are calls inside that of a recurrent layer, which
-    tells of them itself.
+    records them itself.
     """
     final = {id(output) for output in tf.nest.flatten(outputs)}
     graph = tf.compat.v1.get_default_graph()

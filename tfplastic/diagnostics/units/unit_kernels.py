@@ -1,4 +1,4 @@
-"""How layers with kernels read units, and what of their weights belongs to their own.
+"""The units that layers with kernels read, and the parts of their weights that belong to their own units.
 
 Layers go by the names of their classes, as in `_unit_rules`. Labels are those of `_unit_rules` as well.
 """
@@ -26,7 +26,7 @@ class Mixed(Exception):
 
 
 class Read(NamedTuple):
-    """What a kernel is given: along one axis, or several neighbouring ones from it, the labels."""
+    """Inputs of a kernel: along one axis, or several neighbouring ones from it, the labels."""
 
     variable: Any
     axis: int
@@ -35,7 +35,7 @@ class Read(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Own:
-    """What of a layer's weights is its units', see `Units`."""
+    """The parts of a layer's weights that belong to its units, see `Units`."""
 
     incoming: Slice
     bias: Slice | None = None
@@ -46,24 +46,24 @@ class Kernel:
     """A kind of layers with a kernel."""
 
     def own(self, layer: Any) -> Own:
-        """The weights of the units of `layer`. Raises `Mixed`."""
+        """Returns the weights of the units of `layer`. Raises `Mixed`."""
         raise NotImplementedError
 
     def reads(self, layer: Any, labels: Labels) -> list[Read]:
-        """What the layer's kernels are given where its input has `labels`. Raises `Mixed`."""
+        """Returns the inputs of the layer's kernels where its input has `labels`. Raises `Mixed`."""
         raise NotImplementedError
 
     def place(self, layer: Any, units: Labels, shape: tuple[int, ...]) -> Labels:
-        """The labels of what the layer returns, of `shape`, given those of its units, `[units]`."""
+        """Returns the labels of the layer's output, of `shape`, given those of its units, `[units]`."""
         axis = channel_axis(layer, len(shape))
         return np.moveaxis(np.broadcast_to(units, _moved_to_end(shape, axis)), -1, axis)
 
     def is_elementwise(self, layer: Any) -> bool:
-        """Whether the layer's activation functions keep its units apart."""
+        """Returns whether the layer's activation functions keep its units apart."""
         return has_elementwise_activation(layer)
 
     def reads_of_own(self, layer: Any, units: Labels) -> list[Read]:
-        """What the layer's kernels are given of its own units."""
+        """Returns the inputs of the layer's kernels from its own units."""
         return []
 
 
@@ -145,7 +145,7 @@ class _Recurrent(Kernel):
 
 
 class _Einsum(Kernel):
-    """`EinsumDense`: units are told by the kernel's axes that the input lacks, and read by those it has."""
+    """`EinsumDense`: the kernel's axes that the input lacks identify its units; the others read units."""
 
     def own(self, layer: Any) -> Own:
         given, kernel, returned = _letters(layer)
@@ -200,7 +200,7 @@ def _lengths(layer: Any, kernel: str, letters: list[str]) -> tuple[int, ...]:
 def _neighbours(kernel: str, letters: list[str]) -> int:
     axis = kernel.index(letters[0])
     if kernel[axis : axis + len(letters)] != "".join(letters):
-        raise Mixed("whose axes of units are no neighbours")
+        raise Mixed("whose axes of units are not neighbours")
     return axis
 
 
@@ -252,14 +252,14 @@ _CELLS = {"GRUCell", "LSTMCell", "SimpleRNNCell", "ConvLSTMCell"}
 
 
 def kernel_of(kind: str, layer: Any) -> Kernel | None:
-    """The kind of kernels that a layer of `kind` has; None if it has none that is known."""
+    """Returns the kind of kernels that a layer of `kind` has; None if it has none that is known."""
     if kind == "RNN":
         return _KERNELS["LSTM"] if type(layer.cell).__name__ in _CELLS else None
     return _KERNELS.get(kind)
 
 
 def incoming_of(layer: Any) -> list[Slice]:
-    """What comes in to the units of `layer`, or of the recurrent layer that has it as its cell.
+    """Returns the weights into the units of `layer`, or of the recurrent layer that has it as its cell.
 
     Empty where the layer has no units of its own, or is of a kind that is not known.
     """

@@ -71,7 +71,7 @@ def is_norm(layer: Any) -> bool:
 
 
 def channel_axis(layer: Any, rank: int) -> int:
-    """The axis of channels in labels of `rank` that `layer` takes or returns."""
+    """Returns the axis of channels in labels of `rank` that `layer` takes or returns."""
     if getattr(layer, "data_format", None) != "channels_first":
         return rank - 1
     positions = re.search(r"(\d)D", kind_of(layer))
@@ -79,13 +79,13 @@ def channel_axis(layer: Any, rank: int) -> int:
 
 
 def of_channels(labels: Labels, axis: int = -1) -> Labels | None:
-    """`[channels]`: the labels along `axis`, if they are the same at all positions."""
+    """Returns `[channels]`: the labels along `axis`, if they are the same at all positions."""
     flat = np.moveaxis(labels, axis, -1).reshape(-1, labels.shape[axis])
     return flat[0] if len(flat) and (flat == flat[0]).all() else None
 
 
 def moved_labels(kind: str, layer: Any, labels: list[Labels], shape: tuple[int, ...]) -> Labels | None:
-    """The labels of what a layer without a kernel returns, of `shape`; None if it mixes units."""
+    """Returns the labels of the output of a layer without a kernel, of `shape`; None if it mixes units."""
     if kind == "Concatenate" and layer.axis:
         axis = layer.axis - 1 if layer.axis > 0 else layer.axis
         return np.concatenate(labels, axis)
@@ -96,10 +96,10 @@ def moved_labels(kind: str, layer: Any, labels: list[Labels], shape: tuple[int, 
 
 
 def has_elementwise_activation(layer: Any, function: Any = None) -> bool:
-    """Whether `layer` has no `activation`, or one that does not mix units, as softmax does.
+    """Returns whether `layer` has no `activation`, or one that does not mix units, as softmax does.
 
     Args:
-        layer: that has it.
+        layer: layer that has it.
         function: another one of its functions, instead of its `activation`.
     """
     activation = getattr(layer, "activation", None) if function is None else function
@@ -118,12 +118,12 @@ def has_elementwise_activation(layer: Any, function: Any = None) -> bool:
 
 
 def is_spectral(layer: Any) -> bool:
-    """Whether the kernel of `layer` is divided by its largest singular value."""
+    """Returns whether the kernel of `layer` is divided by its largest singular value."""
     return isinstance(layer, (SpectralConv2D, SpectralDense))
 
 
 def norm_couples(kind: str, layer: Any, labels: Labels) -> bool:
-    """Whether a normalisation makes units of an example depend on each other, at inference."""
+    """Returns whether a normalisation makes units of an example depend on each other, at inference."""
     if kind == "BatchNormalization":
         return False
     axes = [axis - 1 for axis in _axes(layer, labels.ndim + 1)]
@@ -136,7 +136,7 @@ def norm_couples(kind: str, layer: Any, labels: Labels) -> bool:
 
 
 def norm_parameters(layer: Any, labels: Labels) -> dict[str, Slice]:
-    """The parts of a normalisation's variables that belong to `labels`, by role."""
+    """Returns the parts of a normalisation's variables that belong to `labels`, by role."""
     axes = _axes(layer, labels.ndim + 1)
     if axes != sorted(axes) or 0 in axes:
         return {}
@@ -156,7 +156,7 @@ def norm_parameters(layer: Any, labels: Labels) -> dict[str, Slice]:
 
 
 def _slice_of(variable: Any, labels: Labels) -> Slice:
-    """The slice with `labels`, of the variable's shape: along one axis where that tells the units."""
+    """Returns the slice with `labels`, of the variable's shape: along one axis where it suffices."""
     for axis in reversed(range(labels.ndim)):
         channels = of_channels(labels, axis)
         if channels is not None:

@@ -14,8 +14,8 @@ class Slice:
     """The part of a variable that belongs to each unit: each index along an axis is of one unit or of none.
 
     Args:
-        variable: as the model has it, of either Keras.
-        axis: of the variable; negative ones count from the end.
+        variable: the variable of the model, of either Keras.
+        axis: axis of the variable; negative ones count from the end.
         units: integers, the unit that each index along the axis belongs to, -1 for none: shape
             `[variable.shape[axis]]`, by default the index itself. Where several neighbouring axes together
             tell the unit, of which `axis` is the first, such as head and feature of attention:
@@ -25,7 +25,7 @@ class Slice:
         ValueError: `axis` is none of the variable's, or `units` has another shape or values below -1.
 
     Attributes:
-        variable: as given.
+        variable: the given variable.
         axis: at least 0.
         units: `[variable.shape[axis], ...] int64`.
 
@@ -148,15 +148,15 @@ class Normalization:
 
 @dataclasses.dataclass(frozen=True)
 class Units:
-    """The units of one hidden layer, and what in the model is theirs.
+    """The units of one hidden layer, and their parts of the model.
 
     Attributes:
-        incoming: of the layer's kernel. `incoming.num_units` is the number of units.
-        outgoing: of the kernels that read the units, one or more. A channel of a convolution that is
+        incoming: slice of the layer's kernel. `incoming.num_units` is the number of units.
+        outgoing: slices of the kernels that read the units, one or more. A channel of a convolution that is
             flattened feeds many rows of the next kernel; a unit of a recurrent layer its own layer, too.
-        bias: of the layer, if it has one that tells its units apart.
-        recurrent: of a recurrent layer, what comes in from its own units one step before.
-        norms: what normalises the units on their way to their readers, in that order.
+        bias: slice of the layer's bias, if it has one with an entry for each unit.
+        recurrent: for a recurrent layer, the weights from its own units one step before.
+        norms: normalisations of the units on their way to their readers, in that order.
         activations: the names that the first nonlinearity after the layer has in `Snapshot.activations`, one
             for each call of the layer; none if the layer is linear.
 
@@ -182,7 +182,7 @@ class Units:
 
     @property
     def num_units(self) -> int:
-        """How many units the layer has."""
+        """Returns the number of units of the layer."""
         return self.incoming.num_units
 
     @property

@@ -43,7 +43,7 @@ def traced_units(model: Any) -> tuple[dict[str, Units], dict[str, str]] | None:
 
 
 class _State(NamedTuple):
-    """What is known of a tensor: its labels, and the layers that a nonlinearity has followed already."""
+    """Facts about a tensor: its labels, and the layers that a nonlinearity has followed already."""
 
     labels: Labels
     activated: frozenset[str] = frozenset()
@@ -62,7 +62,7 @@ class _Source:
 
     @property
     def count(self) -> int:
-        """How many units the layer has."""
+        """Returns the number of units of the layer."""
         return self.weights.incoming.num_units
 
     @property
@@ -71,14 +71,14 @@ class _Source:
         return np.arange(self.start, self.start + self.count)
 
     def own(self, labels: Labels) -> Labels:
-        """`labels` as numbers of this layer's units."""
+        """Returns `labels` as numbers of this layer's units."""
         is_own = (labels >= self.start) & (labels < self.start + self.count)
         return np.where(is_own, labels - self.start, _NO_UNIT)
 
 
 @dataclasses.dataclass
 class _Reader:
-    """A kernel of a layer, and what each call gives it."""
+    """A kernel of a layer, and its inputs in each call."""
 
     name: str
     variable: Any
@@ -126,7 +126,7 @@ class _Tracer:
         return units, self._excluded | {name: unseen for name in self._kernel_owners if name not in seen}
 
     def _run(self, graph: Any, inputs: Sequence[_State]) -> list[_State]:
-        """The states of the outputs of `graph`, for those of its inputs."""
+        """Returns the states of the outputs of `graph`, for those of its inputs."""
         states = {id(tensor): state for tensor, state in zip(graph.inputs, inputs, strict=True)}
         for node in _nodes(graph):
             results = tf.nest.flatten(node.outputs)
@@ -138,7 +138,7 @@ class _Tracer:
         return [states[id(tensor)] for tensor in graph.outputs]
 
     def _apply(self, layer: Any, given: dict[str, _State], shapes: _Shapes, is_final: bool) -> list[_State]:
-        """The states of what one call of `layer` returns, for the tensors among its arguments, by name."""
+        """Returns the states of the outputs of one call of `layer`, given its tensor arguments by name."""
         inner, states = _graph_of(layer), list(given.values())
         if inner is not None and len(inner.inputs) == len(states):
             return self._run(inner, states)
@@ -153,7 +153,7 @@ class _Tracer:
         return returned if is_final else self._activate(layer, returned)
 
     def _call(self, kind: str, layer: Any, given: list[_State], shapes: _Shapes) -> list[_State]:
-        """As `_apply`, of a layer that holds no others."""
+        """Applies, like `_apply`, a layer that holds no others."""
         activated = frozenset().union(*(state.activated for state in given))
         labels = [state.labels for state in given]
         if not labels:
@@ -175,7 +175,7 @@ class _Tracer:
         return [_State(_unlabelled(shape)) for shape in shapes]
 
     def _weighted(self, kernel: Kernel, layer: Any, labels: Labels, shapes: _Shapes) -> list[_State]:
-        """What a layer with kernels returns: its own units."""
+        """Returns the output of a layer with kernels: its own units."""
         name = self._name(layer)
         try:
             self._read(name, kernel.reads(layer, labels))
@@ -239,7 +239,7 @@ class _Tracer:
         return [_State(labels, activated), *ahead, *behind]
 
     def _distributed(self, layer: Any, given: _State, shape: tuple[int, ...], is_final: bool) -> list[_State]:
-        """A layer at each step; once for all where all steps are alike."""
+        """Returns a layer at each step; once for all where all steps are alike."""
         steps = given.labels
         alike = len(steps) == shape[0] and (steps == steps[:1]).all()
         returned = [
@@ -335,11 +335,11 @@ class _Tracer:
         return [source for source in self._sources.values() if (source.own(labels) != _NO_UNIT).any()]
 
     def _name(self, layer: Any) -> str:
-        return self._names.get(id(layer), layer.name)  # in Keras 3 a bare operation is no layer
+        return self._names.get(id(layer), layer.name)  # in Keras 3 a bare operation is not a layer
 
 
 def _graph_of(model: Any) -> Any:
-    """What holds the graph of calls of a Sequential or functional model; None for everything else."""
+    """Returns the holder of the call graph of a Sequential or functional model; None for other models."""
     graph = getattr(model, "_functional", None) or model
     owner = next((base for base in type(model).__mro__ if "call" in vars(base)), object)
     is_trusted = owner.__name__ in ("Functional", "Sequential")
@@ -347,7 +347,7 @@ def _graph_of(model: Any) -> Any:
 
 
 def _nodes(graph: Any) -> list[Any]:
-    """The calls of layers in `graph`, in the order of execution."""
+    """Returns the calls of layers in `graph`, in the order of execution."""
     nodes = [node for _, nodes in sorted(graph._nodes_by_depth.items(), reverse=True) for node in nodes]
     return [node for node in nodes if not node.is_input]
 
@@ -373,7 +373,7 @@ def _arguments(node: Any) -> list[tuple[str, Any]]:
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:
-    """The shape without the batch; 1 where it is open."""
+    """Returns the shape without the batch; 1 where it is open."""
     return tuple(size or 1 for size in tuple(tensor.shape)[1:])
 
 

@@ -10,11 +10,11 @@ _BLOCK = 1 << 15  # entries at a time: 256 KB, which the cache keeps
 
 
 def summed(tensor: Any, function: Callable[[np.ndarray], Any]) -> float:
-    """The sum of what `function` makes of the entries, block by block.
+    """Returns the sum of the results of `function` on the entries, block by block.
 
     Args:
         tensor: a tensor or a variable.
-        function: of a block of entries, `[b] float64`, which it may overwrite, to its part of the sum.
+        function: maps a block of entries, `[b] float64`, which it may overwrite, to its part of the sum.
     """
     return float(sum(function(block) for block in blocks(tensor)))
 
@@ -27,10 +27,10 @@ def blocks(tensor: Any) -> Iterator[np.ndarray]:
 
 
 def square_sum(block: np.ndarray) -> float:
-    """Of the squares."""
+    """Returns the sum of the squares."""
     return float(block @ block)
 
 
 def magnitude_sum(block: np.ndarray) -> float:
-    """Of the magnitudes; overwrites the block."""
+    """Returns the sum of the magnitudes; overwrites the block."""
     return float(np.abs(block, out=block).sum())

@@ -11,10 +11,10 @@ def note_unconverged(snapshot: Snapshot, what: str, layer: str, advice: str) -> 
     """Keeps that a value of `layer`, or of 'all', did not converge.
 
     Args:
-        snapshot: that it was measured of.
-        what: begins the line, such as 'Trace of the Hessian'.
-        layer: of the value.
-        advice: what to change; empty where the value converged, and then nothing is kept.
+        snapshot: snapshot that it was measured on.
+        what: name of the value, which opens the line, such as 'Trace of the Hessian'.
+        layer: layer of the value.
+        advice: remedy; empty where the value converged, and then nothing is kept.
     """
     if advice:
         _kept(snapshot).setdefault(what, {})[layer] = advice
@@ -24,7 +24,7 @@ def convergence_remarks(snapshot: Snapshot) -> dict[str, str]:
     """Returns a line for each kind of value of which some have not converged since the last `refresh`.
 
     Returns:
-        {kind of value: 'Trace of the Hessian: not converged for all, output. all: <what to change>'}.
+        {kind of value: 'Trace of the Hessian: not converged for all, output. all: <advice>'}.
     """
     lines = {}
     for what, advice in _kept(snapshot).items():
@@ -42,7 +42,7 @@ class ConvergenceWarnings:
         self._told: set[str] = set()
 
     def tell(self, snapshot: Snapshot, where: str) -> None:
-        """Logs what is new.
+        """Logs new remarks.
 
         Args:
             snapshot: just measured.

@@ -21,16 +21,16 @@ Piece = tuple[int, int, int]
 def gram_matrices(snapshot: Snapshot, num_examples: int = 512) -> dict[str, np.ndarray]:
     """G_ij = g_i . g_j, the inner products of the gradients of single examples, by layer.
 
-    g_i is the gradient of example i's own loss. Most of what is said of a set of gradients can be said by
-    their Gram matrix: |g_i|^2 is G_ii, |mean of g|^2 the mean of all G_ij. Made once for all that ask, until
-    the snapshot's `refresh`.
+    g_i is the gradient of example i's own loss. Most statistics of a set of gradients follow from their Gram
+    matrix: |g_i|^2 is G_ii, |mean of g|^2 the mean of all G_ij. Made once for all users, until the snapshot's
+    `refresh`.
 
     Where an example's gradient by a matrix is an outer product, as that of a dense layer's kernel is, only
     its two factors are kept. The gradients by other variables are made a part at a time, so that all examples
     of a part take at most 256 MiB, and while they are stacked as much again.
 
     Args:
-        snapshot: of the model, with a loss.
+        snapshot: snapshot of the model, with a loss.
         num_examples: k, how many of the first examples to take; all where there are fewer. 512 as in Lyle et
             al. 2023, appendix A.1.
 
@@ -77,11 +77,11 @@ class GramMatrices:
     Programs are compiled at the first call and kept.
 
     Args:
-        name: of the argument that `function` came from, for errors.
-        function: of one element, a scalar that depends on the weights; traceable.
+        name: name of the argument that `function` came from, for errors.
+        function: maps one element to a scalar that depends on the weights; traceable.
         weights: {layer name: [variable, ...]}.
         elements: a nest of tensors `[k, ...]`.
-        max_bytes: of the gradients of all elements that are made at a time.
+        max_bytes: bytes of the gradients of all elements that are made at a time.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class GramMatrices:
         self._programs: dict[Any, Program] = {}
 
     def __call__(self) -> dict[str, np.ndarray]:
-        """{layer name: `[k, k] float64`}, and under 'all' their sum."""
+        """Returns {layer name: `[k, k] float64`}, and under 'all' their sum."""
         matrices = {layer: np.zeros((self._count, self._count)) for layer in self._layers}
         rest = []
         products = self._outer_products()
@@ -142,7 +142,7 @@ class GramMatrices:
         }
 
     def _rows(self, part: Sequence[Piece]) -> np.ndarray:
-        """The gradients by a part of the weights, `[k, columns]`."""
+        """Returns the gradients by a part of the weights, `[k, columns]`."""
 
         def cut(gradients: list[tf.Tensor]) -> tf.Tensor:
             pieces = zip(gradients, part, strict=True)
@@ -177,7 +177,7 @@ class GramMatrices:
         function: Callable[[list[tf.Tensor]], Any],
         signature: Any,
     ) -> Program:
-        """`function` of each element's gradients by the variables at `indices`, stacked."""
+        """Returns `function` of each element's gradients by the variables at `indices`, stacked."""
         variables = [self._variables[index] for index in indices]
 
         def of_one(element: Any) -> Any:
@@ -211,7 +211,7 @@ def _factors(gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 
 def _gram(rows: np.ndarray) -> np.ndarray:
-    """The inner products of all rows, `[k, k] float64`, summed in float64."""
+    """Returns the inner products of all rows, `[k, k] float64`, summed in float64."""
     sums = np.zeros((len(rows), len(rows)))
     for start in range(0, rows.shape[1], _WIDTH):
         part = rows[:, start : start + _WIDTH].astype(np.float64)

@@ -16,10 +16,10 @@ def by_layer(
     measure: Callable[[UnitStatistics], Any],
     finite: Literal["mean_abs", "pre_mean"] = "mean_abs",
 ) -> dict[str, float]:
-    """{layer name: `measure` of the statistics of its units}.
+    """Returns {layer name: `measure` of the statistics of its units}.
 
     Args:
-        snapshot: of the model.
+        snapshot: snapshot of the model.
         reads: the arrays that `measure` takes, and `finite`.
         per_position: whether a channel's statistics are taken position by position, or over all of them.
         measure: takes statistics whose arrays are `[units]`, or `[positions, units]` with `per_position`.

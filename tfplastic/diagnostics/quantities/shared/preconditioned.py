@@ -22,7 +22,7 @@ class PreconditionedOperator:
 
     Attributes:
         shape: (n, n).
-        dtype: that of A.
+        dtype: dtype of A.
     """
 
     def __init__(self, operator: Operator, scales: np.ndarray):
@@ -31,11 +31,11 @@ class PreconditionedOperator:
         self._scales = scales.astype(operator.dtype)
 
     def matvec(self, vector: Any) -> tf.Tensor:
-        """The product S A S v, `[n]`."""
+        """Returns the product S A S v, `[n]`."""
         return self._scales * self._operator.matvec(self._scales * np.asarray(vector))
 
     def feed(self, start: np.ndarray, advance: Callable[[np.ndarray], np.ndarray | None]) -> None:
-        """As `Operator.feed`."""
+        """See `Operator.feed`."""
 
         def scaled(product: np.ndarray) -> np.ndarray | None:
             product *= self._scales
@@ -45,14 +45,14 @@ class PreconditionedOperator:
         self._operator.feed(self._scales * start, scaled)
 
     def is_deterministic(self) -> bool:
-        """As `Operator.is_deterministic`."""
+        """See `Operator.is_deterministic`."""
         return self._operator.is_deterministic()
 
 
 def adam_denominators(snapshot: Snapshot) -> np.ndarray | None:
-    """What Adam divides by, for each of the snapshot's weights in the order of its Hessian, `[n] float64`.
+    """Returns Adam's divisor for each of the snapshot's weights in the order of its Hessian, `[n] float64`.
 
-    None where the snapshot's optimizer is no Adam, or has made no update.
+    None where the snapshot's optimizer is not an Adam, or has made no update.
     """
     optimizer = innermost(snapshot.optimizer)
     # By name, because Keras 2 and Keras 3 share no class.

@@ -49,12 +49,12 @@ class Spectrum:
         return np.sqrt(np.where(squares > self._blur**2 * squares[0], squares, 0))
 
     def values_down_to(self, threshold: float) -> np.ndarray:
-        """As `values`, with three digits at least of those near `threshold`, which is at least 0."""
+        """Formats `values`, with at least three digits of those near `threshold`, which is at least 0."""
         is_blurred = threshold < 10 * self._blur * self.values[0]
         return self._decomposed if is_blurred and self.values[0] else self.values
 
     def numerical_rank(self, tolerance: float | None) -> float:
-        """`ranks.numerical_rank`, by default with `ranks.rounding_tolerance`."""
+        """Returns `ranks.numerical_rank`, by default with `ranks.rounding_tolerance`."""
         if tolerance is None:
             tolerance = ranks.rounding_tolerance(self.shape, self.dtype)
         return ranks.numerical_rank(self.values_down_to(tolerance * self.values[0]), tolerance)
@@ -90,7 +90,7 @@ def _eigenvalues(matrix: np.ndarray) -> np.ndarray:
 
 
 def feature_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
-    """Of each hidden nonlinearity's outputs as a matrix `[n, positions * units]`, and of each linear layer's.
+    """Returns the outputs of each hidden nonlinearity and linear layer as a matrix `[n, positions * units]`.
 
     They are kept until `refresh`.
     """
@@ -105,7 +105,7 @@ def feature_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
 
 
 def weight_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
-    """Of each of `weight_matrices`, kept until `refresh`."""
+    """Returns the singular values of each of `weight_matrices`, kept until `refresh`."""
     return snapshot.memoize(
         "weight_spectra",
         lambda: {name: Spectrum(matrix) for name, matrix in weight_matrices(snapshot).items()},

@@ -12,8 +12,9 @@ class SpectrumQuantiles(np.ndarray):
     """An array of quantiles, `[points] float64`, as any other.
 
     Attributes:
-        arrays: what an array file holds in place of a histogram: `nodes` and `weights`, `[num_probes, m]
-            float64`, of Gauss quadrature, and `size`, the number of eigenvalues. Empty for parts of it.
+        arrays: contents of an array file in place of a histogram: `nodes` and `weights`,
+            `[num_probes, m] float64`, of Gauss quadrature, and `size`, the number of eigenvalues. Empty for
+            parts of it.
     """
 
     arrays: Mapping[str, Any]

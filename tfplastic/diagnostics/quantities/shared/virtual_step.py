@@ -16,7 +16,7 @@ from tfplastic.optimizers.any_keras import build_optimizer, is_optimizer
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class VirtualStep(ShortRepr):
-    """What the optimizer's next update on a snapshot's batch would do.
+    """The optimizer's next update on a snapshot's batch, applied and undone.
 
     Attributes:
         updates: {layer name: [new - old value of each variable]}, in the form of `Snapshot.weights`, tensors
@@ -39,7 +39,8 @@ def virtual_step(snapshot: Snapshot) -> VirtualStep:
     update is that of the optimizer inside. Made once for all that ask, until the snapshot's `refresh`.
 
     Args:
-        snapshot: of the model, with a loss and an optimizer, which is built for the model if it was not.
+        snapshot: snapshot of the model, with a loss and an optimizer, which is built for the model if it was
+            not.
 
     Returns:
         A `VirtualStep`. Not finite where the gradient is not.
@@ -80,12 +81,12 @@ def _virtual_step(snapshot: Snapshot) -> VirtualStep:
 def updated(snapshot: Snapshot, examples: Any) -> Iterator[None]:
     """While open, the weights are those after the optimizer's next update on `examples`.
 
-    What is read of the snapshot in the meantime is of these weights. On leaving, also by an error, the
-    variables of model and optimizer are what they were, bit for bit, and so are the snapshot's values.
+    Values of the snapshot in the meantime belong to these weights. On leaving, also by an error, the
+    variables of model and optimizer and the snapshot's values are restored bit for bit.
 
     Args:
-        snapshot: of the model, with a loss and an optimizer.
-        examples: what the update is made on: some of the snapshot's `examples`, in their form.
+        snapshot: snapshot of the model, with a loss and an optimizer.
+        examples: examples of the update: some of the snapshot's `examples`, in their form.
 
     Raises:
         ValueError: the optimizer was built for other variables.
@@ -112,7 +113,7 @@ def updated(snapshot: Snapshot, examples: Any) -> Iterator[None]:
 
 
 def _gradients(snapshot: Snapshot, examples: Any, weights: list[tf.Variable]) -> list[tf.Tensor]:
-    """Of the mean loss of `examples`, a block at a time."""
+    """Returns the gradient of the mean loss of `examples`, a block at a time."""
     num_examples = int(tf.nest.flatten(examples)[0].shape[0])
     key = ("gradients of a block", num_examples, *map(id, weights))
     program = snapshot.memoize(key, lambda: _compile(snapshot, weights, num_examples), survives_refresh=True)
@@ -140,18 +141,18 @@ def _compile(snapshot: Snapshot, weights: list[tf.Variable], num_examples: int) 
 
 
 def innermost(optimizer: Any) -> Any:
-    """The optimizer inside of a loss scale."""
+    """Returns the optimizer inside of a loss scale."""
     while hasattr(optimizer, "inner_optimizer"):
         optimizer = optimizer.inner_optimizer
     return optimizer
 
 
 def _in_order(optimizer: Any, variables: Sequence[Any]) -> Sequence[Any]:
-    """`variables` in the order of the optimizer's slots; builds the optimizer if it was not."""
+    """Returns `variables` in the order of the optimizer's slots; builds the optimizer if it was not."""
     if not is_optimizer(optimizer):
         raise TypeError(f"`optimizer` must be a Keras optimizer. Received: {optimizer!r}")
     build_optimizer(optimizer, variables)
-    # Keras 2 numbers the slots anew at each update, in the order of what it is given.
+    # Keras 2 renumbers the slots at each update, in the order of what it is given.
     indices = getattr(optimizer, "_index_dict", None)
     if indices is None:
         return variables

@@ -10,7 +10,7 @@ from tfplastic.diagnostics.snapshot import Snapshot
 
 
 def weight_matrices(snapshot: Snapshot) -> dict[str, np.ndarray]:
-    """The kernel of each layer that has one, as a matrix `[inputs, outputs]`.
+    """Returns the kernel of each layer that has one, as a matrix `[inputs, outputs]`.
 
     A convolution's kernel `[height, width, channels, filters]` becomes `[height * width * channels,
     filters]`, and so every other kernel by its last axis. A depthwise one becomes `[height * width, channels
@@ -42,7 +42,7 @@ def _as_matrix(layer: Any, variable: tf.Variable) -> np.ndarray:
 
 
 def by_equation(equation: str, kernel: np.ndarray) -> np.ndarray:
-    """The axes of `kernel` that the output has as columns, the others as rows."""
+    """Returns the axes of `kernel` that the output has as columns, the others as rows."""
     letters, output = equation.split(",")[1].split("->")
     columns = [axis for axis, letter in enumerate(letters) if letter in output]
     rows = [axis for axis, letter in enumerate(letters) if letter not in output]
