@@ -10,22 +10,10 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PACKAGES = [
-    *(
-        "_data",
-        "_losses",
-        "_tf",
-        "callbacks",
-        "diagnostics",
-        "layers",
-        "linalg",
-        "optimizers",
-        "probing",
-        "reports",
-        "sweeps",
-    ),
-    "",  # the modules directly in tfplastic
-]
+PACKAGES = sorted(
+    {""}  # the modules directly in tfplastic
+    | {path.parent.name for path in ROOT.glob("tfplastic/*/__init__.py")} - {"rl", "tasks", "training"}
+)
 PAGES = sorted(
     str(page.relative_to(ROOT))
     for page in [

@@ -95,7 +95,7 @@ def test_a_file_that_is_no_text(tmp_path):
     [
         (
             "\nf.x = layer",
-            "a.gin:2: 'layer' is no value: strings need quotes, references start with @, macros with %",
+            "a.gin:2: 'layer' is not a value: strings need quotes, references @, macros %",
         ),
         ("f.x = \n", "a.gin:1: syntax error: Unable to parse value"),
         ("\n\nf.x 3", "a.gin:3: syntax error: Couldn't parse statement, expected ':' or '='"),
@@ -118,8 +118,7 @@ def test_an_open_bracket(write):
 
 def test_syntax_error_of_a_binding():
     assert scan_error([], ["f.game = Pong"]) == (
-        "--gin_bindings=f.game = Pong: "
-        "'Pong' is no value: strings need quotes, references start with @, macros with %"
+        "--gin_bindings=f.game = Pong: 'Pong' is not a value: strings need quotes, references @, macros %"
     )
 
 

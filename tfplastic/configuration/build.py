@@ -16,7 +16,7 @@ def build_loop(sources: Sequence[Binding], path_of: Callable[[int], str] | None 
     """Returns the training loop of gin's present configuration.
 
     Args:
-        sources: what `gin_config.parse` returned, for errors.
+        sources: result of `gin_config.parse`, for errors.
         path_of: gives the run directory of a seed, which decides whether `train.init_from` is read, and of
             which step; None where first weights are not needed.
 

@@ -50,7 +50,7 @@ class _Group(abc.ABC):
     """Members that become an argument of `train`.
 
     Args:
-        name: of the configurable that has them as arguments, and of the argument of `train`.
+        name: name of the configurable that has them as arguments, and of the argument of `train`.
     """
 
     def __init__(self, name: str):
@@ -66,7 +66,7 @@ class _Group(abc.ABC):
         """Returns the value of the argument.
 
         Args:
-            whole: what binds the argument itself, if there is something.
+            whole: binding of the argument itself, if there is one.
             members: at least one, in the order in which gin reads them.
         """
 
@@ -98,7 +98,7 @@ class _Mitigations(_Group):
 
 
 class _Quantities(_Group):
-    """A list of functions, or a mapping, with what the members add."""
+    """A list of functions, or a mapping, with the members' additions."""
 
     def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
         value = () if whole is None else whole.value
@@ -121,7 +121,7 @@ class _Quantities(_Group):
 
 
 class _ByName(_Group):
-    """A mapping with what the members add."""
+    """A mapping with the members' additions."""
 
     def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
         if whole is not None and not isinstance(whole.value, dict):

@@ -1,4 +1,4 @@
-"""Shows which files a configuration is composed of, and what each of them adds."""
+"""Shows the files that compose a configuration, and the additions of each."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ _MOST_NAMES = 4
 
 
 def describe(sources: Sequence[Binding]) -> str:
-    """Returns a line for each given file and statement of the command line: what it sets, as far as in force.
+    """Returns a line for each given file and statement of the command line: its bindings in force.
 
     Args:
-        sources: what `gin_config.parse` returned.
+        sources: result of `gin_config.parse`.
     """
     given = list(dict.fromkeys(each.given for each in sources if each.given))
     width = max(map(len, given), default=0)

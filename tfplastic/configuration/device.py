@@ -10,7 +10,7 @@ from tfplastic.configuration.errors import UsageError
 
 
 def parse(device: str) -> tuple[str, int]:
-    """The kind ('auto', 'cpu' or 'gpu') and the number that `device` asks for.
+    """Returns the kind ('auto', 'cpu' or 'gpu') and the number that `device` asks for.
 
     Example:
         >>> from tfplastic.configuration import device
@@ -63,8 +63,8 @@ def _gpus_found(count: int) -> str:
     if count:
         return f"TensorFlow finds only {count} GPU{'s' if count > 1 else ''}, numbered from 0"
     return (
-        "TensorFlow finds no GPU. `make train GPU=1` installs its CUDA libraries, --debug shows what it says,"
-        " --device=cpu goes on without"
+        "TensorFlow finds no GPU. `make train GPU=1` installs its CUDA libraries, --debug shows its messages,"
+        " --device=cpu trains without"
     )
 
 

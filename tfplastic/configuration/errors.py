@@ -2,7 +2,7 @@
 
 
 class UsageError(ValueError):
-    """What was asked for cannot be done: a flag, a gin file, a value, a device or a run directory is wrong.
+    """A request cannot be carried out: a flag, a gin file, a value, a device or a run directory is wrong.
 
     Programs print its one line and exit with code 2; a traceback appears only under `--debug`.
     """

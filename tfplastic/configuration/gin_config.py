@@ -52,12 +52,12 @@ def parse(
     Args:
         files: names of gin files, looked for from the working directory, then from `gin_files.root()`.
         bindings: gin statements, one each.
-        packages: those of this library whose names may be used.
+        packages: packages of this library whose names may be used.
         trust: the limits of files and bindings.
 
     Returns:
         Each binding and where it stands, those that others have replaced included, for the functions that
-        report errors of what is built later.
+        report errors of later construction.
 
     Raises:
         UsageError: a file is missing or is not gin; or a name or a parameter is unknown; or a macro or a
@@ -85,18 +85,18 @@ def parse(
 
 
 def config_text() -> str:
-    """What was parsed, as gin text: the bindings in force, sorted."""
+    """Returns the parsed bindings in force as sorted gin text."""
     return gin.config_str(max_line_length=110)
 
 
 def operative_text(found: Mapping[str, Any] = MappingProxyType({})) -> str:
-    """What has been read or will be, defaults included, as gin text, sorted.
+    """Returns the values that have been or will be read, defaults included, as sorted gin text.
 
-    gin counts what has been called; what is handed over to be called later, such as a diagnostic, is added
-    with the values it will be called with.
+    Gin counts functions that have been called; functions that are passed on to be called later, such as
+    diagnostics, are added with the values of that call.
 
     Args:
-        found: {'name.argument': value}, values that were found by looking, in place of what gin has.
+        found: {'name.argument': value}, values that were determined at start-up, in place of gin's.
     """
     operative = gin.config._OPERATIVE_CONFIG
     before = {key: dict(values) for key, values in operative.items()}

@@ -1,4 +1,4 @@
-"""What gin raises, as one line that says the place, the name and the rule.
+"""Errors of gin as one line with the place, the name and the rule.
 
 gin appends lines to the message of every error that passes through it ("In call to configurable ..."), for a
 reader of tracebacks. Whoever wrote a gin file needs the place in it, the name, the rule and the value.
@@ -20,10 +20,10 @@ from tfplastic.configuration.errors import UsageError
 
 @contextlib.contextmanager
 def parsing(given: str) -> Iterator[None]:
-    """Turns what gin raises while it parses into `UsageError`, with near matches for an unknown name.
+    """Turns gin's parse errors into `UsageError`, with near matches for an unknown name.
 
     Args:
-        given: what is parsed, for an error that does not say where it is.
+        given: text to parse, for an error that does not give its place.
     """
     try:
         yield
@@ -36,7 +36,7 @@ def parsing(given: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def finalizing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
-    """Turns what gin's last checks of all that was parsed raise into `UsageError`.
+    """Turns the errors of gin's final checks into `UsageError`.
 
     Args:
         sources: where each binding stands.
@@ -59,7 +59,7 @@ def finalizing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def constructing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
-    """Turns the errors of building what is configured into `UsageError`.
+    """Turns the errors of constructing the configured objects into `UsageError`.
 
     Args:
         sources: where each binding stands.
@@ -75,7 +75,7 @@ def constructing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
 
 
 def own_words(text: str) -> str:
-    """The message of an error on one line, without what gin has appended to it."""
+    """Returns the message of an error on one line, without gin's additions."""
     added = r"\n  (?:In call to configurable|No values supplied by Gin|In file|In bindings string)"
     return one_line(re.split(added, text)[0])
 
@@ -116,7 +116,7 @@ def _construction_error(error: Exception, sources: Sequence[gin_files.Binding]) 
 def _build_error(
     error: Exception, message: str, argument: re.Match[str] | None, sources: Sequence[gin_files.Binding]
 ) -> str:
-    """As `_construction_error`, of what was raised after the constructors: by a task that is built, say."""
+    """Returns `_construction_error` for an error after construction, for example of a task that is built."""
     if argument is None:
         return message
     owner = argument[1] or _owner(error.__traceback__, argument[2])
@@ -127,7 +127,7 @@ def _build_error(
 
 
 def _owner(traceback: types.TracebackType | None, argument: str) -> str | None:
-    """The name of the configurable with that argument whose method was at work, the innermost of several."""
+    """Returns the innermost running configurable that has the argument."""
     found = None
     while traceback is not None:
         instance = traceback.tb_frame.f_locals.get("self")

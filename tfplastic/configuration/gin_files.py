@@ -1,7 +1,7 @@
 """Reads gin files for their statements alone: before any name is known, so before TensorFlow is imported.
 
-Finds what can be found without the names: a missing file or include, a loop of includes, a syntax error.
-Remembers where each binding stands, for the errors that come later.
+Finds errors that can be found without the names: a missing file or include, a loop of includes, a syntax
+error. Remembers where each binding stands, for the errors that come later.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ class Binding:
     references: tuple[str, ...] = dataclasses.field(default=(), compare=False)
     """Names of the configurables that the value refers to, without scopes."""
     renamed: tuple[str, ...] = dataclasses.field(default=(), compare=False)
-    """What is said of names in the statement that have changed since an earlier version."""
+    """Returns the notes on renamed names in the statement."""
     given: str = dataclasses.field(default="", compare=False)
     """The file that the user gave and that holds or includes it, or the statement of the command line."""
     files: tuple[str, ...] = dataclasses.field(default=(), compare=False)
@@ -42,7 +42,7 @@ class Binding:
     is_base: bool = dataclasses.field(default=False, compare=False)
     """Whether the given file is that of the task, whose choices all others may replace."""
     key: tuple[str, str, str] = dataclasses.field(default=("", "", ""), compare=False)
-    """As in gin's dictionaries: scope, complete name of the configurable, parameter; once names are known."""
+    """Scope, complete name and parameter, as in gin's dictionaries; once names are known."""
     value: Any = dataclasses.field(default=None, compare=False)
     """Once names are known."""
     in_force: bool = dataclasses.field(default=True, compare=False)
@@ -64,11 +64,11 @@ def find(name: str) -> str | None:
 
 
 def scan(files: Sequence[str], bindings: Sequence[str], trust: GinTrust = gin_trust.USER) -> list[Binding]:
-    """All bindings of `files`, of what they include, and of `bindings`, in the order in which gin reads them.
+    """Returns all bindings of `files`, their includes, and `bindings`, in the order in which gin reads them.
 
     Args:
-        files: names of gin files, looked for from the working directory, then from `root()`. What a file
-            includes lies below its own directory or `root()`.
+        files: names of gin files, looked for from the working directory, then from `root()`. Its includes
+            must lie below its own directory or `root()`.
         bindings: gin statements.
         trust: the limits of them all.
 
@@ -96,16 +96,16 @@ def rename_notes(bindings: Sequence[Binding]) -> list[str]:
     """Returns a line for each name that has changed since an earlier version.
 
     Args:
-        bindings: what `scan` returned.
+        bindings: result of `scan`.
     """
     return list(dict.fromkeys(f"{each.source}: {note}." for each in bindings for note in each.renamed))
 
 
 def source_of(bindings: Sequence[Binding], scope: str, selector: str, parameter: str) -> str | None:
-    """Where the binding in force stands: of those in the innermost scope the last; None if there is none.
+    """Returns the place of the binding in force: the last one of the innermost scope; None without one.
 
     Args:
-        bindings: what `scan` returned.
+        bindings: result of `scan`.
         scope: the scope of the call, '' for none.
         selector: the name of a configurable, with as many of its modules as are known, or of a macro.
         parameter: the parameter, '' for a macro.
@@ -121,7 +121,7 @@ def source_of(bindings: Sequence[Binding], scope: str, selector: str, parameter:
 
 
 def enclosing_scopes(scope: str) -> list[str]:
-    """The scopes whose bindings hold in `scope`, the innermost, which wins, first.
+    """Returns the scopes whose bindings hold in `scope`, the innermost, which wins, first.
 
     Example:
         >>> from tfplastic.configuration import gin_files
@@ -133,12 +133,12 @@ def enclosing_scopes(scope: str) -> list[str]:
 
 
 def as_flag(binding: str) -> str:
-    """How errors name a binding of the command line."""
+    """Returns the name of a command-line binding in errors."""
     return f"--gin_bindings={one_line(binding)}"
 
 
 def _base(bindings: Sequence[Binding], files: Sequence[str]) -> str:
-    """The first given file that names a task; the first one where none does."""
+    """Returns the first given file that names a task; the first one where none does."""
     tasks = (each.given for each in bindings if each.files and _names_task(each))
     return next(tasks, files[0] if files else "")
 
@@ -148,7 +148,7 @@ def _names_task(binding: Binding) -> bool:
 
 
 class _Scan:
-    """Reads one file, and what it includes from below `roots`."""
+    """Reads one file, and its includes from below `roots`."""
 
     def __init__(self, trust: GinTrust, roots: Sequence[str], renamer: Renamer):
         self._trust = trust
@@ -201,7 +201,7 @@ class _Scan:
 
 
 def _by_statement(translated: Translated, lines: Sequence[int]) -> list[tuple[str, ...]]:
-    """The notes of each statement, from the lines where statements begin."""
+    """Returns the notes of each statement, from the lines where statements begin."""
     ends = [*lines, len(translated.text)][1:]
     return [
         tuple(text for line, text in translated.notes if start <= line < max(end, start + 1))
@@ -216,9 +216,7 @@ def _syntax_error(error: Exception, text: str, file: str | None) -> str:
     where = f"{file}:{line}" if file else as_flag(text)
     token = re.search(r"Failed to parse token '(.*)'$", message, re.DOTALL)
     if token:
-        return (
-            f"{where}: {token[1]!r} is no value: strings need quotes, references start with @, macros with %"
-        )
+        return f"{where}: {token[1]!r} is not a value: strings need quotes, references @, macros %"
     return f"{where}: syntax error: {one_line(message).rstrip('.')}"
 
 

@@ -63,8 +63,8 @@ class GinTrust:
         """Checks an `include` statement.
 
         Args:
-            path: of the file that would be read.
-            name: of that file, as the statement has it.
+            path: path of the file that would be read.
+            name: name of that file, as in the statement.
             source: where the statement stands.
             roots: directories below which includes stay.
 
@@ -82,7 +82,7 @@ class GinTrust:
         """Checks the functions that a configuration refers to, once their names are registered.
 
         Args:
-            references: of each the name, without scopes, and where it stands.
+            references: name without scopes and place of each reference.
 
         Raises:
             UsageError: one is of another library.

@@ -63,7 +63,7 @@ def note(config: Any, run_directory: str) -> str:
 
     Args:
         config: a `TrainConfig`, as from `resolved`.
-        run_directory: of the run; one with a checkpoint does not begin.
+        run_directory: directory of the run; a run with a checkpoint does not start again.
     """
     from tfplastic.training.run.initial_source import parse_source
 
@@ -76,13 +76,13 @@ def note(config: Any, run_directory: str) -> str:
 
 
 def _recorded(path: pathlib.Path) -> str | None:
-    """The `init_from` of a run; None where there is no run or it has none."""
+    """Returns the `init_from` of a run; None where there is no run or it has none."""
     value = _value(path, ARGUMENT)
     return value if isinstance(value, str) else None
 
 
 def _value(path: pathlib.Path, argument: str) -> Any:
-    """What the config of a run says of an argument; None where there is no run or it does not say."""
+    """Returns the value of an argument in the config of a run; None without a run or a value."""
     from tfplastic.training.run.bindings import parse_bindings
 
     try:

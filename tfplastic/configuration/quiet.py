@@ -1,4 +1,4 @@
-"""Holds back what TensorFlow and TF-Agents write although nobody who trains can act on it."""
+"""Holds back messages of TensorFlow and TF-Agents on which no user can act."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ def imports_quiet() -> Iterator[None]:
     """Within the block, drops that chatter from standard error; the rest comes out when the block ends.
 
     Asks TensorFlow for errors only, from here on. Where the environment sets TF_CPP_MIN_LOG_LEVEL, the user
-    has chosen what to see, and all of it comes out.
+    has chosen the level, and everything is printed.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield
@@ -32,7 +32,7 @@ def imports_quiet() -> Iterator[None]:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     # In Python, TensorFlow warns of deprecations that TF-Agents meets,
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # and Python of its `is ()`, where autograph compiles it anew.
+    # and Python of its `is ()`, where autograph compiles it again.
     warnings.filterwarnings("ignore", category=SyntaxWarning, module=".*__autograph_generated_file")
     sys.stderr.flush()
     original = os.dup(2)  # The file descriptor, because C++ does not write to sys.stderr.
@@ -51,7 +51,7 @@ def imports_quiet() -> Iterator[None]:
 
 
 def _compute_integers() -> None:
-    """Makes TensorFlow, if it is loaded, log now what it logs once, at the first such operation."""
+    """Makes TensorFlow, if it is loaded, log its one-time messages now, at the first such operation."""
     tf = sys.modules.get("tensorflow")
     if tf is not None:
         with tf.device("CPU"):

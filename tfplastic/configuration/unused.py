@@ -1,4 +1,4 @@
-"""Bindings that nothing in a run reads, and the choices that have replaced what would have read them."""
+"""Bindings that nothing in a run reads, and the choices that have replaced their readers."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,15 +20,15 @@ def check_all_bindings_used(sources: Sequence[Binding]) -> None:
     binding that has been read hands over the configurable itself (`@name` without parentheses), to be called
     later. A macro has been read if a binding that refers to it has been.
 
-    The file of the task is what the others choose from: where another agent, task, network or optimizer has
+    The other files choose from the file of the task: where another agent, task, network or optimizer has
     taken the place of its own, the constants of the one that was replaced leave the configuration.
 
     Args:
-        sources: what `gin_config.parse` returned.
+        sources: result of `gin_config.parse`.
 
     Raises:
-        UsageError: names each other binding that nothing has read, where it stands, and what has taken the
-            place of the configurable that would have read it, if something has.
+        UsageError: names each other unread binding, its place, and the configurable that has replaced its
+            reader, if there is one.
     """
     unread = sorted(_bound() - read())
     if not unread:
@@ -50,7 +50,7 @@ def check_all_bindings_used(sources: Sequence[Binding]) -> None:
 
 
 def read() -> set[_Key]:
-    """Returns the bindings that were read, or will be by what is handed over; some of them are defaults."""
+    """Returns the bindings that were or will be read; some of them are defaults."""
     found = set()
     for (scope, selector), values in gin.config._OPERATIVE_CONFIG.items():
         found |= {_in_force(scope, selector, parameter) for parameter in values}
@@ -62,7 +62,7 @@ def read() -> set[_Key]:
 
 
 def handed_over() -> set[tuple[str, str]]:
-    """Returns (scope, complete name) of what is passed on to be called later, and of what it refers to."""
+    """Returns (scope, complete name) of configurables to be called later, and of their references."""
     references = [
         reference
         for values in gin.config._OPERATIVE_CONFIG.values()
@@ -93,7 +93,7 @@ def _in_force(scope: str, selector: str, parameter: str) -> _Key:
 
 
 def _replaced(sources: Sequence[Binding]) -> Iterator[tuple[Binding, Binding, set[tuple[str, str]]]]:
-    """(what was replaced, by what, all that it refers to) of bindings that refer to something."""
+    """Returns (replaced, replacement, all its references) of bindings that refer to something."""
     by_key = {each.key: each for each in sources if each.in_force}
     for old in sources:
         new = by_key.get(old.key)

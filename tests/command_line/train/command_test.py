@@ -96,7 +96,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(recording, capsys, tmp_path)
 def test_auto_says_in_one_line_that_there_is_no_gpu(recording, capsys):
     assert train.main([*QUICK, "--device=auto", "--dry_run"]) == 0
     first, *_ = capsys.readouterr().out.splitlines()
-    assert first.startswith("No GPU found; going on with the CPU (")
+    assert first.startswith("No GPU found; using the CPU (")
 
 
 def test_another_run_in_the_directory_is_refused(recording, capsys):
@@ -150,7 +150,7 @@ def test_keras_3_is_overridden(recording, capsys, monkeypatch):
     ("binding", "message"),
     [
         ("AtariTask.game = 'Pog'", "AtariTask: `game` must be .* Received: 'Pog'. Did you mean 'Pong'?"),
-        ("AtariTask.game = Pong", "'Pong' is no value: strings need quotes, .*"),
+        ("AtariTask.game = Pong", "'Pong' is not a value: strings need quotes, .*"),
         ("nature_dqn.norm = 'layr'", "nature_dqn: `norm` must be one of .* Received: 'layr'"),
         ("nature_dqn.nrom = 'layer'", "unknown parameter 'nature_dqn.nrom'. Did you mean 'norm'?"),
         ("train.total_steps = 0", "train: `total_steps` must be an integer of at least 1. Received: 0"),

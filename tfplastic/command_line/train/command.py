@@ -25,8 +25,8 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line without the program's name.
 
     Returns:
-        The exit code: 0 if the run finished or Ctrl-C stopped it, 143 if SIGTERM stopped it, 2 if what was
-        asked for cannot be done, 1 if it failed, 130 if Ctrl-C came outside the training.
+        The exit code: 0 if the run finished or Ctrl-C stopped it, 143 if SIGTERM stopped it, 2 if the request
+        cannot be carried out, 1 if it failed, 130 if Ctrl-C came outside the training.
     """
     return entry_point.run("bin/train", lambda: options.parse(arguments), _act)
 
@@ -41,7 +41,7 @@ def _act(given: options.Options) -> int:
 
 
 class _Run(NamedTuple):
-    """A loop, what it was asked to do and every value it uses, as gin text."""
+    """A loop, its requested configuration and every value it uses, as gin text."""
 
     loop: Any
     config_text: str
@@ -63,7 +63,7 @@ def _train(given: options.Options) -> int:
         rule = f"--profile_steps must end within the run's {config.total_steps} steps"
         raise UsageError(f"{rule}. Received: {given.profile_steps}")
     found_none = given.device == "auto" and device_name.startswith("CPU")
-    print_line(f"No GPU found; going on with the {device_name}." if found_none else f"Device: {device_name}")
+    print_line(f"No GPU found; using the {device_name}." if found_none else f"Device: {device_name}")
     if same_seed := initial_run.note(config, _path(given, config.seed)):
         print_line(same_seed)
     if given.dry_run:
@@ -102,7 +102,7 @@ def _build(given: options.Options, sources: Sequence[gin_files.Binding]) -> _Run
 
 
 def _path(given: options.Options, seed: int) -> str:
-    """The directory of the run with a seed."""
+    """Returns the directory of the run with a seed."""
     return given.run_directory or default_run_directory(given.gin_files, seed)
 
 
@@ -117,7 +117,7 @@ def _open(given: options.Options, run: _Run) -> Any:
 
 
 def default_run_directory(files: Sequence[str], seed: int) -> str:
-    """The directory of a run whose command names none.
+    """Returns the directory of a run whose command names none.
 
     Example:
         >>> from tfplastic.command_line import train

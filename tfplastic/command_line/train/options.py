@@ -16,7 +16,7 @@ Usage: bin/train --gin_file=FILE [--gin_file=FILE ...] [--gin_bindings=BINDING .
 """
 
 INTRODUCTION = """\
-bin/train trains an agent as gin files describe and writes what it measures to a run directory.
+bin/train trains the network that gin files describe and writes its measurements to a run directory.
 """
 
 EXAMPLES = """\
@@ -24,17 +24,17 @@ Examples:
   A run of a few minutes on a CPU:
     bin/train --gin_file=gin/atari_dqn_ln.gin --gin_file=gin/sizes/quick.gin
 
-  What another game and another seed would take, without starting it:
+  The cost of another game and another seed, without starting the run:
     bin/train --gin_file=gin/atari_dqn_ln.gin --gin_bindings="AtariTask.game = 'Pong'" --seed=1 --dry_run
 
-Ctrl-C stops a run; the same command goes on from where it stopped.
+Ctrl-C stops a run; the same command resumes it.
 TensorBoard shows it: tensorboard --logdir=runs
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The flags of one call of `bin/train`; `--help` says what each means."""
+    """The flags of one call of `bin/train`; `--help` explains each."""
 
     gin_files: tuple[str, ...]
     gin_bindings: tuple[str, ...]
@@ -52,10 +52,10 @@ class Options:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """The options that `arguments` (without the program's name) give.
+    """Returns the options that `arguments` (without the program's name) give.
 
     Raises:
-        UsageError: a flag is unknown or its value is wrong, or an argument is no flag.
+        UsageError: a flag is unknown or its value is wrong, or an argument is not a flag.
     """
     values, rest = flag_table.parse("bin/train", _FLAGS, arguments, _RULES)
     if rest:
@@ -88,7 +88,7 @@ def parse(arguments: Sequence[str]) -> Options:
 
 
 def help_text() -> str:
-    """What `--help` prints: each flag with its unit and default, and two examples."""
+    """Returns the text of `--help`: each flag with its unit and default, and two examples."""
     return flag_table.help_text(INTRODUCTION, USAGE, _FLAGS, EXAMPLES)
 
 
@@ -125,7 +125,7 @@ _FLAGS = (
         None,
         "--seed=INTEGER",
         "Root seed of every random draw, an integer of at least 0; the same as a last"
-        " --gin_bindings='train.seed = INTEGER'. Default: what the gin files say, else 0.",
+        " --gin_bindings='train.seed = INTEGER'. Default: the value in the gin files, else 0.",
     ),
     Flag(
         flags.DEFINE_string,
@@ -142,7 +142,7 @@ _FLAGS = (
         "resume",
         True,
         "--[no]resume",
-        "Go on from the last checkpoint if the run directory holds this run; one that holds another run is"
+        "Resume from the last checkpoint if the run directory holds this run; one that holds another run is"
         " refused. With --noresume, so is one that holds this run. Default: --resume.",
     ),
     Flag(

@@ -50,7 +50,7 @@ def figure_3(
     factors: Sequence[str] | None = None,
     panels: Mapping[str, tuple[str, str]] = PANELS,
 ) -> Axes:
-    """The loss of plasticity over each statistic, a point for each run, with the verdict of `verdicts`.
+    """Draws the loss of plasticity over each statistic, a point for each run, with the verdict of `verdicts`.
 
     Fig. 3 of the paper, section 5.2.
 
