@@ -123,19 +123,10 @@ def check_function(argument: str, function: Any, subject: str) -> None:
         TypeError: it is none, or not of that subject.
         ValueError: one of its own arguments breaks its rule.
     """
-    if not hasattr(_unwrapped(function), "__name__") or not _is_of(function, subject, 1):
+    if not hasattr(_unwrapped(function), "__name__") or not is_of(function, subject, 1):
         rule = f"must hold functions of {SUBJECTS[subject]}"
         raise TypeError(f"`{argument}` {rule}. Received: {_checks.shown(function)}")
-    _rehearse(function)
-
-
-def check_objective(argument: str, function: Any) -> None:
-    """Checks, like `check_function`, a function of a model and its inputs, such as `noisy_self_targets`."""
-    _checks.check_callable(argument, function, "@noisy_self_targets")
-    if not _is_of(function, "model", 2):
-        rule = "must be a function of a model and its inputs, such as @noisy_self_targets"
-        raise ValueError(f"`{argument}` {rule}. Received: {_checks.shown(function)}")
-    _rehearse(function)
+    rehearse(function)
 
 
 def _unwrapped(function: Any) -> Any:
@@ -150,7 +141,7 @@ def is_ours(function: Any) -> bool:
     return (getattr(_unwrapped(function), "__module__", None) or "").startswith(f"{package}.")
 
 
-def _is_of(function: Any, subject: str, count: int) -> bool:
+def is_of(function: Any, subject: str, count: int) -> bool:
     """Returns whether it is ours and of that subject, or another function that takes `count` arguments."""
     inner = _unwrapped(function)
     if not callable(function) or isinstance(inner, type):
@@ -166,7 +157,7 @@ def _is_of(function: Any, subject: str, count: int) -> bool:
     return True
 
 
-def _rehearse(function: Callable[..., Any]) -> None:
+def rehearse(function: Callable[..., Any]) -> None:
     """Calls a `checked` function without a subject, so that it checks its other arguments alone."""
     if hasattr(_unwrapped(function), "subjects"):
         function(_NO_SUBJECT)

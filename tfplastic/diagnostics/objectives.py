@@ -7,8 +7,8 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from tfplastic import seeds
-from tfplastic.diagnostics._arguments import checked
+from tfplastic import _checks, seeds
+from tfplastic.diagnostics._arguments import checked, is_of, rehearse
 from tfplastic.diagnostics.snapshot import Snapshot
 
 Loss = Callable[[Any, Any], tf.Tensor]
@@ -74,3 +74,21 @@ def noisy_self_targets(model: Any, inputs: Any, seed: int = 0) -> tuple[np.ndarr
 def _losses(noise: Any, outputs: tf.Tensor) -> tf.Tensor:
     differences = outputs - tf.stop_gradient(outputs) + tf.cast(noise, outputs.dtype)  # [n, ...]
     return tf.reduce_mean(tf.square(differences), axis=tf.range(1, tf.rank(differences)))  # [n]
+
+
+def check_objective(argument: str, function: Any) -> None:
+    """Checks a function of a model and its inputs, such as `noisy_self_targets`, and its other arguments.
+
+    Args:
+        argument: name of the argument that holds it, for the error.
+        function: of a model and its inputs.
+
+    Raises:
+        TypeError: it is not callable.
+        ValueError: it is a function of other things, or one of its own arguments breaks its rule.
+    """
+    _checks.check_callable(argument, function, "@noisy_self_targets")
+    if not is_of(function, "model", 2):
+        rule = "must be a function of a model and its inputs, such as @noisy_self_targets"
+        raise ValueError(f"`{argument}` {rule}. Received: {_checks.shown(function)}")
+    rehearse(function)

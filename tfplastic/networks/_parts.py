@@ -22,6 +22,7 @@ from tfplastic.layers import (
     SpectralDense,
     SteppedDropout,
 )
+from tfplastic.networks.image_sizes import TooSmallImageError
 
 Initializers = dict[str, keras.initializers.Initializer]
 
@@ -50,18 +51,6 @@ NORMS: dict[str, Callable[..., keras.layers.Layer]] = {
     "batch": _batch_norm,
     "rms": _rms_norm,
 }
-
-
-class TooSmallImageError(ValueError):
-    """An image that a network's convolutions leave nothing of.
-
-    Attributes:
-        smallest: pixels that it must be high and wide.
-    """
-
-    def __init__(self, name: str, smallest: int, shape: Any):
-        super().__init__(f"`{name}` must be at least {smallest} pixels high and wide. Received: {shape!r}")
-        self.smallest = smallest
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic._keras import keras
-from tfplastic.networks._parts import TooSmallImageError
+from tfplastic.networks.image_sizes import TooSmallImageError
 from tfplastic.rl.acting import LinearEpsilon, epsilon_greedy
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol

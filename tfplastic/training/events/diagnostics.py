@@ -10,11 +10,10 @@ import tensorflow as tf
 
 from tfplastic._checks import check_mapping, check_one_of
 from tfplastic.diagnostics import Reference, Snapshot
-from tfplastic.diagnostics._arguments import check_objective
 from tfplastic.diagnostics.budgets import BUDGETS
 from tfplastic.diagnostics.diagnose import quantities_of_budget
 from tfplastic.diagnostics.measure import check_quantities
-from tfplastic.diagnostics.objectives import Objective
+from tfplastic.diagnostics.objectives import Objective, check_objective
 from tfplastic.diagnostics.quantity import QuantityFn, needs_of
 from tfplastic.run_format import ARRAYS_DIRECTORY
 from tfplastic.tasks import GraphTask, HostTask
