@@ -42,15 +42,15 @@ class Doubling(Mitigation):
 
 
 class Interrupting(Progress):
-    """Sends this process SIGTERM at the given number of updates."""
+    """Sends this process SIGTERM at the given number of updates, or at the given step."""
 
-    def __init__(self, total_steps, initial_step, at=None):
+    def __init__(self, total_steps, initial_step, at=None, at_step=None):
         super().__init__(total_steps, initial_step, stream=io.StringIO())
-        self.at, self.count = at, 0
+        self.at, self.at_step, self.count = at, at_step, 0
 
     def update(self, step, **fields):
         self.count += 1
-        if self.count == self.at:
+        if self.count == self.at or step == self.at_step:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -71,11 +71,12 @@ def make_loop(seed=0, total_steps=30, learning_rate=1e-2, task=None, **config) -
     )
 
 
-def run(path, loop=None, interrupt_at=None):
+def run(path, loop=None, interrupt_at=None, interrupt_at_step=None):
     loop = loop or make_loop()
     directory = RunDirectory.open(path, "", f"train.total_steps = {loop.config.total_steps}")
     try:
-        code = loop.run(directory, progress=lambda total, step, _: Interrupting(total, step, interrupt_at))
+        interrupts = interrupt_at, interrupt_at_step
+        code = loop.run(directory, progress=lambda total, step, _: Interrupting(total, step, *interrupts))
     finally:
         directory.close()
     return loop, code

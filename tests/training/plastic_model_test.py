@@ -197,11 +197,35 @@ def test_a_loss_that_is_not_finite_stops_fit_and_leaves_the_weights():
     before = weights(model)
     x, y = data(2)
     y[9] = np.nan
-    with pytest.raises(NonFiniteLossError, match=rf"^The loss is not finite at gradient step {STEPS + 2}$"):
+    with pytest.raises(NonFiniteLossError) as caught:
         model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    message = f"The loss is not finite at gradient step {STEPS + 2}; the first was the batch. "
+    assert str(caught.value).startswith(f"{message}Look at the batch or lower the learning rate")
     assert model.gradient_steps == STEPS + 1
     assert max(np.abs(a - b).max() for a, b in zip(before, weights(model), strict=True)) > 0  # one more step
     assert all(np.isfinite(each).all() for each in weights(model))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "scale", "cause"),
+    [
+        (np.nan, 1.0, "the weight 'kernel' of layer 'hidden'"),
+        (3e30, 1e30, "the output of layer 'hidden'"),
+        (3e18, 1e3, "the loss, of finite outputs"),
+    ],
+)
+def test_a_loss_that_is_not_finite_is_told_with_its_layer_and_quantity(kernel, scale, cause):
+    layers = [
+        keras.Input((3,)),
+        keras.layers.Dense(4, name="hidden", kernel_initializer="ones"),
+        keras.layers.Dense(1, name="output", kernel_initializer="ones"),
+    ]
+    model = PlasticModel(keras.Sequential(layers))
+    model.compile("sgd", "mse")
+    model.network.layers[0].kernel.assign(np.full((3, 4), kernel, np.float32))
+    with pytest.raises(NonFiniteLossError) as caught:
+        model.fit(np.full((4, 3), scale, np.float32), np.zeros((4, 1), np.float32), verbose=0)
+    assert str(caught.value).startswith(f"The loss is not finite at gradient step 1; the first was {cause}. ")
 
 
 def exact_product(model, batch, vector):

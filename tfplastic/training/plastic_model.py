@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfplastic._checks import check_seed, check_sequence, shown
 from tfplastic._data.examples import check_batch
 from tfplastic._keras import check_backend, keras
+from tfplastic._lines import one_line
 from tfplastic._near_names import near_matches
 from tfplastic._tf.determinism import sums_in_order
 from tfplastic._tf.replicas import once_for_all_replicas
@@ -17,6 +18,8 @@ from tfplastic.mitigations import Mitigation
 from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.training.after_updates import AfterUpdates, Moment
 from tfplastic.training.compiled_loss import CompiledLoss
+from tfplastic.training.execution.non_finite import Examination
+from tfplastic.training.execution.noted_batch import NotedBatch
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic
 from tfplastic.training.step_supply import ArraySupply
 
@@ -139,14 +142,15 @@ class PlasticModel(keras.Model):
         seed = check_seed("seed", seed)
         supply = ArraySupply(_as_batch(data), seed)
         self._training = _Training(
-            self.network, self.optimizer, compiled_loss, mitigations, statistics, supply, seed
+            self.network, self.optimizer, compiled_loss, mitigations, statistics, supply, seed, jit_compile
         )
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """As Keras' `fit`.
 
         Raises:
-            NonFiniteLossError: if the loss became NaN or infinite; the weights are as they were then.
+            NonFiniteLossError: if the loss became NaN or infinite; names the layer and the quantity that
+                first was. The weights are as they were then.
         """
         training = self._compiled_training()
         try:
@@ -157,7 +161,7 @@ class PlasticModel(keras.Model):
                 raise
             step = self.gradient_steps
             training.step.assign_sub(1)
-            raise NonFiniteLossError(step) from None
+            raise NonFiniteLossError(step, details=training.cause()) from None
 
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
@@ -269,6 +273,7 @@ class _Training:
         statistics: Mapping[str, Callable[..., Any]],
         supply: ArraySupply,
         seed: int,
+        jit_compile: bool,
     ):
         build_optimizer(optimizer, network.trainable_variables)
         for mitigation in mitigations:
@@ -279,7 +284,9 @@ class _Training:
             0, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
         self._network = network
-        self._gradient_step = GradientStep(loss, network, optimizer, mitigations, statistics, supply)
+        self._noted = NotedBatch(loss)
+        task = loss if jit_compile else self._noted
+        self._gradient_step = GradientStep(task, network, optimizer, mitigations, statistics, supply)
         self._after_updates = AfterUpdates(
             mitigations, network, optimizer, seed, None, False, gradient_step=self._gradient_step
         )
@@ -295,6 +302,18 @@ class _Training:
             lambda: self._after_updates.act_in_program(tf.convert_to_tensor(self.step), moment)
         )
         return {"loss": output.loss, **output.metrics}
+
+    def cause(self) -> str:
+        """Returns the rest of the error: the quantity and layer that first were not finite, what to do."""
+        action = "Look at the batch or lower the learning rate, and compile and fit again"
+        try:
+            examination = Examination(self._gradient_step, {"model": self._network})
+            found = examination.of_weights()
+            if not found and self._noted.batch is not None:
+                found = examination.of_step(self._noted.batch, is_advanced=True)
+        except Exception as error:  # The failure itself is to be told, whatever this is.
+            return f"; where it began cannot be found ({one_line(error)}). {action}"
+        return f"; the first was {found}. {action}" if found else f". {action}"
 
     def hessian(self, batch: Any) -> HessianOperator:
         """That of the loss on a batch, of which there is one for each shape, with a place for the batch."""

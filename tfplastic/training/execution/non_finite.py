@@ -61,7 +61,7 @@ class Examination:
             batch: as the task's loss takes it.
             is_advanced: whether layers that change between steps have done so for this step.
         """
-        batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
+        batch = tf.nest.map_structure(_as_tensor, batch)
         with self._unchanged(), _run_eagerly(), self._noted_calls() as calls:
             if not is_advanced:
                 advance(self._networks["model"])
@@ -130,8 +130,14 @@ class Examination:
 
 def is_finite(value: Any) -> bool:
     """Returns whether a tensor, variable or nest of them holds finite numbers only; integers are."""
-    parts = [tf.convert_to_tensor(each) for each in tf.nest.flatten(value, expand_composites=True)]
-    return all(bool(tf.reduce_all(tf.math.is_finite(each))) for each in parts if each.dtype.is_floating)
+    parts = [_as_tensor(each) for each in tf.nest.flatten(value, expand_composites=True)]
+    numbers = [each for each in parts if each is not None and each.dtype.is_floating]
+    return all(bool(tf.reduce_all(tf.math.is_finite(each))) for each in numbers)
+
+
+def _as_tensor(value: Any) -> tf.Tensor | None:
+    """Returns a tensor; None for what a batch does not have, such as weights of its examples."""
+    return None if value is None else tf.convert_to_tensor(value)
 
 
 def _has_nan(variable: tf.Variable) -> bool:
