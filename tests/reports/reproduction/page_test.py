@@ -156,6 +156,25 @@ def test_an_explanation_is_shown_where_a_claim_fails(tmp_path, plan, growth, sho
     assert ("Because of values." in reproduction.build(Committed(tmp_path, plan[0]), words, {}).text) is shown
 
 
+def test_a_run_that_diverged_leaves_a_page_that_says_so(tmp_path, plan):
+    nan = float("nan")
+    for place, arms in {
+        "fig03": ("easy-mnist-mlp", "hard-mnist-mlp"),
+        "fig04_iterations": ("none",),
+        "fig05": ("mlp-mnist-1-x1", "mlp-mnist-1-x4"),
+        "fig06": [f"cifar10-cnn-{arm}" for arm in ("none", "two_hot", "weight_decay", "layer_norm")],
+        "fig14": ("easy-none", "easy-layer_norm"),
+        "fig17": ("easy-none", "easy-two_hot"),
+    }.items():
+        for arm in arms:
+            scalars, arrays = made_up_grid.MAKE[place](arm, 0)
+            worst = {tag: [(step, nan) for step, _ in series] for tag, series in scalars.items()}
+            write_run(tmp_path / place / f"{arm}-seed0", 0, worst, arrays)
+    rows = front(reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1]))
+    for number in (3, 4, 5, 6, 8, 10, 14, 17):
+        assert not rows[number][2].startswith("agree"), number
+
+
 def test_cells_are_named_that_are_farthest_from_the_papers_order(tmp_path, plan):
     for arm in ("none", "two_hot", "weight_decay", "spectral_norm", "layer_norm", "reset_last_layer"):
         made, _ = made_up_grid.fig06(f"cifar10-cnn-{arm}", 0)

@@ -31,6 +31,8 @@ def figure_3(committed: Committed) -> Result:
         return Result(selection)
     points = falsification_points(runs, _FACTORS)
     points = where(points, np.isfinite(points["plasticity_loss"]))
+    if points.empty:
+        return Result(selection)
     claims, rows = [], []
     for statistic, (_, split) in PANELS.items():
         found = correlations(points, [statistic], [split])
