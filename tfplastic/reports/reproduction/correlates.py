@@ -39,9 +39,11 @@ def figure_3(committed: Committed) -> Result:
         verdict = str(verdicts(found)["verdict"].iloc[0])
         texts = []
         for group in found.to_dict("records"):
-            known = int(group["runs"]) >= FEWEST_FOR_INTERVALS
-            bounds = f" [{group['low']:z.2f}, {group['high']:z.2f}]" if known else ""
-            texts.append(f"{group['value']} {group['rho']:z.2f}{bounds} (n = {group['runs']})")
+            bounds = ""
+            if int(group["runs"]) >= FEWEST_FOR_INTERVALS:
+                bounds = f" [{group['low']:z.2f}, {group['high']:z.2f}]"
+            rho = f" {group['rho']:z.2f}{bounds}" if np.isfinite(group["rho"]) else ""
+            texts.append(f"{group['value']}{rho} (n = {group['runs']})")
         is_enough = len(found) > 1 and bool(floats(found, "runs").min() >= FEWEST_FOR_INTERVALS)
         claims.append(
             Claim(

@@ -111,7 +111,7 @@ def _claim(found: pd.DataFrame, name: str, text: str) -> Claim:
     else:
         ours = f"rank correlation {row['ours']:z.2f} over {count} cells"
     if not enough:
-        return Claim(name, text, f"{ours}: too few cells", None)
+        return Claim(name, text, f"too few cells: {count}", None)
     ours += f"; a replication {row['ceiling']:z.2f} on average, {row['fifth']:z.2f} or more in 19 of 20 cases"
     return Claim(name, text, ours, bool(row["ours"] >= row["fifth"]))
 
