@@ -163,7 +163,7 @@ def checksum(path: Path) -> str:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a file without a checksum of ours is as its format wants it, as far as this is known here."""
+    """Returns whether a file without our checksum is as its format wants it, as far as this is known."""
     try:
         if path.suffix == ".json":
             json.loads(path.read_bytes())

@@ -53,7 +53,7 @@ def of_clone(root: Path) -> Source:
 
 
 def _head(root: Path) -> str | None:
-    """The commit that is checked out, from git's files: git may be missing or refuse another user's clone."""
+    """Returns the checked out commit by git's files: git may be missing or refuse another user's clone."""
     directory = root / ".git"
     if directory.is_file():  # a worktree or a submodule: "gitdir: <path>"
         directory = root / directory.read_text(encoding="utf-8").removeprefix("gitdir:").strip()

@@ -138,7 +138,7 @@ def is_compiled(model: Any) -> bool:
 
 
 def model_losses(model: Any) -> tf.Tensor | None:
-    """The sum of `model.losses` in the last call, `[]`; None where there are none, or without a model."""
+    """Returns the sum of `model.losses` in the last call, `[]`; None without losses or a model."""
     losses = [tf.reduce_sum(tf.convert_to_tensor(each)) for each in getattr(model, "losses", ())]
     return _sum(losses) if losses else None
 

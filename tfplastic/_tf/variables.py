@@ -12,7 +12,7 @@ from tfplastic._keras import check_backend
 
 
 def as_tf_variables(variables: Sequence[Any]) -> list[tf.Variable]:
-    """The `tf.Variable` behind each of `variables`, which may be those of TensorFlow, Keras 2 or Keras 3.
+    """Returns the `tf.Variable` behind each of `variables`, which may be of TensorFlow, Keras 2 or Keras 3.
 
     Raises:
         ValueError: there is no variable, or one is there twice, or is one of Keras on another backend.

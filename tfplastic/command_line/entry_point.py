@@ -51,7 +51,7 @@ def refuse(usage: str, advice: str) -> int:
 
 
 def print_line(text: str) -> None:
-    """A line on standard output, at once."""
+    """Prints a line on standard output, at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

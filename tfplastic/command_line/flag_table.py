@@ -63,7 +63,7 @@ DEBUG = Flag(
 def parse(
     program: str, table: Sequence[Flag], arguments: Sequence[str], rules: Mapping[str, str]
 ) -> tuple[flags.FlagValues, list[str]]:
-    """The values of the flags that `arguments` give, `help` among them, and the arguments that are not flags.
+    """Returns the flags' values in `arguments`, `help` among them, and the arguments that are not flags.
 
     Args:
         program: its name in a clone.

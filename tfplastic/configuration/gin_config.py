@@ -129,7 +129,7 @@ def _register_names(packages: Sequence[str]) -> None:
 
 
 def _read(files: Sequence[str], bindings: Sequence[str]) -> list[tuple[tuple[str, str, str], Any]]:
-    """The (key, value) of every statement, as gin's parser reads them one after another; binds none."""
+    """Yields the (key, value) of every statement, as gin's parser reads them; binds none."""
     found = []
 
     def remember(key: Any, value: Any) -> None:

@@ -50,13 +50,13 @@ class Binding:
 
 
 def root() -> pathlib.Path:
-    """The directory that holds `gin/`: the repository's root, or the installed package, which has a copy."""
+    """Returns the directory that holds `gin/`: the repository's root, or the installed package's copy."""
     package = pathlib.Path(tfplastic.__file__).resolve().parent
     return package if (package / "gin").is_dir() else package.parent
 
 
 def find(name: str) -> str | None:
-    """The path of the gin file `name`, in the working directory or else in `root()`; None if in neither."""
+    """Returns the path of the gin file `name` in the working directory or `root()`; None if in neither."""
     for path in (name, os.path.join(root(), name)):
         if os.path.isfile(path):
             return path

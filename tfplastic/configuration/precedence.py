@@ -44,7 +44,7 @@ def is_other_file(one: Binding, other: Binding) -> bool:
 
 
 def _is_of_variant(earlier: Binding, later: Binding, included: set[tuple[str, str]]) -> bool:
-    """Whether the file of the earlier one includes that of the later one, which was given for itself."""
+    """Returns whether the file of the earlier one includes the file of the later one, given for itself."""
     if not earlier.files or not later.files or earlier.files[-1] in later.files:
         return False
     return (earlier.files[-1], later.files[-1]) in included

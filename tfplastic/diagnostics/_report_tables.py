@@ -88,7 +88,7 @@ def _tables(section: Section, width: int) -> Iterator[Table]:
 
 
 def _packed(widths: Sequence[int], room: int) -> Iterator[list[int]]:
-    """The columns in groups that fit into `room`, at least one in each."""
+    """Yields the columns in groups that fit into `room`, at least one in each."""
     group: list[int] = []
     taken = 0
     for column, width in enumerate(widths):

@@ -162,7 +162,7 @@ def measure_available(
 
 
 def left_out_layers(snapshot: Snapshot, quantities: Mapping[str, QuantityFn]) -> dict[str, str]:
-    """The layers with weights of which quantities of units or features say nothing: {layer name: reason}."""
+    """Returns the layers with weights without quantities of units or features: {layer name: reason}."""
     reads = {part for quantity in quantities.values() for part in reads_of(quantity)}
     units, features = bool(reads & set(ARRAYS)), "linear_outputs" in reads
     return snapshot.left_out(units, features) if units or features else {}
@@ -200,7 +200,7 @@ def _faults(
 def _without_nonlinearity(
     quantities: Mapping[str, QuantityFn], values: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str]:
-    """Why quantities of hidden nonlinearities have no values where there is none: {quantity: reason}."""
+    """Returns why quantities of hidden nonlinearities have no values: {quantity: reason}."""
     reason = "needs a hidden nonlinearity, and no layer that is looked at has one"
     of_units = {"activations", *ARRAYS}
     empty = [name for name, by_layer in values.items() if not by_layer]

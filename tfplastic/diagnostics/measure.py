@@ -68,7 +68,7 @@ def prepare(snapshot: Snapshot, quantities: Mapping[str, QuantityFn]) -> None:
 def check_quantities(
     argument: str, quantities: Sequence[QuantityFn] | Mapping[str, QuantityFn], subject: str = "snapshot"
 ) -> Mapping[str, QuantityFn]:
-    """The quantities by their names, as `measure` understands them, with arguments that keep their rules.
+    """Returns the quantities by name, in the form of `measure`, with checked arguments.
 
     Args:
         argument: name of the argument, for the error.

@@ -20,7 +20,7 @@ Objective = Callable[[Any, Any], tuple[Any, Loss]]
 @gin.register(module="tfplastic.diagnostics")
 @checked
 def noisy_self_targets(model: Any, inputs: Any, seed: int = 0) -> tuple[np.ndarray, Loss]:
-    """Regression of a network towards its own outputs plus noise, an objective that needs no task.
+    """Returns targets and loss of a regression of a network towards its own outputs plus noise.
 
     The loss of example i is l_i = mean over outputs o of (f_o(x_i) - sg f_o(x_i) + eps_io)^2, where sg stops
     the gradient and the noise eps ~ N(0, 1) is drawn once. Its value is the mean of eps^2, whatever the

@@ -55,7 +55,7 @@ def write(
 
 
 def matrix_image(matrix: Any) -> np.ndarray:
-    """A matrix as an image: blue below zero, white at zero, red above, up to the largest absolute entry.
+    """Returns a matrix as an image: blue below zero, white at zero, red above, up to the largest magnitude.
 
     Args:
         matrix: `[rows, columns]`; entries that are NaN or infinite are black.

@@ -112,7 +112,7 @@ class ActivationMonitor(keras.layers.Layer):
         return inputs
 
     def result(self) -> dict[str, tf.Tensor]:
-        """The statistics: {'mean_abs', 'zero_fraction', 'mean', 'variance'}, each `[units]`; traceable.
+        """Returns {'mean_abs', 'zero_fraction', 'mean', 'variance'}, each `[units]`; traceable.
 
         The dtype is the layer's weights'. NaN before the first call with `training=True`; and from then on
         for a unit that had an activation that is NaN or infinite, though its zero fraction continues.

@@ -29,7 +29,7 @@ class _SpectralNormalization(Advancing, keras.layers.Layer):
             self.advance()
 
     def advance(self) -> None:
-        """One step of power iteration with the current kernel: v = W'u / |W'u|, then u = Wv / |Wv|.
+        """Takes one step of power iteration with the current kernel: v = W'u / |W'u|, then u = Wv / |Wv|.
 
         A vector stays as it was where the new one would be zero, as for a kernel of zeros.
         """
@@ -40,7 +40,7 @@ class _SpectralNormalization(Advancing, keras.layers.Layer):
         self.u.assign(u)
 
     def singular_value(self) -> tf.Tensor:
-        """The estimate sigma = u'Wv of the largest singular value, from below: `[]` of the kernel's dtype."""
+        """Returns sigma = u'Wv, an estimate of the largest singular value from below, `[]`."""
         return _sigma(tf.convert_to_tensor(self.kernel), self.u, self.v)
 
     def call(self, inputs: Any) -> Any:

@@ -10,7 +10,7 @@ _STRETCH = 1 << 17
 
 
 def dot(left: np.ndarray, right: np.ndarray) -> float:
-    """The inner product of two vectors: a float64 sum over pieces, each of them summed in their dtype.
+    """Returns the inner product of two vectors: a float64 sum over pieces, each summed in their dtype.
 
     The sums of pieces round independently of each other, which leaves, in float32, about 1e-9 of |left|
     |right|.
@@ -60,7 +60,7 @@ def project_out(vector: np.ndarray, basis: np.ndarray, passes: int = 2) -> None:
 
 
 def project_out_pair(pair: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """`project_out` in one pass from two vectors, the rows of `pair`; the basis is read as often as for one.
+    """Applies `project_out` in one pass from the two rows of `pair`; the basis is read once for both.
 
     Returns:
         `[2]`, the largest part taken from each.

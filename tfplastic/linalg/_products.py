@@ -102,12 +102,12 @@ def rademacher(seed: int, name: str, first: int, count: int, size: int, dtype: n
 
 
 def row_dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The inner product of each row of `left` with that of `right`, `[k] float64`, summed in float64."""
+    """Returns the inner product of each row of `left` with that of `right`, `[k]`, summed in float64."""
     return np.einsum("ij,ij->i", left, right, dtype=np.float64)
 
 
 def all_dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The inner products of all rows of `left` with all of `right`, `[k, l] float64`, summed in float64."""
+    """Returns the inner products of all rows of `left` and `right`, `[k, l]`, summed in float64."""
     sums = np.zeros((len(left), len(right)))
     width = 1 << 11  # columns at a time, so that their float64 copies stay in the cache
     for start in range(0, left.shape[1], width):

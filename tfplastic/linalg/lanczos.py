@@ -110,7 +110,7 @@ def runs(
     is_enough: Callable[[Tridiagonal], bool] = lambda tridiagonal: False,
     memory: BasisMemory | None = None,
 ) -> Iterator[Tridiagonal]:
-    """`lanczos` from each of `seeds`, in the memory of one basis: a result's is good until the next result.
+    """Yields `lanczos` from each of `seeds`, in one basis' memory: a result is valid until the next one.
 
     Args:
         operator: operator, as in `lanczos`.

@@ -89,4 +89,4 @@ class NTKOperator(Operator):
         return product
 
     def _resize(self) -> None:
-        """The outputs are the same, whatever the variables."""
+        """Does nothing: the shape of the outputs does not depend on the variables."""

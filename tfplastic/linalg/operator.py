@@ -156,7 +156,7 @@ class Operator(abc.ABC):
             raise host.error
 
     def blocks(self, by: str = "variable") -> dict[str, "Operator"]:
-        """The operators of parts of the variables, as if the others were constants: the diagonal blocks.
+        """Returns the operators of parts of the variables, the others held constant: the diagonal blocks.
 
         Args:
             by: 'variable', or 'layer': variables whose names differ in the last part only, such as
@@ -230,7 +230,7 @@ class Operator(abc.ABC):
         return program
 
     def _note_connected(self, is_connected: bool) -> None:
-        """Notes, while a program is traced, whether its function depends on any of the variables."""
+        """Records, while a program is traced, whether its function depends on any of the variables."""
         self._is_connected = is_connected
 
     def _product(self, vector: tf.Tensor, *batch: Any) -> tf.Tensor:

@@ -32,7 +32,7 @@ class SpectralDensity(ShortRepr):
     size: int
 
     def width(self) -> float:
-        """The default standard deviation of the kernel: sqrt(1e-5 L), L = largest node - smallest node.
+        """Returns the default width of the kernel: sqrt(1e-5 L), L = largest node - smallest node.
 
         The rule of google/spectral-density, the code of Ghorbani et al. 2019, whose paper has 1e-5 as well.
         That code takes L to be 1 at least, which would make a single bump of a spectrum 0.01 long; here it is
@@ -43,7 +43,7 @@ class SpectralDensity(ShortRepr):
         return max(smallest, float(np.sqrt(1e-5 * length)) * min(1.0, float(np.sqrt(length))))
 
     def grid(self, width: float | None = None, num_points: int = 10_000) -> np.ndarray:
-        """Evenly spaced points from 6 widths below the smallest node to 6 above the largest.
+        """Returns evenly spaced points from 6 widths below the smallest node to 6 above the largest.
 
         google/spectral-density has 10,000 points too. It goes 0.01 beyond the nodes, which can cut the
         outermost kernels in half and is put right there by rescaling the density. And its points are further
@@ -69,7 +69,7 @@ class SpectralDensity(ShortRepr):
         return np.linspace(low, high, max(num_points, wanted))
 
     def density(self, grid: Any = None, width: float | None = None) -> np.ndarray:
-        """The density convolved with a Gaussian: mean over probes of sum_i weight_i N(t; node_i, width^2).
+        """Returns the smoothed density: mean over probes of sum_i weight_i N(t; node_i, width^2).
 
         Its integral over the reals is 1.
 
@@ -91,7 +91,7 @@ class SpectralDensity(ShortRepr):
         return total / (len(self.nodes) * width * np.sqrt(2 * np.pi))
 
     def mean(self, function: Callable[[np.ndarray], np.ndarray]) -> Estimate[float]:
-        """The mean of a function over all eigenvalues, tr f(A) / n, with its standard error over the probes.
+        """Returns the mean of a function over all eigenvalues, tr f(A) / n, with its standard error.
 
         Unbiased for polynomials of degree up to 2 m - 1, for which the quadrature is exact. For others it has
         the quadrature's error besides, which no standard error shows.
@@ -105,7 +105,7 @@ class SpectralDensity(ShortRepr):
         return Estimate(float(samples.mean()), error, count, self.nodes.size, converged=True)
 
     def moment(self, p: int) -> Estimate[float]:
-        """The mean of the eigenvalues' p-th powers, tr A^p / n: the trace / n for 1, |A|_F^2 / n for 2.
+        """Returns the mean of the eigenvalues' p-th powers, tr A^p / n: trace / n for 1, |A|_F^2 / n for 2.
 
         Args:
             p: integer of at least 0. Unbiased up to 2 m - 1.

@@ -37,7 +37,7 @@ class Adam(keras.optimizers.Adam):
         )
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any = None) -> None:
-        """One update of `variable`; Keras 3 passes the learning rate, Keras 2 does not."""
+        """Updates `variable` once; Keras 3 passes the learning rate, Keras 2 does not."""
         index = index_of(self, variable)
         mean, mean_square = self._momentums[index], self._velocities[index]
         if self.epsilon_root or tf.as_dtype(mean.dtype) != tf.float32:
@@ -86,7 +86,7 @@ def adam(
     bias_correction: str = "step_size",
     max_gradient_norm: float | None = None,
 ) -> keras.optimizers.Optimizer:
-    """Adam as a Keras optimizer: theta <- theta - lr_t m / (sqrt(v + epsilon_root) + epsilon).
+    """Returns Adam as a Keras optimizer: theta <- theta - lr_t m / (sqrt(v + epsilon_root) + epsilon).
 
     m and v are running means of g and g^2. lr_t = lr sqrt(1 - beta_2^t) / (1 - beta_1^t) corrects the bias of
     both in step t, the second form in section 2 of Kingma and Ba 2015 and that of Keras. Their Algorithm 1,

@@ -12,7 +12,7 @@ def is_optimizer(received: Any) -> bool:
 
 
 def is_legacy_kind(optimizer: Any) -> bool:
-    """Whether an optimizer is of `tf_keras.optimizers.legacy`, which knows its slots by weight and name."""
+    """Returns whether an optimizer is of `tf_keras.optimizers.legacy`, with slots by weight and name."""
     return hasattr(optimizer, "get_slot_names")
 
 

@@ -78,7 +78,7 @@ class PureOptimizer(abc.ABC):
     def update(
         self, gradients: Sequence[Any], state: OptimizerState, parameters: Sequence[Any]
     ) -> tuple[list[tf.Tensor], OptimizerState]:
-        """One update.
+        """Applies one update.
 
         Args:
             gradients: one for each parameter.
@@ -153,7 +153,7 @@ class PureAdam(PureOptimizer):
         return ("mean", "mean_square")
 
     def corrections(self, step: Any, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
-        """1 - beta_1^t and 1 - beta_2^t in step t."""
+        """Returns 1 - beta_1^t and 1 - beta_2^t in step t."""
         step = tf.cast(step, dtype)
         return _one_minus_power(self.beta_1, step), _one_minus_power(self.beta_2, step)
 

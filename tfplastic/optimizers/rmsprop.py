@@ -38,7 +38,7 @@ class CenteredRMSprop(keras.optimizers.RMSprop):
             self._increments = [self.add_variable_from_reference(v, **names) for v in variables]
 
     def update_step(self, gradient: tf.Tensor, variable: Any, learning_rate: Any = None) -> None:
-        """One update of `variable`; Keras 3 passes the learning rate, Keras 2 does not."""
+        """Updates `variable` once; Keras 3 passes the learning rate, Keras 2 does not."""
         index = index_of(self, variable)
         slots = (self._average_gradients[index], self._velocities[index], self._increments[index])
         tf.raw_ops.ResourceApplyCenteredRMSProp(
@@ -58,7 +58,7 @@ class CenteredRMSprop(keras.optimizers.RMSprop):
 def centered_rmsprop(
     learning_rate: float = 2.5e-4, decay: float = 0.95, epsilon: float = 0.01 / 32**2
 ) -> keras.optimizers.Optimizer:
-    """Keras' centred RMSprop: theta <- theta - lr g / sqrt(v - m^2 + epsilon), m, v running means of g, g^2.
+    """Returns Keras' centred RMSprop: theta <- theta - lr g / sqrt(v - m^2 + epsilon), m and v running means.
 
     The defaults are those of DQN Zoo's `dqn` and `double_q`, which Lyle et al. 2023 (section 6.3) start from.
     Epsilon is inside the root, there and here.

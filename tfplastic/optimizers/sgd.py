@@ -26,7 +26,7 @@ class SGD(keras.optimizers.SGD):
         )
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any = None) -> None:
-        """One update of `variable`; Keras 3 passes the learning rate, Keras 2 does not."""
+        """Updates `variable` once; Keras 3 passes the learning rate, Keras 2 does not."""
         slots = (self.momentums[index_of(self, variable)],) if self.momentum else ()
         apply_rule(self.pure, gradient, variable, slots, self.iterations)
 
@@ -35,7 +35,7 @@ class SGD(keras.optimizers.SGD):
 def sgd(
     learning_rate: float = 1e-3, momentum: float = 0.0, max_gradient_norm: float | None = None
 ) -> keras.optimizers.Optimizer:
-    """Stochastic gradient descent as a Keras optimizer: u <- momentum u - lr g, theta <- theta + u.
+    """Returns stochastic gradient descent as a Keras optimizer: u <- momentum u - lr g, theta <- theta + u.
 
     Args:
         learning_rate: above 0. 1e-3 is the rate of gradient descent next to Brownian motion in Lyle et al.

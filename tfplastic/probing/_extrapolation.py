@@ -32,7 +32,7 @@ def at_full_length(result: ProbeResult) -> ProbeResult:
 
 
 def extrapolated(curves: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Where loss curves would be after as many steps as the reference has.
+    """Extrapolates loss curves to as many steps as the reference has.
 
     As if each curve were the reference at another speed: a network that has after s steps the level that the
     reference had after phi s will after S steps have the level that the reference has after phi S. Beyond its
@@ -64,14 +64,14 @@ def extrapolated(curves: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def _level(curves: np.ndarray) -> tuple[np.ndarray, float]:
-    """The level that curves `[..., s]` have in the end, `[...] float64`, and in which step on average."""
+    """Returns the final level of curves `[..., s]`, `[...] float64`, and its step on average."""
     steps = curves.shape[-1]
     window = max(1, round(_WINDOW * steps))
     return curves[..., steps - window :].mean(axis=-1, dtype=np.float64), steps - (window + 1) / 2
 
 
 def _slope(curves: np.ndarray) -> np.ndarray:
-    """The power of the step, at most 0, by which curves `[..., s]` have fallen in their second half."""
+    """Returns the power of the step, at most 0, by which curves `[..., s]` fall in their second half."""
     half = curves.shape[-1] // 2
     if half < 2:
         return np.zeros(curves.shape[:-1])

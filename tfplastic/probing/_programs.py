@@ -31,7 +31,7 @@ class Program(abc.ABC):
     def train(
         self, weights: Any, slots: Any, targets: np.ndarray, batches: np.ndarray
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """The errors of all steps, each of its batch before its update, and the predictions after the last.
+        """Returns the errors of all steps, each before its update, and the predictions after the last.
 
         Args:
             weights: see `Twin.load`.

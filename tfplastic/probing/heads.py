@@ -62,7 +62,7 @@ class Head(abc.ABC):
         return targets
 
     def warning(self, targets: np.ndarray) -> str:
-        """One line about targets that no such head can fit; else empty."""
+        """Returns one line about targets that no such head can fit; else empty."""
         del targets
         return ""
 

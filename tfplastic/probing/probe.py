@@ -125,7 +125,7 @@ class Probe(Protocol):
         return dataclasses.replace(result, standardized=Measurement(other, *given).result())
 
     def kept_in(self, directory: Path) -> SharedProbe:
-        """This probe, which reads its results from a folder where the same probe has left them.
+        """Returns this probe reading its results from a folder where the same probe has left them.
 
         Args:
             directory: holds a file for each result; made as needed. Several processes may use it at once.

@@ -61,7 +61,7 @@ def bootstrap(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """The percentile interval of `statistic` over stratified resamples: runs, with replacement, in each task.
+    """Returns the percentile interval of `statistic` over stratified resamples of the runs of each task.
 
     Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice", section 4.1.
     With fewer than six runs in all, the bounds are the range: `statistic` of the smallest run of each task
@@ -96,7 +96,7 @@ def bootstrap(
 
 
 def student_t(runs: Any, confidence: float = CONFIDENCE) -> Interval:
-    """The Student-t interval of the mean of runs: mean +- t_{(1 + confidence) / 2, n - 1} s / sqrt(n).
+    """Returns the Student-t interval of the mean: mean +- t_{(1 + confidence) / 2, n - 1} s / sqrt(n).
 
     Exact for normal values whatever their number; in simulations of n = 2 to 10 runs it covers the mean of an
     exponential distribution with 88 to 91 %.
@@ -213,7 +213,7 @@ def performance_profile(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The fraction of runs above each threshold, on a task drawn at random, with a band for each threshold.
+    """Returns the fraction of runs above each threshold, on a random task, with a band for each threshold.
 
     The mean over tasks of #{i: x_i > tau} / N: the run-score distribution of Agarwal et al. 2021, section
     4.2. With fewer than six runs in all the bounds are NaN.
@@ -245,7 +245,7 @@ def performance_profile(
 def band(
     curves: Any, confidence: float = CONFIDENCE, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The median of several curves at each point, and a band: their range, or by resampling whole curves.
+    """Returns the median of curves at each point, and a band: their range, or by resampling whole curves.
 
     Where fewer than six runs have a value the band is from the smallest to the largest of them; `band_name`
     says which. From six on it is the percentile interval of the median.

@@ -88,7 +88,7 @@ def agreement(
 
 
 def missing_cells(ours: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The cells of the paper that `ours` does not have: columns `data`, `architecture`, `intervention`."""
+    """Returns the paper's cells that `ours` lacks: columns `data`, `architecture`, `intervention`."""
     cells = (paper_cells() if paper is None else paper)[CELL]
     merged = cells.merge(ours[CELL], how="left", on=CELL, indicator=True)
     return merged.loc[merged["_merge"] == "left_only", CELL].reset_index(drop=True)

@@ -8,7 +8,7 @@ from tfplastic._near_names import near_matches
 
 
 def human_normalized(game: str, score: float) -> float:
-    """(score - random) / (human - random): 0 for random play, 1 for a human.
+    """Returns (score - random) / (human - random): 0 for random play, 1 for a human.
 
     Args:
         game: one of the 57 games of the benchmark, such as 'Pong'.

@@ -68,7 +68,7 @@ def probe_losses(runs: Runs, tag: str = PROBE_LOSS) -> pd.DataFrame:
 def probe_cells(
     runs: Runs, factors: Sequence[str] = FACTORS, tag: str = PROBE_LOSS, **fixed: str
 ) -> pd.DataFrame:
-    """The mean probe losses of each combination of data, architecture and intervention, over its runs.
+    """Returns the mean probe losses of each data, architecture and intervention, over its runs.
 
     The input of `agreement` and of the heat maps.
 

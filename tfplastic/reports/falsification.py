@@ -25,7 +25,7 @@ def correlations(
     num_resamples: int = 2_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Correlation of each statistic with the loss of plasticity, in each part of the runs.
+    """Correlates each statistic with the loss of plasticity, in each part of the runs.
 
     For each statistic, each variable that splits the runs and each of its values: the slope of the least
     squares line of the outcome, and Spearman's rank correlation rho with its percentile interval over

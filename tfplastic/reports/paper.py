@@ -54,7 +54,7 @@ def paper_name(arm: str) -> str:
 
 
 def paper_numbers(figure: int | None = None) -> pd.DataFrame:
-    """Every number that the paper prints as text in a figure, with its place: the paper has no other tables.
+    """Returns every number that the paper prints in a figure, with its place: it has no other tables.
 
     Columns: `figure` and `section` of the paper; `quantity`: 'plasticity_loss', by which the final probe loss
     rises while the agent trains (positive is plasticity lost), 'initial_loss' and 'final_loss' of the probe,

@@ -140,7 +140,7 @@ class Runs(Sequence[Run]):
         return lines + [f"{arm}: seed {seed} is missing" for arm, seed in self.missing()]
 
     def table(self) -> pd.DataFrame:
-        """One row per run: run, arm, seed, state, step, total_steps, wall_time_s, device, errors, versions.
+        """Returns a row per run: its name, arm, seed, state, steps, wall time, device, errors and versions.
 
         `errors` are joined by '; ', and `versions` name the commit of the code, too. Entries that a status
         lacks are None or NaN.
@@ -202,7 +202,7 @@ class Runs(Sequence[Run]):
         return sorted({tag for _, files in self._array_files_of(of) for tag in files})
 
     def arrays(self, tag: str, of: Run | None = None) -> list[Arrays]:
-        """The array files of `tag`, run by run, by ascending step; of one of the runs, if one is given.
+        """Returns the array files of `tag`, run by run, by ascending step; of one of the runs, if given.
 
         Raises:
             ValueError: one of them cannot be read.

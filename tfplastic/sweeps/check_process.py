@@ -58,7 +58,7 @@ class Checks:
             gin_config.parse([], [])  # imports what gin files may name
 
     def answers(self) -> Iterator[Answer]:
-        """An answer for each arm, as soon as it has been built.
+        """Yields an answer for each arm, as soon as it has been built.
 
         Raises:
             UsageError: an arm cannot be built, or a run directory holds another run; says which and why.

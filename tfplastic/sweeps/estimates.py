@@ -34,7 +34,7 @@ def seconds_per_step(loop: Loop) -> float:
 
 
 def probe_steps(loop: Loop) -> int:
-    """Gradient steps that the probes of a run take, on all targets, fresh networks included.
+    """Returns the gradient steps that the probes of a run take, on all targets, fresh networks included.
 
     They need no acting and no target network: taken for as long as the run's own, they are rather too long.
     """

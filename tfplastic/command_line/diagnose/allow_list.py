@@ -175,7 +175,7 @@ def _root(module: str) -> str:
 
 
 def _entries(config: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every dictionary below `config` from which an object would be made, with its place."""
+    """Yields every dictionary below `config` from which an object would be made, with its place."""
     remaining: list[tuple[str, Any]] = [("", config)]
     while remaining:
         place, value = remaining.pop()

@@ -57,7 +57,7 @@ class KerasFile:
             raise UsageError(f"--model must have trainable weights. Received: {path!r}, which has none")
 
     def checked_inputs(self, inputs: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """The inputs in the dtype that the model takes, and its outputs for the first `batch_size` of them.
+        """Returns the inputs in the model's dtype, and its outputs for the first `batch_size` of them.
 
         Raises:
             UsageError: the model does not take them, or has several inputs or outputs.

@@ -41,7 +41,7 @@ class Display:
         self._drawn_at = 0.0
 
     def say(self, text: str) -> None:
-        """A line of its own."""
+        """Prints a line of its own."""
         self._console.print(Text(text), soft_wrap=True)
 
     def update(self) -> None:

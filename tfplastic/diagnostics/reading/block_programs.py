@@ -95,7 +95,7 @@ class BlockPrograms:
 def differentiated(
     losses: Losses, weights: Mapping[str, list[tf.Variable]], examples: tuple[Any, ...]
 ) -> tuple[dict[str, list[tf.Tensor]], tf.Tensor]:
-    """The gradient of the mean loss of a block, in the form of `weights`, and that loss; traceable."""
+    """Returns the gradient of a block's mean loss, in the form of `weights`, and that loss; traceable."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(weights)
         loss = losses.mean(examples)

@@ -61,12 +61,12 @@ class Slice:
         return int(self.units.max(initial=-1)) + 1
 
     def indices(self, unit: int) -> np.ndarray:
-        """The indices along `axis` that belong to `unit`: `[k] int64`, ascending; of r axes `[k, r]`."""
+        """Returns the indices along `axis` of `unit`: `[k] int64`, ascending; of r axes `[k, r]`."""
         found = np.argwhere(self.units == check_integer("unit", unit))
         return found[:, 0] if self.units.ndim == 1 else found
 
     def mask(self, chosen: Any) -> tf.Tensor:
-        """Which entries of the variable belong to the chosen units; traceable.
+        """Returns the mask of the variable's entries that belong to the chosen units; traceable.
 
         Args:
             chosen: `[units] bool`.

@@ -37,7 +37,7 @@ _Shapes = list[tuple[int, ...]]
 
 
 def traced_units(model: Any) -> tuple[dict[str, Units], dict[str, str]] | None:
-    """The units of the hidden layers of `model`, and the reasons of those without; None without a graph."""
+    """Returns the units of `model`'s hidden layers, and why layers lack them; None without a graph."""
     graph = _graph_of(model)
     return None if graph is None else _Tracer(model, graph).units()
 

@@ -68,7 +68,7 @@ def twin_name(arm: str) -> str:
 
 
 def mean_over_layers(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row for each run and step: the mean of its tags, NaN if one is."""
+    """Returns one row for each run and step: the mean of its tags, NaN if one is."""
     keys = ["run", "arm", "seed", "step"]
     means = rows.groupby(keys, sort=False, dropna=False)["value"].agg(
         lambda values: np.mean(values.to_numpy())
@@ -77,7 +77,7 @@ def mean_over_layers(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def worst_over_layers(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row for each run and step: the largest of its tags, NaN if one is."""
+    """Returns one row for each run and step: the largest of its tags, NaN if one is."""
     keys = ["run", "arm", "seed", "step"]
     largest = rows.groupby(keys, sort=False, dropna=False)["value"].agg(
         lambda values: np.max(values.to_numpy())

@@ -17,7 +17,7 @@ _ENVIRONMENTS = ("environment", "intervention")
 
 
 def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axes:
-    """Spectra and gradient covariances of gradient descent and Brownian motion, early and late.
+    """Draws spectra and gradient covariances of gradient descent and Brownian motion, early and late.
 
     Fig. 2 of the paper, section 4.2. A column for each arm, and one for its Brownian twin where it has one:
     on top the density of the Hessian's eigenvalues at the first and the last step that has one, all smoothed
@@ -103,7 +103,7 @@ def figure_14(
 
 
 def figure_21(runs: Runs, ax: Axes, factors: Sequence[str] = ("game", "intervention")) -> Axes:
-    """Spectra of the Hessian of the first half of the games, each with a line for each arm.
+    """Draws spectra of the Hessian of the first half of the games, each with a line for each arm.
 
     Figs. 21 and 22 of the paper, appendix B.3, one seed for each game; which games are in which of the two
     figures it does not say: here they are split in half, by name. The last spectrum of the first run is

@@ -15,7 +15,7 @@ _FACTORS = ("environment", "architecture", "intervention")
 
 
 def figure_12(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:
-    """Accuracy along training on CIFAR-10: a row for each environment, a column for each intervention.
+    """Draws accuracy along training on CIFAR-10: a row for each environment, a column for each intervention.
 
     Figs. 12 (CIFAR-10) and 13 (MNIST) of the paper, appendix B.1, on the easy and the hard MDP; a line for
     each architecture. Medians over seeds with their `aggregate.band`.

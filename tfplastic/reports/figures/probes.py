@@ -37,7 +37,7 @@ def figure_4(runs: Runs, ax: Axes, steps: Sequence[int] | None = None) -> Axes:
 def figure_17(
     runs: Runs, ax: Axes, factors: Sequence[str] | None = None, steps: Sequence[int] | None = None
 ) -> Axes:
-    """The loss along the probe from several checkpoints: a row for each seed, a column for each variant.
+    """Draws the probe loss from several checkpoints: a row for each seed, a column for each variant.
 
     Figs. 17 and 18 of the paper, appendix B.2, of a CNN: seeds and variants differ a lot. The paper has one
     figure for each data set and does not say which; here 17 is of MNIST and 18 of CIFAR-10. Where the arms

@@ -25,7 +25,7 @@ class SpectralAxis(NamedTuple):
 
 
 def has_nodes(file: Arrays) -> bool:
-    """Whether a file holds nodes and weights; older ones hold a histogram or a density, drawn as it is."""
+    """Returns whether a file holds nodes and weights; older ones hold a histogram or a density."""
     return {"nodes", "weights"} <= set(file.values)
 
 

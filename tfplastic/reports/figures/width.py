@@ -56,7 +56,7 @@ def figure_5(
 
 
 def _panels(rows: pd.DataFrame, ax: Axes, names: Sequence[str]) -> None:
-    """A panel for each architecture and data, on common limits."""
+    """Draws a panel for each architecture and data, on common limits."""
     columns = math.ceil(math.sqrt(len(names)))
     grid = [panel for row in forms.panels(ax, -(-len(names) // columns), columns) for panel in row]
     for panel in grid[len(names) :]:
@@ -75,7 +75,7 @@ def _panels(rows: pd.DataFrame, ax: Axes, names: Sequence[str]) -> None:
 
 
 def _lines(rows: pd.DataFrame, ax: Axes) -> None:
-    """A line for each group and period: colours by groups, or by periods where there is one group."""
+    """Draws a line for each group and period: colours by groups, or by periods where there is one group."""
     names, periods = (list(dict.fromkeys(rows[name])) for name in ("group", "period"))
     colours = forms.group_colours(rows["group"] if len(names) > 1 else rows["period"])
     lowest = math.inf

@@ -99,7 +99,7 @@ def _cells(runs: Runs, factors: tuple[str, ...]) -> Section | None:
 
 
 def _signs(cells: pd.DataFrame) -> list[str]:
-    """Whether ours and the paper's differences to 'none' have one sign; '' where there is no 'none'."""
+    """Returns whether ours and the paper's differences to 'none' have one sign; '' without a 'none'."""
     none = where(cells, cells["intervention"] == "none").set_index(["data", "architecture"])
     found = []
     for cell in cells.to_dict("records"):

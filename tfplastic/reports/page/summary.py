@@ -108,7 +108,7 @@ def _arms(runs: Runs) -> Table:
 
 
 def _worst(rows: pd.DataFrame, place_of_worst: Callable[[np.ndarray], Any]) -> tuple[float, str]:
-    """The value and the name of the layer in which a run is worst; NaN and no name if one layer has NaN."""
+    """Returns the value and the name of a run's worst layer; NaN and no name if one layer has NaN."""
     values = floats(rows, "value")
     place = int(place_of_worst(values))  # of NaN the first
     layer = str(rows["tag"].iloc[place]).split("/", 2)[2]
@@ -134,7 +134,7 @@ def _interval(values: np.ndarray) -> str:
 
 
 def _configurations(runs: Runs) -> list[Table]:
-    """The bindings that differ between arms, a column for each value; and those that all runs share."""
+    """Returns the bindings that differ between arms, a column for each value, and the shared ones."""
     values: dict[str, dict[str, list[str]]] = {}
     for run in runs:
         for key, value in run.config.items():

@@ -96,7 +96,7 @@ class Run:
 
 
 def runs_of(entries: list[Entry], checkout: Checkout, place: Path, kept: Path) -> Iterator[Run]:
-    """All runs, entry after entry, in each seed after seed; nothing is cloned or written for them.
+    """Returns all runs, entry after entry, seed after seed; nothing is cloned or written for them.
 
     Args:
         entries: entries of the queue.

@@ -27,7 +27,7 @@ class Course:
     num_inputs: int
 
     def rows(self) -> list[dict[str, Any]]:
-        """All scalars and the verdict of each probe, by name, with its `step`, -1 for a Keras file."""
+        """Returns all scalars and the verdict of each probe by name, with its `step`, -1 for a Keras file."""
         numbers = self._numbers()
         return [
             {"step": step, "verdict": result.verdict, **result.to_dict()}

@@ -21,7 +21,7 @@ _HIGHEST = 1.5  # of the axis, in target variances: a network may begin far abov
 
 
 def draw(course: Course) -> Figure:
-    """Probe loss over optimizer steps, a curve for each checkpoint, the later the lighter.
+    """Draws the probe loss over optimizer steps, a curve for each checkpoint, the later the lighter.
 
     A curve is the mean over targets, each point that of as many steps as make 100 points; its band is one
     standard deviation over targets to both sides. The grey band spans the fresh networks, each a mean over

@@ -29,7 +29,7 @@ TARGETS: dict[str, type[Targets]] = {
 
 
 def make_probe(given: Options, own: Any, model: Any, inputs: Any) -> Probe:
-    """A probe by the flags, and where these say nothing by the run's own, and else by `Probe`'s defaults.
+    """Returns a probe by the flags, else by the run's own probe, else by `Probe`'s defaults.
 
     Args:
         given: the flags.

@@ -112,7 +112,7 @@ def _show(findings: "Findings") -> None:
 
 
 def _say_written(write: Callable[[Any, Places], Sequence[Path]], found: Any, places: Places) -> None:
-    """Writes, and says so: data by name, figures, which are many, by their number."""
+    """Writes the results and prints their files: data by name, the many figures by their number."""
     paths = write(found, places)
     figures = [path for path in paths if path.suffix in (".png", ".svg")]
     for path in paths:
