@@ -81,7 +81,7 @@ def check_objective(argument: str, function: Any) -> None:
 
     Args:
         argument: name of the argument that holds it, for the error.
-        function: of a model and its inputs.
+        function: function of a model and its inputs.
 
     Raises:
         TypeError: it is not callable.
