@@ -26,8 +26,8 @@ class WeightReinitializer:
 
     Known are Keras' Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling with
     all its forms of other names (Glorot, He, LeCun) and Orthogonal; in layers that keep the initialiser of
-    their weight `x` as `x_initializer`, as Keras' do, or that of their only weight as `initializer`, and in
-    this library's.
+    their weight `x` or `x_kernel` as `x_initializer`, as Keras' do, or that of their only weight as
+    `initializer`, and in this library's. Not known is the bias of an LSTM with `unit_forget_bias`.
 
     Args:
         weights: weights of a model.
@@ -77,7 +77,13 @@ def _initializer_of(weight: Weight) -> Any:
     layer = weight.layer
     if isinstance(layer, RMSNormalization):
         return keras.initializers.Ones()
-    initializer = getattr(layer, f"{weight.role}_initializer", None)
+    if weight.role == "bias" and getattr(layer, "unit_forget_bias", False):
+        return None  # of an LSTM, whose bias starts otherwise than its initialiser says
+    names = (
+        weight.role,
+        weight.role.removesuffix("_kernel"),
+    )  # 'recurrent_initializer', 'depthwise_initializer'
+    initializer = next(filter(None, (getattr(layer, f"{name}_initializer", None) for name in names)), None)
     if initializer is None and len(layer.trainable_variables) == 1:
         return getattr(layer, "initializer", None)
     if isinstance(layer, keras.layers.EinsumDense) and hasattr(initializer, "input_axes"):
