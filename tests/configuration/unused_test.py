@@ -100,3 +100,17 @@ def test_the_description_names_each_file_and_what_it_sets():
     assert names[TWO_HOT].startswith("sets ClassificationMdpTask.agent, two_hot_dqn.discount")
     assert names[MDP].endswith("; replaced: ClassificationMdpTask.agent")
     assert "--gin_bindings=train.seed" in names
+
+
+def test_two_agents_exclude_each_other():
+    text = error_of(MDP, TWO_HOT, "gin/agents/mdp_c51.gin")
+    assert text.startswith(f"{TWO_HOT}:4 and gin/agents/mdp_c51.gin:3 exclude each other: they set ")
+    assert "ClassificationMdpTask.agent to @two_hot_dqn and @c51" in text
+
+
+def test_a_setting_of_a_network_that_another_file_replaces():
+    text = error_of(MDP, "gin/networks/mlp_ln.gin", "gin/networks/mdp_cnn.gin")
+    assert text == (
+        "mlp.norm (gin/networks/mlp_ln.gin:4) has no effect: nothing in this run reads it; "
+        "gin/networks/mdp_cnn.gin:4 has replaced ClassificationMdpTask.network = @mlp (gin/mdp_true_label_digits.gin:12)"
+    )
