@@ -112,5 +112,6 @@ def test_a_setting_of_a_network_that_another_file_replaces():
     text = error_of(MDP, "gin/networks/mlp_ln.gin", "gin/networks/mdp_cnn.gin")
     assert text == (
         "mlp.norm (gin/networks/mlp_ln.gin:4) has no effect: nothing in this run reads it; "
-        "gin/networks/mdp_cnn.gin:4 has replaced ClassificationMdpTask.network = @mlp (gin/mdp_true_label_digits.gin:12)"
+        "gin/networks/mdp_cnn.gin:4 has replaced ClassificationMdpTask.network = @mlp "
+        "(gin/mdp_true_label_digits.gin:12)"
     )
