@@ -6,7 +6,15 @@ import keras as keras_3
 import numpy as np
 import pytest
 
-from tfplastic.diagnostics import Snapshot, UnitMap, dead_units, diagnose, dormant_units
+from tfplastic.diagnostics import (
+    Snapshot,
+    UnitMap,
+    dead_units,
+    diagnose,
+    dormant_units,
+    pre_activation_histogram,
+    pre_activation_means,
+)
 
 
 def _half_dead(model, layer):
@@ -86,3 +94,24 @@ def test_half_of_the_filters_dead(kind):
     np.testing.assert_allclose(
         blocks.unit_statistics[name].mean_abs, snapshot.unit_statistics[name].mean_abs, atol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "formula"), [("own activation", "nchwij,ijcf->nfhw"), ("one dimension", "nchi,icf->nfh")]
+)
+def test_pre_activations_are_those_of_all_filters(kind, formula):
+    """Against the convolution in NumPy's float64: a histogram of all values, and a mean for each filter."""
+    model = _half_dead(MODELS[kind](), "conv")
+    x = np.random.default_rng(0).standard_normal((16, *(model.input_shape or ())[1:])).astype("float32")
+    kernel, bias = (np.asarray(each, np.float64) for each in model.get_layer("conv").get_weights())
+    rank = x.ndim - 2
+    axes = tuple(range(2, x.ndim))
+    windows = np.lib.stride_tricks.sliding_window_view(np.float64(x), (3,) * rank, axis=axes)
+    z = np.einsum(formula, windows, kernel) + bias.reshape(6, *[1] * rank)
+    snapshot = Snapshot(model, x)
+    histogram = pre_activation_histogram(snapshot)["conv"]
+    np.testing.assert_allclose(np.sort(histogram), np.sort(z.ravel()), rtol=1e-4, atol=1e-5)
+    means = pre_activation_means(snapshot)["conv"]
+    np.testing.assert_allclose(means, z.mean(axis=(0, *axes)), rtol=1e-4, atol=1e-5)
+    thinned = pre_activation_histogram(snapshot, max_values=300)["conv"]
+    assert 0.4 < np.mean(thinned == 0) < 0.6  # of live and dead filters alike
