@@ -199,7 +199,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         )
         | SEED
         | {("probe_period", f"[{HUGE}]")}
-        | may("[]", "diagnostics", "mitigations", "step_statistics")
+        | may("[]", "diagnostics", "events", "mitigations", "step_statistics")
         | may("{}", "diagnostics", "diagnostics_periods", "diagnostics_losses", "step_statistics")
         | may("None", "diagnostics_loss", "probe", "twin")
         # `Loop` looks for the run: of one that is resumed it may be gone.

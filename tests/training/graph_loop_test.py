@@ -153,7 +153,7 @@ def test_20_steps_are_those_of_eager_steps(tmp_path, program, tolerance):
 def test_chunks_of_other_lengths_give_the_same_bits_and_are_traced_once(tmp_path, whole):
     loop, _ = run(tmp_path, remade(whole, log_period=1, evaluation_period=7, checkpoint_period=4))
     np.testing.assert_array_equal(weights(loop), whole[2])
-    assert loop.steps._program.experimental_get_tracing_count() == 1
+    assert loop.driver._program.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize(
@@ -234,12 +234,14 @@ def test_no_summary_is_written_from_within_the_program(measured_run):
 
 def test_a_resumed_run_keeps_its_program(tmp_path, monkeypatch):
     """Here the one that is not chosen, and takes less time to compile."""
-    assert make_loop().compiler == "xla"
+    assert make_loop().driver.compiler == "xla"
     with monkeypatch.context() as patched:
-        patched.setattr("tfplastic.training.loop.choose_compiler", lambda *arguments: "graph")
+        patched.setattr(
+            "tfplastic.training.execution.choose_driver.choose_compiler", lambda *arguments: "graph"
+        )
         run(tmp_path, make_loop(), interrupt_at=4)
     resumed, code = run(tmp_path, make_loop())
-    assert (resumed.compiler, code) == ("graph", 0)
+    assert (resumed.driver.compiler, code) == ("graph", 0)
 
 
 def test_a_mitigation_without_a_period_needs_boundaries():

@@ -7,10 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic.tasks import HostTask
 from tfplastic.training import Loop
 from tfplastic.training.events.schedule import Schedule
-from tfplastic.training.execution.graph_steps import GraphSteps
 from tfplastic.training.run.bindings import parse_bindings
 
 
@@ -30,7 +28,7 @@ def speed_key(loop: Loop, operative_text: str) -> tuple[Any, ...]:
 
 def seconds_per_step(loop: Loop) -> float:
     """Measures the duration of a gradient step by a trial; discard the loop afterwards."""
-    return loop.steps.seconds_per_step()
+    return loop.driver.seconds_per_step()
 
 
 def probe_steps(loop: Loop) -> int:
@@ -51,28 +49,15 @@ def disk_bytes(loop: Loop) -> int:
 
     Metrics and event files come on top, some kilobytes for each time that something is logged.
     """
-    config, task = loop.config, loop.config.task
-    trackables = {**task.trackables(), "optimizer": config.optimizer, **loop.kept_states()}
     with tempfile.TemporaryDirectory() as scratch:
-        tf.train.Checkpoint(**trackables).write(str(pathlib.Path(scratch, "variables")))
+        tf.train.Checkpoint(**loop.parts.trackables()).write(str(pathlib.Path(scratch, "variables")))
         variables = sum(path.stat().st_size for path in pathlib.Path(scratch).iterdir())
-    return config.keep_checkpoints * (variables + _state_bytes(loop)) + _replay_bytes(loop)
-
-
-def _state_bytes(loop: Loop) -> int:
-    """Returns the size of the state of a task in memory, the replay included."""
-    if not isinstance(loop.steps, GraphSteps):
-        return 0
-    if loop.steps.state is None:
-        loop.steps.start()
-    return sum(value.numpy().nbytes for value in tf.nest.flatten(loop.steps.state))
+    return loop.config.keep_checkpoints * (variables + loop.driver.state_bytes()) + _replay_bytes(loop)
 
 
 def _replay_bytes(loop: Loop) -> int:
     """Returns the size of the replay that all checkpoints share, from the task's own estimate."""
-    config, task = loop.config, loop.config.task
-    if not isinstance(task, HostTask):
-        return 0
-    rows = dict(task.describe(config.total_steps, config.checkpoint_period, config.keep_checkpoints))
+    config = loop.config
+    rows = dict(loop.driver.describe(config.total_steps, config.checkpoint_period, config.keep_checkpoints))
     said = re.match(r"up to ([\d.]+) GB", rows.get("replay on disk", ""))
     return round(1e9 * float(said[1])) if said else 0

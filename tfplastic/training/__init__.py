@@ -2,19 +2,24 @@
 
 from tfplastic import _renames
 from tfplastic.training.brownian_twin import BrownianTwin
-from tfplastic.training.loop import Loop, TrainConfig
+from tfplastic.training.events.event import Event
+from tfplastic.training.loop import Loop
 from tfplastic.training.plastic_model import PlasticModel
 from tfplastic.training.run.directory import RunDirectory, RunDirectoryError
+from tfplastic.training.session import Session
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepOutput
+from tfplastic.training.train_config import TrainConfig
 
 __all__ = [
     "BrownianTwin",
+    "Event",
     "GradientStep",
     "Loop",
     "NonFiniteLossError",
     "PlasticModel",
     "RunDirectory",
     "RunDirectoryError",
+    "Session",
     "StepOutput",
     "TrainConfig",
 ]

@@ -1,6 +1,7 @@
 """The configuration of a run: what to train and when to look."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,8 +23,9 @@ from tfplastic.diagnostics.quantity import QuantityFn
 from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.brownian_twin import BrownianTwin
-from tfplastic.training.events.diagnostics import RunDiagnostics
-from tfplastic.training.events.probes import RunProbes
+from tfplastic.training.events.diagnostics_plan import DiagnosticsPlan
+from tfplastic.training.events.event import Event
+from tfplastic.training.events.probe_plan import ProbePlan
 from tfplastic.training.execution.compilation import AUTO, COMPILERS
 from tfplastic.training.step import StepStatistic
 
@@ -43,7 +45,7 @@ class TrainConfig:
         seed: root seed, from which every other seed is derived.
         log_period: between rows of training metrics; the last step is included.
         diagnostics: functions of a `diagnostics.Snapshot`, each a dict of layer name to value, in a list or
-            a mapping {name: function}; or a budget, or a list that holds budgets too, see `RunDiagnostics`.
+            a mapping {name: function}; or a budget, or a list that holds budgets too, see `DiagnosticsPlan`.
         diagnostics_period: between their evaluations; step 0 is included.
         diagnostics_periods: by name of a quantity, its own period instead, or a list of steps.
         diagnostics_loss: what quantities of a loss see instead of the task's: a function of a network and its
@@ -55,13 +57,15 @@ class TrainConfig:
         probe: what measures plasticity, a `probing.Probe`; None for nothing.
         probe_period: between probes, step 0 included; or a list of steps. 5,000 in Lyle et al. 2023, section
             5.1.
-        probe_on: `'first'` or `'current'`, the inputs that it is measured on, see `RunProbes`.
+        probe_on: `'first'` or `'current'`, the inputs that it is measured on, see `ProbePlan`.
         share_first_probe: whether runs next to each other, as those of a sweep are, share the probe at step
             0 where network, initial weights, inputs, optimizer and protocol are the same: the first to be
             there leaves it in the folder `shared_probes` next to its run directory.
         evaluation_period: between evaluations; the last step is included.
         checkpoint_period: between checkpoints; the last step is included.
         keep_checkpoints: how many checkpoints to keep.
+        events: `training.Event`s of one's own, which run between gradient steps, at exactly their steps,
+            after whatever is measured there.
         mitigations: what changes loss, gradients, weights or optimizer slots, in this order. Those that act
             after updates do so after whatever is measured at the same step.
         step_statistics: of the activations of each hidden nonlinearity on the batch of every gradient step,
@@ -91,6 +95,7 @@ class TrainConfig:
     evaluation_period: int = 62_500
     checkpoint_period: int = 25_000
     keep_checkpoints: int = 2
+    events: Sequence[Event] = ()
     mitigations: Sequence[Mitigation] = ()
     step_statistics: Sequence[StepStatistic] = ()
     twin: BrownianTwin | None = None
@@ -104,14 +109,7 @@ class TrainConfig:
             rule = "must be an optimizer, such as @centered_rmsprop()"
             near = near_matches(self.optimizer, _OPTIMIZERS)
             raise ValueError(f"`optimizer` {rule}. Received: {shown(self.optimizer)}{near and '.'}{near}")
-        RunDiagnostics(
-            self.diagnostics,
-            self.diagnostics_period,
-            self.diagnostics_periods,
-            self.diagnostics_loss,
-            losses=self.diagnostics_losses,
-        )
-        RunProbes(self.probe, self.probe_period, self.probe_on, self.share_first_probe)
+        _ = self.diagnostics_plan, self.probe_plan  # checked now; the loop takes the same ones
         check_seed("seed", self.seed)
         for name in (
             "total_steps",
@@ -123,6 +121,9 @@ class TrainConfig:
         check_positive_integer("keep_checkpoints", self.keep_checkpoints)
         check_quantities("step_statistics", self.step_statistics, "activations")
         check_one_of("compiler", self.compiler, (AUTO, *COMPILERS))
+        for event in check_sequence("events", self.events, "[@MyEvent()]"):
+            if not isinstance(event, Event):
+                raise ValueError(f"`events` must hold events, such as @MyEvent(). Received: {event!r}")
         for mitigation in check_sequence("mitigations", self.mitigations, "[@ShrinkAndPerturb()]"):
             if not isinstance(mitigation, Mitigation):
                 rule = "must hold mitigations, such as @ShrinkAndPerturb()"
@@ -132,6 +133,22 @@ class TrainConfig:
         if self.init_from is not None and (not isinstance(self.init_from, str) or not self.init_from):
             rule = "must name a run, such as 'runs/a' or 'runs/a@5000'"
             raise ValueError(f"`init_from` {rule}. Received: {self.init_from!r}")
+
+    @functools.cached_property
+    def diagnostics_plan(self) -> DiagnosticsPlan:
+        """The diagnostics of the run."""
+        return DiagnosticsPlan(
+            self.diagnostics,
+            self.diagnostics_period,
+            self.diagnostics_periods,
+            self.diagnostics_loss,
+            self.diagnostics_losses,
+        )
+
+    @functools.cached_property
+    def probe_plan(self) -> ProbePlan:
+        """The probes of the run."""
+        return ProbePlan(self.probe, self.probe_period, self.probe_on, self.share_first_probe)
 
 
 def _advice(mitigation: Any) -> str:

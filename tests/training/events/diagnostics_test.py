@@ -9,6 +9,7 @@ from tfplastic import diagnostics, writers
 from tfplastic._keras import keras
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.training.events.diagnostics import REFERENCE_FILE, RunDiagnostics, task_snapshot
+from tfplastic.training.events.diagnostics_plan import DiagnosticsPlan
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def measured(run_diagnostics, task, directory, step, writer=None):
 
 def test_each_quantity_has_its_own_period(task, tmp_path):
     quantities = [diagnostics.dead_units, diagnostics.weight_norm]
-    run_diagnostics = RunDiagnostics(quantities, 4, {"weight_norm": 6})
+    run_diagnostics = RunDiagnostics(DiagnosticsPlan(quantities, 4, {"weight_norm": 6}))
     assert [sorted(run_diagnostics.due_after(step)) for step in (0, 5, 11)] == [[4, 6], [6, 8], [12, 12]]
     assert [step for step in range(13) if run_diagnostics.is_due(step)] == [0, 4, 6, 8, 12]
     quantities_at = {
@@ -45,7 +46,9 @@ def test_each_quantity_has_its_own_period(task, tmp_path):
 
 def test_a_quantity_may_have_steps_instead_of_a_period(task, tmp_path):
     quantities = [diagnostics.dead_units, diagnostics.weight_norm, diagnostics.feature_srank]
-    run_diagnostics = RunDiagnostics(quantities, 4, {"weight_norm": [0, 9], "feature_srank": (3, 1)})
+    run_diagnostics = RunDiagnostics(
+        DiagnosticsPlan(quantities, 4, {"weight_norm": [0, 9], "feature_srank": (3, 1)})
+    )
     assert [step for step in range(13) if run_diagnostics.is_due(step)] == [0, 1, 3, 4, 8, 9, 12]
     assert [sorted(run_diagnostics.due_after(step)) for step in (0, 2, 9)] == [[1, 4, 9], [3, 4, 9], [12]]
     tags = {step: {*measured(run_diagnostics, task, tmp_path, step)} for step in (0, 1, 9)}
@@ -71,9 +74,9 @@ def test_a_quantity_may_have_a_loss_of_its_own(task, tmp_path):
     names = ("common", "of_task", "doubled")
     quantities = dict.fromkeys(names, diagnostics.gradient_norm) | {"far": diagnostics.distance_from_init}
     losses = {"of_task": None, "doubled": twice, "far": twice}
-    run_diagnostics = RunDiagnostics(quantities, 1, {"doubled": 2}, common, losses=losses)
+    run_diagnostics = RunDiagnostics(DiagnosticsPlan(quantities, 1, {"doubled": 2}, common, losses=losses))
     found = measured(run_diagnostics, task, tmp_path, 0)
-    own = RunDiagnostics([diagnostics.gradient_norm], 1, {})
+    own = RunDiagnostics(DiagnosticsPlan([diagnostics.gradient_norm], 1, {}))
     alone = measured(own, task, tmp_path / "alone", 0)
     assert found["diagnostics/of_task/all"] == alone["diagnostics/gradient_norm/all"]
     assert found["diagnostics/common/all"] != pytest.approx(found["diagnostics/of_task/all"], rel=1e-2)
@@ -87,7 +90,9 @@ def test_a_quantity_may_have_a_loss_of_its_own(task, tmp_path):
 
 
 def test_what_to_compare_with_is_kept_at_step_0_though_nothing_is_measured_then(task, tmp_path):
-    run_diagnostics = RunDiagnostics([diagnostics.distance_from_init], 4, {"distance_from_init": [3]})
+    run_diagnostics = RunDiagnostics(
+        DiagnosticsPlan([diagnostics.distance_from_init], 4, {"distance_from_init": [3]})
+    )
     assert [step for step in range(5) if run_diagnostics.is_due(step)] == [0, 3]
     assert measured(run_diagnostics, task, tmp_path, 0) == {}
     bias = task.model.get_layer("output").bias
@@ -97,7 +102,7 @@ def test_what_to_compare_with_is_kept_at_step_0_though_nothing_is_measured_then(
 
 
 def test_values_are_of_the_weights_at_the_time(task, tmp_path):
-    run_diagnostics = RunDiagnostics([diagnostics.weight_norm], 1, {})
+    run_diagnostics = RunDiagnostics(DiagnosticsPlan([diagnostics.weight_norm], 1, {}))
     before = measured(run_diagnostics, task, tmp_path, 0)["diagnostics/weight_norm/all"]
     for variable in task.model.variables:
         variable.assign(2 * variable)
@@ -107,17 +112,19 @@ def test_values_are_of_the_weights_at_the_time(task, tmp_path):
 
 def test_change_is_measured_from_step_0_also_after_a_resume(task, tmp_path):
     quantities, tag = [diagnostics.distance_from_init], "diagnostics/distance_from_init/output"
-    first = RunDiagnostics(quantities, 5, {})
+    first = RunDiagnostics(DiagnosticsPlan(quantities, 5, {}))
     assert measured(first, task, tmp_path, 0)[tag] == 0
     assert (tmp_path / REFERENCE_FILE).is_file()
     bias = task.model.get_layer("output").bias
     bias.assign(bias + 3.0)
     assert measured(first, task, tmp_path, 5)[tag] == pytest.approx(3.0)
-    assert measured(RunDiagnostics(quantities, 5, {}), task, tmp_path, 10)[tag] == pytest.approx(3.0)
+    assert measured(RunDiagnostics(DiagnosticsPlan(quantities, 5, {})), task, tmp_path, 10)[
+        tag
+    ] == pytest.approx(3.0)
 
 
 def test_no_reference_is_kept_that_nothing_needs(task, tmp_path):
-    measured(RunDiagnostics([diagnostics.weight_norm], 5, {}), task, tmp_path, 0)
+    measured(RunDiagnostics(DiagnosticsPlan([diagnostics.weight_norm], 5, {})), task, tmp_path, 0)
     assert not (tmp_path / REFERENCE_FILE).exists()
 
 
@@ -135,8 +142,8 @@ def test_the_page_is_laid_out():
         def layout(self, charts):
             self.layouts.append(charts)
 
-    RunDiagnostics([diagnostics.dead_units], 1, {}).lay_out(Layouts())
-    RunDiagnostics([], 1, {}).lay_out(Layouts())
+    RunDiagnostics(DiagnosticsPlan([diagnostics.dead_units], 1, {})).lay_out(Layouts())
+    RunDiagnostics(DiagnosticsPlan([], 1, {})).lay_out(Layouts())
     assert Layouts.layouts == [{"Diagnostics": {"dead_units": "diagnostics/dead_units/.*"}}]
 
 
@@ -168,7 +175,7 @@ def test_the_page_is_laid_out():
 )
 def test_errors(period, periods, message):
     with pytest.raises(ValueError) as error:
-        RunDiagnostics([diagnostics.dead_units], period, periods)
+        RunDiagnostics(DiagnosticsPlan([diagnostics.dead_units], period, periods))
     assert str(error.value) == message
 
 
@@ -188,7 +195,7 @@ def test_errors(period, periods, message):
 )
 def test_errors_of_losses(losses, message):
     with pytest.raises(ValueError) as error:
-        RunDiagnostics([diagnostics.dead_units], 1, {}, losses=losses)
+        RunDiagnostics(DiagnosticsPlan([diagnostics.dead_units], 1, {}, losses=losses))
     assert str(error.value) == message
 
 
@@ -200,9 +207,11 @@ def test_a_quantity_that_does_not_suit_is_left_out_with_a_warning(task, tmp_path
     quantity("cheap")(unsuitable)
     warnings = []
     monkeypatch.setattr(logging, "warning", lambda text, *values: warnings.append(text % values))
-    run_diagnostics = RunDiagnostics("cheap", 1, {})
+    run_diagnostics = RunDiagnostics(DiagnosticsPlan("cheap", 1, {}))
     tags = [measured(run_diagnostics, task, tmp_path, step).keys() for step in (0, 1)]
     assert all(tag.startswith("diagnostics/weight_norm/") for found in tags for tag in found) and all(tags)
     assert warnings == ["unsuitable is not measured: this network has no such thing"]
     with pytest.raises(ValueError, match="no such thing"):
-        measured(RunDiagnostics([diagnostics.weight_norm, unsuitable], 1, {}), task, tmp_path, 0)
+        measured(
+            RunDiagnostics(DiagnosticsPlan([diagnostics.weight_norm, unsuitable], 1, {})), task, tmp_path, 0
+        )

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tests.training.loop_test import make_loop, rows, run, steps_of, weights
 from tfplastic import writers
+from tfplastic.training.events.probe_plan import ProbePlan
 from tfplastic.training.events.probes import INPUTS_FILE, SHARED, RunProbes
 
 
@@ -53,7 +54,7 @@ def measure(run_probes, step, directory, writer=None):
 
 def test_what_is_found_is_written(tmp_path):
     writer = writers.MemoryWriter()
-    measure(RunProbes(Probe(), 5, "first"), 0, tmp_path, writer)
+    measure(RunProbes(ProbePlan(Probe(), 5, "first")), 0, tmp_path, writer)
     assert writer.scalar_rows == [(0, "probe/final_loss", 1.0), (0, "probe/loss_of_plasticity", 2.0)]
     ((step, tag, arrays),) = writer.array_rows
     assert (step, tag, arrays["curves"].tolist()) == (0, "probe/curves", [[1.0] * 3] * 2)
@@ -64,8 +65,8 @@ def test_what_is_found_is_written(tmp_path):
 
 def test_the_first_inputs_serve_all_probes_also_after_a_resume(tmp_path):
     probe = Probe()
-    measure(RunProbes(probe, 5, "first"), 0, tmp_path)
-    resumed = RunProbes(probe, 5, "first")
+    measure(RunProbes(ProbePlan(probe, 5, "first")), 0, tmp_path)
+    resumed = RunProbes(ProbePlan(probe, 5, "first"))
     measure(resumed, 5, tmp_path)
     measure(resumed, 10, tmp_path)
     assert (tmp_path / INPUTS_FILE).is_file() and len(probe.inputs) == 3 and len(probe.inputs[0]) == 7
@@ -75,21 +76,21 @@ def test_the_first_inputs_serve_all_probes_also_after_a_resume(tmp_path):
 
 def test_current_inputs_are_drawn_anew_and_are_a_function_of_the_step(tmp_path):
     probe, again = Probe(), Probe()
-    run_probes = RunProbes(probe, 5, "current")
+    run_probes = RunProbes(ProbePlan(probe, 5, "current"))
     measure(run_probes, 0, tmp_path)
     measure(run_probes, 5, tmp_path)
-    measure(RunProbes(again, 5, "current"), 5, tmp_path)
+    measure(RunProbes(ProbePlan(again, 5, "current")), 5, tmp_path)
     assert (probe.inputs[0] != probe.inputs[1]).any() and not (tmp_path / INPUTS_FILE).exists()
     np.testing.assert_array_equal(probe.inputs[1], again.inputs[0])
 
 
 def test_steps_may_be_named_instead_of_a_period(tmp_path):
     """The first of them draws the inputs, though it is not step 0."""
-    run_probes = RunProbes(Probe(), [9, 3], "first")
+    run_probes = RunProbes(ProbePlan(Probe(), [9, 3], "first"))
     assert [step for step in range(12) if run_probes.is_due(step)] == [3, 9]
-    assert [run_probes.due_after(step) for step in (0, 3, 9)] == [[3], [9], []]
+    assert [run_probes.next_after(step) for step in (0, 3, 9)] == [3, 9, None]
     assert run_probes.describe() == "at 3 and 9 gradient steps"
-    assert RunProbes(None, [3], "first").due_after(0) == []
+    assert RunProbes(ProbePlan(None, [3], "first")).next_after(0) is None
     probe = Probe()
     _, code = run(tmp_path, make_loop(probe=probe, probe_period=[3, 11]))
     assert code == 0 and steps_of(tmp_path, "probe/final_loss") == [3, 11]
@@ -106,7 +107,7 @@ def test_the_first_probe_alone_is_shared_next_to_the_run(tmp_path):
             return self
 
     probe = Kept()
-    run_probes = RunProbes(probe, 5, "first", True)
+    run_probes = RunProbes(ProbePlan(probe, 5, "first", True))
     for step in (0, 5):
         measure(run_probes, step, tmp_path / "run")
     assert probe.asked == [tmp_path / SHARED] and len(probe.inputs) == 2
@@ -121,7 +122,7 @@ def test_a_fresh_network_that_fails_on_uncentred_inputs_is_warned_of(tmp_path, c
         def measure(self, model, inputs, optimizer):
             return Failing(super().measure(model, inputs, optimizer).final_loss)
 
-    run_probes = RunProbes(OnPixels(num_inputs=3), 5, "first")
+    run_probes = RunProbes(ProbePlan(OnPixels(num_inputs=3), 5, "first"))
     for step in (0, 5):
         measure(run_probes, step, tmp_path)
     assert caplog.text.count("its inputs are not centred") == 1
@@ -154,5 +155,5 @@ def test_a_run_with_probes_is_the_run_without(tmp_path):
 )
 def test_errors(arguments, message):
     with pytest.raises(ValueError) as error:
-        RunProbes(*arguments)
+        RunProbes(ProbePlan(*arguments))
     assert str(error.value) == message

@@ -11,6 +11,7 @@ from tfplastic import diagnostics, mitigations, writers
 from tfplastic.diagnostics import Snapshot
 from tfplastic.training import BrownianTwin
 from tfplastic.training.events.diagnostics import RunDiagnostics
+from tfplastic.training.events.diagnostics_plan import DiagnosticsPlan
 
 STEPS = [0, 5, 30]
 QUANTITIES = {
@@ -174,7 +175,7 @@ def test_the_page_groups_both():
 
     page = Layouts()
     quantities = [diagnostics.dead_units, diagnostics.sharpness]
-    RunDiagnostics(quantities, 1, {}, None, BrownianTwin()).lay_out(page)
+    RunDiagnostics(DiagnosticsPlan(quantities, 1, {}), BrownianTwin()).lay_out(page)
     assert page.charts == {
         "Diagnostics": {name: f"diagnostics/{name}/.*" for name in ("dead_units", "sharpness")},
         "Brownian twin": {"dead_units": "brownian_twin/dead_units/.*"},

@@ -19,7 +19,6 @@ from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 from tfplastic.diagnostics import Snapshot
 from tfplastic.run_format import ARRAY_FILE_ERRORS, OPERATIVE_CONFIG_FILE
-from tfplastic.tasks import GraphTask
 from tfplastic.training.events.diagnostics import task_snapshot
 from tfplastic.training.loop import TrainConfig
 from tfplastic.training.run.bindings import parse_bindings
@@ -52,7 +51,7 @@ class TrainedRun:
         loop = build_loop(sources)
         self.config: TrainConfig = loop.config
         self.name = directory.resolve().name
-        self._source: Any = loop.steps if isinstance(loop.task, GraphTask) else loop.task
+        self._driver = loop.driver
         self._variables = tf.train.Checkpoint(**loop.task.trackables(), optimizer=loop.config.optimizer)
 
     @property
@@ -110,11 +109,9 @@ class TrainedRun:
         """
         task = self.config.task
         with _reading(checkpoint):
-            if isinstance(task, GraphTask):
-                batch, inputs = task.diagnostics_batch()
-            else:
-                with self._restored(checkpoint):
-                    batch, inputs = self._source.diagnostics_batch()
+            restored = self._driver.saves_diagnostics_batch
+            with self._restored(checkpoint) if restored else contextlib.nullcontext():
+                batch, inputs = self._driver.diagnostics_batch()
         return task_snapshot(task, batch, inputs, self.config.optimizer, self.config.diagnostics_loss)
 
     def read_snapshot(self, checkpoint: Checkpoint) -> Snapshot:
@@ -138,12 +135,12 @@ class TrainedRun:
             UsageError: it cannot be read, or is from before the warm-up's end.
         """
         with _reading(checkpoint), self._restored(checkpoint):
-            return self._source.probe_inputs(count, key)
+            return self._driver.probe_inputs(count, key)
 
     @contextlib.contextmanager
     def _restored(self, checkpoint: Checkpoint) -> Iterator[None]:
-        with contextlib.closing(self._source):
-            self._source.restore(checkpoint.directory, checkpoint.shared, checkpoint.shared_files)
+        with contextlib.closing(self._driver):
+            self._driver.restore(checkpoint.directory, checkpoint.shared, checkpoint.shared_files)
             yield
 
 

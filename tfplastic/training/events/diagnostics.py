@@ -1,27 +1,25 @@
 """The diagnostics of a run: each at its own steps, all of them from one snapshot of a network."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
-from tfplastic._checks import check_mapping, check_one_of
 from tfplastic.diagnostics import Reference, Snapshot
-from tfplastic.diagnostics.budgets import BUDGETS
-from tfplastic.diagnostics.diagnose import quantities_of_budget
-from tfplastic.diagnostics.measure import check_quantities
-from tfplastic.diagnostics.objectives import Objective, check_objective
-from tfplastic.diagnostics.quantity import QuantityFn, needs_of
+from tfplastic.diagnostics.objectives import Objective
+from tfplastic.diagnostics.quantity import QuantityFn
 from tfplastic.run_format import ARRAYS_DIRECTORY
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.events import twin_diagnostics
+from tfplastic.training.events.diagnostics_plan import DiagnosticsPlan
+from tfplastic.training.events.event import Event
 from tfplastic.training.events.measured_network import MeasuredNetwork
-from tfplastic.training.events.schedule import Schedule
 from tfplastic.training.run.write_errors import writing
+from tfplastic.training.session import Session
 from tfplastic.writers import Writer
 
 REFERENCE_FILE = Path(ARRAYS_DIRECTORY, "diagnostics", "reference", "0.npz")
@@ -53,60 +51,51 @@ def task_snapshot(
     return Snapshot(task.model, inputs, batch, example_losses=example_losses, optimizer=optimizer)
 
 
-class RunDiagnostics:
+class RunDiagnostics(Event):
     """Measures and writes what is due, at exactly its step; nothing that it reads is changed.
 
     Beside the network that is trained it looks at its Brownian twin, if the run has one: at the same steps
     and on the same inputs, under tags that begin with `brownian_twin` instead of `diagnostics`.
 
     Args:
-        quantities: functions of a `diagnostics.Snapshot`; or a budget, `'cheap'`, `'medium'` or `'full'`, of
-            whose quantities those that do not suit the network are left out, with a warning that says why; or
-            a list of budgets and functions.
-        period: gradient steps between measurements of a quantity that is not in `periods`.
-        periods: {name of a quantity: its own period, or a list of the steps at which to measure it}.
-        loss: what quantities of a loss see instead of the task's, see `TrainConfig.diagnostics_loss`.
+        plan: what to measure, and when.
         twin: of the run, built before the first measurement.
-        losses: {name of a quantity: its own loss, instead of `loss`; None for the task's}.
-
-    Raises:
-        TypeError: `quantities` are not functions with names.
-        ValueError: a period is not a positive integer, there is no quantity of a name in `periods` or
-            `losses`, or a loss is no function.
     """
 
-    def __init__(
-        self,
-        quantities: str | Sequence[str | QuantityFn] | Mapping[str, QuantityFn],
-        period: int,
-        periods: Mapping[str, int | Sequence[int]],
-        loss: Objective | None = None,
-        twin: BrownianTwin | None = None,
-        losses: Mapping[str, Objective | None] = MappingProxyType({}),
-    ):
-        by_name, leaves_out = _expanded(quantities)
-        self._schedules = dict.fromkeys(by_name, Schedule("diagnostics_period", period))
-        for name, own in check_mapping("diagnostics_periods", periods, "{'sharpness': 100}").items():
-            _check_name("diagnostics_periods", name, by_name)
-            self._schedules[name] = Schedule(f"diagnostics_periods[{name!r}]", own)
-        self._needs_reference = any("reference" in needs_of(each) for each in by_name.values())
-        of_quantities = dict.fromkeys(by_name, _checked_loss("diagnostics_loss", loss))
-        for name, own in check_mapping(
-            "diagnostics_losses", losses, "{'sharpness': @noisy_self_targets}"
-        ).items():
-            _check_name("diagnostics_losses", name, by_name)
-            of_quantities[name] = _checked_loss(f"diagnostics_losses[{name!r}]", own)
+    name = "diagnostics"
+    title = "diagnostics"
+
+    def __init__(self, plan: DiagnosticsPlan, twin: BrownianTwin | None = None):
+        self._schedules = plan.schedules
+        self._needs_reference = plan.needs_reference
         self._groups = [
             _Group(
-                {name: each for name, each in by_name.items() if of_quantities[name] == common},
+                {name: each for name, each in plan.quantities.items() if plan.losses[name] == common},
                 common,
                 twin,
-                leaves_out,
+                plan.leaves_out,
             )
-            for common in dict.fromkeys(of_quantities.values())
+            for common in dict.fromkeys(plan.losses.values())
         ]
         self._has_snapshots = False
         self._has_twin = twin is not None
+
+    def begin(self, session: Session) -> None:
+        if not session.is_resumed:
+            self.lay_out(session.writer)
+        for warning in self.warnings:
+            logging.warning("%s", warning)
+
+    def run(self, session: Session) -> bool:
+        def make_snapshot(loss: Objective | None) -> Snapshot:
+            batch, inputs = session.driver.diagnostics_batch()
+            return task_snapshot(session.task, batch, inputs, session.config.optimizer, loss)
+
+        self.measure(session.step, make_snapshot, session.directory.path, session.writer)
+        return True
+
+    def next_after(self, step: int) -> int | None:
+        return min(self.due_after(step), default=None)
 
     @property
     def warnings(self) -> list[str]:
@@ -221,32 +210,3 @@ class _Group:
         self.network.snapshot = snapshot
         if self._twin is not None:
             self.twin_network.snapshot = twin_diagnostics.snapshot_of_twin(self._twin, snapshot, self.loss)
-
-
-def _expanded(
-    quantities: str | Sequence[str | QuantityFn] | Mapping[str, QuantityFn],
-) -> tuple[dict[str, QuantityFn], set[str]]:
-    """Quantities by name, and the names of those that are of a budget."""
-    if isinstance(quantities, str):
-        quantities = [check_one_of("diagnostics", quantities, tuple(BUDGETS))]
-    named: Any = quantities
-    of_budgets: dict[str, QuantityFn] = {}
-    if isinstance(quantities, list | tuple):
-        named = [each for each in quantities if not isinstance(each, str)]
-        for budget in quantities:
-            if isinstance(budget, str):
-                of_budgets |= quantities_of_budget(check_one_of("diagnostics", budget, tuple(BUDGETS)))
-    own = check_quantities("diagnostics", named)
-    return {**of_budgets, **own}, {*of_budgets} - {*own}
-
-
-def _checked_loss(name: str, loss: Any) -> Objective | None:
-    if loss is not None:
-        check_objective(name, loss)
-    return loss
-
-
-def _check_name(argument: str, name: str, quantities: Mapping[str, QuantityFn]) -> None:
-    if name not in quantities:
-        rule = f"must name quantities of `diagnostics` ({', '.join(quantities) or 'none'})"
-        raise ValueError(f"`{argument}` {rule}. Received: {name!r}")

@@ -1,8 +1,7 @@
 """The probes of a run: how well its network could still learn something else, every so often."""
 
-import dataclasses
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,73 +10,62 @@ import tensorflow as tf
 from absl import logging
 
 from tfplastic import seeds
-from tfplastic._checks import check_one_of
 from tfplastic.run_format import ARRAY_FILE_ERRORS, ARRAYS_DIRECTORY
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.events.centering import uncentred_warning
-from tfplastic.training.events.schedule import Schedule
+from tfplastic.training.events.event import Event
+from tfplastic.training.events.probe_plan import ProbePlan
 from tfplastic.training.run.write_errors import writing
+from tfplastic.training.session import Session
 from tfplastic.writers import Writer, atomic_file
 
 INPUTS_FILE = Path(ARRAYS_DIRECTORY, "probe", "inputs", "0.npz")
 """In the run directory: the inputs of all its probes, where these are the first ones."""
 SHARED = "shared_probes"
 """The folder next to run directories with probes that several runs have in common."""
-PROBED_INPUTS = ("first", "current")
-_NUM_INPUTS = 5_000  # of a probe that does not say
 _DOTS_PER_INCH = 100
 
 
-class RunProbes:
+class RunProbes(Event):
     """Probes the network of a run at exactly the steps that are due, and writes what was found.
 
     Nothing that training reads is changed: a run with probes is the run without, bit for bit.
 
     Args:
-        probe: a `probing.Probe`; None for a run without. Of its `num_inputs`, 5,000 if it does not say, the
-            task may give fewer.
-        period: gradient steps between probes, of which step 0 is the first; or a list of steps.
-        on: the inputs X: `'first'`, drawn once, at the first probe, so that the fresh networks that a probe
-            compares with train once for the run; or `'current'`, drawn anew for each, as Lyle et al. 2023
-            have it (section 3.1), which takes 1 + `Probe.baselines` times as long.
-
-        shares_first: whether the probe at step 0 is taken from `SHARED` next to the run directory, or left
-            there for other runs, see `TrainConfig.share_first_probe`.
-
-    Raises:
-        ValueError: if an argument is out of its range, or `probe` is no probe.
+        plan: the probe, its steps and its inputs.
     """
 
-    def __init__(
-        self, probe: Any, period: int | Sequence[int], on: str = "first", shares_first: bool = False
-    ):
-        self._probe: Any = None
-        self._count = 0
-        if probe is not None:
-            if not hasattr(probe, "measure") or isinstance(probe, type):
-                raise ValueError(f"`probe` must be a probe, such as @Probe(). Received: {probe!r}")
-            self._count = probe.num_inputs or _NUM_INPUTS
-            self._probe = dataclasses.replace(probe, num_inputs=None)  # all that the task gives, maybe fewer
-        self._schedule = Schedule("probe_period", period)
-        self._draws_anew = check_one_of("probe_on", on, PROBED_INPUTS) == "current"
-        self._shares_first = check_one_of("share_first_probe", shares_first, (True, False))
-        if shares_first and not hasattr(probe, "kept_in"):
-            rule = "can be True where `probe` is a probe that can be kept, such as @Probe()"
-            raise ValueError(f"`share_first_probe` {rule}. Received: a probe {probe!r}")
+    name = "probe"
+    title = "probes"
+
+    def __init__(self, plan: ProbePlan):
+        self._plan = plan
         self._inputs: Any = None
 
-    def due_after(self, step: int) -> list[int]:
-        """The next gradient step beyond `step` that is probed, if there is one."""
-        following = None if self._probe is None else self._schedule.after(step)
-        return [] if following is None else [following]
+    def run(self, session: Session) -> bool:
+        found = self.measure(
+            session.step,
+            session.task,
+            session.config.optimizer,
+            session.driver.probe_inputs,
+            session.directory.path,
+            session.config.seed,
+            session.writer,
+        )
+        text = ", ".join(f"{name} {found[name]:.4g}" for name in ("loss_of_plasticity", "final_loss"))
+        logging.info("Probe at gradient step %d: %s", session.step, text)
+        return True
+
+    def next_after(self, step: int) -> int | None:
+        return None if self._plan.probe is None else self._plan.schedule.after(step)
 
     def describe(self) -> str:
         """How often, in words."""
-        return "none" if self._probe is None else f"{self._schedule} gradient steps"
+        return "none" if self._plan.probe is None else f"{self._plan.schedule} gradient steps"
 
     def is_due(self, step: int) -> bool:
         """Whether gradient step `step` is one to probe at."""
-        return self._probe is not None and step in self._schedule
+        return self._plan.probe is not None and step in self._plan.schedule
 
     def measure(
         self,
@@ -103,13 +91,13 @@ class RunProbes:
         Returns:
             The scalars by name.
         """
-        if self._draws_anew:
-            inputs = draw(self._count, seeds.derive(seed, "probe", step))
+        if self._plan.draws_again:
+            inputs = draw(self._plan.num_inputs, seeds.derive(seed, "probe", step))
         else:
             if self._inputs is None:
                 path = run_directory / INPUTS_FILE
-                if step == self._schedule.first:
-                    drawn = draw(self._count, seeds.derive(seed, "probe"))
+                if step == self._plan.schedule.first:
+                    drawn = draw(self._plan.num_inputs, seeds.derive(seed, "probe"))
                     with writing(run_directory):
                         _save(path, drawn)
                 try:
@@ -118,8 +106,8 @@ class RunProbes:
                     action = "Restore the file, or start again in another run directory"
                     raise UnreadableInputsError(f"{error}. {action}") from error
             inputs = self._inputs
-        probe = self._probe
-        if step == 0 and self._shares_first:
+        probe = self._plan.probe
+        if step == 0 and self._plan.shares_first:
             probe = probe.kept_in(run_directory.absolute().parent / SHARED)
         result = probe.measure(task.model, inputs, optimizer)
         scalars = result.to_dict()

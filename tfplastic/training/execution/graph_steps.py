@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tfplastic import seeds
 from tfplastic._tf.determinism import sums_in_order
@@ -15,14 +16,17 @@ from tfplastic._tf.random import folded
 from tfplastic.tasks import GraphTask, TaskLoss, TaskProgress
 from tfplastic.training.after_updates import AfterUpdates, Moment
 from tfplastic.training.execution.chunks import Chunks
+from tfplastic.training.execution.driver import Driver
+from tfplastic.training.execution.non_finite import Examination
+from tfplastic.training.execution.retaken_steps import RetakenSteps
 from tfplastic.training.step import GradientStep, NonFiniteLossError
 
 _STATE_FILE = "task_state.npz"
 _TIMED_STEPS = 10
 
 
-class GraphSteps:
-    """Takes the gradient steps of a `GraphTask`, and is to the loop what a `HostTask` is.
+class GraphSteps(Driver):
+    """The driver of a `GraphTask`.
 
     A `tf.while_loop` over steps: batch, gradient step, what follows it in the task, mitigations that act more
     often than every ten steps, and the sums of what the steps report. The number of steps is an input of the
@@ -37,8 +41,12 @@ class GraphSteps:
         compiler: `'graph'` or `'xla'`.
 
     Attributes:
+        compiler: as given, or as a checkpoint has it.
         state: of the task, once it has been started or restored.
     """
+
+    can_repeat = True
+    saves_diagnostics_batch = False
 
     def __init__(
         self,
@@ -52,10 +60,10 @@ class GraphSteps:
         self._gradient_step = gradient_step
         self._after_updates = after_updates
         self._key = tf.constant(seeds.derive(seed, "step"))
-        self._compiler = compiler
+        self.compiler = compiler
         self._next = tf.function(task.next, autograph=False)  # for `batch` alone
         self._step = tf.function(self._take_step, autograph=False)
-        self._program = tf.function(self._take_steps, autograph=False, jit_compile=compiler == "xla" or None)
+        self._program = self._compiled(compiler)
         self._at = tf.Variable(0, trainable=False, dtype=tf.int64)  # the step that the program is at
         self._names: list[str] = []  # of what a step reports, known once it has been traced
         self.state: Any = None
@@ -63,27 +71,37 @@ class GraphSteps:
         self._chunks = Chunks()
 
     def advance(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float]]:
-        """Takes gradient steps that follow `step`, as many as fit into about half a second.
+        """Takes as many of the gradient steps that follow `step` as fit into about half a second.
 
         Args:
-            step: gradient steps done.
-            last: not beyond this one.
-            sums: of what each step reports, by name.
-
-        Returns:
-            Gradient steps done, and the sums with what the new steps report.
+            step: as for every driver.
+            last: as for every driver.
+            sums: as for every driver.
 
         Raises:
-            NonFiniteLossError: if the loss is NaN or infinite; the weights are as they were then in the
-                graph, and updated once more under XLA.
+            NonFiniteLossError: the loss is NaN or infinite; the weights are as they were then in the graph,
+                and updated once more under XLA.
         """
         reached, sums, is_finite = self._chunks.take(step, last, lambda target: self._run(step, target, sums))
         if not is_finite:
             raise NonFiniteLossError(reached)
         return reached, sums
 
+    def keep_compiler(self, compiler: str) -> None:
+        if compiler != self.compiler:
+            logging.info("Continuing with the compiler that this run began with: %s.", compiler)
+            self.compiler = compiler
+            self._program = self._compiled(compiler)
+
+    def find_non_finite(
+        self, error: NonFiniteLossError, examination: Examination, restore: Callable[[], int]
+    ) -> str:
+        logging.info("Looking for where it began, by repeating the steps since the last checkpoint.")
+        steps = RetakenSteps(self, self.batch, self._after_updates, restore, examination)
+        return steps.find(error.step)
+
     def batch(self, step: int) -> Any:
-        """The batch of gradient step `step`, the one after the present state, which stays as it is."""
+        """Returns the batch of gradient step `step`, which follows the present state; that stays as it is."""
         key = folded(self._key, tf.constant(step, tf.int64))
         return self._next(self.state, key)[0]
 
@@ -93,8 +111,10 @@ class GraphSteps:
         return self._step.get_concrete_function(tf.TensorSpec([], tf.int64), specs)
 
     def moment(self) -> Moment:
-        """The end of the last gradient step."""
         return Moment(self._parts, self.state)
+
+    def _compiled(self, compiler: str) -> Any:
+        return tf.function(self._take_steps, autograph=False, jit_compile=compiler == "xla" or None)
 
     def _run(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float], bool]:
         # Summaries that a task's library writes would have no place in the program.
@@ -144,39 +164,29 @@ class GraphSteps:
         parts = {name: output.parts[name] for name in self._after_updates.handed_on}
         return state, {"loss": output.loss, **metrics}, parts
 
-    # What the loop asks of a task.
-
     def start(self) -> None:
-        """Begins afresh."""
         self.state = self._task.initial_state()
 
     def warm_up(self) -> Iterator[None]:
-        """Nothing: it is part of the initial state."""
-        return iter(())
+        return iter(())  # it is part of the initial state
 
     def metrics(self) -> dict[str, float]:
-        """As `GraphTask.metrics`, of the present state."""
         return self._task.metrics(self.state)
 
     def progress(self) -> TaskProgress:
-        """As `GraphTask.progress`, of the present state."""
         return self._task.progress(self.state)
 
     def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
-        """As `GraphTask.evaluate`, of the present state; too short to be stopped."""
-        del should_stop
+        del should_stop  # too short to be stopped
         return self._task.evaluate(step, self.state)
 
     def diagnostics_batch(self) -> tuple[Any, Any]:
-        """As `GraphTask.diagnostics_batch`."""
         return self._task.diagnostics_batch()
 
     def probe_inputs(self, count: int, key: np.ndarray) -> Any:
-        """As `GraphTask.probe_inputs`, of the present state."""
         return self._task.probe_inputs(self.state, count, key)
 
     def trackables(self) -> dict[str, Any]:
-        """As `GraphTask.trackables`."""
         return self._task.trackables()
 
     def save(self, directory: Path, shared: Path) -> list[str]:
@@ -186,7 +196,6 @@ class GraphSteps:
         return []
 
     def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
-        """Takes up what `save` wrote."""
         del shared, shared_files
         structure = self._task.initial_state()
         with np.load(directory / _STATE_FILE) as arrays:
@@ -199,19 +208,22 @@ class GraphSteps:
     def describe(
         self, total_steps: int, checkpoint_period: int, keep_checkpoints: int
     ) -> list[tuple[str, str]]:
-        """As `GraphTask.describe`, and the compiler."""
-        return [*self._task.describe(total_steps), ("compiler", self._compiler)]
+        return [*self._task.describe(total_steps), ("compiler", self.compiler)]
 
     def seconds_per_step(self) -> float:
-        """How long a gradient step takes here, by trying; the task is of no use after this."""
         self.start()
         self._run(0, 1, {})
         begun = time.perf_counter()
         self._run(1, 1 + _TIMED_STEPS, {})
         return (time.perf_counter() - begun) / _TIMED_STEPS
 
+    def state_bytes(self) -> int:
+        if self.state is None:
+            self.start()
+        return sum(value.numpy().nbytes for value in tf.nest.flatten(self.state))
+
     def close(self) -> None:
-        """Nothing is held."""
+        """Releases nothing, as nothing is held."""
 
 
 def _empty(part: Any) -> tf.Tensor:

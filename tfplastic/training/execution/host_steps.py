@@ -1,26 +1,34 @@
 """Gradient steps on batches that come from the host, one by one."""
 
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfplastic._tf.determinism import sums_in_order
-from tfplastic.tasks import HostTask
+from tfplastic.tasks import HostTask, TaskProgress
 from tfplastic.training.after_updates import Moment
+from tfplastic.training.execution.driver import Driver
 from tfplastic.training.execution.non_finite import Examination
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepOutput
 
 _TIMED_STEPS = 10
 
 
-class HostSteps:
-    """Takes the gradient steps of a `HostTask`; `GraphSteps` is the same for a `GraphTask`.
+class HostSteps(Driver):
+    """The driver of a `HostTask`: one step at a time, so that the loop can stop after each.
 
     Args:
         task: built.
         gradient_step: of that task.
     """
+
+    can_repeat = False
+    saves_diagnostics_batch = True
+    timed = "gradient steps and acting"
 
     def __init__(self, task: HostTask, gradient_step: GradientStep):
         self._task = task
@@ -30,19 +38,6 @@ class HostSteps:
         self._parts: Any = {}  # of the last step's context, that mitigations read after it
 
     def advance(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float]]:
-        """Takes the gradient step that follows `step`.
-
-        Args:
-            step: gradient steps done.
-            last: not beyond this one.
-            sums: of what each step reports, by name.
-
-        Returns:
-            `step + 1`, and the sums with what that step reports.
-
-        Raises:
-            NonFiniteLossError: if the loss is NaN or infinite; the weights are as they were then.
-        """
         del last  # one at a time, so that the loop can be stopped after each
         try:
             self._last_batch = self._task.next()
@@ -57,22 +52,60 @@ class HostSteps:
         return step + 1, {name: sums.get(name, 0.0) + float(value) for name, value in reported.items()}
 
     def moment(self) -> Moment:
-        """The end of the last gradient step."""
         return Moment(self._parts)
 
-    def find_non_finite(self, error: NonFiniteLossError, examination: Examination) -> str:
-        """Names what first was not finite in the last gradient step, '' where nothing is now.
-
-        Args:
-            error: its failure.
-            examination: of the gradient step.
-        """
+    def find_non_finite(
+        self, error: NonFiniteLossError, examination: Examination, restore: Callable[[], int]
+    ) -> str:
+        del restore  # the last step is at hand
         if error.quantity == "gradient":
-            return examination.of_gradients()
-        return examination.of_weights() or examination.of_step(self._last_batch, is_advanced=True)
+            found = examination.of_gradients()
+        else:
+            found = examination.of_weights() or examination.of_step(self._last_batch, is_advanced=True)
+        return f"{found} at gradient step {error.step}" if found else ""
+
+    def start(self) -> None:
+        self._task.start()
+
+    def warm_up(self) -> Iterator[None]:
+        return self._task.warm_up()
+
+    def metrics(self) -> dict[str, float]:
+        return self._task.metrics()
+
+    def progress(self) -> TaskProgress:
+        return self._task.progress()
+
+    def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        return self._task.evaluate(step, should_stop)
+
+    def diagnostics_batch(self) -> tuple[Any, Any]:
+        return self._task.diagnostics_batch()
+
+    def probe_inputs(self, count: int, key: np.ndarray) -> Any:
+        return self._task.probe_inputs(count, key)
+
+    def trackables(self) -> dict[str, Any]:
+        return self._task.trackables()
+
+    def save(self, directory: Path, shared: Path) -> list[str]:
+        return self._task.save(directory, shared)
+
+    def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
+        self._task.restore(directory, shared, shared_files)
+
+    def describe(
+        self, total_steps: int, checkpoint_period: int, keep_checkpoints: int
+    ) -> list[tuple[str, str]]:
+        return self._task.describe(total_steps, checkpoint_period, keep_checkpoints)
+
+    def state_bytes(self) -> int:
+        return 0  # counters; the replay is in shared files
+
+    def close(self) -> None:
+        self._task.close()
 
     def seconds_per_step(self) -> float:
-        """How long a gradient step and its batch take here, by trying; the task is of no use after this."""
         batch = self._task.example()
         self._step(batch, 1)
         begun = time.perf_counter()

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from tfplastic.training.after_updates import AfterUpdates
-from tfplastic.training.execution.graph_steps import GraphSteps
+from tfplastic.training.execution.driver import Driver
 from tfplastic.training.execution.non_finite import Examination
 from tfplastic.training.step import NonFiniteLossError
 
@@ -19,7 +20,8 @@ class RetakenSteps:
     weights are too: all that costs nothing while training is well.
 
     Args:
-        steps: of the run.
+        driver: of the run.
+        batch_of: gives the batch of a gradient step, the one after the present state.
         after_updates: mitigations that act between steps.
         restore: brings weights and task back to where steps are at hand from, and returns that gradient step.
         examination: of the task's gradient step.
@@ -27,12 +29,14 @@ class RetakenSteps:
 
     def __init__(
         self,
-        steps: GraphSteps,
+        driver: Driver,
+        batch_of: Callable[[int], Any],
         after_updates: AfterUpdates,
         restore: Callable[[], int],
         examination: Examination,
     ):
-        self._steps = steps
+        self._driver = driver
+        self._batch_of = batch_of
         self._after_updates = after_updates
         self._restore = restore
         self._examination = examination
@@ -79,16 +83,16 @@ class RetakenSteps:
             if time.monotonic() > self._deadline:
                 raise TimeoutError
             stop = min([last, *((step // period + 1) * period for period in self._after_updates.periods)])
-            step, _ = self._steps.advance(step, stop, {})
+            step, _ = self._driver.advance(step, stop, {})
             self._after_updates.act(step)
 
     def _look(self, step: int) -> str:
         """Takes one step and names what is not finite in it or after it."""
         at = f"at gradient step {step}"
-        if found := self._examination.of_step(self._steps.batch(step)):
+        if found := self._examination.of_step(self._batch_of(step)):
             return f"{found} {at}"
         try:
-            self._steps.advance(step - 1, step, {})
+            self._driver.advance(step - 1, step, {})
         except NonFiniteLossError:
             return ""
         if found := self._examination.of_weights():

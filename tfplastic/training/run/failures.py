@@ -1,21 +1,16 @@
 """Weights and losses that are not finite: noticed, explained, and what to do about them."""
 
+import contextlib
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-from absl import logging
 
 from tfplastic import _checkpoint_files
 from tfplastic._checkpoint_files import Checkpoint
 from tfplastic._program_names import as_started
-from tfplastic.training.after_updates import AfterUpdates
-from tfplastic.training.execution.graph_steps import GraphSteps
-from tfplastic.training.execution.host_steps import HostSteps
+from tfplastic.training.execution.driver import Driver
 from tfplastic.training.execution.non_finite import Examination
-from tfplastic.training.execution.retaken_steps import RetakenSteps
 from tfplastic.training.run.checkpoints import Checkpoints, find_unreadable_values
 from tfplastic.training.step import NonFiniteLossError
 
@@ -24,8 +19,8 @@ class Failures:
     """Stops a run whose weights are not finite, and explains why it, or its loss, is not.
 
     Args:
-        steps: of the run.
-        after_updates: mitigations that act between steps.
+        driver: takes the gradient steps of the run.
+        act: does what mitigations do after a gradient step.
         examination: of the gradient step.
         checkpoints: of the run.
         run_directory: where it is.
@@ -33,23 +28,22 @@ class Failures:
 
     def __init__(
         self,
-        steps: GraphSteps | HostSteps,
-        after_updates: AfterUpdates,
+        driver: Driver,
+        act: Callable[[int], None],
         examination: Examination,
         checkpoints: Checkpoints,
         run_directory: Path,
     ):
-        self._steps = steps
-        self._after_updates = after_updates
+        self._driver = driver
+        self._act = act
         self._examination = examination
         self._checkpoints = checkpoints
         self._run_directory = run_directory
-        self._source: Any = steps
         self._begin_again: Callable[[], None] | None = None
 
     def note_beginning(self) -> None:
         """Keeps a copy of the weights until there is a checkpoint; for tasks whose steps can be retaken."""
-        if isinstance(self._steps, GraphSteps):
+        if self._driver.can_repeat:
             self._begin_again = self._checkpoints.copied()
 
     def check_gradient(self, step: int, before: Mapping[str, float], now: Mapping[str, float]) -> None:
@@ -86,6 +80,14 @@ class Failures:
         """Lets go of the beginning, which is not needed any more."""
         self._begin_again = None
 
+    @contextlib.contextmanager
+    def explaining(self) -> Iterator[None]:
+        """A context whose `NonFiniteLossError`s leave it explained."""
+        try:
+            yield
+        except NonFiniteLossError as error:
+            raise self.explained(error) from None
+
     def explained(self, error: NonFiniteLossError) -> NonFiniteLossError:
         """Returns the error with the quantity and layer that first was not finite, and the next action."""
         checkpoint = self._last_checkpoint()
@@ -100,12 +102,8 @@ class Failures:
         return NonFiniteLossError(error.step, error.quantity, details)
 
     def _find(self, error: NonFiniteLossError, checkpoint: Checkpoint | None) -> str:
-        if isinstance(self._steps, HostSteps):
-            found = self._steps.find_non_finite(error, self._examination)
-            return f"{found} at gradient step {error.step}" if found else ""
-        logging.info("Looking for where it began, by repeating the steps since the last checkpoint.")
         restore = functools.partial(self._restore, checkpoint)
-        return RetakenSteps(self._steps, self._after_updates, restore, self._examination).find(error.step)
+        return self._driver.find_non_finite(error, self._examination, restore)
 
     def _restore(self, checkpoint: Checkpoint | None) -> int:
         """Back to the checkpoint or, without one, the beginning; the gradient step of that."""
@@ -113,12 +111,12 @@ class Failures:
             if self._begin_again is None:
                 raise ValueError("no checkpoint can be read")
             self._begin_again()
-            self._source.start()
+            self._driver.start()
             return 0
         self._checkpoints.restore(checkpoint)
-        self._source.restore(checkpoint.directory, checkpoint.shared, checkpoint.shared_files)
+        self._driver.restore(checkpoint.directory, checkpoint.shared, checkpoint.shared_files)
         if "mitigations" in checkpoint.state["pending"]:
-            self._after_updates.act(checkpoint.step)
+            self._act(checkpoint.step)
         return checkpoint.step
 
     def _last_checkpoint(self) -> Checkpoint | None:

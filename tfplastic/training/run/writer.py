@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tfplastic.training.run.write_errors import writing
-from tfplastic.writers import ManyWriters, Writer
+from tfplastic.writers import ManyWriters, MetricsFileWriter, TensorBoardWriter, Writer
 
 
 def _guarded(method: Any) -> Any:
@@ -21,16 +21,34 @@ def _guarded(method: Any) -> Any:
 
 
 class RunWriter(ManyWriters):
-    """Hands everything to each of `writers`; their errors say that the run directory cannot be written.
+    """The writers of metrics, arrays and TensorBoard; their errors say that the directory cannot be written.
+
+    Nothing is written before it is opened.
 
     Args:
         path: run directory.
-        writers: into it.
+        writers: others, which are open already.
     """
 
     def __init__(self, path: Path, writers: Iterable[Writer] = ()):
         super().__init__(writers)
         self.path = path
+        self._metrics: MetricsFileWriter | None = None
+
+    def open(self, tensorboard: Path) -> None:
+        """Begins to write, after whatever is in the files.
+
+        Args:
+            tensorboard: folder of TensorBoard's events.
+        """
+        with writing(self.path):
+            self._metrics = MetricsFileWriter(self.path)
+            self.writers = (self._metrics, TensorBoardWriter(tensorboard))
+
+    def metrics_position(self) -> int:
+        """Returns the size of the metrics file, in bytes."""
+        with writing(self.path):
+            return 0 if self._metrics is None else self._metrics.position()
 
     scalars = _guarded(ManyWriters.scalars)
     clock_scalars = _guarded(ManyWriters.clock_scalars)

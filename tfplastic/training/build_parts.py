@@ -1,0 +1,78 @@
+"""The builder of a run: task, optimizer, mitigations, driver and events, in the order that they need."""
+
+from collections.abc import Sequence
+
+from tfplastic.diagnostics.measure import check_quantities
+from tfplastic.optimizers.any_keras import build_optimizer
+from tfplastic.training.after_updates import AfterUpdates
+from tfplastic.training.events.checkpoint import SavingCheckpoint
+from tfplastic.training.events.diagnostics import RunDiagnostics
+from tfplastic.training.events.evaluation import Evaluation
+from tfplastic.training.events.event import Event
+from tfplastic.training.events.logging import Logging
+from tfplastic.training.events.mitigations import Mitigating
+from tfplastic.training.events.probes import RunProbes
+from tfplastic.training.execution.choose_driver import make_driver, runs_in_program
+from tfplastic.training.run.initial_weights import find_source, load_weights
+from tfplastic.training.run_parts import RunParts
+from tfplastic.training.step import GradientStep
+from tfplastic.training.step_supply import supply_of
+from tfplastic.training.train_config import TrainConfig
+
+
+def build_parts(config: TrainConfig, is_new: bool) -> RunParts:
+    """Builds everything that is configured; starts no environment and writes nothing.
+
+    Args:
+        config: what to train.
+        is_new: whether the run begins, so that `config.init_from` counts.
+
+    Raises:
+        ValueError: something that is configured cannot be built, or `config.init_from` does not fit.
+    """
+    task, optimizer, seed = config.task, config.optimizer, config.seed
+    task.build(seed)
+    if config.init_from is not None and is_new:  # before mitigations and the twin look at the weights
+        load_weights(find_source(config.init_from), task.model)
+        task.weights_replaced()
+    build_optimizer(optimizer, task.model.trainable_variables)
+    for mitigation in config.mitigations:
+        mitigation.build(task.model, optimizer, seed)
+    if config.twin is not None:
+        config.twin.build(task.model)
+    statistics = check_quantities("step_statistics", config.step_statistics, "activations")
+    gradient_step = GradientStep(
+        task, task.model, optimizer, config.mitigations, statistics, supply_of(task, seed)
+    )
+    after_updates = AfterUpdates(
+        config.mitigations,
+        task.model,
+        optimizer,
+        seed,
+        task.boundary_period,
+        in_program=runs_in_program(task),
+        twin=config.twin,
+        gradient_step=gradient_step,
+    )
+    driver = make_driver(task, gradient_step, after_updates, seed, config.compiler)
+    after_updates.moment = driver.moment
+    return RunParts(config, gradient_step, after_updates, driver, _events(config, after_updates))
+
+
+def _events(config: TrainConfig, after_updates: AfterUpdates) -> Sequence[Event]:
+    last = config.total_steps
+    events = [
+        Logging(config.log_period, last),
+        RunDiagnostics(config.diagnostics_plan, config.twin),
+        RunProbes(config.probe_plan),
+        Evaluation(config.evaluation_period, last),
+        *config.events,
+        Mitigating(after_updates),
+        SavingCheckpoint(config.checkpoint_period, last, config.keep_checkpoints),
+    ]
+    names = [event.name for event in events]
+    for event in config.events:
+        if names.count(event.name) > 1:
+            rule = f"must hold events with names of their own, other than {', '.join(sorted(set(names)))}"
+            raise ValueError(f"`events` {rule}. Received: {event.name!r} once more")
+    return events

@@ -1,0 +1,125 @@
+"""The interface through which the loop drives a task, wherever its batches come from."""
+
+import abc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfplastic.tasks import TaskProgress
+from tfplastic.training.after_updates import Moment
+from tfplastic.training.execution.non_finite import Examination
+from tfplastic.training.step import NonFiniteLossError
+
+
+class Driver(abc.ABC):
+    """Takes the gradient steps of a task, and gives the loop all else that it needs of the task.
+
+    Attributes:
+        compiler: `'graph'` or `'xla'` of a program of gradient steps; '' where there is none to choose.
+        can_repeat: whether steps can be taken again from a checkpoint without a trace, after a failure.
+        saves_diagnostics_batch: whether checkpoints hold the batch of diagnostics, known after `restore`.
+        timed: words for what `seconds_per_step` times.
+    """
+
+    compiler: str = ""
+    can_repeat: bool
+    saves_diagnostics_batch: bool
+    timed: str = "gradient steps"
+
+    @abc.abstractmethod
+    def advance(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float]]:
+        """Takes one gradient step or more of those that follow `step`.
+
+        Args:
+            step: gradient steps done.
+            last: not beyond this one.
+            sums: sums of what each step reports, by name.
+
+        Returns:
+            Gradient steps done, and the sums with what the new steps report.
+
+        Raises:
+            NonFiniteLossError: the loss is NaN or infinite.
+        """
+
+    @abc.abstractmethod
+    def moment(self) -> Moment:
+        """Returns the end of the last gradient step."""
+
+    @abc.abstractmethod
+    def find_non_finite(
+        self, error: NonFiniteLossError, examination: Examination, restore: Callable[[], int]
+    ) -> str:
+        """Names what first was not finite and at which gradient step, '' where it does not show again.
+
+        Args:
+            error: the failure.
+            examination: of the gradient step.
+            restore: brings weights and task back to the last checkpoint or the beginning; returns its step.
+
+        Raises:
+            TimeoutError: it takes too long.
+        """
+
+    def keep_compiler(self, compiler: str) -> None:
+        """Continues with the compiler of a checkpoint, which `'auto'` may not be on this machine."""
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Starts the task from its beginning."""
+
+    @abc.abstractmethod
+    def warm_up(self) -> Iterator[None]:
+        """Does what precedes the first gradient step; may be stopped and saved at each `yield`."""
+
+    @abc.abstractmethod
+    def metrics(self) -> dict[str, float]:
+        """Returns scalars to be logged now, by tag."""
+
+    @abc.abstractmethod
+    def progress(self) -> TaskProgress:
+        """Returns what the progress line shows of the task."""
+
+    @abc.abstractmethod
+    def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        """Returns scalars of an evaluation, by tag; None if `should_stop` ended it."""
+
+    @abc.abstractmethod
+    def diagnostics_batch(self) -> tuple[Any, Any]:
+        """Returns a batch that stays the same for the whole run, and the model's inputs in it."""
+
+    @abc.abstractmethod
+    def probe_inputs(self, count: int, key: np.ndarray) -> Any:
+        """Returns inputs of the model to probe it on, `[count, ...]` or fewer, by the seed `key`."""
+
+    @abc.abstractmethod
+    def trackables(self) -> dict[str, Any]:
+        """Returns the TensorFlow objects whose variables belong in a checkpoint, by name."""
+
+    @abc.abstractmethod
+    def save(self, directory: Path, shared: Path) -> list[str]:
+        """Writes the task's state into `directory`, append-only files into `shared`; returns their names."""
+
+    @abc.abstractmethod
+    def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
+        """Takes up the state that `save` wrote, exactly."""
+
+    @abc.abstractmethod
+    def describe(
+        self, total_steps: int, checkpoint_period: int, keep_checkpoints: int
+    ) -> list[tuple[str, str]]:
+        """Returns the plan as (what, how much) rows, for `--dry_run`."""
+
+    @abc.abstractmethod
+    def seconds_per_step(self) -> float:
+        """Returns how long a gradient step takes here, by trying; the task is of no use after this."""
+
+    @abc.abstractmethod
+    def state_bytes(self) -> int:
+        """Returns the size of the task's state in a checkpoint, without variables and shared files."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Releases what `start` or `restore` acquired."""
