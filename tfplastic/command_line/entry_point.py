@@ -1,9 +1,11 @@
 """Shared parts of the programs in `bin/`: exit codes and messages."""
 
+import contextlib
+import dataclasses
 import io
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tfplastic._program_names import as_started
@@ -23,20 +25,49 @@ def run(program: str, parse: Callable[[], Any], act: Callable[[Any], int]) -> in
         The exit code: that of `act`, 2 if the request cannot be carried out, 1 if it failed, 130 after
         Ctrl-C.
     """
-    debug = False
+    with reported(program) as ending:
+        given = parse()
+        ending.debug = given.debug
+        ending.code = act(given)
+    return ending.code
+
+
+@dataclasses.dataclass
+class Ending:
+    """The end of a program.
+
+    Attributes:
+        code: exit code.
+        debug: whether an error is shown with its traceback.
+    """
+
+    code: int = 0
+    debug: bool = False
+
+
+@contextlib.contextmanager
+def reported(program: str) -> Iterator[Ending]:
+    """A context whose errors become one line on standard error, and an exit code.
+
+    Args:
+        program: its name in a clone, for errors.
+
+    Yields:
+        The end of the program, whose code is as for `run` after an error.
+    """
+    ending = Ending()
     _write_any_text()
     try:
         _check_arguments(sys.argv[1:])
-        given = parse()
-        debug = given.debug
-        return act(given)
+        yield ending
     except KeyboardInterrupt:
-        return _fail(program, "interrupted", 130, debug)
+        ending.code = _fail(program, "interrupted", 130, ending.debug)
     except UsageError as error:
-        return _fail(program, str(error), 2, debug)
+        ending.code = _fail(program, str(error), 2, ending.debug)
     except Exception as error:
-        hint = "" if debug else " (--debug shows the traceback)"
-        return _fail(program, f"{type(error).__name__}: {gin_errors.own_words(str(error))}{hint}", 1, debug)
+        hint = "" if ending.debug else " (--debug shows the traceback)"
+        message = f"{type(error).__name__}: {gin_errors.own_words(str(error))}{hint}"
+        ending.code = _fail(program, message, 1, ending.debug)
 
 
 def refuse(usage: str, advice: str) -> int:

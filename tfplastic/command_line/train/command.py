@@ -28,27 +28,39 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 0 if the run finished or Ctrl-C stopped it, 143 if SIGTERM stopped it, 2 if the request
         cannot be carried out, 1 if it failed, 130 if Ctrl-C came outside the training.
     """
-    return entry_point.run("bin/train", lambda: options.parse(arguments), _act)
+    with entry_point.reported("bin/train") as ending:
+        given = options.parse(arguments)
+        ending.debug = given.debug
+        if given.help or not given.gin_files:
+            ending.code = _explain(given)
+        elif given.dry_run:
+            print_line(_prepare(given).loop.describe())
+        else:
+            run = _prepare(given)
+            with _open(given, run) as directory, messages.messages_shown():
+                ending.code = run.loop.run(directory, given.profile_steps, run.device)
+    return ending.code
 
 
-def _act(given: options.Options) -> int:
+def _explain(given: options.Options) -> int:
     if given.help:
         sys.stdout.write(options.help_text())
         return 0
-    if not given.gin_files:
-        return refuse(options.USAGE, "Name at least one gin file. bin/train --help explains the flags.")
-    return _train(given)
+    return refuse(options.USAGE, "Name at least one gin file. bin/train --help explains the flags.")
 
 
 class _Run(NamedTuple):
     """A loop, its requested configuration and every value it uses, as gin text."""
+    """A loop, its device, what it was asked to do and every value it uses, as gin text."""
 
     loop: Any
+    device: str
     config_text: str
     operative_text: str
 
 
-def _train(given: options.Options) -> int:
+def _prepare(given: options.Options) -> _Run:
+    """Builds all that is configured, and says on which device and with what it will train."""
     bindings = [*_bindings(given), *([] if given.seed is None else [f"train.seed = {given.seed}"])]
     trust = GinTrust.of_user(given.allow_imports)
     gin_files.scan(
@@ -57,7 +69,7 @@ def _train(given: options.Options) -> int:
     device_name, sources = _start_tensorflow(given, bindings)  # Takes seconds.
     for note in gin_files.rename_notes(sources):
         print_line(note)
-    run = _build(given, sources)
+    run = _build(given, sources, device_name)
     config = run.loop.config
     if given.profile_steps and given.profile_steps[1] > config.total_steps:
         rule = f"--profile_steps must end within the run's {config.total_steps} steps"
@@ -68,10 +80,7 @@ def _train(given: options.Options) -> int:
         print_line(same_seed)
     if given.dry_run:
         print_line(f"{description.describe(sources)}\n")
-        print_line(run.loop.describe())
-        return 0
-    with _open(given, run) as directory, messages.messages_shown():
-        return run.loop.run(directory, given.profile_steps, device_name)
+    return run
 
 
 def _start_tensorflow(given: options.Options, bindings: Sequence[str]) -> tuple[str, list[gin_files.Binding]]:
@@ -91,14 +100,13 @@ def _bindings(given: options.Options) -> list[str]:
     return [*given.gin_bindings, *initial]
 
 
-def _build(given: options.Options, sources: Sequence[gin_files.Binding]) -> _Run:
-    """Builds all that is configured."""
+def _build(given: options.Options, sources: Sequence[gin_files.Binding], device_name: str) -> _Run:
     with messages.messages_shown():
         loop = build_loop(sources, functools.partial(_path, given))
     unused.check_all_bindings_used(sources)
     initial = loop.config.init_from
     found = {} if initial is None else {initial_run.ARGUMENT: initial}
-    return _Run(loop, gin_config.config_text(), gin_config.operative_text(found))
+    return _Run(loop, device_name, gin_config.config_text(), gin_config.operative_text(found))
 
 
 def _path(given: options.Options, seed: int) -> str:

@@ -1,5 +1,6 @@
 """Gradient steps of a task whose data is in memory: many of them are one call of one compiled program."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -82,6 +83,13 @@ class GraphSteps(Driver):
             NonFiniteLossError: the loss is NaN or infinite; the weights are as they were then in the graph,
                 and updated once more under XLA.
         """
+        if not self._names:  # one step is traced alone first, so that its errors come from here
+            specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.state)
+            with _undisturbed():
+                trace = self._step.get_concrete_function(tf.TensorSpec([], tf.int64), specs)
+            _, reported, parts = trace.structured_outputs
+            self._names = sorted(reported)
+            self._parts = tf.nest.map_structure(_empty, parts)
         reached, sums, is_finite = self._chunks.take(step, last, lambda target: self._run(step, target, sums))
         if not is_finite:
             raise NonFiniteLossError(reached)
@@ -105,11 +113,6 @@ class GraphSteps(Driver):
         key = folded(self._key, tf.constant(step, tf.int64))
         return self._next(self.state, key)[0]
 
-    def traced_step(self) -> Any:
-        """The trace of one gradient step: (number `[] int64`, state) -> (state, what it reports by name)."""
-        specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.state)
-        return self._step.get_concrete_function(tf.TensorSpec([], tf.int64), specs)
-
     def moment(self) -> Moment:
         return Moment(self._parts, self.state)
 
@@ -117,12 +120,7 @@ class GraphSteps(Driver):
         return tf.function(self._take_steps, autograph=False, jit_compile=compiler == "xla" or None)
 
     def _run(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float], bool]:
-        # Summaries that a task's library writes would have no place in the program.
-        with tf.summary.record_if(False), sums_in_order():
-            if not self._names:
-                _, reported, parts = self.traced_step().structured_outputs
-                self._names = sorted(reported)
-                self._parts = tf.nest.map_structure(_empty, parts)
+        with _undisturbed():
             tensors = {name: tf.constant(sums.get(name, 0.0), tf.float64) for name in self._names}
             bounds = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
             try:
@@ -212,7 +210,7 @@ class GraphSteps(Driver):
 
     def seconds_per_step(self) -> float:
         self.start()
-        self._run(0, 1, {})
+        self.advance(0, 1, {})
         begun = time.perf_counter()
         self._run(1, 1 + _TIMED_STEPS, {})
         return (time.perf_counter() - begun) / _TIMED_STEPS
@@ -224,6 +222,13 @@ class GraphSteps(Driver):
 
     def close(self) -> None:
         """Releases nothing, as nothing is held."""
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A context without the summaries that a task's library writes, which have no place in the program."""
+    with tf.summary.record_if(False), sums_in_order():
+        yield
 
 
 def _empty(part: Any) -> tf.Tensor:
