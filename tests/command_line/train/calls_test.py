@@ -21,7 +21,7 @@ class Reached(RuntimeError):
 
 
 def ending_at_its_loss(task, calls):
-    """The loss of a kind of task, which in training appends the calls of ours that have led to it and ends."""
+    """The loss of a kind of task, which in training appends the calls of ours that led to it, and ends."""
     measured = task.loss
 
     def loss(self, model, batch, training=False):

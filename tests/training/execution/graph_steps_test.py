@@ -24,6 +24,6 @@ def test_a_state_of_before_lacks_what_has_come_last_since(tmp_path):
         arrays = list(file.values())
     np.savez(tmp_path / "task_state.npz", *arrays[:-1])
     later.restore(tmp_path, tmp_path, [])
-    assert math.isnan(later.state.final_accuracy) and later.state.final_accuracy.dtype == tf.float64
+    assert math.isnan(later.state.final_score) and later.state.final_score.dtype == tf.float64
     for one, other in zip(steps.state[:-1], later.state[:-1], strict=True):
         np.testing.assert_array_equal(one, other)
