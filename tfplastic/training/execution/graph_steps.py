@@ -143,7 +143,8 @@ class GraphSteps(Driver):
         def body(
             step: tf.Tensor, state: Any, sums: dict[str, tf.Tensor], is_finite: tf.Tensor, parts: Any
         ) -> Any:
-            state, reported, parts = self._step(step + 1, state)
+            state, reported, parts = self._step(step + 1, state)  # reported: each []
+            # Each [] float64.
             sums = {name: total + tf.cast(reported[name], tf.float64) for name, total in sums.items()}
             return step + 1, state, sums, tf.math.is_finite(reported["loss"]), parts
 
@@ -151,12 +152,12 @@ class GraphSteps(Driver):
 
     def _take_step(self, step: tf.Tensor, state: Any) -> tuple[Any, dict[str, tf.Tensor], dict[str, Any]]:
         """Takes gradient step number `step`: the task's state, what it reports, what it hands on."""
-        key = folded(self._key, step)
+        key = folded(self._key, step)  # [2] int32
         with tf.control_dependencies([self._at.assign(step)]):
-            batch, state = self._task.next(state, key)
+            batch, state = self._task.next(state, key)  # batch: each [batch, ...]
             with tf.name_scope("gradient_step"):  # by which operations are told apart in a profile
-                output = self._gradient_step(batch, step, state)
-        metrics = output.metrics
+                output = self._gradient_step(batch, step, state)  # loss [], per_example_loss [batch]
+        metrics = output.metrics  # each []
         state = self._task.after_step(state, step, TaskLoss(output.loss, output.per_example_loss, metrics))
         self._after_updates.in_program(step, Moment(output.parts, state))
         parts = {name: output.parts[name] for name in self._after_updates.handed_on}

@@ -40,15 +40,15 @@ class HostSteps(Driver):
     def advance(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float]]:
         del last  # one at a time, so that the loop can be stopped after each
         try:
-            self._last_batch = self._task.next()
-            output = self._step(self._last_batch, step + 1)
+            self._last_batch = self._task.next()  # [batch, ...] each
+            output = self._step(self._last_batch, step + 1)  # loss [], per_example_loss [batch]
         except tf.errors.InvalidArgumentError as error:
             if GradientStep.NOT_FINITE not in str(error):
                 raise
             raise NonFiniteLossError(step + 1) from None
         self._parts = output.parts
         self._task.after_step(step + 1)
-        reported = {"loss": output.loss, **output.metrics}
+        reported = {"loss": output.loss, **output.metrics}  # each []
         return step + 1, {name: sums.get(name, 0.0) + float(value) for name, value in reported.items()}
 
     def moment(self) -> Moment:
