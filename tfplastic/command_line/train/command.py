@@ -50,8 +50,7 @@ def _explain(given: options.Options) -> int:
 
 
 class _Run(NamedTuple):
-    """A loop, its requested configuration and every value it uses, as gin text."""
-    """A loop, its device, what it was asked to do and every value it uses, as gin text."""
+    """A loop, its device, its requested configuration and every value it uses, as gin text."""
 
     loop: Any
     device: str
