@@ -77,18 +77,20 @@ def public_names() -> dict[str, list[str]]:
 
 def _names(module: str) -> list[str]:
     """Returns `__all__` of a module, or else its top-level names without an underscore."""
-    tree = ast.parse(_source(module).read_text("utf-8"))
-    defined = []
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            defined.append(node.name)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = [target.id for target in targets if isinstance(target, ast.Name)]
-            if names == ["__all__"]:
-                return ast.literal_eval(node.value)
-            defined += names
-    return [name for name in defined if not name.startswith("_")]
+    public, defined, origins = [], [], {}
+    for node in ast.parse(_source(module).read_text("utf-8")).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                defined.append(name)
+            case ast.ImportFrom(module=parent):
+                origins |= {alias.name: f"{parent}.{alias.name}" for alias in node.names}
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                public += ast.literal_eval(value)
+            case ast.AugAssign(target=ast.Name(id="__all__"), value=ast.Attribute(value=ast.Name(id=part))):
+                public += _names(origins[part])
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                defined.append(name)
+    return public or [name for name in defined if not name.startswith("_")]
 
 
 def _submodules(module: str, names: list[str]) -> list[str]:
