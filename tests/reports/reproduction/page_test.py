@@ -175,6 +175,18 @@ def test_a_run_that_diverged_leaves_a_page_that_says_so(tmp_path, plan):
         assert not rows[number][2].startswith("agree"), number
 
 
+def test_runs_that_test_an_explanation_are_in_no_verdict(tmp_path, plan):
+    before = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1])
+    write_run(tmp_path / "fig06/cifar10-mlp-none-seed0", 0, made_up_grid.fig06("cifar10-mlp-none", 0)[0])
+    write_run(tmp_path / "fig06_coefficients/cifar10-mlp-0.5+0.5-seed0", 0, made_up_grid.probe(0.1, 0.4))
+    page = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1])
+    assert (
+        "| CIFAR-10 | MLP | 0.5+0.5 | 0.100 | 0.400 | 0.300 |" in page.text
+        and "test (1 of 12 runs):" in page.text
+    )
+    assert front(page)[8][2] == "not run (1 of 123)" and front(before)[8][2] == "not run (0 of 123)"
+
+
 def test_cells_are_named_that_are_farthest_from_the_papers_order(tmp_path, plan):
     for arm in ("none", "two_hot", "weight_decay", "spectral_norm", "layer_norm", "reset_last_layer"):
         made, _ = made_up_grid.fig06(f"cifar10-cnn-{arm}", 0)

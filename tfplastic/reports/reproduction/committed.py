@@ -57,6 +57,8 @@ PARTS: Mapping[int, Sequence[Part]] = {
     **dict.fromkeys((19, 20, 21, 22), _ATARI),
 }
 """{figure of the paper: the runs that it is of}."""
+TESTS: Mapping[int, Part] = {8: Part("fig06_coefficients")}
+"""{figure: runs that test an explanation}, which no verdict is of."""
 EARLIER: Mapping[int, Sequence[Part]] = {2: (Part("fig02"),), 4: (Part("fig04"),)}
 """{figure: runs of before its experiment changed}, which count while there are no others."""
 
@@ -114,6 +116,13 @@ class Committed:
         if not runs and figure in EARLIER:
             return Selection(Runs(self._runs(EARLIER[figure])), there, len(wanted), is_earlier=True)
         return Selection(Runs(runs), there, len(wanted))
+
+    def tests(self, figure: int) -> Selection:
+        """Returns the runs that test an explanation of a figure."""
+        part = TESTS[figure]
+        wanted = {(arm, seed) for arm, seeds in self._grid.get(part.folder, {}).items() for seed in seeds}
+        runs = Runs(self._runs([part]))
+        return Selection(runs, len({(run.arm, run.seed) for run in runs} & wanted), len(wanted))
 
     def _runs(self, parts: Sequence[Part]) -> list[Run]:
         return [

@@ -14,7 +14,7 @@ from tfplastic.reports.cells import FACTORS, PROBE_LOSS, probe_cells
 from tfplastic.reports.figures import FIGURES
 from tfplastic.reports.paper import CELL, paper_cells, paper_name
 from tfplastic.reports.reproduction import numbers
-from tfplastic.reports.reproduction.committed import Committed
+from tfplastic.reports.reproduction.committed import TESTS, Committed, Selection
 from tfplastic.reports.reproduction.probe_tables import SATURATED, probe_table, saturated_arms
 from tfplastic.reports.reproduction.result import Claim, Drawing, Result
 from tfplastic.reports.runs import Runs
@@ -98,6 +98,8 @@ def _figure(committed: Committed, number: int) -> Result:
     )
     tables = [_agreement(found, measures)]
     tables += [] if elsewhere else [probe_table(runs, FACTORS, paper_cells())]
+    if number in TESTS:
+        tables.append(_coefficients(committed.tests(number)))
     return Result(selection, claims, _numbers(found, measures), [drawing], tables, remarks)
 
 
@@ -162,6 +164,15 @@ def _farthest(cells: pd.DataFrame, paper: pd.DataFrame, column: str) -> str:
     listed = ", ".join(f"{names[place]} ({ours[place]:.0f}, {theirs[place]:.0f})" for place in order)
     ranks = f"rank of {len(both)} here and there, the largest first"
     return f"Farthest from the paper's order ({ranks}) are: {listed}."
+
+
+def _coefficients(selection: Selection) -> str:
+    """Returns the table of shrink and perturb with other coefficients."""
+    title = f"Shrink and perturb with other coefficients, as a test ({selection.progress} runs):"
+    if PROBE_LOSS not in selection.runs.tags():
+        return f"{title} not run."
+    factors = ("data", "architecture", "shrink + perturb")
+    return f"{title}\n\n{probe_table(selection.runs, factors)}"
 
 
 def _saturation(runs: Runs) -> str:

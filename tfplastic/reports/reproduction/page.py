@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tfplastic.reports.figures import FIGURES
 from tfplastic.reports.reproduction import abstract, numbers, texts
-from tfplastic.reports.reproduction.committed import PARTS, Committed
+from tfplastic.reports.reproduction.committed import PARTS, TESTS, Committed
 from tfplastic.reports.reproduction.result import NOT_RUN, Claim, Drawing, Result
 from tfplastic.reports.reproduction.table import results
 from tfplastic.reports.reproduction.texts import Texts
@@ -106,9 +106,10 @@ def _section(
 
 
 def _commands(number: int, experiments: Mapping[str, Sequence[str]]) -> str:
+    parts = [*PARTS[number], *([TESTS[number]] if number in TESTS else [])]
     lines = [
         _command(folder, file)
-        for folder in dict.fromkeys(part.folder for part in PARTS[number])
+        for folder in dict.fromkeys(part.folder for part in parts)
         for file in experiments.get(folder, ())
     ]
     return "\n".join(["```", *lines, "```"]) if lines else ""
