@@ -12,6 +12,8 @@ import griffe
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
+from tfplastic._shared_arguments import attribute_texts, with_shared_texts
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -25,6 +27,46 @@ class Examples(griffe.Extension):
             obj.docstring.value = re.sub(
                 r"(?:^(?:>>>|\.\.\.).*\n?(?:^[^\n].*\n?)*)+", _as_section, text, flags=re.MULTILINE
             )
+
+
+class SharedArguments(griffe.Extension):
+    """Gives functions that `shares_arguments` decorates the arguments that `help` shows of them."""
+
+    def on_package(self, *, pkg, **kwargs):
+        """Rewrites signatures and docstrings once all modules of a package have been read."""
+        for module in _modules(pkg):
+            for function in module.functions.values():
+                for decorator in [] if function.is_alias else function.decorators:
+                    if decorator.callable_path.endswith("shares_arguments"):
+                        _share(function, decorator.value.arguments, pkg)
+
+
+def _modules(module):
+    yield module
+    for each in module.modules.values():
+        if not each.is_alias:
+            yield from _modules(each)
+
+
+def _share(function, arguments, pkg):
+    """Does for Griffe's objects what `shares_arguments` does for functions."""
+    settings = pkg[arguments[0].canonical_path.partition(".")[2]]
+    given = {each.name: each.value for each in arguments[1:]}
+    omitted = ast.literal_eval(str(given.pop("omit", "()")))
+    fields = {name: each for name, each in settings.attributes.items() if "property" not in each.labels}
+    names = [name for name in fields if name not in omitted]
+    parameters = [each for each in function.parameters if each.name != "settings"]
+    for name in names:
+        field = fields[name]
+        default = given.get(name, field.value)
+        kind = griffe.ParameterKind.keyword_only if default else griffe.ParameterKind.positional_or_keyword
+        default = None if str(default) == "REQUIRED" else default
+        parameters.append(griffe.Parameter(name, annotation=field.annotation, kind=kind, default=default))
+    parameters.sort(key=lambda each: each.kind is griffe.ParameterKind.keyword_only)  # stable
+    function.parameters = griffe.Parameters(*parameters)
+    texts = attribute_texts(settings.docstring.value)
+    shared = {name: texts[name] for name in names if name in texts}
+    function.docstring.value = with_shared_texts(function.docstring.value, shared)
 
 
 def _as_section(code: re.Match) -> str:

@@ -2,9 +2,11 @@
 
 import importlib
 import importlib.util
+import inspect
 import pathlib
 import types
 
+import griffe
 import pytest
 from mkdocs.exceptions import PluginError
 
@@ -48,3 +50,23 @@ def test_functions_of_a_module_with_their_name_are_public_and_not_modules(site):
     found = site.public_names()
     assert "tfplastic.linalg.trace" not in found and "trace" in found["tfplastic.linalg"]
     assert "tfplastic.diagnostics.ranks" in found and "ranks" not in found["tfplastic.diagnostics"]
+
+
+@pytest.fixture(scope="module")
+def package(site):
+    extensions = griffe.Extensions(site.SharedArguments())
+    return griffe.load("tfplastic", allow_inspection=False, search_paths=[ROOT], extensions=extensions)
+
+
+@pytest.mark.parametrize("path", ["networks.mlp.mlp", "networks.nature_dqn.nature_dqn", "rl.agents.dqn"])
+def test_arguments_that_functions_share_are_those_that_python_shows(package, path):
+    module, _, name = path.rpartition(".")
+    shown = package[module].members[name]
+    function = getattr(importlib.import_module(f"tfplastic.{module.partition('.')[0]}"), name)
+    expected = inspect.signature(function).parameters
+    assert [each.name for each in shown.parameters] == list(expected)
+    for each in shown.parameters:
+        python = expected[each.name]
+        assert each.kind.value == python.kind.description
+        assert (each.default is None) == (python.default is python.empty)
+    assert shown.docstring.value.strip() == function.__doc__.strip()

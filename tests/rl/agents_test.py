@@ -13,7 +13,7 @@ from tf_agents.trajectories import StepType, Trajectory, time_step_spec
 
 from tfplastic import seeds
 from tfplastic._keras import keras
-from tfplastic.rl import agents
+from tfplastic.rl import agent_settings
 from tfplastic.rl.agents import c51, double_dqn, dqn
 
 FEATURES, NUM_ACTIONS, BATCH = 4, 3, 16
@@ -364,7 +364,7 @@ def test_wrong_arguments_are_refused(name, arguments, message):
 
 @EVERY_AGENT
 def test_keras_3_is_refused(name, monkeypatch):
-    monkeypatch.setattr(agents, "is_legacy", lambda: False)
+    monkeypatch.setattr(agent_settings, "is_legacy", lambda: False)
     with pytest.raises(
         ValueError, match=r"`TF_USE_LEGACY_KERAS` must be 1 before TensorFlow is imported, .* Keras 2\."
     ):

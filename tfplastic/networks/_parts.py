@@ -11,6 +11,7 @@ from tfplastic._checks import (
     check_one_of,
     check_positive,
     check_positive_integer,
+    check_seed,
 )
 from tfplastic._keras import keras
 from tfplastic._near_names import near_matches
@@ -55,37 +56,87 @@ NORMS: dict[str, Callable[..., keras.layers.Layer]] = {
 
 @dataclasses.dataclass(frozen=True)
 class HiddenLayers:
-    """Puts a normalisation and a nonlinearity, layers of their own, around each hidden layer.
+    """The arguments that the builders share, and the hidden layers that they describe.
+
+    Each hidden layer gets a normalisation and a nonlinearity, which are layers of their own.
 
     Attributes:
-        norm: None or a name in `NORMS`.
-        norm_position: `'before'` the nonlinearity or `'after'` it.
-        norm_epsilon: added to the variance, or to the mean of squares.
-        activation: name of a Keras activation.
+        seed: root seed of the initial weights. Same seed, same weights.
+        norm: None; `'layer'`: LayerNormalization over all features of an example, with a gain and an offset
+            for each; `'batch'`: BatchNormalization of each unit or channel, with Keras' momentum of 0.99;
+            `'rms'`: `RMSNormalization` over all features of an example, with a gain for each. Features of a
+            convolution are its height, width and channels. Lyle et al. 2023 ("the paper") add layer
+            normalisation after each convolution and fully connected layer.
+        norm_position: `'before'` the nonlinearity or `'after'` it. The paper leaves it open; the same authors
+            specify "before" in Lyle et al. 2024.
+        norm_epsilon: added to the variance, or the mean of squares. Not given in the paper; 1e-5 is the
+            default of Haiku, its framework.
+        norm_affine: whether the normalisation has trainable gains and offsets. The paper does not say; Haiku
+            asks for a choice.
+        activation: name of a Keras activation for the hidden layers. ReLU in the paper.
+        initializer: name of a Keras initialiser for the kernels; biases start at zero. Or `'pytorch'`:
+            kernels and biases uniform in +-1/sqrt(fan-in), as in PyTorch's `Linear` and `Conv2d`. The paper
+            names none; LeCun's truncated normal with zero biases is Haiku's default.
+        spectral_norm_layers: names of the hidden layers whose kernel is divided by its largest singular
+            value, as in `SpectralDense` and `SpectralConv2D`, where the matrix of a convolution's kernel is
+            given; call `tfplastic.layers.advance` between steps. Lyle et al. 2023, section 6.2, normalise
+            "the first linear layer", which may be `('hidden1',)` or `('conv1',)`.
+        width: multiplies the channels and units of every hidden layer; at least one is left. 1 to 16 in the
+            paper's Fig. 5.
+        dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
+            weights; None for Keras' global policy. The outputs have the dtype of the weights.
+        monitor: whether an `ActivationMonitor` follows each nonlinearity, `<layer>_monitor`. Outputs and all
+            other weights stay the same, bit for bit, in the graph and in eager code.
         norms: the names that `norm` may have.
-        dtype: Keras' policy of the layers; None for the global one.
-        spectral_norm_layers: names of the layers whose kernel is divided by its largest singular value.
-        monitor: whether an `ActivationMonitor` follows each nonlinearity.
-        norm_affine: whether the normalisation has trainable gains and offsets.
     """
 
-    norm: str | None
-    norm_position: str
-    norm_epsilon: float
-    activation: str
-    norms: Sequence[str] = tuple(NORMS)
-    dtype: Any = None
-    spectral_norm_layers: Sequence[str] = ()
-    monitor: bool = False
+    seed: int = 0
+    norm: str | None = None
+    norm_position: str = "before"
+    norm_epsilon: float = 1e-5
     norm_affine: bool = True
+    activation: str = "relu"
+    initializer: str = "lecun_normal"
+    spectral_norm_layers: Sequence[str] = ()
+    width: float = 1.0
+    dtype: str | None = None
+    monitor: bool = False
+    norms: Sequence[str] = tuple(NORMS)
 
     def __post_init__(self) -> None:
+        check_seed("seed", self.seed)
         check_one_of("norm", self.norm, (None, *self.norms))
         check_one_of("norm_affine", self.norm_affine, (True, False))
         check_one_of("norm_position", self.norm_position, ("before", "after"))
         check_positive("norm_epsilon", self.norm_epsilon)
         _check_activation(self.activation)
+        check_one_of("initializer", self.initializer, _INITIALIZERS)
+        check_positive("width", self.width)
+        check_one_of("dtype", self.dtype, POLICIES)
         check_boolean("monitor", self.monitor)
+
+    def check_layer_names(self, hidden: Sequence[str]) -> None:
+        """Checks that `spectral_norm_layers` is a sequence of names that are all among `hidden`.
+
+        Raises:
+            ValueError: it is not.
+        """
+        chosen: Any = self.spectral_norm_layers
+        if isinstance(chosen, str) or not isinstance(chosen, Sequence) or not set(chosen) <= set(hidden):
+            known = ", ".join(map(repr, hidden)) or "none"
+            raise ValueError(
+                "`spectral_norm_layers` must be a sequence of names of hidden layers: "
+                f"{known}. Received: {chosen!r}"
+            )
+
+    def widened(self, count: int) -> int:
+        """`count` units or channels times `width`, at least one."""
+        return widened(self.width, count)
+
+    def head(self, output_shape: tuple[int, ...], fan_in: int) -> list[keras.layers.Layer]:
+        """The linear layer `output` of `fan_in` inputs, and the shape of its outputs."""
+        weights = initializers_of(self.initializer, self.seed, "output", fan_in)
+        return head(output_shape, weights, dtype=outputs_dtype(self.dtype))
 
     def around(self, layer: keras.layers.Layer, rank: int) -> list[keras.layers.Layer]:
         """`layer`, whose outputs have `rank` axes, its normalisation and its nonlinearity, in their order."""
@@ -110,13 +161,26 @@ class HiddenLayers:
         monitor = [ActivationMonitor(name=f"{name}_monitor", dtype=self.dtype)] if self.monitor else []
         return [activation, *monitor]
 
-    def dense(self, units: int, name: str, initializer: str, seed: int, fan_in: int) -> keras.layers.Layer:
+    def dense(self, units: int, name: str, fan_in: int) -> keras.layers.Layer:
         """A fully connected layer of `fan_in` inputs, with spectral normalisation if it is to have one."""
-        weights = initializers_of(initializer, seed, name, fan_in)
+        weights = initializers_of(self.initializer, self.seed, name, fan_in)
         arguments: dict[str, Any] = {"name": name, "dtype": self.dtype, **weights}
         if name in self.spectral_norm_layers:
-            return SpectralDense(units, seed=_initial_seed(seed, name, "u"), **arguments)
+            return SpectralDense(units, seed=_initial_seed(self.seed, name, "u"), **arguments)
         return keras.layers.Dense(units, **arguments)
+
+    def dense_layers(self, units: Sequence[int], fan_in: int) -> list[keras.layers.Layer]:
+        """Fully connected hidden layers `hidden1`, `hidden2` and so on, each with its norm and nonlinearity.
+
+        Args:
+            units: units of each.
+            fan_in: inputs of the first.
+        """
+        layers = []
+        for number, count in enumerate(units, start=1):
+            layers += self.around(self.dense(count, f"hidden{number}", fan_in), rank=2)
+            fan_in = count
+        return layers
 
     def convolution(
         self,
@@ -124,23 +188,20 @@ class HiddenLayers:
         kernel_size: int,
         strides: int,
         name: str,
-        initializer: str,
-        seed: int,
         channels: int,
         **arguments: Any,
     ) -> keras.layers.Layer:
         """A convolution of `channels`, with its spectral normalisation if it is to have one."""
-        weights = initializers_of(initializer, seed, name, kernel_size * kernel_size * channels)
+        weights = initializers_of(self.initializer, self.seed, name, kernel_size * kernel_size * channels)
         arguments |= {"name": name, "dtype": self.dtype, **weights}
         if name in self.spectral_norm_layers:
-            u_seed = _initial_seed(seed, name, "u")
+            u_seed = _initial_seed(self.seed, name, "u")
             return SpectralConv2D(filters, kernel_size, strides, seed=u_seed, **arguments)
         return keras.layers.Conv2D(filters, kernel_size, strides, **arguments)
 
 
 def outputs_dtype(policy: str | None) -> str:
     """The dtype of the variables of Keras' policy of that name, of the global one if None."""
-    check_one_of("dtype", policy, POLICIES)
     found = keras.mixed_precision.Policy(policy) if policy else keras.mixed_precision.global_policy()
     return found.variable_dtype
 
@@ -163,25 +224,6 @@ def head(
     return layers
 
 
-def dense_layers(
-    hidden: HiddenLayers, units: Sequence[int], initializer: str, seed: int, fan_in: int
-) -> list[keras.layers.Layer]:
-    """Fully connected hidden layers `hidden1`, `hidden2` and so on, each with its norm and nonlinearity.
-
-    Args:
-        hidden: their normalisation and nonlinearity.
-        units: width of each layer.
-        initializer: name of an initializer, as for `initializers_of`.
-        seed: the same.
-        fan_in: inputs of the first.
-    """
-    layers = []
-    for number, count in enumerate(units, start=1):
-        layers += hidden.around(hidden.dense(count, f"hidden{number}", initializer, seed, fan_in), rank=2)
-        fan_in = count
-    return layers
-
-
 def uniform_by_fan_in(seed: int, name: str, fan_in: int) -> Initializers:
     """Kernel and bias uniform in +-1/sqrt(fan_in), by the seed of the layer `name`."""
     bound = fan_in**-0.5
@@ -197,7 +239,6 @@ def initializers_of(initializer: str, seed: int, name: str, fan_in: int) -> Init
     `'pytorch'` is the default of PyTorch's `Linear` and `Conv2d`: the kernel is drawn by
     kaiming_uniform(a=sqrt(5)), whose bound sqrt(6 / ((1 + a^2) fan_in)) is 1/sqrt(fan_in), the bias'.
     """
-    check_one_of("initializer", initializer, _INITIALIZERS)
     if initializer == "pytorch":
         return uniform_by_fan_in(seed, name, fan_in)
     kind = "kernel_initializer"
@@ -239,16 +280,6 @@ def check_counts(name: str, counts: Any, fewest: int = 0) -> tuple[int, ...]:
     if len(counts) < fewest:
         raise ValueError(f"`{name}` must have at least {fewest} entry. Received: {counts!r}")
     return tuple(check_positive_integer(name, count) for count in counts)
-
-
-def check_layer_names(name: str, chosen: Any, hidden: Sequence[str]) -> tuple[str, ...]:
-    """`chosen` if it is a sequence of names that are all among `hidden`."""
-    if isinstance(chosen, str) or not isinstance(chosen, Sequence) or not set(chosen) <= set(hidden):
-        known = ", ".join(map(repr, hidden)) or "none"
-        raise ValueError(
-            f"`{name}` must be a sequence of names of hidden layers: {known}. Received: {chosen!r}"
-        )
-    return tuple(chosen)
 
 
 def widened(width: float, count: int) -> int:

@@ -4,32 +4,24 @@ from collections.abc import Sequence
 
 import gin
 
-from tfplastic._checks import check_one_of, check_positive, check_seed
+from tfplastic._checks import check_one_of
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.networks import _parts, _size
 
 
 @gin.register(module="tfplastic.networks")
+@shares_arguments(_parts.HiddenLayers, omit=("norms",))
 def cnn(
     num_outputs: int | Sequence[int],
     *,
     input_shape: Sequence[int] = (32, 32, 3),
-    seed: int = 0,
     filters: Sequence[int] = (64, 64),
     kernel_sizes: Sequence[int] = (5, 3),
     strides: Sequence[int] = (1, 1),
     padding: str = "same",
     hidden: Sequence[int] = (256, 256),
-    norm: str | None = None,
-    norm_position: str = "before",
-    norm_epsilon: float = 1e-5,
-    norm_affine: bool = True,
-    activation: str = "relu",
-    initializer: str = "lecun_normal",
-    spectral_norm_layers: Sequence[str] = (),
-    width: float = 1.0,
-    dtype: str | None = None,
-    monitor: bool = False,
+    settings: _parts.HiddenLayers,
 ) -> keras.Model:
     """Builds conv 64@5 -> conv 64@3 -> dense 256 -> dense 256 -> linear, the CNN of Lyle et al. 2023, A.2.
 
@@ -41,35 +33,12 @@ def cnn(
     Args:
         num_outputs: number of outputs; or a shape such as `(actions, bins)` for a categorical head.
         input_shape: `(height, width, channels)`; CIFAR-10's by default.
-        seed: root seed of the initial weights. Same seed, same weights.
         filters: channels of each convolution.
         kernel_sizes: pixels of each convolution, high and wide; as many as `filters`.
         strides: pixels of each convolution; as many as `filters`. The paper gives none.
         padding: `'same'` or `'valid'` for every convolution. The paper gives none.
         hidden: units of each fully connected hidden layer.
-        norm: None; `'layer'`: LayerNormalization over all features of an example (height, width and channels
-            for a convolution), with a gain and an offset for each; `'batch'`: BatchNormalization of each
-            channel with Keras' momentum of 0.99; `'rms'`: `RMSNormalization` over all features, with a gain
-            for each. The paper adds layer normalisation after each convolution and fully connected layer.
-        norm_position: `'before'` the nonlinearity or `'after'` it. The paper leaves it open; the same authors
-            specify "before" in Lyle et al. 2024.
-        norm_epsilon: added to the variance, or the mean of squares. Not given in the paper; 1e-5 is the
-            default of Haiku, its framework.
-        norm_affine: whether the normalisation has trainable gains and offsets. The paper does not say; Haiku
-            asks for a choice.
-        activation: name of a Keras activation for the hidden layers.
-        initializer: name of a Keras initialiser for the kernels; biases start at zero. Or `'pytorch'`:
-            kernels and biases uniform in +-1/sqrt(fan-in), as in PyTorch's `Linear` and `Conv2d`. The paper
-            names none; LeCun's truncated normal with zero biases is Haiku's default.
-        spectral_norm_layers: names of the hidden layers whose kernel is divided by its largest singular
-            value, as in `SpectralDense` and `SpectralConv2D`, where the matrix of a convolution's kernel is
-            given; call `tfplastic.layers.advance` between steps. Lyle et al. 2023, section 6.2, normalise
-            "the first linear layer", which may be `('hidden1',)` or `('conv1',)`.
-        width: multiplies the channels and units of every hidden layer; at least one is left.
-        dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
-            weights; None for Keras' global policy. The outputs have the dtype of the weights.
-        monitor: whether an `ActivationMonitor` follows each nonlinearity, `conv1_monitor` and so on.
-            Outputs and all other weights stay the same, bit for bit, in the graph and in eager code.
+        settings: as for `HiddenLayers`.
 
     Returns:
         A `keras.Sequential` from `[batch, height, width, channels] float32` to
@@ -85,8 +54,6 @@ def cnn(
         ((None, 10), 69786)
     """
     output_shape = _parts.check_output_shape(num_outputs)
-    check_seed("seed", seed)
-    check_positive("width", width)
     convolutions = _check_convolutions(filters, kernel_sizes, strides)
     check_one_of("padding", padding, ("same", "valid"))
     shape = _parts.check_image_shape("input_shape", input_shape)
@@ -95,43 +62,30 @@ def cnn(
     if max(strides, default=1) > max(shape[:2]):
         rule = f"must be at most the {max(shape[:2])} pixels of an image"
         raise ValueError(f"`strides` {rule}. Received: {strides!r}")
-    units = [_parts.widened(width, count) for count in _parts.check_counts("hidden", hidden)]
-    convolutions = [(_parts.widened(width, count), size, stride) for count, size, stride in convolutions]
+    units = [settings.widened(count) for count in _parts.check_counts("hidden", hidden)]
+    convolutions = [(settings.widened(count), size, stride) for count, size, stride in convolutions]
     _size.check_size(
         _num_weights(shape, convolutions, padding, [*units, _size.outputs(output_shape)]),
         {
-            **{"filters": filters, "kernel_sizes": kernel_sizes, "hidden": hidden, "width": width},
+            **{"filters": filters, "kernel_sizes": kernel_sizes, "hidden": hidden, "width": settings.width},
             **{"num_outputs": num_outputs, "input_shape": input_shape},
         },
     )
-    head_dtype = _parts.outputs_dtype(dtype)
     names = [f"conv{number}" for number in range(1, len(convolutions) + 1)]
-    names += [f"hidden{number}" for number in range(1, len(units) + 1)]
-    spectral = _parts.check_layer_names("spectral_norm_layers", spectral_norm_layers, names)
-    around = _parts.HiddenLayers(
-        norm,
-        norm_position,
-        norm_epsilon,
-        activation,
-        dtype=dtype,
-        spectral_norm_layers=spectral,
-        monitor=monitor,
-        norm_affine=norm_affine,
-    )
+    settings.check_layer_names([*names, *(f"hidden{number}" for number in range(1, len(units) + 1))])
 
     layers: list[keras.layers.Layer] = [keras.layers.InputLayer(shape, name="inputs")]
     height, width_in_pixels, channels = shape
-    for number, (count, kernel_size, stride) in enumerate(convolutions, start=1):
-        arguments = (kernel_size, stride, f"conv{number}", initializer, seed, channels)
+    for name, (count, kernel_size, stride) in zip(names, convolutions, strict=True):
+        convolution = settings.convolution(count, kernel_size, stride, name, channels, padding=padding)
+        layers += settings.around(convolution, rank=4)
         channels = count
-        layers += around.around(around.convolution(channels, *arguments, padding=padding), rank=4)
         lost = kernel_size - 1 if padding == "valid" else 0
         height, width_in_pixels = (-(-(size - lost) // stride) for size in (height, width_in_pixels))
-    layers.append(keras.layers.Flatten(name="flatten", dtype=dtype))
+    layers.append(keras.layers.Flatten(name="flatten", dtype=settings.dtype))
     fan_in = height * width_in_pixels * channels
-    layers += _parts.dense_layers(around, units, initializer, seed, fan_in)
-    head_weights = _parts.initializers_of(initializer, seed, "output", [fan_in, *units][-1])
-    layers += _parts.head(output_shape, head_weights, dtype=head_dtype)
+    layers += settings.dense_layers(units, fan_in)
+    layers += settings.head(output_shape, [fan_in, *units][-1])
     return keras.Sequential(layers, name="cnn")
 
 

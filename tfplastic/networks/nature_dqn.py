@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import gin
 
-from tfplastic._checks import check_boolean, check_positive, check_seed
+from tfplastic._checks import check_boolean
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import REQUIRED, shares_arguments
 from tfplastic.networks import _parts, _size
 
 # (name, channels, kernel size, stride) of Mnih et al. 2015, Methods.
@@ -15,18 +16,18 @@ _SMALLEST_IMAGE = 36  # pixels, of which the convolutions leave one
 
 
 @gin.register(module="tfplastic.networks")
+@shares_arguments(
+    _parts.HiddenLayers,
+    omit=("norms", "norm_affine", "initializer", "spectral_norm_layers", "dtype"),
+    norms=("layer",),
+    seed=REQUIRED,
+)
 def nature_dqn(
     num_outputs: int | Sequence[int],
     observation_shape: Sequence[int] = (84, 84, 4),
     *,
-    seed: int,
-    norm: str | None = None,
-    norm_position: str = "before",
-    norm_epsilon: float = 1e-5,
-    activation: str = "relu",
-    width: float = 1.0,
     shared_bias: bool = False,
-    monitor: bool = False,
+    settings: _parts.HiddenLayers,
 ) -> keras.Model:
     """Builds pixels / 255 -> conv 32@8/4 -> conv 64@4/2 -> conv 64@3/1 -> dense 512 -> linear.
 
@@ -39,21 +40,13 @@ def nature_dqn(
         num_outputs: number of actions; or a shape such as `(actions, atoms)` for a categorical head.
         observation_shape: `(height, width, channels)` of uint8 pixels in [0, 255]; at least 36 pixels high
             and wide.
-        seed: root seed of the initial weights. Same seed, same weights.
         norm: None, or `'layer'`: Keras' LayerNormalization after each hidden layer, over all features of a
             sample (height, width and channels for a convolution), with a gain and an offset per feature. Lyle
             et al. 2023, section 6.3, add layer normalisation "after each hidden layer"; over which axes, and
             whether affine, they leave open.
-        norm_position: `'before'` the nonlinearity or `'after'` it. The paper leaves it open; the same authors
-            specify "before" in Lyle et al. 2024.
-        norm_epsilon: added to the variance. Not given in the paper; 1e-5 is the default of Haiku, its
-            framework.
-        activation: name of a Keras activation for the hidden layers. ReLU in the paper.
-        width: multiplies the number of channels and units of every hidden layer; at least one is left.
         shared_bias: one bias for all outputs instead of one each, as Double DQN (tuned) has it (van Hasselt
             et al. 2016; DQN Zoo's `double_q`).
-        monitor: whether an `ActivationMonitor` follows each nonlinearity, `conv1_monitor` and so on.
-            Outputs and all other weights stay the same, bit for bit, in the graph and in eager code.
+        settings: as for `HiddenLayers`.
 
     Returns:
         A `keras.Sequential` from `[batch, height, width, channels] uint8` to `[batch, *num_outputs] float32`.
@@ -68,16 +61,13 @@ def nature_dqn(
         (None, 6)
     """
     output_shape = _parts.check_output_shape(num_outputs)
-    check_seed("seed", seed)
     check_boolean("shared_bias", shared_bias)
     height, width_in_pixels, channels = _parts.check_image_shape(
         "observation_shape", observation_shape, _SMALLEST_IMAGE
     )
-    hidden = _parts.HiddenLayers(norm, norm_position, norm_epsilon, activation, ("layer",), monitor=monitor)
-    check_positive("width", width)
     _size.check_size(
-        _num_weights((height, width_in_pixels, channels), width, _size.outputs(output_shape)),
-        {"width": width, "num_outputs": num_outputs, "observation_shape": observation_shape},
+        _num_weights((height, width_in_pixels, channels), settings.width, _size.outputs(output_shape)),
+        {"width": settings.width, "num_outputs": num_outputs, "observation_shape": observation_shape},
     )
 
     layers: list[keras.layers.Layer] = [
@@ -85,16 +75,16 @@ def nature_dqn(
         keras.layers.Rescaling(1 / 255, name="rescaling"),
     ]
     for name, filters, kernel_size, stride in _CONVOLUTIONS:
-        initializers = _parts.uniform_by_fan_in(seed, name, kernel_size * kernel_size * channels)
-        channels = _parts.widened(width, filters)
+        initializers = _parts.uniform_by_fan_in(settings.seed, name, kernel_size * kernel_size * channels)
+        channels = settings.widened(filters)
         convolution = keras.layers.Conv2D(channels, kernel_size, stride, name=name, **initializers)
-        layers += hidden.around(convolution, rank=4)
+        layers += settings.around(convolution, rank=4)
         height, width_in_pixels = ((size - kernel_size) // stride + 1 for size in (height, width_in_pixels))
     layers.append(keras.layers.Flatten(name="flatten"))
-    initializers = _parts.uniform_by_fan_in(seed, "dense", height * width_in_pixels * channels)
-    units = _parts.widened(width, _DENSE_UNITS)
-    layers += hidden.around(keras.layers.Dense(units, name="dense", **initializers), rank=2)
-    layers += _parts.head(output_shape, _parts.uniform_by_fan_in(seed, "output", units), shared_bias)
+    initializers = _parts.uniform_by_fan_in(settings.seed, "dense", height * width_in_pixels * channels)
+    units = settings.widened(_DENSE_UNITS)
+    layers += settings.around(keras.layers.Dense(units, name="dense", **initializers), rank=2)
+    layers += _parts.head(output_shape, _parts.uniform_by_fan_in(settings.seed, "output", units), shared_bias)
     return keras.Sequential(layers, name="nature_dqn")
 
 

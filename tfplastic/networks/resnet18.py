@@ -5,8 +5,9 @@ from typing import Any
 
 import gin
 
-from tfplastic._checks import check_one_of, check_positive, check_seed
+from tfplastic._checks import check_one_of
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.networks import _parts, _size
 
 # (channels, stride of the first convolution) of the eight blocks of He et al. 2016, Table 1, 18 layers.
@@ -16,19 +17,18 @@ _STEMS = {"cifar": (3, 1, False), "imagenet": (7, 2, True)}
 
 
 @gin.register(module="tfplastic.networks")
+@shares_arguments(
+    _parts.HiddenLayers,
+    omit=("norms", "norm_position", "norm_affine", "spectral_norm_layers"),
+    norm="batch",
+    initializer="he_normal",
+)
 def resnet18(
     num_outputs: int | Sequence[int],
     *,
     input_shape: Sequence[int] = (32, 32, 3),
-    seed: int = 0,
     stem: str = "cifar",
-    norm: str | None = "batch",
-    norm_epsilon: float = 1e-5,
-    activation: str = "relu",
-    initializer: str = "he_normal",
-    width: float = 1.0,
-    dtype: str | None = None,
-    monitor: bool = False,
+    settings: _parts.HiddenLayers,
 ) -> keras.Model:
     """Builds the 18-layer residual network of He et al. 2016, section 4.1, for small images.
 
@@ -46,7 +46,6 @@ def resnet18(
     Args:
         num_outputs: number of outputs; or a shape such as `(actions, bins)` for a categorical head.
         input_shape: `(height, width, channels)`; CIFAR-10's by default.
-        seed: root seed of the initial weights. Same seed, same weights.
         stem: `'cifar'`, a 3x3 convolution with stride 1, as in their section 4.2; or `'imagenet'`, a 7x7
             convolution with stride 2 and 3x3 max pooling with stride 2. Both have 64 channels.
         norm: None; `'batch'`: BatchNormalization of each channel with Keras' momentum of 0.99, as the
@@ -56,11 +55,7 @@ def resnet18(
         activation: name of a Keras activation.
         initializer: name of a Keras initialiser for the kernels; biases start at zero. He et al. 2016 use
             He's normal. Or `'pytorch'`, as in `mlp`.
-        width: multiplies the channels of every convolution; at least one is left.
-        dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
-            weights; None for Keras' global policy. The outputs have the dtype of the weights.
-        monitor: whether an `ActivationMonitor` follows each nonlinearity, `conv1_monitor` and so on.
-            Outputs and all other weights stay the same, bit for bit, in the graph and in eager code.
+        settings: as for `HiddenLayers`.
 
     Returns:
         A `keras.Model` from `[batch, height, width, channels] float32` to `[batch, *num_outputs] float32`.
@@ -75,30 +70,25 @@ def resnet18(
         ((None, 10), 64)
     """
     output_shape = _parts.check_output_shape(num_outputs)
-    check_seed("seed", seed)
     shape = _parts.check_image_shape("input_shape", input_shape)
     check_one_of("stem", stem, tuple(_STEMS))
-    check_positive("width", width)
     _size.check_size(
-        _num_weights(shape[-1], width, _STEMS[stem][0], _size.outputs(output_shape)),
-        {"width": width, "num_outputs": num_outputs, "input_shape": input_shape},
+        _num_weights(shape[-1], settings.width, _STEMS[stem][0], _size.outputs(output_shape)),
+        {"width": settings.width, "num_outputs": num_outputs, "input_shape": input_shape},
     )
-    head_dtype = _parts.outputs_dtype(dtype)
-    around = _parts.HiddenLayers(norm, "before", norm_epsilon, activation, dtype=dtype, monitor=monitor)
-    blocks = _Blocks(around, initializer, seed)
+    blocks = _Blocks(settings)
 
     inputs = keras.Input(shape, name="inputs")
     kernel_size, stride, pooled = _STEMS[stem]
-    channels = _parts.widened(width, _BLOCKS[0][0])
+    channels = settings.widened(_BLOCKS[0][0])
     x = blocks.convolved(inputs, "conv1", channels, kernel_size, stride)
     x = blocks.nonlinear(x, "conv1")
     if pooled:
-        x = keras.layers.MaxPooling2D(3, 2, "same", name="stem_pool", dtype=dtype)(x)
+        x = keras.layers.MaxPooling2D(3, 2, "same", name="stem_pool", dtype=settings.dtype)(x)
     for number, (count, stride) in enumerate(_BLOCKS, start=1):
-        x = blocks.block(x, f"block{number}", _parts.widened(width, count), stride)
-    x = keras.layers.GlobalAveragePooling2D(name="pool", dtype=dtype)(x)
-    head_weights = _parts.initializers_of(initializer, seed, "output", x.shape[-1])
-    for layer in _parts.head(output_shape, head_weights, dtype=head_dtype):
+        x = blocks.block(x, f"block{number}", settings.widened(count), stride)
+    x = keras.layers.GlobalAveragePooling2D(name="pool", dtype=settings.dtype)(x)
+    for layer in settings.head(output_shape, x.shape[-1]):
         x = layer(x)
     return keras.Model(inputs, x, name="resnet18")
 
@@ -115,10 +105,8 @@ def _num_weights(channels: int, width: float, kernel_size: int, num_outputs: int
 
 
 class _Blocks:
-    def __init__(self, around: _parts.HiddenLayers, initializer: str, seed: int):
+    def __init__(self, around: _parts.HiddenLayers):
         self._around = around
-        self._initializer = initializer
-        self._seed = seed
 
     def convolved(self, x: Any, name: str, channels: int, kernel_size: int, stride: int) -> Any:
         """A convolution and its norm."""
@@ -127,8 +115,6 @@ class _Blocks:
             kernel_size,
             stride,
             name,
-            self._initializer,
-            self._seed,
             x.shape[-1],
             padding="same",
             use_bias=self._around.norm not in ("batch", "layer"),

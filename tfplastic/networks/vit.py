@@ -5,8 +5,9 @@ from typing import Any
 
 import gin
 
-from tfplastic._checks import check_fraction, check_one_of, check_positive_integer, check_seed
+from tfplastic._checks import check_fraction, check_one_of, check_positive_integer
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.layers import ClassToken, PositionEmbedding, RMSNormalization, SelfAttention
 from tfplastic.networks import _parts, _size
 
@@ -15,11 +16,18 @@ _POOLINGS = ("mean", "token")
 
 
 @gin.register(module="tfplastic.networks")
+@shares_arguments(
+    _parts.HiddenLayers,
+    omit=("norms", "norm_affine", "spectral_norm_layers", "width"),
+    norms=tuple(_NORMS),
+    norm="layer",
+    norm_epsilon=1e-6,
+    activation="gelu",
+)
 def vit(
     num_outputs: int | Sequence[int],
     *,
     input_shape: Sequence[int] = (32, 32, 3),
-    seed: int = 0,
     patch_size: int = 3,
     model_dim: int = 256,
     feed_forward_dim: int = 1024,
@@ -27,13 +35,7 @@ def vit(
     num_heads: int = 8,
     dropout: float = 0.1,
     pooling: str = "mean",
-    norm: str | None = "layer",
-    norm_position: str = "before",
-    norm_epsilon: float = 1e-6,
-    activation: str = "gelu",
-    initializer: str = "lecun_normal",
-    dtype: str | None = None,
-    monitor: bool = False,
+    settings: _parts.HiddenLayers,
 ) -> keras.Model:
     """Builds patches -> + positions -> blocks of attention and feed-forward -> pooling -> linear.
 
@@ -71,10 +73,7 @@ def vit(
         initializer: name of a Keras initialiser for the kernels; biases and the class token start at zero,
             positions normal with a standard deviation of 0.02. The paper names none. Or `'pytorch'`, as in
             `mlp`.
-        dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
-            weights; None for Keras' global policy. The outputs have the dtype of the weights.
-        monitor: whether an `ActivationMonitor` follows each nonlinearity, `block1_hidden_monitor` and so on.
-            Outputs and all other weights stay the same, bit for bit, in the graph and in eager code.
+        settings: as for `HiddenLayers`.
 
     Returns:
         A `keras.Model` from `[batch, height, width, channels] float32` to `[batch, *num_outputs] float32`.
@@ -89,16 +88,11 @@ def vit(
         ((None, 10), 121)
     """
     output_shape = _parts.check_output_shape(num_outputs)
-    check_seed("seed", seed)
     shape = _parts.check_image_shape("input_shape", input_shape)
     if check_positive_integer("patch_size", patch_size) > max(shape[:2]):
         rule = f"must be at most the {max(shape[:2])} pixels of an image"
         raise ValueError(f"`patch_size` {rule}. Received: {patch_size}")
     check_one_of("pooling", pooling, _POOLINGS)
-    head_dtype = _parts.outputs_dtype(dtype)
-    hidden = _parts.HiddenLayers(
-        norm, norm_position, norm_epsilon, activation, tuple(_NORMS), dtype, monitor=monitor
-    )
     check_positive_integer("num_heads", num_heads)
     if check_positive_integer("model_dim", model_dim) % num_heads:
         raise ValueError(f"`model_dim` must be a multiple of the {num_heads} heads. Received: {model_dim}")
@@ -115,25 +109,23 @@ def vit(
             **{"num_blocks": num_blocks, "num_outputs": num_outputs, "input_shape": input_shape},
         },
     )
-    parts = _Transformer(hidden, initializer, seed, dropout)
-    head_weights = _parts.initializers_of(initializer, seed, "output", model_dim)
+    parts = _Transformer(settings, dropout)
 
     inputs = keras.Input(shape, name="inputs")
-    patches = hidden.convolution(
-        model_dim, patch_size, patch_size, "patches", initializer, seed, shape[-1], padding="same"
-    )
+    patches = settings.convolution(model_dim, patch_size, patch_size, "patches", shape[-1], padding="same")
     x = patches(inputs)
-    x = keras.layers.Reshape((-1, model_dim), name="tokens", dtype=dtype)(x)
+    x = keras.layers.Reshape((-1, model_dim), name="tokens", dtype=settings.dtype)(x)
     if pooling == "token":
-        x = ClassToken(name="class_token", dtype=dtype)(x)
-    x = PositionEmbedding(_parts.normal(0.02, seed, "positions"), name="positions", dtype=dtype)(x)
+        x = ClassToken(name="class_token", dtype=settings.dtype)(x)
+    positions = _parts.normal(0.02, settings.seed, "positions")
+    x = PositionEmbedding(positions, name="positions", dtype=settings.dtype)(x)
     x = parts.dropout("positions")(x)
     for number in range(1, num_blocks + 1):
         x = parts.block(x, f"block{number}", num_heads, feed_forward_dim)
-    if norm_position == "before":
+    if settings.norm_position == "before":
         x = parts.normalised(x, "last")
-    x = _pooled(x, pooling, dtype)
-    for layer in _parts.head(output_shape, head_weights, dtype=head_dtype):
+    x = _pooled(x, pooling, settings.dtype)
+    for layer in settings.head(output_shape, model_dim):
         x = layer(x)
     return keras.Model(inputs, x, name="vit")
 
@@ -146,10 +138,8 @@ def _pooled(x: Any, pooling: str, dtype: str | None) -> Any:
 
 
 class _Transformer:
-    def __init__(self, hidden: _parts.HiddenLayers, initializer: str, seed: int, rate: float):
+    def __init__(self, hidden: _parts.HiddenLayers, rate: float):
         self._hidden = hidden
-        self._initializer = initializer
-        self._seed = seed
         self._rate = rate
 
     def block(self, x: Any, name: str, num_heads: int, feed_forward_dim: int) -> Any:
@@ -180,7 +170,7 @@ class _Transformer:
 
     def dropout(self, name: str) -> keras.layers.Layer:
         """Dropout after the layer `name`, with a seed of its own."""
-        return _parts.dropout(self._rate, self._seed, name, self._hidden.dtype)
+        return _parts.dropout(self._rate, self._hidden.seed, name, self._hidden.dtype)
 
     def _residual(self, x: Any, layers: list[keras.layers.Layer], name: str) -> Any:
         before = self._hidden.norm_position == "before"
@@ -191,4 +181,4 @@ class _Transformer:
         return y if before else self.normalised(y, name)
 
     def _dense(self, units: int, name: str, fan_in: int) -> keras.layers.Layer:
-        return self._hidden.dense(units, name, self._initializer, self._seed, fan_in)
+        return self._hidden.dense(units, name, fan_in)

@@ -1,7 +1,7 @@
 """DQN, Double DQN and C51 of TF-Agents, trained by their public loss."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import gin
@@ -9,59 +9,15 @@ import numpy as np
 import tensorflow as tf
 from tf_agents.agents import tf_agent
 from tf_agents.agents.dqn import dqn_agent
-from tf_agents.networks import network
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 from tf_agents.utils import common
 
-from tfplastic._checks import (
-    check_fits_in_memory,
-    check_fraction,
-    check_integer,
-    check_positive,
-    check_positive_integer,
-)
-from tfplastic._keras import is_legacy, keras
+from tfplastic._checks import check_positive, check_positive_integer
+from tfplastic._shared_arguments import shares_arguments
+from tfplastic.rl.agent_settings import AgentSettings
 from tfplastic.rl.c51_agent import PerExampleC51Agent
-
-ModelBuilder = Callable[[int | Sequence[int]], keras.Model]  # number of outputs, or (actions, atoms) -> model
-
-
-class QNetwork(network.Network):
-    """A Keras model as a TF-Agents network.
-
-    Args:
-        input_tensor_spec: of one observation.
-        build_model: makes the model; called once for each copy of the network.
-        num_atoms: size of the last axis of a categorical head, which C51 asks for.
-        name: of the network.
-    """
-
-    def __init__(
-        self, input_tensor_spec: Any, build_model: Callable[[], keras.Model], num_atoms: int, name: str
-    ):
-        super().__init__(input_tensor_spec=input_tensor_spec, state_spec=(), name=name)
-        self.model = build_model()
-        self.num_atoms = num_atoms
-
-    def create_variables(self, input_tensor_spec: Any = None, **kwargs: Any) -> tf.TensorSpec:
-        """As the parent, on an input of zeros.
-
-        The parent draws a random input: from the global generator, and with an overflow for a bounded uint8
-        under numpy 2.
-        """
-        if self._network_output_spec is None:
-            (spec,) = tf.nest.flatten(self.input_tensor_spec)
-            outputs, _ = self(
-                tf.zeros([1, *spec.shape], spec.dtype), step_type=tf.fill([1], ts.StepType.FIRST), **kwargs
-            )
-            self._network_output_spec = tf.TensorSpec(outputs.shape[1:], outputs.dtype)
-        return self._network_output_spec
-
-    def call(
-        self, observation: tf.Tensor, step_type: Any = None, network_state: Any = (), training: bool = False
-    ) -> tuple[tf.Tensor, Any]:
-        return self.model(observation, training=training), network_state
+from tfplastic.rl.q_network import QNetwork
 
 
 class QAgent:
@@ -157,40 +113,23 @@ class QAgent:
 
 
 @gin.register(module="tfplastic.rl")
-def dqn(
-    build_model: ModelBuilder,
-    time_step_spec: ts.TimeStep,
-    action_spec: Any,
-    batch_size: int,
-    *,
-    discount: float = 0.99,
-    n_step: int = 1,
-    grad_error_bound: float = 1 / 32,
-) -> QAgent:
-    """DQN (Mnih et al. 2015): target r + gamma max_a Q'(s', a). Arguments as for `double_dqn`."""
-    return _td_agent(
-        _OnePassDqnAgent,
-        build_model,
-        time_step_spec,
-        action_spec,
-        batch_size,
-        discount,
-        n_step,
-        grad_error_bound,
-    )
+@shares_arguments(AgentSettings)
+def dqn(*, grad_error_bound: float = 1 / 32, settings: AgentSettings) -> QAgent:
+    """DQN (Mnih et al. 2015): target r + gamma max_a Q'(s', a).
+
+    Args:
+        settings: as for `AgentSettings`.
+        grad_error_bound: as for `double_dqn`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    return _td_agent(_OnePassDqnAgent, settings, grad_error_bound)
 
 
 @gin.register(module="tfplastic.rl")
-def double_dqn(
-    build_model: ModelBuilder,
-    time_step_spec: ts.TimeStep,
-    action_spec: Any,
-    batch_size: int,
-    *,
-    discount: float = 0.99,
-    n_step: int = 1,
-    grad_error_bound: float = 1 / 32,
-) -> QAgent:
+@shares_arguments(AgentSettings)
+def double_dqn(*, grad_error_bound: float = 1 / 32, settings: AgentSettings) -> QAgent:
     """Double DQN (van Hasselt et al. 2016): target r + gamma Q'(s', argmax_a Q(s', a)).
 
     The loss is the mean over the batch of TD-error^2 / 2, whose gradient with respect to each TD error,
@@ -198,12 +137,7 @@ def double_dqn(
     grad_error_bound * batch_size.
 
     Args:
-        build_model: makes a Keras model with the number of outputs it is given; called for each network.
-        time_step_spec: TF-Agents specs of a time step, without batch.
-        action_spec: of an action; a scalar integer from 0.
-        batch_size: of the training batches.
-        discount: gamma per agent step, in [0, 1]. 0.99 in DQN Zoo, which Lyle et al. 2023 start from.
-        n_step: number of rewards in a return.
+        settings: as for `AgentSettings`.
         grad_error_bound: as above. 1/32 in DQN Zoo.
 
     Raises:
@@ -223,86 +157,49 @@ def double_dqn(
         >>> agent.greedy_actions(np.zeros([8, 84, 84, 4], np.uint8)).shape
         (8,)
     """
-    return _td_agent(
-        dqn_agent.DdqnAgent,
-        build_model,
-        time_step_spec,
-        action_spec,
-        batch_size,
-        discount,
-        n_step,
-        grad_error_bound,
-    )
+    return _td_agent(dqn_agent.DdqnAgent, settings, grad_error_bound)
 
 
 @gin.register(module="tfplastic.rl")
-def c51(
-    build_model: ModelBuilder,
-    time_step_spec: ts.TimeStep,
-    action_spec: Any,
-    batch_size: int,
-    *,
-    discount: float = 0.99,
-    n_step: int = 1,
-    num_atoms: int = 51,
-    max_value: float = 10.0,
-) -> QAgent:
+@shares_arguments(AgentSettings)
+def c51(*, num_atoms: int = 51, max_value: float = 10.0, settings: AgentSettings) -> QAgent:
     """C51 (Bellemare et al. 2017): a categorical distribution over returns, trained by cross-entropy.
 
     Args:
-        build_model: as for `double_dqn`; called with `(actions, num_atoms)`.
-        time_step_spec: as for `double_dqn`.
-        action_spec: as for `double_dqn`.
-        batch_size: of the training batches; for an estimate of memory alone.
-        discount: gamma per agent step, in [0, 1]. 0.99 in DQN Zoo.
-        n_step: number of rewards in a return.
+        settings: as for `AgentSettings`.
         num_atoms: atoms of the distribution, at least 2. 51 in the paper.
         max_value: the atoms are equally spaced over [-max_value, max_value]. 10 in the paper.
 
     Raises:
         ValueError: if an argument is out of its range.
     """
-    check_return(discount, n_step)
-    check_integer("num_atoms", num_atoms, minimum=2)
-    check_fits_in_memory("num_atoms", num_atoms, 8 * num_atoms * batch_size)  # of the logits of a batch
+    settings.check_num_atoms("num_atoms", num_atoms)
     max_value = check_positive("max_value", max_value)
     make_agent = functools.partial(PerExampleC51Agent, min_q_value=-max_value, max_q_value=max_value)
-    support = tf.linspace(-max_value, max_value, num_atoms)
-    return categorical_agent(make_agent, support, build_model, time_step_spec, action_spec, discount, n_step)
+    return categorical_agent(make_agent, tf.linspace(-max_value, max_value, num_atoms), settings)
 
 
 def categorical_agent(
-    make_agent: Callable[..., tf_agent.TFAgent],
-    support: tf.Tensor,
-    build_model: ModelBuilder,
-    time_step_spec: ts.TimeStep,
-    action_spec: Any,
-    discount: float,
-    n_step: int,
+    make_agent: Callable[..., tf_agent.TFAgent], support: tf.Tensor, settings: AgentSettings
 ) -> QAgent:
     """An agent whose networks give a categorical distribution over `support` for each action.
 
     Args:
-        make_agent: makes TF-Agents' agent, from what a `CategoricalDqnAgent` takes.
+        make_agent: makes TF-Agents' agent, from the arguments of a `CategoricalDqnAgent`.
         support: `[atoms] float32`, their values.
-        build_model: as for `double_dqn`; called with `(actions, atoms)`.
-        time_step_spec: as for `double_dqn`.
-        action_spec: as for `double_dqn`.
-        discount: gamma per agent step, checked.
-        n_step: number of rewards in a return, checked.
+        settings: the arguments that all agents share.
     """
-    outputs = (_num_actions(action_spec), len(support))
-    networks = _networks(lambda: build_model(outputs), time_step_spec, len(support))
+    networks = settings.networks(len(support))
     agent = make_agent(
-        time_step_spec,
-        action_spec,
+        settings.time_step_spec,
+        settings.action_spec,
         networks[0],
         optimizer=None,  # the gradient step is training/step.py's
         target_categorical_q_network=networks[1],
-        n_step_update=n_step,
-        gamma=discount,
+        n_step_update=settings.n_step,
+        gamma=settings.discount,
     )
-    return QAgent(agent, *networks, support, discount, n_step)
+    return QAgent(agent, *networks, support, settings.discount, settings.n_step)
 
 
 class _OnePassDqnAgent(dqn_agent.DqnAgent):
@@ -315,60 +212,27 @@ class _OnePassDqnAgent(dqn_agent.DqnAgent):
 
 
 def _td_agent(
-    agent_class: type[dqn_agent.DqnAgent],
-    build_model: ModelBuilder,
-    time_step_spec: ts.TimeStep,
-    action_spec: Any,
-    batch_size: int,
-    discount: float,
-    n_step: int,
-    grad_error_bound: float,
+    agent_class: type[dqn_agent.DqnAgent], settings: AgentSettings, grad_error_bound: float
 ) -> QAgent:
-    check_return(discount, n_step)
     check_positive("grad_error_bound", grad_error_bound)
-    threshold = grad_error_bound * check_positive_integer("batch_size", batch_size)
-    networks = _networks(lambda: build_model(_num_actions(action_spec)), time_step_spec, num_atoms=1)
+    threshold = grad_error_bound * check_positive_integer("batch_size", settings.batch_size)
+    networks = settings.networks()
 
     def clipped_error(targets: tf.Tensor, q_values: tf.Tensor) -> tf.Tensor:
         reduction = tf.compat.v1.losses.Reduction.NONE
         return tf.compat.v1.losses.huber_loss(targets, q_values, delta=threshold, reduction=reduction)
 
     agent = agent_class(
-        time_step_spec,
-        action_spec,
+        settings.time_step_spec,
+        settings.action_spec,
         networks[0],
         optimizer=None,  # the gradient step is training/step.py's
         target_q_network=networks[1],
-        n_step_update=n_step,
+        n_step_update=settings.n_step,
         td_errors_loss_fn=clipped_error,
-        gamma=discount,
+        gamma=settings.discount,
     )
-    return QAgent(agent, *networks, None, discount, n_step)
-
-
-def _networks(
-    build_model: Callable[[], keras.Model], time_step_spec: ts.TimeStep, num_atoms: int
-) -> tuple[QNetwork, QNetwork]:
-    """The online and the target network, each with a model of its own.
-
-    Raises:
-        ValueError: under Keras 3.
-    """
-    if not is_legacy():
-        raise ValueError(
-            "The environment variable `TF_USE_LEGACY_KERAS` must be 1 before TensorFlow is imported, as "
-            "TF-Agents needs Keras 2. Received: Keras 3"
-        )
-    spec = time_step_spec.observation
-    return (
-        QNetwork(spec, build_model, num_atoms, "q_network"),
-        QNetwork(spec, build_model, num_atoms, "target_q_network"),
-    )
-
-
-def _num_actions(action_spec: Any) -> int:
-    """The number of actions of a scalar integer spec."""
-    return int(action_spec.maximum - action_spec.minimum + 1)
+    return QAgent(agent, *networks, None, settings.discount, settings.n_step)
 
 
 def _train_is_elsewhere(*arguments: Any, **keywords: Any) -> None:
@@ -381,9 +245,3 @@ def _train_is_elsewhere(*arguments: Any, **keywords: Any) -> None:
         "`QAgent.agent.train` cannot be called, because the agent has no optimizer. Use "
         "`training.Loop`, which has one and applies mitigations, or differentiate `QAgent.loss(experience)`"
     )
-
-
-def check_return(discount: float, n_step: int) -> None:
-    """Checks that gamma is in [0, 1] and the number of rewards in a return at least 1."""
-    check_fraction("discount", discount)
-    check_positive_integer("n_step", n_step)

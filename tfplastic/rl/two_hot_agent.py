@@ -12,10 +12,12 @@ from tf_agents.networks import network
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
-from tfplastic._checks import check_boolean, check_finite, check_fits_in_memory, check_integer, check_makes
+from tfplastic._checks import check_boolean, check_finite, check_makes
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.networks import CategoricalHead, two_hot
 from tfplastic.networks.categorical import Encoding
-from tfplastic.rl.agents import ModelBuilder, QAgent, categorical_agent, check_return
+from tfplastic.rl.agent_settings import AgentSettings
+from tfplastic.rl.agents import QAgent, categorical_agent
 
 
 class CategoricalValueAgent(categorical_dqn_agent.CategoricalDqnAgent):
@@ -74,19 +76,15 @@ class CategoricalValueAgent(categorical_dqn_agent.CategoricalDqnAgent):
 
 
 @gin.register(module="tfplastic.rl")
+@shares_arguments(AgentSettings)
 def two_hot_dqn(
-    build_model: ModelBuilder,
-    time_step_spec: ts.TimeStep,
-    action_spec: Any,
-    batch_size: int,
     *,
-    discount: float = 0.99,
-    n_step: int = 1,
     num_bins: int = 51,
     min_value: float = 0.0,
     max_value: float | None = None,
     encoding: Encoding = two_hot,
     double_q: bool = True,
+    settings: AgentSettings,
 ) -> QAgent:
     """Two-hot DQN (Lyle et al. 2023, section 6.2): values are classified into bins instead of regressed.
 
@@ -95,12 +93,7 @@ def two_hot_dqn(
     paper gives neither the bins nor their range, nor the form of the target.
 
     Args:
-        build_model: as for `double_dqn`; called with `(actions, num_bins)`.
-        time_step_spec: as for `double_dqn`.
-        action_spec: as for `double_dqn`.
-        batch_size: of the training batches; for an estimate of memory alone.
-        discount: gamma per agent step, in [0, 1]. The paper gives none for its MDPs.
-        n_step: number of rewards in a return.
+        settings: as for `AgentSettings`.
         num_bins: bins at equal distances, at least 2. C51's 51, as the paper gives none.
         min_value: value of the first bin; targets below it count as it. 0: rewards in [0, 1] have no other
             returns below. The paper gives none.
@@ -128,20 +121,16 @@ def two_hot_dqn(
         >>> agent.model.output_shape, agent.q_values(tf.zeros([2, 8, 8, 1])).shape
         ((None, 10, 51), TensorShape([2, 10]))
     """
-    check_return(discount, n_step)
-    check_integer("num_bins", num_bins, minimum=2)
-    check_fits_in_memory("num_bins", num_bins, 8 * num_bins * batch_size)  # of the logits of a batch
+    settings.check_num_atoms("num_bins", num_bins)
     check_finite("min_value", min_value)
     check_makes("encoding", encoding, tf.Tensor, "@two_hot")
     check_boolean("double_q", double_q)
     if max_value is None:
-        if discount == 1:
+        if settings.discount == 1:
             raise ValueError("`max_value` must be given where `discount` is 1. Received: None")
-        max_value = 1 / (1 - discount)
+        max_value = 1 / (1 - settings.discount)
     if not min_value < check_finite("max_value", max_value):
         raise ValueError(f"`max_value` must be above `min_value`, {min_value!r}. Received: {max_value!r}")
     head = CategoricalHead(min_value, max_value, num_bins, encoding)
     make_agent = functools.partial(CategoricalValueAgent, head, double_q)
-    return categorical_agent(
-        make_agent, head.support, build_model, time_step_spec, action_spec, discount, n_step
-    )
+    return categorical_agent(make_agent, head.support, settings)

@@ -1,0 +1,119 @@
+"""Arguments that several functions have in common, described once by a frozen dataclass.
+
+The functions get them as one object; callers, `help`, gin and the site see every argument by its own name.
+"""
+
+import dataclasses
+import functools
+import inspect
+import re
+import types
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+REQUIRED = inspect.Parameter.empty
+"""Stands for the default of an argument that has none."""
+
+_SETTINGS = "settings"
+_ENTRY = re.compile(r"^ {4}(\w+): .*\n(?: {8}.*\n)*", re.MULTILINE)
+_ARGS = re.compile(r"^Args:\n(?: {4}.*\n)*", re.MULTILINE)
+_ATTRIBUTES = re.compile(r"^Attributes:\n(?: {4}.*\n)*", re.MULTILINE)
+
+
+def shares_arguments(
+    settings: type, *, omit: Collection[str] = (), **defaults: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Returns a decorator of a function that takes an instance of a dataclass as its argument `settings`.
+
+    The fields become arguments of the function: positional ones if the dataclass has no default for them,
+    else keyword-only ones. In its docstring the entry of `settings` becomes their entries in the section
+    "Attributes:" of the dataclass, but for those that it has itself.
+
+    Args:
+        settings: a frozen dataclass, which checks its values.
+        omit: fields that are no arguments.
+        **defaults: defaults by field, in place of those of the dataclass; `REQUIRED` for none.
+
+    Example:
+        >>> import dataclasses, inspect
+        >>> from tfplastic._shared_arguments import shares_arguments
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Size:
+        ...     width: float = 1.0
+        ...     depth: int = 2
+        >>> @shares_arguments(Size, depth=3)
+        ... def network(outputs: int, *, settings: Size) -> str:
+        ...     return f'{outputs} outputs, {settings.depth} layers'
+        >>> network(10), network(10, depth=5)
+        ('10 outputs, 3 layers', '10 outputs, 5 layers')
+        >>> str(inspect.signature(network))
+        '(outputs: int, *, width: float = 1.0, depth: int = 3) -> str'
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature, names = _joined(inspect.signature(function), settings, omit, defaults)
+        fixed = {name: defaults[name] for name in omit if name in defaults}
+
+        def with_settings(*args: Any, **kwargs: Any) -> Any:
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}() {error}") from None
+            bound.apply_defaults()
+            given = {name: bound.arguments.pop(name) for name in names}
+            return function(**bound.arguments, settings=settings(**fixed, **given))
+
+        # With the function's own globals, by which doctest knows what a module defines; without
+        # `__wrapped__`, behind which gin would look for the arguments.
+        code, closure = with_settings.__code__, with_settings.__closure__
+        joined = types.FunctionType(code, function.__globals__, function.__name__, None, closure)
+        functools.update_wrapper(joined, function)
+        texts = attribute_texts(settings.__doc__ or "")
+        documentation = with_shared_texts(
+            function.__doc__ or "", {name: texts.get(name, "") for name in names}
+        )
+        joined.__doc__ = documentation
+        vars(joined)["__signature__"] = signature
+        del vars(joined)["__wrapped__"]
+        return joined
+
+    return decorate
+
+
+def attribute_texts(docstring: str) -> dict[str, str]:
+    """Returns the entries of the section "Attributes:" of a class' docstring, by name."""
+    section = _ATTRIBUTES.search(inspect.cleandoc(docstring) + "\n")
+    return {entry[1]: entry[0] for entry in _ENTRY.finditer(section[0])} if section else {}
+
+
+def with_shared_texts(docstring: str, texts: Mapping[str, str]) -> str:
+    """Returns a function's docstring with entries in place of that of `settings`, but for those it has."""
+    docstring = inspect.cleandoc(docstring) + "\n"
+    section = _ARGS.search(docstring)
+    entries = {entry[1]: entry[0] for entry in _ENTRY.finditer(section[0])} if section else {}
+    more = "".join(text for name, text in texts.items() if name not in entries)
+    return docstring.replace(entries[_SETTINGS], more) if _SETTINGS in entries else docstring
+
+
+def _joined(
+    signature: inspect.Signature, settings: type, omit: Collection[str], defaults: Mapping[str, Any]
+) -> tuple[inspect.Signature, list[str]]:
+    """The signature with an argument for each field in place of `settings`, and the names of these fields."""
+    positional, keywords, names = [], [], []
+    for parameter in signature.parameters.values():
+        if parameter.name != _SETTINGS:
+            is_keyword = parameter.kind == inspect.Parameter.KEYWORD_ONLY
+            (keywords if is_keyword else positional).append(parameter)
+    for field in dataclasses.fields(settings):
+        if field.name in omit:
+            continue
+        has_default = field.default is not dataclasses.MISSING or field.name in defaults
+        parameter = inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY if has_default else inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=defaults.get(field.name, field.default) if has_default else REQUIRED,
+            annotation=field.type,
+        )
+        (keywords if has_default else positional).append(parameter)
+        names.append(field.name)
+    return signature.replace(parameters=[*positional, *keywords]), names
