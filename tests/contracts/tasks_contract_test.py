@@ -133,9 +133,20 @@ TABLE = {
     "sparse_reward_mdp": Row(functools.partial(mdp, kind=tasks.sparse_reward_mdp), squared_td_error),
     "atari": Row(game, squared_td_error),
 }
-EVERY_ROW = pytest.mark.parametrize(("name", "row"), TABLE.items(), ids=TABLE)
-IN_PROGRAM = {name: row for name, row in TABLE.items() if name != "atari"}
-EVERY_ROW_IN_PROGRAM = pytest.mark.parametrize(("name", "row"), IN_PROGRAM.items(), ids=IN_PROGRAM)
+# What another row shows too; of programs under XLA, the most expensive part, the fast suite has three.
+SLOW = ("random_label_mdp", "sparse_reward_mdp", "gradual_labels")
+SLOW_UNDER_XLA = (*SLOW, "random_labels_replacement", "permuted_pixels", "slowly_changing_regression")
+
+
+def parametrized(names: Sequence[str], slow: Sequence[str] = SLOW) -> pytest.MarkDecorator:
+    marks = {name: [pytest.mark.slow] if name in slow else [] for name in names}
+    rows = [pytest.param(name, TABLE[name], id=name, marks=marks[name]) for name in names]
+    return pytest.mark.parametrize(("name", "row"), rows)
+
+
+EVERY_ROW = parametrized([*TABLE])
+EVERY_ROW_IN_PROGRAM = parametrized([name for name in TABLE if name != "atari"], SLOW_UNDER_XLA)
+EVERY_ROW_WITH_AN_END = parametrized([name for name, row in TABLE.items() if row.has_end])
 
 
 class GraphStream:
@@ -303,7 +314,7 @@ def streamed():
 def test_the_table_has_every_public_task(streamed):
     public = [getattr(module, name) for module in (tasks, rl) for name in module.__all__]
     kinds = {each for each in public if inspect.isclass(each) and issubclass(each, GraphTask | HostTask)}
-    found = {type(streamed(name).source.task) for name in TABLE}
+    found = {type(streamed(name).source.task) for name in TABLE if name not in SLOW}
     assert found >= {each for each in kinds if not inspect.isabstract(each)}
 
 
@@ -319,7 +330,7 @@ def test_another_seed_gives_other_batches(name, row, streamed):
 def test_same_seed_same_batches_also_where_everything_is_measured(name, row, streamed):
     source = stream(row.make(0))
     for step, batch in enumerate(streamed(name).batches):
-        if step in (0, 3, 4):  # a boundary follows some of them
+        if step in (0, 4):  # at the start, and at a boundary
             before = source.snapshot()
             assert same(source.measure(), source.measure())
             if row.has_end:
@@ -388,8 +399,8 @@ def test_further_batches_are_others_by_their_seed(name, row, streamed):
     assert not any(same(one, batch) for batch in streamed(name).batches)
 
 
-@pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row.has_end])
-def test_a_pass_over_the_data_has_each_example_at_most_once(name, streamed):
+@EVERY_ROW_WITH_AN_END
+def test_a_pass_over_the_data_has_each_example_at_most_once(name, row, streamed):
     batches = streamed(name).source.pass_over_data()
     columns = [np.concatenate(column) for column in zip(*map(tf.nest.flatten, batches), strict=True)]
     examples = [b"".join(column[index].tobytes() for column in columns) for index in range(len(columns[0]))]

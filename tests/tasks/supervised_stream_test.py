@@ -20,6 +20,7 @@ from tfplastic import seeds
 from tfplastic.tasks import StreamBatch, SupervisedStream, TaskLoss
 from tfplastic.training import Loop, TrainConfig
 
+LEARNABLE = {"num_units": 100, "steps_per_task": 20}
 MLP = functools.partial(tp.networks.mlp, hidden=(8,))
 
 
@@ -204,9 +205,14 @@ def test_many_examples_are_evaluated_in_parts(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("make", "arguments"), [(permuted, {}), (regression, {"num_units": 100, "steps_per_task": 20})]
+    ("make", "arguments", "compiler"),
+    [
+        (permuted, {}, "graph"),
+        pytest.param(permuted, {}, "xla", marks=pytest.mark.slow),
+        pytest.param(regression, LEARNABLE, "graph", marks=pytest.mark.slow),
+        (regression, LEARNABLE, "xla"),
+    ],
 )
-@pytest.mark.parametrize("compiler", ["graph", "xla"])
 def test_it_trains_in_the_loop(make, arguments, compiler, tmp_path):
     task = make(**arguments)
     optimizer = tp.optimizers.sgd(0.01)
