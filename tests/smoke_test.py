@@ -117,7 +117,7 @@ def test_sigterm_and_resume(tmp_path):
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 143, output
-    assert "The same command goes on from there" in output
+    assert "Run the same command again to resume" in output
     assert not re.search(r"^[EIW]\d{4} ", output, re.MULTILINE), output
     assert json.loads((tmp_path / "parts/status.json").read_text())["state"] == "stopped"
     run_here(tmp_path / "parts", SMALL)

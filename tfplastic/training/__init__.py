@@ -1,4 +1,4 @@
-"""The gradient step, the loop around it, and what a run leaves on disk."""
+"""The gradient step, the loop around it, and the files of a run."""
 
 from tfplastic import _renames
 from tfplastic.training.brownian_twin import BrownianTwin

@@ -23,8 +23,8 @@ class Moment(NamedTuple):
     """The end of a gradient step, as the mitigations that act there see it.
 
     Attributes:
-        parts: of the step's context that it hands on, by name.
-        state: of the task, if it is a `GraphTask`.
+        parts: parts of the step's context that it hands on, by name.
+        state: state of the task, if it is a `GraphTask`.
     """
 
     parts: Any = MappingProxyType({})
@@ -32,7 +32,7 @@ class Moment(NamedTuple):
 
 
 class _Action(NamedTuple):
-    """What is called every `period` steps, and the parts of the context that it reads."""
+    """Function called every `period` steps, and the parts of the context that it reads."""
 
     period: int
     call: Callable[[tf.Tensor, Moment], tf.Tensor]
@@ -47,7 +47,7 @@ class AfterUpdates:
         model: whose weights they change.
         optimizer: whose slots they change.
         seed: root seed of the run.
-        boundary_period: of the task: the period of those that have none of their own.
+        boundary_period: period of the task's boundaries, for mitigations that have none of their own.
         in_program: whether those that come more often than every 10 steps are called by the program that
             takes the gradient steps, with `in_program`. All others are called by the loop, with `act`.
         twin: makes its step after every gradient step and after the mitigations, the last of whom has
@@ -93,7 +93,7 @@ class AfterUpdates:
 
     @property
     def periods(self) -> list[int]:
-        """Periods of what `act` does."""
+        """Periods of the actions of `act`."""
         return [action.period for action in self._rare]
 
     @property
@@ -107,11 +107,11 @@ class AfterUpdates:
         return [name for name in HANDED_ON if any(name in action.reads for action in self._rare)]
 
     def in_program(self, step: tf.Tensor, moment: Moment) -> None:
-        """Does what is due after gradient step `step`, `[] int64`, and is not done by `act`; traceable."""
+        """Acts on everything due after gradient step `step`, `[] int64`, except `act`'s part; traceable."""
         _call_if_due(self._frequent, step, moment)
 
     def act(self, step: int) -> None:
-        """Does what is due after gradient step `step`, the last one, in the order of the mitigations."""
+        """Acts on everything due after gradient step `step`, the last one, in the mitigations' order."""
         for period, program, reads in self._rare:
             if step % period == 0:
                 moment = self.moment() if reads else Moment()
@@ -119,7 +119,7 @@ class AfterUpdates:
                 program(tf.constant(step, tf.int64), Moment(parts, moment.state))
 
     def act_in_program(self, step: tf.Tensor, moment: Moment) -> None:
-        """As `act`, of a step that is a tensor `[] int64`; traceable."""
+        """Acts like `act`, on a step that is a tensor `[] int64`; traceable."""
         _call_if_due(self._rare, step, moment)
 
     def _add(
@@ -129,7 +129,7 @@ class AfterUpdates:
         act: Callable[[tf.Tensor, tf.Tensor, Moment], None],
         reads: Collection[str],
     ) -> None:
-        """Adds what is called with the step and its key, and has a number of its own for its draws."""
+        """Adds a function of the step and its key, with a number of its own for its draws."""
         key = tf.constant(seeds.derive(self._seed, "mitigation", number))
 
         def call(step: tf.Tensor, moment: Moment) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Brownian motion beside gradient descent: the control of Lyle et al. 2023, section 4.2 and Fig. 2."""
+"""Brownian motion next to gradient descent: the control of Lyle et al. 2023, section 4.2 and Fig. 2."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from tfplastic._keras import keras
 class BrownianTwin:
     """A copy of the network that starts where training starts and makes random steps as long as training's.
 
-    After each gradient step theta_{t-1} -> theta_t of the model, the weights phi of the twin become
-    phi + ||theta_t - theta_{t-1}|| z / ||z||, z standard normal, the norms being those of all trainable
-    weights together. What is seen in the model and not in its twin is due to the directions of the steps, not
-    to their lengths. The model is left alone.
+    After each gradient step theta_{t-1} -> theta_t of the model, the weights phi of the twin become phi +
+    ||theta_t - theta_{t-1}|| z / ||z||, z standard normal, the norms being those of all trainable weights
+    together. An effect that is seen in the model and not in its twin is due to the directions of the steps,
+    not to their lengths. The model is left alone.
 
     Norms are taken in float64; the length of a float32 step is right to about 1e-6.
 
@@ -70,5 +70,5 @@ class BrownianTwin:
 
 
 def _norm(tensors: list[tf.Tensor]) -> tf.Tensor:
-    """The Euclidean norm of all together, `[] float64`."""
+    """Returns the Euclidean norm of all together, `[] float64`."""
     return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(tf.cast(each, tf.float64))) for each in tensors]))

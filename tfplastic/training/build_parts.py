@@ -24,7 +24,7 @@ def build_parts(config: TrainConfig, is_new: bool) -> RunParts:
     """Builds everything that is configured; starts no environment and writes nothing.
 
     Args:
-        config: what to train.
+        config: configuration of the run.
         is_new: whether the run begins, so that `config.init_from` counts.
 
     Raises:

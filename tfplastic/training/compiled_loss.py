@@ -16,7 +16,7 @@ _UNREDUCED = ("none", None)
 
 
 class CompiledLoss:
-    """What `compile` was given as `loss`, as the gradient step takes it.
+    """The `loss` given to `compile`, in the form that the gradient step takes.
 
     The value is the one that Keras' own `train_on_batch` minimises, masks and the regularisation losses of
     the layers included. No metrics are updated.
@@ -27,8 +27,8 @@ class CompiledLoss:
         loss_weights: None, or a number for each loss, in the nest of the losses.
 
     Attributes:
-        outputs: of the last call of the model in this thread, so that metrics need none of their own. The
-            replicas of a `tf.distribute` strategy are threads.
+        outputs: outputs of the last call of the model in this thread, so that metrics need no call of their
+            own. The replicas of a `tf.distribute` strategy are threads.
 
     Raises:
         TypeError: a loss is none.
@@ -50,7 +50,7 @@ class CompiledLoss:
         return self._last.outputs
 
     def loss(self, model: Any, batch: Any, training: bool = False) -> TaskLoss:
-        """The loss of a batch `(inputs, targets, example weights or None)`; traceable.
+        """Returns the loss of a batch `(inputs, targets, example weights or None)`; traceable.
 
         Under a `tf.distribute` strategy the losses of the replicas add up to that of the global batch, of
         which each has an equal number of examples.
@@ -79,7 +79,7 @@ class CompiledLoss:
 
 
 def _of_examples(term: Term, count: tf.Tensor) -> tf.Tensor:
-    """The examples' part of a loss, `[count]`, whose mean is that loss."""
+    """Returns the examples' part of a loss, `[count]`, whose mean is that loss."""
     if term.sums is None:
         return tf.fill([count], tf.cast(term.weight * term.value, tf.float32))
     scale = tf.cast(count, term.sums.dtype)

@@ -31,7 +31,7 @@ def global_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def _norms(values: tf.Tensor) -> tf.Tensor:
-    """`[n]` -> `[ceil(n / 32)]`."""
+    """Returns `[n]` -> `[ceil(n / 32)]`."""
     missing = -values.shape[0] % _ROWS
     if missing:
         values = tf.pad(values, [[0, missing]])

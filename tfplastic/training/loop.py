@@ -20,17 +20,17 @@ class Loop:
     Constructing it builds everything that is configured and starts no environment.
 
     Args:
-        config: what to train.
+        config: configuration of the run.
         is_new: whether there is no checkpoint to resume from, so that `config.init_from` counts.
 
     Raises:
         ValueError: something that is configured cannot be built, or `config.init_from` does not fit.
 
     Attributes:
-        config: as given.
-        task: what is trained on, built.
+        config: the given configuration.
+        task: task to train on, built.
         driver: takes the gradient steps.
-        events: what happens between gradient steps, in this order.
+        events: events between gradient steps, in this order.
         parts: all that the configuration describes, built.
     """
 
@@ -51,7 +51,7 @@ class Loop:
 
         Args:
             run_directory: where everything is written.
-            profile_steps: gradient steps (A, B); what happens after step A up to step B is traced for
+            profile_steps: gradient steps (A, B); the steps after step A up to step B are traced for
                 TensorBoard.
             device: the device's name, for `status.json`.
             progress: makes the progress line from the total, the first step and the fields of the task.
@@ -65,7 +65,9 @@ class Loop:
                 `status.json`.
         """
         if run_directory.state == "finished":
-            logging.info("This run is finished: %s. A larger train.total_steps goes on.", run_directory.path)
+            logging.info(
+                "Run already finished: %s. Raise train.total_steps to continue it.", run_directory.path
+            )
             return 0
         stop, last = StopRequest(), self.config.total_steps
         with Session(self.parts, run_directory, stop, profile_steps, device) as session:
@@ -86,7 +88,7 @@ class Loop:
             return session.end()
 
     def _warm_up(self, session: Session, shown: Progress) -> bool:
-        """Does what precedes the first gradient step; False if a signal came meanwhile."""
+        """Does the work before the first gradient step; returns False if a signal came meanwhile."""
         for _ in self.driver.warm_up():
             shown.update(session.step, note="warm-up", **self.driver.progress())
             if session.stop.signal is not None:

@@ -30,12 +30,12 @@ _OPTIMIZERS = ("adadelta", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion",
 class PlasticModel(keras.Model):
     """A network for Keras' `compile` and `fit`, whose `train_step` is `GradientStep`, the step of our loop.
 
-    So penalties, transforms of gradients and what mitigations do after updates, each at its period in
-    gradient steps, are those of the loop: given the same batches in the same order and the same seed, `fit`
-    and the loop lead to the same weights (the same bits on a CPU, both compiled as graph). `evaluate`,
-    `predict`, callbacks and metrics are Keras' own.
+    So penalties, transforms of gradients and the mitigations after updates, each at its period in gradient
+    steps, are those of the loop: given the same batches in the same order and the same seed, `fit` and the
+    loop lead to the same weights (the same bits on a CPU, both compiled as graph). `evaluate`, `predict`,
+    callbacks and metrics are Keras' own.
 
-    What `fit` reports beside the metrics: `loss`, the compiled loss before the update without penalties;
+    Besides the metrics `fit` reports: `loss`, the compiled loss before the update without penalties;
     `penalty`, if a mitigation adds one; `gradient_norm`, of both; and `<statistic>/<layer>` for each of the
     `step_statistics`. Each is the mean over the epoch's examples so far.
 
@@ -43,14 +43,14 @@ class PlasticModel(keras.Model):
     batch, and mitigations act on all replicas at once; `step_statistics` and `jit_compile` are refused.
 
     Args:
-        network: a built model of the Keras in use. Layers of its own, weights and all, are what is trained.
+        network: a built model of the Keras in use. Its own layers, weights and all, are trained.
         **kwargs: `name`, as for every Keras model.
 
     Attributes:
-        network: as given. Diagnostics name its layers as they name them below the network itself.
+        network: the given network. Diagnostics name its layers by their names below the network itself.
 
     Raises:
-        TypeError: `network` is no model of the Keras in use.
+        TypeError: `network` is not a model of the Keras in use.
         ValueError: `network` is not built.
 
     Example:
@@ -99,16 +99,16 @@ class PlasticModel(keras.Model):
         jit_compile: bool = False,
         **kwargs: Any,
     ) -> None:
-        """As Keras' `compile`, and what changes or watches training. It begins anew: optimizer, step count.
+        """Compiles like Keras, with mitigations and statistics. The optimizer and the step count start again.
 
         Args:
             optimizer: a Keras optimizer or its name; not one that scales losses.
             loss: a Keras loss, a function `(targets, outputs)` or a name; or a nest of them, that of the
                 outputs. Not with the reduction 'none'.
-            metrics: as for Keras.
+            metrics: metrics, as for Keras.
             loss_weights: a number for each loss, in the nest of `loss`.
-            mitigations: what changes loss, gradients, weights or optimizer slots, in this order. Those that
-                act after updates need a period of their own: `fit` knows no boundaries.
+            mitigations: changes of loss, gradients, weights or optimizer slots, in this order. Those that act
+                after updates need a period of their own: `fit` knows no boundaries.
             step_statistics: functions of the activations of each hidden nonlinearity on the batch of every
                 gradient step, such as `diagnostics.dead_units`, or {name: function}.
             data: `(inputs, targets)` or `(inputs, targets, sample_weight)`, arrays `[examples, ...]`, for
@@ -116,7 +116,7 @@ class PlasticModel(keras.Model):
             seed: root seed, from which those of the mitigations are derived.
             jit_compile: whether to compile with XLA, which rounds otherwise than the graph and does not stop
                 at a loss that is not finite.
-            **kwargs: as for Keras, such as `weighted_metrics` or `steps_per_execution`.
+            **kwargs: further arguments of Keras, such as `weighted_metrics` or `steps_per_execution`.
 
         Raises:
             TypeError: a loss or statistic is none.
@@ -146,7 +146,7 @@ class PlasticModel(keras.Model):
         )
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """As Keras' `fit`.
+        """Trains like Keras' `fit`.
 
         Raises:
             NonFiniteLossError: if the loss became NaN or infinite; names the layer and the quantity that
@@ -165,10 +165,10 @@ class PlasticModel(keras.Model):
 
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One `GradientStep` on a batch, and what follows it; traceable.
+        """Takes one `GradientStep` on a batch, with the mitigations after it; traceable.
 
         Returns:
-            {name: running mean} of what `fit` reports.
+            {name: running mean} of the values that `fit` reports.
         """
         training = self._compiled_training()
         inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
@@ -219,12 +219,12 @@ class PlasticModel(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "PlasticModel":
-        """The model of a config; it is to be compiled again."""
+        """Returns the model of a config; it is to be compiled again."""
         network = keras.layers.deserialize(config["network"], custom_objects=custom_objects)
         return cls(**{**config, "network": network})
 
     def get_compile_config(self) -> None:
-        """Nothing: what `compile` was given is not saved with the model."""
+        """Returns None: the arguments of `compile` are not saved with the model."""
 
     def _compiled_training(self) -> "_Training":
         if self._training is None:
@@ -244,7 +244,7 @@ def _as_batch(data: Any) -> Any:
 def _check_strategy(
     strategy: tf.distribute.Strategy, statistics: Any, mitigations: Sequence[Mitigation], jit_compile: bool
 ) -> None:
-    """Refuses what replicas, which are traced in turns, cannot do."""
+    """Refuses settings that replicas, which are traced in turns, do not support."""
     if strategy.num_replicas_in_sync == 1:
         return
     rule = "under a `tf.distribute` strategy of several replicas"
@@ -293,7 +293,7 @@ class _Training:
         self._hessians: dict[Any, tuple[Any, HessianOperator]] = {}
 
     def take(self, *batch: Any) -> dict[str, tf.Tensor]:
-        """One gradient step and what follows it; what it reports."""
+        """Takes one gradient step with the mitigations after it; returns its metrics."""
         with tf.control_dependencies([self.step.assign_add(1)]):  # before a loss that is not finite
             number = tf.convert_to_tensor(self.step) if self._gradient_step.reads_step else None
             output = self._gradient_step(batch, number, batch)
@@ -304,7 +304,7 @@ class _Training:
         return {"loss": output.loss, **output.metrics}
 
     def cause(self) -> str:
-        """Returns the rest of the error: the quantity and layer that first were not finite, what to do."""
+        """Returns the rest of the error: the quantity and layer first not finite, and the remedy."""
         action = "Look at the batch or lower the learning rate, and compile and fit again"
         try:
             examination = Examination(self._gradient_step, {"model": self._network})
@@ -316,7 +316,7 @@ class _Training:
         return f"; the first was {found}. {action}" if found else f". {action}"
 
     def hessian(self, batch: Any) -> HessianOperator:
-        """That of the loss on a batch, of which there is one for each shape, with a place for the batch."""
+        """Returns the gradient of the loss on a batch, one for each shape, with a slot for the batch."""
         flat = [each if each is None else tf.convert_to_tensor(each) for each in tf.nest.flatten(batch)]
         key = tuple(each if each is None else (each.dtype.name, *each.shape) for each in flat)
         if key not in self._hessians:
@@ -335,13 +335,13 @@ class _Training:
 
 
 class _Means:
-    """Means of what the steps since the last reset reported, each step counting by its examples."""
+    """Returns the means of the steps' metrics since the last reset, each step weighted by its examples."""
 
     def __init__(self) -> None:
         self._means: dict[str, keras.metrics.Mean] = {}
 
     def update(self, values: Mapping[str, tf.Tensor], num_examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The means with `values`; traceable."""
+        """Returns the means with `values`; traceable."""
         for name, value in values.items():
             if name not in self._means:
                 with tf.init_scope():  # variables are made once, outside of the program that is being traced

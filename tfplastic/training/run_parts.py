@@ -21,7 +21,7 @@ class RunParts:
         gradient_step: the gradient step.
         after_updates: mitigations and the twin, after updates.
         driver: takes the gradient steps.
-        events: what happens between gradient steps, in this order.
+        events: events between gradient steps, in this order.
     """
 
     config: TrainConfig
@@ -32,7 +32,7 @@ class RunParts:
 
     @property
     def task(self) -> GraphTask | HostTask:
-        """What is trained on."""
+        """The task to train on."""
         return self.config.task
 
     def trackables(self) -> dict[str, Any]:

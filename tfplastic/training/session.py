@@ -23,21 +23,20 @@ from tfplastic.training.run_parts import RunParts
 class Session:
     """A run of a loop in its directory, from the beginning or the last checkpoint to a signal or the end.
 
-    A context: whatever is raised in it is also in `status.json`, and what it holds is released at its end.
+    A context: errors raised in it are also in `status.json`, and its resources are released at its end.
 
     Args:
         parts: all that the run's configuration describes, built.
         directory: run directory.
         stop: the request to stop.
-        profile_steps: gradient steps (A, B); what happens after step A up to step B is traced for
-            TensorBoard.
+        profile_steps: gradient steps (A, B); the steps after step A up to step B are traced for TensorBoard.
         device: name of the device, for `status.json`.
 
     Attributes:
         directory, stop: the arguments.
         config, task, driver, events: parts of the run.
         step: gradient steps done.
-        sums: sums of what each gradient step has reported since the last row of metrics, by name.
+        sums: sums of the metrics of each gradient step since the last row of metrics, by name.
         count: number of these gradient steps.
         pending: names of the events that are still to run at this step, in order.
         writer: writes into the run directory.
@@ -121,7 +120,7 @@ class Session:
                 self.directory.cut_after(checkpoint.step, checkpoint.state["metrics_position"])
             logging.info("Resumed at gradient step %d.", self.step)
             if self._profile_steps is not None and self._profile_steps[1] <= self.step:
-                logging.info("Nothing is traced: --profile_steps ends at step %d.", self._profile_steps[1])
+                logging.info("No trace recorded: --profile_steps ends at step %d.", self._profile_steps[1])
         self._begin_writing()
 
     def _begin_writing(self) -> None:
@@ -141,11 +140,11 @@ class Session:
         return min([*(each for each in nexts if each is not None), self.config.total_steps, *edges])
 
     def arrive(self, step: int, sums: dict[str, float]) -> None:
-        """Notes that gradient steps have led to gradient step `step`, and what is due there.
+        """Records that gradient steps have led to gradient step `step`, and the events due there.
 
         Args:
             step: gradient steps done.
-            sums: `sums` with what the new ones reported.
+            sums: `sums` with the metrics of the new steps.
 
         Raises:
             NonFiniteLossError: gradients and with them weights are not finite.
@@ -182,7 +181,7 @@ class Session:
             logging.info("Finished at gradient step %d. tensorboard --logdir=%s", self.step, path)
             return 0
         self.write_status("stopped")
-        logging.info("Stopped at gradient step %d. The same command goes on from there.", self.step)
+        logging.info("Stopped at gradient step %d. Run the same command again to resume.", self.step)
         return self.stop.exit_code
 
     def write_status(self, state: str, **fields: Any) -> None:

@@ -22,7 +22,7 @@ from tfplastic.training.step_supply import Parts, StepSupply
 from tfplastic.training.weight_history import WeightHistory
 
 StepStatistic = Callable[[tf.Tensor], tf.Tensor]
-"""Of a layer's activations `[batch, ..., units]`, a scalar; traceable. `diagnostics.dead_units` is one."""
+"""A scalar of a layer's activations `[batch, ..., units]`; traceable, such as `diagnostics.dead_units`."""
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -57,7 +57,7 @@ class StepOutput(NamedTuple):
         per_example_loss: `[batch] float32`.
         metrics: scalars by name: those of the task's loss; `gradient_norm`, of the loss with its penalties;
             `penalty`, if mitigations add some; and `<statistic>/<layer>`.
-        parts: of the step's context, by name: those that mitigations read in `after_update`.
+        parts: parts of the step's context that mitigations read in `after_update`, by name.
     """
 
     loss: tf.Tensor
@@ -70,10 +70,10 @@ class Differentiated(NamedTuple):
     """A loss and its gradients, before any update.
 
     Attributes:
-        output: of the task's loss.
-        penalties: of the mitigations that add one, each `[]`.
-        gradients: of their sum, one for each trainable variable.
-        parts: of the step's context, {name: function that makes it}.
+        output: output of the task's loss.
+        penalties: penalties of the mitigations that add one, each `[]`.
+        gradients: gradients of their sum, one for each trainable variable.
+        parts: parts of the step's context, {name: function that makes it}.
         call: the model's first call, recorded if anything reads it.
     """
 
@@ -85,10 +85,10 @@ class Differentiated(NamedTuple):
 
 
 class HasLoss(Protocol):
-    """What the gradient step needs of a task; every `GraphTask` and `HostTask` has it."""
+    """The part of a task that the gradient step needs; every `GraphTask` and `HostTask` has it."""
 
     def loss(self, model: Any, batch: Any, training: bool = False) -> TaskLoss:
-        """The loss of a batch; traceable, differentiable in the weights of `model`."""
+        """Returns the loss of a batch; traceable, differentiable in the weights of `model`."""
         ...
 
 
@@ -151,7 +151,7 @@ class GradientStep:
         Args:
             batch: a nest of arrays as the task's loss takes it.
             step: `[] int64`, number of the gradient step, from 1; needed if `reads_step`.
-            state: as the supply takes it, such as that of a `GraphTask`.
+            state: state in the form that the supply takes, such as that of a `GraphTask`.
         """
         advance(self._model)  # first, because a mitigation may have changed the weights since the last step
         variables = self._model.trainable_variables
@@ -185,9 +185,9 @@ class GradientStep:
         """Differentiates the loss with the mitigations' penalties.
 
         Args:
-            batch: as for a call.
-            step: as for a call.
-            state: as for a call.
+            batch: batch of the step, see `__call__`.
+            step: number of the step, see `__call__`.
+            state: state of the task, see `__call__`.
             all_penalties: whether those that read the context have a part in it.
         """
         variables = self._model.trainable_variables
@@ -219,7 +219,7 @@ class GradientStep:
         """Returns the context of a mitigation.
 
         Args:
-            mitigation: of this step.
+            mitigation: mitigation of this step.
             parts: {name: function that makes it}.
         """
         return StepContext(mitigation, parts, self._model, self._task.loss, self.history.older)
@@ -230,10 +230,10 @@ class GradientStep:
         """Returns the context of a mitigation that acts after the step.
 
         Args:
-            mitigation: of this step.
+            mitigation: mitigation of this step.
             step: `[] int64`, its number.
             handed_on: the `parts` of its output.
-            state: of a `GraphTask`.
+            state: state of a `GraphTask`.
         """
         parts: Parts = {} if self._supply is None else self._supply.parts(step, state)
         return self.context(

@@ -20,11 +20,11 @@ class StepSupply(abc.ABC):
     """Makes parts of the context of gradient steps."""
 
     def parts(self, step: Any, state: Any) -> Parts:
-        """The parts that a task supplies to one gradient step.
+        """Returns the parts that a task supplies to one gradient step.
 
         Args:
             step: `[] int64`, its number, from 1.
-            state: of a `GraphTask`; of `fit` the batch.
+            state: state of a `GraphTask`; in `fit` the batch.
         """
         return {
             "step": lambda: step,
@@ -153,7 +153,7 @@ class ArraySupply(StepSupply):
         return DataBatches(examples // size, at)
 
     def _sizes(self, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """The number of all examples, and that of the batch's."""
+        """Returns the number of all examples, and that of the batch's."""
         if self._arrays is None:
             action = "Give them to `compile(..., data=(x, y))`."
             raise ValueError(f"`fit` shows no data beyond its batches. {action}")
@@ -166,5 +166,5 @@ def _length(nest: Any) -> tf.Tensor:
 
 
 def _each(function: Callable[[Any], Any], nest: Any) -> Any:
-    """A nest with the function's results, and None where it has None."""
+    """Returns a nest with the function's results, and None where it has None."""
     return tf.nest.map_structure(lambda each: None if each is None else function(each), nest)

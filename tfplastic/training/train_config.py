@@ -1,4 +1,4 @@
-"""The configuration of a run: what to train and when to look."""
+"""The configuration of a run: its task, and the periods of its events."""
 
 import dataclasses
 import functools
@@ -36,10 +36,10 @@ _OPTIMIZERS = ("@adam()", "@centered_rmsprop()", "@sgd()")
 @_renames.accept_old_arguments("train")
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """What to train and when to look. All steps and periods are gradient steps.
+    """The task of a run and the periods of its events. All steps and periods are gradient steps.
 
     Attributes:
-        task: what to train on.
+        task: task to train on.
         optimizer: a Keras optimizer.
         total_steps: length of the run.
         seed: root seed, from which every other seed is derived.
@@ -48,13 +48,13 @@ class TrainConfig:
             a mapping {name: function}; or a budget, or a list that holds budgets too, see `DiagnosticsPlan`.
         diagnostics_period: between their evaluations; step 0 is included.
         diagnostics_periods: by name of a quantity, its own period instead, or a list of steps.
-        diagnostics_loss: what quantities of a loss see instead of the task's: a function of a network and its
-            inputs that returns targets and loss as a `diagnostics.Snapshot` takes them, such as
-            `diagnostics.noisy_self_targets`. Required to measure quantities of a loss on the Brownian twin.
-            The next update is then that by the gradient of this loss, with the optimizer as it is.
+        diagnostics_loss: loss for quantities of a loss, in place of the task's: a function of a network and
+            its inputs that returns targets and loss as a `diagnostics.Snapshot` takes them, such as
+            `diagnostics.noisy_self_targets`. Required to measure loss-based quantities on the Brownian twin.
+            The next update then follows the gradient of this loss, with the optimizer as it is.
         diagnostics_losses: by name of a quantity, its own such function instead, or None for the task's loss.
             To have one quantity with two losses, let `diagnostics` be a mapping {name: quantity}.
-        probe: what measures plasticity, a `probing.Probe`; None for nothing.
+        probe: measurement of plasticity, a `probing.Probe`; None for none.
         probe_period: between probes, step 0 included; or a list of steps. 5,000 in Lyle et al. 2023, section
             5.1.
         probe_on: `'first'` or `'current'`, the inputs that it is measured on, see `ProbePlan`.
@@ -63,19 +63,20 @@ class TrainConfig:
             there leaves it in the folder `shared_probes` next to its run directory.
         evaluation_period: between evaluations; the last step is included.
         checkpoint_period: between checkpoints; the last step is included.
-        keep_checkpoints: how many checkpoints to keep.
+        keep_checkpoints: number of checkpoints to keep.
         events: `training.Event`s of one's own, which run between gradient steps, at exactly their steps,
             after whatever is measured there.
-        mitigations: what changes loss, gradients, weights or optimizer slots, in this order. Those that act
-            after updates do so after whatever is measured at the same step.
-        step_statistics: of the activations of each hidden nonlinearity on the batch of every gradient step,
-            such as `diagnostics.dead_units`; logged as means, as the loss is.
-        twin: a `BrownianTwin`, which walks beside the network and leaves it alone; None for none.
-        compiler: of the steps of a `GraphTask`: `'graph'`, `'xla'`, or `'auto'` for the faster of them by the
-            rules of `training/execution/compilation.py`. A run that is resumed keeps its compiler.
+        mitigations: changes of loss, gradients, weights or optimizer slots, in this order. Changes after
+            updates follow all measurements at the same step.
+        step_statistics: statistics of the activations of each hidden nonlinearity on the batch of every
+            gradient step, such as `diagnostics.dead_units`; logged as means, as the loss is.
+        twin: a `BrownianTwin`, which walks next to the network and leaves it alone; None for none.
+        compiler: compiler of the steps of a `GraphTask`: `'graph'`, `'xla'`, or `'auto'` for the faster of
+            them by the rules of `training/execution/compilation.py`. A run that is resumed keeps its
+            compiler.
         init_from: `'RUN_DIR'` or `'RUN_DIR@STEP'`, the run whose network gives the first weights, by its
             newest good checkpoint or that of a step; None to draw them. Only weights are taken: optimizer,
-            replay and steps start afresh. A run that is resumed does not read it again.
+            replay and steps start from the beginning. A run that is resumed does not read it again.
     """
 
     task: HostTask | GraphTask

@@ -13,7 +13,7 @@ class WeightHistory:
 
     Args:
         variables: trainable ones of the model.
-        length: how many updates back; with 0 nothing is kept.
+        length: number of updates to keep; with 0 nothing is kept.
 
     Attributes:
         older: `older[k]`: copies of the variables as they were k + 1 updates ago; at first their values now.

@@ -18,7 +18,7 @@ def uncentred_warning(scalars: Mapping[str, float], inputs: Any) -> str:
     at 0.9 b, and all units of its first layer die; with pixels in [-1, 1] it ends at 0.05 b.
 
     Args:
-        scalars: of the probe of a fresh network, its `final_loss` and b, its `target_variance`.
+        scalars: scalars of the probe of a fresh network, its `final_loss` and b, its `target_variance`.
         inputs: a nest of arrays `[n, ...]`.
 
     Returns:

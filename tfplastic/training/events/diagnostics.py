@@ -23,7 +23,7 @@ from tfplastic.training.session import Session
 from tfplastic.writers import Writer
 
 REFERENCE_FILE = Path(ARRAYS_DIRECTORY, "diagnostics", "reference", "0.npz")
-"""In the run directory: what the network was at gradient step 0, for quantities of change."""
+"""File in the run directory: the network at gradient step 0, for quantities of change."""
 
 
 def task_snapshot(
@@ -33,12 +33,12 @@ def task_snapshot(
     optimizer: Any = None,
     loss: Objective | None = None,
 ) -> Snapshot:
-    """A snapshot of a task's network and its loss, without penalties of mitigations.
+    """Returns a snapshot of a task's network and its loss, without penalties of mitigations.
 
     Args:
         task: built.
-        batch: of the task, such as its `diagnostics_batch`.
-        inputs: of the network, in that batch.
+        batch: batch of the task, such as its `diagnostics_batch`.
+        inputs: inputs of the network in that batch.
         optimizer: for quantities of the next update.
         loss: `train.diagnostics_loss`, instead of the task's.
     """
@@ -52,14 +52,14 @@ def task_snapshot(
 
 
 class RunDiagnostics(Event):
-    """Measures and writes what is due, at exactly its step; nothing that it reads is changed.
+    """Measures and writes the quantities that are due, at exactly their step; changes nothing that it reads.
 
-    Beside the network that is trained it looks at its Brownian twin, if the run has one: at the same steps
-    and on the same inputs, under tags that begin with `brownian_twin` instead of `diagnostics`.
+    Besides the trained network it measures its Brownian twin, if the run has one: at the same steps and on
+    the same inputs, under tags that begin with `brownian_twin` instead of `diagnostics`.
 
     Args:
-        plan: what to measure, and when.
-        twin: of the run, built before the first measurement.
+        plan: quantities to measure, and their steps.
+        twin: twin of the run, built before the first measurement.
     """
 
     name = "diagnostics"
@@ -99,7 +99,7 @@ class RunDiagnostics(Event):
 
     @property
     def warnings(self) -> list[str]:
-        """What is not measured of the twin though it is of the network, a line for each reason."""
+        """Returns the quantities measured of the network alone and not of the twin, a line per reason."""
         return twin_diagnostics.warnings(self._not_of_twin)
 
     @property
@@ -107,7 +107,7 @@ class RunDiagnostics(Event):
         return {name: reason for group in self._groups for name, reason in group.not_of_twin.items()}
 
     def describe(self) -> str:
-        """How often, in words."""
+        """Returns the period in words."""
         if not self._schedules:
             return "none"
         in_order = sorted(self._schedules.values(), key=lambda schedule: schedule.after(0) or 0)
@@ -118,7 +118,7 @@ class RunDiagnostics(Event):
         return text + (f", not {', '.join(self._not_of_twin)}" if self._not_of_twin else "")
 
     def is_due(self, step: int) -> bool:
-        """Whether there is something to measure at gradient step `step`, or to compare with later."""
+        """Returns whether there is something to measure at gradient step `step`, or to compare with later."""
         return (step == 0 and self._needs_reference) or any(
             step in schedule for schedule in self._schedules.values()
         )
@@ -145,12 +145,12 @@ class RunDiagnostics(Event):
         run_directory: Path,
         writer: Writer,
     ) -> None:
-        """Measures what is due at gradient step `step`, and writes it.
+        """Measures and writes the quantities that are due at gradient step `step`.
 
         Args:
             step: gradient steps done.
-            make_snapshot: of the network with a loss, None for the task's; called once for each loss, at the
-                first measurement.
+            make_snapshot: makes a snapshot of the network with a loss, None for the task's; called once for
+                each loss, at the first measurement.
             run_directory: holds the reference.
             writer: where to.
         """
@@ -175,7 +175,7 @@ class RunDiagnostics(Event):
         self._has_snapshots = True
 
     def _reference(self, step: int, snapshot: Snapshot, run_directory: Path) -> Any:
-        """What the network, and so its twin, was at the beginning."""
+        """Returns the reference of the network, and so of its twin, at the beginning."""
         if not self._needs_reference:
             return None
         path = run_directory / REFERENCE_FILE

@@ -22,13 +22,13 @@ class DiagnosticsPlan:
             a list of budgets and functions.
         period: gradient steps between measurements of a quantity that is not in `periods`.
         periods: {name of a quantity: its own period, or a list of the steps at which to measure it}.
-        loss: what quantities of a loss see instead of the task's, see `TrainConfig.diagnostics_loss`.
+        loss: loss for quantities of a loss, in place of the task's, see `TrainConfig.diagnostics_loss`.
         losses: {name of a quantity: its own loss, instead of `loss`; None for the task's}.
 
     Raises:
         TypeError: `quantities` are not functions with names.
         ValueError: a period is not a positive integer, there is no quantity of a name in `periods` or
-            `losses`, or a loss is no function.
+            `losses`, or a loss is not a function.
 
     Attributes:
         quantities: by name.

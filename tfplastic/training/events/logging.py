@@ -7,7 +7,7 @@ from tfplastic.training.session import Session
 
 
 class Logging(Periodic):
-    """Means of what the gradient steps since the last row reported, the task's metrics, and speeds."""
+    """Means of the metrics of the gradient steps since the last row, the task's metrics, and speeds."""
 
     name = "log"
     title = "metrics"

@@ -14,18 +14,18 @@ from tfplastic.writers import Writer
 
 
 class MeasuredNetwork:
-    """What is measured of a network, and under which tags it is written.
+    """The measured quantities of a network, and the tags under which they are written.
 
     Args:
         quantities: by name.
         leaves_out: names of quantities that are left out from then on if they do not suit the network, with a
             warning that says why; of another it is an error.
-        prefix: of tags, `<prefix>/<quantity>/<layer>`.
-        category: of its charts on TensorBoard's page.
+        prefix: prefix of tags, `<prefix>/<quantity>/<layer>`.
+        category: category of its charts on TensorBoard's page.
         whose: ends the warnings.
 
     Attributes:
-        snapshot: of the network, given before the first measurement.
+        snapshot: snapshot of the network, given before the first measurement.
     """
 
     snapshot: Snapshot
@@ -55,7 +55,7 @@ class MeasuredNetwork:
 
         Args:
             step: gradient steps done.
-            names: of what is due.
+            names: names of the quantities that are due.
             writer: where to.
         """
         due = {name: each for name, each in self._quantities.items() if name in names}

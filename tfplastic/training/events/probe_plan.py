@@ -25,14 +25,14 @@ class ProbePlan:
             there for other runs, see `TrainConfig.share_first_probe`.
 
     Raises:
-        ValueError: if an argument is out of its range, or `probe` is no probe.
+        ValueError: if an argument is out of its range, or `probe` is not a probe.
 
     Attributes:
         probe: the probe, without a number of inputs; None for a run without.
         num_inputs: number of inputs, of which the task may give fewer; 0 without a probe.
         schedule: its steps.
         draws_again: whether each probe has inputs of its own.
-        shares_first: as given.
+        shares_first: the given setting.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The probes of a run: how well its network could still learn something else, every so often."""
+"""The probes of a run: could its network still learn something else? Measured periodically."""
 
 import io
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _DOTS_PER_INCH = 100
 
 
 class RunProbes(Event):
-    """Probes the network of a run at exactly the steps that are due, and writes what was found.
+    """Probes the network of a run at exactly the steps that are due, and writes the results.
 
     Nothing that training reads is changed: a run with probes is the run without, bit for bit.
 
@@ -60,11 +60,11 @@ class RunProbes(Event):
         return None if self._plan.probe is None else self._plan.schedule.after(step)
 
     def describe(self) -> str:
-        """How often, in words."""
+        """Returns the period in words."""
         return "none" if self._plan.probe is None else f"{self._plan.schedule} gradient steps"
 
     def is_due(self, step: int) -> bool:
-        """Whether gradient step `step` is one to probe at."""
+        """Returns whether gradient step `step` is one to probe at."""
         return self._plan.probe is not None and step in self._plan.schedule
 
     def measure(
@@ -82,7 +82,7 @@ class RunProbes(Event):
         Args:
             step: gradient steps done.
             task: whose network is probed.
-            optimizer: of the run.
+            optimizer: optimizer of the run.
             draw: inputs of that network, from their number and a key: the task's `probe_inputs`.
             run_directory: holds the inputs.
             seed: root seed of the run.
@@ -147,7 +147,7 @@ def load_inputs(path: Path) -> np.ndarray:
 
 
 def _image(result: Any) -> np.ndarray:
-    """The figure of a probe, `[height, width, 3] uint8`."""
+    """Returns the figure of a probe, `[height, width, 3] uint8`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -51,7 +51,7 @@ class Profiler:
         return contextlib.nullcontext()
 
     def after(self, step: int) -> None:
-        """Ends the trace if `step` is its last gradient step; to be called before what else happens at it."""
+        """Ends the trace if `step` is its last gradient step; call it before the other events of the step."""
         if self._steps is not None and step >= self._steps[1]:
             self.close()
 

@@ -9,11 +9,11 @@ class Schedule:
     """Gradient steps at which something is due.
 
     Args:
-        name: of the argument that says when, for errors.
+        name: name of the argument that gives the steps, for errors.
         when: a period, whose multiples are meant, 0 included; or a list of steps.
 
     Raises:
-        ValueError: `when` is no positive integer and no list of steps, or an empty one.
+        ValueError: `when` is not a positive integer and no list of steps, or an empty one.
 
     Example:
         >>> from tfplastic.training.events.schedule import Schedule
@@ -40,7 +40,7 @@ class Schedule:
         return step % self._period == 0 if self._steps is None else step in self._steps
 
     def after(self, step: int) -> int | None:
-        """The first step beyond `step` at which it is due; None if there is none any more."""
+        """Returns the first step beyond `step` at which it is due; None if there is none any more."""
         if self._steps is None:
             return (step // self._period + 1) * self._period
         return next((each for each in self._steps if each > step), None)
@@ -51,7 +51,7 @@ class Schedule:
         return 0 if self._steps is None else self._steps[0]
 
     def count(self, last: int) -> int:
-        """How many steps up to `last` it is due at."""
+        """Returns the number of steps up to `last` at which it is due."""
         return last // self._period + 1 if self._steps is None else sum(each <= last for each in self._steps)
 
     def __str__(self) -> str:

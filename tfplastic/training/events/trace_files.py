@@ -21,7 +21,7 @@ def mend(path: Path) -> None:
     """Replaces a trace file by one in which XProf finds the steps, their operations and their parts.
 
     Args:
-        path: of a file `*.xplane.pb`.
+        path: path of a file `*.xplane.pb`.
     """
     space = _module("tsl.profiler.protobuf.xplane_pb2").XSpace.FromString(path.read_bytes())
     scopes = _scopes_of_compiled_operations(space)

@@ -1,4 +1,4 @@
-"""What diagnostics see of the Brownian twin of a run's network."""
+"""Diagnostics of the Brownian twin of a run's network."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from tfplastic.diagnostics.quantity import QuantityFn, needs_of
 from tfplastic.training.brownian_twin import BrownianTwin
 
 PREFIX = "brownian_twin"
-"""Of the tags of what is measured on the twin, where it is `diagnostics` for the network itself."""
+"""Prefix of the twin's tags, in place of `diagnostics` for the network itself."""
 _NO_LOSS = "the task's loss is that of its own network (train.diagnostics_loss gives one of any network)"
 _NO_OPTIMIZER = "it has no optimizer"
 
@@ -22,7 +22,7 @@ def quantities_of_twin(
     not the task's.
 
     Args:
-        quantities: of the network, by name.
+        quantities: quantities of the network, by name.
         loss: `train.diagnostics_loss`.
 
     Returns:
@@ -40,7 +40,7 @@ def quantities_of_twin(
 
 
 def warnings(left_out: Mapping[str, str]) -> list[str]:
-    """A line for each reason why there are quantities of the network that there are not of its twin.
+    """Returns a line for each reason why there are quantities of the network that there are not of its twin.
 
     Args:
         left_out: {name: reason}, from `quantities_of_twin`.
@@ -55,11 +55,11 @@ def warnings(left_out: Mapping[str, str]) -> list[str]:
 
 
 def snapshot_of_twin(twin: BrownianTwin, snapshot: Snapshot, loss: Objective | None) -> Snapshot:
-    """The twin on the inputs of the network's snapshot, compared with what both were at the beginning.
+    """Returns the twin on the inputs of the network's snapshot, compared with the start of both.
 
     Args:
         twin: built.
-        snapshot: of the network.
+        snapshot: snapshot of the network.
         loss: `train.diagnostics_loss`.
     """
     given = () if loss is None else loss(twin.model, snapshot.inputs)

@@ -12,7 +12,7 @@ from tfplastic.training.step import GradientStep
 
 
 def runs_in_program(task: GraphTask | HostTask) -> bool:
-    """Returns whether the steps of a task, and what follows each, are one compiled program."""
+    """Returns whether the steps of a task, and the work after each, are one compiled program."""
     return isinstance(task, GraphTask)
 
 
@@ -26,9 +26,9 @@ def make_driver(
     """Returns the driver of a task, which has been built.
 
     Args:
-        task: what to train on.
+        task: task to train on.
         gradient_step: the task's.
-        after_updates: what of the mitigations acts between steps.
+        after_updates: mitigations that act between steps.
         seed: root seed of the run.
         compiler: `'graph'`, `'xla'` or `'auto'`, for a task whose steps are a compiled program.
     """

@@ -1,4 +1,4 @@
-"""How many gradient steps go into one call of a compiled program."""
+"""Number of gradient steps in one call of a compiled program."""
 
 import time
 from collections.abc import Callable
@@ -8,13 +8,13 @@ _LONG_CALL_S = 0.5  # after which a signal or the progress line has waited long 
 
 
 class Chunks:
-    """Calls a program for as many steps at a time as fit into about half a second, found by trying."""
+    """Calls a program for as many steps at a time as fit into about half a second, measured by trial."""
 
     def __init__(self) -> None:
         self._length = 1
 
     def take(self, step: int, last: int, program: Callable[[int], Any]) -> Any:
-        """What `program` returns for the number of the step that it shall go on to.
+        """Returns the result of `program` for the number of the step to advance to.
 
         Args:
             step: where it is.

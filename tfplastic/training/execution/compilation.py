@@ -58,5 +58,5 @@ def choose_compiler(compiler: str, task_kind: str, model: keras.Model, device: s
 
 
 def is_convolutional(model: keras.Model) -> bool:
-    """Whether a network has a convolution, at any depth of nesting."""
+    """Returns whether a network has a convolution, at any depth of nesting."""
     return any("Conv" in type(layer).__name__ for layer in model._flatten_layers())

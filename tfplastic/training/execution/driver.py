@@ -20,7 +20,7 @@ class Driver(abc.ABC):
         compiler: `'graph'` or `'xla'` of a program of gradient steps; '' where there is none to choose.
         can_repeat: whether steps can be taken again from a checkpoint without a trace, after a failure.
         saves_diagnostics_batch: whether checkpoints hold the batch of diagnostics, known after `restore`.
-        timed: words for what `seconds_per_step` times.
+        timed: words for the subject of `seconds_per_step`.
     """
 
     compiler: str = ""
@@ -35,10 +35,10 @@ class Driver(abc.ABC):
         Args:
             step: gradient steps done.
             last: not beyond this one.
-            sums: sums of what each step reports, by name.
+            sums: sums of each step's metrics, by name.
 
         Returns:
-            Gradient steps done, and the sums with what the new steps report.
+            Gradient steps done, and the sums with the metrics of the new steps.
 
         Raises:
             NonFiniteLossError: the loss is NaN or infinite.
@@ -52,11 +52,11 @@ class Driver(abc.ABC):
     def find_non_finite(
         self, error: NonFiniteLossError, examination: Examination, restore: Callable[[], int]
     ) -> str:
-        """Names what first was not finite and at which gradient step, '' where it does not show again.
+        """Names the first value that was not finite and its gradient step, '' where it does not show again.
 
         Args:
             error: the failure.
-            examination: of the gradient step.
+            examination: examination of the gradient step.
             restore: brings weights and task back to the last checkpoint or the beginning; returns its step.
 
         Raises:
@@ -72,7 +72,7 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     def warm_up(self) -> Iterator[None]:
-        """Does what precedes the first gradient step; may be stopped and saved at each `yield`."""
+        """Does the work before the first gradient step; may be stopped and saved at each `yield`."""
 
     @abc.abstractmethod
     def metrics(self) -> dict[str, float]:
@@ -80,7 +80,7 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     def progress(self) -> TaskProgress:
-        """Returns what the progress line shows of the task."""
+        """Returns the task's part of the progress line."""
 
     @abc.abstractmethod
     def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
@@ -110,7 +110,7 @@ class Driver(abc.ABC):
     def describe(
         self, total_steps: int, checkpoint_period: int, keep_checkpoints: int
     ) -> list[tuple[str, str]]:
-        """Returns the plan as (what, how much) rows, for `--dry_run`."""
+        """Returns the plan as (item, amount) rows, for `--dry_run`."""
 
     @abc.abstractmethod
     def seconds_per_step(self) -> float:
@@ -122,4 +122,4 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Releases what `start` or `restore` acquired."""
+        """Releases the resources that `start` or `restore` acquired."""

@@ -29,21 +29,21 @@ _TIMED_STEPS = 10
 class GraphSteps(Driver):
     """The driver of a `GraphTask`.
 
-    A `tf.while_loop` over steps: batch, gradient step, what follows it in the task, mitigations that act more
-    often than every ten steps, and the sums of what the steps report. The number of steps is an input of the
+    A `tf.while_loop` over steps: batch, gradient step, the task's work after it, mitigations that act more
+    often than every ten steps, and the sums of the steps' metrics. The number of steps is an input of the
     program, so that it is compiled once whatever the lengths of the chunks; how a run is cut into chunks
     leaves no trace in its results.
 
     Args:
         task: built.
-        gradient_step: of that task.
-        after_updates: what of the mitigations acts in the program.
+        gradient_step: gradient step of that task.
+        after_updates: mitigations, some of which act in the program.
         seed: root seed of the run.
         compiler: `'graph'` or `'xla'`.
 
     Attributes:
-        compiler: as given, or as a checkpoint has it.
-        state: of the task, once it has been started or restored.
+        compiler: the given compiler, or that of a checkpoint.
+        state: state of the task, once it has been started or restored.
     """
 
     can_repeat = True
@@ -75,9 +75,9 @@ class GraphSteps(Driver):
         """Takes as many of the gradient steps that follow `step` as fit into about half a second.
 
         Args:
-            step: as for every driver.
-            last: as for every driver.
-            sums: as for every driver.
+            step: number of the last gradient step taken, see `Driver`.
+            last: gradient step to go to at most, see `Driver`.
+            sums: sums of the metrics, see `Driver`.
 
         Raises:
             NonFiniteLossError: the loss is NaN or infinite; the weights are as they were then in the graph,
@@ -151,11 +151,11 @@ class GraphSteps(Driver):
         return tf.while_loop(continues, body, (step, state, sums, tf.constant(True), parts))
 
     def _take_step(self, step: tf.Tensor, state: Any) -> tuple[Any, dict[str, tf.Tensor], dict[str, Any]]:
-        """Takes gradient step number `step`: the task's state, what it reports, what it hands on."""
+        """Takes gradient step `step`; returns the task's state, the metrics, and the parts to hand on."""
         key = folded(self._key, step)  # [2] int32
         with tf.control_dependencies([self._at.assign(step)]):
             batch, state = self._task.next(state, key)  # batch: each [batch, ...]
-            with tf.name_scope("gradient_step"):  # by which operations are told apart in a profile
+            with tf.name_scope("gradient_step"):  # that separates operations in a profile
                 output = self._gradient_step(batch, step, state)  # loss [], per_example_loss [batch]
         metrics = output.metrics  # each []
         state = self._task.after_step(state, step, TaskLoss(output.loss, output.per_example_loss, metrics))
@@ -233,5 +233,5 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _empty(part: Any) -> tf.Tensor:
-    """A tensor in the place of a part that no step has handed on yet."""
+    """Returns a tensor in the place of a part that no step has handed on yet."""
     return tf.zeros([size or 0 for size in part.shape], part.dtype)

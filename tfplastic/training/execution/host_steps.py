@@ -23,7 +23,7 @@ class HostSteps(Driver):
 
     Args:
         task: built.
-        gradient_step: of that task.
+        gradient_step: gradient step of that task.
     """
 
     can_repeat = False

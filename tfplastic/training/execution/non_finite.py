@@ -21,7 +21,7 @@ class Examination:
     A layer goes by its path below the network, as in the tags of diagnostics.
 
     Args:
-        gradient_step: of the task.
+        gradient_step: gradient step of the task.
         networks: {name: Keras model}, the trained one under `'model'`; names of other networks' layers begin
             with the name of the network.
     """
@@ -46,19 +46,19 @@ class Examination:
     def of_gradients(self) -> str:
         """Names the gradient by which an update has made weights not finite, '' where all are finite.
 
-        That of the last layer, from which the gradient goes on to those before it.
+        The gradient of the last layer, from which it continues to the layers before it.
         """
         bad = self._bad_weights()
         return f"the gradient of {bad[-1]}" if bad else ""
 
     def of_step(self, batch: Any, is_advanced: bool = False) -> str:
-        """Names what first is not finite in a gradient step with the present weights, '' where all is.
+        """Names the first value that is not finite in a gradient step with the present weights, or ''.
 
         In the order of the computation: the batch, inputs and outputs of layers, the loss, penalties of
         mitigations, and the gradients from the last layer to the first.
 
         Args:
-            batch: as the task's loss takes it.
+            batch: batch, in the form that the task's loss takes.
             is_advanced: whether layers that change between steps have done so for this step.
         """
         batch = tf.nest.map_structure(_as_tensor, batch)
@@ -90,7 +90,7 @@ class Examination:
         return bad
 
     def _variables(self) -> list[tf.Variable]:
-        """All variables of the networks, in the order of their layers."""
+        """Returns all variables of the networks, in the order of their layers."""
         order = list(self._layers)
         found = {}
         for place, name in enumerate(order):
@@ -109,7 +109,7 @@ class Examination:
 
     @contextlib.contextmanager
     def _unchanged(self) -> Iterator[None]:
-        """Puts back what calls in training mode assign, such as the moving averages of BatchNorm."""
+        """Restores variables that calls in training mode assign, such as the moving averages of BatchNorm."""
         before = [(variable, variable.numpy()) for variable in self._variables()]
         try:
             yield
@@ -119,7 +119,7 @@ class Examination:
 
     @contextlib.contextmanager
     def _noted_calls(self) -> Iterator[list[tuple[str, tf.Tensor]]]:
-        """While open, appends what each layer is given and returns, with its name, as soon as it returns."""
+        """While open, appends the inputs and outputs of each layer, with its name, as soon as it returns."""
         calls: list[tuple[str, tf.Tensor]] = []
         with contextlib.ExitStack() as stack:
             for name, layer in self._layers.items():
@@ -136,7 +136,7 @@ def is_finite(value: Any) -> bool:
 
 
 def _as_tensor(value: Any) -> tf.Tensor | None:
-    """Returns a tensor; None for what a batch does not have, such as weights of its examples."""
+    """Returns a tensor; None for parts that a batch lacks, such as weights of its examples."""
     return None if value is None else tf.convert_to_tensor(value)
 
 

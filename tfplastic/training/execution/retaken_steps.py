@@ -20,11 +20,11 @@ class RetakenSteps:
     weights are too: all that costs nothing while training is well.
 
     Args:
-        driver: of the run.
+        driver: driver of the run.
         batch_of: gives the batch of a gradient step, the one after the present state.
         after_updates: mitigations that act between steps.
         restore: brings weights and task back to where steps are at hand from, and returns that gradient step.
-        examination: of the task's gradient step.
+        examination: examination of the task's gradient step.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class RetakenSteps:
         self._deadline = time.monotonic() + _LONGEST_S
 
     def find(self, failed: int) -> str:
-        """Names what first was not finite and at which gradient step, '' where it does not show again.
+        """Names the first value that was not finite and its gradient step, '' where it does not show again.
 
         Args:
             failed: the gradient step at which the failure was found.
@@ -78,7 +78,7 @@ class RetakenSteps:
         return failed - 1, failed
 
     def _take(self, step: int, last: int) -> None:
-        """Takes the steps that follow `step` up to `last`, and what mitigations do after them."""
+        """Takes the steps that follow `step` up to `last`, and the mitigations after them."""
         while step < last:
             if time.monotonic() > self._deadline:
                 raise TimeoutError
@@ -87,7 +87,7 @@ class RetakenSteps:
             self._after_updates.act(step)
 
     def _look(self, step: int) -> str:
-        """Takes one step and names what is not finite in it or after it."""
+        """Takes one step and names the first value that is not finite in it or after it."""
         at = f"at gradient step {step}"
         if found := self._examination.of_step(self._batch_of(step)):
             return f"{found} {at}"

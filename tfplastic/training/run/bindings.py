@@ -41,7 +41,7 @@ class _Delegate(config_parser.ParserDelegate):
 
 
 def parse_bindings(text: str) -> dict[str, str]:
-    r"""The bindings of a gin config as `{'scope/name.argument': value}`, each value in one spelling.
+    r"""Returns the bindings of a gin config as `{'scope/name.argument': value}`, each value in one spelling.
 
     Order, whitespace and comments of the text leave no trace, nor does the order of the keys of a dictionary.
     Macros are replaced by their values and are themselves no bindings. The config is only read: nothing is
@@ -52,7 +52,7 @@ def parse_bindings(text: str) -> dict[str, str]:
         text: a config without `include` lines, such as gin's `operative_config_str()`.
 
     Raises:
-        ValueError: if the text is no gin config, or has something of an earlier version that cannot be said
+        ValueError: the text is not a gin config, or has something of an earlier version that cannot be said
             in today's names; the message says why.
 
     Example:
@@ -88,7 +88,7 @@ def spelling(value: Any, macros: Mapping[str, Any] = MappingProxyType({})) -> st
     """Returns a value as gin text, the one spelling of all that are equal.
 
     Args:
-        value: of literals, of what stands for references and macros, and of lists, tuples and dicts of them.
+        value: literals, objects that stand for references and macros, and lists, tuples and dicts of them.
         macros: {'%name': value}, put in for the macros.
     """
     if isinstance(value, _Macro):

@@ -29,7 +29,7 @@ class Checkpoints:
     Args:
         root: the folder `checkpoints` in a run directory; made when first needed.
         trackables: TensorFlow objects whose variables are saved, by name.
-        keep: how many to keep, at least 1.
+        keep: number of checkpoints to keep, at least 1.
     """
 
     def __init__(self, root: Path, trackables: dict[str, Any], keep: int):
@@ -178,7 +178,7 @@ def find_unreadable_values(checkpoint: Checkpoint) -> str:
 
 
 def _shared_of(directory: Path) -> list[str]:
-    """The shared files that a checkpoint needs, as far as its manifest can be read."""
+    """Returns the shared files that a checkpoint needs, as far as its manifest can be read."""
     try:
         return files.read(directory).shared_files
     except (OSError, ValueError):

@@ -48,7 +48,7 @@ def missing_old_values(bindings: Mapping[str, str]) -> list[str]:
     """Returns gin statements for the entries of `OLD_VALUES` that a run's configuration lacks.
 
     Args:
-        bindings: of its operative configuration, as `bindings.parse_bindings` returns them.
+        bindings: bindings of its operative configuration, from `bindings.parse_bindings`.
     """
     present = [name.rpartition("/")[2] for name in bindings]
     return [
@@ -59,7 +59,7 @@ def missing_old_values(bindings: Mapping[str, str]) -> list[str]:
 
 
 def _aligned(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
-    """{the name in `new`, or else in `old`: the name in `old`}."""
+    """Returns {the name in `new`, or else in `old`: the name in `old`}."""
     unknown = [name for name in new if name not in old]
     return {
         name if name in new else next((each for each in unknown if _is_same_name(name, each)), name): name
@@ -89,14 +89,14 @@ def _defaults(configurable: type) -> dict[str, str]:
 
 
 def _is_same_name(one: str, other: str) -> bool:
-    """Whether one is the other with more of its modules, in the same scope."""
+    """Returns whether one is the other with more of its modules, in the same scope."""
     (scope, _, name), (other_scope, _, other_name) = one.rpartition("/"), other.rpartition("/")
     ends = f".{name}", f".{other_name}"
     return scope == other_scope and (ends[0].endswith(ends[1]) or ends[1].endswith(ends[0]))
 
 
 def _is_same_beginning(name: str, old: str, new: str) -> bool:
-    """Whether both begin from the weights of one run, where the new one leaves the step open."""
+    """Returns whether both begin from the weights of one run, where the new one leaves the step open."""
     if not _is_same_name(name, "train.init_from") or "None" in (old, new):
         return False
     return is_same_source(ast.literal_eval(old), ast.literal_eval(new))

@@ -1,13 +1,13 @@
-"""The run directory: what a run leaves behind, in a public format; resumed or refused, never overwritten.
+"""The run directory: the files of a run, in a public format; resumed or refused, never overwritten.
 
-    config.gin              what the run was asked to do
+    config.gin              the configuration that was requested
     operative_config.gin    every value it used; it decides whether two runs are the same
     metrics.csv             step,tag,value                     (`tfplastic.writers.MetricsFileWriter`)
     arrays/<tag>/<step>.npz spectra, histograms, probe curves  (the same)
     tensorboard/            event files                        (`tfplastic.writers.TensorBoardWriter`)
     checkpoints/
     status.json             state, step, versions, device, times, error
-    run.lock                held by the process that is at work here
+    run.lock                held by the process that runs here
 
 Steps are gradient steps.
 """
@@ -54,7 +54,7 @@ _ELSEWHERE = "Choose another run directory"
 
 
 class RunDirectoryError(ValueError):
-    """A directory that cannot hold this run; the message says in one line why and what to do."""
+    """A directory that cannot hold this run; the message gives the reason and the remedy in one line."""
 
 
 class RunDirectory:
@@ -87,23 +87,23 @@ class RunDirectory:
     def open(
         cls, path: str | os.PathLike[str], config_text: str, operative_text: str, resume: bool = True
     ) -> "RunDirectory":
-        """Begins a run in a new or empty directory, or goes on with the same run in its own.
+        """Starts a run in a new or empty directory, or resumes the same run in its own.
 
         Two runs are the same if their operative configs have equal bindings, apart from `train.total_steps`,
         `train.log_period`, `train.checkpoint_period` and `train.keep_checkpoints`. An argument that one of
         them lacks has its default there, or the value in `tfplastic/_old_values.py`. Where only those differ,
-        the files of the config are brought up to date. What a kill left half-written is removed.
+        the files of the config are brought up to date. Half-written files of a killed process are removed.
 
         Args:
             path: the directory.
             config_text: the gin config as given.
             operative_text: gin's operative config, complete: everything configured has been built.
-            resume: whether to go on with a run that is there already.
+            resume: whether to resume a run that is there already.
 
         Raises:
             RunDirectoryError: if the directory holds another run (the message names a binding that differs)
-                or something that is no run, if it holds this run and `resume` is false, if another process is
-                at work in it, or if it cannot be written. Nothing the run wrote is changed then.
+                or something that is not a run, if it holds this run and `resume` is false, if another process
+                is running in it, or if it cannot be written. Nothing the run wrote is changed then.
         """
         path = Path(path)
         _check_is_free_or_run(path)
@@ -141,8 +141,8 @@ class RunDirectory:
     def write_status(self, state: str, step: int, **fields: Any) -> None:
         """Writes `status.json`, in one move.
 
-        Beside `fields` it holds `state`, `step`, `total_steps` (of the operative config, null if it has
-        none), `versions` (of Python, this library and what it stands on; null where not installed), `commit`
+        Besides `fields` it holds `state`, `step`, `total_steps` (of the operative config, null if it has
+        none), `versions` (of Python, this library and its dependencies; null where not installed), `commit`
         of this library's code and `tree_changed` (whether files differ from it; both null where that cannot
         be known, see `tfplastic/_source.py`), `device` (null until given), `wall_time_s` and `cpu_time_s`
         (seconds that processes held this directory, and the processor time of all their threads, over all
@@ -176,7 +176,7 @@ class RunDirectory:
         self.state = state
 
     def status(self) -> dict[str, Any]:
-        """Returns what `status.json` says; empty where there is none yet, or a garbled one.
+        """Returns the entries of `status.json`; empty where there is none yet, or a garbled one.
 
         It is a record and nothing is resumed from it, so that damage to it stops nothing.
         """
@@ -197,7 +197,7 @@ class RunDirectory:
             return None
 
     def cut_after(self, step: int, metrics_position: int) -> None:
-        """Removes what was written after a checkpoint, so that going on from it writes it once.
+        """Removes everything written after a checkpoint, so that a run that resumes from it writes it once.
 
         `metrics.csv` is cut to its length at the checkpoint, array files and TensorBoard summaries of later
         steps are removed. To be called before the writers of the resumed part are opened.
@@ -220,7 +220,8 @@ class RunDirectory:
     def close(self) -> None:
         """Lets other processes in. A second call does nothing.
 
-        Where the run was there and has not been resumed, `status.json` is again what `open` found.
+        Where the run was there and has not been resumed, `status.json` has again its content from before
+        `open`.
         """
         if self.state == "starting" and not self.is_new and self._status_before is not None:
             with contextlib.suppress(OSError), atomic_file(self.path / STATUS_FILE) as file:
@@ -260,7 +261,7 @@ class RunDirectory:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python, this library and what it stands on, None where not installed. Imports nothing."""
+    """Returns the versions of Python, this library and its dependencies, None if missing. Imports nothing."""
     found: dict[str, str | None] = {"python": platform.python_version(), "tfplastic": tfplastic.__version__}
     for name, distribution in _PACKAGES.items():
         try:
@@ -271,7 +272,7 @@ def versions() -> dict[str, str | None]:
 
 
 def _check_is_free_or_run(path: Path) -> None:
-    """Raises unless `path` is absent, empty, a run, or what a process left that was killed while it began."""
+    """Raises unless `path` is absent, empty, a run, or the rest of a process that was killed at its start."""
     if not path.exists():
         return
     if not path.is_dir():
@@ -286,7 +287,7 @@ def _check_is_free_or_run(path: Path) -> None:
 
 
 def _check_same_run(path: Path, new: dict[str, str], resume: bool) -> dict[str, str]:
-    """The bindings of the run in `path`, if they allow to go on with `new`."""
+    """Returns the bindings of the run in `path`, if they allow it to continue with `new`."""
     if not resume:
         raise RunDirectoryError(f"{path} holds a run already, and this one must not resume. {_ELSEWHERE}.")
     try:
@@ -308,7 +309,7 @@ def _check_same_run(path: Path, new: dict[str, str], resume: bool) -> dict[str, 
 
 
 def _lock(path: Path) -> IO[str]:
-    """The locked file; the lock ends with the file object or the process, whichever ends first."""
+    """Returns the locked file; the lock ends with the file object or the process, whichever ends first."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / LOCK_FILE, "a+", encoding="utf-8")

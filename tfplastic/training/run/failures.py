@@ -1,4 +1,4 @@
-"""Weights and losses that are not finite: noticed, explained, and what to do about them."""
+"""Weights and losses that are not finite: their detection, explanation and remedy."""
 
 import contextlib
 import functools
@@ -20,9 +20,9 @@ class Failures:
 
     Args:
         driver: takes the gradient steps of the run.
-        act: does what mitigations do after a gradient step.
-        examination: of the gradient step.
-        checkpoints: of the run.
+        act: acts for the mitigations after a gradient step.
+        examination: examination of the gradient step.
+        checkpoints: checkpoints of the run.
         run_directory: where it is.
     """
 
@@ -54,7 +54,7 @@ class Failures:
 
         Args:
             step: gradient steps done.
-            before: sums of what steps report.
+            before: sums of the steps' metrics.
             now: the same, later.
 
         Raises:
@@ -96,7 +96,7 @@ class Failures:
             first = f"the first was {found}" if found else "it does not show when the step is repeated"
         except TimeoutError:
             first = "where it began is not known, as repeating the steps takes too long"
-        except Exception as other:  # The failure itself is to be told, whatever this is.
+        except Exception as other:  # The failure itself is to be reported, whatever this is.
             first = f"where it began cannot be found ({' '.join(str(other).split())})"
         details = f"; {first}. {self._next_action(checkpoint)}"
         return NonFiniteLossError(error.step, error.quantity, details)

@@ -9,7 +9,7 @@ class Source(NamedTuple):
     """Where first weights come from.
 
     Attributes:
-        directory: of a run.
+        directory: directory of a run.
         step: gradient step of the checkpoint; None for the newest.
     """
 
@@ -34,7 +34,7 @@ def parse_source(text: str) -> Source:
 
 
 def is_same_source(recorded: str, asked: str) -> bool:
-    """Returns whether what a run has recorded is what is asked for, which may leave the step open.
+    """Returns whether a run's recorded source fits the request, which may leave the step open.
 
     Args:
         recorded: text of the run, with a step.

@@ -63,7 +63,7 @@ def check_weights(checkpoint: Checkpoint, model: Any) -> None:
     """Raises `ValueError` unless a checkpoint's network has the layers and shapes of `model`.
 
     Args:
-        checkpoint: of a run.
+        checkpoint: checkpoint of a run.
         model: a Keras model, built.
     """
     try:
@@ -83,11 +83,11 @@ def load_weights(checkpoint: Checkpoint, model: Any) -> None:
     """Assigns the weights of a checkpoint's network to `model`, and nothing else of the checkpoint.
 
     Args:
-        checkpoint: of a run.
+        checkpoint: checkpoint of a run.
         model: a Keras model, built.
 
     Raises:
-        ValueError: as `check_weights`; `model` is as it was then.
+        ValueError: see `check_weights`; `model` then has its former weights.
     """
     check_weights(checkpoint, model)
     status = tf.train.Checkpoint(model=model).read(checkpoint.variables)
@@ -114,7 +114,7 @@ def _of_step(directory: Path) -> files.Newest:
 
 
 def _weights_in(prefix: str) -> list[_Weight]:
-    """The variables of the network in a `tf.train.Checkpoint`, in the order of its objects."""
+    """Returns the variables of the network in a `tf.train.Checkpoint`, in the order of its objects."""
     reader = tf.train.load_checkpoint(prefix)
     content = reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
     nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(content).nodes

@@ -39,12 +39,11 @@ class _Sample(NamedTuple):
 
 
 class Progress:
-    """Shows step / total, the time left, steps per second, and what the run has of return, loss and so on.
+    """Shows step / total, the time left, steps per second, and the run's return, loss and so on.
 
     On a terminal it is one line, redrawn four times a second by a thread, so that the training loop only
     stores numbers; lines that are printed or logged meanwhile appear above it. Where there is no terminal it
-    is a plain line at the start, at the end, and every `plain_interval_s` seconds. What is not known reads
-    `-`.
+    is a plain line at the start, at the end, and every `plain_interval_s` seconds. Unknown values read `-`.
 
     The rates are of the last ten seconds, without the time under a note (evaluations, checkpoints). The time
     left follows from the average speed since the first gradient step here, everything included but the
@@ -117,10 +116,10 @@ class Progress:
             step: gradient steps done.
             agent_steps: agent steps done.
             episode_return: mean return of the last 100 episodes, unclipped.
-            accuracy: of the training batches.
-            loss: of a recent step; anything that `float` takes, converted only when it is drawn.
-            epsilon: of the policy that acts.
-            note: what the run is doing if not training, such as 'warm-up', 'evaluating' or 'checkpoint'. It
+            accuracy: accuracy on the training batches.
+            loss: loss of a recent step; anything that `float` takes, converted only when it is drawn.
+            epsilon: epsilon of the acting policy.
+            note: activity of the run other than training, such as 'warm-up', 'evaluating' or 'checkpoint'. It
                 holds until the next update; the others keep their last value where they are None.
         """
         now = time.monotonic()
@@ -183,7 +182,7 @@ class Progress:
             self._agent_rate = (last.agent_steps - first.agent_steps) / seconds
 
     def _eta(self) -> float | None:
-        """Seconds that the steps left will take, None until two updates have come with new steps."""
+        """Returns seconds that the steps left will take, None until two updates have come with new steps."""
         start = self._trained_from
         if start is None or self._step <= start.step:
             return None
@@ -260,7 +259,7 @@ def short_number(value: Any, digits: int = 3) -> str:
 
 
 def _live(stream: IO[str], progress: Progress) -> Live | None:
-    """The live display, None where `stream` is no terminal that can move its cursor."""
+    """Returns the live display, None where `stream` is not a terminal that can move its cursor."""
     if not stream.isatty():
         return None
     console = Console(file=stream, force_terminal=True)

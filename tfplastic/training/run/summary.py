@@ -6,7 +6,7 @@ from tfplastic._keras import keras
 
 
 def describe(model: keras.Model, rows: Sequence[tuple[str, str]]) -> str:
-    """The layers of a model with output shapes and numbers of parameters, then rows of (what, how much).
+    """Returns the layers of a model with output shapes and parameters, then rows of (item, amount).
 
     Example:
         >>> import tensorflow as tf

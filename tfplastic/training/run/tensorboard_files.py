@@ -11,10 +11,10 @@ _FRAMING_BYTES = 16  # Of each TFRecord: its length, 8 bytes, and two checksums,
 def cut_event_files(directory: Path, step: int) -> None:
     """Removes every summary of a step beyond `step` from the event files directly in `directory`.
 
-    What follows the last whole record of a file, where a kill struck, goes too. A file without either stays
-    as it is, and so does everything that is not an event file (traces of the profiler). One with nothing left
-    but its header is deleted. A file changes in one move: a kill during the cut leaves the old one or the new
-    one.
+    Bytes after the last whole record of a file, where a kill struck, are removed too. A file without either
+    stays as it is, and so does everything that is not an event file (traces of the profiler). One with
+    nothing left but its header is deleted. A file changes in one move: a kill during the cut leaves the old
+    one or the new one.
 
     Args:
         directory: where a `TensorBoardWriter` wrote; may be absent.

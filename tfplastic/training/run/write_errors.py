@@ -19,12 +19,12 @@ _ACTIONS = {
 
 
 class CannotWriteError(OSError):
-    """A run's directory cannot be written; what was saved before stays, and the message says what to do."""
+    """A run's directory cannot be written; saved files stay, and the message names the remedy."""
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Surrounds what writes below `path`, and as little else as can be; its errors become one line.
+    """Surrounds code that writes below `path`, as little as possible; its errors become one line.
 
     Args:
         path: run directory.
@@ -45,7 +45,7 @@ def explained(error: BaseException, path: Path) -> BaseException:
     """Returns a `CannotWriteError` for an error of writing below `path`; any other error as it is.
 
     Args:
-        error: of Python or of TensorFlow, which writes event files and variables, while writing.
+        error: error of Python or of TensorFlow, which writes event files and variables, while writing.
         path: run directory.
     """
     if isinstance(error, CannotWriteError):

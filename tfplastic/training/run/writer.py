@@ -10,7 +10,7 @@ from tfplastic.writers import ManyWriters, MetricsFileWriter, TensorBoardWriter,
 
 
 def _guarded(method: Any) -> Any:
-    """The method of a `RunWriter`, within `writing`."""
+    """Returns the method of a `RunWriter`, within `writing`."""
 
     @functools.wraps(method)
     def guarded(self: Any, /, *arguments: Any, **named: Any) -> None:
