@@ -276,7 +276,7 @@ def test_goes_on_from_a_save_in_the_warm_up(warmed_up, tmp_path):
         next(pauses)
     assert saved.metrics()["train/agent_steps"] == 100
     again = restored(tmp_path, save(saved, tmp_path), warm_up_agent_steps=150)
-    with pytest.raises(ValueError, match=r"^The diagnostics batch exists from the end of the warm-up on\.$"):
+    with pytest.raises(ValueError, match=r"^The diagnostics batch is available only after the warm-up\.$"):
         again.diagnostics_batch()
     assert len(list(again.warm_up())) == 1
     assert again.metrics() == uninterrupted.metrics()
@@ -430,7 +430,7 @@ def test_a_task_that_was_not_started_says_so(tmp_path):
         task.next()
     with pytest.raises(ValueError, match=f"^{re.escape(NOT_STARTED)}$"):
         task.save(tmp_path, tmp_path)
-    with pytest.raises(ValueError, match=r"^The diagnostics batch exists from the end of the warm-up on\.$"):
+    with pytest.raises(ValueError, match=r"^The diagnostics batch is available only after the warm-up\.$"):
         task.diagnostics_batch()
 
 

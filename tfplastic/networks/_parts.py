@@ -130,11 +130,11 @@ class HiddenLayers:
             )
 
     def widened(self, count: int) -> int:
-        """`count` units or channels times `width`, at least one."""
+        """Returns `count` units or channels times `width`, at least one."""
         return widened(self.width, count)
 
     def head(self, output_shape: tuple[int, ...], fan_in: int) -> list[keras.layers.Layer]:
-        """The linear layer `output` of `fan_in` inputs, and the shape of its outputs."""
+        """Returns the linear layer `output` of `fan_in` inputs, and the shape of its outputs."""
         weights = initializers_of(self.initializer, self.seed, "output", fan_in)
         return head(output_shape, weights, dtype=outputs_dtype(self.dtype))
 
@@ -146,7 +146,7 @@ class HiddenLayers:
         return [layer, *nonlinearity, *normalisation]
 
     def normalisation(self, name: str, rank: int) -> list[keras.layers.Layer]:
-        """The normalisation `<name>_norm` of outputs that have `rank` axes, if there is one."""
+        """Returns the normalisation `<name>_norm` of outputs that have `rank` axes, if there is one."""
         if self.norm is None:
             return []
         make = NORMS[self.norm]
@@ -191,7 +191,7 @@ class HiddenLayers:
         channels: int,
         **arguments: Any,
     ) -> keras.layers.Layer:
-        """A convolution of `channels`, with its spectral normalisation if it is to have one."""
+        """Returns a convolution of `channels`, with its spectral normalisation if it is to have one."""
         weights = initializers_of(self.initializer, self.seed, name, kernel_size * kernel_size * channels)
         arguments |= {"name": name, "dtype": self.dtype, **weights}
         if name in self.spectral_norm_layers:
@@ -201,7 +201,7 @@ class HiddenLayers:
 
 
 def outputs_dtype(policy: str | None) -> str:
-    """The dtype of the variables of Keras' policy of that name, of the global one if None."""
+    """Returns the dtype of the variables of Keras' policy of that name, of the global one if None."""
     found = keras.mixed_precision.Policy(policy) if policy else keras.mixed_precision.global_policy()
     return found.variable_dtype
 
@@ -209,7 +209,7 @@ def outputs_dtype(policy: str | None) -> str:
 def head(
     output_shape: tuple[int, ...], initializers: Initializers, shared_bias: bool = False, dtype: Any = None
 ) -> list[keras.layers.Layer]:
-    """The linear layer `output`, with one bias for each output or one for all, and their shape."""
+    """Returns the linear layer `output`, with one bias for each output or one for all, and their shape."""
     units = math.prod(output_shape)
     if shared_bias:
         kernel, bias = initializers["kernel_initializer"], initializers["bias_initializer"]
@@ -252,19 +252,19 @@ def normal(standard_deviation: float, seed: int, name: str) -> keras.initializer
 
 
 def dropout(rate: float, seed: int, name: str, dtype: Any) -> keras.layers.Layer:
-    """The layer `<name>_dropout`, which has a seed of its own."""
+    """Returns the layer `<name>_dropout`, which has a seed of its own."""
     name = f"{name}_dropout"
     return SteppedDropout(rate, seeds.derive_integer(seed, name), name=name, dtype=dtype)
 
 
 def check_output_shape(num_outputs: Any) -> tuple[int, ...]:
-    """`num_outputs`, a count or a shape, as a shape."""
+    """Returns `num_outputs`, a count or a shape, as a shape."""
     shape = tuple(num_outputs) if isinstance(num_outputs, Sequence) and num_outputs else (num_outputs,)
     return tuple(check_positive_integer("num_outputs", size) for size in shape)
 
 
 def check_image_shape(name: str, shape: Any, smallest: int = 1) -> tuple[int, int, int]:
-    """`shape` if it is (height, width, channels) of at least `smallest` pixels high and wide."""
+    """Returns `shape` if it is (height, width, channels) of at least `smallest` pixels high and wide."""
     if not isinstance(shape, Sequence) or len(shape) != 3:
         raise ValueError(f"`{name}` must be (height, width, channels). Received: {shape!r}")
     height, width, channels = (check_positive_integer(name, size) for size in shape)
@@ -274,7 +274,7 @@ def check_image_shape(name: str, shape: Any, smallest: int = 1) -> tuple[int, in
 
 
 def check_counts(name: str, counts: Any, fewest: int = 0) -> tuple[int, ...]:
-    """`counts` if it is a sequence of at least `fewest` integers of at least 1."""
+    """Returns `counts` if it is a sequence of at least `fewest` integers of at least 1."""
     if not isinstance(counts, Sequence) or isinstance(counts, str):
         raise ValueError(f"`{name}` must be a sequence of integers. Received: {counts!r}")
     if len(counts) < fewest:
@@ -283,7 +283,7 @@ def check_counts(name: str, counts: Any, fewest: int = 0) -> tuple[int, ...]:
 
 
 def widened(width: float, count: int) -> int:
-    """`count` units or channels times `width`, at least one."""
+    """Returns `count` units or channels times `width`, at least one."""
     return max(1, round(width * count))
 
 

@@ -28,7 +28,7 @@ Encoding = Callable[[Any, Any], tf.Tensor]
 
 @gin.register(module="tfplastic.networks")
 def two_hot(values: Any, support: Any) -> tf.Tensor:
-    """The distribution on the two bins next to a value that has the value as its mean.
+    """Returns the distribution on the two bins next to a value that has the value as its mean.
 
     For z_i <= y <= z_(i+1): p_(i+1) = (y - z_i) / (z_(i+1) - z_i), p_i = 1 - p_(i+1), all other bins 0. A
     value outside of the support is clipped to it, so all mass is on the first or the last bin. It is also
@@ -62,7 +62,7 @@ def two_hot(values: Any, support: Any) -> tf.Tensor:
 
 @gin.register(module="tfplastic.networks")
 def hl_gauss(values: Any, support: Any, sigma: float = 0.75) -> tf.Tensor:
-    """The integral over each bin of a Gaussian around a value, renormalised over all bins.
+    """Returns the integral over each bin of a Gaussian around a value, renormalised over all bins.
 
     The bin of the centre z_i reaches from z_i - w/2 to z_i + w/2, where w is the distance of two centres; so
     bins touch, and the outermost edges are half a width beyond the support. With the cumulative distribution
@@ -108,7 +108,7 @@ def hl_gauss(values: Any, support: Any, sigma: float = 0.75) -> tf.Tensor:
 
 
 def expected_value(logits: Any, support: Any) -> tf.Tensor:
-    """The mean of the distribution that the logits give: sum_i softmax(logits)_i z_i.
+    """Returns the mean of the distribution that the logits give: sum_i softmax(logits)_i z_i.
 
     Args:
         logits: `[..., bins]` floats.
@@ -215,7 +215,7 @@ class CategoricalHead:
         return categorical_cross_entropy(logits, values, self.support, self.encoding)
 
     def values(self, logits: Any) -> tf.Tensor:
-        """`expected_value` of logits `[..., num_bins]`; `[...] float32`."""
+        """Returns `expected_value` of logits `[..., num_bins]`; `[...] float32`."""
         return expected_value(logits, self.support)
 
 

@@ -38,7 +38,7 @@ def cnn(
         strides: pixels of each convolution; as many as `filters`. The paper gives none.
         padding: `'same'` or `'valid'` for every convolution. The paper gives none.
         hidden: units of each fully connected hidden layer.
-        settings: as for `HiddenLayers`.
+        settings: settings of the hidden layers, see `HiddenLayers`.
 
     Returns:
         A `keras.Sequential` from `[batch, height, width, channels] float32` to

@@ -30,7 +30,7 @@ def mlp(
         hidden: units of each hidden layer; none for a linear network. (512, 512) in the paper's appendix A.2,
             (1024, 1024) in its Fig. 1, (16, 16) at `width` 1 in its Fig. 5.
         input_shape: shape of one example, without the batch; MNIST's by default.
-        settings: as for `HiddenLayers`.
+        settings: settings of the hidden layers, see `HiddenLayers`.
 
     Returns:
         A `keras.Sequential` from `[batch, *input_shape] float32` to `[batch, *num_outputs] float32`.

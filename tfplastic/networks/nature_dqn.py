@@ -46,7 +46,7 @@ def nature_dqn(
             whether affine, they leave open.
         shared_bias: one bias for all outputs instead of one each, as Double DQN (tuned) has it (van Hasselt
             et al. 2016; DQN Zoo's `double_q`).
-        settings: as for `HiddenLayers`.
+        settings: settings of the hidden layers, see `HiddenLayers`.
 
     Returns:
         A `keras.Sequential` from `[batch, height, width, channels] uint8` to `[batch, *num_outputs] float32`.

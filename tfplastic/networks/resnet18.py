@@ -55,7 +55,7 @@ def resnet18(
         activation: name of a Keras activation.
         initializer: name of a Keras initialiser for the kernels; biases start at zero. He et al. 2016 use
             He's normal. Or `'pytorch'`, as in `mlp`.
-        settings: as for `HiddenLayers`.
+        settings: settings of the hidden layers, see `HiddenLayers`.
 
     Returns:
         A `keras.Model` from `[batch, height, width, channels] float32` to `[batch, *num_outputs] float32`.
@@ -109,7 +109,7 @@ class _Blocks:
         self._around = around
 
     def convolved(self, x: Any, name: str, channels: int, kernel_size: int, stride: int) -> Any:
-        """A convolution and its norm."""
+        """Returns a convolution and its norm."""
         convolution = self._around.convolution(
             channels,
             kernel_size,
@@ -124,7 +124,7 @@ class _Blocks:
         return x
 
     def nonlinear(self, x: Any, name: str) -> Any:
-        """The nonlinearity after `name`."""
+        """Returns the nonlinearity after `name`."""
         for layer in self._around.nonlinearity(name):
             x = layer(x)
         return x

@@ -73,7 +73,7 @@ def vit(
         initializer: name of a Keras initialiser for the kernels; biases and the class token start at zero,
             positions normal with a standard deviation of 0.02. The paper names none. Or `'pytorch'`, as in
             `mlp`.
-        settings: as for `HiddenLayers`.
+        settings: settings of the hidden layers, see `HiddenLayers`.
 
     Returns:
         A `keras.Model` from `[batch, height, width, channels] float32` to `[batch, *num_outputs] float32`.
@@ -162,7 +162,7 @@ class _Transformer:
         return self._residual(x, feed_forward, f"{name}_feed_forward")
 
     def normalised(self, x: Any, name: str) -> Any:
-        """The normalisation `<name>_norm` of each position, if there is one."""
+        """Returns the normalisation `<name>_norm` of each position, if there is one."""
         if self._hidden.norm is None:
             return x
         make, epsilon = _NORMS[self._hidden.norm], self._hidden.norm_epsilon

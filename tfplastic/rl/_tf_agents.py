@@ -42,7 +42,7 @@ def mend() -> None:
         return
 
     def sample_bounded_spec(spec: Any, seed: Any = None, outer_dims: Any = None) -> tf.Tensor:
-        """As TF-Agents', with small integers drawn as int32."""
+        """Returns the counterpart of TF-Agents' function, with small integers drawn as int32."""
         if spec.dtype not in _NARROW:
             return theirs(spec, seed, outer_dims)
         low, high = np.asarray(spec.minimum, np.int32), np.asarray(spec.maximum, np.int32)

@@ -50,7 +50,7 @@ class AgentSettings:
         check_fits_in_memory(name, num_atoms, 8 * num_atoms * self.batch_size)  # of the logits of a batch
 
     def networks(self, num_atoms: int | None = None) -> tuple[QNetwork, QNetwork]:
-        """The online and the target network, each with a model of its own.
+        """Returns the online and the target network, each with a model of its own.
 
         Args:
             num_atoms: atoms of a categorical head; None for Q-values.

@@ -21,10 +21,10 @@ from tfplastic.rl.q_network import QNetwork
 
 
 class QAgent:
-    """A TF-Agents value-based agent, its two networks, and what acting and training need of them.
+    """A TF-Agents value-based agent with its two networks, for acting and training.
 
     Args:
-        agent: the TF-Agents agent; its `train` is an error that names what to use instead.
+        agent: the TF-Agents agent; its `train` is an error that names the alternative.
         q_network: its online network.
         target_network: its target network; equal to the online one after construction.
         support: `[atoms] float32` values of a categorical head, or None where the outputs are Q-values.
@@ -90,7 +90,7 @@ class QAgent:
         return tf.reduce_sum(tf.nn.softmax(outputs) * self._support, axis=-1)
 
     def greedy_actions(self, observation: np.ndarray) -> np.ndarray:
-        """`[batch] int64`: the first action of largest Q-value."""
+        """Returns `[batch] int64`: the first action of largest Q-value."""
         # A traced program is called directly: finding it again by its arguments costs 0.3 ms of 1.9.
         program = self._greedy_programs.get(observation.shape)
         if program is None:
@@ -118,8 +118,8 @@ def dqn(*, grad_error_bound: float = 1 / 32, settings: AgentSettings) -> QAgent:
     """DQN (Mnih et al. 2015): target r + gamma max_a Q'(s', a).
 
     Args:
-        settings: as for `AgentSettings`.
-        grad_error_bound: as for `double_dqn`.
+        settings: settings of the agent, see `AgentSettings`.
+        grad_error_bound: bound of the error's gradient, see `double_dqn`.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -137,8 +137,8 @@ def double_dqn(*, grad_error_bound: float = 1 / 32, settings: AgentSettings) -> 
     grad_error_bound * batch_size.
 
     Args:
-        settings: as for `AgentSettings`.
-        grad_error_bound: as above. 1/32 in DQN Zoo.
+        settings: settings of the agent, see `AgentSettings`.
+        grad_error_bound: bound of the error's gradient, see above. 1/32 in DQN Zoo.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -166,7 +166,7 @@ def c51(*, num_atoms: int = 51, max_value: float = 10.0, settings: AgentSettings
     """C51 (Bellemare et al. 2017): a categorical distribution over returns, trained by cross-entropy.
 
     Args:
-        settings: as for `AgentSettings`.
+        settings: settings of the agent, see `AgentSettings`.
         num_atoms: atoms of the distribution, at least 2. 51 in the paper.
         max_value: the atoms are equally spaced over [-max_value, max_value]. 10 in the paper.
 
@@ -182,7 +182,7 @@ def c51(*, num_atoms: int = 51, max_value: float = 10.0, settings: AgentSettings
 def categorical_agent(
     make_agent: Callable[..., tf_agent.TFAgent], support: tf.Tensor, settings: AgentSettings
 ) -> QAgent:
-    """An agent whose networks give a categorical distribution over `support` for each action.
+    """Returns an agent whose networks give a categorical distribution over `support` for each action.
 
     Args:
         make_agent: makes TF-Agents' agent, from the arguments of a `CategoricalDqnAgent`.

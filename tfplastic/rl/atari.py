@@ -3,14 +3,14 @@
 The protocol is that of the DQN paper (Mnih et al. 2015, Methods) as DQN Zoo implements it:
 
     ======================  ==========================================  ==============================
-    what                    default                                     argument of `AtariProtocol`
+    aspect                  default                                     argument of `AtariProtocol`
     ======================  ==========================================  ==============================
     observation             84 x 84 grey, the newest 4, newest last     frame_size, stack_size
     agent step              the action for 4 emulator frames            action_repeat
     flicker                 maximum over the last 2 emulator frames     max_pool
     start of an episode     0 to 29 no-ops, drawn by its seed           max_noops
     end of an episode       game over, or 108,000 emulator frames       max_frames_per_episode
-    loss of a life          discount 0, the episode goes on             life_loss_ends_discount
+    loss of a life          discount 0, the episode continues           life_loss_ends_discount
     reward                  clipped to [-1, 1], returns unclipped       clip_reward
     sticky actions          off (Machado et al. 2018: 0.25)             sticky_actions
     actions                 the game's minimal set                      full_action_set
@@ -51,7 +51,7 @@ _LARGEST = 2**31 - 1  # of the emulator's integers
 @gin.register(module="tfplastic.rl")
 @dataclasses.dataclass(frozen=True)
 class AtariProtocol:
-    """How a game is played. The defaults are DQN Zoo's; the table at the top of this file says more of each.
+    """The protocol of a game. The defaults are DQN Zoo's; the table at the top of this file explains each.
 
     Attributes:
         frame_size: height and width of a frame, pixels.
@@ -101,7 +101,7 @@ class AtariProtocol:
 
 
 class FinishedEpisode(NamedTuple):
-    """What is known of an episode that has ended.
+    """Facts about an episode that has ended.
 
     Attributes:
         episode_return: sum of its unclipped rewards.
@@ -129,14 +129,14 @@ class AtariEnvironment(py_environment.PyEnvironment):
             in memory.
 
     A copy whose episode has ended starts the next one in the next call of `step`, ignores its action there,
-    and returns FIRST, while the others go on. `reset` starts new episodes in all copies and drops those in
+    and returns FIRST, while the others continue. `reset` starts new episodes in all copies and drops those in
     progress.
 
     Args:
         game: name of the game, see `tfplastic.rl.atari_games.check_game`.
         num_envs: number of copies. They are emulated by as many threads, at most one per processor core.
         seed: root seed of the seeds of the episodes, any integer.
-        protocol: how the game is played.
+        protocol: protocol of the game.
 
     Raises:
         ValueError: if the game is unknown or `num_envs` is not a positive integer.
@@ -189,7 +189,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
         return self._num_envs
 
     def observation_spec(self) -> array_spec.ArraySpec:
-        """`[frame_size, frame_size, stack_size] uint8`, without bounds.
+        """Returns `[frame_size, frame_size, stack_size] uint8`, without bounds.
 
         TF-Agents computes maximum + 1 when it samples a bounded spec, which overflows uint8 under numpy 2.
         """
@@ -197,16 +197,16 @@ class AtariEnvironment(py_environment.PyEnvironment):
         return array_spec.ArraySpec((size, size, self.protocol.stack_size), np.uint8, name="observation")
 
     def action_spec(self) -> array_spec.BoundedArraySpec:
-        """An index into the game's action set: `[] int32` in [0, number of actions - 1]."""
+        """Returns an index into the game's action set: `[] int32` in [0, number of actions - 1]."""
         return array_spec.BoundedArraySpec((), np.int32, 0, self._num_actions - 1, name="action")
 
     def pop_finished_episodes(self) -> list[FinishedEpisode]:
-        """The episodes that have ended since the last call, in the order in which they ended."""
+        """Returns the episodes that have ended since the last call, in the order in which they ended."""
         finished, self._finished = self._finished, []
         return finished
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Everything `set_state` needs to go on from here, in another process if need be.
+        """Returns everything that `set_state` needs to continue from here, even in another process.
 
         Returns:
             Of the episodes in progress, `[num_envs] int64` each: `episode_index`, `episode_seed`, `num_steps`
@@ -231,7 +231,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
         }
 
     def set_state(self, state: dict[str, np.ndarray]) -> ts.TimeStep:
-        """Replays the episodes that were in progress in `get_state`, and goes on from there.
+        """Replays the episodes that were in progress in `get_state`, and continues from there.
 
         Takes as long as the longest of them took to emulate, at most about 10 s by the default protocol.
 

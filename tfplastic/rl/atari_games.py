@@ -21,7 +21,7 @@ BENCHMARK_GAMES: tuple[str, ...] = (
 
 
 def check_game(game: str) -> str:
-    """The canonical name of a game: the one that Gymnasium uses in 'ALE/<name>-v5'.
+    """Returns the canonical name of a game: the one that Gymnasium uses in 'ALE/<name>-v5'.
 
     Upper and lower case, spaces and punctuation do not matter, so that 'MsPacman', 'ms_pacman' and 'Ms.
     Pacman' name the same game. The 57 games of the benchmark are accepted, and all others whose ROM comes
@@ -45,7 +45,7 @@ def check_game(game: str) -> str:
 
 
 def rom_name(game: str) -> str:
-    """The name of a game's ROM in ale-py, such as 'ms_pacman'. Takes and raises what `check_game` does.
+    """Returns the name of a game's ROM in ale-py, such as 'ms_pacman'. See `check_game` for the errors.
 
     Example:
         >>> from tfplastic.rl.atari_games import rom_name
@@ -65,7 +65,7 @@ def rom_name(game: str) -> str:
 
 @functools.cache
 def num_actions(game: str, full_action_set: bool = False) -> int:
-    """The number of actions of a game. Loads its ROM, which takes about 0.1 s, the first time.
+    """Returns the number of actions of a game. Loads its ROM, which takes about 0.1 s, the first time.
 
     Args:
         game: name of the game, see `check_game`.

@@ -14,7 +14,7 @@ from tfplastic.rl.atari_games import check_game
 
 
 def human_normalized_score(game: str, score: float) -> float:
-    """The score of an agent on the scale where random play is 0 and a human is 1.
+    """Returns the score of an agent on the scale where random play is 0 and a human is 1.
 
     It is (score - random) / (human - random).
 

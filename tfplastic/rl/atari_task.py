@@ -49,17 +49,17 @@ class AtariTask(HostTask):
         game: ALE name, such as `'Breakout'`.
         agent: `dqn`, `double_dqn` or `c51`.
         network: builder of the model; called with the number of outputs and `observation_shape`, `seed`.
-        protocol: of the emulator.
+        protocol: protocol of the emulator.
         num_envs: environments side by side. 1 in the paper.
         replay_capacity: steps kept. 100,000 in Lyle et al. 2023, appendix A.3.
-        batch_size: of a gradient step. 32 in DQN Zoo.
+        batch_size: examples per gradient step. 32 in DQN Zoo.
         warm_up_agent_steps: agent steps before the first gradient step. 5 % of the replay capacity in DQN
             Zoo.
         agent_steps_per_gradient_step: 4 in the paper.
         target_update_period: gradient steps between hard copies to the target network. 120,000 frames = 7,500
             gradient steps in DQN Zoo's `double_q`.
         epsilon: maps agent steps since the warm-up to the probability of a random action.
-        evaluation: how to evaluate.
+        evaluation: settings of the evaluation.
         diagnostics_batch_size: size of the batch that diagnostics see, drawn once at the end of the warm-up.
 
     Raises:
@@ -202,7 +202,7 @@ class AtariTask(HostTask):
         return self._learner.further_batch(step)
 
     def data_batches(self) -> Sequence[trajectory.Trajectory]:
-        """All transitions in the replay."""
+        """Returns all transitions in the replay."""
         return self._learner.data_batches()
 
     def weights_replaced(self) -> None:

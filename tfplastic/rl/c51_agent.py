@@ -1,4 +1,4 @@
-"""TF-Agents' C51 agent, with the loss of each example beside their mean."""
+"""TF-Agents' C51 agent, with the loss of each example next to their mean."""
 
 from typing import Any
 

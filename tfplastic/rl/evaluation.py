@@ -65,9 +65,9 @@ class Evaluation:
 
         Args:
             greedy_actions: maps `[batch, height, width, stack] uint8` to `[batch] int`.
-            game: as for `AtariEnvironment`.
-            protocol: as for `AtariEnvironment`.
-            seed: of the episodes and of the random actions; same seed and policy, same returns.
+            game: name of the game, see `AtariEnvironment`.
+            protocol: protocol of the game, see `AtariEnvironment`.
+            seed: seed of the episodes and of the random actions; same seed and policy, same returns.
             should_stop: asked after each step; if it answers yes, the evaluation ends without a result.
 
         Returns:
@@ -100,7 +100,7 @@ class Evaluation:
 
 
 def scalars_of_returns(returns: np.ndarray, game: str) -> dict[str, float]:
-    """Returns what an evaluation reports of its episodes, by tag.
+    """Returns the metrics of an evaluation's episodes, by tag.
 
     Args:
         returns: `[episodes] float64`, at least one.

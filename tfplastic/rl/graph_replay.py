@@ -13,7 +13,7 @@ class GraphReplay(NamedTuple):
 
     Every method but `newest` is traceable, also under XLA.
 
-    Memory: that of the items. A classification MDP keeps indices of images, not pixels: 16 bytes for
+    Memory: the memory of the items. A classification MDP keeps indices of images, not pixels: 16 bytes for
     (observation, action, reward, next observation), 1.6 MB for 100,000 transitions, where MNIST's pixels of
     both observations would take 157 MB as uint8.
 
@@ -42,7 +42,7 @@ class GraphReplay(NamedTuple):
 
     @classmethod
     def empty(cls, capacity: int, spec: Any) -> "GraphReplay":
-        """A replay without items.
+        """Returns a replay without items.
 
         Args:
             capacity: items kept, at least 1.

@@ -44,7 +44,7 @@ _TIE = 1e-4  # optimal values that differ by less are equal; each is known to wi
 
 
 class Transition(NamedTuple):
-    """What the replay keeps of agent steps; each `[count]`. Observations are indices of images."""
+    """Contents of the replay for agent steps; each `[count]`. Observations are indices of images."""
 
     observation: tf.Tensor
     action: tf.Tensor
@@ -53,12 +53,12 @@ class Transition(NamedTuple):
 
 
 class MdpTaskState(NamedTuple):
-    """What changes from step to step.
+    """The state of the task, which changes from step to step.
 
     Attributes:
         states: `[num_envs] int32`, the class that each environment is in.
         observation: `[num_envs] int32`, the image that it shows.
-        replay: of `Transition`s.
+        replay: replay of `Transition`s.
     """
 
     states: tf.Tensor
@@ -82,11 +82,11 @@ class ClassificationMdpTask(GraphTask):
         agent: `dqn`, `double_dqn`, `two_hot_dqn` or `c51`, with returns of one step.
         network: builder of the model; called with the number of outputs and `input_shape`, `seed`.
         num_examples: images, drawn once from the data set; None for all. Not given.
-        pixel_range: what the levels 0 and 255 become. Not given.
+        pixel_range: new values of the levels 0 and 255. Not given.
         num_envs: environments side by side. Not given; 4 agent steps for a gradient step are DQN's ratio on
             Atari.
         replay_capacity: transitions kept. Not given.
-        batch_size: of a gradient step. Not given; 32 in DQN Zoo.
+        batch_size: examples per gradient step. Not given; 32 in DQN Zoo.
         warm_up_agent_steps: agent steps of the uniformly random policy before the first gradient step. Not
             given; 5 % of the replay capacity in DQN Zoo.
         target_update_period: gradient steps between hard copies to the target network. The paper has 1,000 in
@@ -242,7 +242,7 @@ class ClassificationMdpTask(GraphTask):
         return self._batch(state.replay.sample(self.batch_size, key))
 
     def data_batches(self, state: MdpTaskState) -> DataBatches:
-        """All transitions in the replay."""
+        """Returns all transitions in the replay."""
         count = tf.cast(state.replay.size // self.batch_size, tf.int32)
         return DataBatches(count, lambda index: self._batch(state.replay.batch(index, self.batch_size)))
 
@@ -277,7 +277,7 @@ class ClassificationMdpTask(GraphTask):
         return {"agent_steps": int(state.replay.num_added), "epsilon": self.epsilon}
 
     def evaluate(self, step: int, state: MdpTaskState) -> dict[str, float]:
-        """How well the greedy policy acts, and how far off the values are.
+        """Scores of the greedy policy, and errors of the values.
 
         Over the evaluation images, `accuracy` is the fraction whose first action of largest Q-value is the
         label in force, `optimal_actions` the fraction for which that action is optimal (the same except in
@@ -353,9 +353,9 @@ class ClassificationMdpTask(GraphTask):
         key: tf.Tensor,
         policy: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     ) -> tuple[Transition, tf.Tensor]:
-        """What a policy, from observations and a key to actions, experiences; and the states after it."""
+        """Returns a policy's experience, from observations and a key to actions, and the states after it."""
         policy_key, step_key, observe_key = tf.unstack(_split(key, 3))
-        with tf.name_scope("acting"):  # scopes by which operations are told apart in a profile
+        with tf.name_scope("acting"):  # scopes that separates operations in a profile
             actions = policy(observation, policy_key)  # [count]
         with tf.name_scope("environment"):
             rewards, next_states = self.mdp.step(states, actions, step_key)  # [count], [count]
@@ -376,7 +376,7 @@ class ClassificationMdpTask(GraphTask):
         return self._agent.q_values(self._pixels(observation))  # [count, actions]
 
     def _pixels(self, observation: tf.Tensor) -> tf.Tensor:
-        """`[..., height, width, channels] float32` in the range of the pixels."""
+        """Returns `[..., height, width, channels] float32` in the range of the pixels."""
         images = tf.cast(tf.gather(self._images, observation), tf.float32)
         # One factor: the graph optimizer would turn a division into one, with other last bits than eagerly.
         return images * ((self._high - self._low) / 255) + self._low
@@ -398,5 +398,5 @@ class ClassificationMdpTask(GraphTask):
 
 
 def _split(key: tf.Tensor, count: int) -> tf.Tensor:
-    """`[count, 2] int32`: independent keys; Philox, so that a graph and XLA draw alike."""
+    """Returns `[count, 2] int32`: independent keys; Philox, so that a graph and XLA draw alike."""
     return tf.random.split(key, count, alg="philox")

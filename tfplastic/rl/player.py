@@ -22,7 +22,7 @@ Policy = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Environment(Protocol):
-    """What a `Player` needs of an environment; `AtariEnvironment` has it.
+    """The interface of environments for a `Player`; `AtariEnvironment` has it.
 
     It is batched, and an environment whose episode has ended is reset by the next `step`, without acting.
     """
@@ -98,7 +98,7 @@ class Player:
             policy: chooses the actions. The key that it gets is another one in each call.
 
         Returns:
-            What was seen, done and received, arrays `[num_envs, ...]`, and the type of the next step. An
+            Observations, actions and rewards, arrays `[num_envs, ...]`, and the type of the next step. An
             environment whose episode had ended has `step_type` LAST: it was reset instead.
 
         Raises:

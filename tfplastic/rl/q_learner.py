@@ -1,4 +1,4 @@
-"""Learning values from a replay memory: what is stored, the batches of it, and the target network."""
+"""Learning values from a replay memory: the stored steps, their batches, and the target network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ class QLearner:
 
     Args:
         agent: whose networks learn.
-        replay: of the steps that are played.
+        replay: replay of the played steps.
         batch_size: transitions per gradient step.
         target_update_period: gradient steps between copies to the target network.
         seed: root seed.
@@ -91,7 +91,7 @@ class QLearner:
             ValueError: if it has not been drawn.
         """
         if self._diagnostics_batch is None:
-            raise ValueError("The diagnostics batch exists from the end of the warm-up on.")
+            raise ValueError("The diagnostics batch is available only after the warm-up.")
         batch = tf.nest.map_structure(tf.constant, self._diagnostics_batch)
         return batch, batch.observation[:, 0]
 
@@ -117,11 +117,11 @@ class QLearner:
         return {"model": self.agent.model, "target_model": self.agent.target_model}
 
     def save(self, directory: Path, shared: Path) -> tuple[dict[str, Any], list[str]]:
-        """Writes what is not in the networks.
+        """Writes the state that is not in the networks.
 
         Args:
-            directory: of the checkpoint.
-            shared: of the replay's segments.
+            directory: directory of the checkpoint.
+            shared: directory of the replay's segments.
 
         Returns:
             The counters, which JSON can hold, and the names of the segments.

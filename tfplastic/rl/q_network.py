@@ -14,10 +14,10 @@ class QNetwork(network.Network):
     """A Keras model as a TF-Agents network.
 
     Args:
-        input_tensor_spec: of one observation.
+        input_tensor_spec: spec of one observation.
         build_model: makes the model; called once for each copy of the network.
         num_atoms: size of the last axis of a categorical head, which C51 asks for.
-        name: of the network.
+        name: name of the network.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class QNetwork(network.Network):
         self.num_atoms = num_atoms
 
     def create_variables(self, input_tensor_spec: Any = None, **kwargs: Any) -> tf.TensorSpec:
-        """As the parent, on an input of zeros.
+        """Builds the variables in the way of the parent, on an input of zeros.
 
         The parent draws a random input: from the global generator, and with an overflow for a bounded uint8
         under numpy 2.

@@ -31,7 +31,7 @@ _SCAN_CHUNK = 65_536  # starts examined at once when all are counted
 
 
 def replay_bytes(capacity: int, frame_shape: Sequence[int] = (84, 84)) -> int:
-    """The bytes of memory that a `FrameReplay` allocates: `capacity * (height * width + 14)`.
+    """Returns the bytes of memory that a `FrameReplay` allocates: `capacity * (height * width + 14)`.
 
     Args:
         capacity: stored steps, over all environments.
@@ -68,7 +68,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
 
     A lost life is a discount of 0 in the middle of an episode; the agent's product of discounts cuts the
     return there, and nothing is special about it here. Rows before an unexpected FIRST, of a collection that
-    was broken off without LAST, are no starts if their window would reach it. `policy_info` is not kept.
+    was broken off without LAST, are not starts if their window would reach it. `policy_info` is not kept.
 
     Args:
         capacity: stored steps over all environments, one closing step per episode included; each environment
@@ -146,17 +146,17 @@ class FrameReplay(replay_buffer.ReplayBuffer):
     def sample(self, batch_size: int, key: np.ndarray) -> trajectory.Trajectory:
         """Draws starts uniformly, with replacement, and returns the `n_step + 1` rows from each.
 
-        A pure function of what the buffer holds and of `key`.
+        A pure function of the buffer's contents and of `key`.
 
         Args:
             batch_size: number of starts.
             key: `[2] int32` from `seeds.derive`.
 
         Returns:
-            A `Trajectory` of numpy arrays `[batch_size, n_step + 1, ...]`: observation `[..., height, width,
-            stack_size] uint8`, oldest frame first; action, step types int32; reward, discount float32. What
-            follows the observation in the last row (action, reward, discount) is not part of an n-step
-            transition.
+            A `Trajectory` of numpy arrays `[batch_size, n_step + 1, ...]`: observation
+            `[..., height, width, stack_size] uint8`, oldest frame first; action, step types int32; reward,
+            discount float32. The values after the observation in the last row (action, reward, discount) are
+            not part of an n-step transition.
 
         Raises:
             ValueError: if no row is a start.
@@ -165,7 +165,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
         return self._read(self._draw(batch_size, seeds.generator(key)))
 
     def batches(self, batch_size: int) -> Sequence[trajectory.Trajectory]:
-        """All starts in the order of their rows, in whole batches, for one pass over them.
+        """Returns all starts in the order of their rows, in whole batches, for one pass over them.
 
         Args:
             batch_size: number of starts in each.
@@ -193,7 +193,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
 
         Args:
             directory: where the segments lie.
-            names: as `save` returned them.
+            names: names from `save`.
 
         Raises:
             ValueError: if a file is missing, damaged or of a buffer of another capacity, `num_envs` or frame
@@ -308,7 +308,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
     def _get_next(
         self, sample_batch_size: int | None = None, num_steps: int | None = None, time_stacked: bool = True
     ) -> tuple[trajectory.Trajectory, tuple[()]]:
-        """As `sample`, with a key from this object's count of calls, which a checkpoint does not hold."""
+        """Samples with a key from this object's count of calls, which a checkpoint does not hold."""
         self._check_num_steps(num_steps)
         if not time_stacked:
             raise ValueError("`time_stacked` must be True. Received: False")

@@ -35,7 +35,7 @@ class SegmentLog:
     """Saves a ring of rows as segments, and reads them back.
 
     Row `t` of the ring is at index `t % num_rows` of each column. The log remembers which segments lie in the
-    directory it saved to last (or restored from); in another directory it begins anew, with all rows held.
+    directory it saved to last (or restored from); in another directory it starts again, with all rows held.
 
     Args:
         columns: arrays by name, each `[num_rows, ...]` and C-contiguous. They are read at `save` and written,
@@ -85,13 +85,13 @@ class SegmentLog:
         return [segment.name for segment in needed]
 
     def restore(self, directory: Path, names: Sequence[str]) -> tuple[int, int]:
-        """Reads the rows of the segments `names` into the columns; saving goes on from there.
+        """Reads the rows of the segments `names` into the columns; saving continues from there.
 
         All files are checked before the first row is changed.
 
         Args:
             directory: where the segments lie.
-            names: as `save` returned them. None at all is the empty ring.
+            names: names from `save`. No names at all give the empty ring.
 
         Returns:
             `(oldest, added)`: the first row that is held and one past the last.

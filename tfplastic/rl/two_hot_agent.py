@@ -32,10 +32,10 @@ class CategoricalValueAgent(categorical_dqn_agent.CategoricalDqnAgent):
     Args:
         head: bins and encoding.
         double_q: whether a' is best for the online network, as in Double DQN, or for the target network.
-        time_step_spec: as for the parent.
-        action_spec: as for the parent.
-        q_network: as for the parent.
-        **kwargs: as for the parent.
+        time_step_spec: spec of a time step, see the parent.
+        action_spec: spec of an action, see the parent.
+        q_network: online network, see the parent.
+        **kwargs: further arguments of the parent.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ def two_hot_dqn(
     paper gives neither the bins nor their range, nor the form of the target.
 
     Args:
-        settings: as for `AgentSettings`.
+        settings: settings of the agent, see `AgentSettings`.
         num_bins: bins at equal distances, at least 2. C51's 51, as the paper gives none.
         min_value: value of the first bin; targets below it count as it. 0: rewards in [0, 1] have no other
             returns below. The paper gives none.

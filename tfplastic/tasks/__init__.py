@@ -1,4 +1,4 @@
-"""What a network is trained on."""
+"""Tasks: data, targets and losses that a network is trained on."""
 
 from tfplastic import _renames
 from tfplastic.tasks.accuracy import average_online_accuracy, end_of_task_accuracy, online_accuracy

@@ -37,7 +37,7 @@ def online_accuracy(accuracies: Any, steps_per_task: int) -> np.ndarray:
 
 
 def end_of_task_accuracy(accuracies: Any, steps_per_task: int, window: int = 1) -> np.ndarray:
-    """The mean accuracy over the last `window` steps of each task.
+    """Returns the mean accuracy over the last `window` steps of each task.
 
     For Fig. 1, Lyle et al. 2023, appendix A.1, log the accuracy on a sample of 4,096 examples at the end of
     each task. With batches of B examples, a window of 4096 / B steps sees as many, by a network that still
@@ -71,7 +71,7 @@ def end_of_task_accuracy(accuracies: Any, steps_per_task: int, window: int = 1) 
 
 
 def average_online_accuracy(accuracies: Any) -> np.ndarray:
-    """The mean accuracy over all steps of the stream.
+    """Returns the mean accuracy over all steps of the stream.
 
     Kumar et al. 2023, section 4.1, call it the total average online accuracy and choose hyper-parameters by
     it.
@@ -83,7 +83,7 @@ def average_online_accuracy(accuracies: Any) -> np.ndarray:
         `[...] float64` in [0, 1]. NaN where a step is NaN.
 
     Raises:
-        ValueError: if there is no step, or a value outside [0, 1].
+        ValueError: there is no step, or a value is outside [0, 1].
 
     Example:
         >>> import tfplastic as tp

@@ -14,9 +14,9 @@ def check_batch_fits(name: str, batch_size: int, model: Any) -> None:
     """Checks that the outputs of all layers for a batch, and their gradients, fit into memory.
 
     Args:
-        name: of the argument that gives the size, for the error.
+        name: name of the argument that gives the size, for the error.
         batch_size: examples.
-        model: a Keras model, built; of one that is no graph of layers nothing is known, and nothing checked.
+        model: a Keras model, built; a model that is not a graph of layers is not checked.
 
     Raises:
         ValueError: they do not fit.
@@ -26,7 +26,7 @@ def check_batch_fits(name: str, batch_size: int, model: Any) -> None:
 
 
 def _entries(layer: Any) -> int:
-    """The entries of a layer's outputs for one example; 0 where that is unknown."""
+    """Returns the entries of a layer's outputs for one example; 0 where that is unknown."""
     try:
         outputs = tf.nest.flatten(layer.output)
     except (AttributeError, ValueError):

@@ -1,8 +1,8 @@
 """The three classification MDPs of the paper: acting is naming the class of an image.
 
 Lyle et al. 2023, section 3.2. State s is one of `num_states` classes, and so is an action; the agent sees an
-image that is drawn afresh from those with label s. No episode ends. What the paper leaves open is said where
-it is chosen.
+image drawn at random from the images with label s. No episode ends. Choices that the paper leaves open are
+marked where they are made.
 """
 
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ class ClassificationMdp:
         num_states: number of states and of actions.
         advances: False: the next state is uniform, whatever the action, and the reward is 1[a = s]. True: it
             is s + 1 if a = s, else uniform, and the reward is 1[a = s = last], the sparse one.
-        after_last: with `advances`, what follows a = s in the last state: `'first'` state or a `'uniform'`
-            one.
+        after_last: with `advances`, successor of the last state after a = s: the `'first'` state or a
+            `'uniform'` one.
 
     Attributes:
-        labels: as given, a tensor.
-        num_states: as given.
+        labels: the given labels, a tensor.
+        num_states: the given number of states.
         reward_range: the least and the largest reward of a step.
 
     Raises:
@@ -83,7 +83,7 @@ class ClassificationMdp:
         self._first = tf.constant(np.cumsum(counts) - counts, tf.int32)  # [states]
 
     def initial_states(self, count: int, key: tf.Tensor) -> tf.Tensor:
-        """`[count] int32`, uniform. The paper does not say where an agent begins."""
+        """Returns `[count] int32`, uniform. The paper does not say where an agent begins."""
         return uniform_integers(count, key, self.num_states)
 
     def observe(self, states: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
@@ -94,7 +94,7 @@ class ClassificationMdp:
         return tf.gather(self._by_state, tf.gather(self._first, states) + draws)
 
     def step(self, states: tf.Tensor, actions: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The rewards of actions and the states that follow.
+        """Returns the rewards of actions and the states that follow.
 
         Args:
             states: `[count] int32`.
@@ -153,7 +153,7 @@ class ClassificationMdp:
 
 @gin.register(module="tfplastic.tasks")
 def true_label_mdp(labels: np.ndarray, num_classes: int, seed: int) -> ClassificationMdp:
-    """The "easy" MDP: images of the true class, reward 1[a = s], next state uniform.
+    """Returns the "easy" MDP: images of the true class, reward 1[a = s], next state uniform.
 
     Args:
         labels: `[images] int32`, the true labels.
@@ -161,7 +161,7 @@ def true_label_mdp(labels: np.ndarray, num_classes: int, seed: int) -> Classific
         seed: root seed; nothing here is random.
 
     Raises:
-        ValueError: as `ClassificationMdp`.
+        ValueError: see `ClassificationMdp`.
     """
     del seed
     return ClassificationMdp(labels, num_classes)
@@ -177,7 +177,7 @@ def random_label_mdp(labels: np.ndarray, num_classes: int, seed: int) -> Classif
         seed: root seed of the labels.
 
     Raises:
-        ValueError: as `ClassificationMdp`; with few images a state may have none.
+        ValueError: see `ClassificationMdp`; with few images a state may have none.
     """
     drawn = random_labels(len(labels), num_classes, seed, task=0)
     return ClassificationMdp(drawn.numpy(), num_classes)
@@ -187,24 +187,24 @@ def random_label_mdp(labels: np.ndarray, num_classes: int, seed: int) -> Classif
 def sparse_reward_mdp(
     labels: np.ndarray, num_classes: int, seed: int, *, after_last: str = "first"
 ) -> ClassificationMdp:
-    """The "sparse" MDP: reward 1[a = s = last]; the next state is s + 1 if a = s, else uniform.
+    """Returns the "sparse" MDP: reward 1[a = s = last]; the next state is s + 1 if a = s, else uniform.
 
     Args:
         labels: `[images] int32`, the true labels.
         num_classes: number of classes, which are the states.
         seed: root seed; nothing here is random.
-        after_last: what follows a = s in the last state, of which the paper says nothing: `'first'`, s + 1
-            wrapped around, or `'uniform'`.
+        after_last: successor of the last state after a = s: `'first'`, s + 1 wrapped around, or `'uniform'`.
+            The paper does not specify it.
 
     Raises:
-        ValueError: as `ClassificationMdp`.
+        ValueError: see `ClassificationMdp`.
     """
     del seed
     return ClassificationMdp(labels, num_classes, advances=True, after_last=after_last)
 
 
 def uniform_integers(count: int, key: tf.Tensor, limit: int | tf.Tensor) -> tf.Tensor:
-    """`[count] int32`, uniform over 0 .. limit - 1, where `limit` is one number or one for each draw.
+    """Returns `[count] int32`, uniform over 0 .. limit - 1, where `limit` is one number or one for each draw.
 
     Each integer has its probability to within 1 in 2^32. TensorFlow's own integer draws take one limit for
     all, and its float64 draws are other ones under XLA.

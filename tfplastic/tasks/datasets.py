@@ -1,7 +1,7 @@
 """Image data sets in memory: MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and scikit-learn's digits.
 
 Images stay uint8, as they are stored: a quarter of the memory of float32, and the scale of the pixels is a
-choice of the experiment. The task scales with `scale_pixels` what it keeps of them.
+choice of the experiment. The task scales its own examples with `scale_pixels`.
 """
 
 import dataclasses
@@ -49,10 +49,10 @@ class Dataset:
     Attributes:
         x_train: `[examples, height, width, channels] uint8`, pixels from 0 to 255.
         y_train: `[examples] int32`, from 0 to `num_classes - 1`.
-        x_test: as `x_train`.
-        y_test: as `y_train`.
+        x_test: test images, in the form of `x_train`.
+        y_test: test labels, in the form of `y_train`.
         num_classes: number of classes, whether or not each occurs.
-        name: what `load_dataset` calls it.
+        name: name for `load_dataset`.
     """
 
     x_train: np.ndarray
@@ -75,7 +75,7 @@ def check_dataset_name(argument: str, name: str) -> str:
 
 @gin.register(module="tfplastic.tasks")
 def load_dataset(name: str) -> Dataset:
-    """The data set of this name and no other.
+    """Returns the data set of this name and no other.
 
     `'digits'` comes with scikit-learn: 8 x 8 images, whose levels 0 to 16 become 0 to 255 here, rounded. It
     has no split of its own; its first 1,500 images are for training, the other 297 for testing.
@@ -95,9 +95,8 @@ def load_dataset(name: str) -> Dataset:
         The data set in the order of its examples. A grey image has one channel, `[28, 28, 1]`.
 
     Raises:
-        ValueError: if the name is unknown, there is no data for it, or a file's arrays are not as they should
-            be.
-        ImportError: for `'digits'` without scikit-learn; says what to install.
+        ValueError: the name is unknown, there is no data for it, or a file's arrays have the wrong form.
+        ImportError: for `'digits'` without scikit-learn; names the command that installs it.
 
     Example:
         >>> import tfplastic as tp
@@ -119,12 +118,12 @@ def load_dataset(name: str) -> Dataset:
 
 
 def choose_examples(dataset: Dataset, num_examples: int, seed: int) -> Dataset:
-    """`dataset` with `num_examples` of its training examples, drawn uniformly without replacement.
+    """Returns `dataset` with `num_examples` of its training examples, drawn uniformly without replacement.
 
     The same seed with a smaller count gives the first examples of the larger choice. The test examples stay.
 
     Args:
-        dataset: what to choose from.
+        dataset: data set to choose from.
         num_examples: examples to keep. 5,000 in the random-label experiment of Lyle et al. 2023, section 4.1;
             1,200 in that of Kumar et al. 2023, section 4.2.
         seed: root seed of the choice.
@@ -153,12 +152,12 @@ def choose_examples(dataset: Dataset, num_examples: int, seed: int) -> Dataset:
 
 
 def scale_pixels(images: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """`low + (high - low) * images / 255`.
+    """Returns `low + (high - low) * images / 255`.
 
     Args:
         images: `[...] uint8`.
-        low: what becomes of 0. Kumar et al. 2023 use -1; Lyle et al. 2023 do not say.
-        high: what becomes of 255.
+        low: new value of 0. Kumar et al. 2023 use -1; Lyle et al. 2023 do not say.
+        high: new value of 255.
 
     Returns:
         `[...] float32` in [`low`, `high`].

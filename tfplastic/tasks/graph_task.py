@@ -19,18 +19,18 @@ State = Any
 class GraphTask(abc.ABC):
     """A source of batches that is itself a part of the compiled program of the training loop.
 
-    What changes from step to step is `state`, a nest of tensors that the loop carries along and saves with
-    its checkpoints; the task object holds only what stays: networks, data, settings. A task is configured by
-    its constructor, which only checks its arguments; `build` makes networks and loads data. Steps and periods
+    `state` changes from step to step: a nest of tensors that the loop carries along and saves with its
+    checkpoints. The task object holds only constants: networks, data, settings. A task is configured by its
+    constructor, which only checks its arguments; `build` makes networks and loads data. Steps and periods
     count gradient steps, from 1.
 
     Attributes:
-        name: what the task is called.
+        name: name of the task.
         kind: `'supervised'` or `'mdp'`, as the rule table of programs knows it.
-        progress_fields: what of `TaskProgress` the task knows.
+        progress_fields: fields of `TaskProgress` that the task knows.
         model: the network that is trained, from `build` on.
-        boundary_period: gradient steps between changes of what the network is trained towards: copies to the
-            target network, or new labels; None if there are none. Mitigations act there by default.
+        boundary_period: gradient steps between changes of the network's targets: copies to the target
+            network, or new labels; None if there are none. Mitigations act there by default.
     """
 
     name: str
@@ -49,7 +49,7 @@ class GraphTask(abc.ABC):
 
     @abc.abstractmethod
     def next(self, state: State, key: tf.Tensor) -> tuple[Any, State]:
-        """The batch of the next gradient step, and the state with it taken; traceable.
+        """Returns the batch of the next gradient step, and the state with it taken; traceable.
 
         Args:
             state: from `initial_state` or `after_step`.
@@ -60,7 +60,7 @@ class GraphTask(abc.ABC):
         """
 
     def boundary(self, state: State) -> tf.Tensor:
-        """Returns whether what the network is trained towards changes right after the last step; traceable.
+        """Returns whether the network's targets change right after the last step; traceable.
 
         It is the flag of the steps at which `boundary_period` lets mitigations act: the last step of a task,
         or one after which the target network was copied.
@@ -77,7 +77,7 @@ class GraphTask(abc.ABC):
         """Returns a batch of the distribution of the last one, drawn independently; traceable.
 
         Args:
-            state: of the gradient step, from `next`.
+            state: state of the gradient step, from `next`.
             key: `[2] int32`, the seed of the draw.
 
         Raises:
@@ -97,19 +97,19 @@ class GraphTask(abc.ABC):
         raise ValueError(f"`{type(self).__name__}` gives no pass over data. Override `data_batches` in it")
 
     def weights_replaced(self) -> None:
-        """What is a copy of the network at the beginning follows weights that were read after `build`."""
+        """Updates copies of the first network after its weights were replaced."""
 
     @abc.abstractmethod
     def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:
-        """The loss of a batch; traceable, differentiable in the weights of `model`."""
+        """Returns the loss of a batch; traceable, differentiable in the weights of `model`."""
 
     def after_step(self, state: State, step: tf.Tensor, output: TaskLoss) -> State:
-        """What follows a gradient step, such as a copy to the target network; traceable.
+        """Runs the work that follows a gradient step, such as a copy to the target network; traceable.
 
         Args:
             state: from `next`.
             step: `[] int64`, number of the gradient step that was taken.
-            output: what `loss` said of its batch, before the update.
+            output: output of `loss` for the batch, before the update.
 
         Returns:
             The new state.
@@ -122,7 +122,7 @@ class GraphTask(abc.ABC):
 
     @abc.abstractmethod
     def progress(self, state: State) -> TaskProgress:
-        """What the progress line shows of the task, the `progress_fields`; cheap."""
+        """Returns the task's part of the progress line, the `progress_fields`; cheap."""
 
     @abc.abstractmethod
     def evaluate(self, step: int, state: State) -> dict[str, float]:
@@ -130,7 +130,7 @@ class GraphTask(abc.ABC):
 
     @abc.abstractmethod
     def diagnostics_batch(self) -> tuple[Any, Any]:
-        """A batch that is the same for the whole run, and the model's inputs in it."""
+        """Returns a batch that is the same for the whole run, and the model's inputs in it."""
 
     @abc.abstractmethod
     def probe_inputs(self, state: State, count: int, key: np.ndarray) -> Any:
@@ -142,4 +142,4 @@ class GraphTask(abc.ABC):
 
     @abc.abstractmethod
     def describe(self, total_steps: int) -> list[tuple[str, str]]:
-        """The plan as (what, how much) rows, for `--dry_run`."""
+        """Returns the plan as (item, amount) rows, for `--dry_run`."""

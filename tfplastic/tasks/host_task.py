@@ -15,7 +15,7 @@ _TIMED_BATCHES = 10
 
 
 class TaskProgress(TypedDict, total=False):
-    """What the progress line shows of a task."""
+    """A task's part of the progress line."""
 
     agent_steps: int
     episode_return: float
@@ -30,11 +30,11 @@ class HostTask(abc.ABC):
     buffers; `start` or `restore` begins the interaction. Steps and periods count gradient steps.
 
     Attributes:
-        name: what the task is called.
-        progress_fields: what of `TaskProgress` the task knows, at least from some time on.
+        name: name of the task.
+        progress_fields: fields of `TaskProgress` that the task knows, at least from some time on.
         model: the network that is trained, from `build` on.
-        boundary_period: gradient steps between changes of what the network is trained towards, such as copies
-            to the target network; None if there are none. Mitigations act there by default.
+        boundary_period: gradient steps between changes of the network's targets, such as copies to the target
+            network; None if there are none. Mitigations act there by default.
     """
 
     name: str
@@ -48,25 +48,25 @@ class HostTask(abc.ABC):
 
     @abc.abstractmethod
     def start(self) -> None:
-        """Begins afresh: resets what the task interacts with."""
+        """Starts from the beginning: resets the environment that the task interacts with."""
 
     def warm_up(self) -> Iterator[None]:
-        """Does what precedes the first gradient step; may be stopped and saved at each `yield`."""
+        """Does the work before the first gradient step; may be stopped and saved at each `yield`."""
         return iter(())
 
     @abc.abstractmethod
     def next(self) -> Any:
-        """The batch of the next gradient step: a nest of arrays of fixed structure and shapes."""
+        """Returns the batch of the next gradient step: a nest of arrays of fixed structure and shapes."""
 
     def boundary(self, step: int) -> bool:
-        """Returns whether what the network is trained towards changes right after gradient step `step`."""
+        """Returns whether the network's targets change right after gradient step `step`."""
         return self.boundary_period is not None and step > 0 and step % self.boundary_period == 0
 
     def further_batch(self, step: int) -> Any:
         """Returns a batch of the distribution of the last one, drawn independently.
 
         Args:
-            step: number of the gradient step, which tells draws apart; the same one gives the same batch.
+            step: number of the gradient step, which distinguishes draws; the same one gives the same batch.
 
         Raises:
             ValueError: the task has none.
@@ -82,21 +82,21 @@ class HostTask(abc.ABC):
         raise ValueError(f"`{type(self).__name__}` gives no pass over data. Override `data_batches` in it")
 
     def weights_replaced(self) -> None:
-        """What is a copy of the network at the beginning follows weights that were read after `build`."""
+        """Updates copies of the first network after its weights were replaced."""
 
     @abc.abstractmethod
     def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:
-        """The loss of a batch; traceable, differentiable in the weights of `model`."""
+        """Returns the loss of a batch; traceable, differentiable in the weights of `model`."""
 
     def after_step(self, step: int) -> None:
-        """What happens between steps, such as target networks; called after gradient step `step`, from 1."""
+        """Runs the work between steps, such as target networks; called after gradient step `step`, from 1."""
 
     def metrics(self) -> dict[str, float]:
         """Scalars to be logged now, by tag; reproducible, so nothing that depends on the clock."""
         return {}
 
     def progress(self) -> TaskProgress:
-        """What the progress line shows of the task; what the task does not know is absent."""
+        """Returns the task's part of the progress line, without the fields that it does not know."""
         return {}
 
     @abc.abstractmethod
@@ -105,7 +105,7 @@ class HostTask(abc.ABC):
 
     @abc.abstractmethod
     def diagnostics_batch(self) -> tuple[Any, Any]:
-        """A batch that stays the same for the whole run, and the model's inputs in it."""
+        """Returns a batch that stays the same for the whole run, and the model's inputs in it."""
 
     @abc.abstractmethod
     def probe_inputs(self, count: int, key: np.ndarray) -> Any:
@@ -128,7 +128,7 @@ class HostTask(abc.ABC):
         """A batch of the right structure, shapes and dtypes, without meaning; needs no environment."""
 
     def seconds_per_batch(self) -> float:
-        """How long `next` takes on this machine, by trying it; the task is of no use after this."""
+        """Measures by a trial how long `next` takes on this machine; discard the task afterwards."""
         self.start()
         begun = time.perf_counter()
         for _ in range(_TIMED_BATCHES):
@@ -140,7 +140,7 @@ class HostTask(abc.ABC):
     def describe(
         self, total_steps: int, checkpoint_period: int, keep_checkpoints: int
     ) -> list[tuple[str, str]]:
-        """The plan as (what, how much) rows, for `--dry_run`."""
+        """Returns the plan as (item, amount) rows, for `--dry_run`."""
 
     def close(self) -> None:
-        """Releases what `start` or `restore` acquired."""
+        """Releases the resources that `start` or `restore` acquired."""

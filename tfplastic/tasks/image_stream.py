@@ -13,17 +13,17 @@ from tfplastic.tasks.supervised_stream import SupervisedStream
 class ImageStream(SupervisedStream):
     """A `SupervisedStream` whose examples are training images of a data set, drawn once for the whole run.
 
-    A subclass says by `content` and `examples` what becomes of images and labels in each task.
+    A subclass defines by `content` and `examples` the images and labels of each task.
 
     Args:
         dataset: a name that `load_dataset` knows.
-        network: as for `SupervisedStream`.
+        network: builder of the network, see `SupervisedStream`.
         num_examples: images, drawn from the training examples by the seed.
-        steps_per_task: as for `SupervisedStream`.
-        epochs_per_task: as for `SupervisedStream`.
-        batch_size: as for `SupervisedStream`.
-        sampling: as for `SupervisedStream`.
-        pixel_range: what the levels 0 and 255 become.
+        steps_per_task: gradient steps per task, see `SupervisedStream`.
+        epochs_per_task: epochs per task, see `SupervisedStream`.
+        batch_size: examples per gradient step, see `SupervisedStream`.
+        sampling: order of the examples, see `SupervisedStream`.
+        pixel_range: new values of the levels 0 and 255.
 
     Attributes:
         num_classes: classes of the data set, from `build` on.
@@ -31,7 +31,7 @@ class ImageStream(SupervisedStream):
         labels: `[num_examples] int32`, the true ones, from `build` on.
 
     Raises:
-        ValueError: if an argument is out of its range; from `build` on, if there is no such data.
+        ValueError: an argument is out of its range; from `build` on, there is no such data.
     """
 
     images: tf.Tensor

@@ -22,7 +22,7 @@ class RandomLabelBatch(NamedTuple):
 
 @gin.register(module="tfplastic.tasks")
 class RandomLabelTask(ImageStream):
-    """The same images again and again, labelled afresh and at random every `steps_per_task` gradient steps.
+    """The same images for all tasks, with new random labels every `steps_per_task` gradient steps.
 
     A network that keeps its plasticity memorises each new labelling as fast as the first. Lyle et al. 2023,
     section 4.1, appendix A.1 and Fig. 1 ("the paper"), and Kumar et al. 2023, section 4.2, have it; the loss
@@ -45,14 +45,14 @@ class RandomLabelTask(ImageStream):
         num_examples: images, drawn from the training examples by the seed. 5,000 in the paper, 1,200 in Kumar
             et al.
         steps_per_task: gradient steps between labellings. The paper does not say; 30,000 in Kumar et al.
-        batch_size: of a gradient step. The paper does not say; 16 in Kumar et al.
+        batch_size: examples per gradient step. The paper does not say; 16 in Kumar et al.
         sampling: `'epochs'`: in a new random order each time all images have been used, which gives up at
-            most `batch_size - 1` of an order's end; or `'replacement'`: each batch drawn by itself. The paper
-            does not say; Kumar et al. train in epochs.
-        pixel_range: what the levels 0 and 255 become. (-1, 1) in Kumar et al.; the paper does not say.
+            most `batch_size - 1` of an order's end; or `'replacement'`: each batch drawn independently. The
+            paper does not say; Kumar et al. train in epochs.
+        pixel_range: new values of the levels 0 and 255. (-1, 1) in Kumar et al.; the paper does not say.
 
     Raises:
-        ValueError: if an argument is out of its range; from `build` on, if there is no such data.
+        ValueError: an argument is out of its range; from `build` on, there is no such data.
 
     Example:
         >>> import tensorflow as tf, tfplastic as tp
@@ -87,7 +87,7 @@ class RandomLabelTask(ImageStream):
         )
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
-        """The labels of the task, `[num_examples] int32`."""
+        """Returns the labels of the task, `[num_examples] int32`."""
         del previous
         return random_labels(len(self.images), self.num_classes, self.seed, task)
 
@@ -96,7 +96,7 @@ class RandomLabelTask(ImageStream):
         return RandomLabelBatch(tf.gather(self.images, indices), tf.gather(state.content, indices))
 
     def diagnostics_batch(self) -> tuple[RandomLabelBatch, tf.Tensor]:
-        """The first images, at most 1,024, with labels that no task has."""
+        """Returns the first images, at most 1,024, with labels that no task has."""
         batch, images = super().diagnostics_batch()
         seed = seeds.derive_integer(self.seed, "diagnostics")
         return batch._replace(labels=random_labels(len(images), self.num_classes, seed, 0)), images

@@ -1,7 +1,7 @@
-"""What task number t of a stream is, and in which order its examples come: pure functions of a root seed.
+"""Labels and order of the examples of task number t of a stream: pure functions of a root seed.
 
-All are traceable: `task` and `epoch` may be tensors, so that a compiled loop can go from one task to the next
-by itself. Eager, in a graph and under XLA they give the same bits.
+All are traceable: `task` and `epoch` may be tensors, so that a compiled loop can itself move from one task to
+the next. Eager, in a graph and under XLA they give the same bits.
 """
 
 import tensorflow as tf
@@ -14,7 +14,7 @@ from tfplastic._tf.random import folded
 def random_labels(num_examples: int, num_classes: int, seed: int, task: int | tf.Tensor) -> tf.Tensor:
     """Independent labels of the examples in task `task`, uniform over the classes.
 
-    Random-label memorisation: the images stay the same, each task labels all of them afresh.
+    Random-label memorisation: the images stay the same, each task draws new labels for all of them.
 
     - Lyle et al. 2023, section 4.1 and appendix A.1: 5,000 images of MNIST, two hidden layers of 1,024 units,
       Adam at 1e-3; batch size, steps per task and number of tasks are not given.
@@ -47,9 +47,9 @@ def random_labels(num_examples: int, num_classes: int, seed: int, task: int | tf
 
 
 def shuffled_labels(labels: tf.Tensor, seed: int, task: int | tf.Tensor) -> tf.Tensor:
-    """The given labels in a random order for task `task`: each class keeps its number of examples.
+    """Returns the given labels in a random order for task `task`: each class keeps its number of examples.
 
-    What the released code of Kumar et al. 2023 does, whose text has uniform labels (`random_labels`).
+    As in the released code of Kumar et al. 2023; their text has uniform labels (`random_labels`).
 
     Args:
         labels: `[examples]`, of any type, such as the true labels.
@@ -60,7 +60,7 @@ def shuffled_labels(labels: tf.Tensor, seed: int, task: int | tf.Tensor) -> tf.T
         `[examples]` of the type of `labels`.
 
     Raises:
-        ValueError: if there are no labels, or an integer `task` is below 0.
+        ValueError: there are no labels, or an integer `task` is below 0.
 
     Example:
         >>> import tfplastic as tp
@@ -76,7 +76,7 @@ def shuffled_labels(labels: tf.Tensor, seed: int, task: int | tf.Tensor) -> tf.T
 
 
 def epoch_order(num_examples: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
-    """The order in which the examples come in epoch `epoch`: a uniform permutation.
+    """Returns the order in which the examples come in epoch `epoch`: a uniform permutation.
 
     It costs a sort of all examples, so a loop keeps it in its state and takes batches from it.
 

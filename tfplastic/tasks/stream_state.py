@@ -1,4 +1,4 @@
-"""What a supervised stream carries from step to step, and what it gives to one."""
+"""The state that a supervised stream carries from step to step, and the batch of one step."""
 
 from typing import Any, NamedTuple
 
@@ -13,12 +13,12 @@ class StreamBatch(NamedTuple):
 
 
 class StreamState(NamedTuple):
-    """What changes from step to step.
+    """The state of the task, which changes from step to step.
 
     Attributes:
         step: `[] int32`, gradient steps taken within the task.
         task: `[] int32`, number of the task, from 0.
-        content: a nest of tensors, what the subclass' `content` gave for the task.
+        content: a nest of tensors, the result of the subclass' `content` for the task.
         order: `[examples] int32`, of the epoch; unused where examples are drawn with replacement.
         position: `[] int32`, examples of the epoch that have been used.
         epoch: `[] int32`, number of the epoch, counted over all tasks.

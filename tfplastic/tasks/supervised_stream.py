@@ -28,12 +28,12 @@ _MEASURED_EXAMPLES = 1024  # of diagnostics, and of the evaluation of a stream w
 
 
 class SupervisedStream(GraphTask):
-    """One supervised task after another on the same network; a subclass says what they are.
+    """One supervised task after another on the same network; a subclass defines the tasks.
 
     The stream counts steps, tasks and epochs, draws the examples of each batch, sums the scores of its steps
     and evaluates. A subclass has
 
-    - `load`, which loads what stays for the whole run,
+    - `load`, which loads data for the whole run,
     - `content`, the tensors that change from task to task, such as labels or an order of pixels,
     - `examples`, the inputs and the targets of given examples under the present content,
     - and, for other losses than the cross-entropy, `objective`.
@@ -63,7 +63,7 @@ class SupervisedStream(GraphTask):
             learning of each task.
         batch_size: examples per gradient step.
         sampling: `'epochs'`: in a new random order each time all examples have been used, which gives up at
-            most `batch_size - 1` of an order's end; or `'replacement'`: each batch drawn by itself.
+            most `batch_size - 1` of an order's end; or `'replacement'`: each batch drawn independently.
 
     Attributes:
         seed: the root seed, from `build` on.
@@ -140,14 +140,14 @@ class SupervisedStream(GraphTask):
 
     @abc.abstractmethod
     def load(self, seed: int) -> tuple[int, Sequence[int]]:
-        """Loads what stays for the whole run, such as images, by the root seed.
+        """Loads data for the whole run, such as images, by the root seed.
 
         Returns:
             The number of the network's outputs, and the shape of one input.
         """
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> Any:
-        """Returns what differs from task to task; traceable.
+        """Returns the content of a task, which differs from task to task; traceable.
 
         Args:
             task: number of the task, from 0; an integer or `[] int32`.
@@ -163,10 +163,10 @@ class SupervisedStream(GraphTask):
         """Returns the inputs and the targets of examples; traceable.
 
         Args:
-            state: of the stream, whose `content`, `task` and `step` (of those in the task before this one)
-                they may depend on.
+            state: state of the stream, whose `content`, `task` and `step` (of those in the task before this
+                one) they may depend on.
             indices: `[count] int32`, numbers of examples of the task.
-            key: `[2] int32`, the seed of what is drawn for this batch.
+            key: `[2] int32`, seed of the draws for this batch.
 
         Returns:
             A pair, such as a `StreamBatch`: inputs and targets, each `[count, ...]`.
@@ -262,7 +262,7 @@ class SupervisedStream(GraphTask):
         return self.examples(state, indices, folded(key, 1))
 
     def data_batches(self, state: StreamState) -> DataBatches:
-        """All examples; after the last step of a task, those of the next one."""
+        """Returns all examples; after the last step of a task, those of the next one."""
         if self.num_examples is None:
             return super().data_batches(state)
         begun = self._begin_task_if_due(state)
@@ -302,7 +302,7 @@ class SupervisedStream(GraphTask):
         return float(self._mean_score(state))
 
     def diagnostics_batch(self) -> tuple[Any, Any]:
-        """The first examples of the first task, at most 1,024."""
+        """Returns the first examples of the first task, at most 1,024."""
         size = min(self.num_examples or _MEASURED_EXAMPLES, _MEASURED_EXAMPLES)
         key = tf.constant(seeds.derive(self.seed, "diagnostics"))
         batch = self.examples(self.initial_state(), tf.range(size), key)
@@ -333,7 +333,7 @@ class SupervisedStream(GraphTask):
         return f"{self.num_examples:,} examples" if self.num_examples else "examples without end"
 
     def _draw(self, state: StreamState, key: tf.Tensor) -> tf.Tensor:
-        """Numbers of examples, with replacement, `[batch] int32`."""
+        """Returns numbers of examples, with replacement, `[batch] int32`."""
         size = self.task_size(state.task)
         if self._sizes_differ:
             return uniform_integers(self.batch_size, key, size)
@@ -403,5 +403,5 @@ class SupervisedStream(GraphTask):
 
 
 def _mean(total: tf.Tensor, steps: int) -> float:
-    """The mean over the steps, and over the entries if the score has several."""
+    """Returns the mean over the steps, and over the entries if the score has several."""
     return float(np.mean(total)) / max(steps, 1)

@@ -1,4 +1,4 @@
-"""What a task says of a batch."""
+"""A task's results on a batch."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 class TaskLoss(NamedTuple):
-    """The loss of a batch and what was found on the way.
+    """The loss of a batch, with the values found along the way.
 
     Attributes:
         loss: `[] float32`, differentiable in the weights.

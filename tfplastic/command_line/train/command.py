@@ -59,7 +59,7 @@ class _Run(NamedTuple):
 
 
 def _prepare(given: options.Options) -> _Run:
-    """Builds all that is configured, and says on which device and with what it will train."""
+    """Builds all configured objects and prints the device and the sources of the run."""
     bindings = [*_bindings(given), *([] if given.seed is None else [f"train.seed = {given.seed}"])]
     trust = GinTrust.of_user(given.allow_imports)
     gin_files.scan(
