@@ -1,5 +1,6 @@
 """The context of a step as hooks read it, in each kind of program, against the step by hand in float64."""
 
+import signal
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ EVERY = (
     "outputs",
     "step",
 )
-SHAPES = {"values": [8], "mean_abs": [8], "gradient": [8, 10], "of_units": [8], "older": [10]}
+SHAPES = {"values": [8], "mean_abs": [8], "gradient": [8, 10], "of_units": [8], "older": [10], "hidden": [8]}
 SCALARS = ("loss", "step", "boundaries", "further", "data", "outputs", "again")
 
 
@@ -57,6 +58,7 @@ class Spy(Mitigation):
             "data": count,
             "outputs": tf.reduce_sum(context.outputs),
             "again": tf.reduce_sum(context.outputs_on(context.batch, context.older_weights(1))),
+            "hidden": context.activations_on(context.batch, context.older_weights(1))["hidden2_relu"][0],
         }
         for name, value in read.items():
             self.kept[name].assign(tf.cast(value, tf.float64))
@@ -100,6 +102,7 @@ def by_hand(steps, learning_rate=1e-2):
         "data": 64,
         "outputs": logits.sum(),
         "again": logits.sum(),  # with the weights before the update
+        "hidden": h2[0],
     }
 
 
@@ -264,3 +267,30 @@ def test_fit_says_where_data_and_boundaries_come_from():
 
     with pytest.raises(ValueError, match="`at_boundary` cannot be read in `fit`, which knows no boundaries"):
         fit(Boundary())
+
+
+class GradientSum(Mitigation):
+    """Adds up the gradients of the steps at which it acts."""
+
+    reads = ("gradients",)
+    period = 6
+
+    def build(self, model, optimizer, seed):
+        self.total = tf.Variable(tf.zeros([4, 1]), trainable=False)
+
+    def after_update(self, step, model, slots, key, context):
+        self.total.assign_add(context.gradient(model.get_layer("output").kernel))
+
+    @property
+    def state(self):
+        return {"total": self.total}
+
+
+def test_a_step_whose_evaluation_was_cut_short_is_read_after_resuming(tmp_path):
+    whole, cut, resumed = (GradientSum() for _ in range(3))
+    loop_test.run(tmp_path / "whole", loop_test.make_loop(mitigations=[whole]))
+    # As the evaluation of step 6 begins, before the mitigation acts.
+    loop, _ = loop_test.run(tmp_path / "cut", loop_test.make_loop(mitigations=[cut]), {13: signal.SIGINT})
+    assert loop.step == 6 and not cut.total.numpy().any()
+    loop_test.run(tmp_path / "cut", loop_test.make_loop(mitigations=[resumed]))
+    np.testing.assert_array_equal(resumed.total, whole.total)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_positive_integer
 from tfplastic._keras import tf_variable
-from tfplastic.diagnostics import Units, recorded_call
+from tfplastic.diagnostics import RecordedCall, Units, recorded_call
 from tfplastic.diagnostics.units.unit_statistics import traced_statistics
 
 PARTS = (
@@ -189,14 +189,16 @@ class StepContext:
                 then the result is differentiable in them. Other weights are put in and taken out again, two
                 copies of all weights.
         """
-        if weights is None:
-            return self._outputs(batch)
-        variables = [tf_variable(each) for each in self._model.trainable_variables]
-        own = [tf.convert_to_tensor(each) for each in variables]
-        _assign(variables, weights)
-        outputs = tf.nest.map_structure(tf.stop_gradient, self._outputs(batch))
-        _assign(variables, own)  # after the reads: TensorFlow keeps the order of what is done to a variable
-        return outputs
+        return self._called_on(batch, weights, lambda call: call.outputs)
+
+    def activations_on(self, batch: Any, weights: Sequence[tf.Tensor] | None = None) -> dict[str, tf.Tensor]:
+        """Returns the outputs of the hidden nonlinearities on another batch, in the form of `activations`.
+
+        Args:
+            batch: as for `outputs_on`.
+            weights: as for `outputs_on`.
+        """
+        return self._called_on(batch, weights, lambda call: call.activations(units_last=True))
 
     def gradients_on(self, batch: Any, training: bool = False) -> list[tf.Tensor]:
         """Returns the gradients of the task's loss on another batch, one for each trainable variable.
@@ -236,10 +238,24 @@ class StepContext:
         start = tf.zeros([], tf.int32), initial
         return tf.while_loop(lambda index, _: index < count, body, start)[1]
 
-    def _outputs(self, batch: Any) -> Any:
+    def _called_on(
+        self,
+        batch: Any,
+        weights: Sequence[tf.Tensor] | None,
+        read: Callable[[RecordedCall], Any],
+    ) -> Any:
+        """What is read of the model's first call in the loss of a batch."""
+        variables = [tf_variable(each) for each in self._model.trainable_variables]
+        own = [] if weights is None else [tf.convert_to_tensor(each) for each in variables]
+        if weights is not None:
+            _assign(variables, weights)
         with recorded_call(self._model) as call:
             self._loss(self._model, batch, training=False)
-        return call.outputs
+        found = read(call)
+        if weights is None:
+            return found
+        _assign(variables, own)  # after the reads: TensorFlow keeps the order of what is done to a variable
+        return tf.nest.map_structure(tf.stop_gradient, found)
 
     def _read(self, name: str) -> Any:
         kind = type(self._mitigation).__name__
@@ -258,7 +274,12 @@ def _assign(variables: Sequence[tf.Variable], values: Sequence[tf.Tensor]) -> No
         variable.assign(value)
 
 
-_ABSENT = {"gradients": "they exist from the update on, so read them in `after_update`"}
+_EAGER = "an eager step has none; compile the step"
+_ABSENT = {
+    "activations": _EAGER,
+    "gradients": "they exist from the update on, so read them in `after_update`",
+    "outputs": _EAGER,
+}
 
 
 def check_reads(owner: str, reads: Collection[str]) -> None:
