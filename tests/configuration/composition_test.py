@@ -125,11 +125,41 @@ def test_one_class_acts_twice_in_scopes_of_its_own():
     assert found == "[@WeightDecay(), @strong/WeightDecay()]"
 
 
+def test_lists_of_two_files_are_an_error_that_names_both(write):
+    one = write("one.gin", "train.mitigations = [@WeightDecay()]\n")
+    other = write("other.gin", "\ntrain.mitigations = [@ShrinkAndPerturb()]\n")
+    assert error_of(TASK, one, other) == (
+        "one.gin:1 and other.gin:2 exclude each other: they set train.mitigations to [@WeightDecay()] and "
+        "[@ShrinkAndPerturb()]. To have both, write mitigations.NAME = @Mitigation() (gin/README.md)"
+    )
+    flag = ["train.mitigations = [@ResetLastLayer()]"]  # The command line overrides, and so does a variant.
+    assert repr(value("mitigations", TASK, one, bindings=flag)) == listed("ResetLastLayer")
+    variant = write("variant.gin", "include 'one.gin'\ntrain.mitigations = [@ResetLastLayer()]\n")
+    for files in itertools.permutations((one, variant)):
+        assert repr(value("mitigations", TASK, *files)) == listed("ResetLastLayer")
+
+
+def test_quantities_that_two_files_name_alike_are_one(write):
+    same = "diagnostics.sharpness = @sharpness\nstep_statistics.dead_units = @dead_units\n"
+    one = write("one.gin", f"{same}diagnostics_periods.sharpness = 3\n")
+    other = write("other.gin", f"{same}diagnostics_periods.sharpness = 5\n")
+    assert value("diagnostics_periods", LABELS, one, other) == {"sharpness": 5}
+    assert repr(value("diagnostics", LABELS, one, other)).count("sharpness") == 1
+    assert repr(value("step_statistics", TASK, one, other)) == "[@dead_units]"
+    third = write("third.gin", "diagnostics.sharpness = @a/sharpness\n")
+    assert "diagnostics.sharpness is named twice, by one.gin:1 and third.gin:1" in error_of(
+        LABELS, one, third
+    )
+
+
 def test_a_file_that_includes_another_may_change_it(write):
     own = write("mine.gin", "include 'gin/mitigations/weight_decay.gin'\nWeightDecay.coefficient = 0.5\n")
     for files in itertools.permutations((own, FILES["WeightDecay"])):
         assert repr(value("mitigations", TASK, *files)) == listed("WeightDecay")
         assert gin.query_parameter("WeightDecay.coefficient") == 0.5
+    scoped = write("scoped.gin", "include 'mine.gin'\nmitigations.weight_decay = @a/WeightDecay()\n")
+    for files in itertools.permutations((scoped, own)):
+        assert repr(value("mitigations", TASK, *files)) == "[@a/WeightDecay()]"
 
 
 def test_the_example_of_the_users_own_composes_and_excludes(write, monkeypatch, tmp_path):

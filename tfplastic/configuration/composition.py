@@ -13,7 +13,7 @@ import gin
 
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_files import Binding
-from tfplastic.configuration.precedence import is_other_file
+from tfplastic.configuration.precedence import Inclusions
 
 _MODULE = "tfplastic.configuration"
 
@@ -61,6 +61,10 @@ class _Group(abc.ABC):
 
         gin.external_configurable(members, name, module=_MODULE)
 
+    def is_same(self, earlier: Any, later: Any) -> bool:
+        """Returns whether a member that two files name is one and the same."""
+        return repr(earlier) == repr(later)  # gin compares references without their scopes.
+
     @abc.abstractmethod
     def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
         """Returns the value of the argument.
@@ -78,6 +82,9 @@ class _Group(abc.ABC):
 
 class _Mitigations(_Group):
     """A list in the one order in which mitigations act: by their `turn`, then by their names."""
+
+    def is_same(self, earlier: Any, later: Any) -> bool:
+        return False  # Each file has constants of its own for it.
 
     def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
         parts = []
@@ -115,13 +122,16 @@ class _Quantities(_Group):
         if isinstance(value, str):
             return [value, *added.values()]
         if isinstance(value, list | tuple):
-            return [*value, *(each for each in added.values() if each not in value)]
+            return [*value, *(each for each in added.values() if repr(each) not in map(repr, value))]
         assert whole is not None
         raise self.refuse(whole, "a budget, a list or a mapping, to have more added to it")
 
 
 class _ByName(_Group):
-    """A mapping with the members' additions."""
+    """A mapping and the entries of members; the last value of a name counts, as for any argument."""
+
+    def is_same(self, earlier: Any, later: Any) -> bool:
+        return True
 
     def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
         if whole is not None and not isinstance(whole.value, dict):
@@ -149,12 +159,15 @@ def _composed(group: _Group, members: Sequence[Binding], bindings: Sequence[Bind
 
 
 def _check_named_once(bindings: Sequence[Binding]) -> None:
+    inclusions = Inclusions(bindings)
+    groups = {f"{_MODULE}.{group.name}": group for group in _GROUPS}
     named: dict[tuple[str, str, str], Binding] = {}
     for binding in bindings:
         if not is_member(binding) or binding.value is None:
             continue
         earlier = named.setdefault(binding.key, binding)
-        if is_other_file(earlier, binding):
+        is_same = groups[binding.key[1]].is_same(earlier.value, binding.value)
+        if not is_same and inclusions.are_unrelated(earlier, binding):
             name = f"{binding.selector}.{binding.parameter}"
             text = f"{name} is named twice, by {earlier.source} and {binding.source}"
             raise UsageError(f"{text}. Give one of the two files, or let it have another name there")

@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_files import Binding
 
-_CHOICES = ("agents", "networks", "optimizers")
+_CHOICES = {"agents", "networks", "optimizers"}
 """Folders of files of which each is one choice; those that set one argument differently are alternatives."""
+_MEMBERS = {
+    ("", "tfplastic.training.train", "mitigations"): "mitigations.NAME = @Mitigation()",
+    ("", "tfplastic.training.train", "step_statistics"): "step_statistics.NAME = @NAME",
+}
+"""Lists of which no file may drop another's, and the form that adds to them."""
 
 
 def settle(bindings: Sequence[Binding]) -> list[Binding]:
@@ -22,39 +27,56 @@ def settle(bindings: Sequence[Binding]) -> list[Binding]:
             reads them.
 
     Raises:
-        UsageError: two given files of `_CHOICES` set one argument differently; names both.
+        UsageError: two given files of `_CHOICES`, or two with lists of `_MEMBERS`, set one argument
+            differently; names both.
     """
-    included = {(outer, each.files[-1]) for each in bindings for outer in each.files[:-1]}
+    inclusions = Inclusions(bindings)
     in_force: dict[tuple[str, str, str], Binding] = {}
     for binding in bindings:
         earlier = in_force.get(binding.key)
         if earlier is not None:
-            if _is_of_variant(earlier, binding, included):
+            if inclusions.is_variant(earlier, binding):
                 continue
-            _check_alternatives(earlier, binding)
+            if inclusions.are_unrelated(earlier, binding):
+                _check_alternatives(earlier, binding)
         in_force[binding.key] = binding
     return [dataclasses.replace(each, in_force=in_force[each.key] is each) for each in bindings]
 
 
-def is_other_file(one: Binding, other: Binding) -> bool:
-    """Returns whether both stand in files of their own, of which none includes the other."""
-    if not one.files or not other.files:
-        return False
-    return one.files[-1] not in other.files and other.files[-1] not in one.files
+class Inclusions:
+    """Which file includes which, as far as they bind something.
 
+    Args:
+        bindings: all of a configuration.
+    """
 
-def _is_of_variant(earlier: Binding, later: Binding, included: set[tuple[str, str]]) -> bool:
-    """Returns whether the file of the earlier one includes the file of the later one, given for itself."""
-    if not earlier.files or not later.files or earlier.files[-1] in later.files:
-        return False
-    return (earlier.files[-1], later.files[-1]) in included
+    def __init__(self, bindings: Sequence[Binding]):
+        self._pairs = {(outer, each.files[-1]) for each in bindings for outer in each.files[:-1]}
+
+    def is_variant(self, one: Binding, other: Binding) -> bool:
+        """Returns whether the file of `one` includes the file of `other`, which was given for itself."""
+        if not one.files or not other.files or one.files[-1] in other.files:
+            return False
+        return (one.files[-1], other.files[-1]) in self._pairs
+
+    def are_unrelated(self, one: Binding, other: Binding) -> bool:
+        """Returns whether both stand in files, of which none includes the other."""
+        if not one.files or not other.files or one.files[-1] == other.files[-1]:
+            return False
+        pairs = ((one.files[-1], other.files[-1]), (other.files[-1], one.files[-1]))
+        return not any(pair in self._pairs for pair in pairs)
 
 
 def _check_alternatives(earlier: Binding, later: Binding) -> None:
-    if len(earlier.files) != 1 or len(later.files) != 1 or earlier.value == later.value:
+    if repr(earlier.value) == repr(later.value):  # gin compares references without their scopes.
         return
-    folders = [os.path.basename(os.path.dirname(each.files[0])) for each in (earlier, later)]
-    if folders[0] == folders[1] and folders[0] in _CHOICES and is_other_file(earlier, later):
-        name = f"{later.selector}.{later.parameter}" if later.parameter else f"the macro {later.selector}"
-        text = f"{earlier.source} and {later.source} exclude each other: they set {name} to"
-        raise UsageError(f"{text} {earlier.value!r} and {later.value!r}. Give one of the two files")
+    name = f"{later.selector}.{later.parameter}" if later.parameter else f"the macro {later.selector}"
+    text = f"{earlier.source} and {later.source} exclude each other: they set {name} to"
+    text = f"{text} {earlier.value!r} and {later.value!r}."
+    members = _MEMBERS.get(later.key)
+    if members is not None and not (earlier.is_base or later.is_base):
+        raise UsageError(f"{text} To have both, write {members} (gin/README.md)")
+    folders = {os.path.basename(os.path.dirname(each.files[0])) for each in (earlier, later)}
+    are_given = len(earlier.files) == len(later.files) == 1
+    if are_given and len(folders) == 1 and folders <= _CHOICES:
+        raise UsageError(f"{text} Give one of the two files")

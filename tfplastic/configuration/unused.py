@@ -97,7 +97,7 @@ def _replaced(sources: Sequence[Binding]) -> Iterator[tuple[Binding, Binding, se
     by_key = {each.key: each for each in sources if each.in_force}
     for old in sources:
         new = by_key.get(old.key)
-        if old.in_force or new is None or old.value == new.value:
+        if old.in_force or new is None or repr(old.value) == repr(new.value):
             continue
         reached = _reached(old.value, sources)
         if reached:
