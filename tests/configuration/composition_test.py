@@ -251,9 +251,10 @@ def test_quantities_and_statistics_are_added_to_those_of_the_task():
 
 
 def test_what_is_added_to_a_budget_is_measured():
-    found = build_loop(gin_config.parse([LABELS, BUDGETS[0]], ["diagnostics.sharpness = @sharpness"]))
-    assert "quantities" not in found._diagnostics.describe()
-    assert {"dead_units", "sharpness"} <= set(found._diagnostics._schedules)
+    loop = build_loop(gin_config.parse([LABELS, BUDGETS[0]], ["diagnostics.sharpness = @sharpness"]))
+    plan = loop.config.diagnostics_plan
+    assert set(plan.quantities) == {*plan.leaves_out, "sharpness"} and "dead_units" in plan.leaves_out
+    assert "sharpness" not in plan.leaves_out  # It was asked for by name: where it does not suit, an error.
 
 
 PROBES = ("gin/probes/paper.gin", "gin/probes/quick.gin", "gin/probes/two_hot.gin")
