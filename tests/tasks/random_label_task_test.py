@@ -193,3 +193,19 @@ def test_errors(arguments, message):
         task = RandomLabelTask(**{"dataset": "digits", "network": MLP, "num_examples": 50, **arguments})
         task.build(0)
     assert str(error.value) == message
+
+
+def test_the_state_has_the_tensors_of_earlier_checkpoints_in_their_order():
+    flat = tf.nest.flatten(make().initial_state())
+    assert [(each.dtype.name, each.shape.as_list()) for each in flat] == [
+        ("int32", []),  # step
+        ("int32", []),  # task
+        ("int32", [50]),  # labels
+        ("int32", [50]),  # order
+        ("int32", []),  # position
+        ("int32", []),  # epoch
+        ("float64", []),  # accuracies: of the task
+        ("float64", []),  # of all steps
+        ("int64", []),  # steps
+        ("float64", []),  # of the final epoch
+    ]
