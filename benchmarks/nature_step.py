@@ -21,7 +21,7 @@ import tensorflow as tf
 
 import tfplastic as tp
 from tfplastic._keras import keras, replaced_attribute
-from tfplastic._tf.determinism import sums_in_order
+from tfplastic._tf.determinism import deterministic_sums
 from tfplastic.training import GradientStep, step
 
 
@@ -69,7 +69,7 @@ def main(steps):
         "flat, no norm, folded": lambda leaves: folded(*leaves),
     }
     seconds = {name: [] for name in programs}
-    with sums_in_order():
+    with deterministic_sums():
         for _ in range(steps + 3):
             for name, program in programs.items():
                 begun = time.process_time()

@@ -29,9 +29,9 @@ INPUTS = np.random.default_rng(0).standard_normal((5, 6, 6, 2)).astype("float32"
 def made(monkeypatch):
     """The programs that run, each time they do."""
     runs = []
-    call = read_only.Program.__call__
+    call = read_only.ReadOnlyProgram.__call__
     monkeypatch.setattr(
-        read_only.Program, "__call__", lambda self, *blocks: runs.append(self) or call(self, *blocks)
+        read_only.ReadOnlyProgram, "__call__", lambda self, *blocks: runs.append(self) or call(self, *blocks)
     )
     return runs
 

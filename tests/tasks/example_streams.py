@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._keras import keras
-from tfplastic._tf.random import folded
+from tfplastic._tf.random import fold_in
 from tfplastic.tasks import (
     REGRESSION,
     ImageStream,
@@ -26,7 +26,7 @@ class PermutedPixels(ImageStream):
     name = "permuted_pixels"
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
-        key = folded(tf.constant(seeds.derive(self.seed, "pixels")), task)
+        key = fold_in(tf.constant(seeds.derive(self.seed, "pixels")), task)
         pixels = np.prod(self.images.shape[1:])
         draws = tf.random.stateless_uniform([pixels], key, None, None, tf.int32, alg="philox")
         return tf.argsort(draws)  # [pixels]
@@ -75,7 +75,7 @@ class SlowlyChangingRegression(SupervisedStream):
         return self.num_learners, (self.num_learners, self.num_bits + 1)
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
-        key = folded(tf.constant(seeds.derive(self.seed, "slow_bits")), task)
+        key = fold_in(tf.constant(seeds.derive(self.seed, "slow_bits")), task)
         shape = [self.num_learners, self.num_slow]
         if previous is None:
             return tf.random.stateless_uniform(shape, key, maxval=2, dtype=tf.int32, alg="philox")

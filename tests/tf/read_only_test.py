@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras as keras_2
 
 from tfplastic import diagnostics, linalg
-from tfplastic._tf.read_only import trace
+from tfplastic._tf.read_only import compile_read_only
 
 SPEC = tf.TensorSpec([3], tf.float32)
 
@@ -34,7 +34,7 @@ def counts(x):
 @pytest.mark.parametrize("function", [branches, loops, counts])
 def test_control_flow_over_tensors_is_converted(function):
     x = tf.constant([1.0, 2.0, 0.5])
-    np.testing.assert_array_equal(trace("`f`", function, SPEC)(x), function(x))
+    np.testing.assert_array_equal(compile_read_only("`f`", function, SPEC)(x), function(x))
 
 
 def test_other_functions_are_traced_once_as_they_are():
@@ -44,7 +44,7 @@ def test_other_functions_are_traced_once_as_they_are():
         calls.append(x)
         return tf.square(x)
 
-    trace("`f`", plain, SPEC)
+    compile_read_only("`f`", plain, SPEC)
     assert len(calls) == 1
 
 
@@ -53,7 +53,7 @@ def test_an_error_of_the_function_is_its_own():
         raise LookupError("no such thing")
 
     with pytest.raises(LookupError, match="^'?no such thing'?$"):
-        trace("`f`", broken, SPEC)
+        compile_read_only("`f`", broken, SPEC)
 
 
 def test_a_model_with_a_branch_over_tensors_is_measured():

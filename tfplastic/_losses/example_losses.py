@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfplastic._keras import keras_of
 from tfplastic._losses.keras_loss import BatchLoss, KerasLoss, is_loss, model_losses
 from tfplastic._losses.loss_names import loss_of_name
-from tfplastic._tf.read_only import Traced
+from tfplastic._tf.read_only import CheckedFunction
 
 Examples = tuple[Any, ...]
 
@@ -84,9 +84,9 @@ class FunctionLosses(Losses):
         include_model_losses: bool,
     ):
         if loss is None:
-            self._function = Traced("example_losses", example_losses, "a batch of targets")
+            self._function = CheckedFunction("example_losses", example_losses, "a batch of targets")
         else:
-            self._function = Traced("loss", loss, "targets and outputs")
+            self._function = CheckedFunction("loss", loss, "targets and outputs")
         self.name = self._function.name
         self._takes_outputs = loss is not None
         self._call, self._model = call, model

@@ -15,7 +15,7 @@ from tfplastic._losses.chosen_losses import chosen_losses, no_loss
 from tfplastic._losses.draws import fixed_draws
 from tfplastic._losses.example_losses import Losses
 from tfplastic._losses.example_weights import weights_of_classes
-from tfplastic._tf.read_only import trace
+from tfplastic._tf.read_only import compile_read_only
 
 
 def call_of(model: Any) -> Callable[[Any], Any]:
@@ -147,7 +147,7 @@ class ModelData:
             lambda each: tf.TensorSpec([self.batch_size or self.num_examples, *each.shape[1:]], each.dtype),
             self.examples,
         )
-        trace(f"`{losses.name}`", losses.mean, signature)
+        compile_read_only(f"`{losses.name}`", losses.mean, signature)
         losses.check(self.batch_size or self.num_examples)
         return FlatLoss(losses, self.examples)
 

@@ -15,7 +15,7 @@ from tensorflow.python.eager import context
 
 
 @contextlib.contextmanager
-def sums_in_order() -> Iterator[None]:
+def deterministic_sums() -> Iterator[None]:
     """While open, programs that this thread calls for the first time are optimized without that step."""
     current: Any = context.context()
     before = current.function_call_options

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfplastic._data.numbers import misfit
 from tfplastic._lines import last_line
 from tfplastic._tf.derivatives import checked_derivatives
-from tfplastic._tf.determinism import sums_in_order
+from tfplastic._tf.determinism import deterministic_sums
 from tfplastic._tf.scope_names import any_scope_name
 
 # Operations that change a variable, or draw from a random state of their own.
@@ -29,7 +29,7 @@ _MOST_CHARACTERS = 200  # of an operation's message, which may list its inputs
 _NO_MESSAGE = ("[[", "File ", "Detected at node", "Graph execution error", "Stack trace", "0 derived", "(")
 
 
-class Traced:
+class CheckedFunction:
     """A function that records its outputs while it was traced, for the checks."""
 
     def __init__(self, name: str, function: Callable[..., Any], takes: str = "the elements of a batch"):
@@ -94,7 +94,7 @@ class RunError(ValueError):
     """An error of an operation inside a compiled program, in one line."""
 
 
-class Program:
+class ReadOnlyProgram:
     """A compiled program that, given the same values on the same CPU, returns the same bits."""
 
     def __init__(self, name: str, concrete_function: Any):
@@ -107,7 +107,7 @@ class Program:
         Raises:
             RunError: an operation refuses its inputs, such as tokens that an embedding does not have.
         """
-        with sums_in_order():
+        with deterministic_sums():
             try:
                 return self._concrete_function(*arguments)
             except tf.errors.InvalidArgumentError as error:
@@ -119,7 +119,9 @@ class Program:
         return itertools.chain(definition.node, *(inner.node_def for inner in definition.library.function))
 
 
-def trace(name: str, function: Callable[..., Any], *signature: Any, is_twice: bool = False) -> Program:
+def compile_read_only(
+    name: str, function: Callable[..., Any], *signature: Any, is_twice: bool = False
+) -> ReadOnlyProgram:
     """Compiles `function` once, and refuses it if it would disturb the variables that it reads.
 
     Args:
@@ -138,7 +140,7 @@ def trace(name: str, function: Callable[..., Any], *signature: Any, is_twice: bo
     """
     with checked_derivatives(is_twice) as gaps:
         try:
-            program = Program(name, _concrete_function(function, signature))
+            program = ReadOnlyProgram(name, _concrete_function(function, signature))
         except NotImplementedError as error:  # as `tf.recompute_grad` raises for a derivative of its gradient
             if not is_twice:
                 raise

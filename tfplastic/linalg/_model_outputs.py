@@ -10,7 +10,7 @@ from tfplastic._losses.chosen_losses import chosen_losses, no_loss
 from tfplastic._losses.example_losses import unpacked
 from tfplastic._losses.keras_loss import computes_its_own_loss
 from tfplastic._losses.model_loss import ModelData, packed
-from tfplastic._tf.read_only import trace
+from tfplastic._tf.read_only import compile_read_only
 
 
 class FlatOutputs:
@@ -33,7 +33,7 @@ class FlatOutputs:
             lambda each: tf.TensorSpec([None if size else each.shape[0], *each.shape[1:]], each.dtype),
             data.inputs,
         )
-        self._program = trace("`model`", self._rows_and_masks, signature)
+        self._program = compile_read_only("`model`", self._rows_and_masks, signature)
 
     def rows(self, flat: tuple[tf.Tensor, ...]) -> tf.Tensor:
         """Returns `[b, outputs]` for a block of `inputs`, whose floats may have been cast; traceable."""
@@ -97,7 +97,9 @@ class RowLoss:
             raise no_loss(data.model)
         self._losses = losses
         block = next(blocks())
-        trace(f"`{losses.name}`", losses.mean, tf.nest.map_structure(tf.TensorSpec.from_tensor, block))
+        compile_read_only(
+            f"`{losses.name}`", losses.mean, tf.nest.map_structure(tf.TensorSpec.from_tensor, block)
+        )
         losses.check(size)
 
     def mean(self, rows: tf.Tensor, *flat: tf.Tensor) -> tf.Tensor:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.python.ops import nn_impl
 
 from tfplastic._keras import replaced_attribute
-from tfplastic._tf.read_only import Program
+from tfplastic._tf.read_only import ReadOnlyProgram
 
 
 @contextlib.contextmanager
@@ -25,7 +25,7 @@ def exact_moments() -> Iterator[None]:
         yield
 
 
-def check_moments(name: str, program: Program) -> None:
+def check_moments(name: str, program: ReadOnlyProgram) -> None:
     """Raises `ValueError` if `program` has TensorFlow's own moments in it, from a function traced before.
 
     Args:
@@ -39,7 +39,7 @@ def check_moments(name: str, program: Program) -> None:
         )
 
 
-def _constants_of_squares(program: Program) -> list[Any]:
+def _constants_of_squares(program: ReadOnlyProgram) -> list[Any]:
     """Returns the `stop_gradient`s c of all (x - c)^2: of means in moments, of targets in some losses."""
     squares = [node for node in program.nodes() if node.op == "SquaredDifference"]
     wanted = {source for node in squares for source in _sources(node)}

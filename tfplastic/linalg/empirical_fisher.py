@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._losses.model_loss import ModelData
-from tfplastic._tf.read_only import Traced
+from tfplastic._tf.read_only import CheckedFunction
 from tfplastic.linalg._jacobian import Jacobian
 from tfplastic.linalg.flatten import unflatten
 from tfplastic.linalg.operator import Linear, Operator
@@ -52,7 +52,7 @@ class EmpiricalFisherOperator(Operator):
         batch_size: int | None = None,
     ):
         takes = "no arguments" if data is None else "the elements of a batch"
-        self._losses = Traced("per_example_loss_fn", per_example_loss_fn, takes)
+        self._losses = CheckedFunction("per_example_loss_fn", per_example_loss_fn, takes)
         super().__init__([self._losses], variables, data, batch_size)
         self._losses.check_takes(len(self._batches.signature))
 

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._losses.model_loss import ModelData
-from tfplastic._tf.read_only import Traced
+from tfplastic._tf.read_only import CheckedFunction
 from tfplastic.linalg._jacobian import Jacobian
 from tfplastic.linalg._model_outputs import FlatOutputs
 from tfplastic.linalg.flatten import unflatten
@@ -61,8 +61,8 @@ class GaussNewtonOperator(Operator):
         reduction: str = "mean",
         batch_size: int | None = None,
     ):
-        self._outputs = Traced("output_fn", output_fn, "no arguments" if data is None else "inputs")
-        self._loss = Traced("loss_on_outputs", loss_on_outputs, "the outputs")
+        self._outputs = CheckedFunction("output_fn", output_fn, "no arguments" if data is None else "inputs")
+        self._loss = CheckedFunction("loss_on_outputs", loss_on_outputs, "the outputs")
         super().__init__([self._outputs, self._loss], variables, data, batch_size, reduction)
         self._outputs.check_takes(min(1, len(self._batches.signature)))
         self._loss.check_takes(max(1, len(self._batches.signature)))

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfplastic import _checks, seeds
 from tfplastic._losses.model_loss import ModelData
-from tfplastic._tf.read_only import Program, Traced
+from tfplastic._tf.read_only import CheckedFunction, ReadOnlyProgram
 from tfplastic._tf.variables import dense
 from tfplastic.linalg.flatten import flatten, unflatten
 from tfplastic.linalg.operator import Linear, Operator
@@ -76,7 +76,9 @@ class HessianOperator(Operator):
         batch_size: int | None = None,
         mode: str = "reverse-over-reverse",
     ):
-        self._loss = Traced("loss_fn", loss_fn, "no arguments" if data is None else "the elements of a batch")
+        self._loss = CheckedFunction(
+            "loss_fn", loss_fn, "no arguments" if data is None else "the elements of a batch"
+        )
         super().__init__([self._loss], variables, data, batch_size, reduction)
         self._loss.check_takes(len(self._batches.signature))
         self._mode = _checks.check_one_of("mode", mode, MODES)
@@ -143,7 +145,7 @@ class HessianOperator(Operator):
     def _linearize(self, *batch: Any) -> Linear:
         return self._reverse(*batch) if self._mode == MODES[0] else self._forward(*batch)
 
-    def _program(self, function: Callable[..., Any], *signature: tf.TensorSpec) -> Program:
+    def _program(self, function: Callable[..., Any], *signature: tf.TensorSpec) -> ReadOnlyProgram:
         if not self._is_mode_checked:
             fault = self._fault_of_forward_mode()
             self._is_mode_checked = True

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._losses.model_loss import ModelData
-from tfplastic._tf.read_only import Traced
+from tfplastic._tf.read_only import CheckedFunction
 from tfplastic.linalg._jacobian import Jacobian
 from tfplastic.linalg._model_outputs import FlatOutputs
 from tfplastic.linalg.operator import Linear, Operator
@@ -47,7 +47,7 @@ class NTKOperator(Operator):
     """
 
     def __init__(self, output_fn: Callable[..., Any], variables: Sequence[Any], inputs: Any):
-        self._outputs = Traced("output_fn", output_fn, "the inputs")
+        self._outputs = CheckedFunction("output_fn", output_fn, "the inputs")
         super().__init__([self._outputs], variables, (inputs,), None)  # the tuple keeps `inputs` one argument
         self._program(self._value)
         self._output_shape = self._outputs.shape

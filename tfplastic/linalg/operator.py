@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfplastic import _checks
 from tfplastic._tf import variables as tf_variables
-from tfplastic._tf.read_only import Program, Traced, trace
+from tfplastic._tf.read_only import CheckedFunction, ReadOnlyProgram, compile_read_only
 from tfplastic.linalg._basis_memory import BasisMemory
 from tfplastic.linalg._batches import as_tensor, make_batches
 from tfplastic.linalg._moments import check_moments, exact_moments
@@ -44,7 +44,7 @@ class Operator(abc.ABC):
 
     def __init__(
         self,
-        functions: Sequence[Traced],
+        functions: Sequence[CheckedFunction],
         variables: Sequence[Any],
         data: Any,
         batch_size: int | None,
@@ -57,7 +57,7 @@ class Operator(abc.ABC):
         self._batches = make_batches(data, batch_size, self.dtype)
         self._reduction = _checks.check_one_of("reduction", reduction, ("mean", "sum"))
         self._is_whole = True  # not a block of another operator
-        self._programs: dict[Callable[..., Any], Program] = {}
+        self._programs: dict[Callable[..., Any], ReadOnlyProgram] = {}
         self._host: _Host | None = None
         self.basis_memory = BasisMemory()
         self._resize()
@@ -200,7 +200,7 @@ class Operator(abc.ABC):
         size = sum(variable.shape.num_elements() for variable in self._variables)
         self.shape = (size, size)
 
-    def _over_batches(self, program: Program, argument: tf.Tensor) -> tf.Tensor:
+    def _over_batches(self, program: ReadOnlyProgram, argument: tf.Tensor) -> tf.Tensor:
         if self._batches.single is not None:
             return program(argument, *self._batches.single)
         total, num_examples = tf.zeros_like(argument), 0
@@ -210,18 +210,20 @@ class Operator(abc.ABC):
             num_examples += weight
         return total / num_examples if self._reduction == "mean" else total
 
-    def _program(self, function: Callable[..., Any], *signature: tf.TensorSpec) -> Program:
+    def _program(self, function: Callable[..., Any], *signature: tf.TensorSpec) -> ReadOnlyProgram:
         """Returns the compiled form of a method that takes the arguments in `signature` and a batch."""
         if function not in self._programs:
             self._programs[function] = self._compile(function, *signature)
         return self._programs[function]
 
-    def _compile(self, function: Callable[..., Any], *signature: tf.TensorSpec) -> Program:
+    def _compile(self, function: Callable[..., Any], *signature: tf.TensorSpec) -> ReadOnlyProgram:
         names = " and ".join(f"`{each.name}`" for each in self._functions)
         self._is_connected = True
         with exact_moments():
             is_twice = function != self._value
-            program = trace(names, function, *signature, *self._batches.signature, is_twice=is_twice)
+            program = compile_read_only(
+                names, function, *signature, *self._batches.signature, is_twice=is_twice
+            )
         self._check_functions()
         check_moments(names, program)
         if not self._is_connected and self._is_whole and len(self._variables) > 1:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import keras
-from tfplastic._tf.random import folded
+from tfplastic._tf.random import fold_in
 from tfplastic.layers import RMSNormalization
 from tfplastic.mitigations._weights import Weight
 
@@ -48,7 +48,7 @@ class WeightReinitializer:
         """
         values = []
         for index, (weight, draw) in enumerate(zip(self._weights, self._draws, strict=True)):
-            own_key = folded(key, index)
+            own_key = fold_in(key, index)
             value = draw(tuple(weight.variable.shape), own_key)
             values.append(tf.cast(value, weight.variable.dtype))
         return values

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic._tf.determinism import sums_in_order
+from tfplastic._tf.determinism import deterministic_sums
 from tfplastic.probing._batched_trace import BatchedTrace, Value, as_stacked
 from tfplastic.probing._twin import Twin
 
@@ -48,7 +48,7 @@ class Program(abc.ABC):
         """Returns some steps; compiled."""
 
     def _call(self, *arguments: Any) -> Any:
-        with tf.summary.record_if(False), sums_in_order():
+        with tf.summary.record_if(False), deterministic_sums():
             return self._program(*arguments)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic._tf.determinism import sums_in_order
+from tfplastic._tf.determinism import deterministic_sums
 from tfplastic._tf.variables import as_tf_variables
 from tfplastic.layers import advance
 from tfplastic.optimizers.any_keras import build_optimizer, variables_of
@@ -98,7 +98,7 @@ class Twin:
             block = tf.nest.map_structure(
                 lambda each, first=first: each[first : first + _PREDICTED_AT_ONCE], self.inputs
             )
-            with sums_in_order():
+            with deterministic_sums():
                 found = self._outputs(block)
             if part not in found:
                 return None

@@ -21,7 +21,7 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic._keras import keras
-from tfplastic._tf.random import folded
+from tfplastic._tf.random import fold_in
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.graph_replay import GraphReplay
 from tfplastic.tasks import (
@@ -215,11 +215,11 @@ class ClassificationMdpTask(GraphTask):
         @tf.function(autograph=False)
         def warmed_up() -> MdpTaskState:
             replay = GraphReplay.empty(self.replay_capacity, spec)
-            begin = MdpTaskState(*self._begin(self.num_envs, folded(key, 0)), replay)
+            begin = MdpTaskState(*self._begin(self.num_envs, fold_in(key, 0)), replay)
             acts = self.warm_up_agent_steps // self.num_envs
             _, end = tf.while_loop(
                 lambda act, state: act <= acts,
-                lambda act, state: (act + 1, self._act(state, folded(key, act), self._random_actions)),
+                lambda act, state: (act + 1, self._act(state, fold_in(key, act), self._random_actions)),
                 (1, begin),
             )
             return end

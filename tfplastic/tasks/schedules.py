@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._checks import check_integer, check_positive_integer
-from tfplastic._tf.random import folded
+from tfplastic._tf.random import fold_in
 
 
 def random_labels(num_examples: int, num_classes: int, seed: int, task: int | tf.Tensor) -> tf.Tensor:
@@ -115,4 +115,4 @@ def _folded_key(seed: int, name: str, number_name: str, number: int | tf.Tensor)
     if not tf.is_tensor(number):
         check_integer(number_name, number)
     key = tf.constant(seeds.derive(seed, name))
-    return folded(key, number)
+    return fold_in(key, number)

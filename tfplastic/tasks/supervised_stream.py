@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_makes, check_one_of, check_positive_integer
 from tfplastic._keras import keras
-from tfplastic._tf.random import folded
+from tfplastic._tf.random import fold_in
 from tfplastic.tasks.batch_memory import check_batch_fits
 from tfplastic.tasks.classification_mdp import uniform_integers
 from tfplastic.tasks.data_batches import DataBatches
@@ -231,7 +231,7 @@ class SupervisedStream(GraphTask):
             state = self._begin_epoch_if_due(state)
             indices = tf.slice(state.order, [state.position], [self.batch_size])
             state = state._replace(position=state.position + self.batch_size)
-        batch = self.examples(state, indices, folded(key, 1))
+        batch = self.examples(state, indices, fold_in(key, 1))
         return batch, state._replace(step=state.step + 1, total_steps=state.total_steps + 1)
 
     def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:
@@ -259,7 +259,7 @@ class SupervisedStream(GraphTask):
             indices = uniform_integers(self.batch_size, key, np.iinfo(np.int32).max)
         else:
             indices = self._draw(state, key)
-        return self.examples(state, indices, folded(key, 1))
+        return self.examples(state, indices, fold_in(key, 1))
 
     def data_batches(self, state: StreamState) -> DataBatches:
         """Returns all examples; after the last step of a task, those of the next one."""

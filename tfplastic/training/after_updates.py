@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._keras import keras
-from tfplastic._tf.random import folded
+from tfplastic._tf.random import fold_in
 from tfplastic.mitigations import Mitigation
 from tfplastic.mitigations.step_context import HANDED_ON
 from tfplastic.optimizers import slots
@@ -133,7 +133,7 @@ class AfterUpdates:
         key = tf.constant(seeds.derive(self._seed, "mitigation", number))
 
         def call(step: tf.Tensor, moment: Moment) -> tf.Tensor:
-            act(step, folded(key, step), moment)
+            act(step, fold_in(key, step), moment)
             return tf.constant(True)
 
         if self._in_program and period < _FREQUENT:

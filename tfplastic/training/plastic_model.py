@@ -10,7 +10,7 @@ from tfplastic._data.examples import check_batch
 from tfplastic._keras import check_backend, keras
 from tfplastic._lines import one_line
 from tfplastic._near_names import near_matches
-from tfplastic._tf.determinism import sums_in_order
+from tfplastic._tf.determinism import deterministic_sums
 from tfplastic._tf.replicas import once_for_all_replicas
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.linalg import HessianOperator
@@ -154,7 +154,7 @@ class PlasticModel(keras.Model):
         """
         training = self._compiled_training()
         try:
-            with sums_in_order():  # the bits are not to depend on how much memory the program needs
+            with deterministic_sums():  # the bits are not to depend on how much memory the program needs
                 return super().fit(*args, **kwargs)
         except tf.errors.InvalidArgumentError as error:
             if GradientStep.NOT_FINITE not in str(error):

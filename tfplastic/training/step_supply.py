@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
-from tfplastic._tf.random import folded
+from tfplastic._tf.random import fold_in
 from tfplastic.tasks import DataBatches, GraphTask, HostTask
 
 Parts = dict[str, Callable[[], Any]]
@@ -59,7 +59,7 @@ class GraphSupply(StepSupply):
         return self._task.boundary(state)
 
     def _further_batch(self, step: tf.Tensor, state: Any) -> Any:
-        return self._task.further_batch(state, folded(tf.constant(self._key), step))
+        return self._task.further_batch(state, fold_in(tf.constant(self._key), step))
 
     def _data(self, state: Any) -> DataBatches:
         return self._task.data_batches(state)
@@ -139,7 +139,7 @@ class ArraySupply(StepSupply):
 
     def _further_batch(self, step: tf.Tensor, state: Any) -> Any:
         examples, size = self._sizes(state)
-        key = folded(tf.constant(self._key), step)
+        key = fold_in(tf.constant(self._key), step)
         places = tf.random.stateless_uniform([size], key, maxval=examples, dtype=tf.int32, alg="philox")
         return _each(lambda array: tf.gather(array, places), self._arrays)
 

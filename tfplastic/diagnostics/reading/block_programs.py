@@ -9,7 +9,7 @@ from tfplastic._data.blocks import in_blocks, mean_of_blocks
 from tfplastic._keras import is_of_keras_2
 from tfplastic._losses.example_losses import Losses
 from tfplastic._losses.keras_loss import is_compiled
-from tfplastic._tf.read_only import Program, trace
+from tfplastic._tf.read_only import ReadOnlyProgram, compile_read_only
 from tfplastic.diagnostics.reading.forward_pass import ForwardPass
 
 
@@ -81,7 +81,7 @@ class BlockPrograms:
         program = self.of_losses(part, losses, function)
         return mean_of_blocks([(program(block), count) for block, count in self.blocks(self._examples)])
 
-    def of_losses(self, part: str, losses: Losses, function: Callable[[Any], Any]) -> Program:
+    def of_losses(self, part: str, losses: Losses, function: Callable[[Any], Any]) -> ReadOnlyProgram:
         """Returns the program of a function of a block of examples that takes the losses.
 
         Raises:
@@ -103,8 +103,8 @@ def differentiated(
     return tf.nest.map_structure(tf.convert_to_tensor, gradients), loss  # embeddings' are sparse
 
 
-def _checked(losses: Losses, function: Callable[[Any], Any], signature: Any) -> Program:
-    program = trace(f"`{losses.name}`", function, signature)
+def _checked(losses: Losses, function: Callable[[Any], Any], signature: Any) -> ReadOnlyProgram:
+    program = compile_read_only(f"`{losses.name}`", function, signature)
     losses.check(tf.nest.flatten(signature)[0].shape[0])
     return program
 

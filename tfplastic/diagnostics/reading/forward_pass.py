@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._tf import unit_axes
-from tfplastic._tf.read_only import Program, trace
+from tfplastic._tf.read_only import ReadOnlyProgram, compile_read_only
 from tfplastic.diagnostics.reading import (
     functional_activations,
     hidden_nonlinearities,
@@ -62,9 +62,9 @@ class ForwardPass:
         self._linear_layers = LinearLayers(layers, chosen if is_chosen else None)
         self._linear_names: list[str] = []
         self._unmeasured: dict[str, str] = {}
-        self._whole = trace("`model`", self._trace, signature)
+        self._whole = compile_read_only("`model`", self._trace, signature)
 
-    def program(self, select: Callable[[Mapping[str, Any]], Any]) -> Program:
+    def program(self, select: Callable[[Mapping[str, Any]], Any]) -> ReadOnlyProgram:
         """Returns a program for the part of a pass that `select` returns; it computes no more than that.
 
         Args:
@@ -72,7 +72,7 @@ class ForwardPass:
                 and 'masks', {name: tensor}, 'outputs', and 'output_masks', {number of an output: tensor}.
         """
         # TensorFlow puts the traced call into the new program, and leaves out what that does not use.
-        return trace("`model`", lambda inputs: select(self._whole(inputs)), self._signature)
+        return compile_read_only("`model`", lambda inputs: select(self._whole(inputs)), self._signature)
 
     def selected(
         self, traced: Mapping[str, Any], wholes: Sequence[str], arrays: Sequence[str]

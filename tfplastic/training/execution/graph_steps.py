@@ -12,8 +12,8 @@ import tensorflow as tf
 from absl import logging
 
 from tfplastic import seeds
-from tfplastic._tf.determinism import sums_in_order
-from tfplastic._tf.random import folded
+from tfplastic._tf.determinism import deterministic_sums
+from tfplastic._tf.random import fold_in
 from tfplastic.tasks import GraphTask, TaskLoss, TaskProgress
 from tfplastic.training.after_updates import AfterUpdates, Moment
 from tfplastic.training.execution.chunks import Chunks
@@ -110,7 +110,7 @@ class GraphSteps(Driver):
 
     def batch(self, step: int) -> Any:
         """Returns the batch of gradient step `step`, which follows the present state; that stays as it is."""
-        key = folded(self._key, tf.constant(step, tf.int64))
+        key = fold_in(self._key, tf.constant(step, tf.int64))
         return self._next(self.state, key)[0]
 
     def moment(self) -> Moment:
@@ -152,7 +152,7 @@ class GraphSteps(Driver):
 
     def _take_step(self, step: tf.Tensor, state: Any) -> tuple[Any, dict[str, tf.Tensor], dict[str, Any]]:
         """Takes gradient step `step`; returns the task's state, the metrics, and the parts to hand on."""
-        key = folded(self._key, step)  # [2] int32
+        key = fold_in(self._key, step)  # [2] int32
         with tf.control_dependencies([self._at.assign(step)]):
             batch, state = self._task.next(state, key)  # batch: each [batch, ...]
             with tf.name_scope("gradient_step"):  # that separates operations in a profile
@@ -228,7 +228,7 @@ class GraphSteps(Driver):
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """A context without the summaries that a task's library writes, which have no place in the program."""
-    with tf.summary.record_if(False), sums_in_order():
+    with tf.summary.record_if(False), deterministic_sums():
         yield
 
 

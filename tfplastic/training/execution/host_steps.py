@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic._tf.determinism import sums_in_order
+from tfplastic._tf.determinism import deterministic_sums
 from tfplastic.tasks import HostTask, TaskProgress
 from tfplastic.training.after_updates import Moment
 from tfplastic.training.execution.driver import Driver
@@ -126,7 +126,7 @@ class HostSteps(Driver):
         # Named in a trace of `--profile_steps`.
         with (
             tf.profiler.experimental.Trace("gradient_step"),
-            sums_in_order(),
+            deterministic_sums(),
         ):  # a step of large batches would not repeat itself bit for bit
             return self._program(inputs)(*inputs)
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks
-from tfplastic._tf.read_only import Program, trace
+from tfplastic._tf.read_only import ReadOnlyProgram, compile_read_only
 from tfplastic._tf.variables import dense
 from tfplastic.diagnostics.snapshot import Snapshot
 
@@ -99,7 +99,7 @@ class GramMatrices:
         self._dtype = tf.float64 if is_double else tf.float32
         self._count = int(tf.nest.flatten(elements)[0].shape[0])
         self._max_columns = max(1, max_bytes // (self._dtype.size * self._count))
-        self._programs: dict[Any, Program] = {}
+        self._programs: dict[Any, ReadOnlyProgram] = {}
 
     def __call__(self) -> dict[str, np.ndarray]:
         """Returns {layer name: `[k, k] float64`}, and under 'all' their sum."""
@@ -176,7 +176,7 @@ class GramMatrices:
         indices: Sequence[int],
         function: Callable[[list[tf.Tensor]], Any],
         signature: Any,
-    ) -> Program:
+    ) -> ReadOnlyProgram:
         """Returns `function` of each element's gradients by the variables at `indices`, stacked."""
         variables = [self._variables[index] for index in indices]
 
@@ -192,7 +192,7 @@ class GramMatrices:
 
         if key not in self._programs:
             specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self._elements)
-            self._programs[key] = trace(f"`{self._name}`", of_all, specs)
+            self._programs[key] = compile_read_only(f"`{self._name}`", of_all, specs)
         return self._programs[key]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._short_repr import ShortRepr
-from tfplastic._tf.read_only import Program, trace
+from tfplastic._tf.read_only import ReadOnlyProgram, compile_read_only
 from tfplastic._tf.variables import as_tf_variables, dense
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.optimizers.any_keras import build_optimizer, is_optimizer
@@ -126,7 +126,7 @@ def _gradients(snapshot: Snapshot, examples: Any, weights: list[tf.Variable]) ->
     return total
 
 
-def _compile(snapshot: Snapshot, weights: list[tf.Variable], num_examples: int) -> Program:
+def _compile(snapshot: Snapshot, weights: list[tf.Variable], num_examples: int) -> ReadOnlyProgram:
     def gradients(block: Any) -> list[tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
@@ -137,7 +137,7 @@ def _compile(snapshot: Snapshot, weights: list[tf.Variable], num_examples: int) 
     signature = tf.nest.map_structure(
         lambda each: tf.TensorSpec([length, *each.shape[1:]], each.dtype), snapshot.examples
     )
-    return trace("`loss`", gradients, signature)
+    return compile_read_only("`loss`", gradients, signature)
 
 
 def innermost(optimizer: Any) -> Any:
