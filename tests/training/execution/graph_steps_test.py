@@ -5,10 +5,11 @@ import math
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tfplastic import networks, tasks
-from tfplastic.training.execution.graph_steps import GraphSteps
+from tfplastic.training.execution.graph_steps import GraphSteps, _empty
 
 
 def test_a_state_of_before_lacks_what_has_come_last_since(tmp_path):
@@ -27,3 +28,11 @@ def test_a_state_of_before_lacks_what_has_come_last_since(tmp_path):
     assert math.isnan(later.state.final_score) and later.state.final_score.dtype == tf.float64
     for one, other in zip(steps.state[:-1], later.state[:-1], strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_part_without_a_fixed_shape_cannot_be_handed_on():
+    assert _empty(tf.TensorSpec([2, 3])).shape == [2, 3]
+    with pytest.raises(
+        ValueError, match="`mitigations` must read tensors of fixed shape .* Give it a period be"
+    ):
+        _empty(tf.TensorSpec([None, 3]))

@@ -228,3 +228,18 @@ def test_a_gradient_of_a_task_on_the_host(tmp_path):
         "The gradient is not finite by gradient step 11, though the loss is; the first was"
     )
     assert "the gradient of 'kernel' of layer 'hidden' at gradient step 11. " in message
+
+
+class Burst(Mitigation):
+    """A penalty that reads the context; from gradient step `AT` + 1 on it is infinite."""
+
+    reads = ("further_batch", "step")
+
+    def penalty(self, variables, context):
+        outputs = context.outputs_on(context.further_batch)
+        return tf.reduce_sum(outputs**2) * tf.where(context.step > AT, np.inf, 0.0)
+
+
+def test_a_penalty_that_reads_the_context_may_have_done_it(tmp_path):
+    message = message_of(tmp_path, make_loop("graph", [Burst()]))
+    assert f", as the optimizer or a mitigation changed it at gradient step {AT + 1}. " in message

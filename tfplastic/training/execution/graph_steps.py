@@ -234,4 +234,8 @@ def _undisturbed() -> Iterator[None]:
 
 def _empty(part: Any) -> tf.Tensor:
     """Returns a tensor in the place of a part that no step has handed on yet."""
-    return tf.zeros([size or 0 for size in part.shape], part.dtype)
+    if not part.shape.is_fully_defined():
+        rule = "must read tensors of fixed shape to act every ten steps or more rarely"
+        action = "Give it a period below 10, or read no activations of masked layers."
+        raise ValueError(f"`mitigations` {rule}. Received: one that reads shape {part.shape}. {action}")
+    return tf.zeros(part.shape, part.dtype)

@@ -51,11 +51,16 @@ class Examination:
         bad = self._bad_weights()
         return f"the gradient of {bad[-1]}" if bad else ""
 
+    @property
+    def skips_penalties(self) -> bool:
+        """Whether `of_step` leaves out penalties, which read a context that an eager step does not have."""
+        return self._gradient_step.reads_step
+
     def of_step(self, batch: Any, is_advanced: bool = False) -> str:
         """Names the first value that is not finite in a gradient step with the present weights, or ''.
 
         In the order of the computation: the batch, inputs and outputs of layers, the loss, penalties of
-        mitigations, and the gradients from the last layer to the first.
+        mitigations that read no context, and the gradients from the last layer to the first.
 
         Args:
             batch: batch, in the form that the task's loss takes.

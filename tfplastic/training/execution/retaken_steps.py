@@ -96,9 +96,8 @@ class RetakenSteps:
         except NonFiniteLossError:
             return ""
         if found := self._examination.of_weights():
-            actor = (
-                "the optimizer or a mitigation" if self._after_updates.acts_in_program else "the optimizer"
-            )
+            may_be_a_mitigation = self._after_updates.acts_in_program or self._examination.skips_penalties
+            actor = "the optimizer or a mitigation" if may_be_a_mitigation else "the optimizer"
             return f"{found}, as {actor} changed it {at}"
         self._after_updates.act(step)
         found = self._examination.of_weights()
