@@ -17,7 +17,8 @@ def imported(old: str):
 @pytest.mark.parametrize("old, new", _renames.MODULES.items())
 def test_an_old_name_is_the_module_of_today_with_a_warning(old, new, monkeypatch):
     parent, _, name = old.rpartition(".")
-    monkeypatch.setattr(sys.modules[parent], name, getattr(sys.modules[parent], name, None), raising=False)
+    package = importlib.import_module(parent)
+    monkeypatch.setattr(package, name, getattr(package, name, None), raising=False)
     assert imported(old) is importlib.import_module(new)
     assert vars(importlib.import_module(new))["__spec__"].name == new  # which `importlib.reload` goes by
 
