@@ -195,8 +195,8 @@ class StepContext:
         """Returns the outputs of the hidden nonlinearities on another batch, in the form of `activations`.
 
         Args:
-            batch: as for `outputs_on`.
-            weights: as for `outputs_on`.
+            batch: batch to evaluate, see `outputs_on`.
+            weights: weights to use, see `outputs_on`.
         """
         return self._called_on(batch, weights, lambda call: call.activations(units_last=True))
 
@@ -244,7 +244,7 @@ class StepContext:
         weights: Sequence[tf.Tensor] | None,
         read: Callable[[RecordedCall], Any],
     ) -> Any:
-        """What is read of the model's first call in the loss of a batch."""
+        """Tensors of the model's first call in the loss of a batch."""
         variables = [tf_variable(each) for each in self._model.trainable_variables]
         own = [] if weights is None else [tf.convert_to_tensor(each) for each in variables]
         if weights is not None:

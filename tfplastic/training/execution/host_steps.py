@@ -131,7 +131,7 @@ class HostSteps(Driver):
             return self._program(inputs)(*inputs)
 
     def _inputs(self, batch: Any, step: int) -> list[tf.Tensor]:
-        """The tensors of a batch, and the number of the step if a penalty reads it."""
+        """Returns the tensors of a batch, and the number of the step if a penalty reads it."""
         tensors = [tf.convert_to_tensor(each) for each in tf.nest.flatten(batch)]
         return [*tensors, *([tf.constant(step, tf.int64)] if self._gradient_step.reads_step else [])]
 
