@@ -17,6 +17,7 @@ from tfplastic.training.run.config_differences import differences
 
 TASK, LABELS = "gin/mdp_true_label_digits.gin", "gin/random_labels_digits.gin"
 IN_ORDER = ("WeightDecay", "ShrinkAndPerturb", "ResetLastLayer", "ResetOptimizerState")
+PROBES = ("gin/probes/paper.gin", "gin/probes/quick.gin", "gin/probes/two_hot.gin")
 FILES = {
     "WeightDecay": "gin/mitigations/weight_decay.gin",
     "ShrinkAndPerturb": "gin/mitigations/shrink_and_perturb.gin",
@@ -105,6 +106,11 @@ def test_a_member_is_taken_back_by_none():
     files = (TASK, FILES["WeightDecay"], FILES["ResetLastLayer"])
     bindings = ["mitigations.reset_last_layer = None"]
     assert repr(value("mitigations", *files, bindings=bindings)) == listed("WeightDecay")
+    found = operative(*files, bindings=bindings)
+    assert found["train.mitigations"] == listed("WeightDecay")
+    assert not any("ResetLastLayer" in name for name in found)  # Its constants leave with it.
+    found = operative(TASK, "gin/probes/two_hot.gin", PROBES[0], bindings=["train.probe = None"])
+    assert not any("Probe" in name for name in found)
 
 
 def test_one_named_twice_is_an_error_that_names_both_places(write):
@@ -255,9 +261,6 @@ def test_what_is_added_to_a_budget_is_measured():
     plan = loop.config.diagnostics_plan
     assert set(plan.quantities) == {*plan.leaves_out, "sharpness"} and "dead_units" in plan.leaves_out
     assert "sharpness" not in plan.leaves_out  # It was asked for by name: where it does not suit, an error.
-
-
-PROBES = ("gin/probes/paper.gin", "gin/probes/quick.gin", "gin/probes/two_hot.gin")
 
 
 def test_probes_compose_in_any_order():

@@ -21,7 +21,8 @@ def check_all_bindings_used(sources: Sequence[Binding]) -> None:
     later. A macro has been read if a binding that refers to it has been.
 
     The other files choose from the file of the task: where another agent, task, network or optimizer has
-    taken the place of its own, the constants of the one that was replaced leave the configuration.
+    taken the place of its own, the constants of the one that was replaced leave the configuration. So do the
+    constants of what is replaced by None, which takes it back.
 
     Args:
         sources: result of `gin_config.parse`.
@@ -38,7 +39,7 @@ def check_all_bindings_used(sources: Sequence[Binding]) -> None:
     lines, reasons = [], {}
     for key in unread:
         why = [(old, new) for old, new, reached in replaced if _is_reached(key, reached)]
-        if key in of_base and any(old.is_base and not new.is_base for old, new in why):
+        if any(new.value is None or (key in of_base and _is_choice(old, new)) for old, new in why):
             _drop(key)
             continue
         lines.append(_describe(key, sources))
@@ -129,6 +130,11 @@ def _is_reached(key: _Key, reached: set[tuple[str, str]]) -> bool:
 
 def _encloses(scope: str, inner: str) -> bool:
     return scope in gin_files.enclosing_scopes(inner)
+
+
+def _is_choice(old: Binding, new: Binding) -> bool:
+    """Returns whether another file has chosen something in place of the task's own."""
+    return old.is_base and not new.is_base
 
 
 def _drop(key: _Key) -> None:
