@@ -66,7 +66,7 @@ def approximate_rank(singular_values: ArrayLike, delta: float = 0.01) -> float:
 
 
 def effective_rank(singular_values: ArrayLike) -> float:
-    """exp(H(p)) of p = s / sum_i s_i, with the entropy H(p) = -sum_i p_i ln p_i and 0 ln 0 = 0.
+    """Returns exp(H(p)) of p = s / sum_i s_i, with H(p) = -sum_i p_i ln p_i and 0 ln 0 = 0.
 
     Args:
         singular_values: `[k]` floats.
@@ -115,7 +115,7 @@ def absolute_rank(singular_values: ArrayLike, num_examples: int, epsilon: float 
 
 
 def stable_rank(singular_values: ArrayLike) -> float:
-    """||A||_F^2 / ||A||_2^2 = sum_i s_i^2 / max_i s_i^2.
+    """Returns ||A||_F^2 / ||A||_2^2 = sum_i s_i^2 / max_i s_i^2.
 
     Args:
         singular_values: `[k]` floats.
@@ -161,7 +161,7 @@ def numerical_rank(singular_values: ArrayLike, tolerance: float) -> float:
 
 
 def rounding_tolerance(shape: tuple[int, int], dtype: np.dtype) -> float:
-    """The tolerance for `numerical_rank` below which a singular value may be rounding: max(shape) * spacing.
+    """Returns the tolerance of `numerical_rank` for rounding: max(shape) * spacing.
 
     The spacing above one is that of `dtype`; that of float32 for narrower ones, for which the product would
     exceed 1 in layers of usual sizes.

@@ -76,7 +76,7 @@ def matrix_image(matrix: Any) -> np.ndarray:
 def charts(
     quantities: Iterable[str], prefix: str = "diagnostics", category: str = "Diagnostics"
 ) -> dict[str, dict[str, str]]:
-    """For `Writer.layout`: a chart for each quantity, with a line for each layer.
+    """Returns, for `Writer.layout`, a chart for each quantity with a line for each layer.
 
     Args:
         quantities: their names, in the order of the page.

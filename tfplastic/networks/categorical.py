@@ -132,7 +132,7 @@ def expected_value(logits: Any, support: Any) -> tf.Tensor:
 def categorical_cross_entropy(
     logits: Any, values: Any, support: Any, encoding: Encoding = two_hot
 ) -> tf.Tensor:
-    """Cross-entropy of encoded values and predictions: -sum_i encoding(y)_i log softmax(logits)_i.
+    """Returns the cross-entropy of encoded values: -sum_i encoding(y)_i log softmax(logits)_i.
 
     No gradient flows into `values`, so they may be the bootstrapped targets of a value-based agent.
 
@@ -211,7 +211,7 @@ class CategoricalHead:
         return tf.constant(np.linspace(self.minimum, self.maximum, self.num_bins), tf.float32)
 
     def loss(self, logits: Any, values: Any) -> tf.Tensor:
-        """`categorical_cross_entropy` of logits `[..., num_bins]` and values `[...]`; `[...] float32`."""
+        """Returns `categorical_cross_entropy` of logits `[..., num_bins]` and values `[...]`, `[...]`."""
         return categorical_cross_entropy(logits, values, self.support, self.encoding)
 
     def values(self, logits: Any) -> tf.Tensor:

@@ -79,7 +79,7 @@ class LinearEpsilon:
         check_integer("decay_agent_steps", self.decay_agent_steps)
 
     def __call__(self, agent_steps: int) -> float:
-        """Epsilon after `agent_steps` agent steps since the warm-up (0 or less during it)."""
+        """Returns epsilon after `agent_steps` agent steps since the warm-up (0 or less during it)."""
         if agent_steps <= 0:
             return self.begin
         if agent_steps >= self.decay_agent_steps:

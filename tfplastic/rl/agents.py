@@ -55,7 +55,7 @@ class QAgent:
         self.update_target()
 
     def warning_of_support(self, low: float, high: float) -> str:
-        """A warning where a categorical head cannot hold the returns that rewards may add up to, else ''.
+        """Returns a warning where a categorical head cannot hold the possible returns, else ''.
 
         Rewards in [low, high] have returns from low / (1 - discount) to high / (1 - discount), where a value
         that is beyond the support counts as its end.
@@ -79,11 +79,11 @@ class QAgent:
 
     @tf.function
     def update_target(self) -> None:
-        """Hard copy of the online weights to the target network."""
+        """Copies the online weights to the target network."""
         common.soft_variables_update(self.model.variables, self.target_model.variables, tau=1.0)
 
     def q_values(self, observation: tf.Tensor) -> tf.Tensor:
-        """`[batch, actions] float32`: the outputs, or the expectation of the categorical distribution."""
+        """Returns `[batch, actions] float32`: the outputs, or the categorical distribution's expectation."""
         outputs = self.model(observation)  # [batch, actions] or [batch, actions, atoms]
         if self._support is None:
             return outputs
@@ -101,7 +101,7 @@ class QAgent:
         return program(tf.constant(observation)).numpy()
 
     def loss(self, experience: trajectory.Trajectory, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """The agent's loss `[]` and that of each example `[batch]`, on `[batch, n_step + 1, ...]` experience.
+        """Returns the loss `[]` and each example's `[batch]`, on `[batch, n_step + 1, ...]` experience.
 
         The agent's public `loss` takes gamma as an argument, 1 by default, and only its `train` passes the
         agent's own. TF-Agents writes summaries from within its loss, which must not get into a compiled
@@ -115,7 +115,7 @@ class QAgent:
 @gin.register(module="tfplastic.rl")
 @shares_arguments(AgentSettings)
 def dqn(*, grad_error_bound: float = 1 / 32, settings: AgentSettings) -> QAgent:
-    """DQN (Mnih et al. 2015): target r + gamma max_a Q'(s', a).
+    """Builds DQN (Mnih et al. 2015): target r + gamma max_a Q'(s', a).
 
     Args:
         settings: settings of the agent, see `AgentSettings`.
@@ -130,7 +130,7 @@ def dqn(*, grad_error_bound: float = 1 / 32, settings: AgentSettings) -> QAgent:
 @gin.register(module="tfplastic.rl")
 @shares_arguments(AgentSettings)
 def double_dqn(*, grad_error_bound: float = 1 / 32, settings: AgentSettings) -> QAgent:
-    """Double DQN (van Hasselt et al. 2016): target r + gamma Q'(s', argmax_a Q(s', a)).
+    """Builds Double DQN (van Hasselt et al. 2016): target r + gamma Q'(s', argmax_a Q(s', a)).
 
     The loss is the mean over the batch of TD-error^2 / 2, whose gradient with respect to each TD error,
     1/batch_size of it, is clipped to +-grad_error_bound. That equals a Huber loss with threshold
@@ -163,7 +163,7 @@ def double_dqn(*, grad_error_bound: float = 1 / 32, settings: AgentSettings) -> 
 @gin.register(module="tfplastic.rl")
 @shares_arguments(AgentSettings)
 def c51(*, num_atoms: int = 51, max_value: float = 10.0, settings: AgentSettings) -> QAgent:
-    """C51 (Bellemare et al. 2017): a categorical distribution over returns, trained by cross-entropy.
+    """Builds C51 (Bellemare et al. 2017): a categorical distribution over returns.
 
     Args:
         settings: settings of the agent, see `AgentSettings`.

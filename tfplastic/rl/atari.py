@@ -321,7 +321,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
         self._discount = np.where(mask, np.float32(1.0), self._discount)
 
     def _play(self, actions: np.ndarray) -> None:
-        """One agent step of all copies. Actions are `[num_envs] int32`."""
+        """Takes one agent step in all copies. Actions are `[num_envs] int32`."""
         self._stacks, rewards, over, truncated, info = self._emulator.step(actions)
         # Lives are compared here rather than by ale-py's `life_loss_info`, which reports a life that is lost
         # in the very step of a truncation as a termination and hides the truncation.

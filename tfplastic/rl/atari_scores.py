@@ -42,7 +42,7 @@ def human_normalized_score(game: str, score: float) -> float:
 
 @functools.cache
 def reference_scores() -> dict[str, tuple[float, float]]:
-    """The scores of the random agent and of the human, in this order, by the canonical name of the game.
+    """Returns (score of the random agent, score of the human) by the canonical name of the game.
 
     Example:
         >>> from tfplastic.rl.atari_scores import reference_scores

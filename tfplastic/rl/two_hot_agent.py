@@ -86,7 +86,7 @@ def two_hot_dqn(
     double_q: bool = True,
     settings: AgentSettings,
 ) -> QAgent:
-    """Two-hot DQN (Lyle et al. 2023, section 6.2): values are classified into bins instead of regressed.
+    """Builds two-hot DQN (Lyle et al. 2023, section 6.2): values are classified into bins.
 
     Q(s, a) is the mean of softmax(logits) over the bins, for acting and for targets; the loss is the mean
     cross-entropy to the encoded target r + gamma Q'(s', a'), whose mass is on the two bins next to it. The

@@ -12,7 +12,7 @@ from tfplastic._checks import check_positive_integer
 
 
 def online_accuracy(accuracies: Any, steps_per_task: int) -> np.ndarray:
-    """The mean accuracy over the steps of each task: `sum_{j=t}^{t+M-1} a_j / M` for a task that starts at t.
+    """Returns each task's mean accuracy, `sum_{j=t}^{t+M-1} a_j / M` for a task that starts at t.
 
     Kumar et al. 2023, section 4.1, call it the average online task accuracy. Where all tasks are equally
     hard, its fall over the tasks is their definition of plasticity loss.

@@ -87,7 +87,7 @@ class ClassificationMdp:
         return uniform_integers(count, key, self.num_states)
 
     def observe(self, states: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        """`[count] int32`: for each state the index of an image, uniform over those with its label."""
+        """Returns `[count] int32`: an image's index for each state, uniform over those with its label."""
         states = tf.convert_to_tensor(states, tf.int32)  # [count]
         counts = tf.gather(self._counts, states)  # [count]
         draws = uniform_integers(states.shape[0], key, counts)  # [count]
@@ -115,7 +115,7 @@ class ClassificationMdp:
         return tf.cast(right & last, tf.float32), next_states
 
     def optimal_values(self, discount: float) -> np.ndarray:
-        """Q*(s, a), `[states, actions] float64`, to within 1e-6, by value iteration.
+        """Returns Q*(s, a), `[states, actions] float64`, to within 1e-6, by value iteration.
 
         With `advances` naming the class is not always best: it takes a low state to the reward in many small
         steps, any wrong action on average in fewer. With ten states and discounts from 0.8 on it is best in
@@ -169,7 +169,7 @@ def true_label_mdp(labels: np.ndarray, num_classes: int, seed: int) -> Classific
 
 @gin.register(module="tfplastic.tasks")
 def random_label_mdp(labels: np.ndarray, num_classes: int, seed: int) -> ClassificationMdp:
-    """The "hard" MDP: as `true_label_mdp`, but each image has a fixed label drawn uniformly at random.
+    """Returns the "hard" MDP: `true_label_mdp` with a fixed label of each image, drawn uniformly.
 
     Args:
         labels: `[images] int32`, of which only the number counts.

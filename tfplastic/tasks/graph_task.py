@@ -45,7 +45,7 @@ class GraphTask(abc.ABC):
 
     @abc.abstractmethod
     def initial_state(self) -> State:
-        """The state before the first gradient step, a warm-up included; a function of the root seed."""
+        """Returns the state before the first gradient step, a warm-up included, by the root seed."""
 
     @abc.abstractmethod
     def next(self, state: State, key: tf.Tensor) -> tuple[Any, State]:
@@ -137,7 +137,7 @@ class GraphTask(abc.ABC):
         """Inputs of the model to probe it on, `[count, ...]` or fewer, by the seed `key`, `[2] int32`."""
 
     def trackables(self) -> dict[str, Any]:
-        """The TensorFlow objects whose variables belong in a checkpoint, by name; the model is among them."""
+        """Returns the TensorFlow objects to save in a checkpoint, by name; the model is among them."""
         return {"model": self.model}
 
     @abc.abstractmethod

@@ -112,7 +112,7 @@ class HostTask(abc.ABC):
         """Inputs of the model to probe it on, `[count, ...]` or fewer, by the seed `key`, `[2] int32`."""
 
     def trackables(self) -> dict[str, Any]:
-        """The TensorFlow objects whose variables belong in a checkpoint, by name; the model is among them."""
+        """Returns the TensorFlow objects to save in a checkpoint, by name; the model is among them."""
         return {"model": self.model}
 
     @abc.abstractmethod
@@ -125,7 +125,7 @@ class HostTask(abc.ABC):
 
     @abc.abstractmethod
     def example(self) -> Any:
-        """A batch of the right structure, shapes and dtypes, without meaning; needs no environment."""
+        """Returns a batch of the right structure, shapes and dtypes, without meaning or environment."""
 
     def seconds_per_batch(self) -> float:
         """Measures by a trial how long `next` takes on this machine; discard the task afterwards."""

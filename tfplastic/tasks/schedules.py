@@ -12,7 +12,7 @@ from tfplastic._tf.random import fold_in
 
 
 def random_labels(num_examples: int, num_classes: int, seed: int, task: int | tf.Tensor) -> tf.Tensor:
-    """Independent labels of the examples in task `task`, uniform over the classes.
+    """Returns independent labels of the examples in task `task`, uniform over the classes.
 
     Random-label memorisation: the images stay the same, each task draws new labels for all of them.
 

@@ -340,7 +340,7 @@ class SupervisedStream(GraphTask):
         return tf.random.stateless_uniform([self.batch_size], key, maxval=size, dtype=tf.int32, alg="philox")
 
     def _order(self, epoch: int | tf.Tensor, task: int | tf.Tensor) -> tf.Tensor:
-        """The order of an epoch `[num_examples] int32`, in which the task's own examples come first."""
+        """Returns an epoch's order `[num_examples] int32`, the task's own examples first."""
         if self.num_examples is None:
             return tf.zeros([0], tf.int32)
         order = epoch_order(self.num_examples, self.seed, epoch)
@@ -380,7 +380,7 @@ class SupervisedStream(GraphTask):
         return state._replace(order=order, position=tf.zeros_like(state.position), epoch=epoch)
 
     def _traced_mean_score(self, state: StreamState) -> tf.Tensor:
-        """The mean score over all examples of the task, `[] float64`; of a few, where they have no end."""
+        """Returns the mean score over all examples of the task, `[] float64`; of a few of endless ones."""
         most = self.num_examples or _MEASURED_EXAMPLES
         size = self.task_size(state.task) if self.num_examples else most
         key = tf.constant(seeds.derive(self.seed, "evaluation"))

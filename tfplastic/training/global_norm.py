@@ -8,7 +8,7 @@ _ROWS = 32  # the longest sums that XLA does not break up into windows
 
 
 def global_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """sqrt(sum of x^2 over all entries x of all tensors), as `tf.linalg.global_norm`.
+    """Returns sqrt(sum of x^2 over all entries x of all tensors), as `tf.linalg.global_norm`.
 
     Computed as the norm of the norms of every 32 entries. XLA on a CPU adds up a whole tensor so slowly that
     `tf.linalg.global_norm` took a third of the gradient step of an MLP with 784-256-256-10 units.

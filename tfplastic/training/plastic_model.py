@@ -177,7 +177,7 @@ class PlasticModel(keras.Model):
         return {**metrics, **training.means.update(reported, tf.shape(tf.nest.flatten(inputs)[0])[0])}
 
     def hessian_vector_product(self, batch: Any, vector: Any) -> tf.Tensor:
-        """H v: the Hessian H of the compiled loss on a batch, in the trainable variables, times a vector.
+        """Returns H v, H being the Hessian of the compiled loss on a batch in the trainable variables.
 
         The network is called with `training=False`, and penalties are left out; regularisation losses of the
         layers belong to the loss. Each new shape of a batch is compiled once.

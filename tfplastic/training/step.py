@@ -146,7 +146,7 @@ class GradientStep:
         build_optimizer(optimizer, model.trainable_variables)
 
     def __call__(self, batch: Any, step: tf.Tensor | None = None, state: Any = None) -> StepOutput:
-        """One update on a batch.
+        """Takes one update on a batch.
 
         Args:
             batch: a nest of arrays as the task's loss takes it.

@@ -12,7 +12,7 @@ _FAR = 1.0  # mean over standard deviation
 
 
 def uncentred_warning(scalars: Mapping[str, float], inputs: Any) -> str:
-    """A warning where a fresh network ends above 0.7 b on inputs whose mean is beyond one standard deviation.
+    """Returns a warning where a fresh network ends above 0.7 b on inputs beyond one deviation off centre.
 
     An MLP on CIFAR-10 with pixels in [0, 1], which have a mean of 0.47 and a standard deviation of 0.25, ends
     at 0.9 b, and all units of its first layer die; with pixels in [-1, 1] it ends at 0.05 b.
