@@ -29,9 +29,10 @@ REST = (
     *(f"tests/diagnostics/{name}_test.py" for name in ("measure", "report", "quantities/unit_activity")),
     *(f"tfplastic/{name}" for name in ("linalg", "diagnostics", "tasks", "probing")),
 )
-# What takes a Keras as its parameter has met both already; one network stands for all of them.
+# What takes a Keras as its parameter has met both already. One network stands for all of them, and draws and
+# long trainings are the same code.
 SELECTED = "not keras_2 and not keras_3"
-NETWORKS = "resnet18 or vit or cnn or nature_dqn"
+LARGE = "resnet18 or vit or cnn or nature_dqn or a_graph_draws or a_hundred_steps"
 PROGRAM = f"""
 import sys
 for name in {RL_ONLY}:
@@ -51,8 +52,8 @@ sys.exit(code)
 @pytest.mark.parametrize(
     ("paths", "selected", "fewest"),
     [
-        pytest.param(CREATED, f"{SELECTED} and not ({NETWORKS})", 100, id="created"),
-        pytest.param(CREATED, f"{SELECTED} and ({NETWORKS})", 80, id="networks", marks=pytest.mark.slow),
+        pytest.param(CREATED, f"{SELECTED} and not ({LARGE})", 100, id="created"),
+        pytest.param(CREATED, f"{SELECTED} and ({LARGE})", 80, id="large", marks=pytest.mark.slow),
         pytest.param(REST, SELECTED, 100, id="rest", marks=pytest.mark.slow),
     ],
 )

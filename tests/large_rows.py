@@ -8,6 +8,7 @@ LARGE_ROWS = (
     "::TestRun::test_along_the_run_is_what_it_measured_itself",
     "tests/command_line/diagnose/report/action_test.py::test_a_task_in_memory",
     "tests/command_line/diagnose/spectrum/action_test.py::test_the_real_program_on_a_keras_3_classifier",
+    "tests/contracts/diagnostics_contract_test.py::test_only_reads_and_gives_what_it_says[cnn-",
     "tests/contracts/diagnostics_contract_test.py::test_only_reads_and_gives_what_it_says[mlp-",
     "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[ResetLastLayer]",
     "tests/contracts/mitigations_contract_test.py"
@@ -19,10 +20,15 @@ LARGE_ROWS = (
     "tests/diagnostics/reading/masks_test.py::test_shift_and_churn",
     "tests/diagnostics/reading/masks_test.py"
     "::test_statistics_are_those_of_the_positions_that_count[both ways-",
+    "tests/diagnostics/reading/masks_test.py"
+    "::test_statistics_are_those_of_the_positions_that_count[recurrent-",
     "tests/diagnostics/report_summary_test.py::test_cells_are_no_layers[GRU]",
     "tests/diagnostics/report_summary_test.py::test_cells_are_no_layers[SimpleRNN]",
     "tests/diagnostics/units/unit_map_test.py"
     "::test_units_of_our_networks_are_found_by_what_their_weights_change[resnet18]",
+    "tests/gin_configs_test.py"
+    "::test_a_file_whose_data_is_in_memory_builds_on_its_own_and_in_its_quick_size"
+    "[gin/mdp_random_label_cifar10.gin",
     "tests/linalg/hessian_test.py"
     "::test_equals_central_differences_of_the_gradient[GroupNormalization-keras_3]",
     "tests/linalg/hessian_test.py::test_float32_agrees_with_float64[GroupNormalization-keras_3]",
@@ -43,12 +49,16 @@ LARGE_ROWS = (
     "tests/rl/mdp_loop_test.py::test_every_agent_trains[dqn]",
     "tests/rl/profiled_runs_test.py::test_a_classification_mdp[graph]",
     "tests/sweeps/check_process_test.py::test_a_process_of_its_own",
+    "tests/sweeps/experiments_test.py::test_an_arm_builds[gin/paper/fig06_transformers.gin",
+    "tests/sweeps/experiments_test.py::test_an_arm_builds[gin/paper/small/fig06_resnet18.gin",
     "tests/sweeps/experiments_test.py::test_fig07_has_all_games_at_the_size_of_the_paper",
     "tests/training/brownian_twin_test.py::test_directions_are_random_and_independent",
     "tests/training/events/profiler_test.py::test_steps_of_a_compiled_loop_are_shown_one_by_one[graph]",
+    "tests/training/events/twin_diagnostics_test.py::test_a_budget_is_measured_of_both",
     "tests/training/events/twin_diagnostics_test.py::test_a_resumed_run_writes_the_same_files",
     "tests/training/events/twin_diagnostics_test.py"
     "::test_without_its_own_loss_what_needs_one_is_left_out_in_so_many_words",
+    "tests/training/graph_loop_test.py::test_a_loss_that_is_not_finite_stops_the_run_at_its_step[xla",
     "tests/training/graph_loop_test.py::test_a_run_with_measurements_is_the_run_without[xla]",
     "tests/training/graph_loop_test.py::test_seeds[xla]",
     "tests/training/plastic_model_test.py::test_how_many_steps_a_call_takes_leaves_no_trace[5]",
