@@ -200,8 +200,8 @@ def all_four():
 
 def test_all_four_do_the_same_under_xla(tmp_path):
     # Before rounding has changed which unit is replaced.
-    both = [make_loop(all_four(), 4, compiler) for compiler in ("graph", "xla")]
-    for loop in both:
-        run(tmp_path / loop.compiler, loop)
-    for one, other in zip(*map(values, both), strict=True):
+    both = {compiler: make_loop(all_four(), 4, compiler) for compiler in ("graph", "xla")}
+    for compiler, loop in both.items():
+        run(tmp_path / compiler, loop)
+    for one, other in zip(*map(values, both.values()), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
