@@ -61,7 +61,7 @@ def test_a_task_on_the_host(monkeypatch, tmp_path):
     assert to_the_step == [  # after `main`, as above
         ("training/loop.py", "run"),
         ("training/execution/host_steps.py", "advance"),
-        ("training/execution/host_steps.py", "_step"),
+        ("training/execution/host_steps.py", "_take_step"),
         STEP,
     ]
     assert calls[len(to_the_step) :] == [("training/step.py", "gradients")]
