@@ -201,9 +201,8 @@ class Snapshot:
             >>> from tfplastic import diagnostics
             >>> model = tf.keras.Sequential([tf.keras.layers.Dense(2, use_bias=False)])
             >>> _ = model(tf.ones([1, 3]))  # builds it
-            >>> snapshot = diagnostics.Snapshot(model, tf.ones([1, 3]))
-            >>> snapshot.memoize('num_weights', lambda: sum(w.shape.num_elements() for w in model.weights))
-            6
+            >>> diagnostics.Snapshot(model, tf.ones([1, 3])).memoize('weights', lambda: len(model.weights))
+            1
         """
         store = self._programs.kept if survives_refresh else self._values
         if (memo := ("memo", key)) not in store:
@@ -212,11 +211,7 @@ class Snapshot:
 
     @contextlib.contextmanager
     def fresh_values(self) -> Iterator[None]:
-        """Sets all values aside while it is open, for code that changes the weights and restores them.
-
-        Inside, values are those of the changed weights. On leaving, also by an error, the values of before
-        are back.
-        """
+        """Sets all values aside while it is open, for code that changes the weights and restores them."""
         values = dict(self._values)
         self._values.clear()
         try:
