@@ -22,7 +22,7 @@ def check_all_bindings_used(sources: Sequence[Binding]) -> None:
 
     The other files choose from the file of the task: where another agent, task, network or optimizer has
     taken the place of its own, the constants of the one that was replaced leave the configuration. So do the
-    constants of what is replaced by None, which takes it back.
+    constants of a choice that None replaces, which takes it back.
 
     Args:
         sources: result of `gin_config.parse`.
