@@ -237,8 +237,8 @@ class SupervisedStream(GraphTask):
     def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:
         inputs, targets = batch
         outputs = model(inputs, training=training)  # [batch, outputs]
-        losses = self.objective.losses(outputs, targets)  # [batch]
-        score = tf.reduce_mean(self.objective.scores(outputs, targets))
+        losses = self.objective.losses_of(outputs, targets)  # [batch]
+        score = tf.reduce_mean(self.objective.scores_of(outputs, targets))
         return TaskLoss(tf.reduce_mean(losses), losses, {self.objective.score: score})
 
     def after_step(self, state: StreamState, step: tf.Tensor, output: TaskLoss) -> StreamState:
@@ -388,7 +388,7 @@ class SupervisedStream(GraphTask):
         def total(first: tf.Tensor, count: int) -> tf.Tensor:
             indices = first + tf.range(count)  # [count]
             inputs, targets = self.examples(state, indices, key)
-            scores = self.objective.scores(self.model(inputs, training=False), targets)  # [count]
+            scores = self.objective.scores_of(self.model(inputs, training=False), targets)  # [count]
             return tf.reduce_sum(tf.where(indices < size, tf.cast(scores, tf.float64), 0.0))
 
         whole = most // _EVALUATION_BATCH * _EVALUATION_BATCH
