@@ -8,7 +8,7 @@ import pytest
 
 from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
 from tfplastic.command_line import train
-from tfplastic.configuration import gin_config, gin_files, unused
+from tfplastic.configuration import description, gin_config, gin_files, unused
 from tfplastic.configuration.build import build_loop
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
@@ -215,9 +215,62 @@ def test_a_member_of_the_wrong_kind(binding, message):
     assert error_of(TASK, bindings=[binding]).startswith(f"--gin_bindings={binding}: {message}")
 
 
-def test_a_whole_that_nothing_can_be_added_to():
-    text = error_of(TASK, FILES["WeightDecay"], bindings=["train.mitigations = @WeightDecay()"])
+def test_a_whole_that_nothing_can_be_added_to(write):
+    own = write("own.gin", "train.mitigations = @WeightDecay()")
+    text = error_of(TASK, FILES["WeightDecay"], own)
     assert "train.mitigations must be a list, such as [@WeightDecay()], to go with files of mit" in text
+
+
+SHARPNESS, STATISTICS = "gin/diagnostics/sharpness.gin", "gin/diagnostics/step_statistics.gin"
+
+
+@pytest.mark.parametrize(
+    ("file", "binding", "found"),
+    [
+        (FILES["WeightDecay"], "train.mitigations = []", "[]"),
+        (FILES["WeightDecay"], "train.mitigations = [@ShrinkAndPerturb()]", "[@ShrinkAndPerturb()]"),
+        (SHARPNESS, "train.diagnostics_periods = {'sharpness': 5}", "{'sharpness': 5}"),
+        (SHARPNESS, "train.diagnostics = ()", "()"),
+        (SHARPNESS, "train.diagnostics = [@dead_units]", "[@dead_units]"),
+        (STATISTICS, "train.step_statistics = []", "[]"),
+    ],
+)
+def test_a_whole_argument_on_the_command_line_displaces_the_members_in_files(file, binding, found):
+    argument = binding.partition(" ")[0].removeprefix("train.")
+    sources = gin_config.parse([LABELS, file], [binding])
+    assert repr(gin.config._CONFIG["", "tfplastic.training.train"][argument]) == found
+    build_loop(sources)
+    unused.check_all_bindings_used(sources)  # The constants in the file leave with their reader.
+    own = [line for line in description.describe(sources).splitlines() if line.split()[0] == file]
+    assert f"; displaced by --gin_bindings={binding}: {argument}." in own[0]
+    more = f"{argument}.{ADDED[argument][0]} = {ADDED[argument][1]}"
+    gin_config.parse([LABELS, file], [binding, more])  # Members on the command line are added to it.
+    assert ADDED[argument][1] in repr(gin.config._CONFIG["", "tfplastic.training.train"][argument])
+
+
+ADDED = {
+    "mitigations": ("weight_decay", "@WeightDecay()"),
+    "diagnostics": ("weight_norm", "@weight_norm"),
+    "diagnostics_periods": ("weight_norm", "77"),
+    "step_statistics": ("dead_units", "@dead_units"),
+}
+
+
+def test_the_period_of_a_quantity_stays_as_long_as_it_is_measured():
+    for whole in ("'full'", "[@sharpness]", "{'sharpness': @sharpness}"):
+        bindings = [f"train.diagnostics = {whole}"]
+        assert value("diagnostics_periods", LABELS, SHARPNESS, bindings=bindings) == {"sharpness": 2_000}
+    bindings = ["train.diagnostics = []", "diagnostics.sharpness = @sharpness"]
+    assert value("diagnostics_periods", LABELS, SHARPNESS, bindings=bindings) == {"sharpness": 2_000}
+
+
+def test_a_constant_of_a_displaced_mitigation_on_the_command_line_is_an_error():
+    sources = gin_config.parse(
+        [LABELS, FILES["WeightDecay"]], ["train.mitigations = []", "WeightDecay.coefficient = 0.1"]
+    )
+    build_loop(sources)
+    with pytest.raises(UsageError, match="mitigations = .. has replaced mitigations.weight_decay = @WeightD"):
+        unused.check_all_bindings_used(sources)
 
 
 BUDGETS = tuple(f"gin/diagnostics/{budget}.gin" for budget in ("cheap", "medium", "full"))

@@ -13,13 +13,21 @@ import gin
 
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_files import Binding
+from tfplastic.configuration.members import (
+    MODULE,
+    displace,
+    is_member,
+    is_member_of,
+    is_reference,
+    whole_argument,
+)
 from tfplastic.configuration.precedence import Inclusions
-
-_MODULE = "tfplastic.configuration"
 
 
 def compose(bindings: Sequence[Binding]) -> list[Binding]:
-    """Returns the bindings of `train` that members make, each with the places of all that is in it.
+    """Returns the bindings and those of `train` that members make, each with the places of all that is in it.
+
+    A whole argument on the command line displaces the members that stand in files.
 
     Args:
         bindings: settled, in the order in which gin reads them.
@@ -27,10 +35,11 @@ def compose(bindings: Sequence[Binding]) -> list[Binding]:
     Raises:
         UsageError: a member is no such thing, is named twice or excludes another; names the places.
     """
+    bindings = displace(bindings)
     _check_named_once(bindings)
     composed = []
     for group in _GROUPS:
-        members = [each for each in bindings if each.in_force and each.key[1] == f"{_MODULE}.{group.name}"]
+        members = [each for each in bindings if each.in_force and is_member_of(group.name, each)]
         for member in members:
             if member.scope:
                 rule = f"{group.name} must have no scope"
@@ -38,12 +47,7 @@ def compose(bindings: Sequence[Binding]) -> list[Binding]:
         members = [member for member in members if member.value is not None]
         if members:
             composed.append(_composed(group, members, bindings))
-    return composed
-
-
-def is_member(binding: Binding) -> bool:
-    """Returns whether a binding is a member, which gin's own configuration does not hold."""
-    return binding.key[1].rpartition(".")[0] == _MODULE
+    return [*bindings, *composed]
 
 
 class _Group(abc.ABC):
@@ -59,7 +63,7 @@ class _Group(abc.ABC):
         def members(**values: Any) -> dict[str, Any]:
             return values
 
-        gin.external_configurable(members, name, module=_MODULE)
+        gin.external_configurable(members, name, module=MODULE)
 
     def is_same(self, earlier: Any, later: Any) -> bool:
         """Returns whether a member that two files name is one and the same."""
@@ -93,7 +97,7 @@ class _Mitigations(_Group):
                 raise self.refuse(whole, "a list, such as [@WeightDecay()], to go with files of mitigations")
             parts = [(each, whole) for each in whole.value]
         for member in members:
-            if not (_is_reference(member.value) and member.value.evaluate):
+            if not (is_reference(member.value) and member.value.evaluate):
                 raise self.refuse(member, "a mitigation, such as @WeightDecay()")
             parts.append((member.value, member))
         parts.sort(key=lambda part: _turn(part[0]))
@@ -111,7 +115,7 @@ class _Quantities(_Group):
         value = () if whole is None else whole.value
         added = {}
         for member in sorted(members, key=lambda each: each.parameter):
-            if not _is_reference(member.value) or member.value.evaluate:
+            if not is_reference(member.value) or member.value.evaluate:
                 raise self.refuse(member, "a function of a snapshot, such as @sharpness")
             added[member.parameter] = member.value
         if isinstance(value, dict):
@@ -151,7 +155,7 @@ _GROUPS = (
 
 def _composed(group: _Group, members: Sequence[Binding], bindings: Sequence[Binding]) -> Binding:
     key = "", gin.config._REGISTRY.get_match("train").selector, group.name
-    whole = next((each for each in bindings if each.in_force and each.key == key), None)
+    whole = whole_argument(group.name, bindings)
     value = group.combined(whole, members)
     parts = [*([] if whole is None else [whole]), *members]
     places = " and ".join(dict.fromkeys(each.source for each in parts))
@@ -160,10 +164,10 @@ def _composed(group: _Group, members: Sequence[Binding], bindings: Sequence[Bind
 
 def _check_named_once(bindings: Sequence[Binding]) -> None:
     inclusions = Inclusions(bindings)
-    groups = {f"{_MODULE}.{group.name}": group for group in _GROUPS}
+    groups = {f"{MODULE}.{group.name}": group for group in _GROUPS}
     named: dict[tuple[str, str, str], Binding] = {}
     for binding in bindings:
-        if not is_member(binding) or binding.value is None:
+        if not is_member(binding) or binding.value is None or binding.displaced_by:
             continue
         earlier = named.setdefault(binding.key, binding)
         is_same = groups[binding.key[1]].is_same(earlier.value, binding.value)
@@ -173,14 +177,10 @@ def _check_named_once(bindings: Sequence[Binding]) -> None:
             raise UsageError(f"{text}. Give one of the two files, or let it have another name there")
 
 
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, gin.config.ConfigurableReference)
-
-
 def _turn(value: Any) -> tuple[int, str, str]:
     from tfplastic.mitigations import Mitigation
 
-    if not _is_reference(value):
+    if not is_reference(value):
         return Mitigation.turn, "", ""  # `TrainConfig` says what is wrong with it.
     scope, selector = value.config_key
     return getattr(_class_of(value), "turn", Mitigation.turn), selector.rpartition(".")[2], scope
@@ -191,7 +191,7 @@ def _class_of(reference: Any) -> Any:
 
 
 def _check_compatible(one: Any, here: Binding, other: Any, there: Binding) -> None:
-    if not (_is_reference(one) and _is_reference(other)):
+    if not (is_reference(one) and is_reference(other)):
         return
     if one.config_key == other.config_key:
         text = f"{one!r} is named twice, by {here.source} and {there.source}"

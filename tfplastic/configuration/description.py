@@ -1,6 +1,6 @@
 """Shows the files that compose a configuration, and the additions of each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tfplastic.configuration.gin_files import Binding
 
@@ -21,11 +21,21 @@ def describe(sources: Sequence[Binding]) -> str:
 
 def _contents(given: str, sources: Sequence[Binding]) -> str:
     own = [each for each in sources if each.given == given]
-    counting = list(dict.fromkeys(_name(each) for each in own if each.in_force))
-    replaced = list(dict.fromkeys(_name(each) for each in own if not each.in_force))
-    replaced = [name for name in replaced if name not in counting]
+    counting = _names(each for each in own if each.in_force)
     text = f"sets {_listed(counting)}" if counting else "sets nothing that counts"
-    return text + (f"; replaced: {_listed(replaced)}" if replaced else "")
+    gone = [each for each in own if not each.in_force and _name(each) not in counting]
+    replaced = _names(each for each in gone if each.displaced_by is None)
+    displaced: dict[str, list[str]] = {}
+    for each in gone:
+        if each.displaced_by is not None:
+            displaced.setdefault(each.displaced_by.source, []).append(_name(each))
+    parts = [f"replaced: {_listed(replaced)}"] if replaced else []
+    parts += [f"displaced by {place}: {_listed(names)}" for place, names in displaced.items()]
+    return "; ".join([text, *parts])
+
+
+def _names(bindings: Iterable[Binding]) -> list[str]:
+    return list(dict.fromkeys(map(_name, bindings)))
 
 
 def _name(binding: Binding) -> str:

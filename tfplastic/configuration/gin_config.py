@@ -18,7 +18,7 @@ import gin
 import tfplastic
 from tfplastic._gin_renames import Renamer
 from tfplastic._lines import one_line
-from tfplastic.configuration import composition, gin_errors, gin_files, gin_trust, precedence, unused
+from tfplastic.configuration import composition, gin_errors, gin_files, gin_trust, members, precedence, unused
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 
@@ -74,11 +74,10 @@ def parse(
         for source, (key, value) in zip(sources, read, strict=True)
     ]
     known = precedence.settle(sorted(known, key=lambda each: not each.is_base))
-    composed = composition.compose(known)
-    for each in [*known, *composed]:
-        if each.in_force and not composition.is_member(each):
+    known = composition.compose(known)
+    for each in known:
+        if each.in_force and not members.is_member(each):
             gin.bind_parameter(each.key, each.value)
-    known += composed
     with gin_errors.finalizing(known):
         gin.finalize()
     return known

@@ -47,6 +47,8 @@ class Binding:
     """Once names are known."""
     in_force: bool = dataclasses.field(default=True, compare=False)
     """Whether no other statement has taken its place."""
+    displaced_by: "Binding | None" = dataclasses.field(default=None, compare=False)
+    """The statement of the command line that binds the whole argument to which it would add."""
 
 
 def root() -> pathlib.Path:

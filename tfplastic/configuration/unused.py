@@ -22,7 +22,8 @@ def check_all_bindings_used(sources: Sequence[Binding]) -> None:
 
     The other files choose from the file of the task: where another agent, task, network or optimizer has
     taken the place of its own, the constants of the one that was replaced leave the configuration. So do the
-    constants of a choice that None replaces, which takes it back.
+    constants of a choice that None replaces, which takes it back; and those in files, of members that the
+    command line displaces.
 
     Args:
         sources: result of `gin_config.parse`.
@@ -35,11 +36,18 @@ def check_all_bindings_used(sources: Sequence[Binding]) -> None:
     if not unread:
         return
     replaced = list(_replaced(sources))
-    of_base = {each.key for each in sources if each.in_force and each.is_base}
+    in_force = [each for each in sources if each.in_force]
+    of_base = {each.key for each in in_force if each.is_base}
+    of_files = {each.key for each in in_force if each.files}
     lines, reasons = [], {}
     for key in unread:
         why = [(old, new) for old, new, reached in replaced if _is_reached(key, reached)]
-        if any(new.value is None or (key in of_base and _is_choice(old, new)) for old, new in why):
+        if any(
+            new.value is None
+            or (key in of_base and _is_choice(old, new))
+            or (key in of_files and old.displaced_by is not None)
+            for old, new in why
+        ):
             _drop(key)
             continue
         lines.append(_describe(key, sources))
@@ -97,7 +105,7 @@ def _replaced(sources: Sequence[Binding]) -> Iterator[tuple[Binding, Binding, se
     """Returns (replaced, replacement, all its references) of bindings that refer to something."""
     by_key = {each.key: each for each in sources if each.in_force}
     for old in sources:
-        new = by_key.get(old.key)
+        new = old.displaced_by or by_key.get(old.key)
         if old.in_force or new is None or repr(old.value) == repr(new.value):
             continue
         reached = _reached(old.value, sources)
