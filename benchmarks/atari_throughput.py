@@ -39,7 +39,7 @@ PARTS = ("environment", "acting", "replay add", "replay sample", "gradient step"
 SHARED_SETTINGS = {"warm_up_agent_steps": 5_000, "epsilon": 0.1, "target_update_agent_steps": 1_000}
 AGENT_STEPS_PER_GRADIENT_STEP = 4
 _PROTOCOL = (
-    "Breakout, 84 x 84 grey, 4 stacked, action repeat 4, maximum over 2 frames, no-ops, rewards clipped, "
+    "Breakout, 84 x 84 gray, 4 stacked, action repeat 4, maximum over 2 frames, no-ops, rewards clipped, "
     "a lost life ends the return, batch 32, one gradient step per 4 agent steps, replay 100,000, epsilon 0.1"
 )
 

@@ -76,7 +76,7 @@ CONTENDERS = (
     Contender("pyhessian", _LIBRARIES, {"kind": "pyhessian"}),
     Contender("hessian-eigenthings", _LIBRARIES, {"kind": "hessian-eigenthings"}),
     Contender("torch-double-backward", _TORCH, {"kind": "double-backward"}),
-    Contender("torch-reorthogonalised", _TORCH, {"kind": "reorthogonalised"}),
+    Contender("torch-reorthogonalized", _TORCH, {"kind": "reorthogonalized"}),
     Contender("torch-func", _TORCH, {"kind": "forward-over-reverse", "compile": False}),
     Contender(
         "torch-func-compiled", _TORCH, {"kind": "forward-over-reverse", "compile": True}, in_quick=False

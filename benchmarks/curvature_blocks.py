@@ -33,7 +33,7 @@ class Contender:
     - `gradient()`, `hvp()`: everything from the weights on. `hvp_retained()`: the gradient's graph is kept.
     - `matmat(block)`, of which tasks `matmat_8` and `matmat_32` are made.
     - `density(num_steps)`: nodes and weights of the spectral density from one start vector.
-    - `lanczos(num_steps)`: as many steps without reorthogonalisation, where a density has it.
+    - `lanczos(num_steps)`: as many steps without reorthogonalization, where a density has it.
     - `top()`: the `NUM_EIGENVALUES` largest eigenvalues to `TOLERANCE`, and their vectors, each one native.
 
     Native vectors are what the library takes and gives.

@@ -1,4 +1,4 @@
-"""What is true in curvature.py: float64 products, and Lanczos in float64 with full reorthogonalisation.
+"""What is true in curvature.py: float64 products, and Lanczos in float64 with full reorthogonalization.
 
 Its operator is the library's, with float64 weights; its Lanczos is a plain loop that shares no code with it.
 """

@@ -17,7 +17,7 @@ import numpy as np
 
 from tfplastic import _renames
 
-# Okabe and Ito's colours, which colour-blind people tell apart.
+# Okabe and Ito's colors, which color-blind people tell apart.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 

@@ -87,7 +87,7 @@ def main() -> None:
         evaluation_period=_NEVER,
         checkpoint_period=_NEVER,
     )
-    about = {"optimizer": "centred RMSProp 2.5e-4", "rest": "gradient step"}
+    about = {"optimizer": "centered RMSProp 2.5e-4", "rest": "gradient step"}
     packages = ("tensorflow", "tf-keras", "tf-agents", "ale-py", "numpy")
     lengths = serve(_WATCHED, about, packages)
     with tempfile.TemporaryDirectory() as folder, RunDirectory.open(folder, "", "train.seed = 0\n") as run:

@@ -78,7 +78,7 @@ def translate(text: str) -> Translated:
 
 
 class Renamer:
-    """Translates the texts of one configuration, in the order in which gin reads them."""
+    """Translator of the texts of one configuration, in the order in which gin reads them."""
 
     def __init__(self) -> None:
         self._had_twin = False
@@ -131,7 +131,7 @@ class _Statement:
 
 
 class _Translation:
-    """Replaces tokens, statement by statement."""
+    """Replacement of tokens, statement by statement."""
 
     def __init__(self, text: str):
         self._text = text
@@ -183,7 +183,7 @@ class _Translation:
         return f"{new}.{new_argument}"
 
     def _check_merged(self, statement: _Statement, new: str) -> None:
-        """Two arguments that have become one must have had one value."""
+        """Checks that two arguments that have become one had one value."""
         old = f"{statement.configurable}.{statement.argument}"
         value = "".join(token.text for token in statement.value)
         other, other_value = self._values.setdefault(new, (old, value))
@@ -267,7 +267,7 @@ def _statement(tokens: list[_Token], block: str) -> _Statement | None:
 
 
 def _joined(tokens: Iterable[_Token]) -> list[_Token]:
-    """With names, their scopes and modules and the '@' before them as one token."""
+    """Joins names, their scopes and modules and the '@' before them into one token."""
     joined: list[_Token] = []
     for token in tokens:
         last = joined[-1] if joined else None

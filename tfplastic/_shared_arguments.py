@@ -98,7 +98,7 @@ def with_shared_texts(docstring: str, texts: Mapping[str, str]) -> str:
 def _joined(
     signature: inspect.Signature, settings: type, omit: Collection[str], defaults: Mapping[str, Any]
 ) -> tuple[inspect.Signature, list[str]]:
-    """The signature with an argument for each field in place of `settings`, and the names of these fields."""
+    """Returns the signature with an argument per field in place of `settings`, and the fields' names."""
     positional, keywords, names = [], [], []
     for parameter in signature.parameters.values():
         if parameter.name != _SETTINGS:

@@ -95,11 +95,11 @@ class Writer:
 
 
 class NullWriter(Writer):
-    """Ignores everything: for runs that nobody records."""
+    """Writer that ignores everything: for runs that nobody records."""
 
 
 class TensorBoardWriter(Writer):
-    """Writes TensorBoard event files; arrays are ignored, having no place there.
+    """Writer of TensorBoard event files; arrays are ignored, since TensorBoard has no place for them.
 
     Each writer begins a file of its own in the directory; TensorBoard reads them as one run.
 
@@ -114,7 +114,7 @@ class TensorBoardWriter(Writer):
         self._writer = tf.summary.create_file_writer(os.fspath(log_dir))
 
     def scalars(self, step: int, values: Mapping[str, Any]) -> None:
-        """TensorBoard keeps float32."""
+        """Writes them as float32, the type that TensorBoard keeps."""
         step, values = _checked_scalars(step, values)
         with self._as_default(step):
             for tag, value in values.items():
@@ -124,7 +124,7 @@ class TensorBoardWriter(Writer):
         self.scalars(step, values)
 
     def histogram(self, step: int, tag: str, values: Any) -> None:
-        """Non-finite values are left out, since TensorBoard cannot show them."""
+        """Leaves non-finite values out, since TensorBoard cannot show them."""
         values = _real_array(tag, values).astype(np.float64)
         with self._as_default(check_integer("step", step)):
             self._tf.summary.histogram(check_tag(tag), values[np.isfinite(values)], buckets=HISTOGRAM_BINS)
@@ -138,7 +138,7 @@ class TensorBoardWriter(Writer):
             self._tf.summary.text(check_tag(tag), text)
 
     def layout(self, charts: Mapping[str, Mapping[str, str]]) -> None:
-        """The page "Custom scalars" opens with it."""
+        """Writes the charts with which the page "Custom scalars" opens."""
         from tensorboard.plugins.custom_scalar import layout_pb2, summary
 
         protocol: Any = layout_pb2  # whose classes are made on import
@@ -181,7 +181,7 @@ class TensorBoardWriter(Writer):
 
 
 class MetricsFileWriter(Writer):
-    r"""Writes `metrics.csv` and `arrays/<tag>/<step>.npz` of a run directory, the format that reports read.
+    r"""Writer of `metrics.csv` and `arrays/<tag>/<step>.npz` of a run directory, which reports read.
 
     `metrics.csv` has the header `step,tag,value` and a row per scalar. A value is Python's `repr` of it as
     float64, so that reading it back gives the same number exactly; non-finite ones read `nan`, `inf` and
@@ -230,7 +230,7 @@ class MetricsFileWriter(Writer):
         self.arrays(step, tag, counts=counts, edges=edges, non_finite=np.int64(values.size - finite.size))
 
     def arrays(self, step: int, tag: str, /, **arrays: Any) -> None:
-        """An array file of the same tag and step is replaced.
+        """Replaces an array file of the same tag and step.
 
         Raises:
             ValueError: if no array is given, or one is not numeric.
@@ -261,7 +261,7 @@ class MetricsFileWriter(Writer):
 
 
 class MemoryWriter(Writer):
-    """Keeps everything in lists, for tests and notebooks.
+    """Writer that keeps everything in lists, for tests and notebooks.
 
     Attributes:
         scalar_rows, clock_rows: lists of `(step, tag, float)`.
@@ -298,7 +298,7 @@ class MemoryWriter(Writer):
         self.clock_rows += [(step, tag, value) for tag, value in values.items()]
 
     def histogram(self, step: int, tag: str, values: Any) -> None:
-        """The values themselves are kept."""
+        """Keeps the values themselves."""
         values = _real_array(tag, values)
         self.histogram_rows.append((check_integer("step", step), check_tag(tag), values.copy()))
 
@@ -314,7 +314,7 @@ class MemoryWriter(Writer):
 
 
 class ManyWriters(Writer):
-    """Hands everything to each of `writers`, in their order."""
+    """Writer that hands everything to each of `writers`, in their order."""
 
     def __init__(self, writers: Iterable[Writer]):
         self.writers = tuple(writers)
@@ -352,7 +352,7 @@ class ManyWriters(Writer):
             writer.flush()
 
     def close(self) -> None:
-        """Every writer is closed, even where closing another one fails."""
+        """Closes every writer, even where closing another one fails."""
         with contextlib.ExitStack() as stack:
             for writer in reversed(self.writers):
                 stack.callback(writer.close)
@@ -377,7 +377,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def temporary_name(name: str) -> str:
-    """Name that `atomic_file` gives the file `name` until it is complete; a kill may leave one behind."""
+    """Returns the name of the file `name` until it is complete; a kill may leave one behind."""
     return f".{name}{_TEMPORARY_SUFFIX}"
 
 

@@ -18,7 +18,7 @@ from benchmarks.tfplastic_curvature import loss_function, network
 
 
 class SpectralDensity(Contender):
-    """Its `approximate_hessian`, with full reorthogonalisation in float64."""
+    """Its `approximate_hessian`, with full reorthogonalization in float64."""
 
     def __init__(self, problem: Problem, vectors: np.ndarray):
         super().__init__(problem, vectors)

@@ -92,7 +92,7 @@ class Jax(Contender):
         return self._start
 
     def density(self, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """Lanczos without reorthogonalisation.
+        """Lanczos without reorthogonalization.
 
         A step is a program, not the whole loop: in XLA's loops convolutions are slow on CPUs.
         """

@@ -89,7 +89,7 @@ class TorchContender(Contender):
 
 
 class DoubleBackward(TorchContender):
-    """Gradients of gradients; a Lanczos loop that does not reorthogonalise; ARPACK through SciPy."""
+    """Gradients of gradients; a Lanczos loop that does not reorthogonalize; ARPACK through SciPy."""
 
     def __init__(self, problem: Problem, vectors: np.ndarray):
         super().__init__(problem, vectors)
@@ -148,8 +148,8 @@ class DoubleBackward(TorchContender):
         return torch.cat([part.reshape(-1) for part in parts])
 
 
-class Reorthogonalised(DoubleBackward):
-    """Full reorthogonalisation instead: classical Gram-Schmidt, done twice, as matrix-vector products."""
+class Reorthogonalized(DoubleBackward):
+    """Full reorthogonalization instead: classical Gram-Schmidt, done twice, as matrix-vector products."""
 
     def task(self, name: str, num_steps: int) -> Callable[[], Any] | None:
         return super().task(name, num_steps) if name == "density" else None
@@ -199,7 +199,7 @@ class ForwardOverReverse(TorchContender):
 
 _KINDS = {
     "double-backward": DoubleBackward,
-    "reorthogonalised": Reorthogonalised,
+    "reorthogonalized": Reorthogonalized,
     "forward-over-reverse": ForwardOverReverse,
 }
 

@@ -6,7 +6,7 @@ from gymnasium.wrappers import AtariPreprocessing
 
 
 def make_atari(channel_axis: bool) -> gymnasium.Env:
-    """Breakout: 84 x 84 grey, action repeat 4, maximum over 2 frames, up to 30 no-ops, no sticky actions.
+    """Breakout: 84 x 84 gray, action repeat 4, maximum over 2 frames, up to 30 no-ops, no sticky actions.
 
     Args:
         channel_axis: whether a frame is `[84, 84, 1]` rather than `[84, 84]` uint8.

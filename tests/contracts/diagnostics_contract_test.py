@@ -60,7 +60,7 @@ def test_only_reads_and_gives_what_it_says(keras, name):
     quantities = [each for each in QUANTITIES if name != "cnn" or each.cost != "full"]
     values = {each: _measured_without_a_trace(model, snapshot, each) for each in quantities}
     for quantity, value in values.items():
-        assert value or quantity is diagnostics.effective_learning_rate  # of normalised layers only
+        assert value or quantity is diagnostics.effective_learning_rate  # of normalized layers only
         assert all(type(each) is float or isinstance(each, np.ndarray) for each in value.values())
         if quantity in FRACTIONS:
             assert list(value) == list(snapshot.activations)

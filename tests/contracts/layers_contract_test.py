@@ -91,7 +91,7 @@ def test_computes_in_the_dtype_of_its_policy(name, arguments, shape, policy, com
     assert {dtype for dtype in dtypes if dtype.is_floating} <= {tf.as_dtype(stored)}
     reference = make(name, arguments)
     reference.build((None, *shape))
-    reference.set_weights(layer.get_weights())  # initialisers draw other numbers in float64
+    reference.set_weights(layer.get_weights())  # initializers draw other numbers in float64
     expected = reference(batch_of(shape))
     tolerance = 4 * float(np.finfo(np.float16).eps if compute == "float16" else 2**-7)
     np.testing.assert_allclose(tf.cast(outputs, tf.float32), expected, rtol=tolerance, atol=tolerance)

@@ -106,7 +106,7 @@ def test_same_seed_same_bits_and_other_seed_other_bits_if_it_draws(name, row):
 
 @EVERY_ROW
 def test_each_kind_of_program_does_the_same(name, row):
-    # Without a norm, because a graph rounds layer normalisation differently than eager execution does.
+    # Without a norm, because a graph rounds layer normalization differently than eager execution does.
     eager, graph, loop, xla = (
         SmallRun([make(name, row)], network(norm=None)).train(program).everything() for program in PROGRAMS
     )

@@ -25,7 +25,7 @@ def mlp(keras, activation="relu"):
 
 
 def cnn(keras, seed=0):
-    """Two convolutions and a dense layer, normalised before the nonlinearity, as the Nature network is."""
+    """Two convolutions and a dense layer, normalized before the nonlinearity, as the Nature network is."""
     inputs = hidden = keras.Input((6, 6, 2))
     for index, filters in enumerate((3, 4), start=1):
         hidden = keras.layers.Conv2D(filters, 3, name=f"conv{index}")(hidden)

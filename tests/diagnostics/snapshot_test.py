@@ -24,7 +24,7 @@ def _convolve(images, kernel, bias):
     return result
 
 
-def _normalise(values, gamma, beta):
+def _normalize(values, gamma, beta):
     axes = (1, 2, 3)
     variance = values.var(axes, keepdims=True)
     return gamma * (values - values.mean(axes, keepdims=True)) / np.sqrt(variance + 1e-3) + beta
@@ -37,8 +37,8 @@ def test_activations_equal_a_numpy_forward_pass(keras):
     weights = {
         layer.name: [weight.astype("float64") for weight in layer.get_weights()] for layer in model.layers
     }
-    first = np.maximum(_normalise(_convolve(inputs, *weights["conv1"]), *weights["conv1_norm"]), 0)
-    second = np.maximum(_normalise(_convolve(first, *weights["conv2"]), *weights["conv2_norm"]), 0)
+    first = np.maximum(_normalize(_convolve(inputs, *weights["conv1"]), *weights["conv1_norm"]), 0)
+    second = np.maximum(_normalize(_convolve(first, *weights["conv2"]), *weights["conv2_norm"]), 0)
     kernel, bias = weights["dense"]
     expected = {
         "conv1_relu": first,

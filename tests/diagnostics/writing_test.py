@@ -25,14 +25,14 @@ def test_each_kind_of_value_has_its_place():
     np.testing.assert_array_equal(writer.image_rows[0][2], matrix_image(matrix))
 
 
-def test_colours_of_a_matrix():
+def test_colors_of_a_matrix():
     image = matrix_image([[2.0, -2.0, 0.0, np.nan]])
     assert image.shape == (128, 512, 3) and image.dtype == np.uint8
     red, blue, white, black = (image[64, 64 + 128 * column].tolist() for column in range(4))
     assert (red, blue, white, black) == ([178, 24, 43], [33, 102, 172], [247, 247, 247], [0, 0, 0])
 
 
-def test_half_of_the_largest_is_half_way_to_its_colour():
+def test_half_of_the_largest_is_half_way_to_its_color():
     image = matrix_image([[1.0, 0.5]])
     np.testing.assert_allclose(image[0, -1], (np.array([247, 247, 247]) + [178, 24, 43]) / 2, atol=0.5)
 

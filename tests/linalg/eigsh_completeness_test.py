@@ -122,7 +122,7 @@ def test_copies_of_an_eigenvalue_are_all_found():
     np.testing.assert_allclose(vectors, np.eye(12), atol=1e-12)
 
 
-def test_a_neighbour_that_the_start_vector_hardly_has_is_not_skipped():
+def test_a_neighbor_that_the_start_vector_hardly_has_is_not_skipped():
     """Of 2 and 2.02 the start vectors of some seeds have a hundred times as much of one as of the other."""
     values = np.concatenate([[8.0, 4.0, 2.02, 2.0], np.linspace(-1, 1, 196)])
     for seed in range(60):

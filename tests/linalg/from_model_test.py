@@ -124,8 +124,8 @@ def test_a_given_loss_is_that_loss_alone(package):
         HessianOperator.from_model(model, *data, loss=losses, include_model_losses=True).to_dense().numpy()
     )
     added = np.diag(whole - alone)
-    is_regularised = np.arange(len(added)) < 12  # the kernel of the hidden layer, 3 x 4
-    np.testing.assert_allclose(added, np.where(is_regularised, 2 * 0.01, 0), atol=1e-9)
+    is_regularized = np.arange(len(added)) < 12  # the kernel of the hidden layer, 3 x 4
+    np.testing.assert_allclose(added, np.where(is_regularized, 2 * 0.01, 0), atol=1e-9)
 
 
 @EITHER

@@ -17,7 +17,7 @@ NORMS = pytest.mark.parametrize("norm", ["LayerNormalization", "BatchNormalizati
 
 
 def _network(keras, dtype, norm, activation="tanh"):
-    """A small convolutional network with a normalisation layer, 103 parameters at most, and its loss."""
+    """A small convolutional network with a normalization layer, 103 parameters at most, and its loss."""
     generator = np.random.default_rng(0)
     settings = {
         "LayerNormalization": {"axis": [1, 2, 3], "epsilon": 1e-5},
@@ -73,7 +73,7 @@ def test_equals_central_differences_of_the_gradient(keras, norm):
 @BOTH
 @NORMS
 def test_float32_agrees_with_float64(keras, norm):
-    """Normalisation layers have fused kernels in float32 only, with second derivatives of their own."""
+    """Normalization layers have fused kernels in float32 only, with second derivatives of their own."""
     products = []
     for dtype in ("float32", "float64"):
         variables, loss_fn = _network(keras, dtype, norm, activation="relu")

@@ -64,7 +64,7 @@ def _reversible(layers: Any, x: Any) -> Any:
     return layer(layer(x), reverse=True)
 
 
-def _normalised(layers: Any, x: Any) -> Any:
+def _normalized(layers: Any, x: Any) -> Any:
     return layers.Normalization(mean=0.1, variance=2.0)(x)
 
 
@@ -76,7 +76,7 @@ ROWS: dict[str, Row] = {
     **_each("ActivityRegularization", (4,), l2=0.1),
     **_each("Dense", (4,), 3, activation="tanh"),
     **_each("BatchNormalization LayerNormalization RMSNormalization UnitNormalization Masking", (4,)),
-    "Normalization": Row((4,), _normalised),
+    "Normalization": Row((4,), _normalized),
     **_each("GroupNormalization", (4, 4), 2),
     **_each("RepeatVector", (4,), 2),
     **_each("Reshape", (4,), (2, 2)),

@@ -25,7 +25,7 @@ def _dense(package, **regularizers):
     return package.Sequential(layers)
 
 
-def _regularised(package):
+def _regularized(package):
     return _dense(
         package,
         kernel_regularizer=package.regularizers.L2(1.0),
@@ -101,15 +101,15 @@ WORDS = RANDOM.standard_normal((4, 5, 1)).astype(np.float32)
 # name: (model, data, arguments of `compile`)
 CASES: dict[str, Any] = {
     "mean": (_dense, (X, Y), {"loss": "mse"}),
-    "regularisers": (_regularised, (X, Y), {"loss": "mse"}),
+    "regularizers": (_regularized, (X, Y), {"loss": "mse"}),
     "sum": (_dense, (X, Y), {"loss": lambda k: k.losses.MeanSquaredError(reduction="sum")}),
-    "sum and regularisers": (
-        _regularised,
+    "sum and regularizers": (
+        _regularized,
         (X, Y),
         {"loss": lambda k: k.losses.MeanSquaredError(reduction="sum")},
     ),
     "loss_weights": (_dense, (X, Y), {"loss": "mae", "loss_weights": [3.0]}),
-    "sample weights": (_regularised, (X, Y, W), {"loss": "mse"}),
+    "sample weights": (_regularized, (X, Y, W), {"loss": "mse"}),
     "mask": (_masked, (TOKENS, WORDS), {"loss": "mse"}),
     "dict of losses": (
         _two_outputs,
@@ -210,14 +210,14 @@ def test_without_reduction_it_is_the_sum_that_fit_descends(package):
 
 @EITHER
 def test_the_callback_measures_the_gradient_that_fit_applies(package):
-    """Sums are n times means, weights of losses factors, and regularisers count."""
-    regularisers = {"kernel_regularizer": "l2", "activity_regularizer": "l1"}
+    """Sums are n times means, weights of losses factors, and regularizers count."""
+    regularizers = {"kernel_regularizer": "l2", "activity_regularizer": "l1"}
     found = {}
     for name, loss, weight, layers in (
         ("mean", package.losses.MeanSquaredError(), 1.0, {}),
         ("sum", package.losses.MeanSquaredError(reduction="sum"), 1.0, {}),
         ("weighted", package.losses.MeanSquaredError(), 3.0, {}),
-        ("regularised", package.losses.MeanSquaredError(), 1.0, regularisers),
+        ("regularized", package.losses.MeanSquaredError(), 1.0, regularizers),
     ):
         package.utils.set_random_seed(0)
         model = _dense(package, **layers)
@@ -231,11 +231,11 @@ def test_the_callback_measures_the_gradient_that_fit_applies(package):
         np.testing.assert_allclose(found[name], applied, rtol=1e-3)
     np.testing.assert_allclose(found["sum"], 6 * found["mean"], rtol=1e-5)
     np.testing.assert_allclose(found["weighted"], 3 * found["mean"], rtol=1e-5)
-    assert found["regularised"] > 1.01 * found["mean"]
+    assert found["regularized"] > 1.01 * found["mean"]
 
 
 @EITHER
-def test_two_layers_with_a_regulariser(package):
+def test_two_layers_with_a_regularizer(package):
     """L = (w1 w2 x)^2 + w1^2 + w2^2 with w1 = 2, w2 = 3, x = 1: 36 + 13; dL = (2 36/2 + 4, 2 36/3 + 6)."""
     layers = [
         package.layers.Dense(1, use_bias=False, kernel_regularizer=package.regularizers.L2(1.0))
@@ -266,7 +266,7 @@ def test_masked_blocks_divide_by_all_that_is_valid(package):
 
 
 @EITHER
-@pytest.mark.parametrize("case", ["regularisers", "sum", "mask"])
+@pytest.mark.parametrize("case", ["regularizers", "sum", "mask"])
 def test_gradients_of_examples_have_the_gradient_of_the_loss_as_their_mean(package, case):
     model, data = _compiled(package, case)
     snapshot = _snapshot(model, data)
@@ -276,7 +276,7 @@ def test_gradients_of_examples_have_the_gradient_of_the_loss_as_their_mean(packa
 
 @EITHER
 def test_a_given_function_is_that_function_and_the_report_says_so(package):
-    model, _ = _compiled(package, "regularisers")
+    model, _ = _compiled(package, "regularizers")
     squares = float(np.mean((np.asarray(model(X)) - Y) ** 2))
     for loss in ("mse", lambda y, f: tf.reduce_mean((y - f) ** 2, axis=-1)):
         report = diagnose(model, X, Y, loss, quantities=[gradient_norm])

@@ -1,4 +1,4 @@
-"""Fresh weights have the distributions of Keras' own initialisers, by keys."""
+"""Fresh weights have the distributions of Keras' own initializers, by keys."""
 
 from typing import Any
 
@@ -140,12 +140,12 @@ def test_an_initializer_that_is_not_known(initializer, name):
     model = keras.Sequential([keras.Input((3,)), layer])
     with pytest.raises(ValueError) as error:
         WeightReinitializer(trainable_weights(model))
-    rule = "must have weights with initialisers that can be drawn from again"
+    rule = "must have weights with initializers that can be drawn from again"
     assert str(error.value) == f"`model` {rule}. Received: strange/kernel with {name}"
 
 
 def test_a_weight_whose_initializer_the_layer_does_not_keep():
-    # It starts with ones for the forget gate, which its initialiser does not say.
+    # It starts with ones for the forget gate, which its initializer does not say.
     model = keras.Sequential([keras.Input((4, 3)), keras.layers.LSTM(2, name="recurrent")])
     with pytest.raises(ValueError, match=r"Received: recurrent/lstm_cell\w*/bias with none$"):
         WeightReinitializer(trainable_weights(model))

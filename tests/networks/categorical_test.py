@@ -49,10 +49,10 @@ def beyond(support):
 
 
 @EVERY_SUPPORT
-def test_two_hot_equals_a_search_for_the_neighbours(support):
+def test_two_hot_equals_a_search_for_the_neighbors(support):
     values = np.concatenate([inside(support), beyond(support)])
     expected = [two_hot_oracle(value, support) for value in values]
-    # A value near a centre may be rounded across it; the mass changes by no more than that.
+    # A value near a center may be rounded across it; the mass changes by no more than that.
     np.testing.assert_allclose(two_hot(values, support), expected, atol=1e-12)
     single = two_hot(values.astype(np.float32), support.astype(np.float32))
     assert single.dtype == tf.float32

@@ -60,7 +60,7 @@ def test_norms_without_gains_and_offsets_equal_a_float64_forward_pass(norm):
     # 9 -> 5 -> 3 pixels, and 9 -> 3 -> 1, of 20 channels.
     [("same", 3 * 3 * 20), ("valid", 1 * 1 * 20)],
 )
-def test_the_initialiser_of_pytorch_is_uniform_by_fan_in(padding, fan_in):
+def test_the_initializer_of_pytorch_is_uniform_by_fan_in(padding, fan_in):
     form = {"filters": (30, 20), "strides": (2, 2), "hidden": (60,), "padding": padding}
     model = small(input_shape=(9, 9, 2), kernel_sizes=(5, 3), initializer="pytorch", **form)
     fans = {"conv1": 5 * 5 * 2, "conv2": 3 * 3 * 30, "hidden1": fan_in, "output": 60}
@@ -70,7 +70,7 @@ def test_the_initialiser_of_pytorch_is_uniform_by_fan_in(padding, fan_in):
         assert 0 < np.abs(bias * fan**0.5).max() <= 1 + 1e-6
 
 
-def test_spectral_normalisation_equals_a_float64_forward_pass():
+def test_spectral_normalization_equals_a_float64_forward_pass():
     names = ("conv1", "conv2", "hidden1", "hidden2")
     for spectral in (("conv1",), ("hidden1",), names):
         model = small(kernel_sizes=(4, 3), spectral_norm_layers=spectral)

@@ -43,7 +43,7 @@ def test_norms_without_gains_and_offsets_equal_a_float64_forward_pass(norm):
 
 
 @pytest.mark.parametrize("spectral", [("hidden1",), ("hidden1", "hidden2")])
-def test_spectral_normalisation_equals_a_float64_forward_pass(spectral):
+def test_spectral_normalization_equals_a_float64_forward_pass(spectral):
     model = small(spectral_norm_layers=spectral)
     disturb(model)
     layers.advance(model)
@@ -51,7 +51,7 @@ def test_spectral_normalisation_equals_a_float64_forward_pass(spectral):
     np.testing.assert_allclose(model(inputs()), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-def test_spectral_normalisation_changes_neither_kernels_nor_other_layers():
+def test_spectral_normalization_changes_neither_kernels_nor_other_layers():
     plain, changed = small(), small(spectral_norm_layers=["hidden1"])
     for name in ("hidden1", "hidden2", "output"):
         for one, other in zip(weights(plain, name), weights(changed, name)[:2], strict=True):
@@ -107,7 +107,7 @@ def test_kernels_start_truncated_normal_by_fan_in_and_biases_at_zero():
         assert abs(kernel.mean()) < 5 * (fan_in * kernel.size) ** -0.5
 
 
-def test_the_initialiser_of_pytorch_is_uniform_by_fan_in_in_kernels_and_biases():
+def test_the_initializer_of_pytorch_is_uniform_by_fan_in_in_kernels_and_biases():
     model = mlp(10, hidden=(300, 200), seed=0, initializer="pytorch", spectral_norm_layers=("hidden2",))
     for name, fan_in in (("hidden1", 784), ("hidden2", 300), ("output", 200)):
         kernel, bias = weights(model, name)[:2]

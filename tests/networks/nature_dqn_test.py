@@ -41,14 +41,14 @@ def convolve(x, kernel, bias, stride):
     return np.einsum("nijchw,hwco->nijo", windows, kernel) + bias
 
 
-def normalise(x, gain, offset, epsilon):
+def normalize(x, gain, offset, epsilon):
     axes = tuple(range(1, x.ndim))
     deviation = x - x.mean(axes, keepdims=True)
     return gain * deviation / np.sqrt((deviation**2).mean(axes, keepdims=True) + epsilon) + offset
 
 
 def oracle(model, images, norm_position=None, epsilon=1e-5, activation="relu"):
-    """The forward pass in float64, written from the papers; `norm_position` None is without normalisation."""
+    """The forward pass in float64, written from the papers; `norm_position` None is without normalization."""
     x = images / 255
     for name in HIDDEN:
         if name in STRIDES:
@@ -57,10 +57,10 @@ def oracle(model, images, norm_position=None, epsilon=1e-5, activation="relu"):
             kernel, bias = weights(model, name)
             x = x.reshape(len(x), -1) @ kernel + bias
         if norm_position == "before":
-            x = normalise(x, *weights(model, f"{name}_norm"), epsilon)
+            x = normalize(x, *weights(model, f"{name}_norm"), epsilon)
         x = ACTIVATIONS[activation](x)
         if norm_position == "after":
-            x = normalise(x, *weights(model, f"{name}_norm"), epsilon)
+            x = normalize(x, *weights(model, f"{name}_norm"), epsilon)
     kernel, *bias = weights(model, "output")
     (bias,) = bias or weights(model, "output_bias")
     return (x @ kernel + bias).reshape(len(x), *model.output_shape[1:])
@@ -94,7 +94,7 @@ def test_the_papers_size_equals_a_float64_forward_pass():
 
 # 84 -> 20 -> 9 -> 7 pixels. conv1 8 x 8 x 4 x 32 + 32 = 8,224; conv2 4 x 4 x 32 x 64 + 64 = 32,832;
 # conv3 3 x 3 x 64 x 64 + 64 = 36,928; dense 7 x 7 x 64 x 512 + 512 = 1,606,144; output 512 x 6 + 6 = 3,078.
-# Normalisation: 2 x (20 x 20 x 32 + 9 x 9 x 64 + 7 x 7 x 64 + 512) = 43,264.
+# Normalization: 2 x (20 x 20 x 32 + 9 x 9 x 64 + 7 x 7 x 64 + 512) = 43,264.
 @pytest.mark.parametrize(
     ("arguments", "count"),
     [
@@ -154,7 +154,7 @@ def test_initial_weights_are_uniform_within_one_over_the_root_of_fan_in(shared_b
             assert np.abs(array).max() > bound * (1 - 10 / array.size)
 
 
-def test_normalisation_starts_as_the_identity():
+def test_normalization_starts_as_the_identity():
     model = small(norm="layer")
     for name in HIDDEN:
         gain, offset = weights(model, f"{name}_norm")

@@ -15,8 +15,8 @@ def weights(model, name):
 
 
 def moving_statistics(model):
-    normalisations = [layer for layer in model.layers if "BatchNorm" in type(layer).__name__]
-    return [variable for layer in normalisations for variable in layer.non_trainable_variables]
+    normalizations = [layer for layer in model.layers if "BatchNorm" in type(layer).__name__]
+    return [variable for layer in normalizations for variable in layer.non_trainable_variables]
 
 
 def disturb(model):
@@ -53,7 +53,7 @@ def convolve(x, kernel, bias, stride, padding):
     return y
 
 
-def normalise(kind, x, variables, epsilon):
+def normalize(kind, x, variables, epsilon):
     axes = tuple(range(1, x.ndim))
     if len(variables) < {"batch": 4, "layer": 2, "rms": 1}[kind]:  # without gains and offsets
         variables = [1.0, *([0.0] if kind != "rms" else []), *variables]
@@ -97,9 +97,9 @@ def forward(
         else:
             x = x.reshape(len(x), -1) @ kernel + bias
         if norm and norm_position == "before":
-            x = normalise(norm, x, weights(model, f"{name}_norm"), norm_epsilon)
+            x = normalize(norm, x, weights(model, f"{name}_norm"), norm_epsilon)
         x = ACTIVATIONS[activation](x)
         if norm and norm_position == "after":
-            x = normalise(norm, x, weights(model, f"{name}_norm"), norm_epsilon)
+            x = normalize(norm, x, weights(model, f"{name}_norm"), norm_epsilon)
     kernel, bias = weights(model, "output")
     return (x.reshape(len(x), -1) @ kernel + bias).reshape(len(x), *model.output_shape[1:])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.networks.oracle import assert_uniform, convolve, disturb, normalise, weights
+from tests.networks.oracle import assert_uniform, convolve, disturb, normalize, weights
 from tfplastic.networks import resnet18
 
 SHAPE = (9, 8, 2)
@@ -35,7 +35,7 @@ def forward(model, x, norm, stem, epsilon=1e-5):
         kernel, *bias = weights(model, name)
         assert bool(bias) == (norm in (None, "rms"))
         x = convolve(x, kernel, bias[0] if bias else 0.0, stride, "same")
-        return normalise(norm, x, weights(model, f"{name}_norm"), epsilon) if norm else x
+        return normalize(norm, x, weights(model, f"{name}_norm"), epsilon) if norm else x
 
     names = [layer.name for layer in model.layers]
     x = np.maximum(convolved(x.astype(np.float64), "conv1", 2 if stem == "imagenet" else 1), 0)
@@ -64,7 +64,7 @@ def test_equals_a_float64_forward_pass(norm, stem):
 
 # Without norms and biases: conv1 9 x 3 x 64 = 1,728; the first two blocks 4 x 9 x 64 x 64 = 147,456; two
 # blocks of c channels after c / 2 of them 9 (c^2 / 2 + 3 c^2) + c^2 / 2 = 32 c^2: 524,288 for 128, 2,097,152
-# for 256, 8,388,608 for 512; the output 5,130; in all 11,164,362. Normalised are 64 + 4 x 64 + 5 (128 + 256 +
+# for 256, 8,388,608 for 512; the output 5,130; in all 11,164,362. Normalized are 64 + 4 x 64 + 5 (128 + 256 +
 # 512) = 4,800 channels. 11,689,512 is the number of PyTorch's ResNet-18 for ImageNet.
 @pytest.mark.parametrize(
     ("arguments", "trainable", "fixed"),
@@ -139,7 +139,7 @@ def test_wrong_arguments_are_refused(arguments, message):
         small(**arguments)
 
 
-def test_the_initialiser_of_pytorch_is_uniform_by_fan_in():
+def test_the_initializer_of_pytorch_is_uniform_by_fan_in():
     model = small(initializer="pytorch", norm=None)
     for name in ("conv1", "block1_conv2", "block3_shortcut", "block8_conv1", "output"):
         kernel, bias = weights(model, name)

@@ -21,7 +21,7 @@ def images(size=4, shape=SHAPE):
     return np.random.default_rng(1).normal(size=(size, *shape)).astype(np.float32)
 
 
-def normalise(model, name, x, norm, epsilon):
+def normalize(model, name, x, norm, epsilon):
     if norm is None:
         return x
     gain, *offset = weights(model, f"{name}_norm")
@@ -56,8 +56,8 @@ def forward(model, x, num_blocks=1, num_heads=2, **options):
 
     def residual(x, function, name):
         if options["norm_position"] == "before":
-            return x + function(normalise(model, name, x, norm, epsilon))
-        return normalise(model, name, x + function(x), norm, epsilon)
+            return x + function(normalize(model, name, x, norm, epsilon))
+        return normalize(model, name, x + function(x), norm, epsilon)
 
     def feed_forward(x, block):
         hidden = ACTIVATIONS[options["activation"]](dense(model, f"{block}_hidden", x))
@@ -74,7 +74,7 @@ def forward(model, x, num_blocks=1, num_heads=2, **options):
         x = residual(x, lambda y, block=block: attention(model, block, y, num_heads), f"{block}_attention")
         x = residual(x, lambda y, block=block: feed_forward(y, block), f"{block}_feed_forward")
     if options["norm_position"] == "before":
-        x = normalise(model, "last", x, norm, epsilon)
+        x = normalize(model, "last", x, norm, epsilon)
     return dense(model, "output", x[:, 0] if options["pooling"] == "token" else x.mean(1))
 
 
@@ -221,7 +221,7 @@ def test_wrong_arguments_are_refused(arguments, message):
         small(**arguments)
 
 
-def test_the_initialiser_of_pytorch_is_uniform_by_fan_in():
+def test_the_initializer_of_pytorch_is_uniform_by_fan_in():
     model = small(initializer="pytorch", patch_size=3, model_dim=24, feed_forward_dim=40)
     fans = {"patches": 18, "block1_qkv": 24, "block1_mix": 24, "block1_hidden": 24, "block1_project": 40}
     for name, fan_in in {**fans, "output": 24}.items():

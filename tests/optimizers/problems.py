@@ -93,7 +93,7 @@ def adam_reference(
 def rmsprop_reference(
     steps, learning_rate=2.5e-4, decay=0.95, epsilon=0.01 / 32**2, max_gradient_norm=np.inf
 ):
-    """Centred RMSProp: Graves 2013 (Generating sequences), section 4.2."""
+    """Centered RMSProp: Graves 2013 (Generating sequences), section 4.2."""
     weights, mean, square = ([np.zeros(shape) for shape in SHAPES] for _ in range(3))
     for step in steps:
         for i, g in enumerate(clipped(step, max_gradient_norm)):

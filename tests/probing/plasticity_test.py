@@ -34,7 +34,7 @@ def test_the_prediction_interval_holds_zero_for_most_untrained_networks():
     assert held >= 34
 
 
-def memorise(model, optimizer, x, seed, tasks=25, steps=300):
+def memorize(model, optimizer, x, seed, tasks=25, steps=300):
     """Trains on random labels, drawn afresh for each task."""
 
     @tf.function
@@ -66,7 +66,7 @@ def test_random_labels_cost_plasticity():
         losses = {}
         for norm, settings in SETTINGS.items():
             model = rebuild(mlp(norm), seed, x[:1])
-            memorise(model, keras.optimizers.Adam(1e-2, **settings), x, seed)
+            memorize(model, keras.optimizers.Adam(1e-2, **settings), x, seed)
             probe = probing.Probe(num_targets=5, num_steps=200, batch_size=16)
             result = probe.measure(model, x, keras.optimizers.Adam(1e-2, **settings))
             losses[norm] = result.loss_of_plasticity

@@ -20,7 +20,7 @@ KERASES = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "
 
 
 def functional(keras):
-    """Nested models, a shared layer, initialisers with and without seeds, and one that is a function's."""
+    """Nested models, a shared layer, initializers with and without seeds, and one that is a function's."""
     inputs = keras.Input((4, 3))
     shared = keras.layers.Dense(3, kernel_initializer=keras.initializers.HeNormal(seed=7))
     inner = keras.Sequential([keras.Input((4, 3)), keras.layers.Dense(5), keras.layers.Dropout(0.5, seed=1)])
@@ -69,7 +69,7 @@ def test_the_seed_decides_and_nothing_else(keras, build):
 
 
 @KERASES
-def test_has_the_distribution_of_the_initialiser(keras):
+def test_has_the_distribution_of_the_initializer(keras):
     layers = [keras.Input((200,)), keras.layers.Dense(300, kernel_initializer="he_normal", use_bias=False)]
     model = keras.Sequential(layers)
     model.set_weights([np.full([200, 300], 9.0)])

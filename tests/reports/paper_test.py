@@ -26,7 +26,7 @@ def test_every_cell_is_there_once():
     cells = paper_cells()
     assert set(cells["intervention"]) == set(INTERVENTIONS)
     assert set(cells["architecture"]) == set(ARCHITECTURES)
-    # Spectral and layer normalisation, alone and with two-hot, are of CNN and MLP only.
+    # Spectral and layer normalization, alone and with two-hot, are of CNN and MLP only.
     assert len(cells) == 2 * (12 * 4 - 4 * 2)
     assert (
         not cells.isna().any(axis=None)

@@ -17,7 +17,7 @@ MLP = functools.partial(networks.mlp, hidden=(8,))
 
 
 def supervised():
-    # Batch normalisation has weights of its own that a gradient step moves.
+    # Batch normalization has weights of its own that a gradient step moves.
     network = functools.partial(MLP, norm="batch")
     return RandomLabelTask("digits", network, num_examples=30, steps_per_task=4, batch_size=8)
 

@@ -50,7 +50,7 @@ def test_an_experiment_says_how_it_is_run_and_names_files_that_are_there(file):
 
 
 def shrunk(arm):
-    """The arm with less to initialise: networks of the paper's size take seconds."""
+    """The arm with less to initialize: networks of the paper's size take seconds."""
     large = {"cnn": "cnn.width = 0.1", "resnet18": "resnet18.width = 0.1"}
     more = [line for name, line in large.items() if f"gin/paper/{name}.gin" in arm.files]
     return dataclasses.replace(arm, bindings=(*arm.bindings, *more))

@@ -26,7 +26,7 @@ OUR_VARIABLES = ("KERAS_HOME", "TFPLASTIC_DATA_DIR")
 
 
 def arrays_like(name, train=20, test=10):
-    """Arrays as Keras' loaders give them: grey images without a channel axis, CIFAR's labels in a column."""
+    """Arrays as Keras' loaders give them: gray images without a channel axis, CIFAR's labels in a column."""
     generator = np.random.default_rng(0)
     shape = SHAPES[name][:2] if SHAPES[name][-1] == 1 else SHAPES[name]
     arrays = {}

@@ -1,4 +1,4 @@
-"""Random-label memorisation: what comes in which order, with which labels, and what is reported of it."""
+"""Random-label memorization: what comes in which order, with which labels, and what is reported of it."""
 
 import functools
 

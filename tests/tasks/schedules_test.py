@@ -69,7 +69,7 @@ def test_the_labels_of_successive_tasks_are_independent():
     assert p_value(np.bincount(10 * first + second, minlength=100)) > 0.01
 
 
-def test_an_example_is_labelled_uniformly_over_the_tasks():
+def test_an_example_is_labeled_uniformly_over_the_tasks():
     tasks = tf.function(lambda: tf.map_fn(lambda task: random_labels(3, 10, 0, task), tf.range(5_000)))()
     for labels in tasks.numpy().T:
         assert p_value(np.bincount(labels, minlength=10)) > 0.01

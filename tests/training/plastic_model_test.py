@@ -109,7 +109,7 @@ def test_without_mitigations_it_is_keras_own_fit():
 
 
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
-def test_masks_weights_and_regularisers_are_those_of_keras_own_fit(reduction):
+def test_masks_weights_and_regularizers_are_those_of_keras_own_fit(reduction):
     def network():
         layers = keras.layers
         dense = layers.Dense(3, "tanh", kernel_regularizer="l2", activity_regularizer="l1")
@@ -296,10 +296,10 @@ def test_losses_of_several_outputs_are_keras_own(loss, loss_weights):
     outputs = model(batch[0])
     expected = float(model.compute_loss(batch[0], batch[1], outputs, None))
     assert float(output.loss) == pytest.approx(expected, rel=1e-5)
-    regularisation = float(sum(model.losses))
-    assert regularisation > 0.01
+    regularization = float(sum(model.losses))
+    assert regularization > 0.01
     assert float(tf.reduce_mean(output.per_example_loss)) == pytest.approx(
-        expected - regularisation, rel=1e-5
+        expected - regularization, rel=1e-5
     )
 
 

@@ -251,7 +251,7 @@ def _taken(name: str, stream: Any, most: int) -> Examples:
 
 
 def _has_more(stream: Any, elements: Iterator[Any]) -> bool:
-    """Whether there are elements left; perhaps, of a generator, which would lose the one looked at."""
+    """Returns whether elements are left; perhaps, of a generator, which would lose the one looked at."""
     return not can_be_read_again(stream) or next(elements, None) is not None
 
 

@@ -49,7 +49,7 @@ def fixed_draws() -> Iterator[None]:
 
 
 def _stateless(key: Callable[[], list[int]]) -> dict[str, Callable[..., tf.Tensor]]:
-    """Stand-ins for TensorFlow's operations that draw from a state, by their names."""
+    """Returns stand-ins for TensorFlow's operations that draw from a state, by their names."""
     draws = tf.random
 
     def normal(shape: Any, dtype: Any, *_: Any, **__: Any) -> tf.Tensor:

@@ -45,10 +45,10 @@ class Losses(abc.ABC):
 
     @abc.abstractmethod
     def _parts(self, examples: Examples) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """L_i without the losses of the model `[b]`, and the latter, `[]`, or None."""
+        """Returns L_i without the losses of the model `[b]`, and the latter, `[]`, or None."""
 
     def of_examples(self, examples: Examples) -> tf.Tensor:
-        """L_i, `[b]`. Losses of the model enter each as in a batch of this one example."""
+        """Returns L_i, `[b]`. Losses of the model enter each as in a batch of this one example."""
         values, added = self._parts(examples)
         if added is None:
             return values
@@ -142,7 +142,7 @@ class FunctionLosses(Losses):
 
 
 LEFT_OUT = (
-    "`model.losses` (regularisers, add_loss) are not part of the given `loss`;"
+    "`model.losses` (regularizers, add_loss) are not part of the given `loss`;"
     " `include_model_losses=True` adds them"
 )
 
@@ -252,7 +252,7 @@ class KerasLosses(Losses):
 
 
 def unpacked(examples: Examples) -> tuple[Any, Any, Any]:
-    """Inputs, targets or None, and sample weights or None."""
+    """Returns inputs, targets or None, and sample weights or None."""
     inputs, targets, *weights = examples
     return inputs, targets if tf.nest.flatten(targets) else None, weights[0] if weights else None
 

@@ -1,4 +1,4 @@
-"""The loss of a Keras model on a batch: the one that `train_on_batch` minimises, without side effects.
+"""The loss of a Keras model on a batch: the one that `train_on_batch` minimizes, without side effects.
 
 Keras itself says which loss belongs to which output, how a mask and weights enter, and how values are
 reduced. Here a container of its own is asked, with no metrics behind it, so that nothing is written.
@@ -47,7 +47,7 @@ class BatchLoss:
         total: `[]`, the loss of the batch alone, `model_losses` included.
         terms: losses of the outputs; None where the model has a `compute_loss` of its own, which is one
             function.
-        model_losses: `[]`, the sum of `model.losses` in this call: regularisers of weights and activities,
+        model_losses: `[]`, the sum of `model.losses` in this call: regularizers of weights and activities,
             and terms added by `add_loss`; None where there are none, or they do not belong to the loss.
     """
 
@@ -115,7 +115,7 @@ class KerasLoss:
 def compiled_loss(model: Any, includes_model_losses: bool = True) -> KerasLoss | None:
     """Returns the loss that `model` was compiled with; None if it was not compiled.
 
-    A model that was compiled without a loss minimises `model.losses` alone, if its call adds some.
+    A model that was compiled without a loss minimizes `model.losses` alone, if its call adds some.
 
     Args:
         model: model of Keras 2 or Keras 3.
@@ -261,17 +261,17 @@ def _container_of_keras_3(
 
 
 class _NoMetrics:
-    """Replaces a container's metrics, and a metric: nothing is kept."""
+    """Substitute for a container's metrics, and a metric, that keeps nothing."""
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     @staticmethod
     def Mean(name: str) -> None:  # noqa: N802
-        """Nothing, in the place of a metric."""
+        """Returns nothing, in the place of a metric."""
 
     def add_to_store(self, *args: Any) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 def computes_its_own_loss(model: Any) -> bool:

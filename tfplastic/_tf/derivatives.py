@@ -126,7 +126,7 @@ def _scope(op: Any) -> str:
 
 
 def _resize_bilinear_gradient(op: Any, gradient: tf.Tensor) -> list[Any]:
-    """The transpose, recorded with its own transpose: of `ResizeBilinearGrad` a tape keeps no inputs."""
+    """Returns the transpose, recorded with its own: of `ResizeBilinearGrad` a tape keeps no inputs."""
     size = tf.shape(gradient)[1:3]
     alignment = _alignment(op)
     with record.stop_recording():
@@ -197,7 +197,7 @@ def _max_pool_with_argmax(op: Any, gradient: tf.Tensor) -> list[Any]:
 
 
 def _max_pool_3d(op: Any, gradient: tf.Tensor) -> list[Any]:
-    """The entries of `gradient` at the maxima; TensorFlow's own kernel for windows that overlap is unsound.
+    """Returns `gradient` at the maxima; TensorFlow's own kernel for overlapping windows is unsound.
 
     `MaxPool3DGradGrad` returned other numbers from one call to the next on a CPU (TensorFlow 2.21).
     """

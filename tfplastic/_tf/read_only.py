@@ -114,7 +114,7 @@ class ReadOnlyProgram:
                 raise RunError(f"{self._name} must fit the data. Received: {_in_one_line(error)}") from error
 
     def nodes(self) -> Iterator[Any]:
-        """Its operations and those of the functions it calls, as `NodeDef`s."""
+        """Returns an iterator over its operations and those of the functions it calls, as `NodeDef`s."""
         definition = self._concrete_function.graph.as_graph_def()
         return itertools.chain(definition.node, *(inner.node_def for inner in definition.library.function))
 
@@ -157,7 +157,7 @@ def compile_read_only(
 
 
 def _in_one_line(error: tf.errors.OpError) -> str:
-    """The last line of an error that is not about where it comes from, and the scope of its operation."""
+    """Returns the last line of an error about its cause, and the scope of its operation."""
     text = re.sub(r"\{\{function_node .*?\}\} ", "", str(error).split("\nOriginal stack trace")[0])
     lines = [line.strip() for line in text.splitlines()]
     told = [line for line in lines if line and not line.startswith(_NO_MESSAGE)]

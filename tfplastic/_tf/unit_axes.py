@@ -23,7 +23,7 @@ def unit_axes(tensor: Any) -> _Axes:
     """Returns the axes of a traced tensor that hold the units of its layer: the last axis if unknown.
 
     They are several where a unit has several numbers, such as head and feature. It follows the channels of
-    convolutions, pooling and normalisation, channels first or last, through transposition, reshaping that
+    convolutions, pooling and normalization, channels first or last, through transposition, reshaping that
     keeps the axes or joins them, reduction, and entrywise operations. Where reshaping merges the axis with
     others, as flattening does, each entry of the last axis is a unit.
     """
@@ -54,7 +54,7 @@ def _axes(tensor: Any) -> _Axes | None:
     if operation.type == "TensorListStack":
         step = _step_of_loop(operation)
         return None if step is None else tuple(axis + 1 for axis in _axes(step) or (step.shape.rank - 1,))
-    # Keras adds biases to channels first by another format, and reshapes what it normalises to fit one.
+    # Keras adds biases to channels first by another format, and reshapes what it normalizes to fit one.
     if (
         not operation.type.startswith(("BiasAdd", "FusedBatchNorm"))
         and "data_format" in operation.node_def.attr
@@ -90,7 +90,7 @@ def _step_of_loop(operation: Any) -> Any:
 
 
 def _source(tensor: Any) -> Any:
-    """The input that has the units: the one with the shape of the result, else the first with axes."""
+    """Returns the input with the units: of the result's shape, else the first with axes."""
     given = [each for each in tensor.op.inputs if each.dtype.is_floating and each.shape.rank]
     same = [each for each in given if each.shape.as_list() == tensor.shape.as_list()]
     return next(iter([*same, *given]), None)

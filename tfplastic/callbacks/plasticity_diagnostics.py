@@ -28,7 +28,7 @@ _MOST_CHARACTERS = 300  # of a message
 
 
 class PlasticityDiagnostics(keras.callbacks.Callback):
-    """Measures quantities of a probe batch every so many gradient steps, step 0 included.
+    """Callback that measures quantities of a probe batch every `every` gradient steps, step 0 included.
 
     Training continues as without it, bit for bit: measuring only reads. The step counts batches that `fit`
     has trained on, over all calls of `fit` with this callback; where `steps_per_execution` lets a due step
@@ -57,7 +57,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         sample_weight: weights of the probe batch, as for `fit`. The callback does not see the weights given
             to `fit`.
         class_weight: weights by class. Give `fit` the same ones.
-        include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
+        include_model_losses: whether regularizers and `add_loss` are added to a `loss` that is given.
         max_examples: most examples to take, the first ones; None: of a stream of batches 512, of arrays all.
 
     Attributes:

@@ -128,7 +128,7 @@ def _register_names(packages: Sequence[str]) -> None:
 
 
 def _read(files: Sequence[str], bindings: Sequence[str]) -> list[tuple[tuple[str, str, str], Any]]:
-    """Yields the (key, value) of every statement, as gin's parser reads them; binds none."""
+    """Returns the (key, value) of every statement, as gin's parser reads them; binds none."""
     found = []
 
     def remember(key: Any, value: Any) -> None:

@@ -34,7 +34,7 @@ class Binding:
     references: tuple[str, ...] = dataclasses.field(default=(), compare=False)
     """Names of the configurables that the value refers to, without scopes."""
     renamed: tuple[str, ...] = dataclasses.field(default=(), compare=False)
-    """Returns the notes on renamed names in the statement."""
+    """Notes on renamed names in the statement."""
     given: str = dataclasses.field(default="", compare=False)
     """The file that the user gave and that holds or includes it, or the statement of the command line."""
     files: tuple[str, ...] = dataclasses.field(default=(), compare=False)
@@ -150,7 +150,7 @@ def _names_task(binding: Binding) -> bool:
 
 
 class _Scan:
-    """Reads one file, and its includes from below `roots`."""
+    """Reader of one file, and of its includes from below `roots`."""
 
     def __init__(self, trust: GinTrust, roots: Sequence[str], renamer: Renamer):
         self._trust = trust
@@ -223,7 +223,7 @@ def _syntax_error(error: Exception, text: str, file: str | None) -> str:
 
 
 class _AnyName(config_parser.ParserDelegate):
-    """Takes every reference and macro, because no names are registered yet, and remembers references."""
+    """Parser delegate that takes all references and macros, as no names are known yet, and notes them."""
 
     def __init__(self):
         self._references: list[str] = []

@@ -28,12 +28,12 @@ class GinTrust:
 
     @classmethod
     def of_user(cls, allow_imports: bool) -> "GinTrust":
-        """For files that the user names, with `--allow_imports` or without."""
+        """Returns the trust in files that the user names, with `--allow_imports` or without."""
         return cls(None if allow_imports else (), True)
 
     @classmethod
     def of_run(cls, trusted: Sequence[str] = ()) -> "GinTrust":
-        """For the configuration of a run directory, with modules that the user trusts."""
+        """Returns the trust in the configuration of a run directory, with the user's trusted modules."""
         return cls(tuple(trusted), False)
 
     def check_import(self, module: str, source: str) -> None:

@@ -16,7 +16,7 @@ Rule = Callable[[str, Any], Any]
 
 
 class _NoSubject:
-    """Stands for the snapshot, model or activations in a call that only checks the other arguments."""
+    """Stand-in for the snapshot, model or activations in a call that only checks the other arguments."""
 
 
 _NO_SUBJECT = _NoSubject()

@@ -150,7 +150,7 @@ def _low_ranks(
 
 
 def _gradients(norms: Mapping[str, float]) -> Iterator[Note]:
-    """Layers whose gradient is zero, or far from the others'."""
+    """Yields notes on layers whose gradient is zero, or far from the others'."""
     of_layers = {layer: value for layer, value in norms.items() if layer != WHOLE and np.isfinite(value)}
     median = float(np.median(list(of_layers.values()))) if of_layers else 0.0
     for layer, value in of_layers.items():

@@ -59,7 +59,7 @@ def diagnose(
         batch_size: most examples to take at a time.
         sample_weight: weights of the examples, as in `fit`; see `Snapshot`.
         class_weight: {class: weight}, as in `fit`.
-        include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
+        include_model_losses: whether regularizers and `add_loss` are added to a `loss` that is given.
         max_examples: most examples to take, the first ones; None: of a stream of batches 512, of arrays all.
 
     Returns:

@@ -20,7 +20,7 @@ _WEIGHTS, _STATISTICS, _OUTPUTS = "weights", "unit_statistics", "outputs"
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Reference(ShortRepr):
-    """The weights, unit statistics and outputs of a model at one time, such as at its initialisation.
+    """The weights, unit statistics and outputs of a model at one time, such as at its initialization.
 
     Attributes:
         weights: {layer name: [values of each variable]}, in the form of `Snapshot.weights`.

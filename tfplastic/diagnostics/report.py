@@ -231,7 +231,7 @@ class Report:
 
 
 def _ordered(first: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The distinct `names`, in the order of `first`; calls such as 'name:1' after 'name'; 'all' last."""
+    """Returns the distinct `names` in the order of `first`; 'name:1' after 'name'; 'all' last."""
     place = {name: number for number, name in enumerate(first)}
     distinct = list(dict.fromkeys(names))
 
@@ -242,7 +242,7 @@ def _ordered(first: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _short(value: float) -> str:
-    """Three digits, or all of an integer that is not long."""
+    """Formats three digits, or all of an integer that is not long."""
     if np.isfinite(value) and (value == round(value) or abs(value) >= 1000) and abs(value) < 1e6:
         return f"{value:.0f}"
     return f"{value:.3g}"

@@ -48,7 +48,7 @@ class Snapshot:
             sample weights). Its first 512 examples are taken, once, also if it never ends.
         targets: arguments of the loss besides the outputs, `[n, ...]`: an array, a tensor or a nest of them.
             Next to a longer stream of inputs, their first examples are taken as well.
-        loss: None: of a compiled model exactly the loss that `train_on_batch` minimises on the batch, with
+        loss: None: of a compiled model exactly the loss that `train_on_batch` minimizes on the batch, with
             reduction, `loss_weights`, masks and `model.losses` (with the reduction 'none' the sum, of which
             Keras reports the mean). Or a function of targets and outputs that
             returns the mean loss of a batch, `[]`, or the losses of
@@ -67,7 +67,7 @@ class Snapshot:
         sample_weight: weights of the examples, as in `fit`, `[n]` or `[n, ...]`, or a nest of them for
             several outputs.
         class_weight: {class: weight} of one output, as in `fit`.
-        include_model_losses: whether `model.losses` (regularisers, `add_loss`) are added to a `loss` that is
+        include_model_losses: whether `model.losses` (regularizers, `add_loss`) are added to a `loss` that is
             given; they always belong to a compiled one.
         max_examples: most examples to take, the first ones; None: of a stream 512, of arrays all.
 
@@ -276,7 +276,7 @@ class Snapshot:
 
         Such as those of bottlenecks, embeddings and attention. With `layers`, of all of these that are not
         among `activations`. By default of hidden layers with weights and at most 4,096 entries for an
-        example, unless another layer alone takes them (a normalisation, or a nonlinearity, whose outputs then
+        example, unless another layer alone takes them (a normalization, or a nonlinearity, whose outputs then
         count); and the last hidden representation, which is 'head:input' where it is not the output of a
         layer that is measured, but say a pool's, and 'head' the output layer. `left_out` has the others.
         """
@@ -400,7 +400,7 @@ class Snapshot:
         """Returns the losses L_i of a block of examples, `[b]`; traceable, differentiable in the weights.
 
         The loss is the mean of L_i over all examples: of a loss that is summed over the batch, L_i is n times
-        an example's term. Losses of the model (regularisers) enter each L_i as in a batch of that example.
+        an example's term. Losses of the model (regularizers) enter each L_i as in a batch of that example.
 
         Args:
             examples: b of `examples`, in the same nest: `[b, ...]`.

@@ -67,8 +67,8 @@ def matrix_image(matrix: Any) -> np.ndarray:
     finite = np.isfinite(matrix)
     limit = np.abs(matrix[finite]).max(initial=0.0) or 1.0
     share = np.where(finite, matrix, 0.0)[..., None] / limit
-    colours = np.where(share < 0, _NEGATIVE, _POSITIVE)
-    pixels = np.rint(_ZERO + np.abs(share) * (colours - _ZERO)) * finite[..., None]
+    colors = np.where(share < 0, _NEGATIVE, _POSITIVE)
+    pixels = np.rint(_ZERO + np.abs(share) * (colors - _ZERO)) * finite[..., None]
     zoom = max(1, _IMAGE_PIXELS // max(matrix.shape))
     return pixels.astype(np.uint8).repeat(zoom, axis=0).repeat(zoom, axis=1)
 

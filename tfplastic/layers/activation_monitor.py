@@ -172,7 +172,7 @@ class ActivationMonitor(keras.layers.Layer):
 
 
 def _kept(values: tf.Tensor, mask: Any) -> tf.Tensor | None:
-    """Which of the values `[batch, ..., units]` count, `[batch, ..., 1] bool`; None for all."""
+    """Returns the mask of the counted values `[batch, ..., units]`, `[batch, ..., 1] bool`; None for all."""
     if mask is None or len(mask.shape) >= len(values.shape):
         return None
     kept = tf.cast(mask, tf.bool)
@@ -182,7 +182,7 @@ def _kept(values: tf.Tensor, mask: Any) -> tf.Tensor | None:
 
 
 def _mean(values: tf.Tensor, kept: tf.Tensor | None = None) -> tf.Tensor:
-    """Over the batch and positions, `[batch, ..., units]` to `[units]`; over the batches of all replicas."""
+    """Averages over batch and positions of all replicas, `[batch, ..., units]` to `[units]`."""
     axes = list(range(len(values.shape) - 1))
     if kept is not None:
         count = tf.cast(tf.math.count_nonzero(kept), values.dtype)

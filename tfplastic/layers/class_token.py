@@ -9,7 +9,7 @@ from tfplastic._keras import keras
 
 @keras.utils.register_keras_serializable(package="tfplastic")
 class ClassToken(keras.layers.Layer):
-    """Puts one trainable vector c before the positions of its inputs: y = (c, x_1, ..., x_T).
+    """Layer that puts one trainable vector c before the positions of its inputs: y = (c, x_1, ..., x_T).
 
     The position from which a transformer reads its answer, in place of a mean over positions (Devlin et al.
     2019; Dosovitskiy et al. 2021, section 3.1).

@@ -9,7 +9,7 @@ from tfplastic._keras import keras
 
 @keras.utils.register_keras_serializable(package="tfplastic")
 class PositionEmbedding(keras.layers.Layer):
-    """Adds a trainable vector for each position to its inputs: y_t = x_t + p_t.
+    """Layer that adds a trainable vector for each position to its inputs: y_t = x_t + p_t.
 
     Dosovitskiy et al. 2021, "An image is worth 16x16 words", section 3.1.
 

@@ -1,4 +1,4 @@
-"""Normalisation by the root mean square."""
+"""Normalization by the root mean square."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -12,16 +12,16 @@ from tfplastic._keras import keras
 
 @keras.utils.register_keras_serializable(package="tfplastic")
 class RMSNormalization(keras.layers.Layer):
-    """Divides by the root mean square, times a trainable gain: y = gamma x / sqrt(mean(x^2) + epsilon).
+    """Division by the root mean square, times a trainable gain: y = gamma x / sqrt(mean(x^2) + epsilon).
 
-    Zhang and Sennrich 2019, "Root mean square layer normalization": layer normalisation without the mean and
+    Zhang and Sennrich 2019, "Root mean square layer normalization": layer normalization without the mean and
     the offset. Keras 3 has such a layer, Keras 2 has none; this one is the same under both. The mean of
     squares is taken in float32 where the layer computes in 16 bits.
 
     Args:
         axis: one or several axes of the inputs over which the mean runs, and for each of whose positions
             there is a gain; not the first, which is the batch.
-        epsilon: added to the mean of squares, above 0. 1e-5 as in this library's layer normalisation.
+        epsilon: added to the mean of squares, above 0. 1e-5 as in this library's layer normalization.
         scale: whether there are gains.
         **kwargs: `name`, `dtype` and the like, as for every Keras layer.
 

@@ -7,7 +7,7 @@ from tfplastic._keras import keras
 
 @keras.utils.register_keras_serializable(package="tfplastic")
 class SharedBias(keras.layers.Layer):
-    """Adds one trainable scalar b to all of its inputs: y = x + b.
+    """Layer that adds one trainable scalar b to all of its inputs: y = x + b.
 
     The last layer of the tuned Double DQN has a single bias shared by all actions, which can move the value
     of a state without moving the advantages (van Hasselt et al. 2016, and `double_q` in DQN Zoo).

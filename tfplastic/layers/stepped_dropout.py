@@ -14,7 +14,7 @@ from tfplastic.layers.advancing import Advancing
 
 @keras.utils.register_keras_serializable(package="tfplastic")
 class SteppedDropout(Advancing, keras.layers.Layer):
-    """Zeros a random part of its inputs while training: y = x m / (1 - rate), m_i Bernoulli(1 - rate).
+    """Dropout, which zeros inputs at random while training: y = x m / (1 - rate), m_i Bernoulli(1 - rate).
 
     Srivastava et al. 2014, in the usual form that scales while training and is the identity at inference. The
     mask is a function of `seed`, of the layer's step, a non-trainable weight, and of the shape of the inputs:
@@ -79,7 +79,7 @@ class SteppedDropout(Advancing, keras.layers.Layer):
 
 
 def _draws(shape: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    """Integers of 32 bits: unlike floats, XLA draws the same ones. Replicas share the global batch's."""
+    """Draws integers of 32 bits, in XLA the same, unlike floats. Replicas share the global batch's."""
     size = shape[0]
     if num_replicas() > 1:
         shape = tf.concat([[size * num_replicas()], shape[1:]], axis=0)

@@ -4,7 +4,7 @@ import numpy as np
 
 
 class BasisMemory:
-    """Gives the same memory for one basis after another.
+    """Memory that one basis after another uses.
 
     The system hands memory out when it is first written, page by page, which for 64 vectors of 1.7 million
     float32 numbers takes as long as 10 to 25 gradients; memory that is kept was handed out before.
@@ -29,7 +29,7 @@ class BasisMemory:
             self._memory = np.empty(0, np.uint8)
 
     def lend(self, num_bytes: int) -> np.ndarray:
-        """At least `num_bytes` of `uint8` with any content: the memory kept, or new where that is lent."""
+        """Lends `num_bytes` or more of `uint8` with any content: the memory kept, or new while it is lent."""
         memory, self._memory = self._memory, np.empty(0, np.uint8)
         return memory if len(memory) >= num_bytes else np.empty(num_bytes, np.uint8)
 

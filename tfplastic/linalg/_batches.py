@@ -31,7 +31,7 @@ class Batches(abc.ABC):
 
     @abc.abstractmethod
     def __iter__(self) -> Iterator[tuple[tuple[Any, ...], int]]:
-        """Pairs of a batch and its weight, the number of its examples; 1 where there is one batch only.
+        """Returns an iterator over (batch, number of its examples); 1 for a single batch.
 
         Raises:
             ValueError: there is no example.

@@ -64,7 +64,7 @@ def num_complete(space: KrylovSpace, values: np.ndarray, slack: np.ndarray, whic
 
 
 def _chance(space: KrylovSpace, nodes: np.ndarray, bound: float, both: bool) -> float:
-    """The chance of the chain's start to have as little of an eigenvector beyond `bound` as it then has."""
+    """Returns the chance that the start has so little of an eigenvector beyond `bound`."""
     if min(space.betas) <= 0:
         return 0.0
     size = space.size - space.start

@@ -35,12 +35,12 @@ class Jacobian:
         self.is_connected = any(gradient is not None for gradient in gradients)
 
     def transposed_product(self, cotangent: tf.Tensor) -> list[tf.Tensor]:
-        """J^T u, in the shapes of the variables, of u in the shape of the outputs."""
+        """Returns J^T u, in the shapes of the variables, of u in the shape of the outputs."""
         gradients = self._tape.gradient(self.outputs, self._variables, output_gradients=cotangent)
         return dense(gradients, self._variables)
 
     def product(self, tangents: Sequence[tf.Tensor]) -> tf.Tensor:
-        """J v, in the shape of the outputs, of v in the shapes of the variables."""
+        """Returns J v, in the shape of the outputs, of v in the shapes of the variables."""
         return self._cotangent_tape.gradient(
             self._gradients,
             self._cotangent,

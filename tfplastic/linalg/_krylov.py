@@ -26,7 +26,7 @@ class KrylovSpace:
 
     Each chain starts from a random vector orthogonal to all before it. The remainder of a chain is kept when
     the next one starts, so that residuals are known, and the chain can be continued. With one chain this is
-    Lanczos with full reorthogonalisation.
+    Lanczos with full reorthogonalization.
 
     Attributes:
         size: n.

@@ -95,7 +95,7 @@ class OrthogonalityEstimate:
         self._newest, self._previous = np.ones(1), np.ones(0)
 
     def predict(self, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
-        """Returns the inner products of the vector that the last of `beta` normalises with all earlier ones.
+        """Returns the inner products of the vector that the last of `beta` normalizes with all earlier ones.
 
         Args:
             alpha: `[m]`, m being the number of vectors so far.

@@ -11,7 +11,7 @@ _SMALL_BLOCK = 8
 
 
 class Products:
-    """Multiplies by an operator in blocks of one size, within a budget.
+    """Multiplication by an operator in blocks of one size, within a budget.
 
     Vectors are rows here, so that each lies in one piece. Where the operator has a `matmat` every call of it
     has `block_size` columns, a short block being filled up with zeros, so that it is compiled once.
@@ -86,7 +86,7 @@ class Products:
 
 
 def rademacher(seed: int, name: str, first: int, count: int, size: int, dtype: np.dtype) -> np.ndarray:
-    """Vectors number `first` to `first + count - 1` of a stream: `[count, size]`, -1 or 1 with equal chance.
+    """Draws vectors `first` to `first + count - 1` of a stream: `[count, size]`, -1 or 1, equally likely.
 
     Of all independent entries with mean 0 and variance 1 these give Hutchinson's estimator its least
     variance, 2 (|A|_F^2 - sum_i A_ii^2) against 2 |A|_F^2 for normal ones (Hutchinson 1990).

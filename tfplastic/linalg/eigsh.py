@@ -59,7 +59,7 @@ def eigsh(
     return_eigenvectors: bool = True,
     progress: Progress | None = None,
 ) -> Eigen:
-    """Eigenpairs of a symmetric operator: the k largest ('LA'), smallest ('SA') or absolutely largest ('LM').
+    """Returns the k largest ('LA'), smallest ('SA') or absolutely largest ('LM') eigenpairs of an operator.
 
     Lanczos from a random start vector, until the residual's norm is at most tol |theta_i| for all k wanted
     Ritz pairs (theta_i, s_i) (Parlett 1998, "The symmetric eigenvalue problem", section 13.2); residuals

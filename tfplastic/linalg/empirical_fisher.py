@@ -73,7 +73,7 @@ class EmpiricalFisherOperator(Operator):
         """Returns the matrix of the examples' losses of a Keras model, by default of its compiled loss.
 
         The loss of the data is the mean of the examples' losses, whose gradients are the g_i: of a loss that
-        is summed over the batch, N times an example's term. Losses of the model (regularisers) enter each.
+        is summed over the batch, N times an example's term. Losses of the model (regularizers) enter each.
 
         Args:
             model: a Keras model; this and the other arguments as in `HessianOperator.from_model`.
@@ -84,7 +84,7 @@ class EmpiricalFisherOperator(Operator):
             variables: theta; None: the trainable variables of the model.
             sample_weight: weights of the examples, as in `fit`.
             class_weight: {class: weight}, as in `fit`.
-            include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
+            include_model_losses: whether regularizers and `add_loss` are added to a `loss` that is given.
             batch_size: most examples to take at a time; None: all.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The generalised Gauss-Newton matrix, as a linear operator."""
+"""The generalized Gauss-Newton matrix, as a linear operator."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -82,7 +82,7 @@ class GaussNewtonOperator(Operator):
     ) -> "GaussNewtonOperator":
         """Returns the matrix of a Keras model on data, by default of its compiled loss.
 
-        Losses of the model (regularisers, `add_loss`) have no part in it, as they are not functions of the
+        Losses of the model (regularizers, `add_loss`) have no part in it, as they are not functions of the
         outputs. Several outputs count as one, side by side.
 
         Args:

@@ -24,7 +24,7 @@ class HessianOperator(Operator):
     multiplication by the Hessian"). A single product costs about two gradients, one among many (`matmat`,
     `lanczos`) about 1.5. Variables that the loss does not touch have zero rows and columns, but one of
     several at least must be touched. Where L has kinks (ReLU), H is that of the smooth piece at theta.
-    Normalisation layers made of `tf.nn.moments`, whose second derivative TensorFlow gets wrong, are put
+    Normalization layers made of `tf.nn.moments`, whose second derivative TensorFlow gets wrong, are put
     right.
 
     Args:
@@ -51,7 +51,7 @@ class HessianOperator(Operator):
         TypeError: `loss_fn` is not callable, or something among `variables` is not a variable.
         ValueError: no variables, the same one twice, unfit dtypes, unfit data; at the first product, a loss
             that is not a scalar, touches none of several variables, writes variables, draws random numbers or
-            has a normalisation layer in a `tf.function` traced before.
+            has a normalization layer in a `tf.function` traced before.
 
     Example:
         >>> import tensorflow as tf
@@ -106,13 +106,13 @@ class HessianOperator(Operator):
             inputs: arrays `[n, ...]`, or a nest of them; or a `tf.data.Dataset` or Keras `PyDataset` that
                 ends, of inputs, (inputs, targets) or (inputs, targets, sample weights), all of which is read.
             targets: arrays `[n, ...]`, or a nest of them.
-            loss: None: exactly the loss that `train_on_batch` minimises on all of the data as one batch, with
+            loss: None: exactly the loss that `train_on_batch` minimizes on all of the data as one batch, with
                 reduction, `loss_weights`, masks and `model.losses`. Or, as for `diagnostics.Snapshot`, a
                 Keras loss, its name, a nest of them, or a function of targets and outputs: that alone.
             variables: theta; None: the trainable variables of the model.
             sample_weight: weights of the examples, as in `fit`.
             class_weight: {class: weight}, as in `fit`.
-            include_model_losses: whether regularisers and `add_loss` are added to a `loss` that is given.
+            include_model_losses: whether regularizers and `add_loss` are added to a `loss` that is given.
             batch_size: most examples to take at a time; None: all. It does not change the loss.
             mode: see the class.
 

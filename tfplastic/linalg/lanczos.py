@@ -74,7 +74,7 @@ def lanczos(
         operator: symmetric, with `shape` (n, n), `dtype` float32 or float64, and `matvec` from `[n]` to
             `[n]`.
         num_steps: products to make, at least 1; more than n are cut to n.
-        seed: seed of the start vector, standard normal and then normalised.
+        seed: seed of the start vector, standard normal and then normalized.
         reorthogonalize: 'full', 'partial' or 'none'; True and False are 'full' and 'none'. The first two keep
             the basis, `num_steps` vectors of n.
         progress: called after each product with their number so far and the number planned.

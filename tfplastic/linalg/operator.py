@@ -267,7 +267,7 @@ class Operator(abc.ABC):
 
 
 def _weak_functions(running: Callable[[], Any]) -> tuple[Callable[[], np.ndarray], Callable[..., np.bool_]]:
-    """`give` and `take` of the host that an operator runs, of whose method this is a weak reference."""
+    """Returns `give` and `take` of the host that an operator runs, with a weak reference to it."""
 
     def give() -> np.ndarray:
         return running()().give()

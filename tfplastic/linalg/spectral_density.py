@@ -160,7 +160,7 @@ def spectral_density(
     nodes as it takes (Ghorbani, Krishnan and Xiao 2019, "An investigation into neural net optimization via
     Hessian eigenvalue density", section 2).
 
-    The basis is reorthogonalised partially, which leaves nodes and weights as accurate as with full
+    The basis is reorthogonalized partially, which leaves nodes and weights as accurate as with full
     orthogonality (see `lanczos`).
 
     Args:
@@ -169,7 +169,7 @@ def spectral_density(
         num_steps: steps of each Lanczos run, at least 1; more than n are cut to n. Memory is as many vectors
             of n. 90 as in Figure 1 of Ghorbani et al. 2019.
         num_probes: random vectors, at least 1. 10 as there.
-        seed: seed of the vectors, which are normal and then normalised.
+        seed: seed of the vectors, which are normal and then normalized.
         progress: called with (products done, products planned) after each product, of all probes together.
 
     Returns:

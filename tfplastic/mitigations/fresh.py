@@ -1,4 +1,4 @@
-"""Weights as a freshly initialised network has them, drawn inside a compiled program."""
+"""Weights as a freshly initialized network has them, drawn inside a compiled program."""
 
 import functools
 import math
@@ -17,15 +17,15 @@ Draw = Callable[[Sequence[int], tf.Tensor], tf.Tensor]
 
 
 class WeightReinitializer:
-    """Draws of weights from the distributions that their layers' initialisers have.
+    """Weights drawn again from the distributions of their layers' initializers.
 
-    Keras' initialisers draw once, by a seed that is fixed when a layer is made; these draw from the same
+    Keras' initializers draw once, by a seed that is fixed when a layer is made; these draw from the same
     distributions by a key that may be a tensor. The same key gives the same bits, eager and in a graph, and
     under XLA but for the last bit of one value in a thousand: all is computed in float64 and rounded to the
     weight's dtype at the end.
 
     Known are Keras' Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling with
-    all its forms of other names (Glorot, He, LeCun) and Orthogonal; in layers that keep the initialiser of
+    all its forms of other names (Glorot, He, LeCun) and Orthogonal; in layers that keep the initializer of
     their weight `x` or `x_kernel` as `x_initializer`, as Keras' do, or that of their only weight as
     `initializer`, and in this library's. Not known is the bias of an LSTM with `unit_forget_bias`.
 
@@ -33,7 +33,7 @@ class WeightReinitializer:
         weights: weights of a model.
 
     Raises:
-        ValueError: if the initialiser of a weight is not known.
+        ValueError: if the initializer of a weight is not known.
     """
 
     def __init__(self, weights: Sequence[Weight]):
@@ -41,7 +41,7 @@ class WeightReinitializer:
         self._draws = [_draw_of(weight) for weight in self._weights]
 
     def draw(self, key: tf.Tensor) -> list[tf.Tensor]:
-        """One value for each weight, of its shape and dtype; traceable.
+        """Draws one value for each weight, of its shape and dtype; traceable.
 
         Args:
             key: `[2] int32`.
@@ -55,7 +55,7 @@ class WeightReinitializer:
 
 
 def stateless_initializer(initializer: Any) -> Draw | None:
-    """Returns the draw from the distribution of a Keras initialiser; None if it is not known."""
+    """Returns the draw from the distribution of a Keras initializer; None if it is not known."""
     for kind, rule in _RULES.items():
         # A subclass with a `__call__` of its own may have any distribution.
         if isinstance(initializer, kind) and type(initializer).__call__ is kind.__call__:
@@ -68,7 +68,7 @@ def _draw_of(weight: Weight) -> Draw:
     draw = stateless_initializer(initializer)
     if draw is None:
         what = f"{weight} with {'none' if initializer is None else type(initializer).__name__}"
-        rule = "must have weights with initialisers that can be drawn from again"
+        rule = "must have weights with initializers that can be drawn from again"
         raise ValueError(f"`model` {rule}. Received: {what}")
     return draw
 
@@ -78,7 +78,7 @@ def _initializer_of(weight: Weight) -> Any:
     if isinstance(layer, RMSNormalization):
         return keras.initializers.Ones()
     if weight.role == "bias" and getattr(layer, "unit_forget_bias", False):
-        return None  # of an LSTM, whose bias starts otherwise than its initialiser says
+        return None  # of an LSTM, whose bias starts otherwise than its initializer says
     names = (
         weight.role,
         weight.role.removesuffix("_kernel"),
@@ -92,7 +92,7 @@ def _initializer_of(weight: Weight) -> Any:
 
 
 def _with_axes(initializer: Any, equation: str) -> Any:
-    # Keras 3 draws the kernel by such a copy of the initialiser, which it does not keep.
+    # Keras 3 draws the kernel by such a copy of the initializer, which it does not keep.
     inputs_and_kernel, _, outputs = equation.partition("->")
     kernel = inputs_and_kernel.split(",")[1]
     axes = {
@@ -162,7 +162,7 @@ _STDDEV_WITHIN_TWO = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / m
 
 
 def _fans(initializer: Any, shape: Sequence[int]) -> tuple[int, int]:
-    # Some layers of Keras 3 tell their initialiser which axes of the kernel are inputs and which outputs.
+    # Some layers of Keras 3 tell their initializer which axes of the kernel are inputs and which outputs.
     inputs, outputs = (getattr(initializer, axes, None) for axes in ("input_axes", "output_axes"))
     if inputs is not None and outputs is not None:
         return math.prod(shape[axis] for axis in inputs), math.prod(shape[axis] for axis in outputs)

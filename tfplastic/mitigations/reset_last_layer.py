@@ -13,12 +13,12 @@ from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
 @gin.register(module="tfplastic.mitigations")
 class ResetLastLayer(Mitigation):
-    """Redraws the weights of the last layer and zeroes their optimizer slots.
+    """Mitigation that redraws the weights of the last layer and zeroes their optimizer slots.
 
     Lyle et al. 2023, section 6.2, reset the last layer at each target update. A layer counts if it has a
-    kernel; layers without one that follow it, such as a bias for all outputs or a normalisation, are reset
+    kernel; layers without one that follow it, such as a bias for all outputs or a normalization, are reset
     with it. The order is that of `model.trainable_variables`. New values come from the layer's own
-    initialisers.
+    initializers.
 
     The optimizer's slots of the new weights start from zero. Its count of steps, shared by all weights,
     continues, so that Adam does not correct their bias: by constant gradients, the k-th update of the new
@@ -50,7 +50,7 @@ class ResetLastLayer(Mitigation):
         """Finds the last layers.
 
         Raises:
-            ValueError: if the model has fewer layers with a kernel, or an initialiser of theirs is not known.
+            ValueError: if the model has fewer layers with a kernel, or an initializer of theirs is not known.
         """
         self._weights = _last_layers(model, self._num_layers)
         self._fresh = WeightReinitializer(self._weights)

@@ -12,7 +12,7 @@ from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
 @gin.register(module="tfplastic.mitigations")
 class ResetOptimizerState(Mitigation):
-    """Zeroes all slots of the optimizer and, by default, its count of steps.
+    """Mitigation that zeroes all slots of the optimizer and, by default, its count of steps.
 
     Lyle et al. 2023, appendix B.1, name it next to the reset of the last layer; Asadi et al. 2023, "Resetting
     the optimizer in deep RL", do it at each target update. With the count at zero, the next update is the

@@ -13,10 +13,10 @@ from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
 @gin.register(module="tfplastic.mitigations")
 class ShrinkAndPerturb(Mitigation):
-    """theta <- shrink * theta + perturb * phi, with phi the weights of a freshly initialised network.
+    """theta <- shrink * theta + perturb * phi, with phi the weights of a freshly initialized network.
 
     Ash and Adams 2020, "On warm-starting neural network training"; Lyle et al. 2023, section 6.2, do it at
-    each target update. phi comes from the initialisers of the model's layers, so that a bias that starts at
+    each target update. phi comes from the initializers of the model's layers, so that a bias that starts at
     zero is only shrunk, and a gain that starts at one moves towards one. Statistics that are not trained, as
     of BatchNormalization, are left alone. With `shrink` 1 and `perturb` 0 nothing happens, to slots neither.
 
@@ -55,10 +55,10 @@ class ShrinkAndPerturb(Mitigation):
         self._weights: list[Weight] = []
 
     def build(self, model: Any, optimizer: Any, seed: int) -> None:
-        """Finds the weights and their initialisers.
+        """Finds the weights and their initializers.
 
         Raises:
-            ValueError: if one of the initialisers is not known.
+            ValueError: if one of the initializers is not known.
         """
         self._weights = select(trainable_weights(model), self._which)
         self._fresh = WeightReinitializer(self._weights)

@@ -244,7 +244,7 @@ class StepContext:
         weights: Sequence[tf.Tensor] | None,
         read: Callable[[RecordedCall], Any],
     ) -> Any:
-        """Tensors of the model's first call in the loss of a batch."""
+        """Returns tensors of the model's first call in the loss of a batch."""
         variables = [tf_variable(each) for each in self._model.trainable_variables]
         own = [] if weights is None else [tf.convert_to_tensor(each) for each in variables]
         if weights is not None:

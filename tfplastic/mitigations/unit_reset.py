@@ -12,11 +12,11 @@ from tfplastic.mitigations.mitigation import Slots
 
 
 class UnitReset:
-    """Makes units of a model new: fresh incoming weights, bias 0, outgoing weights 0, and their slots 0.
+    """Reset of units of a model: fresh incoming weights, bias 0, outgoing weights 0, and their slots 0.
 
-    Incoming weights, recurrent ones too, come from the initialisers of the model's layers. A weight between
+    Incoming weights, recurrent ones too, come from the initializers of the model's layers. A weight between
     two units that are both reset becomes 0, so that the network's outputs do not depend on new units.
-    Parameters of normalisations stay. This is the reset of ReDo (Sokar et al. 2023), continual backprop
+    Parameters of normalizations stay. This is the reset of ReDo (Sokar et al. 2023), continual backprop
     (Dohare et al. 2024) and self-normalized resets (Farias and Jozefiak 2024).
 
     Args:
@@ -24,7 +24,7 @@ class UnitReset:
         units: the map of its units.
 
     Raises:
-        ValueError: the initialiser of a kernel is not known.
+        ValueError: the initializer of a kernel is not known.
 
     Example:
         >>> import tensorflow as tf, tfplastic as tp

@@ -13,7 +13,7 @@ from tfplastic.mitigations.mitigation import Mitigation
 
 @gin.register(module="tfplastic.mitigations")
 class WeightDecay(Mitigation):
-    """Adds coefficient * sum theta^2 to the loss, whose gradient is 2 * coefficient * theta.
+    """Penalty coefficient * sum theta^2 of the loss, with gradient 2 * coefficient * theta.
 
     The sum is that of Keras' `regularizers.L2`; the `weight_decay` of PyTorch's Adam, whose gradient is
     weight_decay * theta, is twice the coefficient here. Nothing is decoupled from the optimizer as in AdamW.

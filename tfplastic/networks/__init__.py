@@ -1,4 +1,4 @@
-"""Builders of networks; normalisation, activation, width and head are arguments. Categorical heads."""
+"""Builders of networks; normalization, activation, width and head are arguments. Categorical heads."""
 
 from tfplastic import _renames
 from tfplastic.networks.categorical import (

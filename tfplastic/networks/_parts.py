@@ -1,4 +1,4 @@
-"""Shared parts of the network builders: hidden layers with normalisation, the head, initial weights."""
+"""Shared parts of the network builders: hidden layers with normalization, the head, initial weights."""
 
 import dataclasses
 import math
@@ -58,7 +58,7 @@ NORMS: dict[str, Callable[..., keras.layers.Layer]] = {
 class HiddenLayers:
     """The arguments that the builders share, and the hidden layers that they describe.
 
-    Each hidden layer gets a normalisation and a nonlinearity, which are layers of their own.
+    Each hidden layer gets a normalization and a nonlinearity, which are layers of their own.
 
     Attributes:
         seed: root seed of the initial weights. Same seed, same weights.
@@ -66,20 +66,20 @@ class HiddenLayers:
             for each; `'batch'`: BatchNormalization of each unit or channel, with Keras' momentum of 0.99;
             `'rms'`: `RMSNormalization` over all features of an example, with a gain for each. Features of a
             convolution are its height, width and channels. Lyle et al. 2023 ("the paper") add layer
-            normalisation after each convolution and fully connected layer.
+            normalization after each convolution and fully connected layer.
         norm_position: `'before'` the nonlinearity or `'after'` it. The paper leaves it open; the same authors
             specify "before" in Lyle et al. 2024.
         norm_epsilon: added to the variance, or the mean of squares. Not given in the paper; 1e-5 is the
             default of Haiku, its framework.
-        norm_affine: whether the normalisation has trainable gains and offsets. The paper does not say; Haiku
+        norm_affine: whether the normalization has trainable gains and offsets. The paper does not say; Haiku
             asks for a choice.
         activation: name of a Keras activation for the hidden layers. ReLU in the paper.
-        initializer: name of a Keras initialiser for the kernels; biases start at zero. Or `'pytorch'`:
+        initializer: name of a Keras initializer for the kernels; biases start at zero. Or `'pytorch'`:
             kernels and biases uniform in +-1/sqrt(fan-in), as in PyTorch's `Linear` and `Conv2d`. The paper
             names none; LeCun's truncated normal with zero biases is Haiku's default.
         spectral_norm_layers: names of the hidden layers whose kernel is divided by its largest singular
             value, as in `SpectralDense` and `SpectralConv2D`, where the matrix of a convolution's kernel is
-            given; call `tfplastic.layers.advance` between steps. Lyle et al. 2023, section 6.2, normalise
+            given; call `tfplastic.layers.advance` between steps. Lyle et al. 2023, section 6.2, normalize
             "the first linear layer", which may be `('hidden1',)` or `('conv1',)`.
         width: multiplies the channels and units of every hidden layer; at least one is left. 1 to 16 in the
             paper's Fig. 5.
@@ -139,14 +139,14 @@ class HiddenLayers:
         return head(output_shape, weights, dtype=outputs_dtype(self.dtype))
 
     def around(self, layer: keras.layers.Layer, rank: int) -> list[keras.layers.Layer]:
-        """`layer`, whose outputs have `rank` axes, its normalisation and its nonlinearity, in their order."""
-        normalisation, nonlinearity = self.normalisation(layer.name, rank), self.nonlinearity(layer.name)
+        """Returns `layer`, of outputs with `rank` axes, its normalization and nonlinearity, in order."""
+        normalization, nonlinearity = self.normalization(layer.name, rank), self.nonlinearity(layer.name)
         if self.norm_position == "before":
-            return [layer, *normalisation, *nonlinearity]
-        return [layer, *nonlinearity, *normalisation]
+            return [layer, *normalization, *nonlinearity]
+        return [layer, *nonlinearity, *normalization]
 
-    def normalisation(self, name: str, rank: int) -> list[keras.layers.Layer]:
-        """Returns the normalisation `<name>_norm` of outputs that have `rank` axes, if there is one."""
+    def normalization(self, name: str, rank: int) -> list[keras.layers.Layer]:
+        """Returns the normalization `<name>_norm` of outputs that have `rank` axes, if there is one."""
         if self.norm is None:
             return []
         make = NORMS[self.norm]
@@ -154,7 +154,7 @@ class HiddenLayers:
         return [make(rank, self.norm_affine, epsilon=self.norm_epsilon, name=name, dtype=self.dtype)]
 
     def nonlinearity(self, name: str) -> list[keras.layers.Layer]:
-        """The nonlinearity, called `<name>_relu` or the like, and `<name>_monitor` if there is to be one."""
+        """Returns the nonlinearity, called `<name>_relu` or the like, and `<name>_monitor` if wanted."""
         activation = keras.layers.Activation(
             self.activation, name=f"{name}_{self.activation}", dtype=self.dtype
         )
@@ -162,7 +162,7 @@ class HiddenLayers:
         return [activation, *monitor]
 
     def dense(self, units: int, name: str, fan_in: int) -> keras.layers.Layer:
-        """A fully connected layer of `fan_in` inputs, with spectral normalisation if it is to have one."""
+        """Returns a fully connected layer of `fan_in` inputs, spectrally normalized if asked for."""
         weights = initializers_of(self.initializer, self.seed, name, fan_in)
         arguments: dict[str, Any] = {"name": name, "dtype": self.dtype, **weights}
         if name in self.spectral_norm_layers:
@@ -170,7 +170,7 @@ class HiddenLayers:
         return keras.layers.Dense(units, **arguments)
 
     def dense_layers(self, units: Sequence[int], fan_in: int) -> list[keras.layers.Layer]:
-        """Fully connected hidden layers `hidden1`, `hidden2` and so on, each with its norm and nonlinearity.
+        """Returns the hidden layers `hidden1`, `hidden2` and so on, each with its norm and nonlinearity.
 
         Args:
             units: units of each.
@@ -191,7 +191,7 @@ class HiddenLayers:
         channels: int,
         **arguments: Any,
     ) -> keras.layers.Layer:
-        """Returns a convolution of `channels`, with its spectral normalisation if it is to have one."""
+        """Returns a convolution of `channels`, with its spectral normalization if it is to have one."""
         weights = initializers_of(self.initializer, self.seed, name, kernel_size * kernel_size * channels)
         arguments |= {"name": name, "dtype": self.dtype, **weights}
         if name in self.spectral_norm_layers:
@@ -225,7 +225,7 @@ def head(
 
 
 def uniform_by_fan_in(seed: int, name: str, fan_in: int) -> Initializers:
-    """Kernel and bias uniform in +-1/sqrt(fan_in), by the seed of the layer `name`."""
+    """Returns kernel and bias uniform in +-1/sqrt(fan_in), by the seed of the layer `name`."""
     bound = fan_in**-0.5
     return {
         kind: keras.initializers.RandomUniform(-bound, bound, seed=_initial_seed(seed, name, kind))
@@ -234,7 +234,7 @@ def uniform_by_fan_in(seed: int, name: str, fan_in: int) -> Initializers:
 
 
 def initializers_of(initializer: str, seed: int, name: str, fan_in: int) -> Initializers:
-    """The kernel by Keras' initialiser of that name and the seed of the layer `name`, and a bias of zeros.
+    """Returns Keras' initializer of that name with the seed of the layer `name`, and a bias of zeros.
 
     `'pytorch'` is the default of PyTorch's `Linear` and `Conv2d`: the kernel is drawn by
     kaiming_uniform(a=sqrt(5)), whose bound sqrt(6 / ((1 + a^2) fan_in)) is 1/sqrt(fan_in), the bias'.
@@ -247,7 +247,7 @@ def initializers_of(initializer: str, seed: int, name: str, fan_in: int) -> Init
 
 
 def normal(standard_deviation: float, seed: int, name: str) -> keras.initializers.Initializer:
-    """Normal values around zero, by the seed of the layer `name`."""
+    """Returns an initializer of normal values around zero, by the seed of the layer `name`."""
     return keras.initializers.RandomNormal(0.0, standard_deviation, _initial_seed(seed, name, "initializer"))
 
 

@@ -1,7 +1,7 @@
 """Values as categorical distributions over bins: encodings, their loss, and the value that is read back.
 
 A head with logits over `bins` values instead of one output turns a regression into a classification. The bins
-are named by their centres, the `support`: `[bins] float32`, ascending.
+are named by their centers, the `support`: `[bins] float32`, ascending.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ def two_hot(values: Any, support: Any) -> tf.Tensor:
     Raises:
         ValueError: if the support has fewer than two bins or does not ascend.
 
-    Source: Lyle et al. 2023, section 6.2: mass on the two neighbouring bins, trained by cross-entropy.
+    Source: Lyle et al. 2023, section 6.2: mass on the two neighboring bins, trained by cross-entropy.
 
     Example:
         >>> import tfplastic as tp
@@ -62,9 +62,9 @@ def two_hot(values: Any, support: Any) -> tf.Tensor:
 
 @gin.register(module="tfplastic.networks")
 def hl_gauss(values: Any, support: Any, sigma: float = 0.75) -> tf.Tensor:
-    """Returns the integral over each bin of a Gaussian around a value, renormalised over all bins.
+    """Returns the integral over each bin of a Gaussian around a value, renormalized over all bins.
 
-    The bin of the centre z_i reaches from z_i - w/2 to z_i + w/2, where w is the distance of two centres; so
+    The bin of the center z_i reaches from z_i - w/2 to z_i + w/2, where w is the distance of two centers; so
     bins touch, and the outermost edges are half a width beyond the support. With the cumulative distribution
     Phi of the standard normal and s = `sigma` w,
 
@@ -72,13 +72,13 @@ def hl_gauss(values: Any, support: Any, sigma: float = 0.75) -> tf.Tensor:
 
     A value outside of the support is clipped to it first, so that Z is never near 0. The mean of the bins is
     not quite y, by two errors. Sums in place of integrals: about w/pi exp(-2 pi^2 sigma^2), below 5e-6 w at
-    `sigma` 0.75, and w/2 where `sigma` is so small that y is rounded to a centre. Renormalisation: within
+    `sigma` 0.75, and w/2 where `sigma` is so small that y is rounded to a center. Renormalization: within
     about 4.5 s of an end of the support it pulls y inwards, most at the end itself, by 0.37 w at `sigma`
     0.75.
 
     Args:
         values: `[...]` floats; NaN gives NaN.
-        support: `[bins] float32`, ascending and equally spaced: the centres of the bins.
+        support: `[bins] float32`, ascending and equally spaced: the centers of the bins.
         sigma: standard deviation in widths of a bin, above 0. 0.75 in Farebrother et al. 2024, section 3.1.
 
     Returns:
@@ -89,7 +89,7 @@ def hl_gauss(values: Any, support: Any, sigma: float = 0.75) -> tf.Tensor:
             not above 0.
 
     Source: Imani and White 2018, "Improving regression performance with distributional losses"; Farebrother
-    et al. 2024, "Stop regressing", who give the edges, here half a width around each centre.
+    et al. 2024, "Stop regressing", who give the edges, here half a width around each center.
 
     Example:
         >>> import tfplastic as tp
@@ -207,7 +207,7 @@ class CategoricalHead:
 
     @property
     def support(self) -> tf.Tensor:
-        """`[num_bins] float32`, the centres of the bins."""
+        """`[num_bins] float32`, the centers of the bins."""
         return tf.constant(np.linspace(self.minimum, self.maximum, self.num_bins), tf.float32)
 
     def loss(self, logits: Any, values: Any) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""The convolutional network of the paper; depth, width, strides and normalisation are arguments."""
+"""The convolutional network of the paper; depth, width, strides and normalization are arguments."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def cnn(
 ) -> keras.Model:
     """Builds conv 64@5 -> conv 64@3 -> dense 256 -> dense 256 -> linear, the CNN of Lyle et al. 2023, A.2.
 
-    The layers are named `conv1`, `conv2`, `hidden1`, `hidden2` and `output`; the normalisation and the
+    The layers are named `conv1`, `conv2`, `hidden1`, `hidden2` and `output`; the normalization and the
     nonlinearity of each hidden layer are layers of their own (`conv1_norm`, `conv1_relu`), so that
     diagnostics see them by name. There is no pooling. A form that is about 50 times cheaper to train has
     `filters=(16, 16)`, `strides=(2, 2)` and `hidden=(64,)`.

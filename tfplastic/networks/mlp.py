@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons of any depth and width, with normalisation as an argument."""
+"""Multi-layer perceptrons of any depth and width, with normalization as an argument."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def mlp(
 ) -> keras.Model:
     """Builds inputs -> dense -> ... -> dense -> linear; by default the MLP of Lyle et al. 2023, appendix A.2.
 
-    The layers are named `hidden1`, `hidden2` and so on, and `output`; the normalisation and the nonlinearity
+    The layers are named `hidden1`, `hidden2` and so on, and `output`; the normalization and the nonlinearity
     of each hidden layer are layers of their own (`hidden1_norm`, `hidden1_relu`), so that diagnostics see
     them by name. Inputs of several axes are flattened.
 

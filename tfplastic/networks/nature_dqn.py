@@ -1,4 +1,4 @@
-"""The convolutional Q-network of Mnih et al. 2015 (Nature), with normalisation as an argument."""
+"""The convolutional Q-network of Mnih et al. 2015 (Nature), with normalization as an argument."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ def nature_dqn(
 ) -> keras.Model:
     """Builds pixels / 255 -> conv 32@8/4 -> conv 64@4/2 -> conv 64@3/1 -> dense 512 -> linear.
 
-    The layers are named `conv1`, `conv2`, `conv3`, `dense` and `output`; the normalisation and the
+    The layers are named `conv1`, `conv2`, `conv3`, `dense` and `output`; the normalization and the
     nonlinearity of each hidden layer are layers of their own (`conv1_norm`, `conv1_relu`), so that
     diagnostics see them by name. Weights and biases are uniform in +-1/sqrt(fan_in), the scheme of DQN's
     first release that DQN Zoo keeps.
@@ -42,7 +42,7 @@ def nature_dqn(
             and wide.
         norm: None, or `'layer'`: Keras' LayerNormalization after each hidden layer, over all features of a
             sample (height, width and channels for a convolution), with a gain and an offset per feature. Lyle
-            et al. 2023, section 6.3, add layer normalisation "after each hidden layer"; over which axes, and
+            et al. 2023, section 6.3, add layer normalization "after each hidden layer"; over which axes, and
             whether affine, they leave open.
         shared_bias: one bias for all outputs instead of one each, as Double DQN (tuned) has it (van Hasselt
             et al. 2016; DQN Zoo's `double_q`).

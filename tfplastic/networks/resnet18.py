@@ -1,4 +1,4 @@
-"""ResNet-18 of He et al. 2016; stem, width and normalisation are arguments."""
+"""ResNet-18 of He et al. 2016; stem, width and normalization are arguments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -53,7 +53,7 @@ def resnet18(
             and channels, with a gain for each. Convolutions have biases unless a norm with an offset follows.
         norm_epsilon: added to the variance, or the mean of squares. 1e-5 in PyTorch's ResNet-18.
         activation: name of a Keras activation.
-        initializer: name of a Keras initialiser for the kernels; biases start at zero. He et al. 2016 use
+        initializer: name of a Keras initializer for the kernels; biases start at zero. He et al. 2016 use
             He's normal. Or `'pytorch'`, as in `mlp`.
         settings: settings of the hidden layers, see `HiddenLayers`.
 
@@ -119,7 +119,7 @@ class _Blocks:
             padding="same",
             use_bias=self._around.norm not in ("batch", "layer"),
         )
-        for layer in (convolution, *self._around.normalisation(name, rank=4)):
+        for layer in (convolution, *self._around.normalization(name, rank=4)):
             x = layer(x)
         return x
 
@@ -130,7 +130,7 @@ class _Blocks:
         return x
 
     def block(self, x: Any, name: str, channels: int, stride: int) -> Any:
-        """f(h(x) + s(x)) as in `resnet18`; the shortcut is convolved where stride or channels ask for it."""
+        """Computes f(h(x) + s(x)) as in `resnet18`; s is a convolution where shapes differ."""
         shortcut = x
         if stride > 1 or x.shape[-1] != channels:
             shortcut = self.convolved(x, f"{name}_shortcut", channels, 1, stride)

@@ -65,12 +65,12 @@ def vit(
         pooling: `'mean'` over all positions, or `'token'`: the final features of a class token, a trainable
             vector in front of the patches. The paper gives none.
         norm: None; `'layer'`: LayerNormalization, or `'rms'`: `RMSNormalization`, over the features of each
-            position. The paper gives none; layer normalisation is the standard.
+            position. The paper gives none; layer normalization is the standard.
         norm_position: `'before'` attention and feed-forward, as in Dosovitskiy et al. 2021; or `'after'` each
             sum, as in Vaswani et al. 2017, without a last norm.
         norm_epsilon: added to the variance, or the mean of squares. 1e-6 in Dosovitskiy et al.'s code.
         activation: name of a Keras activation for the hidden layer of a block. GELU in Dosovitskiy et al.
-        initializer: name of a Keras initialiser for the kernels; biases and the class token start at zero,
+        initializer: name of a Keras initializer for the kernels; biases and the class token start at zero,
             positions normal with a standard deviation of 0.02. The paper names none. Or `'pytorch'`, as in
             `mlp`.
         settings: settings of the hidden layers, see `HiddenLayers`.
@@ -123,7 +123,7 @@ def vit(
     for number in range(1, num_blocks + 1):
         x = parts.block(x, f"block{number}", num_heads, feed_forward_dim)
     if settings.norm_position == "before":
-        x = parts.normalised(x, "last")
+        x = parts.normalized(x, "last")
     x = _pooled(x, pooling, settings.dtype)
     for layer in settings.head(output_shape, model_dim):
         x = layer(x)
@@ -143,7 +143,7 @@ class _Transformer:
         self._rate = rate
 
     def block(self, x: Any, name: str, num_heads: int, feed_forward_dim: int) -> Any:
-        """Attention and feed-forward, each with its norm and sum, as in `vit`."""
+        """Applies attention and feed-forward, each with its norm and sum, as in `vit`."""
         features = x.shape[-1]
         attention = [
             self._dense(3 * features, f"{name}_qkv", features),
@@ -161,24 +161,24 @@ class _Transformer:
         x = self._residual(x, attention, f"{name}_attention")
         return self._residual(x, feed_forward, f"{name}_feed_forward")
 
-    def normalised(self, x: Any, name: str) -> Any:
-        """Returns the normalisation `<name>_norm` of each position, if there is one."""
+    def normalized(self, x: Any, name: str) -> Any:
+        """Returns the normalization `<name>_norm` of each position, if there is one."""
         if self._hidden.norm is None:
             return x
         make, epsilon = _NORMS[self._hidden.norm], self._hidden.norm_epsilon
         return make(axis=-1, epsilon=epsilon, name=f"{name}_norm", dtype=self._hidden.dtype)(x)
 
     def dropout(self, name: str) -> keras.layers.Layer:
-        """Dropout after the layer `name`, with a seed of its own."""
+        """Returns dropout after the layer `name`, with a seed of its own."""
         return _parts.dropout(self._rate, self._hidden.seed, name, self._hidden.dtype)
 
     def _residual(self, x: Any, layers: list[keras.layers.Layer], name: str) -> Any:
         before = self._hidden.norm_position == "before"
-        y = self.normalised(x, name) if before else x
+        y = self.normalized(x, name) if before else x
         for layer in layers:
             y = layer(y)
         y = keras.layers.Add(name=f"{name}_add", dtype=self._hidden.dtype)([x, y])
-        return y if before else self.normalised(y, name)
+        return y if before else self.normalized(y, name)
 
     def _dense(self, units: int, name: str, fan_in: int) -> keras.layers.Layer:
         return self._hidden.dense(units, name, fan_in)

@@ -179,7 +179,7 @@ class PureAdam(PureOptimizer):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PureCenteredRMSprop(PureOptimizer):
-    """Centred RMSProp: theta <- theta - lr g / sqrt(v - m^2 + epsilon), m, v running means of g and g^2.
+    """Centered RMSProp: theta <- theta - lr g / sqrt(v - m^2 + epsilon), m, v running means of g and g^2.
 
     Graves 2013, "Generating sequences with recurrent neural networks", section 4.2, without momentum, as DQN
     has it.

@@ -1,4 +1,4 @@
-"""Centred RMSProp as DQN uses it."""
+"""Centered RMSProp as DQN uses it."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tfplastic.optimizers.pure import PureCenteredRMSprop
 
 @keras.utils.register_keras_serializable(package="tfplastic")
 class CenteredRMSprop(keras.optimizers.RMSprop):
-    """Keras' centred RMSprop, with the update of `PureCenteredRMSprop` in one kernel for each variable."""
+    """Keras' centered RMSprop, with the update of `PureCenteredRMSprop` in one kernel for each variable."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -58,7 +58,7 @@ class CenteredRMSprop(keras.optimizers.RMSprop):
 def centered_rmsprop(
     learning_rate: float = 2.5e-4, decay: float = 0.95, epsilon: float = 0.01 / 32**2
 ) -> keras.optimizers.Optimizer:
-    """Returns Keras' centred RMSprop: theta <- theta - lr g / sqrt(v - m^2 + epsilon), m and v running means.
+    """Returns Keras' centered RMSprop: theta <- theta - lr g / sqrt(v - m^2 + epsilon), m, v running means.
 
     The defaults are those of DQN Zoo's `dqn` and `double_q`, which Lyle et al. 2023 (section 6.3) start from.
     Epsilon is inside the root, there and here.

@@ -10,7 +10,7 @@ from tfplastic.optimizers.any_keras import is_legacy_kind, legacy_slots
 
 # Lists with one variable for each weight, all zero at first, by the optimizer's attribute that holds them.
 _NAMES = {
-    "_average_gradients": "average_gradient",  # centred RMSprop
+    "_average_gradients": "average_gradient",  # centered RMSprop
     "_increments": "increment",  # CenteredRMSprop of this package
     "_momentums": "momentum",
     "momentums": "momentum",  # SGD, and Lion of Keras 2

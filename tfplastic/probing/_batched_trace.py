@@ -230,7 +230,7 @@ class _Interpreter:
         ]
 
     def _conditional(self, branches: list[Any], which: Value, inputs: list[Value]) -> list[Value]:
-        """One branch if all networks take the same, else both and the result of one of them."""
+        """Runs one branch if all networks take the same, else both, and picks one result."""
         asked = [self._branch(graph, inputs, emits=False) for graph in branches]
         changed = [
             number

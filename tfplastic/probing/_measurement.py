@@ -21,7 +21,7 @@ from tfplastic.probing._standardized import Standardized
 from tfplastic.probing._twin import Twin
 from tfplastic.probing.result import FreshNetworks, ProbeResult
 from tfplastic.probing.targets import GivenTargets, TargetSource
-from tfplastic.training.events.centering import uncentred_warning
+from tfplastic.training.events.centering import uncentered_warning
 
 
 class _Task(NamedTuple):
@@ -42,7 +42,7 @@ class _Task(NamedTuple):
 
 @dataclasses.dataclass
 class _Bench:
-    """Trains networks; compiled at its first use."""
+    """Trainer of networks, compiled at its first use."""
 
     twin: Twin
     program: Program | None = None
@@ -105,7 +105,7 @@ class Measurement:
         if not losses.size:
             return ""
         scalars = {"final_loss": np.mean(losses), "target_variance": np.mean(self._task.variances)}
-        return uncentred_warning(scalars, self._inputs)
+        return uncentered_warning(scalars, self._inputs)
 
     def _key(self) -> tuple[Any, ...]:
         """Returns everything that compiled programs depend on."""

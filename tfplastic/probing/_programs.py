@@ -14,7 +14,7 @@ STEPS_PER_CALL = 100  # a compiled loop cannot be interrupted, so it comes back 
 
 
 class Program(abc.ABC):
-    """Trains a network on each of several targets, from the same weights.
+    """Training of a network on each of several targets, from the same weights.
 
     Args:
         twin: on which it trains.
@@ -140,7 +140,7 @@ class SideBySide(Program):
 
 
 def _parts(batches: np.ndarray) -> Any:
-    """Pairs of `[steps of a call, ...]`, padded at the end, and the number of steps in it."""
+    """Yields pairs of `[steps of a call, ...]`, padded at the end, and the number of steps in it."""
     length = min(STEPS_PER_CALL, len(batches))
     for first in range(0, len(batches), length):
         part = batches[first : first + length]

@@ -1,4 +1,4 @@
-"""Another network of the same architecture, initialised by a seed: of either Keras, or of TF-Agents."""
+"""Another network of the same architecture, initialized by a seed: of either Keras, or of TF-Agents."""
 
 import contextlib
 import inspect
@@ -17,7 +17,7 @@ from tfplastic import seeds
 from tfplastic._keras import is_of, keras_of
 
 MakeModel = Callable[[int], Any]
-"""From a seed to a model of the architecture, initialised by it."""
+"""From a seed to a model of the architecture, initialized by it."""
 
 _CLONEABLE = ("Functional", "Sequential")
 
@@ -87,7 +87,7 @@ def architecture(model: Any, make_model: MakeModel | None) -> Any:
 
 
 def _rebuilt(model: Any, seed: int) -> Any:
-    """By the Keras that the model is of."""
+    """Rebuilds by the model's own Keras."""
     keras = keras_of(model)
     if any(base.__name__ in _CLONEABLE for base in type(model).__mro__):
         # By the place of a layer, because Keras counts on when it makes up names.
@@ -156,14 +156,14 @@ def _reseeded(config: Any, seed: int, *path: str) -> Any:
 
 
 def _draw_again(network: Any, seed: int) -> None:
-    """Draws the weights of all layers that keep their initialisers, for networks without configuration."""
+    """Draws the weights of all layers that keep their initializers, for networks without configuration."""
     for number, layer in enumerate(network._flatten_layers()):
         for name, initializer in list(vars(layer).items()):
             variable: Any = getattr(layer, name.removesuffix("_initializer"), None)
             if name.endswith("_initializer") and hasattr(variable, "assign") and initializer is not None:
                 config = _reseeded(initializer.get_config(), seed, str(number), name)
                 again = type(initializer).from_config(config)
-                # A graph of its own, for initialisers of TensorFlow 1 draw on where they were in eager code.
+                # A graph of its own, for initializers of TensorFlow 1 draw on where they were in eager code.
                 with tf.Graph().as_default(), tf.compat.v1.Session() as session:
                     values = session.run(again(variable.shape, dtype=variable.dtype))
                 variable.assign(values)
@@ -189,7 +189,7 @@ def _call(model: Any, example: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Returns the line that describes the error, of the several in colours that Keras has."""
+    """Returns the line that describes the error, of the several in colors that Keras has."""
     lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
     return next((line for line in lines if line and not line.startswith("Exception encountered")), "unknown")
 

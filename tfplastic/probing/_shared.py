@@ -24,7 +24,7 @@ _STANDARDIZED = "standardized_"
 
 
 class SharedProbe:
-    """Measures as a `Probe` does, or reads the result of one that was the same.
+    """A `Probe` that reads the result of an equal one where there is one.
 
     The same are weights, architecture, inputs, settings of the optimizer, protocol and version of this
     library: its number, its commit and whether files differ from that. A probe is not shared where equality

@@ -13,7 +13,7 @@ _CONSTANT = 1e-12  # standard deviation of an output, relative to its mean, that
 
 @dataclasses.dataclass(frozen=True)
 class Standardized(Regression):
-    """Fits f'_j(x) = m_j + s_j (f_j(x) - mean f_j) / std f_j in place of the outputs f_j.
+    """Head that fits f'_j(x) = m_j + s_j (f_j(x) - mean f_j) / std f_j in place of the outputs f_j.
 
     m_j and s_j are mean and standard deviation of the target's output j, those of f_j are of the network
     before the probe: constants, while the network trains. An output that does not vary is only shifted. So
@@ -53,6 +53,6 @@ def standardized(head: Head) -> Standardized:
 
 
 def _moments(values: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation over the first axis, in float64."""
+    """Returns the mean and standard deviation over the first axis, in float64."""
     values = np.asarray(values, np.float64)
     return values.mean(axis=0), values.std(axis=0)

@@ -88,7 +88,7 @@ class Twin:
         return self._of_all("predictions")
 
     def mask(self) -> np.ndarray | None:
-        """Which of the predictions count, `[n, ...] bool` over their first axes; None where all do."""
+        """Returns the mask of predictions that count, `[n, ...] bool` over their first axes, or None."""
         return self._of_all("mask")
 
     def _of_all(self, part: str) -> Any:

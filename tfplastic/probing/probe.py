@@ -23,13 +23,13 @@ from tfplastic.probing.result import ProbeResult
 @_renames.accept_old_arguments("Probe")
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Probe(Protocol):
-    """Measures plasticity: P = b - E_g[loss after `num_steps` steps of fitting g], Eqs. 4 and 5 of the paper.
+    """Probe of plasticity P = b - E_g[loss after `num_steps` steps of fitting g], Eqs. 4 and 5 of the paper.
 
     The paper is Lyle et al. 2023. From a copy of a network, an optimizer is run on each of several targets g
-    that the network has never seen; the same is done with networks that have just been initialised, on the
+    that the network has never seen; the same is done with networks that have just been initialized, on the
     same targets and batches. Where the network then stands among those is the verdict.
 
-    The loss that is minimised is that of the `head` with `model.losses` (regularisers, `add_loss`), which
+    The loss that is minimized is that of the `head` with `model.losses` (regularizers, `add_loss`), which
     `fit` adds to a loss as well; the compiled loss has no part, as its targets are others. Results are errors
     of the head alone. Positions that a mask of Keras leaves out of the outputs count nowhere.
 
@@ -61,7 +61,7 @@ class Probe(Protocol):
             those of the first and the last batch, before their updates. The paper does not say.
         execution: `'side_by_side'` or `'one_after_another'`, how targets train; `'auto'` for the faster.
         compiler: `'graph'`, `'xla'`, or `'auto'` for the faster.
-        make_model: from a seed to a network of the architecture, initialised by it; for networks that cannot
+        make_model: from a seed to a network of the architecture, initialized by it; for networks that cannot
             be made again from their configuration.
         standardize: whether to probe a second time, with outputs mapped to each target's mean and scale
             before the probe: f'(x) = m + s (f(x) - mean f) / std f, constants for each output, of fresh

@@ -16,7 +16,7 @@ _SATURATED, _TRIVIAL = 0.9, 0.1  # mean error of fresh networks over b: at the e
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class FreshNetworks(ShortRepr):
-    """The same probe of networks of the same architecture that have just been initialised.
+    """The same probe of networks of the same architecture that have just been initialized.
 
     Attributes:
         initial_losses: `[networks, targets]`.

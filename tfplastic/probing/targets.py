@@ -23,7 +23,7 @@ class TargetSource(NamedTuple):
         seed: seed of the probe.
         num_examples: n, of the inputs.
         num_outputs: number of fitted outputs of the network.
-        fresh_predictions: predictions of the network that is freshly initialised for target number k,
+        fresh_predictions: predictions of the network that is freshly initialized for target number k,
             `[n, outputs, ...] float32`; a function of k.
     """
 
@@ -50,9 +50,9 @@ class Targets(abc.ABC):
 @gin.register(module="tfplastic.probing")
 @dataclasses.dataclass(frozen=True)
 class SineTargets(Targets):
-    """g(x) = a + sin(scale f(x; omega)), omega a fresh initialisation, a the network's own mean prediction.
+    """g(x) = a + sin(scale f(x; omega)), omega a fresh initialization, a the network's own mean prediction.
 
-    Lyle et al. 2023, section 3.1. The scale makes neighbouring inputs unrelated, so the variance is about
+    Lyle et al. 2023, section 3.1. The scale makes neighboring inputs unrelated, so the variance is about
     1/2; a differs between networks, and the variance does not.
 
     Args:
@@ -96,7 +96,7 @@ class SineTargets(Targets):
 @gin.register(module="tfplastic.probing")
 @dataclasses.dataclass(frozen=True)
 class RandomNetworkTargets(Targets):
-    """g(x) = f(x; omega), omega a fresh initialisation: the target-fitting capacity of Lyle et al. 2022.
+    """g(x) = f(x; omega), omega a fresh initialization: the target-fitting capacity of Lyle et al. 2022.
 
     Smooth functions, of the variance that untrained networks have.
 

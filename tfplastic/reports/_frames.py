@@ -13,7 +13,7 @@ def where(frame: pd.DataFrame, condition: Any) -> pd.DataFrame:
 
 
 def groups(frame: pd.DataFrame, by: str | list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """(value or values of `by`, its rows), in the order in which they come first."""
+    """Yields (value or values of `by`, its rows), in the order in which they come first."""
     grouped: Any = frame.groupby(by, sort=False)
     yield from grouped
 

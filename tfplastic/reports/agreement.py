@@ -129,7 +129,7 @@ def _measures(
 
 
 def _with_baselines(cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the cells that have a 'none' in their column and are none themselves, and of that."""
+    """Returns the rows of cells with a 'none' in their column, itself left out, and that row."""
     columns = list(zip(cells["data"], cells["architecture"], strict=True))
     is_none = (cells["intervention"] == _NONE).to_numpy()
     of_column = {column: place for place, column in enumerate(columns) if is_none[place]}

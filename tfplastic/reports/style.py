@@ -1,4 +1,4 @@
-"""The appearance of figures: one style, with colours that people with any colour vision can distinguish."""
+"""The appearance of figures: one style, with colors that people with any color vision can distinguish."""
 
 import contextlib
 import os

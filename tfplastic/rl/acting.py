@@ -21,7 +21,7 @@ def epsilon_greedy(
     num_actions: int,
     key: np.ndarray,
 ) -> np.ndarray:
-    """Actions that are, row by row, uniformly random with probability epsilon and greedy otherwise.
+    """Draws actions, row by row uniformly random with probability epsilon and greedy otherwise.
 
     Args:
         greedy_actions: maps `observation` to `[batch] int`; not called where every row explores.

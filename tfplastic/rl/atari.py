@@ -5,7 +5,7 @@ The protocol is that of the DQN paper (Mnih et al. 2015, Methods) as DQN Zoo imp
     ======================  ==========================================  ==============================
     aspect                  default                                     argument of `AtariProtocol`
     ======================  ==========================================  ==============================
-    observation             84 x 84 grey, the newest 4, newest last     frame_size, stack_size
+    observation             84 x 84 gray, the newest 4, newest last     frame_size, stack_size
     agent step              the action for 4 emulator frames            action_repeat
     flicker                 maximum over the last 2 emulator frames     max_pool
     start of an episode     0 to 29 no-ops, drawn by its seed           max_noops
@@ -360,7 +360,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
 
 
 def _start_emulator(game: str, num_envs: int, protocol: AtariProtocol) -> AtariVectorEnv:
-    """ale-py's environments, with every option set: by default they press FIRE at resets and clip rewards."""
+    """Starts ale-py with every option set: by default it presses FIRE at resets and clips rewards."""
     return AtariVectorEnv(
         atari_games.rom_name(game),
         num_envs,

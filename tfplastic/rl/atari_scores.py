@@ -1,4 +1,4 @@
-"""Human-normalised scores of the 57 games of the Atari benchmark.
+"""Human-normalized scores of the 57 games of the Atari benchmark.
 
 The scores of a random agent and of a professional human tester stand in `atari_scores.csv`. They are those of
 Wang et al. 2016, 'Dueling Network Architectures for Deep Reinforcement Learning', appendix, Table 2 (episodes
@@ -23,7 +23,7 @@ def human_normalized_score(game: str, score: float) -> float:
         score: undiscounted and unclipped return of an episode, or a mean of such returns.
 
     Returns:
-        The normalised score; negative below random play, above 1 beyond the human, NaN where `score` is NaN.
+        The normalized score; negative below random play, above 1 beyond the human, NaN where `score` is NaN.
 
     Raises:
         ValueError: if ale-py has no such game, or if it is not one of the 57.

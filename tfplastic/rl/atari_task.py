@@ -198,7 +198,7 @@ class AtariTask(HostTask):
         return self._learner.next_batch()
 
     def further_batch(self, step: int) -> trajectory.Trajectory:
-        """Another sample of the replay."""
+        """Draws another sample of the replay."""
         return self._learner.further_batch(step)
 
     def data_batches(self) -> Sequence[trajectory.Trajectory]:
@@ -242,7 +242,7 @@ class AtariTask(HostTask):
         return self._learner.diagnostics_batch()
 
     def probe_inputs(self, count: int, key: np.ndarray) -> np.ndarray:
-        """Observations in the replay buffer, `[count, height, width, stack_size] uint8`."""
+        """Returns observations in the replay buffer, `[count, height, width, stack_size] uint8`."""
         return self._learner.observations(count, key)
 
     def trackables(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ EMULATOR_BYTES = 1_000_000
 @gin.register(module="tfplastic.rl")
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Plays whole episodes with a nearly greedy policy.
+    """Evaluation by whole episodes with a nearly greedy policy.
 
     DQN Zoo evaluates for 500,000 frames after each million frames of training; a fixed number of episodes is
     used here because its mean has a standard error. Each of the `num_envs` environments plays its share of

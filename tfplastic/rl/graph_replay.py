@@ -61,7 +61,7 @@ class GraphReplay(NamedTuple):
         return tf.nest.flatten(self.items)[0].shape[0]
 
     def add(self, items: Any) -> "GraphReplay":
-        """This replay with a batch of items added, the oldest ones overwritten.
+        """Adds a batch of items, overwriting the oldest ones; returns the new replay.
 
         Args:
             items: a nest as the replay's own, each tensor `[batch, ...]`, batch at most the capacity.
@@ -81,7 +81,7 @@ class GraphReplay(NamedTuple):
         return GraphReplay(kept, self.num_added + batch)
 
     def sample(self, count: int, key: tf.Tensor) -> Any:
-        """Items that are each uniform over those kept, with replacement.
+        """Draws items, each uniform over those kept, with replacement.
 
         Args:
             count: number of items. The replay must have at least one: an empty one gives zeros.
@@ -109,7 +109,7 @@ class GraphReplay(NamedTuple):
         return tf.minimum(self.num_added, self.capacity)
 
     def newest(self, count: int) -> Any:
-        """A nest of the last `count` items, or of all if there are fewer, the newest first; not traceable."""
+        """Returns the last `count` items, or all if there are fewer, the newest first; not traceable."""
         size = min(count, self.capacity, int(self.num_added))
         places = (self.num_added - 1 - tf.range(size, dtype=tf.int64)) % self.capacity  # [size]
         return tf.nest.map_structure(lambda kept: tf.gather(kept, places), self.items)

@@ -238,7 +238,7 @@ class ClassificationMdpTask(GraphTask):
         return (added > 0) & (added % (self.num_envs * self.target_update_period) == 0)
 
     def further_batch(self, state: MdpTaskState, key: tf.Tensor) -> trajectory.Trajectory:
-        """Another sample of the replay."""
+        """Draws another sample of the replay."""
         return self._batch(state.replay.sample(self.batch_size, key))
 
     def data_batches(self, state: MdpTaskState) -> DataBatches:
@@ -277,7 +277,7 @@ class ClassificationMdpTask(GraphTask):
         return {"agent_steps": int(state.replay.num_added), "epsilon": self.epsilon}
 
     def evaluate(self, step: int, state: MdpTaskState) -> dict[str, float]:
-        """Scores of the greedy policy, and errors of the values.
+        """Returns the scores of the greedy policy, and errors of the values.
 
         Over the evaluation images, `accuracy` is the fraction whose first action of largest Q-value is the
         label in force, `optimal_actions` the fraction for which that action is optimal (the same except in
@@ -306,7 +306,7 @@ class ClassificationMdpTask(GraphTask):
         return batch, batch.observation[:, 0]
 
     def probe_inputs(self, state: MdpTaskState, count: int, key: np.ndarray) -> np.ndarray:
-        """Observations in the replay buffer."""
+        """Returns observations in the replay buffer."""
         return self._pixels(state.replay.sample(count, tf.constant(key)).observation).numpy()
 
     def trackables(self) -> dict[str, Any]:
@@ -332,7 +332,7 @@ class ClassificationMdpTask(GraphTask):
         ]
 
     def _begin(self, count: int, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """States and their observations, each `[count] int32`, at the begin of the interaction."""
+        """Draws states and their observations, each `[count] int32`, at the begin of the interaction."""
         keys = _split(key, 2)
         states = self.mdp.initial_states(count, keys[0])
         return states, self.mdp.observe(states, keys[1])
@@ -340,7 +340,7 @@ class ClassificationMdpTask(GraphTask):
     def _act(
         self, state: MdpTaskState, key: tf.Tensor, policy: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     ) -> MdpTaskState:
-        """One step of every environment, stored."""
+        """Takes and stores one step of every environment."""
         transition, states = self._transition(state.states, state.observation, key, policy)
         with tf.name_scope("replay_add"):
             replay = state.replay.add(transition)
@@ -382,7 +382,7 @@ class ClassificationMdpTask(GraphTask):
         return images * ((self._high - self._low) / 255) + self._low
 
     def _batch(self, transitions: Transition) -> trajectory.Trajectory:
-        """Transitions as TF-Agents takes them: `[batch, 2, ...]`, of which the second step only observes."""
+        """Returns transitions as TF-Agents takes them: `[batch, 2, ...]`; the second step only observes."""
         observation = tf.stack([transitions.observation, transitions.next_observation], axis=1)  # [batch, 2]
         first = tf.constant([[1, 0]])
         mid = tf.fill(observation.shape, ts.StepType.MID)  # no episode ends

@@ -32,7 +32,7 @@ class Environment(Protocol):
         ...
 
     def current_time_step(self) -> ts.TimeStep:
-        """Returns the last time step, which every field has `[num_envs, ...]` of."""
+        """Returns the last time step; each of its fields is `[num_envs, ...]`."""
         ...
 
     def step(self, action: np.ndarray) -> ts.TimeStep:

@@ -257,7 +257,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
         return np.concatenate(chunks)
 
     def _windows(self, starts: np.ndarray) -> "_Windows":
-        """The rows around `starts`; `k` is row `oldest + k // num_envs` of environment `k % num_envs`."""
+        """Returns rows around `starts`; `k` is row `oldest + k // num_envs`, environment `k % num_envs`."""
         history = self._stack_size - 1
         age, env = np.divmod(starts[:, None], self._num_envs)  # [batch, 1]
         row = self._oldest + age + np.arange(-history, self._n_step + 1)  # [batch, history + 1 + n]
@@ -308,7 +308,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
     def _get_next(
         self, sample_batch_size: int | None = None, num_steps: int | None = None, time_stacked: bool = True
     ) -> tuple[trajectory.Trajectory, tuple[()]]:
-        """Samples with a key from this object's count of calls, which a checkpoint does not hold."""
+        """Draws a sample with a key from this object's count of calls, which a checkpoint does not hold."""
         self._check_num_steps(num_steps)
         if not time_stacked:
             raise ValueError("`time_stacked` must be True. Received: False")

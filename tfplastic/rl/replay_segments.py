@@ -32,7 +32,7 @@ class _Segment:
 
 
 class SegmentLog:
-    """Saves a ring of rows as segments, and reads them back.
+    """Storage of a ring of rows as segments.
 
     Row `t` of the ring is at index `t % num_rows` of each column. The log remembers which segments lie in the
     directory it saved to last (or restored from); in another directory it starts again, with all rows held.
@@ -167,7 +167,7 @@ class SegmentLog:
         return buffer.getvalue()
 
     def _parts(self, column: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """The rows `start` to `stop` as two views: up to the end of the ring, and from its beginning."""
+        """Returns rows `start` to `stop` as two views: up to the ring's end, and from its beginning."""
         first, length = start % self._num_rows, stop - start
         before_end = min(length, self._num_rows - first)
         return column[first : first + before_end], column[: length - before_end]

@@ -42,7 +42,7 @@ def main() -> int:
 
 
 class Checks:
-    """Builds arms, one after another. Gin and TensorFlow are this object's from its construction on.
+    """Builder of arms, one after another. Gin and TensorFlow are this object's from its construction on.
 
     Args:
         request: the request.
@@ -106,7 +106,7 @@ class Checks:
     def _seed_state(
         self, arm: str, seed: int, operative: str, total_steps: int, notes: list[str]
     ) -> SeedState:
-        """Where the run is and how far: in the run root, or finished in one of the others."""
+        """Returns where the run is, in the run root or finished in another one, and how far."""
         name, own = run_name(arm, seed), self._roots[0]
         state = SeedState(seed, own.of(name), False, 0)
         for root in self._roots:

@@ -29,7 +29,7 @@ class Display(Protocol):
 
 
 class Engine:
-    """Does the jobs of a sweep.
+    """Scheduler of the jobs of a sweep.
 
     A run that failed or was lost resumes from its last checkpoint.
 

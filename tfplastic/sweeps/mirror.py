@@ -14,7 +14,7 @@ _LEFT_OUT = (run_format.LOCK_FILE,)
 
 
 class Mirror:
-    """Copies a run directory to a store during the run, so that the copy can always be resumed.
+    """Copy of a run directory in a store, made during the run, that can always be resumed.
 
     At any moment the store holds, of each checkpoint that has a manifest there, all files, and at least as
     many rows of metrics as it counts. Half-written files and the lock are not copied.

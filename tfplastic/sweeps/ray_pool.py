@@ -22,7 +22,7 @@ class LostError(Exception):
 
 
 class RayPool:
-    """Runs jobs as tasks of Ray; to be used as a context.
+    """Pool that runs jobs as tasks of Ray; to be used as a context.
 
     Args:
         address: `'local'` to start Ray on this machine for as long as the context is open, `'auto'`, or
@@ -64,7 +64,7 @@ class RayPool:
         return self._task.remote(job)
 
     def ready(self, tasks: Sequence[Any], timeout_s: float) -> list[Any]:
-        """One of the tasks that has something to say, or none, after at most so many seconds."""
+        """Returns one of the tasks that has something to report, or none, after at most so many seconds."""
         return self._ray.wait(tasks, timeout=timeout_s)[0]
 
     def next(self, task: Any) -> Report | None:

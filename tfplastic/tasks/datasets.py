@@ -92,7 +92,7 @@ def load_dataset(name: str) -> Dataset:
         name: `'mnist'`, `'fashion_mnist'`, `'cifar10'`, `'cifar100'` (the 100 fine classes) or `'digits'`.
 
     Returns:
-        The data set in the order of its examples. A grey image has one channel, `[28, 28, 1]`.
+        The data set in the order of its examples. A gray image has one channel, `[28, 28, 1]`.
 
     Raises:
         ValueError: the name is unknown, there is no data for it, or a file's arrays have the wrong form.

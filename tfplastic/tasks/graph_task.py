@@ -117,7 +117,7 @@ class GraphTask(abc.ABC):
         return state
 
     def metrics(self, state: State) -> dict[str, float]:
-        """Scalars to be logged now, by tag; reproducible, so nothing that depends on the clock."""
+        """Returns the scalars to log now, by tag; reproducible, so nothing that depends on the clock."""
         return {}
 
     @abc.abstractmethod
@@ -126,7 +126,7 @@ class GraphTask(abc.ABC):
 
     @abc.abstractmethod
     def evaluate(self, step: int, state: State) -> dict[str, float]:
-        """Scalars of an evaluation, by tag under `evaluation/`; changes nothing."""
+        """Returns scalars of an evaluation, by tag under `evaluation/`; changes nothing."""
 
     @abc.abstractmethod
     def diagnostics_batch(self) -> tuple[Any, Any]:
@@ -134,7 +134,7 @@ class GraphTask(abc.ABC):
 
     @abc.abstractmethod
     def probe_inputs(self, state: State, count: int, key: np.ndarray) -> Any:
-        """Inputs of the model to probe it on, `[count, ...]` or fewer, by the seed `key`, `[2] int32`."""
+        """Returns inputs to probe the model on, `[count, ...]` or fewer, by `key`, `[2] int32`."""
 
     def trackables(self) -> dict[str, Any]:
         """Returns the TensorFlow objects to save in a checkpoint, by name; the model is among them."""

@@ -92,7 +92,7 @@ class HostTask(abc.ABC):
         """Runs the work between steps, such as target networks; called after gradient step `step`, from 1."""
 
     def metrics(self) -> dict[str, float]:
-        """Scalars to be logged now, by tag; reproducible, so nothing that depends on the clock."""
+        """Returns the scalars to log now, by tag; reproducible, so nothing that depends on the clock."""
         return {}
 
     def progress(self) -> TaskProgress:
@@ -101,7 +101,7 @@ class HostTask(abc.ABC):
 
     @abc.abstractmethod
     def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
-        """Scalars of an evaluation that leaves the training state alone; None if `should_stop` ended it."""
+        """Returns scalars of an evaluation, which leaves the state alone; None if `should_stop` ended it."""
 
     @abc.abstractmethod
     def diagnostics_batch(self) -> tuple[Any, Any]:
@@ -109,7 +109,7 @@ class HostTask(abc.ABC):
 
     @abc.abstractmethod
     def probe_inputs(self, count: int, key: np.ndarray) -> Any:
-        """Inputs of the model to probe it on, `[count, ...]` or fewer, by the seed `key`, `[2] int32`."""
+        """Returns inputs to probe the model on, `[count, ...]` or fewer, by `key`, `[2] int32`."""
 
     def trackables(self) -> dict[str, Any]:
         """Returns the TensorFlow objects to save in a checkpoint, by name; the model is among them."""

@@ -1,4 +1,4 @@
-"""Memorising random labels, task after task: the plasticity experiment of supervised learning."""
+"""Memorizing random labels, task after task: the plasticity experiment of supervised learning."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class RandomLabelBatch(NamedTuple):
 class RandomLabelTask(ImageStream):
     """The same images for all tasks, with new random labels every `steps_per_task` gradient steps.
 
-    A network that keeps its plasticity memorises each new labelling as fast as the first. Lyle et al. 2023,
+    A network that keeps its plasticity memorizes each new labelling as fast as the first. Lyle et al. 2023,
     section 4.1, appendix A.1 and Fig. 1 ("the paper"), and Kumar et al. 2023, section 4.2, have it; the loss
     is the cross-entropy of the softmax of the network's outputs.
 

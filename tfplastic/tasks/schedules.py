@@ -14,7 +14,7 @@ from tfplastic._tf.random import fold_in
 def random_labels(num_examples: int, num_classes: int, seed: int, task: int | tf.Tensor) -> tf.Tensor:
     """Returns independent labels of the examples in task `task`, uniform over the classes.
 
-    Random-label memorisation: the images stay the same, each task draws new labels for all of them.
+    Random-label memorization: the images stay the same, each task draws new labels for all of them.
 
     - Lyle et al. 2023, section 4.1 and appendix A.1: 5,000 images of MNIST, two hidden layers of 1,024 units,
       Adam at 1e-3; batch size, steps per task and number of tasks are not given.

@@ -309,7 +309,7 @@ class SupervisedStream(GraphTask):
         return batch, batch[0]
 
     def probe_inputs(self, state: StreamState, count: int, key: np.ndarray) -> np.ndarray:
-        """Inputs of the present task, of each example at most once."""
+        """Returns inputs of the present task, of each example at most once."""
         chosen = np.arange(count)
         if self.num_examples is not None:
             size = int(self.task_size(state.task))

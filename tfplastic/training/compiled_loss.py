@@ -18,7 +18,7 @@ _UNREDUCED = ("none", None)
 class CompiledLoss:
     """The `loss` given to `compile`, in the form that the gradient step takes.
 
-    The value is the one that Keras' own `train_on_batch` minimises, masks and the regularisation losses of
+    The value is the one that Keras' own `train_on_batch` minimizes, masks and the regularization losses of
     the layers included. No metrics are updated.
 
     Args:
@@ -55,7 +55,7 @@ class CompiledLoss:
         Under a `tf.distribute` strategy the losses of the replicas add up to that of the global batch, of
         which each has an equal number of examples.
 
-        The mean of the examples' own losses is the loss without regularisation: of a loss that is summed over
+        The mean of the examples' own losses is the loss without regularization: of a loss that is summed over
         the batch of n, an example's is n times its term.
 
         Raises:
@@ -72,7 +72,7 @@ class CompiledLoss:
         own = KerasLoss(model, self._loss, self._weights, includes_model_losses=False)
         computed = own.of_batch(inputs, targets, outputs, weights)
         total, added = tf.cast(computed.total, tf.float32), model_losses(model)
-        if added is not None:  # replicas share the weights: each has its part of what regularises them
+        if added is not None:  # replicas share the weights: each has its part of what regularizes them
             total += tf.cast(added, tf.float32) / num_replicas()
         count = tf.shape(tf.nest.flatten(outputs)[0])[0]
         return TaskLoss(total, tf.add_n([_of_examples(each, count) for each in computed.terms or ()]), {})

@@ -15,7 +15,7 @@ from tfplastic.training.train_config import TrainConfig
 
 
 class Loop:
-    """Trains one configuration in one run directory; stops and resumes without a trace in its results.
+    """Training of one configuration in one run directory; stops and resumes without a trace in its results.
 
     Constructing it builds everything that is configured and starts no environment.
 

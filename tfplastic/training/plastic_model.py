@@ -179,7 +179,7 @@ class PlasticModel(keras.Model):
     def hessian_vector_product(self, batch: Any, vector: Any) -> tf.Tensor:
         """Returns H v, H being the Hessian of the compiled loss on a batch in the trainable variables.
 
-        The network is called with `training=False`, and penalties are left out; regularisation losses of the
+        The network is called with `training=False`, and penalties are left out; regularization losses of the
         layers belong to the loss. Each new shape of a batch is compiled once.
 
         Args:
@@ -233,7 +233,7 @@ class PlasticModel(keras.Model):
 
 
 def _as_batch(data: Any) -> Any:
-    """Arrays in the form of the batches of a gradient step; None for None."""
+    """Converts arrays to the form of the batches of a gradient step; None for None."""
     if data is None:
         return None
     check_batch("data", data)
@@ -335,7 +335,7 @@ class _Training:
 
 
 class _Means:
-    """Returns the means of the steps' metrics since the last reset, each step weighted by its examples."""
+    """Means of the steps' metrics since the last reset, each step weighted by its examples."""
 
     def __init__(self) -> None:
         self._means: dict[str, keras.metrics.Mean] = {}

@@ -17,7 +17,7 @@ Parts = dict[str, Callable[[], Any]]
 
 
 class StepSupply(abc.ABC):
-    """Makes parts of the context of gradient steps."""
+    """Source of the parts of the context of gradient steps."""
 
     def parts(self, step: Any, state: Any) -> Parts:
         """Returns the parts that a task supplies to one gradient step.
@@ -96,7 +96,7 @@ class HostSupply(StepSupply):
         return DataBatches(count, lambda index: self._from_host(lambda n: passes[0][int(n)], index))
 
     def _from_host(self, draw: Callable[[np.ndarray], Any], number: tf.Tensor) -> Any:
-        """The batch that a function of the host gives for a number, in the form of the task's batches."""
+        """Returns the host function's batch for a number, in the form of the task's batches."""
         example = tf.nest.map_structure(np.asarray, self._task().example())
         leaves = tf.nest.flatten(example)
 

@@ -104,7 +104,7 @@ def _naive(of, tau, tolerance, min_fraction):
 @pytest.mark.parametrize("batch", [1, 7])
 def test_channels_are_units_over_batch_and_positions(keras, batch, per_position):
     model = models.cnn(keras)
-    # Shifts down kill some channels altogether and leave others a few positive positions; those up linearise.
+    # Shifts down kill some channels altogether and leave others a few positive positions; those up linearize.
     model.get_layer("conv1_norm").set_weights([np.ones((4, 4, 3)), [0.0, -1.7, -9.0] * np.ones((4, 4, 3))])
     model.get_layer("conv2_norm").set_weights(
         [np.ones((2, 2, 4)), [0.0, -1.7, -9.0, 9.0] * np.ones((2, 2, 4))]
@@ -117,7 +117,7 @@ def test_channels_are_units_over_batch_and_positions(keras, batch, per_position)
         "dormant_units": dormant_units(snapshot, tau, per_position),
         "active_units": active_units(snapshot),
     }
-    linearised = linearized_units(snapshot, tolerance, per_position)
+    linearized = linearized_units(snapshot, tolerance, per_position)
     saturated = saturated_units(snapshot, min_fraction, per_position)
     for layer, activations in snapshot.activations.items():
         pairs = np.stack([activations, snapshot.pre_activations[layer]], axis=-1)
@@ -125,19 +125,19 @@ def test_channels_are_units_over_batch_and_positions(keras, batch, per_position)
         expected = _naive(pairs.reshape(shape).swapaxes(0, 1).tolist(), tau, tolerance, min_fraction)
         for name, values in found.items():
             assert values[layer] == pytest.approx(expected[name], abs=1e-12), name
-        assert linearised[layer] == pytest.approx(expected[layer.split("_")[-1]], abs=1e-12)
+        assert linearized[layer] == pytest.approx(expected[layer.split("_")[-1]], abs=1e-12)
         if layer == "dense_tanh":
             assert saturated[layer] == pytest.approx(expected["saturated_units"], abs=1e-12)
         else:
             assert math.isnan(saturated[layer])
     assert 1 / 3 <= found["dead_units"]["conv1_relu"] < 1 and found["dead_units"]["dense_tanh"] == 0
-    assert 1 / 4 <= linearised["conv2_relu"] < 1
+    assert 1 / 4 <= linearized["conv2_relu"] < 1
 
 
 QUANTITIES = (dead_units, dormant_units, active_units, linearized_units)
 
 
-EDGES = [  # biases; fractions dead, dormant, active, linearised
+EDGES = [  # biases; fractions dead, dormant, active, linearized
     ([0.0, 0.0, 0.0], [1, 1, 0, 0]),  # zero weights: the whole layer is dead
     ([-1.0, -2.0, -3.0], [1, 1, 0, 0]),
     ([1.0, 1.0, 1.0], [0, 0, 1, 1]),  # constant, not dead

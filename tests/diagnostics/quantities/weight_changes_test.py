@@ -96,7 +96,7 @@ def test_dtypes(dtype):
     assert cosine_from_init(snapshot)["dense"] == -1
 
 
-def normalised(keras):
+def normalized(keras):
     """Two layers with a norm behind them, one before its nonlinearity, and a head without."""
     inputs = keras.Input((3,))
     hidden = keras.layers.Dense(6, name="first")(inputs)
@@ -118,8 +118,8 @@ def on_a_batch(model, optimizer):
 
 @BOTH
 def test_updates_of_gradient_descent(keras):
-    """Delta = -eta g, so the effective rate of a normalised layer is eta / ||theta||^2."""
-    model = normalised(keras)
+    """Delta = -eta g, so the effective rate of a normalized layer is eta / ||theta||^2."""
+    model = normalized(keras)
     snapshot = on_a_batch(model, keras.optimizers.SGD(0.01))
     weights = {layer: vector(each) for layer, each in snapshot.weights.items()}
     gradients = {layer: vector(each) for layer, each in snapshot.gradients.items()}
@@ -139,7 +139,7 @@ def test_updates_of_gradient_descent(keras):
 @BOTH
 def test_the_effective_rate_is_that_of_the_direction(keras):
     """A layer half as large with a quarter of the rate moves the outputs in the same way."""
-    model = normalised(keras)
+    model = normalized(keras)
     optimizer = keras.optimizers.Adam(0.01)
     snapshot = on_a_batch(model, optimizer)
     weights, updates = vector(snapshot.weights["first"]), update_ratio(snapshot)["first"]
@@ -149,7 +149,7 @@ def test_the_effective_rate_is_that_of_the_direction(keras):
     sgd = keras.optimizers.SGD(0.01)
     outputs = []
     for scale in (1.0, 0.5):
-        copy = normalised(keras)
+        copy = normalized(keras)
         first = copy.get_layer("first")
         first.set_weights([scale * each for each in first.get_weights()])
         snapshot = on_a_batch(copy, sgd.__class__(0.01 * scale**2))
@@ -166,7 +166,7 @@ def test_the_effective_rate_is_that_of_the_direction(keras):
 
 @BOTH
 def test_edges_of_updates(keras):
-    model = normalised(keras)
+    model = normalized(keras)
     model.set_weights([np.zeros_like(each) for each in model.get_weights()])
     snapshot = on_a_batch(model, keras.optimizers.SGD(0.01))
     ratio, rate = update_ratio(snapshot), effective_learning_rate(snapshot)

@@ -67,7 +67,7 @@ def test_against_numpy(keras):
 
 
 @BOTH
-def test_gains_and_offsets_of_normalisation_can_be_left_out(keras):
+def test_gains_and_offsets_of_normalization_can_be_left_out(keras):
     """Of a network with all kinds of them what remains is the norm of the other layers."""
     norms = keras.layers
     model = keras.Sequential(
@@ -78,7 +78,7 @@ def test_gains_and_offsets_of_normalisation_can_be_left_out(keras):
             norms.BatchNormalization(name="batch"),
             norms.GroupNormalization(1, name="group"),
             layers.RMSNormalization(name="rms") if keras is keras_2 else norms.RMSNormalization(name="rms"),
-            norms.PReLU(name="slopes"),  # trained, and no normalisation
+            norms.PReLU(name="slopes"),  # trained, and no normalization
             norms.Flatten(),
             norms.Dense(1, name="output"),
         ]

@@ -51,7 +51,7 @@ def _check_outgoing(model, units, inputs):
         part.variable.assign(np.where(part.mask(silent), 0.0, value(part.variable)))
     outputs = np.array(model(inputs, training=False))
     parts = [each for each in (units.incoming, units.bias, units.recurrent) if each is not None]
-    if units.coupled:  # past the normalisation only its own scale and offset are the unit's alone
+    if units.coupled:  # past the normalization only its own scale and offset are the unit's alone
         parts = list(units.norms[-1].parameters.values())
     if not parts:
         return
@@ -86,7 +86,7 @@ def _check(keras, name):
     build, expected = LAYOUTS[name]
     keras.utils.set_random_seed(0)
     model = build(keras)
-    _randomise(model)
+    _randomize(model)
     unit_map = UnitMap(model)
     assert {layer: units.num_units for layer, units in unit_map.items()} == expected
     layers = named_layers(model)
@@ -138,12 +138,12 @@ def test_a_bias_that_keras_adds_to_columns_is_no_units_own():
     model.get_layer("conv").set_weights([np.zeros((2, 2, 2, 3)), np.arange(3.0)])
     is_right = (outputs_of(model, model.get_layer("conv"), _inputs_of(model))[0][0, :, 1] == 1).all()
     assert (UnitMap(model)["conv"].bias is not None) == is_right
-    _randomise(model)
+    _randomize(model)
     _check_incoming(model, model.get_layer("conv"), UnitMap(model)["conv"], _inputs_of(model))
     _check_outgoing(model, UnitMap(model)["conv"], _inputs_of(model))
 
 
-def _randomise(model):
+def _randomize(model):
     generator = np.random.default_rng(0)
     for variable in model.trainable_variables:
         scale = 1 / np.sqrt(max(1, np.prod(variable.shape[:-1])))

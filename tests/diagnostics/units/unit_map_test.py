@@ -89,7 +89,7 @@ def nested_and_shared(keras):
 
 
 def sequence(keras):
-    """Convolutions over time, cut and repeated, group normalisation of single channels."""
+    """Convolutions over time, cut and repeated, group normalization of single channels."""
     layers = keras.layers
     group_norm = [layers.GroupNormalization(4, name="norm")] if hasattr(layers, "GroupNormalization") else []
     return keras.Sequential(
@@ -119,7 +119,7 @@ KERAS_MODELS = {
 }
 
 
-def randomised(model, seed=0):
+def randomized(model, seed=0):
     """The model with weights that make every unit count, and its inputs."""
     generator = np.random.default_rng(seed)
     for variable in model.trainable_variables:
@@ -200,7 +200,7 @@ def check_outgoing(model, inputs, units, unit, parts):
     outputs = np.array(model(inputs, training=False))
     own = [norm.parameters for norm in units.norms if norm.parameters]
     if any(norm.couples_units and norm.parameters for norm in units.norms):
-        # Past the normalisation, which makes other units depend on this one, only its own gain and offset.
+        # Past the normalization, which makes other units depend on this one, only its own gain and offset.
         parts = list(own[-1].values())
     for part in parts:
         disturb(part, unit)
@@ -213,21 +213,21 @@ def check_outgoing(model, inputs, units, unit, parts):
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_units_of_our_networks_are_found_by_what_their_weights_change(name):
     build, expected = NETWORKS[name]
-    check_units(*randomised(build()), expected)
+    check_units(*randomized(build()), expected)
 
 
 @BOTH
 @pytest.mark.parametrize("name", sorted(KERAS_MODELS))
 def test_units_of_models_of_both_keras_are_found_by_what_their_weights_change(keras, name):
     build, expected = KERAS_MODELS[name]
-    model, inputs = randomised(build(keras))
+    model, inputs = randomized(build(keras))
     check_units(model, inputs, expected)
 
 
 @BOTH
 @pytest.mark.parametrize("build", [conv_and_dense, nested_and_shared, sequence])
 def test_activations_are_those_of_a_snapshot(keras, build):
-    model, inputs = randomised(build(keras))
+    model, inputs = randomized(build(keras))
     weights = model.get_weights()
     before = Snapshot(model, inputs).activations
     for units in UnitMap(model).values():
@@ -382,7 +382,7 @@ def test_streams_have_no_units(name):
     assert f"go into '{merged[1]}'" in unit_map.excluded[merged[0]]
 
 
-def test_spectrally_normalised_kernels_couple_their_units():
+def test_spectrally_normalized_kernels_couple_their_units():
     unit_map = UnitMap(NETWORKS["mlp_spectral"][0]())
     assert unit_map["hidden1"].norms == (Normalization("hidden1", True),)
     assert unit_map["hidden1"].coupled and not unit_map["hidden2"].coupled

@@ -65,7 +65,7 @@ def test_from_six_runs_on_bands_are_intervals_and_runs_are_not_drawn(ax):
     assert 0 < low < 6.5 < high < 25
 
 
-def test_a_matrix_has_zero_in_the_middle_and_grey_where_there_is_none(ax):
+def test_a_matrix_has_zero_in_the_middle_and_gray_where_there_is_none(ax):
     assert figures.matrix([[1.0, -0.5], [0.0, math.nan]], ax) is ax
     (image,) = ax.images
     assert image.get_clim() == (-1, 1)
@@ -159,9 +159,9 @@ SIGHTS = {
 
 
 @pytest.mark.parametrize("sight", SIGHTS)
-def test_colours_can_be_told_apart(sight):
+def test_colors_can_be_told_apart(sight):
     rgb = (
-        np.array([[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in style.COLOURS])
+        np.array([[int(color[place : place + 2], 16) for place in (1, 3, 5)] for color in style.COLOURS])
         / 255
     )
     seen = np.clip(rgb**2.2 @ np.transpose(SIGHTS[sight]), 0, 1) ** (1 / 2.2)

@@ -352,7 +352,7 @@ def test_spectra_are_smoothed_by_one_kernel_on_one_axis(tmp_path):
     assert at_30 == pytest.approx(1 / (269_322 * width * np.sqrt(2 * np.pi)), rel=0.05)
     assert 0 < descent.get_ylim()[0] < at_30 / 5
     assert late < descent.get_ylim()[1] < 10 * late
-    # Matrices have axes, and the last column the bar of colours.
+    # Matrices have axes, and the last column the bar of colors.
     assert [text.get_text() for text in matrices[0].get_xticklabels()] == ["1", "3"]
     bars = [panel.child_axes for panel in matrices]
     assert [len(each) for each in bars] == [0, 1, 0, 1]

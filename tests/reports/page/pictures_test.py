@@ -15,7 +15,7 @@ def rows(*values):
     return pd.DataFrame(values, columns=["run", "arm", "layer", "step", "value"])
 
 
-def test_layers_over_time_are_medians_with_grey_for_what_is_not_there():
+def test_layers_over_time_are_medians_with_gray_for_what_is_not_there():
     _, ax = style.new_figure()
     table = rows(
         *[(f"a{seed}", "a", "one", 0, value) for seed, value in enumerate((1.0, 2.0, 9.0))],
@@ -32,7 +32,7 @@ def test_layers_over_time_are_medians_with_grey_for_what_is_not_there():
 
 
 @pytest.mark.parametrize(("high", "is_log"), [(200.0, False), (400.0, True)])
-def test_colours_are_logarithmic_over_a_wide_range(high, is_log):
+def test_colors_are_logarithmic_over_a_wide_range(high, is_log):
     _, ax = style.new_figure()
     layers.layers_over_time(rows(("r", "a", "l", 0, 1.0), ("r", "a", "l", 1, high)), ax)
     middle = float(np.asarray(ax.images[0].norm(np.sqrt(high))))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfplastic.training.events.centering import uncentred_warning
+from tfplastic.training.events.centering import uncentered_warning
 
 PIXELS = np.linspace(0, 1, 256, dtype=np.float32)  # mean .5, standard deviation .29
 
@@ -9,9 +9,10 @@ PIXELS = np.linspace(0, 1, 256, dtype=np.float32)  # mean .5, standard deviation
 @pytest.mark.parametrize(
     "inputs", [PIXELS, {"a": -PIXELS, "b": np.zeros(3)}, (PIXELS * 255).astype(np.uint8)]
 )
-def test_a_network_that_fails_on_uncentred_inputs_is_warned_of(inputs):
-    warning = uncentred_warning({"final_loss": 0.45, "target_variance": 0.5}, inputs)
-    assert warning.startswith("a fresh network ends the probe at 0.9 b and its inputs are not centred (mean ")
+def test_a_network_that_fails_on_uncentered_inputs_is_warned_of(inputs):
+    warning = uncentered_warning({"final_loss": 0.45, "target_variance": 0.5}, inputs)
+    start = "a fresh network ends the probe at 0.9 b and its inputs are not centered (mean "
+    assert warning.startswith(start)
     assert warning.endswith("pixel_range = (-1.0, 1.0)")
 
 
@@ -28,5 +29,5 @@ def test_a_network_that_fails_on_uncentred_inputs_is_warned_of(inputs):
     ],
 )
 def test_others_are_not(final_loss, inputs):
-    assert uncentred_warning({"final_loss": final_loss, "target_variance": 0.5}, inputs) == ""
-    assert uncentred_warning({"final_loss": 9.0}, PIXELS) == ""  # another kind of probe
+    assert uncentered_warning({"final_loss": final_loss, "target_variance": 0.5}, inputs) == ""
+    assert uncentered_warning({"final_loss": 9.0}, PIXELS) == ""  # another kind of probe

@@ -113,7 +113,7 @@ def test_the_first_probe_alone_is_shared_next_to_the_run(tmp_path):
     assert probe.asked == [tmp_path / SHARED] and len(probe.inputs) == 2
 
 
-def test_a_fresh_network_that_fails_on_uncentred_inputs_is_warned_of(tmp_path, caplog):
+def test_a_fresh_network_that_fails_on_uncentered_inputs_is_warned_of(tmp_path, caplog):
     class Failing(Result):
         def to_dict(self):
             return {**super().to_dict(), "target_variance": 1.0}
@@ -125,7 +125,7 @@ def test_a_fresh_network_that_fails_on_uncentred_inputs_is_warned_of(tmp_path, c
     run_probes = RunProbes(ProbePlan(OnPixels(num_inputs=3), 5, "first"))
     for step in (0, 5):
         measure(run_probes, step, tmp_path)
-    assert caplog.text.count("its inputs are not centred") == 1
+    assert caplog.text.count("its inputs are not centered") == 1
 
 
 def test_a_run_with_probes_is_the_run_without(tmp_path):

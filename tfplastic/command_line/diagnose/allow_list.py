@@ -143,7 +143,7 @@ class AllowList:
         return (keras.layers.Layer, keras.optimizers.Optimizer, keras.losses.Loss, keras.metrics.Metric)
 
     def _found(self, module: str | None, name: str, is_function: bool) -> Iterator[Any]:
-        """Everything that Keras might find under a name."""
+        """Yields everything that Keras might find under a name."""
         registered = self._keras.saving.get_custom_objects()
         yield from (value for key, value in registered.items() if key == name or key.endswith(f">{name}"))
         if module is None:
@@ -208,7 +208,7 @@ def _public(keras: Any, namespaces: Sequence[str], kind: type) -> dict[str, list
 
 
 def _unexported(keras: Any) -> dict[str, list[type]]:
-    """{name: classes} that Keras writes into configs and does not export: functional models, operations."""
+    """Returns {name: classes} of unexported classes in configs: functional models, operations."""
     if keras.__name__ == "tf_keras":
         places = ["tf_keras.src.engine.functional", "tf_keras.src.layers.core.tf_op_layer"]
         names = ["Functional", *special_layers.TENSORFLOW_OPERATIONS]

@@ -13,7 +13,7 @@ from matplotlib.layout_engine import LayoutEngine
 from tfplastic.command_line.diagnose.places import Places
 
 CAPTION = "0.35"
-"""The grey of captions."""
+"""The gray of captions."""
 # Letters as shapes look the same everywhere; a fixed salt gives the same figure the same bytes.
 _STYLE: Any = {"font.size": 9.0, "svg.fonttype": "path", "svg.hashsalt": "tfplastic", "axes.linewidth": 0.8}
 

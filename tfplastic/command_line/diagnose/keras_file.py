@@ -80,7 +80,7 @@ class KerasFile:
     def fitted(
         self, inputs: np.ndarray, targets: np.ndarray, loss: str, from_logits: bool, batch_size: int
     ) -> tuple[np.ndarray, np.ndarray, Callable[[Any, Any], Any]]:
-        """Inputs, targets and a loss that go with the model and with each other.
+        """Returns inputs, targets and a loss that go with the model and with each other.
 
         Args:
             inputs: `[examples, ...]`.
@@ -163,7 +163,7 @@ class KerasFile:
 
 
 def _with_units(outputs: Any) -> Any:
-    """`[batch, ...]` with a second axis; a loss of outputs `[batch]` would be the mean over the batch."""
+    """Adds a second axis to `[batch]`, of which a loss would be the mean over the batch."""
     return outputs[:, None] if len(outputs.shape) == 1 else outputs
 
 

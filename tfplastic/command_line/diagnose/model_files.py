@@ -14,7 +14,7 @@ _INPUT_KEYS = (("x",), ("x_train",))
 
 
 def read_data(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets from the `.npz` file at `path`, under the keys x and y, or x_train and y_train.
+    """Returns inputs and targets from the `.npz` file at `path`: keys x and y, or x_train and y_train.
 
     Raises:
         UsageError: there is no such file, it is not a `.npz` file or lacks the keys; or the arrays are empty,
@@ -25,7 +25,7 @@ def read_data(path: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_inputs(path: str) -> np.ndarray:
-    """Inputs from the `.npz` file at `path`, under the key x or x_train.
+    """Returns inputs from the `.npz` file at `path`, under the key x or x_train.
 
     Raises:
         UsageError: see `read_data`.

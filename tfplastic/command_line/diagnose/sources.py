@@ -100,8 +100,8 @@ LOSS = Flag(
     None,
     "--loss=NAME",
     "Name of a Keras loss, such as mse or categorical_crossentropy; the loss is its mean over all examples"
-    " of --data, without the model's regularisers. Only with --model. Default: the loss that the model was"
-    " compiled with, regularisers included.",
+    " of --data, without the model's regularizers. Only with --model. Default: the loss that the model was"
+    " compiled with, regularizers included.",
 )
 FROM_LOGITS = Flag(
     flags.DEFINE_boolean,

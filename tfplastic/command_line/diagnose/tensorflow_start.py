@@ -30,11 +30,11 @@ def tensorflow_started(given: CommonOptions, legacy: bool, because: str) -> Iter
 
 
 def for_run(given: CommonOptions) -> contextlib.AbstractContextManager[None]:
-    """For a run of `bin/train`."""
+    """Returns the context for a run of `bin/train`."""
     return tensorflow_started(given, legacy=True, because="TF-Agents needs Keras 2")
 
 
 def for_model(given: CommonOptions, version: str) -> contextlib.AbstractContextManager[None]:
-    """For the model of `--model`, that Keras `version` has saved."""
+    """Returns the context for the model of `--model`, saved by Keras `version`."""
     because = f"{given.model} was saved by Keras {version}"
     return tensorflow_started(given, legacy=version.startswith("2."), because=because)

@@ -71,7 +71,7 @@ class TrainedRun:
             status.expect_partial()  # What mitigations keep is not needed.
 
     def read_each(self, found: Sequence[Checkpoint]) -> Iterator[Checkpoint]:
-        """`read` of one after another, each while it is yielded.
+        """Reads one checkpoint after another, each while it is yielded.
 
         Checkpoints that cannot be read, such as one that a running run removes in the meantime, are left out,
         with a line that says so.
@@ -124,7 +124,7 @@ class TrainedRun:
         return self.snapshot(checkpoint)
 
     def probe_inputs(self, checkpoint: Checkpoint, count: int, key: np.ndarray) -> Any:
-        """Inputs of the network as the task had them at a checkpoint, `[count, ...]` or fewer.
+        """Returns inputs of the network as the task had them at a checkpoint, `[count, ...]` or fewer.
 
         Args:
             checkpoint: checkpoint of the run.

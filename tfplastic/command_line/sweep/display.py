@@ -18,7 +18,7 @@ _LINES_AROUND = 6  # of the table's head, the summary and what stands above
 
 
 class Display:
-    """Shows running and finished jobs and the time left; to be used as a context.
+    """Display of running and finished jobs and the time left; to be used as a context.
 
     On a terminal a table of the running jobs with a line of counts below and the lines of `say` above;
     anywhere else lines, with the counts every `plain_interval_s` seconds.

@@ -3,7 +3,7 @@
 Phi is `[n, d]`, a row for each example, of every hidden nonlinearity, and of linear layers such as
 bottlenecks by the rules of `Snapshot.linear_outputs`; papers mostly report the last one's. Outputs with
 positions, `[n, height, width, channels]`, are flattened: d = height * width * channels. Positions that a mask
-of Keras leaves out are zeros. Nothing is centred. No rank exceeds min(n, d), so only batches of one size
+of Keras leaves out are zeros. Nothing is centered. No rank exceeds min(n, d), so only batches of one size
 compare.
 
 Each is cheap: one forward pass, and singular values that are made once for all of them and kept with the

@@ -29,10 +29,10 @@ Embedding = Callable[[Snapshot, np.ndarray], np.ndarray]
 
 @gin.register(module="tfplastic.diagnostics")
 def gradient_directions(snapshot: Snapshot, cosines: np.ndarray) -> np.ndarray:
-    """Points with the inner products of the directions g_i / |g_i| of the gradients.
+    """Returns points with the inner products of the directions g_i / |g_i| of the gradients.
 
     With C = V diag(w) V^T they are the rows of V diag(sqrt(w)), whose inner products are C: k-means on them
-    is k-means on the normalised gradients.
+    is k-means on the normalized gradients.
 
     Args:
         snapshot: not read.
@@ -215,7 +215,7 @@ def gradient_effective_rank(snapshot: Snapshot, num_examples: int = 512) -> dict
 
 
 def cosine_matrix(gram: np.ndarray) -> np.ndarray:
-    """G_ij / sqrt(G_ii G_jj), `[k, k] float64` in [-1, 1]; NaN in rows and columns with G_ii = 0.
+    """Returns G_ij / sqrt(G_ii G_jj), `[k, k] float64` in [-1, 1]; NaN in rows and columns with G_ii = 0.
 
     Args:
         gram: G, `[k, k]`.

@@ -176,7 +176,7 @@ def _numbered(part: Slice, rank: int) -> np.ndarray:
 
 
 def _is_dormant(magnitudes: np.ndarray, tau: float) -> np.ndarray:
-    """1 where a unit is dormant, else 0; NaN in a layer where one of the magnitudes is not finite."""
+    """Returns 1 where a unit is dormant, else 0; NaN in a layer where one of the magnitudes is not finite."""
     if not np.isfinite(magnitudes).all():
         return np.full(magnitudes.shape, np.nan)
     return (magnitudes <= tau * magnitudes.mean()).astype(np.float64)

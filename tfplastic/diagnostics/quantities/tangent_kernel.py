@@ -192,7 +192,7 @@ def _matrix(snapshot: Snapshot, num_examples: int) -> np.ndarray:
 
 
 def _spectrum(snapshot: Snapshot, num_examples: int, seed: int) -> SpectralDensity | None:
-    """Where the eigenvalues are; None where they are not finite."""
+    """Returns the positions of the eigenvalues; None where they are not finite."""
     count = min(num_examples, snapshot.num_examples)
     size = len(_rows(snapshot, count))
     key = ("spectrum of the neural tangent kernel", count, seed if size > _MOST_ROWS else None)

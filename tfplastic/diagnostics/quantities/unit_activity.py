@@ -224,7 +224,7 @@ def linearized_units(
     Source: Lyle et al. 2024, "Disentangling the causes of plasticity loss in neural networks", section 3.
     """
 
-    def linearised(of: UnitStatistics) -> float:
+    def linearized(of: UnitStatistics) -> float:
         if of.activation not in _LINEAR_ABOVE_ZERO:
             return float(np.mean(np.sqrt(of.pre_variance) <= tolerance))
         is_linear = of.pre_positive_fraction == 1
@@ -232,11 +232,11 @@ def linearized_units(
             is_linear |= of.pre_positive_fraction == 0
         return float(np.mean(is_linear))
 
-    return by_layer(snapshot, reads_of(linearized_units), per_position, linearised, finite="pre_mean")
+    return by_layer(snapshot, reads_of(linearized_units), per_position, linearized, finite="pre_mean")
 
 
 def _mean_magnitudes(activations: tf.Tensor, per_position: bool) -> tf.Tensor:
-    """E|h_i|, `[units] float64`, or `[*positions, units]` with `per_position`."""
+    """Returns E|h_i|, `[units] float64`, or `[*positions, units]` with `per_position`."""
     magnitudes = tf.abs(tf.cast(activations, tf.float64))  # [batch, ..., units]
     axes = [0] if per_position else tf.range(tf.rank(magnitudes) - 1)
     return tf.reduce_mean(magnitudes, axis=axes)

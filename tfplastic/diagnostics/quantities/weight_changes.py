@@ -74,7 +74,7 @@ def rms_distance_from_init(snapshot: Snapshot) -> dict[str, float]:
     Raises:
         ValueError: the snapshot has no reference, or one of another model.
 
-    Source: the "difference from initialisation" of Plasticine.
+    Source: the "difference from initialization" of Plasticine.
     """
     return {
         layer: _root_of_ratio(change.squared_distance, change.count)
@@ -151,8 +151,8 @@ def effective_learning_rate(snapshot: Snapshot, layers: Sequence[str] | None = N
 
     Args:
         snapshot: snapshot of the model, with a loss and an optimizer.
-        layers: names of the normalised layers. None: the layers with units in the model's `UnitMap` and a
-            normalisation behind them. Layers between, such as ReLU or pooling, are assumed to keep scales;
+        layers: names of the normalized layers. None: the layers with units in the model's `UnitMap` and a
+            normalization behind them. Layers between, such as ReLU or pooling, are assumed to keep scales;
             tanh does not.
 
     Returns:
@@ -168,7 +168,7 @@ def effective_learning_rate(snapshot: Snapshot, layers: Sequence[str] | None = N
     updates = _squares(virtual_step(snapshot).updates)
     gradients, weights = _squares(snapshot.gradients), _squares(snapshot.weights)
     names = (
-        snapshot.memoize("normalised_layers", lambda: _normalised(snapshot), survives_refresh=True)
+        snapshot.memoize("normalized_layers", lambda: _normalized(snapshot), survives_refresh=True)
         if layers is None
         else layers
     )
@@ -182,8 +182,8 @@ def effective_learning_rate(snapshot: Snapshot, layers: Sequence[str] | None = N
     }
 
 
-def _normalised(snapshot: Snapshot) -> list[str]:
-    """The layers behind which there is a normalisation; spectral normalisation is of the layer itself."""
+def _normalized(snapshot: Snapshot) -> list[str]:
+    """Returns the layers in front of a normalization; spectral normalization is in the layer itself."""
     try:
         units_by_layer = UnitMap(snapshot.model)
     except ValueError:  # not traced, or without hidden units
@@ -196,7 +196,7 @@ def _normalised(snapshot: Snapshot) -> list[str]:
 
 
 class _Change(NamedTuple):
-    """Returns sums over variables of 1, (theta_i - theta_i0)^2, theta_i theta_i0, theta_i^2, theta_i0^2."""
+    """Sums over variables of 1, (theta_i - theta_i0)^2, theta_i theta_i0, theta_i^2, theta_i0^2."""
 
     count: int
     squared_distance: float
@@ -226,7 +226,7 @@ def _change(now: np.ndarray, then: np.ndarray) -> _Change:
 
 
 def _cosine(change: _Change) -> float:
-    """NaN where either is zero. Rounding does not take it beyond 1."""
+    """Returns the cosine; NaN where either is zero. Rounding does not take it beyond 1."""
     norms = math.sqrt(change.now_square) * math.sqrt(change.then_square)
     return float(np.clip(change.inner / norms, -1, 1)) if norms else float("nan")
 

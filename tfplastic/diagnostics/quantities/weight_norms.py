@@ -1,10 +1,10 @@
 """Sizes of the weights.
 
-Trainable variables count, those of a layer together: biases as well, and gains and offsets of normalisation
+Trainable variables count, those of a layer together: biases as well, and gains and offsets of normalization
 layers under their own layer's name, unless a docstring speaks of weight matrices, which are those of
-`weight_ranks`. Layer normalisation of a convolution has a gain and an offset for each position, which may be
+`weight_ranks`. Layer normalization of a convolution has a gain and an offset for each position, which may be
 more than all kernels together: to compare networks with and without it, take `normalization=False`, which
-leaves out the gains and offsets of normalisation layers.
+leaves out the gains and offsets of normalization layers.
 
 Each is cheap: no pass at all, and sums and singular values that are made once for all of them and kept until
 the snapshot's `refresh`. Sums are in float64, and NaN or infinite where a variable is.
@@ -44,7 +44,7 @@ def weight_norm(snapshot: Snapshot, normalization: bool = True) -> dict[str, flo
 
     Args:
         snapshot: snapshot of the model; needs no loss.
-        normalization: whether gains and offsets of normalisation layers count.
+        normalization: whether gains and offsets of normalization layers count.
 
     Returns:
         {layer name: norm} for every layer with variables of its own, and under 'all' the norm of all of them
@@ -67,7 +67,7 @@ def weight_l1_norm(snapshot: Snapshot, normalization: bool = True) -> dict[str, 
 
     Args:
         snapshot: snapshot of the model; needs no loss.
-        normalization: whether gains and offsets of normalisation layers count.
+        normalization: whether gains and offsets of normalization layers count.
 
     Returns:
         {layer name: norm} for every layer with variables of its own, and under 'all' their sum.
@@ -88,7 +88,7 @@ def weight_magnitude(snapshot: Snapshot, normalization: bool = True) -> dict[str
 
     Args:
         snapshot: snapshot of the model; needs no loss.
-        normalization: whether gains and offsets of normalisation layers count.
+        normalization: whether gains and offsets of normalization layers count.
 
     Returns:
         {layer name: mean} for every layer with variables of its own, and under 'all' the mean over all N
@@ -121,7 +121,7 @@ def weight_spectral_norm(snapshot: Snapshot) -> dict[str, float]:
     Returns:
         {layer name: norm}.
 
-    Source: the norm that Lyle et al. 2023 normalise by, "Understanding plasticity in neural networks",
+    Source: the norm that Lyle et al. 2023 normalize by, "Understanding plasticity in neural networks",
         section 5.1, after Miyato et al. 2018, "Spectral normalization for generative adversarial networks".
     """
     return {layer: float(each.values[0]) for layer, each in weight_spectra(snapshot).items()}
@@ -156,7 +156,7 @@ def deviation_from_isometry(snapshot: Snapshot) -> dict[str, float]:
 
 
 class _Sums(NamedTuple):
-    """Returns sums over variables of 1, |theta_i| and theta_i^2."""
+    """Sums over variables of 1, |theta_i| and theta_i^2."""
 
     count: int
     magnitudes: float

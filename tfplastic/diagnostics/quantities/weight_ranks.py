@@ -3,7 +3,7 @@
 The matrix W is a layer's kernel, `[inputs, outputs]`. That of a convolution, `[height, width, channels,
 filters]`, is reshaped to `[height * width * channels, filters]`; that of a depthwise one to `[height * width,
 channels * multiplier]`; that of `EinsumDense`, as in attention, to `[summed axes, axes of the output]`.
-Embeddings count; biases, and gains and offsets of normalisation layers do not. A layer with several kernels,
+Embeddings count; biases, and gains and offsets of normalization layers do not. A layer with several kernels,
 such as an LSTM, has an entry 'layer/variable' for each.
 
 Each is cheap: no pass at all, and singular values that are made once for all of them and kept with the

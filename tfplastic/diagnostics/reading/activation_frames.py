@@ -32,7 +32,7 @@ _RENAMED = {"swish": "silu", "swish_impl": "silu"}
 
 
 def function_call(operation: Any) -> tuple[str, Hashable] | None:
-    """The name of the activation function that made an operation, and the place of its call; None without.
+    """Returns the name and call of the activation function that made an operation; None without.
 
     Operations of one call have the same place. So have those of two calls that a loop of Python makes.
     """

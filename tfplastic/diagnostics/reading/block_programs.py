@@ -31,7 +31,7 @@ class BlockPrograms:
         self._num_examples, self._batch_size = num_examples, batch_size
 
     def blocks(self, nest: Any) -> Iterator[tuple[Any, int]]:
-        """Yields parts `[b, ...]` of a nest of tensors `[n, ...]`, and b."""
+        """Returns an iterator over parts `[b, ...]` of a nest of tensors `[n, ...]`, and b."""
         return in_blocks(nest, self._num_examples, self._batch_size)
 
     def signature(self, nest: Any) -> Any:

@@ -77,7 +77,7 @@ class ForwardPass:
     def selected(
         self, traced: Mapping[str, Any], wholes: Sequence[str], arrays: Sequence[str]
     ) -> dict[str, Any]:
-        """Parts of a pass, and of the units' statistics in it.
+        """Returns parts of a pass, and of the units' statistics in it.
 
         Args:
             traced: result of `program` for `select`.

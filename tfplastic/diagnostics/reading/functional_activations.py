@@ -66,7 +66,7 @@ def bare_calls(
 
 
 def _function_of(flow: Flow, number: int, is_inside_layer: bool) -> tuple[list[int], str]:
-    """The operations of the function that an operation begins or is, and its name; '' where it is none."""
+    """Returns the operations of the function that an operation begins or is, and its name or ''."""
     operation = flow.operations[number]
     known = function_call(operation)
     if known is not None:
@@ -91,7 +91,7 @@ def _function_of(flow: Flow, number: int, is_inside_layer: bool) -> tuple[list[i
 
 
 def _with_gate(flow: Flow, number: int) -> tuple[list[int], str]:
-    """A nonlinearity g(z) or, where a product z g(z) follows, that: GELU and SiLU as one writes them out."""
+    """Returns a nonlinearity g(z) or, where one follows, the product z g(z): GELU and SiLU."""
     kind, last, between = flow.operations[number].type, number, [number]
     given = _elementwise_before(flow, flow.before(number))
     while kind in _GATES:
@@ -142,7 +142,7 @@ def _argument(flow: Flow, members: Sequence[int], result: tf.Tensor) -> tf.Tenso
 def unmeasured(
     calls: Sequence[Call], nonlinear: Mapping[str, Any], taken: Iterable[str], flow: Flow, model_name: str
 ) -> dict[str, str]:
-    """Hidden nonlinearities that cannot be measured, and why.
+    """Returns the hidden nonlinearities that cannot be measured, with reasons.
 
     Args:
         calls: calls of all of the model's nonlinearities, and of its layers with weights.
@@ -214,7 +214,7 @@ def _layer_at(number: int | None, calls: Sequence[Call], model_name: str) -> str
 
 
 def _nonlinear_functions(graph: Any) -> set[str]:
-    """Names of the functions of the graph that have a nonlinearity in them."""
+    """Returns the names of the graph's functions with a nonlinearity in them."""
     functions = {each.signature.name: each.node_def for each in graph.as_graph_def().library.function}
     found = {name for name, nodes in functions.items() if any(node.op in _NONLINEARITIES for node in nodes)}
     while True:

@@ -37,7 +37,7 @@ class Linear:
     on_demand: set[str] = dataclasses.field(default_factory=set)
 
     def explained(self, layers: Iterable[str], units: bool, features: bool) -> dict[str, str]:
-        """Why there are no units or features, {layer name: reason in words}, in the order of `layers`."""
+        """Returns {layer name: reason for no units or features}, in the order of `layers`."""
         found: dict[str, str] = {}
         for layer in layers:
             reasons: dict[str, list[str]] = {}
@@ -142,7 +142,7 @@ class LinearLayers:
         return found
 
     def _is_measured(self, name: str, own: Sequence[Call], hidden: Mapping[str, Call]) -> bool:
-        """Whether a layer has a nonlinearity of its own that is measured, or is a part of such a layer."""
+        """Returns whether a layer has a measured nonlinearity of its own, or is a part of such a layer."""
         measured = [call for call in hidden.values() if call.name in self._nonlinear]
         return any(call.name == name or any(call is each for each in own) for call in measured)
 
@@ -172,7 +172,7 @@ class LinearLayers:
     def _last_hidden(
         self, named: Mapping[str, Sequence[Call]], hidden: Mapping[str, Call], flow: Flow
     ) -> dict[str, tuple[str, tf.Tensor]]:
-        """The inputs of output layers that are not measured, {name of the tensor: (entry, tensor)}."""
+        """Returns the inputs of unmeasured output layers, {name of the tensor: (entry, tensor)}."""
         measured = {call.result.name for call in hidden.values()}
         every = [call.result for own in named.values() for call in own]
         results = measured | {each.name for each in every if isinstance(each, tf.Tensor)}
@@ -208,7 +208,7 @@ class _Reader(NamedTuple):
 
 
 class _Rule:
-    """Returns the reason not to measure an output by default.
+    """Rule by which the output of a layer is measured by default, or a reason not to.
 
     Args:
         flow: flow of the call of the model.
@@ -253,7 +253,7 @@ class _Rule:
         return found if is_alone else {reader._replace(mixes=True) for reader in found}
 
     def fault(self, call: Call) -> _Fault | None:
-        """Why the output of a call is not measured, if it is not."""
+        """Returns the reason not to measure the output of a call, if there is one."""
         result = call.result
         if not isinstance(result, tf.Tensor) or not result.dtype.is_floating or not result.shape.rank:
             return _NO_ROWS

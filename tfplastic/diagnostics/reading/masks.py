@@ -136,7 +136,7 @@ def _stepped(mask: tf.Tensor, steps: tuple[tuple[Any, Step], ...]) -> tf.Tensor 
 
 
 def _with(steps: tuple[tuple[Any, Step], ...], step: tuple[Any, Step] | None) -> tuple[tuple[Any, Step], ...]:
-    """One step more; of the same axes kept twice, as in each block of a Transformer, one is enough."""
+    """Adds a step; of the same axes kept twice, as in each block of a Transformer, one is enough."""
     is_there = step is None or (step[0][:1] == ("kept",) and steps[-1:] and steps[-1][0] == step[0])
     return steps if step is None or is_there else (*steps, step)
 
@@ -194,7 +194,7 @@ def _kept_by_einsum(operation: Any, which: int) -> int:
 
 
 def _labels(labels: str, rank: int) -> list[Any]:
-    """One for each axis; those of an ellipsis are numbered from its end, as they are broadcast."""
+    """Returns a label for each axis; an ellipsis is numbered from its end, as it is broadcast."""
     before, dots, after = labels.partition("...")
     return [*before, *(range(rank - len(before) - len(after), 0, -1) if dots else ()), *after]
 

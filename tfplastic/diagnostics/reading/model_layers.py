@@ -164,7 +164,7 @@ def variable_role(variable: Any) -> str:
 
 
 def time_distributed(layers: Mapping[str, Any]) -> dict[str, str]:
-    """{name of a layer: name of the wrapper that applies it to every step}, among the named `layers`."""
+    """Returns {layer name: name of the wrapper that applies it to every step}, among `layers`."""
     names = {id(layer): name for name, layer in layers.items()}
     return {
         names[id(inner)]: name
@@ -181,7 +181,7 @@ def _own_weights(layer: Any) -> list[Any]:
 
 
 def layer_weights(layers: Mapping[str, Any]) -> dict[str, list[tf.Variable]]:
-    """The trainable variables each of `layers` owns itself; a shared one goes to the first that owns it."""
+    """Returns each layer's own trainable variables; a shared one belongs to its first owner."""
     weights: dict[str, list[tf.Variable]] = {}
     taken: set[int] = set()
     for name, layer in layers.items():

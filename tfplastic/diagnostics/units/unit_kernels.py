@@ -26,7 +26,7 @@ class Mixed(Exception):
 
 
 class Read(NamedTuple):
-    """Inputs of a kernel: along one axis, or several neighbouring ones from it, the labels."""
+    """Inputs of a kernel: along one axis, or several neighboring ones from it, the labels."""
 
     variable: Any
     axis: int
@@ -152,7 +152,7 @@ class _Einsum(Kernel):
         letters = [each for each in kernel if each in returned]
         if not letters or set(letters) & set(given):
             raise Mixed("its weights are of single positions, or it has no axis of units")
-        axis, shape = _neighbours(kernel, letters), _lengths(layer, kernel, letters)
+        axis, shape = _neighbors(kernel, letters), _lengths(layer, kernel, letters)
         units = np.arange(math.prod(shape)).reshape(shape)
         return Own(Slice(layer.kernel, axis, units), self._bias(layer, units, letters, returned))
 
@@ -166,7 +166,7 @@ class _Einsum(Kernel):
         flat = there.reshape(-1, *there.shape[there.ndim - len(axes) :])
         if not len(flat) or (flat != flat[0]).any():
             raise Mixed("")
-        return [Read(layer.kernel, _neighbours(kernel, letters), flat[0])]
+        return [Read(layer.kernel, _neighbors(kernel, letters), flat[0])]
 
     def place(self, layer: Any, units: Labels, shape: tuple[int, ...]) -> Labels:
         _, kernel, returned = _letters(layer, returned_rank=len(shape) + 1)
@@ -185,7 +185,7 @@ class _Einsum(Kernel):
 
 
 def _letters(layer: Any, given_rank: int = 0, returned_rank: int = 0) -> tuple[str, str, str]:
-    """The axes of input, kernel and result; those that '...' stands for where one of the ranks is known."""
+    """Returns the axes of input, kernel and result, with letters for '...' where a rank is known."""
     inputs, returned = layer.equation.replace(" ", "").split("->")
     given, kernel = inputs.split(",")
     count = max(given_rank - len(given), returned_rank - len(returned)) + len("...")
@@ -197,15 +197,15 @@ def _lengths(layer: Any, kernel: str, letters: list[str]) -> tuple[int, ...]:
     return tuple(int(layer.kernel.shape[kernel.index(each)]) for each in letters)
 
 
-def _neighbours(kernel: str, letters: list[str]) -> int:
+def _neighbors(kernel: str, letters: list[str]) -> int:
     axis = kernel.index(letters[0])
     if kernel[axis : axis + len(letters)] != "".join(letters):
-        raise Mixed("whose axes of units are not neighbours")
+        raise Mixed("whose axes of units are not neighbors")
     return axis
 
 
 def _aligned(array: Labels, letters: list[str], axes: str) -> Labels:
-    """`array`, whose axes have `letters`, with an axis for each of `axes`, of length 1 where it has none."""
+    """Aligns `array`, whose axes have `letters`, with `axes`: length 1 where it has none."""
     there = [each for each in axes if each in letters]
     moved = array.transpose([letters.index(each) for each in there])
     return np.expand_dims(moved, [place for place, each in enumerate(axes) if each not in letters])
@@ -233,7 +233,7 @@ def _bias(layer: Any) -> Slice | None:
 
 
 def adds_bias_to_columns(layer: Any, shape: tuple[int, ...]) -> bool:
-    """Whether Keras adds the bias of `layer`, channels first, along the last axis of its result, of `shape`.
+    """Returns whether Keras adds the bias of `layer`, channels first, along the result's last axis.
 
     Keras 3.15 does where that is as long as the channels' (`keras.ops.add` takes the bias for one of channels
     last), so that an entry of the bias is of all units.

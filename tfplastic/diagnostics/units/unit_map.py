@@ -15,8 +15,8 @@ class UnitMap(Mapping[str, Units]):
     A unit is one of a dense or recurrent layer, a channel of a convolution of any kind (channels first or
     last, depthwise, separable, in groups), or a feature of an attention head's values (layer
     'attention/value', numbered head by head), whose value goes to the kernels of other layers by ways of its
-    own: nonlinearities, dropout, normalisation, pooling, transposition, flattening, concatenation. Setting
-    its part of `outgoing` to zero makes the network's outputs independent of it, if no normalisation couples
+    own: nonlinearities, dropout, normalization, pooling, transposition, flattening, concatenation. Setting
+    its part of `outgoing` to zero makes the network's outputs independent of it, if no normalization couples
     it to others (`Units.coupled`). Layers whose outputs are added to others', as at the end of a block of a
     residual network, have no such units, and neither has the last layer: `excluded` says why.
 

@@ -56,7 +56,7 @@ _TRUSTED = frozenset({"keras", "tf_keras", "tfplastic"})
 
 
 def kind_of(layer: Any) -> str:
-    """The name of the class of Keras or of this library that `layer` is of; '' if it is not known here."""
+    """Returns the name of the class of Keras or this library that `layer` is of; '' if unknown."""
     bases = type(layer).__mro__
     owner = next((base for base in bases if "call" in vars(base)), object)
     known = next((base.__name__ for base in bases if base.__name__ in _KNOWN), "")
@@ -66,7 +66,7 @@ def kind_of(layer: Any) -> str:
 
 
 def is_norm(layer: Any) -> bool:
-    """Whether `layer` is one of Keras' or this library's normalisation layers, or derived from one."""
+    """Returns whether `layer` is, or derives from, a normalization layer of Keras or this library."""
     return any(base.__name__ in NORMS for base in type(layer).__mro__)
 
 
@@ -123,7 +123,7 @@ def is_spectral(layer: Any) -> bool:
 
 
 def norm_couples(kind: str, layer: Any, labels: Labels) -> bool:
-    """Returns whether a normalisation makes units of an example depend on each other, at inference."""
+    """Returns whether a normalization makes units of an example depend on each other, at inference."""
     if kind == "BatchNormalization":
         return False
     axes = [axis - 1 for axis in _axes(layer, labels.ndim + 1)]
@@ -136,7 +136,7 @@ def norm_couples(kind: str, layer: Any, labels: Labels) -> bool:
 
 
 def norm_parameters(layer: Any, labels: Labels) -> dict[str, Slice]:
-    """Returns the parts of a normalisation's variables that belong to `labels`, by role."""
+    """Returns the parts of a normalization's variables that belong to `labels`, by role."""
     axes = _axes(layer, labels.ndim + 1)
     if axes != sorted(axes) or 0 in axes:
         return {}

@@ -17,7 +17,7 @@ class Slice:
         variable: the variable of the model, of either Keras.
         axis: axis of the variable; negative ones count from the end.
         units: integers, the unit that each index along the axis belongs to, -1 for none: shape
-            `[variable.shape[axis]]`, by default the index itself. Where several neighbouring axes together
+            `[variable.shape[axis]]`, by default the index itself. Where several neighboring axes together
             tell the unit, of which `axis` is the first, such as head and feature of attention:
             `[variable.shape[axis], variable.shape[axis + 1], ...]`.
 
@@ -130,15 +130,15 @@ class Slice:
 
 @dataclasses.dataclass(frozen=True)
 class Normalization:
-    """A normalisation between a unit's weights and its readers.
+    """A normalization between a unit's weights and its readers.
 
     Attributes:
         layer: its name.
         couples_units: whether a unit's value changes other units of the same example: layer and RMS
-            normalisation do, batch normalisation at inference does not. A spectrally normalised layer is one
+            normalization do, batch normalization at inference does not. A spectrally normalized layer is one
             too, its largest singular value being of all units' weights.
-        parameters: the units' own parts, by role: 'scale', 'offset', and of batch normalisation 'mean' and
-            'variance'. Empty where the normalisation has none, or shares them with other units.
+        parameters: the units' own parts, by role: 'scale', 'offset', and of batch normalization 'mean' and
+            'variance'. Empty where the normalization has none, or shares them with other units.
     """
 
     layer: str
@@ -156,7 +156,7 @@ class Units:
             flattened feeds many rows of the next kernel; a unit of a recurrent layer its own layer, too.
         bias: slice of the layer's bias, if it has one with an entry for each unit.
         recurrent: for a recurrent layer, the weights from its own units one step before.
-        norms: normalisations of the units on their way to their readers, in that order.
+        norms: normalizations of the units on their way to their readers, in that order.
         activations: the names that the first nonlinearity after the layer has in `Snapshot.activations`, one
             for each call of the layer; none if the layer is linear.
 
@@ -187,5 +187,5 @@ class Units:
 
     @property
     def coupled(self) -> bool:
-        """Whether a normalisation makes other units of the layer depend on each unit."""
+        """Whether a normalization makes other units of the layer depend on each unit."""
         return any(norm.couples_units for norm in self.norms)

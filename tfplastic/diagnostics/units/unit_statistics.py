@@ -221,7 +221,7 @@ def _arrays(statistics: UnitStatistics) -> dict[str, np.ndarray]:
 
 
 def _pooled(parts: Mapping[str, np.ndarray], counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Statistics of the union of parts, `[parts, ...]`, that hold `counts` values each, `[parts, ...]`."""
+    """Returns the statistics of the union of parts, `[parts, ...]`, of `counts` values, `[parts, ...]`."""
     if len(counts) == 1:
         return {name: values[0] for name, values in parts.items()}
     pooled = {name: _average(values, counts) for name, values in parts.items()}

@@ -105,7 +105,7 @@ class _Tracer:
     def units(self) -> tuple[dict[str, Units], dict[str, str]]:
         """Traces the model: {layer name: units} and {layer name: why it has none}."""
         self._final = {id(output) for output in self._graph.outputs}
-        inputs = [_State(_unlabelled(_shape(tensor))) for tensor in self._graph.inputs]
+        inputs = [_State(_unlabeled(_shape(tensor))) for tensor in self._graph.inputs]
         for state in self._run(self._graph, inputs):
             self._exclude(state.labels, "its outputs are the model's")
         for reader in self._readers.values():
@@ -157,7 +157,7 @@ class _Tracer:
         activated = frozenset().union(*(state.activated for state in given))
         labels = [state.labels for state in given]
         if not labels:
-            return [_State(_unlabelled(shape)) for shape in shapes]
+            return [_State(_unlabeled(shape)) for shape in shapes]
         if kind in NORMS and labels[0].shape == shapes[0]:
             self._pass_norm(kind, layer, labels[0])
             return [_State(labels[0], activated)]
@@ -172,7 +172,7 @@ class _Tracer:
         reason = "merges them with others" if kind in {*MERGES, *WRAPPERS} else "is not traced"
         for each in labels:
             self._exclude(each, f"its outputs go into {self._quoted(layer)}, which {reason}")
-        return [_State(_unlabelled(shape)) for shape in shapes]
+        return [_State(_unlabeled(shape)) for shape in shapes]
 
     def _weighted(self, kernel: Kernel, layer: Any, labels: Labels, shapes: _Shapes) -> list[_State]:
         """Returns the output of a layer with kernels: its own units."""
@@ -189,7 +189,7 @@ class _Tracer:
         except (Mixed, ValueError) as error:
             unlike = "its activation changes the number of units"
             self._excluded.setdefault(name, str(error) if isinstance(error, Mixed) else unlike)
-            return [_State(_unlabelled(shape)) for shape in shapes]
+            return [_State(_unlabeled(shape)) for shape in shapes]
         if any(adds_bias_to_columns(layer, shape) for shape in shapes):
             source.weights = dataclasses.replace(source.weights, bias=None)
         self._read(name, kernel.reads_of_own(layer, source.labels))
@@ -211,7 +211,7 @@ class _Tracer:
     def _bidirectional(
         self, layer: Any, given: dict[str, _State], shapes: _Shapes, is_final: bool
     ) -> list[_State]:
-        """Two layers side by side, with the results of one after those of the other."""
+        """Follows two layers side by side; the results of one come after the other's."""
         first, *states = shapes
         if layer.merge_mode is None:
             one, *states = states
@@ -233,7 +233,7 @@ class _Tracer:
         if layer.merge_mode == "concat":
             labels = np.concatenate([forward.labels, backward.labels], -1)
         else:
-            labels = _unlabelled(first)
+            labels = _unlabeled(first)
             for each in (forward, backward):
                 self._exclude(each.labels, f"{self._quoted(layer)} merges its outputs with others")
         return [_State(labels, activated), *ahead, *behind]
@@ -251,7 +251,7 @@ class _Tracer:
         return [_State(np.broadcast_to(labels, shape), activated)]
 
     def _attention(self, layer: Any, given: dict[str, _State], shapes: _Shapes) -> list[_State]:
-        """Features of heads: the values' have ways of their own, queries and keys meet in the softmax."""
+        """Follows the features of heads: values go their own way, queries and keys meet in the softmax."""
         query, value = given.pop("query"), given.pop("value")
         key = given.pop("key", value)
         for each in given.values():
@@ -277,7 +277,7 @@ class _Tracer:
             (*query.labels.shape[:-1], len(of_values) * repeats, of_values.shape[-1]),
         )
         returned = self._call("EinsumDense", output, [_State(mixed)], shapes[:1])
-        return [*returned, *(_State(_unlabelled(shape)) for shape in shapes[1:])]
+        return [*returned, *(_State(_unlabeled(shape)) for shape in shapes[1:])]
 
     def _quoted(self, layer: Any) -> str:
         return f"'{self._name(layer)}' ({type(layer).__name__})"
@@ -357,7 +357,7 @@ def _layer_of(node: Any) -> Any:
 
 
 def _arguments(node: Any) -> list[tuple[str, Any]]:
-    """(name of the argument, tensor) for all that a call takes; several of one argument get numbers."""
+    """Returns the (argument, tensor) pairs of a call; several tensors of one argument get numbers."""
     if hasattr(node, "operation"):
         args, kwargs = node.arguments.args, node.arguments.kwargs
     else:
@@ -377,5 +377,5 @@ def _shape(tensor: Any) -> tuple[int, ...]:
     return tuple(size or 1 for size in tuple(tensor.shape)[1:])
 
 
-def _unlabelled(shape: tuple[int, ...]) -> Labels:
+def _unlabeled(shape: tuple[int, ...]) -> Labels:
     return np.full(shape, _NO_UNIT)

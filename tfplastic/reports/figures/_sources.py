@@ -86,6 +86,6 @@ def worst_over_layers(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread_out(steps: list[int], count: int) -> list[int]:
-    """`count` of the ascending `steps`, the first and the last among them, at even distances in the list."""
+    """Returns `count` of the ascending `steps`, with the first and last, evenly spaced in the list."""
     places = np.unique(np.linspace(0, len(steps) - 1, min(count, len(steps))).round().astype(int))
     return [steps[place] for place in places]

@@ -1,4 +1,4 @@
-"""Figs. 7, 19 and 20: layer normalisation on Atari, and the alignment of gradients."""
+"""Figs. 7, 19 and 20: layer normalization on Atari, and the alignment of gradients."""
 
 import math
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def figure_7(
     factors: Sequence[str] = ("game", "intervention"),
     games: Sequence[str] = ("Freeway", "Kangaroo"),
 ) -> Axes:
-    """Draws the improvement by layer normalisation on each game, and C_k of both agents on two games.
+    """Draws the improvement by layer normalization on each game, and C_k of both agents on two games.
 
     Fig. 7 of the paper, section 6.3. Bars are ours, dots the paper's. Below, C_k at the last step that has
     one, of the first run of each arm; only where there is one.
@@ -77,7 +77,7 @@ def figure_7(
         top, *rest = forms.panels(ax, 2, 1)
         panel, below = top[0], forms.panels(rest[0][0], 1, len(matrices))[0]
     forms.bars(ours, panel, theirs)
-    panel.set(ylabel="improvement by layer normalisation (%)")
+    panel.set(ylabel="improvement by layer normalization (%)")
     panel.legend()
     for place, (title, matrix) in zip(below, matrices.items(), strict=True):
         forms.matrix(matrix, place)
@@ -143,7 +143,7 @@ def _gain(returns: pd.DataFrame, run: Run) -> float:
 
 
 def _last_matrices(runs: Runs, factors: Sequence[str], games: Sequence[str]) -> dict[str, object]:
-    """Returns {title: C_k}: of each game, of the baseline and then of layer normalisation."""
+    """Returns {title: C_k}: of each game, of the baseline and then of layer normalization."""
     parts = arm_factors(runs, factors)
     arms = {(of_arm["game"], of_arm["intervention"]): arm for arm, of_arm in parts.items()}
     found: dict[str, object] = {}

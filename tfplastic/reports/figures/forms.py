@@ -17,9 +17,9 @@ from tfplastic.reports.figures.spectra import SpectralAxis, common_axis, has_nod
 from tfplastic.reports.runs import Arrays
 
 _GAP_ACROSS, _GAP_DOWN = 0.06, 0.16
-_INK = "#111111"  # No pure black, which pages turn into the colour of their own text.
+_INK = "#111111"  # No pure black, which pages turn into the color of their own text.
 _THIN = 0.6  # of the lines of single runs
-_DARK = 0.5  # of a colour's luminance, below which text on it is white
+_DARK = 0.5  # of a color's luminance, below which text on it is white
 
 
 def panels(ax: Axes, rows: int, columns: int, gap: float | None = None) -> list[list[Axes]]:
@@ -51,7 +51,7 @@ def curves(
     rows: pd.DataFrame,
     ax: Axes,
     by: str = "arm",
-    colours: Mapping[Any, str] | None = None,
+    colors: Mapping[Any, str] | None = None,
     linestyle: str = "-",
     label: str = "{} ({})",
 ) -> Axes:
@@ -64,32 +64,32 @@ def curves(
         rows: columns `run`, `step`, `value` and that of `by`; of each run one value per step.
         ax: to draw on.
         by: column that distinguishes the groups.
-        colours: {group: colour}; by default those of the style, in the order of the groups.
+        colors: {group: color}; by default those of the style, in the order of the groups.
         linestyle: style of all lines.
         label: function of the group and its number of runs, those that have a value at its last step too,
             that returns a line's label.
     """
-    given = colours or group_colours(rows[by])
+    given = colors or group_colors(rows[by])
     for group, of_group in groups(rows, by):
         table = of_group.pivot_table(index="run", columns="step", values="value", dropna=False)
         point, low, high = aggregate.band(table.to_numpy())
-        steps, colour = table.columns.to_numpy(), given[group]
+        steps, color = table.columns.to_numpy(), given[group]
         left = int(table.iloc[:, -1].notna().sum())
         count = f"n = {len(table)}" + (f", {left} at the end" if left < len(table) else "")
-        (line,) = ax.plot(steps, point, linestyle, color=colour, label=label.format(group, count))
+        (line,) = ax.plot(steps, point, linestyle, color=color, label=label.format(group, count))
         if any(alone := _alone(point)):
             line.set(marker="o", markersize=3.5, markevery=alone)
-        ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+        ax.fill_between(steps, low, high, color=color, alpha=0.2, linewidth=0)
         if 1 < len(table) < aggregate.FEWEST_RUNS:
             runs = [np.column_stack([steps, values]) for values in table.to_numpy()]
             ax.add_collection(
-                LineCollection(runs, colors=colour, linestyles=linestyle, linewidths=_THIN, alpha=0.5)
+                LineCollection(runs, colors=color, linestyles=linestyle, linewidths=_THIN, alpha=0.5)
             )
     return ax
 
 
 def _alone(values: np.ndarray) -> list[bool]:
-    """Which numbers have no number before or after them, so that no line shows them: `[points]`."""
+    """Returns the mask of numbers without a neighbor, so that no line shows them: `[points]`."""
     there = np.pad(np.isfinite(values), 1)
     return (there[1:-1] & ~there[:-2] & ~there[2:]).tolist()
 
@@ -102,8 +102,8 @@ def logarithmic(ax: Axes) -> Axes:
     return ax
 
 
-def group_colours(groups: Any) -> dict[Any, str]:
-    """Returns a colour of the style for each distinct value, in the order in which they come."""
+def group_colors(groups: Any) -> dict[Any, str]:
+    """Returns a color of the style for each distinct value, in the order in which they come."""
     distinct = list(dict.fromkeys(groups))
     return {group: style.COLOURS[place % len(style.COLOURS)] for place, group in enumerate(distinct)}
 
@@ -112,13 +112,13 @@ def matrix(values: Any, ax: Axes, limit: float = 1.0) -> Axes:
     """Draws a square matrix with a middle at 0, such as C_k: red above, blue below.
 
     Args:
-        values: `[k, k]`; NaN is grey.
+        values: `[k, k]`; NaN is gray.
         ax: to draw on. Its ticks are the first and the last row and column, counted from 1.
-        limit: limit of the colours, in both directions.
+        limit: limit of the colors, in both directions.
     """
     values = np.asarray(values, np.float64)
-    colours = matplotlib.colormaps[style.DIVERGING].with_extremes(bad=style.MISSING)
-    ax.imshow(values, cmap=colours, vmin=-limit, vmax=limit)
+    colors = matplotlib.colormaps[style.DIVERGING].with_extremes(bad=style.MISSING)
+    ax.imshow(values, cmap=colors, vmin=-limit, vmax=limit)
     for set_ticks, length in ((ax.set_yticks, len(values)), (ax.set_xticks, values.shape[1])):
         ends = sorted({0, length - 1})
         set_ticks(ends, [str(end + 1) for end in ends])
@@ -127,8 +127,8 @@ def matrix(values: Any, ax: Axes, limit: float = 1.0) -> Axes:
     return ax
 
 
-def colour_bar(ax: Axes, label: str) -> None:
-    """Puts the bar of colours of the image that `ax` shows to the right of it."""
+def color_bar(ax: Axes, label: str) -> None:
+    """Puts the bar of colors of the image that `ax` shows to the right of it."""
     if ax.figure is not None:
         bar = ax.figure.colorbar(ax.images[0], cax=ax.inset_axes((1.04, 0.1, 0.04, 0.8)), label=label)
         bar.ax.tick_params(labelsize=6)
@@ -140,25 +140,25 @@ def heat_map(
     texts: pd.DataFrame | None = None,
     limits: tuple[float, float] | None = None,
 ) -> Axes:
-    """Draws a coloured table.
+    """Draws a colored table.
 
     Args:
-        table: numbers, rows by its index; a NaN is grey.
+        table: numbers, rows by its index; a NaN is gray.
         ax: to draw on.
         texts: texts of the cells, with the same rows and columns; the numbers by default.
-        limits: the values of the first and the last colour; by default the smallest and the largest.
+        limits: the values of the first and the last color; by default the smallest and the largest.
     """
     values = table.to_numpy(np.float64)
     finite = values[np.isfinite(values)]
     low, high = limits or (float(finite.min(initial=0.0)), float(finite.max(initial=0.0)))
     norm = Normalize(low, high if high > low else low + 1.0)
-    colours = matplotlib.colormaps[style.SEQUENTIAL].with_extremes(bad=style.MISSING)
-    ax.imshow(np.ma.masked_invalid(values), cmap=colours, norm=norm, aspect="auto")
+    colors = matplotlib.colormaps[style.SEQUENTIAL].with_extremes(bad=style.MISSING)
+    ax.imshow(np.ma.masked_invalid(values), cmap=colors, norm=norm, aspect="auto")
     for row, name in enumerate(table.index):
         for column, other in enumerate(table.columns):
             value = values[row, column]
             text = f"{value:z.2f}" if texts is None else texts.loc[name, other]
-            red, green, blue, _ = colours(norm(value)) if np.isfinite(value) else (1.0, 1.0, 1.0, 1.0)
+            red, green, blue, _ = colors(norm(value)) if np.isfinite(value) else (1.0, 1.0, 1.0, 1.0)
             is_dark = 0.299 * red + 0.587 * green + 0.114 * blue < _DARK
             ax.text(
                 column, row, str(text), ha="center", va="center", fontsize=7, color="w" if is_dark else _INK
@@ -195,11 +195,11 @@ def densities(
 
 
 def density(
-    file: Arrays, ax: Axes, colour: str, linestyle: str, label: str, axis: SpectralAxis | None = None
+    file: Arrays, ax: Axes, color: str, linestyle: str, label: str, axis: SpectralAxis | None = None
 ) -> Axes:
     """Draws one density of eigenvalues, see `densities`."""
     values = file.values
-    look: Any = {"color": colour, "linestyle": linestyle, "label": label}
+    look: Any = {"color": color, "linestyle": linestyle, "label": label}
     if axis is not None and has_nodes(file):
         ax.plot(axis.grid, smoothed(file, axis), **look)
     elif "density" in values:
@@ -222,13 +222,13 @@ def probe_curves(files: Sequence[Arrays], ax: Axes, steps: Sequence[int] | None 
     """
     shown = sorted({file.step for file in files if steps is None or file.step in steps})
     shades = matplotlib.colormaps[style.SEQUENTIAL](np.linspace(0, 0.9, max(len(shown), 1)))
-    for step, colour in zip(shown, shades, strict=False):
+    for step, color in zip(shown, shades, strict=False):
         of_step = [np.asarray(file.values["curves"], np.float64) for file in files if file.step == step]
         length = min(each.shape[1] for each in of_step)
         values = np.concatenate([each[:, :length] for each in of_step])  # [runs * targets, length]
         low, high = np.percentile(values, [25, 75], axis=0)
-        ax.plot(np.arange(length), values.mean(axis=0), color=colour, label=f"step {step:,}")
-        ax.fill_between(np.arange(length), low, high, color=colour, alpha=0.15, linewidth=0)
+        ax.plot(np.arange(length), values.mean(axis=0), color=color, label=f"step {step:,}")
+        ax.fill_between(np.arange(length), low, high, color=color, alpha=0.15, linewidth=0)
     ax.set(xlabel="steps of the probe", ylabel="probe loss", ylim=(0, None))
     return ax
 
@@ -243,20 +243,20 @@ def scatter(points: pd.DataFrame, ax: Axes, x: str, y: str, by: str) -> Axes:
         y: column of the vertical axis.
         by: column that distinguishes the groups.
     """
-    colours = group_colours(sorted(points[by].unique()))
+    colors = group_colors(sorted(points[by].unique()))
     for group, of_group in groups(points.sort_values(by, kind="stable"), by):
         across, up = floats(of_group, x), floats(of_group, y)
         finite = np.isfinite(across) & np.isfinite(up)
-        ax.scatter(across, up, s=12, color=colours[group], label=f"{group} (n = {finite.sum()})")
+        ax.scatter(across, up, s=12, color=colors[group], label=f"{group} (n = {finite.sum()})")
         if finite.sum() > 1 and np.ptp(across[finite]) > 0:
             ends = np.array([across[finite].min(), across[finite].max()])
             slope, offset = np.polyfit(across[finite], up[finite], 1)
-            ax.plot(ends, offset + slope * ends, color=colours[group])
+            ax.plot(ends, offset + slope * ends, color=colors[group])
     return ax
 
 
 def bars(values: pd.Series, ax: Axes, beside: pd.Series | None = None, label: str = "paper") -> Axes:
-    """Bars in ascending order, blue above 0 and orange below.
+    """Draws bars in ascending order, blue above 0 and orange below.
 
     Args:
         values: by name; NaN has no bar, and stands first.

@@ -14,7 +14,7 @@ def figure_1(runs: Runs, ax: Axes) -> Axes:
     """Draws accuracy, and below it dead units, while labels change from task to task.
 
     Fig. 1 of the paper, section 4.1: random labels of MNIST with Adam's default constants and with tuned
-    ones. The paper has both in one panel with two axes. An arm has one colour; medians over seeds with their
+    ones. The paper has both in one panel with two axes. An arm has one color; medians over seeds with their
     `aggregate.band`. Dead units: the mean over layers, and dotted the worst layer. Grey lines are the tasks'
     ends.
 
@@ -29,20 +29,20 @@ def figure_1(runs: Runs, ax: Axes) -> Axes:
     accuracy = _sources.scalars(runs, _sources.ACCURACY)
     dead = _sources.scalars(runs, _sources.DEAD_UNITS)
     has_layers = len(set(dead["tag"])) > 1
-    colours = forms.group_colours(runs.arms)
+    colors = forms.group_colors(runs.arms)
     (top,), (below,) = forms.panels(ax, 2, 1, gap=0.08)
     for step in _ends_of_tasks(runs):
         for panel in (top, below):
             panel.axvline(step, color="0.85", linewidth=0.8, zorder=0)
     names = {arm: paper_name(arm) for arm in runs.arms}
-    for arm, colour in colours.items():
+    for arm, color in colors.items():
         of_arm = [where(rows, rows["arm"] == arm) for rows in (accuracy, dead)]
         label = names[arm].replace("{", "{{").replace("}", "}}") + " ({1})"
-        forms.curves(of_arm[0], top, colours=colours, label=label)
-        forms.curves(_sources.mean_over_layers(of_arm[1]), below, colours=colours, label=label)
+        forms.curves(of_arm[0], top, colors=colors, label=label)
+        forms.curves(_sources.mean_over_layers(of_arm[1]), below, colors=colors, label=label)
         if has_layers:
             worst = _sources.worst_over_layers(of_arm[1])
-            forms.curves(worst, below, colours={arm: colour}, linestyle=":", label=f"{label}, worst layer")
+            forms.curves(worst, below, colors={arm: color}, linestyle=":", label=f"{label}, worst layer")
     top.set(ylabel="accuracy", ylim=(0, 1.02))
     top.tick_params(labelbottom=False)
     below.set(xlabel="gradient steps", ylabel="dead units", ylim=(0, 1.02))

@@ -19,7 +19,7 @@ def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes
 
     Fig. 6 of the paper, section 6.2, which is the part of Fig. 8 without combinations. A cell is the mean
     over runs and their standard deviation, and below, in brackets, the paper's number; a cell without runs is
-    grey.
+    gray.
 
     Args:
         runs: with at least two probes each.
@@ -97,7 +97,7 @@ def _cells(runs: Runs, factors: Sequence[str] | None, data: str) -> pd.DataFrame
 def _map(
     ours: pd.DataFrame, column: str, data: str, rows: list[str], ax: Axes, spread: bool, limits: Any = None
 ) -> None:
-    """The map of `column`, rows and columns in the paper's order, those it does not have after them."""
+    """Draws the map of `column`, rows and columns in the paper's order, others after them."""
     rows = rows + [name for name in dict.fromkeys(ours["intervention"]) if name not in rows]
     has = set(ours["architecture"])
     columns = [name for name in ARCHITECTURES if name in has] + sorted(has - set(ARCHITECTURES))

@@ -62,7 +62,7 @@ def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axe
             if panel is below[-1][column]:
                 panel.set_xlabel("example")
             if column == len(networks) - 1:
-                forms.colour_bar(panel, "cosine of gradients")
+                forms.color_bar(panel, "cosine of gradients")
     _share_limits([panel for panel, (_, files, _) in zip(top, networks, strict=True) if files])
     return ax
 
@@ -75,7 +75,7 @@ def figure_14(
 ) -> Axes:
     """Draws the largest eigenvalue of the Hessian along training, a panel for each environment.
 
-    Fig. 14 of the paper, appendix B.1: with layer normalisation it does not grow. Medians over seeds with
+    Fig. 14 of the paper, appendix B.1: with layer normalization it does not grow. Medians over seeds with
     their `aggregate.band`.
 
     Args:
@@ -92,10 +92,10 @@ def figure_14(
     rows = with_factors(scalars, chosen_factors(runs, factors, _ENVIRONMENTS, _ENVIRONMENTS))
     rows = rows.assign(intervention=[paper_name(name) for name in rows["intervention"]])
     environments = list(dict.fromkeys(rows["environment"]))
-    colours = forms.group_colours(rows["intervention"])
+    colors = forms.group_colors(rows["intervention"])
     row = forms.panels(ax, 1, len(environments))[0]
     for panel, environment in zip(row, environments, strict=True):
-        forms.curves(where(rows, rows["environment"] == environment), panel, "intervention", colours)
+        forms.curves(where(rows, rows["environment"] == environment), panel, "intervention", colors)
         panel.set(title=paper_name(environment), xlabel="gradient steps", ylabel="largest eigenvalue")
         panel.legend()
     _share_limits(row)
@@ -164,7 +164,7 @@ def _ends(files: list[Arrays]) -> list[Arrays]:
 
 
 def _after_0(files: list[Arrays]) -> list[Arrays]:
-    """Without the initialisation, at which a network and its twin are one, if two others are left."""
+    """Leaves out the initialization, where a network equals its twin, if two others remain."""
     later = [file for file in files if file.step]
     return later if len(later) > 1 else files
 

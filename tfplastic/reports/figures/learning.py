@@ -69,12 +69,12 @@ def _grid(runs: Runs, ax: Axes, factors: Sequence[str] | None, tag: str, name: s
     present = set(rows["intervention"])
     known = [name for name in ("none", *INTERVENTIONS) if name in present]
     interventions = list(dict.fromkeys([*known, *rows["intervention"]]))
-    colours = forms.group_colours(rows["architecture"])
+    colors = forms.group_colors(rows["architecture"])
     grid = forms.panels(ax, max(1, len(environments)), max(1, len(interventions)))
     for line, environment in zip(grid, environments, strict=False):
         for panel, intervention in zip(line, interventions, strict=False):
             chosen = (rows["environment"] == environment) & (rows["intervention"] == intervention)
-            forms.curves(where(rows, chosen), panel, "architecture", colours)
+            forms.curves(where(rows, chosen), panel, "architecture", colors)
             panel.set(title=f"{paper_name(environment)}, {paper_name(intervention)}", ylim=(0, 1))
             if line is grid[-1]:
                 panel.set_xlabel("gradient steps")

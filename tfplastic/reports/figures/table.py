@@ -98,7 +98,7 @@ FIGURES = {
         PaperFigure(4, "Probe curves by checkpoint", probes.figure_4, (), (_sources.PROBE_CURVES,)),
         PaperFigure(5, "Width and the loss of plasticity", width.figure_5, (_PROBES,)),
         PaperFigure(6, "Interventions, CIFAR-10", interventions.figure_6, (_PROBES,), (), (6, 5)),
-        PaperFigure(7, "Layer normalisation on Atari", atari.figure_7, (_sources.RETURN,), (), (10, 7)),
+        PaperFigure(7, "Layer normalization on Atari", atari.figure_7, (_sources.RETURN,), (), (10, 7)),
         PaperFigure(
             8,
             "Interventions and their combinations, CIFAR-10",

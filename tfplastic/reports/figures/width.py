@@ -26,7 +26,7 @@ def figure_5(
 ) -> Axes:
     """Draws the increase of the probe loss over the width of the network, on a logarithmic scale.
 
-    Fig. 5 of the paper, section 6.1. Means over seeds, with the smallest and largest; a colour for each
+    Fig. 5 of the paper, section 6.1. Means over seeds, with the smallest and largest; a color for each
     architecture and data, a style of line for each target period; where these are many lines, a panel for
     each architecture and data. A mean that is not above 0, which the scale does not show, is counted in the
     legend.
@@ -75,9 +75,9 @@ def _panels(rows: pd.DataFrame, ax: Axes, names: Sequence[str]) -> None:
 
 
 def _lines(rows: pd.DataFrame, ax: Axes) -> None:
-    """Draws a line for each group and period: colours by groups, or by periods where there is one group."""
+    """Draws a line for each group and period: colors by groups, or by periods where there is one group."""
     names, periods = (list(dict.fromkeys(rows[name])) for name in ("group", "period"))
-    colours = forms.group_colours(rows["group"] if len(names) > 1 else rows["period"])
+    colors = forms.group_colors(rows["group"] if len(names) > 1 else rows["period"])
     lowest = math.inf
     for (group, period), of_line in groups(rows.sort_values("width", kind="stable"), ["group", "period"]):
         by_width = {width: floats(each, "plasticity_loss") for width, each in groups(of_line, "width")}
@@ -87,10 +87,10 @@ def _lines(rows: pd.DataFrame, ax: Axes) -> None:
         label = ", ".join(part for part in (group, f"period {period}" if period else "") if part)
         label += f" ({np.count_nonzero(~above)} not above 0)" if not above.all() else ""
         linestyle = style.LINE_STYLES[periods.index(period) % len(style.LINE_STYLES)]
-        colour = colours[group if len(names) > 1 else period]
-        ax.plot(list(by_width), shown, linestyle, marker="o", markersize=3, color=colour, label=label)
+        color = colors[group if len(names) > 1 else period]
+        ax.plot(list(by_width), shown, linestyle, marker="o", markersize=3, color=color, label=label)
         ends = np.where(above, np.maximum(low, 1e-12), np.nan), np.where(above, high, np.nan)
-        ax.fill_between(list(by_width), *ends, color=colour, alpha=0.12, linewidth=0)
+        ax.fill_between(list(by_width), *ends, color=color, alpha=0.12, linewidth=0)
         lowest = min(lowest, float(mean[above].min(initial=math.inf)))
     if math.isfinite(lowest):
         forms.logarithmic(ax)

@@ -1,4 +1,4 @@
-"""Settings that the figures of many runs share: colours and panels, and their common configuration."""
+"""Settings that the figures of many runs share: colors and panels, and their common configuration."""
 
 import re
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from tfplastic.reports import style
 from tfplastic.reports.runs import Runs
 
 TOGETHER = len(style.COLOURS)
-"""So many arms have a colour each."""
+"""So many arms have a color each."""
 _DATA, _NETWORK = re.compile(r"Task\.dataset$"), re.compile(r"Task\.network$")
 
 
 def panels_of(arms: Sequence[str]) -> dict[str, list[str]]:
-    """{title of a panel: its arms}: all in one where colours suffice, else by all but the last part of names.
+    """Returns {panel: its arms}: one if colors suffice, else by all but the last part of names.
 
     Args:
         arms: names, parts of which are joined by '-'.
@@ -40,7 +40,7 @@ def panels_of(arms: Sequence[str]) -> dict[str, list[str]]:
 
 
 def looks(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """{arm: its colour and style of line}, by its place in its panel or by the last part of its name."""
+    """Returns {arm: (color, line style)}, by position in its panel or the last part of its name."""
     panels = panels_of(arms)
     by_last_part = len(panels) > 1 and not next(iter(panels)).startswith("arms ")
     keys = {arm: arm.rpartition("-")[2] if by_last_part else arm for of in panels.values() for arm in of}

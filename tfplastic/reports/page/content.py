@@ -93,7 +93,7 @@ class Section:
 
 
 def listed(names: Sequence[str], limit: int = 12) -> str:
-    """Names as a phrase, `limit` of them.
+    """Joins names as a phrase, `limit` of them.
 
     Example:
         >>> from tfplastic.reports.page.content import listed

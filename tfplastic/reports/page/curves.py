@@ -74,9 +74,9 @@ def picture(runs: Runs, tag: str, name: str, caption: str = "") -> Picture:
     look = looks(runs.arms)
     for ax, (title, arms) in zip(grid.flat, panels.items(), strict=False):
         for arm in arms:
-            colour, line = look[arm]
+            color, line = look[arm]
             label = "{}, {}" if title == "" else arm.removeprefix(f"{title}-") + ", {1}"
-            forms.curves(where(rows, rows["arm"] == arm), ax, "arm", {arm: colour}, line, label)
+            forms.curves(where(rows, rows["arm"] == arm), ax, "arm", {arm: color}, line, label)
         ax.set_title(title)
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         ax.locator_params(axis="x", nbins=5)
@@ -93,7 +93,7 @@ def picture(runs: Runs, tag: str, name: str, caption: str = "") -> Picture:
 
 
 def _words(tag: str) -> str:
-    """Such as 'accuracy (evaluation)'."""
+    """Returns words such as 'accuracy (evaluation)'."""
     group, _, name = tag.replace("_", " ").partition("/")
     return f"{name.replace('/', ', ')} ({group})"
 
@@ -104,7 +104,7 @@ def _order(tag: str) -> tuple[bool, bool, bool, str]:
 
 
 def _legend(figure: Figure, axes: Sequence[Axes], is_single: bool) -> None:
-    """Above, once: labels of different panels that say the same are one."""
+    """Draws one legend above: equal labels of different panels are one."""
     entries = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):

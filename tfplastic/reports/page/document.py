@@ -76,7 +76,7 @@ def _picture(picture: Picture, drawing: str) -> Markup:
     svg = drawing[drawing.index("<svg") :]
     svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    # The page's own colours of paper and ink, also in the dark; white on coloured cells is text, no path.
+    # The page's own colors of paper and ink, also in the dark; white on colored cells is text, no path.
     svg = _WHITE.sub(r"\1fill: none", svg).replace("#000000", "currentColor")
     least = _WIDE_NARROWEST if picture.is_wide else _NARROWEST
     style = f"max-width:{width:.0f}px;min-width:{min(width, least):.0f}px"

@@ -19,7 +19,7 @@ _PANEL_IN = 1.9
 
 
 def covariances(material: Material) -> Section:
-    """C_k along training, a row for each arm and its twin: of its first run, since a mean of C_k is none."""
+    """Draws C_k along training, a row per arm and twin, of its first run: a mean of C_k is not a C_k."""
     runs, title = material.runs, "Gradient covariance"
     tags = [tag for tag in runs.array_tags() if tag.startswith(_COVARIANCES)]
     if not tags:
@@ -95,8 +95,8 @@ def _matrices(by_arm: dict[str, list[Arrays]]) -> Picture:
         line[0].set_ylabel(arm)
         for panel in line[len(shown) :]:
             panel.set_axis_off()
-    colours = ScalarMappable(Normalize(-1, 1), matplotlib.colormaps[style.DIVERGING])
-    figure.colorbar(colours, ax=grid, shrink=min(1.0, 1.5 / len(by_arm)), aspect=14, label="cosine")
+    colors = ScalarMappable(Normalize(-1, 1), matplotlib.colormaps[style.DIVERGING])
+    figure.colorbar(colors, ax=grid, shrink=min(1.0, 1.5 / len(by_arm)), aspect=14, label="cosine")
     size = len(next(iter(by_arm.values()))[0].values["matrix"])
     caption = f"C_k of {size} examples along training, of the first run of each arm."
     return Picture("gradient_covariance", "C_k along training", caption, figure)

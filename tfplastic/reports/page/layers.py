@@ -22,7 +22,7 @@ _FIRST = (
 )
 _MOST_FIGURES = 16
 _GAP = 0.06  # between arms, in widths of one
-_LOGARITHMIC = 300.0  # ratio of values from which colours are on a logarithmic scale
+_LOGARITHMIC = 300.0  # ratio of values from which colors are on a logarithmic scale
 _ARM_IN, _LAYER_IN = 1.15, 0.3
 _MOST_IN = 13.0
 
@@ -47,7 +47,7 @@ def heat_maps(material: Material) -> Section:
 
 
 def layers_over_time(rows: pd.DataFrame, ax: Axes, arms: list[str] | None = None) -> Axes:
-    """Draws a map of layers by gradient steps for each arm, side by side, in one scale of colours.
+    """Draws a map of layers by gradient steps for each arm, side by side, in one scale of colors.
 
     Args:
         rows: columns `arm`, `layer`, `step`, `value`; medians are taken over runs.
@@ -61,14 +61,14 @@ def layers_over_time(rows: pd.DataFrame, ax: Axes, arms: list[str] | None = None
     columns = pd.MultiIndex.from_product([arms, steps])
     values = table.reindex(index=layers, columns=columns).to_numpy(np.float64)
     values = np.where(np.isfinite(values), values, np.nan).reshape(len(layers), len(arms), len(steps))
-    colours = matplotlib.colormaps[style.SEQUENTIAL].with_extremes(bad=style.MISSING)
+    colors = matplotlib.colormaps[style.SEQUENTIAL].with_extremes(bad=style.MISSING)
     norm = _norm(values)
     image = None
     for place in range(len(arms)):
         left = place * (1 + _GAP)
         extent = (left, left + 1, len(layers) - 0.5, -0.5)
         shown = np.ma.masked_invalid(values[:, place])
-        image = ax.imshow(shown, cmap=colours, norm=norm, aspect="auto", extent=extent)
+        image = ax.imshow(shown, cmap=colors, norm=norm, aspect="auto", extent=extent)
     ax.set(xlim=(0, len(arms) * (1 + _GAP) - _GAP), ylim=(len(layers) - 0.5, -0.5))
     turned = any(len(arm) > 16 for arm in arms) or len(arms) > 7
     ax.set_xticks(

@@ -33,5 +33,5 @@ def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
 
 
 def joined(children: Any) -> Markup:
-    """Several children one after another, see `element`."""
+    """Joins several children one after another, see `element`."""
     return Markup("".join(each if isinstance(each, Markup) else html.escape(str(each)) for each in children))

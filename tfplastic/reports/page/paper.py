@@ -31,7 +31,7 @@ _MEASURES = {
 
 
 def beside_the_paper(material: Material) -> Section:
-    """Cells, games, widths and correlates that the paper has, too: ours and its own."""
+    """Compares cells, games, widths and correlates with the paper's."""
     runs = material.runs
     factors = factors_of(runs.arms)
     parts = [
@@ -62,7 +62,7 @@ def beside_the_paper(material: Material) -> Section:
 
 
 def _cells(runs: Runs, factors: tuple[str, ...]) -> Section | None:
-    """Figs. 6 and 8 to 11."""
+    """Compares with Figs. 6 and 8 to 11."""
     fixed = {name: value for name, value in fixed_factors(runs).items() if name not in factors}
     is_mdp = any(key.startswith(_MDP) for run in runs for key in run.config)
     if not is_mdp or PROBE_LOSS not in runs.tags() or not set(FACTORS) <= {*factors, *fixed}:
@@ -114,7 +114,7 @@ def _signs(cells: pd.DataFrame) -> list[str]:
 
 
 def _games(runs: Runs, factors: tuple[str, ...]) -> Section | None:
-    """Fig. 7."""
+    """Compares with Fig. 7."""
     if not {"game", "intervention"} <= set(factors) or _RETURN not in runs.tags():
         return None
     if not {"layer_norm", "none"} <= {part for arm in runs.arms for part in arm.split("-")}:
@@ -124,16 +124,16 @@ def _games(runs: Runs, factors: tuple[str, ...]) -> Section | None:
     gains["ours, %"] = 100 * gains.pop("improvement")
     gains["paper, %"] = [numbers.get(game, np.nan) for game in gains["game"]]
     texts = [
-        f"Layer normalisation on {len(gains)} games: it improves {(gains['ours, %'] > 0).sum()} of them,"
+        f"Layer normalization on {len(gains)} games: it improves {(gains['ours, %'] > 0).sum()} of them,"
         f" the median improvement is {gains['ours, %'].median():.1f} %; in the paper, on the same games,"
         f" {(gains['paper, %'] > 0).sum()} and {gains['paper, %'].median():.1f} %."
     ]
-    table = Table("paper_games", "Improvement by layer normalisation", gains, "", True)
+    table = Table("paper_games", "Improvement by layer normalization", gains, "", True)
     return Section(_TITLE, texts, pictures=[_figure(runs, 7, factors=factors)], tables=[table])
 
 
 def _widths(runs: Runs, factors: tuple[str, ...]) -> Section | None:
-    """Fig. 5."""
+    """Compares with Fig. 5."""
     if "width" not in factors or PROBE_LOSS not in runs.tags():
         return None
     return Section(_TITLE, pictures=[_figure(runs, 5, factors=factors)])
@@ -167,7 +167,7 @@ def _correlates(runs: Runs, factors: tuple[str, ...]) -> Section | None:
 
 
 def _instability(runs: Runs) -> Section | None:
-    """Fig. 1."""
+    """Compares with Fig. 1."""
     if _TASK not in runs.tags() or FIGURES[1].lacks(runs):
         return None
     text = (
@@ -178,7 +178,7 @@ def _instability(runs: Runs) -> Section | None:
 
 
 def _landscape(runs: Runs) -> Section | None:
-    """Fig. 2, of runs with Brownian twins."""
+    """Compares with Fig. 2, of runs with Brownian twins."""
     if _sources.TWIN_SPECTRUM not in runs.array_tags() or FIGURES[2].lacks(runs):
         return None
     text = (

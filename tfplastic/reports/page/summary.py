@@ -116,7 +116,7 @@ def _worst(rows: pd.DataFrame, place_of_worst: Callable[[np.ndarray], Any]) -> t
 
 
 def _by_arm(runs: Runs, values: Mapping[Any, tuple[float, str]]) -> dict[str, str]:
-    """{arm: median and bounds over its runs}, of {(arm, run): (value, note)}, and the most frequent note."""
+    """Returns {arm: median and bounds over runs} of {(arm, run): (value, note)}, with the commonest note."""
     found = {}
     for arm in runs.arms:
         of_arm = [value for (other, _), value in values.items() if other == arm]

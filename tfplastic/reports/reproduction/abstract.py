@@ -38,7 +38,7 @@ def claims(committed: Committed, results: Mapping[int, Result]) -> list[Claim]:
         _smoothing(cells, results),
         _of_result(
             "atari",
-            "Layer normalisation of a DQN-like agent improves its returns on the Arcade"
+            "Layer normalization of a DQN-like agent improves its returns on the Arcade"
             " Learning Environment.",
             results[7],
             "improves",
@@ -88,10 +88,10 @@ def _lost(runs: Runs) -> tuple[int, int]:
 
 def _smoothing(runs: Runs, results: Mapping[int, Result]) -> Claim:
     paper = (
-        "Parameterisations that smooth the loss landscape (categorical outputs,"
-        " normalisation) preserve plasticity"
+        "Parameterizations that smooth the loss landscape (categorical outputs,"
+        " normalization) preserve plasticity"
     )
-    paper += " best, better than perturbing and regularising weights."
+    paper += " best, better than perturbing and regularizing weights."
     if PROBE_LOSS not in runs.tags():
         there, of = (sum(getattr(results[n].selection, name) for n in (8, 9)) for name in ("there", "of"))
         return Claim("smoothing", paper, f"Figs. 8 and 9: not run ({there} of {of})", None)

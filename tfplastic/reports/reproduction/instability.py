@@ -61,7 +61,7 @@ def figure_1(committed: Committed) -> Result:
         "Accuracy and dead units of the small form: medians of seeds, thin lines single"
         " runs, bands their range;"
     )
-    caption += " grey lines are the tasks' ends."
+    caption += " gray lines are the tasks' ends."
     drawings = [
         Drawing("fig01", caption, functools.partial(FIGURES[1].draw, small), FIGURES[1].size),
     ]

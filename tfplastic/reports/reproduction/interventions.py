@@ -129,7 +129,7 @@ def _numbers(found: pd.DataFrame, measures: Mapping[str, str]) -> str:
 
 
 def _layer_norm(cells: pd.DataFrame, number: int) -> Claim:
-    """A reading of Figs. 10 and 11 that differences hide: layer norm under regression has lower losses."""
+    """Judges a reading of Figs. 10 and 11: layer norm under regression has lower losses."""
     ends = _LOWER[number]
     by_cell: Any = cells.set_index(["architecture", "intervention"])[list(ends.values())]
     pairs = [

@@ -127,7 +127,7 @@ def _draw_scalars(runs: Runs, ax: Axes) -> Axes:
 
 
 def figure_14(committed: Committed) -> Result:
-    """Judges the largest eigenvalue along training, with layer normalisation and without."""
+    """Judges the largest eigenvalue along training, with layer normalization and without."""
     selection = committed.select(14)
     runs = selection.runs
     if _sources.SHARPNESS not in runs.tags():
@@ -143,7 +143,7 @@ def figure_14(committed: Committed) -> Result:
                 f" {numbers.several(none, 1)} without"
             )
             name = paper_name(environment)
-            text = f"{name}: layer normalisation keeps the largest eigenvalue from growing"
+            text = f"{name}: layer normalization keeps the largest eigenvalue from growing"
             claims.append(Claim(f"{environment}_stays", text, ours, norm.mean() < none.mean() / 2))
     found = "; ".join(
         f"{paper_name(environment)}, {paper_name(arm)}: grows {values.mean():.1f} times"

@@ -88,7 +88,7 @@ def _finals(runs: Runs, tag: str) -> Finals:
 
 
 def _pairs(finals: Finals) -> list[tuple[str, float, float]]:
-    """(network, value on the easy MDP, on the hard one) without interventions."""
+    """Returns (network, value on the easy MDP, on the hard one) without interventions."""
     networks = [network for environment, network, arm in finals if (environment, arm) == ("easy", "none")]
     return [
         (network, finals["easy", network, "none"], finals["hard", network, "none"])
@@ -112,7 +112,7 @@ def _hard_is_slower(finals: Finals) -> Claim:
 
 
 def _against_none(finals: Finals, interventions: tuple[str, ...]) -> list[tuple[float, float]]:
-    """(value, the same without an intervention) of each environment and network."""
+    """Returns (value, value without an intervention) of each environment and network."""
     return [
         (value, finals[environment, network, "none"])
         for (environment, network, arm), value in finals.items()

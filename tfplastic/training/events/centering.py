@@ -1,4 +1,4 @@
-"""Whether inputs that are not centred keep a fresh network from learning."""
+"""Whether inputs that are not centered keep a fresh network from learning."""
 
 import math
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ _FAILS = 0.7  # final loss of a fresh network over b
 _FAR = 1.0  # mean over standard deviation
 
 
-def uncentred_warning(scalars: Mapping[str, float], inputs: Any) -> str:
-    """Returns a warning where a fresh network ends above 0.7 b on inputs beyond one deviation off centre.
+def uncentered_warning(scalars: Mapping[str, float], inputs: Any) -> str:
+    """Returns a warning where a fresh network ends above 0.7 b on inputs beyond one deviation off center.
 
     An MLP on CIFAR-10 with pixels in [0, 1], which have a mean of 0.47 and a standard deviation of 0.25, ends
     at 0.9 b, and all units of its first layer die; with pixels in [-1, 1] it ends at 0.05 b.
@@ -22,7 +22,7 @@ def uncentred_warning(scalars: Mapping[str, float], inputs: Any) -> str:
         inputs: a nest of arrays `[n, ...]`.
 
     Returns:
-        The warning, or '' where the network learns or the inputs are centred.
+        The warning, or '' where the network learns or the inputs are centered.
     """
     loss, variance = (scalars.get(name, math.nan) for name in ("final_loss", "target_variance"))
     if not loss > _FAILS * variance:
@@ -34,7 +34,7 @@ def uncentred_warning(scalars: Mapping[str, float], inputs: Any) -> str:
             if abs(mean) > _FAR * deviation > 0:
                 return (
                     f"a fresh network ends the probe at {loss / variance:.2g} b and its inputs"
-                    f" are not centred (mean {mean:.2g}, standard deviation {deviation:.2g}), which may be"
-                    " why: centre them, pixels such as by pixel_range = (-1.0, 1.0)"
+                    f" are not centered (mean {mean:.2g}, standard deviation {deviation:.2g}), which may be"
+                    " why: center them, pixels such as by pixel_range = (-1.0, 1.0)"
                 )
     return ""

@@ -52,7 +52,7 @@ def task_snapshot(
 
 
 class RunDiagnostics(Event):
-    """Measures and writes the quantities that are due, at exactly their step; changes nothing that it reads.
+    """Event that measures and writes the quantities that are due, at exactly their step; it only reads.
 
     Besides the trained network it measures its Brownian twin, if the run has one: at the same steps and on
     the same inputs, under tags that begin with `brownian_twin` instead of `diagnostics`.
@@ -124,7 +124,7 @@ class RunDiagnostics(Event):
         )
 
     def due_after(self, step: int) -> list[int]:
-        """For each quantity the next gradient step beyond `step` at which it is due, if there is one."""
+        """Returns for each quantity the next gradient step beyond `step` at which it is due, if any."""
         steps = [schedule.after(step) for schedule in self._schedules.values()]
         return [each for each in steps if each is not None]
 

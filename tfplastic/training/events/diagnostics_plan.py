@@ -67,7 +67,7 @@ class DiagnosticsPlan:
 def _expanded(
     quantities: str | Sequence[str | QuantityFn] | Mapping[str, QuantityFn],
 ) -> tuple[dict[str, QuantityFn], set[str]]:
-    """Quantities by name, and the names of those that are of a budget."""
+    """Returns quantities by name, and the names of those that are of a budget."""
     if isinstance(quantities, str):
         quantities = [check_one_of("diagnostics", quantities, tuple(BUDGETS))]
     named: Any = quantities

@@ -47,7 +47,7 @@ class MeasuredNetwork:
         return len(self._quantities)
 
     def charts(self) -> dict[str, dict[str, str]]:
-        """For `Writer.layout`; empty without quantities."""
+        """Returns charts for `Writer.layout`; empty without quantities."""
         return charts(self._quantities, self._prefix, self._category) if self._quantities else {}
 
     def measure(self, step: int, names: Collection[str], writer: Writer) -> None:

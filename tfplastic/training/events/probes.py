@@ -12,7 +12,7 @@ from absl import logging
 from tfplastic import seeds
 from tfplastic.run_format import ARRAY_FILE_ERRORS, ARRAYS_DIRECTORY
 from tfplastic.tasks import GraphTask, HostTask
-from tfplastic.training.events.centering import uncentred_warning
+from tfplastic.training.events.centering import uncentered_warning
 from tfplastic.training.events.event import Event
 from tfplastic.training.events.probe_plan import ProbePlan
 from tfplastic.training.run.write_errors import writing
@@ -27,7 +27,7 @@ _DOTS_PER_INCH = 100
 
 
 class RunProbes(Event):
-    """Probes the network of a run at exactly the steps that are due, and writes the results.
+    """Event that probes the network of a run at exactly the steps that are due, and writes the results.
 
     Nothing that training reads is changed: a run with probes is the run without, bit for bit.
 
@@ -111,7 +111,7 @@ class RunProbes(Event):
             probe = probe.kept_in(run_directory.absolute().parent / SHARED)
         result = probe.measure(task.model, inputs, optimizer)
         scalars = result.to_dict()
-        warning = uncentred_warning(scalars, inputs) if step == 0 else ""
+        warning = uncentered_warning(scalars, inputs) if step == 0 else ""
         if warning:
             logging.warning(warning)
         writer.scalars(step, {f"probe/{name}": value for name, value in scalars.items()})

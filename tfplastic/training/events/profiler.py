@@ -12,7 +12,7 @@ _MOST_STEPS_SHOWN_WHOLE = 5  # of a longer trace, XProf leaves out the first and
 
 
 class Profiler:
-    """Traces the gradient steps after step A up to step B, and all that happens between them.
+    """Trace of the gradient steps after step A up to step B, and all that happens between them.
 
     The trace lies under `plugins/profile/` in the log directory, as `*.xplane.pb`. Each gradient step, with
     the acting and sampling that belong to it, is one span `train_step` there, which XProf takes for a step.
@@ -36,7 +36,7 @@ class Profiler:
         self._older: set[Path] = set()  # traces of earlier sessions in this directory
 
     def step(self, step: int) -> contextlib.AbstractContextManager:
-        """A context for the gradient steps that follow step number `step`, none of them beyond an edge."""
+        """Returns a context for the gradient steps after step `step`, none of them beyond an edge."""
         if self._steps is None:
             return contextlib.nullcontext()
         first, last = self._steps
@@ -56,7 +56,7 @@ class Profiler:
             self.close()
 
     def edges_after(self, step: int) -> list[int]:
-        """The steps after `step` at which the trace begins, ends, or has a gradient step to tell apart."""
+        """Returns the steps after `step` at which the trace begins, ends, or needs a step of its own."""
         if self._steps is None:
             return []
         first, last = self._steps

@@ -16,7 +16,7 @@ _NO_OPTIMIZER = "it has no optimizer"
 def quantities_of_twin(
     quantities: Mapping[str, QuantityFn], loss: Objective | None
 ) -> tuple[dict[str, QuantityFn], dict[str, str]]:
-    """Which of a run's quantities there are of its twin.
+    """Splits a run's quantities into those of its twin and {quantity: reason} for the others.
 
     Those of the next update are not among them, and those of a loss only if the diagnostics have one that is
     not the task's.

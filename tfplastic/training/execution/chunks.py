@@ -8,7 +8,7 @@ _LONG_CALL_S = 0.5  # after which a signal or the progress line has waited long 
 
 
 class Chunks:
-    """Calls a program for as many steps at a time as fit into about half a second, measured by trial."""
+    """Caller of a program for as many steps at a time as fit into about half a second, found by trial."""
 
     def __init__(self) -> None:
         self._length = 1

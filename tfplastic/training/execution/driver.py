@@ -14,7 +14,7 @@ from tfplastic.training.step import NonFiniteLossError
 
 
 class Driver(abc.ABC):
-    """Takes the gradient steps of a task, and gives the loop all else that it needs of the task.
+    """Execution of a task's gradient steps, and the loop's interface to the task.
 
     Attributes:
         compiler: `'graph'` or `'xla'` of a program of gradient steps; '' where there is none to choose.

@@ -15,7 +15,7 @@ from tfplastic.training.step import GradientStep
 
 
 class Examination:
-    """Looks for NaN and infinities in the weights of a task's networks and in one of its gradient steps.
+    """Search for NaN and infinities in the weights of a task's networks and in one of its gradient steps.
 
     Nothing is changed, and nothing is computed before it is asked: training itself is not slower for it.
     A layer goes by its path below the network, as in the tags of diagnostics.
@@ -104,7 +104,7 @@ class Examination:
         return [variable for _, variable in sorted(found.values(), key=lambda each: each[0])]
 
     def _weight_names(self) -> dict[int, str]:
-        """'kernel' of layer 'hidden', by the weight's id."""
+        """Returns names such as 'kernel' of layer 'hidden', by the weight's id."""
         names = {}
         for layer_name, layer in self._layers.items():
             for variable in map(tf_variable, layer.variables):

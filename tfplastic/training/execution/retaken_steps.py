@@ -14,7 +14,7 @@ _LONGEST_S = 60.0
 
 
 class RetakenSteps:
-    """Takes gradient steps of a task in memory again, which gives the same bits, and looks between them.
+    """Repetition of gradient steps of a task in memory, bit for bit, to look between them.
 
     A compiled program says that a loss was not finite, but the batch is gone by then, and under XLA the
     weights are too: all that costs nothing while training is well.
@@ -62,7 +62,7 @@ class RetakenSteps:
         return self._look(bad)
 
     def _walk(self, good: int, failed: int, stride: int) -> tuple[int, int]:
-        """A gradient step after which all is finite, and one, at most a stride later, after which it is not.
+        """Returns a step after which all is finite, and one, at most a stride later, after which not.
 
         Where all is finite to the end, the last two steps.
         """

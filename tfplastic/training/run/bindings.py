@@ -31,7 +31,7 @@ class _Macro(_Reference):
 
 
 class _Delegate(config_parser.ParserDelegate):
-    """Makes the parser hand references and macros through, without looking them up."""
+    """Parser delegate that hands references and macros through, without looking them up."""
 
     def configurable_reference(self, scoped_name: str, evaluate: bool) -> _Reference:
         return _Reference(f"@{scoped_name}{'()' if evaluate else ''}")

@@ -343,7 +343,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _write_in_place(path: Path, content: bytes) -> None:
-    """On a full disk, where a file keeps the room that it has; if this fails too, nothing is changed."""
+    """Writes where a file keeps its room, for a full disk; if this fails too, nothing is changed."""
     with open(path, "rb+", buffering=0) as file:
         before = file.read()
         for each in (content, before):
@@ -359,6 +359,6 @@ def _total_steps(bindings: dict[str, str]) -> int | None:
 
 
 def _short(old: str, new: str) -> tuple[str, str]:
-    """Two different values, or as much of them as shows that they are: of paths it is often the end."""
+    """Shortens two different values to the parts that show the difference, of paths often the end."""
     first, second = (value if len(value) <= 60 else f"{value[:57]}..." for value in (old, new))
     return (first, second) if first != second else (f"...{old[-57:]}", f"...{new[-57:]}")

@@ -16,7 +16,7 @@ from tfplastic.training.step import NonFiniteLossError
 
 
 class Failures:
-    """Stops a run whose weights are not finite, and explains why it, or its loss, is not.
+    """Stop of a run whose weights or loss are not finite, with an explanation.
 
     Args:
         driver: takes the gradient steps of the run.
@@ -106,7 +106,7 @@ class Failures:
         return self._driver.find_non_finite(error, self._examination, restore)
 
     def _restore(self, checkpoint: Checkpoint | None) -> int:
-        """Back to the checkpoint or, without one, the beginning; the gradient step of that."""
+        """Goes back to the checkpoint or, without one, the beginning; returns its gradient step."""
         if checkpoint is None:
             if self._begin_again is None:
                 raise ValueError("no checkpoint can be read")

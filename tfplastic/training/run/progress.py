@@ -39,7 +39,7 @@ class _Sample(NamedTuple):
 
 
 class Progress:
-    """Shows step / total, the time left, steps per second, and the run's return, loss and so on.
+    """Progress line: step / total, the time left, steps per second, the run's return, loss and so on.
 
     On a terminal it is one line, redrawn four times a second by a thread, so that the training loop only
     stores numbers; lines that are printed or logged meanwhile appear above it. Where there is no terminal it
@@ -193,7 +193,7 @@ class Progress:
         return ("ETA", self._eta()) if self._took is None else ("took", self._took)
 
     def _terminal_text(self, width: int) -> str:
-        """The cells of the line that fit into `width`, in long words if all do, else in short ones."""
+        """Returns the cells of the line that fit into `width`, in long words if all do, else short."""
         agent_rate, gradient_rate = short_number(self._agent_rate), short_number(self._gradient_rate)
         values = {name: short_number(value) for name, value in self._values.items()}
         word, seconds = self._time()
@@ -239,7 +239,7 @@ class Progress:
 
 
 def short_number(value: Any, digits: int = 3) -> str:
-    """A number to `digits` significant digits, in thousands (k), millions (M) or billions (G); `-` for None.
+    """Formats a number to `digits` digits, in thousands (k), millions (M) or billions (G); `-` for None.
 
     Example:
         >>> from tfplastic.training.run.progress import short_number

@@ -68,5 +68,5 @@ def _code_of(error: BaseException, path: Path) -> int | None:
 
 
 def _is_below(name: str | bytes | None, path: Path) -> bool:
-    """Whether the file of an error is; one that is written or synchronised, not opened, has no name there."""
+    """Returns whether an error's file is; one that is written or synchronized has no name there."""
     return name is None or Path(os.path.abspath(os.fsdecode(name))).is_relative_to(os.path.abspath(path))

@@ -27,7 +27,7 @@ def course(steps, levels, **kwargs):
     return Course("boxing", list(steps), results, Probe(batch_size=16), num_inputs=5_000)
 
 
-def labelled(axes: Any):
+def labeled(axes: Any):
     return {line.get_label(): line for line in axes.lines}
 
 
@@ -47,7 +47,7 @@ def test_what_it_says():
 def test_what_it_draws():
     drawn = course([0, 20_000], [0.1, 0.3])
     (axes,) = drawing.draw(drawn).axes
-    lines = labelled(axes)
+    lines = labeled(axes)
     line = lines["step 20,000"]
     assert len(line.get_xdata()) == 100 and line.get_xdata()[0] == 1.5
     expected = drawn.results[1].curves.reshape(2, 100, 4).mean(axis=(0, 2))
@@ -55,21 +55,21 @@ def test_what_it_draws():
     np.testing.assert_array_equal(lines["target variance"].get_ydata(), 0.5)
     fresh = drawn.results[1].fresh.curves.reshape(3, 2, 100, 4).mean(axis=(1, 3))
     np.testing.assert_allclose(lines["3 fresh networks"].get_ydata(), fresh.mean(axis=0), rtol=1e-6)
-    grey, first, last = [np.asarray(band.get_paths()[0].vertices)[:, 1] for band in axes.collections]
-    assert (grey.min(), grey.max()) == pytest.approx((fresh.min(), fresh.max()))
+    gray, first, last = [np.asarray(band.get_paths()[0].vertices)[:, 1] for band in axes.collections]
+    assert (gray.min(), gray.max()) == pytest.approx((fresh.min(), fresh.max()))
     assert (last.min(), last.max()) == pytest.approx((expected.min() - 0.01, expected.max() + 0.01), abs=1e-6)
     assert first.min() < last.min()
     assert axes.get_xlim() == (0, 400) and axes.get_ylim()[0] == 0
 
 
-def test_many_checkpoints_get_a_bar_of_colours():
+def test_many_checkpoints_get_a_bar_of_colors():
     figure: Any = drawing.draw(course(range(0, 1_200, 100), np.linspace(0.1, 0.4, 12)))
     axes, bar = figure.axes
     assert not figure.legends and len(axes.get_legend().get_texts()) == 2
     named = [text.get_text() for text in bar.get_yticklabels()]
     assert len(named) == 8 and named[0] == "0" and named[-1] == "1,100"
-    colours = [line.get_color() for label, line in labelled(axes).items() if label.startswith("step")]
-    assert len({tuple(colour) for colour in colours}) == 12
+    colors = [line.get_color() for label, line in labeled(axes).items() if label.startswith("step")]
+    assert len({tuple(color) for color in colors}) == 12
 
 
 def test_a_network_that_begins_far_above_does_not_hide_the_rest():

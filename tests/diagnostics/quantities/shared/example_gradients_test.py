@@ -88,10 +88,10 @@ def test_an_outer_product_is_kept_as_its_factors_only_where_it_is_one():
     def loss(example):
         return snapshot.losses_of(tf.nest.map_structure(lambda each: each[tf.newaxis], example))[0]
 
-    def penalised(example):
+    def penalized(example):
         return loss(example) + tf.reduce_sum(snapshot.weights["hidden"][0] ** 2)
 
-    assert rows_made(loss) == [] and rows_made(penalised) == [((0, 0, 8),)]
+    assert rows_made(loss) == [] and rows_made(penalized) == [((0, 0, 8),)]
 
 
 def test_first_examples_chosen_layers_and_refresh():

@@ -16,7 +16,7 @@ from tfplastic.command_line.diagnose.probe.course import Course
 _SIZE_IN = (7.0, 3.6)
 _FRESH = "0.45"
 _POINTS = 100  # of a curve: the loss of single batches is noise
-_MOST_NAMED = 8  # curves in a legend; more get a bar of colours
+_MOST_NAMED = 8  # curves in a legend; more get a bar of colors
 _HIGHEST = 1.5  # of the axis, in target variances: a network may begin far above
 
 
@@ -24,7 +24,7 @@ def draw(course: Course) -> Figure:
     """Draws the probe loss over optimizer steps, a curve for each checkpoint, the later the lighter.
 
     A curve is the mean over targets, each point that of as many steps as make 100 points; its band is one
-    standard deviation over targets to both sides. The grey band spans the fresh networks, each a mean over
+    standard deviation over targets to both sides. The gray band spans the fresh networks, each a mean over
     targets, around their dashed mean; the dotted line is the target variance, at which nothing is learned.
 
     Args:
@@ -32,18 +32,18 @@ def draw(course: Course) -> Figure:
     """
     with figures.drawn(_SIZE_IN, ConstrainedLayoutEngine(h_pad=0.06)) as figure:
         axes = figure.subplots()
-        colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(course.results)))
+        colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(course.results)))
         tops = [_draw_fresh(axes, course.results[-1].fresh.curves)]
-        for step, result, colour in zip(course.steps, course.results, colours, strict=True):
+        for step, result, color in zip(course.steps, course.results, colors, strict=True):
             label = "network" if step is None else f"step {step:,}"
-            tops.append(_draw_curve(axes, result.curves, colour, label))
+            tops.append(_draw_curve(axes, result.curves, color, label))
         variance = course.results[-1].target_variance
         axes.axhline(variance, color=_FRESH, linestyle=":", linewidth=1.0, label="target variance")
         axes.set_xlim(0, course.results[-1].curves.shape[1])
         axes.set_ylim(0, 1.05 * max(min(max(tops), _HIGHEST * variance), variance) or 1.0)
         axes.set(xlabel="Optimizer steps", ylabel="Probe loss")
         axes.spines[["top", "right"]].set_visible(False)
-        _name_curves(figure, axes, course, colours)
+        _name_curves(figure, axes, course, colors)
         axes.set_title(course.name, loc="left", fontsize=10, pad=17)
         caption = axes.text(0, 1.03, _caption(course), transform=axes.transAxes, fontsize=8, color=CAPTION)
         caption.set_in_layout(False)  # It may be as wide as axes and legend.
@@ -51,7 +51,7 @@ def draw(course: Course) -> Figure:
 
 
 def points(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Curves with at most 100 points, each the mean of consecutive steps.
+    """Returns curves with at most 100 points, each the mean of consecutive steps.
 
     Args:
         curves: `[..., steps]`.
@@ -82,22 +82,22 @@ def _draw_fresh(axes: Any, curves: np.ndarray) -> float:
     return _top(means)
 
 
-def _draw_curve(axes: Any, curves: np.ndarray, colour: Any, label: str) -> float:
+def _draw_curve(axes: Any, curves: np.ndarray, color: Any, label: str) -> float:
     steps, by_target = points(curves)  # [targets, points]
     mean, spread = by_target.mean(axis=0), by_target.std(axis=0)
-    axes.fill_between(steps, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(steps, mean, color=colour, linewidth=1.4, label=label)
+    axes.fill_between(steps, mean - spread, mean + spread, color=color, alpha=0.15, linewidth=0)
+    axes.plot(steps, mean, color=color, linewidth=1.4, label=label)
     return _top(mean + spread)
 
 
-def _name_curves(figure: Any, axes: Any, course: Course, colours: np.ndarray) -> None:
+def _name_curves(figure: Any, axes: Any, course: Course, colors: np.ndarray) -> None:
     handles, labels = axes.get_legend_handles_labels()
     count = len(course.results)
     if count > _MOST_NAMED:
         first = labels.index(f"step {course.steps[0]:,}")
         del handles[first : first + count], labels[first : first + count]
         norm = BoundaryNorm(np.arange(count + 1), count)
-        bar = figure.colorbar(ScalarMappable(norm, ListedColormap(colours)), ax=axes, label="Gradient step")
+        bar = figure.colorbar(ScalarMappable(norm, ListedColormap(colors)), ax=axes, label="Gradient step")
         shown = np.unique(np.linspace(0, count - 1, _MOST_NAMED).round().astype(int))
         bar.set_ticks(shown + 0.5, labels=[f"{course.steps[place]:,}" for place in shown])
         bar.minorticks_off()

@@ -23,7 +23,7 @@ Usage: bin/diagnose probe --run_dir=RUN [--checkpoint=STEP] [flags]
 
 INTRODUCTION = """\
 bin/diagnose probe measures plasticity: how well a copy of a network, with the optimizer of its training, fits
-targets that it has never seen, compared with freshly initialised networks of the same architecture. It takes
+targets that it has never seen, compared with freshly initialized networks of the same architecture. It takes
 all checkpoints of a run of bin/train, whose directory it otherwise only reads, or a Keras model (2 or 3) and
 inputs, and draws the curves of the probes as in Fig. 4 of Lyle et al. 2023.
 """

@@ -14,7 +14,7 @@ from tfplastic.training.events.probes import INPUTS_FILE, UnreadableInputsError,
 
 
 def of_run(run: TrainedRun, found: Sequence[Checkpoint], count: int) -> tuple[Any, str]:
-    """Inputs, `[n, ...]`, and where they are from, in words.
+    """Returns inputs, `[n, ...]`, and where they are from, in words.
 
     Those that the run's own probes were made on, where it has kept at least `count` of them; else as many as
     the task draws at the first checkpoint that can be read, by the seed by which the run's first probe would.

@@ -22,7 +22,7 @@ _WIDE = 1_000.0  # positive values that span more have a logarithmic axis
 
 
 def draw(found: Sequence[Findings]) -> dict[str, Figure]:
-    """Returns {kind of quantity: figure}; a layer has one colour in all of them, the whole network is black.
+    """Returns {kind of quantity: figure}; a layer has one color in all of them, the whole network is black.
 
     Args:
         found: one for each checkpoint of a run, by the same budget, in the order of their steps.
@@ -30,12 +30,12 @@ def draw(found: Sequence[Findings]) -> dict[str, Figure]:
     kinds = {name: group_of(quantity) for name, quantity in quantities_of_budget(found[0].budget).items()}
     series = _series(found)
     layers = list(dict.fromkeys(layer for by_layer in series.values() for layer in by_layer))
-    colours = _colours([layer for layer in layers if layer != _WHOLE])
+    colors = _colors([layer for layer in layers if layer != _WHOLE])
     figures_by_kind = {}
     for kind in dict.fromkeys(kinds[quantity] for quantity in series):
         chosen = {quantity: by_layer for quantity, by_layer in series.items() if kinds[quantity] == kind}
         name = found[0].name.rpartition(", ")[0]
-        figures_by_kind[kind] = _draw_kind(f"{name}: {kind}", chosen, colours)
+        figures_by_kind[kind] = _draw_kind(f"{name}: {kind}", chosen, colors)
     return figures_by_kind
 
 
@@ -53,12 +53,12 @@ def _series(found: Sequence[Findings]) -> dict[str, _Series]:
     return series
 
 
-def _colours(layers: Sequence[str]) -> dict[str, Any]:
+def _colors(layers: Sequence[str]) -> dict[str, Any]:
     scale = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, max(len(layers), 1)))
     return {_WHOLE: "black", **dict(zip(layers, scale, strict=False))}
 
 
-def _draw_kind(title: str, quantities: Mapping[str, _Series], colours: Mapping[str, Any]) -> Figure:
+def _draw_kind(title: str, quantities: Mapping[str, _Series], colors: Mapping[str, Any]) -> Figure:
     size = panels.size_in(len(quantities), _LEGEND_IN)
     with figures.drawn(size, ConstrainedLayoutEngine()) as figure:
         figure.suptitle(title, x=0.01, ha="left", fontsize=10)
@@ -68,10 +68,10 @@ def _draw_kind(title: str, quantities: Mapping[str, _Series], colours: Mapping[s
             axes.set_title(panels.shortened(quantity), fontsize=8)
             for layer, (steps, values) in by_layer.items():
                 style = "--" if layer == _WHOLE else "-"
-                axes.plot(steps, values, style, color=colours[layer], linewidth=1.2, marker=".", markersize=3)
+                axes.plot(steps, values, style, color=colors[layer], linewidth=1.2, marker=".", markersize=3)
             _scale(axes, np.concatenate([values for _, values in by_layer.values()]))
-        shown = [layer for layer in colours if any(layer in by_layer for by_layer in quantities.values())]
-        handles = [Line2D([], [], color=colours[layer], marker=".", markersize=3) for layer in shown]
+        shown = [layer for layer in colors if any(layer in by_layer for by_layer in quantities.values())]
+        handles = [Line2D([], [], color=colors[layer], marker=".", markersize=3) for layer in shown]
         names = [panels.shortened(layer) for layer in shown]
         figure.legend(handles, names, loc="outside right upper", fontsize=7, frameon=False)
         figure.supxlabel("Gradient step", fontsize=8)

@@ -90,8 +90,8 @@ FLAGS = (
         None,
         "--loss=NAME",
         "Name of a Keras loss, such as mse or categorical_crossentropy, for quantities of the loss: its mean"
-        " over the examples, without the model's regularisers. Only with --model. Default: the loss that the"
-        " model was compiled with, regularisers included, where --data has targets; else quantities of the"
+        " over the examples, without the model's regularizers. Only with --model. Default: the loss that the"
+        " model was compiled with, regularizers included, where --data has targets; else quantities of the"
         " loss are left out.",
     ),
     sources.FROM_LOGITS,

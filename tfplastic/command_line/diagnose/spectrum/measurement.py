@@ -99,7 +99,7 @@ def measure(
 
 
 def max_steps(count: int) -> int:
-    """Most products to make for `count` eigenvalues at one end: 100, or 5 for each where that is more."""
+    """Returns the most products for `count` eigenvalues at one end: max(100, 5 for each)."""
     return max(100, 5 * count)
 
 

@@ -13,7 +13,7 @@ from tfplastic._durations import duration
 
 
 class ProductsProgress:
-    """Shows phases of work one after another, each as products done of those planned at most.
+    """Progress of phases of work, one after another, each as products done of those planned at most.
 
     Args:
         stream: where to write; standard error unless given.

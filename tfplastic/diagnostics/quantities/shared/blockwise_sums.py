@@ -20,7 +20,7 @@ def summed(tensor: Any, function: Callable[[np.ndarray], Any]) -> float:
 
 
 def blocks(tensor: Any) -> Iterator[np.ndarray]:
-    """The entries, `[b] float64` at a time."""
+    """Yields the entries, `[b] float64` at a time."""
     values = np.asarray(tf.convert_to_tensor(tensor)).ravel()  # of a variable itself NumPy would make a copy
     for start in range(0, values.size, _BLOCK):
         yield values[start : start + _BLOCK].astype(np.float64)

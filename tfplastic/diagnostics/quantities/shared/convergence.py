@@ -36,7 +36,7 @@ def convergence_remarks(snapshot: Snapshot) -> dict[str, str]:
 
 
 class ConvergenceWarnings:
-    """Logs the remarks of one measurement after another, each kind of value once."""
+    """Log of the remarks of one measurement after another, each kind of value once."""
 
     def __init__(self):
         self._told: set[str] = set()

@@ -19,7 +19,7 @@ Piece = tuple[int, int, int]
 
 
 def gram_matrices(snapshot: Snapshot, num_examples: int = 512) -> dict[str, np.ndarray]:
-    """G_ij = g_i . g_j, the inner products of the gradients of single examples, by layer.
+    """Returns G_ij = g_i . g_j, inner products of the gradients of single examples, by layer.
 
     g_i is the gradient of example i's own loss. Most statistics of a set of gradients follow from their Gram
     matrix: |g_i|^2 is G_ii, |mean of g|^2 the mean of all G_ij. Made once for all users, until the snapshot's
@@ -122,7 +122,7 @@ class GramMatrices:
         return {**matrices, "all": sum(matrices.values(), total)}
 
     def _outer_products(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """The factors `[k, a]` and `[k, b]` of the gradients by those matrices for which all are products."""
+        """Returns the factors `[k, a]` and `[k, b]` of gradients that are products in all examples."""
         indices = [index for index, each in enumerate(self._variables) if each.shape.rank == 2]
         if not indices:
             return {}
@@ -155,7 +155,7 @@ class GramMatrices:
         return program(self._elements).numpy()
 
     def _parts(self, indices: Sequence[int]) -> Iterator[list[Piece]]:
-        """All entries of the variables at `indices`, in parts of at most `_max_columns` columns."""
+        """Yields the entries of the variables at `indices`, at most `_max_columns` columns at a time."""
         part: list[Piece] = []
         room = self._max_columns
         for index in indices:
@@ -197,7 +197,7 @@ class GramMatrices:
 
 
 def _factors(gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Vectors u `[a]`, v `[b]` with gradient = u v^T, and whether that holds but for rounding."""
+    """Returns u `[a]` and v `[b]` with gradient = u v^T, and whether that holds but for rounding."""
     flat = tf.reshape(gradient, [-1])
     pivot = tf.argmax(tf.abs(flat), output_type=tf.int32)
     row, column = pivot // gradient.shape[1], pivot % gradient.shape[1]

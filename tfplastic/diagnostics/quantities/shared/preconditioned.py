@@ -35,7 +35,7 @@ class PreconditionedOperator:
         return self._scales * self._operator.matvec(self._scales * np.asarray(vector))
 
     def feed(self, start: np.ndarray, advance: Callable[[np.ndarray], np.ndarray | None]) -> None:
-        """See `Operator.feed`."""
+        """Implements `Operator.feed`."""
 
         def scaled(product: np.ndarray) -> np.ndarray | None:
             product *= self._scales
@@ -45,7 +45,7 @@ class PreconditionedOperator:
         self._operator.feed(self._scales * start, scaled)
 
     def is_deterministic(self) -> bool:
-        """See `Operator.is_deterministic`."""
+        """Implements `Operator.is_deterministic`."""
         return self._operator.is_deterministic()
 
 

@@ -76,7 +76,7 @@ class Spectrum:
 
 
 def _eigenvalues(matrix: np.ndarray) -> np.ndarray:
-    """Ascending, of the lower triangle of a symmetric matrix, which is overwritten.
+    """Returns the ascending eigenvalues of the lower triangle of a symmetric matrix; overwrites it.
 
     The two steps of `eigvalsh`, which needs both triangles and copies them.
     """

@@ -164,7 +164,7 @@ def _in_order(optimizer: Any, variables: Sequence[Any]) -> Sequence[Any]:
 
 
 def _own_variables(optimizer: Any) -> list[tf.Variable]:
-    """All: Keras 2 does not count a schedule's learning rate and Nadam's product among `variables`."""
+    """Returns all variables: Keras 2 leaves a schedule's learning rate and Nadam's product out."""
     values = [
         each
         for value in vars(optimizer).values()

@@ -15,7 +15,7 @@ def weight_matrices(snapshot: Snapshot) -> dict[str, np.ndarray]:
     A convolution's kernel `[height, width, channels, filters]` becomes `[height * width * channels,
     filters]`, and so every other kernel by its last axis. A depthwise one becomes `[height * width, channels
     * multiplier]`, a column for each filter; that of `EinsumDense`, as in attention, `[summed axes, axes of
-    the output]`. Embeddings `[tokens, units]` count; biases, and gains and offsets of normalisation layers
+    the output]`. Embeddings `[tokens, units]` count; biases, and gains and offsets of normalization layers
     do not.
 
     Returns:
