@@ -4,6 +4,7 @@ It holds for docstrings, for messages (all other strings with a space) and for t
 """
 
 import ast
+import functools
 import pathlib
 import re
 
@@ -34,6 +35,20 @@ FORBIDDEN = {
     r"\b(tells|told)\b": "shows or reports",
     r"\bthe paper has it\b": "as in the paper",
 }
+BRITISH = re.compile(
+    r"(normal|initial|regular|optim|minim|maxim|random|memor|penal|parameter|orthogonal|general|linear"
+    r"|synchron|summar|organ|recogn|serial)is(ation|e|ing)|colour|neighbour|behaviour|favour"
+    r"|cent(red|res?)(?![a-z])|labelled|(?<![a-z])grey(?![a-z])",
+    re.IGNORECASE,
+)
+TITLE = re.compile(r'"[Oo]ptimisation readiness"')  # a paper's, quoted
+PLURALS = set(
+    "Actions Arrays Bars Bounds Bytes Curves Eigenpairs Facts Features Gradients Groups Inputs Integers"
+    " Items Its Layers Losses Observations Outputs Pairs Parts Periods Points Products Quantities Remarks"
+    " Samples Scalars Scores States Statistics Tensors This Transitions Vectors".split()
+)
+"""First words of docstrings that end like a verb and are nouns, or may be either."""
+BOTH = {"Calls", "Checks", "Copies", "Draws", "Imports", "Names", "Notes", "Records", "Runs"}  # verb and noun
 WHAT = re.compile(r"\bwhat\b", re.IGNORECASE)
 MOST_WHATS = 0.5  # for each 1,000 words
 
@@ -42,18 +57,50 @@ def files(package: str) -> list[pathlib.Path]:
     return sorted((ROOT / "tfplastic" / package).glob("**/*.py" if package else "*.py"))
 
 
+@functools.cache
+def nodes(path: pathlib.Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@functools.cache
+def documented(path: pathlib.Path) -> list[tuple[ast.AST, ast.Constant]]:
+    """Returns the docstrings of a file, each with its module, class or function, or that of its constant."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [
+        (node, each.value)
+        for node in nodes(path)
+        if isinstance(node, kinds)
+        for each in node.body
+        if isinstance(each, ast.Expr)
+        and isinstance(each.value, ast.Constant)
+        and isinstance(each.value.value, str)
+    ]
+
+
 def docstrings(path: pathlib.Path) -> list[ast.Constant]:
     """Returns the texts that document a module, class, function or constant."""
-    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)]
-    values = [each.value for node in nodes for each in node.body if isinstance(each, ast.Expr)]
-    return [each for each in values if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    return [text for _, text in documented(path)]
+
+
+def first_words(path: pathlib.Path, of_functions: bool) -> list[tuple[str, ast.AST, str]]:
+    """Returns (place, node, first word) of functions, or of all else; without properties and contexts."""
+    found = []
+    for node, text in documented(path):
+        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        decorators = " ".join(map(ast.unparse, getattr(node, "decorator_list", [])))
+        if is_function == of_functions and not re.search("property|contextmanager", decorators):
+            found.append((f"{path.relative_to(ROOT)}:{text.lineno}", node, str(text.value).split()[0]))
+    return found
+
+
+def is_verb(word: str) -> bool:
+    return re.fullmatch("[A-Z][a-z]+s[,:;]?", word) is not None and word.strip(",:;") not in PLURALS
 
 
 def messages(path: pathlib.Path) -> list[str]:
     """Returns all other strings that have words in them."""
     known = {(each.lineno, each.col_offset) for each in docstrings(path)}
-    strings = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+    strings = [node for node in nodes(path) if isinstance(node, ast.Constant)]
     return [
         each.value
         for each in strings
@@ -66,7 +113,10 @@ def messages(path: pathlib.Path) -> list[str]:
 def forbidden(text: str) -> list[str]:
     """Returns the forbidden words of a text, each with the better one."""
     found = [(re.search(pattern, text, re.IGNORECASE), better) for pattern, better in FORBIDDEN.items()]
-    return [f"{match[0]!r}: {better}" for match, better in found if match]
+    british = BRITISH.search(TITLE.sub("", text))
+    return [f"{match[0]!r}: {better}" for match, better in found if match] + (
+        [f"{british[0]!r}: American spelling"] if british else []
+    )
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -91,6 +141,43 @@ def test_docstrings(package):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
+def test_functions_open_with_verbs(package):
+    faults = [
+        f"{place} opens with {word!r}; open with a verb, such as 'Returns'"
+        for path in files(package)
+        for place, _, word in first_words(path, of_functions=True)
+        if not is_verb(word)
+    ]
+    assert faults == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_only_generators_yield(package):
+    faults = [
+        f"{place} says 'Yields' and has no yield; open with 'Returns'"
+        for path in files(package)
+        for place, node, word in first_words(path, of_functions=True)
+        if word == "Yields"
+        and not any(isinstance(each, ast.Yield | ast.YieldFrom) for each in ast.walk(node))
+    ]
+    assert faults == []
+
+
+def test_classes_and_constants_open_with_nouns():
+    paths = [path for package in PACKAGES for path in files(package)]
+    opened = [word for path in paths for _, _, word in first_words(path, of_functions=True)]
+    verbs = {word.strip(",:;") for word in opened if is_verb(word)} - BOTH
+    faults = [
+        f"{place} opens with {word!r}, as functions do; open with a noun"
+        for path in paths
+        for place, _, word in first_words(path, of_functions=False)
+        if word.strip(",:;") in verbs
+    ]
+    assert {"Returns", "Computes", "Measures"} <= verbs
+    assert faults == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_messages(package):
     faults = [
         (str(path), fault) for path in files(package) for text in messages(path) for fault in forbidden(text)
@@ -99,8 +186,8 @@ def test_messages(package):
 
 
 def prose(page: str) -> str:
-    """Returns a page without its blocks of code and its list of sentences from before the revision."""
-    lists = r"^```.*?^```$|^## Ten sentences.*?(?=^## )"
+    """Returns a page without its code and its list of sentences from before the revision."""
+    lists = r"^```.*?^```$|^## Ten sentences.*?(?=^## )|`[^`\n]+`"
     return re.sub(lists, "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
@@ -132,5 +219,8 @@ def test_the_rules_find_what_they_forbid(tmp_path):
         "'some 1': about",
         "'told': shows or reports",
     ]
+    assert forbidden("a regulariser of grey colours") == ["'regularise': American spelling"]
+    assert forbidden('promised, analysed, "optimisation readiness"') == []
+    assert is_verb("Returns,") and not is_verb("The") and not is_verb("Inputs")
     assert ARGUMENT.search("\n    batch_size: of a gradient step.\n")
     assert not ARGUMENT.search("\n    batch_size: examples per gradient step.\n")

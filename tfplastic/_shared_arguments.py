@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 REQUIRED = inspect.Parameter.empty
-"""Stands for the default of an argument that has none."""
+"""Stand-in for the default of an argument that has none."""
 
 _SETTINGS = "settings"
 _ENTRY = re.compile(r"^ {4}(\w+): .*\n(?: {8}.*\n)*", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Finds a Python that has the packages: the one that runs, else the one of `.venv` next to `bin/`."""
+"""A Python that has the packages: the one that runs, else the one of `.venv` next to `bin/`."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""Prints the library's log (absl) as plain lines, such as how to resume a stopped run."""
+"""The library's log (absl) as plain lines, such as how to resume a stopped run."""
 
 import contextlib
 import logging

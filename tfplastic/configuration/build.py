@@ -1,4 +1,4 @@
-"""Builds all that is configured: the one way from a parsed configuration to a training loop."""
+"""The one way from a parsed configuration to a training loop and all its parts."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Shows the files that compose a configuration, and the additions of each."""
+"""Description of the files that compose a configuration, and of the additions of each."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Reads gin files for their statements alone: before any name is known, so before TensorFlow is imported.
+"""Statements of gin files, read before any name is known, and so before TensorFlow is imported.
 
 Finds errors that can be found without the names: a missing file or include, a loop of includes, a syntax
 error. Remembers where each binding stands, for the errors that come later.

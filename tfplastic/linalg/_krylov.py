@@ -74,7 +74,7 @@ class KrylovSpace:
         return self.num_steps == self.size
 
     def residuals(self, combinations: np.ndarray) -> np.ndarray:
-        """Bounds the part of each remainder in the residual of each Ritz vector, `[remainders, k]`."""
+        """Returns bounds of each remainder's part in the residual of each Ritz vector, `[remainders, k]`."""
         parts = [
             each.norm * np.abs(each.coefficients[: self.num_steps] @ combinations)
             for each in self._remainders

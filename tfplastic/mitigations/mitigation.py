@@ -10,7 +10,7 @@ from tfplastic.mitigations._hook_signatures import HOOKS, with_context
 from tfplastic.mitigations.step_context import StepContext, check_reads
 
 Slots = Callable[[Any], dict[str, tf.Variable]]
-"""Gives the optimizer's slots of a weight by name: `tfplastic.optimizers.slots` of the run's optimizer."""
+"""The optimizer's slots of a weight by name: `tfplastic.optimizers.slots` of the run's optimizer."""
 
 
 class Mitigation:

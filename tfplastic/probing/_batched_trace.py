@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfplastic.probing._op_rules import RANDOM, RULES, STACKED
 
 Emit = Callable[..., list[tf.Tensor]]
-"""Puts an operation on the given inputs into the default graph and returns its outputs."""
+"""A function that puts an operation on the given inputs into the default graph and returns its outputs."""
 
 _IGNORED = ("Assert", "NoOp", "Placeholder")  # checks stop no program under XLA either
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")

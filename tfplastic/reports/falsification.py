@@ -1,4 +1,4 @@
-"""Does a statistic explain the loss of plasticity? The test of section 5 of the paper, for any runs."""
+"""Whether a statistic explains the loss of plasticity: the test of section 5 of the paper, for any runs."""
 
 from collections.abc import Sequence
 from typing import Any

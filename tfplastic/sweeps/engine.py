@@ -1,4 +1,4 @@
-"""Runs jobs to their end: restarts failed and lost ones, and keeps the records."""
+"""Scheduling of jobs to their end: restarts of failed and lost ones, and the records."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol

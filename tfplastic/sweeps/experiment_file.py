@@ -1,4 +1,4 @@
-"""Reads an experiment from its gin file, without the names of anything else."""
+"""An experiment as read from its gin file, without the names of anything else."""
 
 import gin
 

@@ -1,4 +1,4 @@
-"""Reads the data of `--data`, before TensorFlow is imported, which takes seconds."""
+"""The data of `--data`, read before TensorFlow is imported, which takes seconds."""
 
 import pathlib
 import zipfile

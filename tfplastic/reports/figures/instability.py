@@ -15,7 +15,7 @@ def figure_1(runs: Runs, ax: Axes) -> Axes:
 
     Fig. 1 of the paper, section 4.1: random labels of MNIST with Adam's default constants and with tuned
     ones. The paper has both in one panel with two axes. An arm has one color; medians over seeds with their
-    `aggregate.band`. Dead units: the mean over layers, and dotted the worst layer. Grey lines are the tasks'
+    `aggregate.band`. Dead units: the mean over layers, and dotted the worst layer. Gray lines are the tasks'
     ends.
 
     Args:

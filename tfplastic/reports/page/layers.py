@@ -40,7 +40,7 @@ def heat_maps(material: Material) -> Section:
     for quantity in quantities[:_MOST_FIGURES]:
         of_quantity = where(rows, rows["quantity"] == quantity)
         pictures.append(_picture(of_quantity, quantity, material.runs.arms))
-    texts = ["Rows are layers, an arm's columns its gradient steps; medians over seeds. Grey: not measured."]
+    texts = ["Rows are layers, an arm's columns its gradient steps; medians over seeds. Gray: not measured."]
     if len(quantities) > _MOST_FIGURES:
         texts.append(f"In the table alone: {listed(quantities[_MOST_FIGURES:], 40)}.")
     return Section(title, texts, pictures=pictures, tables=[_last(rows)])

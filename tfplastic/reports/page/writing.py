@@ -1,4 +1,4 @@
-"""Writes a report: the page, and its figures and tables as files."""
+"""A report on the disk: the page, and its figures and tables as files."""
 
 import functools
 import multiprocessing

@@ -86,7 +86,7 @@ def _figure(committed: Committed, number: int) -> Result:
     spread = "" if number in (10, 11) else " and their standard deviation"
     drawing = Drawing(
         f"fig{number:02}",
-        f"Means over seeds{spread}; in brackets the numbers of the paper. Grey: no runs yet.",
+        f"Means over seeds{spread}; in brackets the numbers of the paper. Gray: no runs yet.",
         functools.partial(FIGURES[number].draw, runs, factors=FACTORS),
         FIGURES[number].size,
     )

@@ -129,7 +129,7 @@ class RunDiagnostics(Event):
         return [each for each in steps if each is not None]
 
     def lay_out(self, writer: Writer) -> None:
-        """Groups the quantities on TensorBoard's page of custom scalars."""
+        """Arranges the quantities on TensorBoard's page of custom scalars."""
         page: dict[str, dict[str, str]] = {}
         for group in self._groups:
             for network in (group.network, group.twin_network):

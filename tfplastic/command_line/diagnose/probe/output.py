@@ -1,4 +1,4 @@
-"""Writes the results of `bin/diagnose probe`."""
+"""Files with the results of `bin/diagnose probe`."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Writes the results of `bin/diagnose report`. The same findings give the same bytes."""
+"""Files with the results of `bin/diagnose report`. The same findings give the same bytes."""
 
 import csv
 import io

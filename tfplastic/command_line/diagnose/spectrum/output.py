@@ -1,4 +1,4 @@
-"""Writes the results of `bin/diagnose spectrum`."""
+"""Files with the results of `bin/diagnose spectrum`."""
 
 import pathlib
 
