@@ -7,6 +7,7 @@ import gin
 import pytest
 
 from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
+from tfplastic import mitigations
 from tfplastic.command_line import train
 from tfplastic.configuration import description, gin_config, gin_files, unused
 from tfplastic.configuration.build import build_loop
@@ -63,11 +64,22 @@ def write(tmp_path, monkeypatch):
     return written
 
 
-def test_there_is_a_row_for_each_file():
-    assert set(FILES.values()) == {f"gin/mitigations/{path.name}" for path in FOLDER.glob("*.gin")}
-
-
 FOLDER = gin_files.root() / "gin" / "mitigations"
+MEMBER = re.compile(r"^mitigations\.(\w+) = @(\w+)\(\)$", re.MULTILINE)
+
+
+def test_the_files_of_the_folder_act_together_by_turn_and_name_in_any_order():
+    members = {}
+    for path in sorted(FOLDER.glob("*.gin")):
+        ((name, kind),) = MEMBER.findall(path.read_text())
+        assert name == path.stem
+        members[kind] = (getattr(mitigations, kind).turn, name)
+    assert (
+        FILES.items() <= {kind: f"gin/mitigations/{name}.gin" for kind, (_, name) in members.items()}.items()
+    )
+    files = [f"gin/mitigations/{name}.gin" for _, name in members.values()]
+    for given in (files, files[::-1]):
+        assert repr(value("mitigations", TASK, *given)) == listed(*sorted(members, key=members.__getitem__))
 
 
 @pytest.mark.parametrize("pair", list(itertools.permutations(FILES, 2)), ids="-".join)

@@ -26,6 +26,8 @@ class Row(NamedTuple):
         weights: those that `after_update` changes.
         slots: the weights whose slots it zeroes.
         draws: whether what it does depends on its key.
+        period: the period that it has by default.
+        penalty_of: the weights that its penalty moves from their start, or from its zero; empty without one.
     """
 
     arguments: dict[str, Any]
@@ -33,6 +35,8 @@ class Row(NamedTuple):
     weights: set[str]
     slots: set[str]
     draws: bool
+    period: int | None = None
+    penalty_of: set[str] = set()
 
 
 TABLE = {
@@ -156,7 +160,9 @@ def test_a_period_below_1_is_refused(name, row):
         with pytest.raises(TypeError):
             make(name, row, period=1)
         return
-    assert make(name, row).period is None and make(name, row, period=1).period == 1
+    default = inspect.signature(getattr(mitigations, name)).parameters["period"].default
+    assert default == row.period and make(name, row).period == default
+    assert make(name, row, period=1).period == 1
     with pytest.raises(ValueError) as error:
         make(name, row, period=0)
     assert str(error.value) == "`period` must be an integer of at least 1. Received: 0"

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import networks, seeds
+from tfplastic.mitigations import StepContext
 from tfplastic.mitigations._weights import trainable_weights
 from tfplastic.optimizers import adam, slots
 
@@ -88,7 +89,10 @@ class SmallRun:
             loss = tf.reduce_mean(losses)
             for mitigation in self.mitigations:
                 if mitigation.adds_penalty:
-                    loss += mitigation.penalty(variables, None)
+                    context = StepContext(
+                        mitigation, {"step": lambda: step}, self.model, lambda *_, **__: None
+                    )
+                    loss += mitigation.penalty(variables, context)
         gradients = tape.gradient(loss, variables)
         for mitigation in self.mitigations:
             if mitigation.transforms_gradients:
