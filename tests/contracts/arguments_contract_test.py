@@ -120,6 +120,8 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("0 0.5", "momentum")
         | may("None", "max_gradient_norm"),
     ),
+    "L2Init": (tp.mitigations.L2Init, may("0 0.5 L", "coefficient")),
+    "ResampledInit": (tp.mitigations.ResampledInit, may("0 0.5 L", "coefficient")),
     "ResetLastLayer": (tp.mitigations.ResetLastLayer, may("None L", "period") | may("0 L", "num_layers")),
     "ResetOptimizerState": (tp.mitigations.ResetOptimizerState, may("None L", "period")),
     "ShrinkAndPerturb": (

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests.mitigations.small_run import PROGRAMS, SmallRun, network, same_bits
 from tfplastic import mitigations
-from tfplastic.mitigations import Mitigation
+from tfplastic.mitigations import Mitigation, StepContext
 
 ALL = {f"{layer}/{role}" for layer in ("hidden1", "hidden2", "output") for role in ("kernel", "bias")}
 ALL |= {f"{layer}_norm/{role}" for layer in ("hidden1", "hidden2") for role in ("gamma", "beta")}
@@ -27,7 +27,8 @@ class Row(NamedTuple):
         slots: the weights whose slots it zeroes.
         draws: whether what it does depends on its key.
         period: the period that it has by default.
-        penalty_of: the weights that its penalty moves from their start, or from its zero; empty without one.
+        penalty_of: the weights that its penalty has a gradient for; empty without a penalty.
+        zero_at_start: whether penalty and gradient are 0 at the weights that training starts with.
     """
 
     arguments: dict[str, Any]
@@ -37,13 +38,27 @@ class Row(NamedTuple):
     draws: bool
     period: int | None = None
     penalty_of: set[str] = set()
+    zero_at_start: bool = False
 
 
+ALL_BUT_NORMS = {each for each in ALL if not each.endswith(("gamma", "beta"))}
 TABLE = {
+    "L2Init": Row(
+        {"coefficient": 0.1},
+        {"coefficient": 0.0},
+        set(),
+        set(),
+        False,
+        penalty_of=ALL_BUT_NORMS,
+        zero_at_start=True,
+    ),
+    "ResampledInit": Row(
+        {"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), True, penalty_of=ALL_BUT_NORMS
+    ),
     "ResetLastLayer": Row({}, {"num_layers": 0}, HEAD, HEAD, draws=True),
     "ResetOptimizerState": Row({}, None, set(), ALL, draws=False),
     "ShrinkAndPerturb": Row({"reset_slots": True}, {"shrink": 1.0, "perturb": 0.0}, ALL, ALL, draws=True),
-    "WeightDecay": Row({"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), draws=False),
+    "WeightDecay": Row({"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), False, penalty_of=ALL),
 }
 WITH_STRENGTH = {name: row for name, row in TABLE.items() if row.zero_strength is not None}
 EVERY_ROW = pytest.mark.parametrize(("name", "row"), TABLE.items(), ids=TABLE)
@@ -99,6 +114,46 @@ def test_it_acts_on_these_weights_and_their_slots_together_and_on_no_other(name,
                 assert not value.any()
             else:
                 assert same_bits([value], [slots[each][slot]])
+
+
+def penalty_and_gradients(mitigation, training):
+    variables = training.model.trainable_variables
+    context = StepContext(mitigation, {"step": lambda: 1}, training.model, lambda *_, **__: None)
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        penalty = mitigation.penalty(variables, context)
+    return float(penalty), dict(zip(training.weights(), tape.gradient(penalty, variables), strict=True))
+
+
+@EVERY_ROW
+def test_its_penalty_has_a_gradient_for_every_weight_of_every_layer_that_it_is_of(name, row):
+    training = SmallRun()
+    mitigation = make(name, row)
+    mitigation.build(training.model, training.optimizer, seed=0)
+    if not mitigation.adds_penalty:
+        assert not row.penalty_of
+        return
+    at_start, gradients = penalty_and_gradients(mitigation, training)
+    if row.zero_at_start:
+        assert at_start == 0 and not any(
+            each.numpy().any() for each in gradients.values() if each is not None
+        )
+    training.train()
+    penalty, gradients = penalty_and_gradients(mitigation, training)
+    assert penalty > 0
+    moved = {each for each, gradient in gradients.items() if gradient is not None and gradient.numpy().any()}
+    assert moved == row.penalty_of
+
+
+@EVERY_ROW
+def test_its_copies_share_no_memory_with_the_weights(name, row):
+    training = SmallRun()
+    mitigation = make(name, row)
+    mitigation.build(training.model, training.optimizer, seed=0)
+    before = [each.numpy() for each in mitigation.state.values()]
+    for each in training.model.trainable_variables:
+        each.assign_add(tf.ones(each.shape))
+    assert same_bits([each.numpy() for each in mitigation.state.values()], before)
 
 
 @EVERY_ROW

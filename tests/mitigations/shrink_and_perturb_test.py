@@ -83,7 +83,7 @@ def test_statistics_of_a_norm_are_left_alone():
     [
         ({"shrink": 1.5}, "`shrink` must be a number in [0, 1]. Received: 1.5"),
         ({"perturb": -0.1}, "`perturb` must be a finite number of at least 0. Received: -0.1"),
-        ({"weights": "some"}, "`weights` must be one of 'all', 'kernels'. Received: 'some'"),
+        ({"weights": "some"}, "`weights` must be one of 'all', 'all_but_norms', 'kernels'. Received: 'some'"),
     ],
 )
 def test_arguments_out_of_range(arguments, message):

@@ -42,6 +42,29 @@ def test_its_gradient_is_twice_the_coefficient_times_the_weight(which):
             np.testing.assert_allclose(gradient, 0.6 * variable.numpy(), rtol=1e-6)
 
 
+def test_half_of_the_sum_has_the_gradient_of_a_decay_of_weights():
+    model = network()
+    whole, half = (built(model, coefficient=each, half=each > 0.3) for each in (0.3, 0.6))
+    variables = model.trainable_variables
+    np.testing.assert_array_equal(half.penalty(variables), whole.penalty(variables))
+    half = built(model, coefficient=0.3, half=True)
+    with tf.GradientTape() as tape:
+        penalty = half.penalty(variables)
+    for variable, gradient in zip(variables, tape.gradient(penalty, variables), strict=True):
+        np.testing.assert_allclose(gradient, 0.3 * variable.numpy(), rtol=1e-6)
+
+
+def test_gains_and_offsets_can_be_left_out():
+    training = SmallRun().train()
+    decay = built(training.model, coefficient=0.3, weights="all_but_norms")
+    expected = 0.3 * sum(
+        (value.astype(np.float64) ** 2).sum()
+        for name, value in training.weights().items()
+        if not name.endswith(("gamma", "beta"))
+    )
+    np.testing.assert_allclose(decay.penalty(training.model.trainable_variables), expected, rtol=1e-6)
+
+
 def test_it_equals_the_regularizer_of_keras():
     model = network()
     decay = built(model, coefficient=0.01)
@@ -87,7 +110,7 @@ def test_a_model_without_kernels():
     ("arguments", "message"),
     [
         ({"coefficient": -1e-5}, "`coefficient` must be a finite number of at least 0. Received: -1e-05"),
-        ({"weights": None}, "`weights` must be one of 'all', 'kernels'. Received: None"),
+        ({"weights": None}, "`weights` must be one of 'all', 'all_but_norms', 'kernels'. Received: None"),
     ],
 )
 def test_arguments_out_of_range(arguments, message):

@@ -10,6 +10,8 @@ from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.mitigations.mitigation import Slots
 
 _KERNELS = ("kernel", "embeddings")
+_GAINS, _OFFSETS = ("gamma", "scale"), ("beta",)
+_CHOICES = ("all", "all_but_norms", "kernels")
 
 
 class Weight(NamedTuple):
@@ -31,6 +33,21 @@ class Weight(NamedTuple):
     def is_kernel(self) -> bool:
         """Whether it multiplies inputs from other units: no bias, and no gain or offset of a norm."""
         return self.role.endswith(_KERNELS)
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether it is the factor of a norm, which starts at 1."""
+        return self.role in _GAINS
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether it is the gain or the offset of a norm."""
+        return self.role in (*_GAINS, *_OFFSETS)
+
+    @property
+    def is_bias(self) -> bool:
+        """Whether it is added to the units, by a norm or another layer."""
+        return self.role.endswith(("bias", *_OFFSETS))
 
     def __str__(self) -> str:
         return f"{self.path}/{self.role}"
@@ -57,13 +74,34 @@ def trainable_weights(model: Any) -> list[Weight]:
 
 
 def select(weights: Sequence[Weight], which: str) -> list[Weight]:
-    """Returns the weights that `which` selects: 'all' or 'kernels'."""
+    """Returns the weights that `which` selects: 'all', 'all_but_norms' or 'kernels'."""
+    if which == "all_but_norms":
+        return [each for each in weights if not each.is_norm]
     return [each for each in weights if which == "all" or each.is_kernel]
+
+
+def chosen_weights(model: Any, which: str) -> list[Weight]:
+    """Returns the weights of `model` that `which` selects.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    found = select(trainable_weights(model), which)
+    if not found:
+        rule = f"must select weights, of which {model.name!r} has none of this kind"
+        raise ValueError(f"`weights` {rule}. Received: {which!r}")
+    return found
+
+
+def values_of(weights: Sequence[Weight], variables: Sequence[Any]) -> list[tf.Tensor]:
+    """Returns the value of each weight, read from the variables that a hook got."""
+    given = {id(each): each for each in variables}
+    return [tf.convert_to_tensor(given[id(weight.variable)]) for weight in weights]
 
 
 def check_which(which: Any) -> str:
     """Returns `which` if `select` knows it, else raises `ValueError`."""
-    return check_one_of("weights", which, ("all", "kernels"))
+    return check_one_of("weights", which, _CHOICES)
 
 
 def reset_slots(slots: Slots, variable: Any) -> None:

@@ -25,8 +25,8 @@ class ShrinkAndPerturb(Mitigation):
         shrink: in [0, 1]. The paper gives no value; 0.8 is ours.
         perturb: at least 0. The paper gives no value, and writes the sum with phi itself; 0.2 is ours, which
             leaves a gain of one as it is.
-        weights: `'all'` trainable weights, as the paper's theta, or the `'kernels'` alone: no biases, gains
-            and offsets.
+        weights: `'all'` trainable weights, as the paper's theta; `'all_but_norms'`, which leaves out gains
+            and offsets; or the `'kernels'` alone, without biases too.
         reset_slots: whether the optimizer's slots of these weights are zeroed too. The paper speaks of
             weights only, so they are not by default.
 

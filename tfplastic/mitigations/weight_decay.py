@@ -6,7 +6,7 @@ from typing import Any
 import gin
 import tensorflow as tf
 
-from tfplastic._checks import check_non_negative
+from tfplastic._checks import check_boolean, check_non_negative
 from tfplastic.mitigations._weights import check_which, select, trainable_weights
 from tfplastic.mitigations.mitigation import Mitigation
 
@@ -15,14 +15,19 @@ from tfplastic.mitigations.mitigation import Mitigation
 class WeightDecay(Mitigation):
     """Penalty coefficient * sum theta^2 of the loss, with gradient 2 * coefficient * theta.
 
-    The sum is that of Keras' `regularizers.L2`; the `weight_decay` of PyTorch's Adam, whose gradient is
-    weight_decay * theta, is twice the coefficient here. Nothing is decoupled from the optimizer as in AdamW.
+    The sum is that of Keras' `regularizers.L2`. With `half` it is coefficient / 2 * sum theta^2, of gradient
+    coefficient * theta: the `weight_decay` of PyTorch's Adam. Nothing is decoupled from the optimizer as in
+    AdamW.
+
+    Departures: Kumar et al. 2023, "Maintaining plasticity in continual learning via regenerative
+    regularization", write the whole sum; their code has `half` and `'all_but_norms'`.
 
     Args:
         coefficient: at least 0; 0 adds nothing. "L2 coefficient 1e-5" in Lyle et al. 2023, appendix B.1,
             which does not say whether of the sum or of its half.
-        weights: `'all'` trainable weights, or the `'kernels'` alone: no biases, gains and offsets. The paper
-            does not say which.
+        weights: `'all'` trainable weights; `'all_but_norms'`, which leaves out gains and offsets; or the
+            `'kernels'` alone, without biases too. The paper does not say which.
+        half: whether the sum is halved.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -38,8 +43,9 @@ class WeightDecay(Mitigation):
 
     turn = 100
 
-    def __init__(self, coefficient: float = 1e-5, weights: str = "all"):
+    def __init__(self, coefficient: float = 1e-5, weights: str = "all", half: bool = False):
         self._coefficient = check_non_negative("coefficient", coefficient)
+        self._factor = self._coefficient / (2 if check_boolean("half", half) else 1)
         self._which = check_which(weights)
         self._chosen: set[int] = set()
 
@@ -59,4 +65,4 @@ class WeightDecay(Mitigation):
             return tf.zeros([])
         values = [tf.convert_to_tensor(each) for each in variables if id(each) in self._chosen]
         squares = [tf.cast(tf.reduce_sum(tf.square(value)), tf.float32) for value in values]
-        return self._coefficient * tf.add_n(squares)
+        return self._factor * tf.add_n(squares)
