@@ -110,6 +110,12 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("0 0.5", "beta_1", "beta_2", "epsilon_root")
         | may("None", "max_gradient_norm"),
     ),
+    "adamw": (
+        tp.optimizers.adamw,
+        may("0.5 L", "learning_rate", "weight_decay", "epsilon", "epsilon_root", "max_gradient_norm")
+        | may("0 0.5", "beta_1", "beta_2", "epsilon_root", "weight_decay")
+        | may("None", "max_gradient_norm"),
+    ),
     "centered_rmsprop": (
         tp.optimizers.centered_rmsprop,
         may("0.5 L", "learning_rate", "epsilon") | may("0 0.5", "decay"),

@@ -74,11 +74,16 @@ def adam_reference(
     epsilon_root=0.0,
     bias_correction="step_size",
     max_gradient_norm=np.inf,
+    weight_decay=0.0,
+    decay_vectors=True,
+    per_entry_steps=False,  # which differ after resets of entries only
 ):
-    """Kingma and Ba 2015: Algorithm 1 with a second epsilon, or the other form in section 2."""
+    """Kingma and Ba 2015: Algorithm 1 with a second epsilon, or the other form in section 2; and AdamW."""
     weights, mean, square = ([np.zeros(shape) for shape in SHAPES] for _ in range(3))
     for t, step in enumerate(steps, start=1):
         for i, g in enumerate(clipped(step, max_gradient_norm)):
+            if decay_vectors or weights[i].ndim > 1:
+                weights[i] *= 1 - learning_rate * weight_decay
             mean[i] = beta_1 * mean[i] + (1 - beta_1) * g
             square[i] = beta_2 * square[i] + (1 - beta_2) * g**2
             if bias_correction == "means":

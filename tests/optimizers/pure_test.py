@@ -9,7 +9,16 @@ import tensorflow as tf
 from tests.optimizers import problems
 from tests.optimizers.problems import assert_within, gradients, train, train_pure
 from tfplastic import optimizers
-from tfplastic.optimizers import PureAdam, PureCenteredRMSprop, PureSGD, adam, centered_rmsprop, sgd
+from tfplastic.optimizers import (
+    PureAdam,
+    PureAdamW,
+    PureCenteredRMSprop,
+    PureSGD,
+    adam,
+    adamw,
+    centered_rmsprop,
+    sgd,
+)
 
 TUNED = {"learning_rate": 1e-3, "beta_2": 0.9, "epsilon": 1e-9, "epsilon_root": 1e-3}
 # (pure optimizer, factory of the Keras form, oracle in float64, arguments)
@@ -21,6 +30,14 @@ TABLE = [
         adam,
         problems.adam_reference,
         {"learning_rate": 0.01, "beta_1": 0.0, "max_gradient_norm": 0.1},
+    ),
+    (PureAdam, adam, problems.adam_reference, {"learning_rate": 0.01, "per_entry_steps": True}),
+    (PureAdamW, adamw, problems.adam_reference, {"learning_rate": 0.1, "weight_decay": 0.25}),
+    (
+        PureAdamW,
+        adamw,
+        problems.adam_reference,
+        {"learning_rate": 0.1, "weight_decay": 1.0, "decay_vectors": False, "max_gradient_norm": 0.1},
     ),
     (PureCenteredRMSprop, centered_rmsprop, problems.rmsprop_reference, {"learning_rate": 2.5e-4}),
     (
@@ -36,7 +53,7 @@ TABLE = [
 
 def completed(pure, arguments):
     """For Adam, the arguments with what its pure form and its factory have different defaults of."""
-    defaults = {"epsilon": 1e-8, "bias_correction": "means"} if pure is PureAdam else {}
+    defaults = {"epsilon": 1e-8, "bias_correction": "means"} if issubclass(pure, PureAdam) else {}
     return {**defaults, **arguments}
 
 
@@ -111,7 +128,10 @@ def test_the_dtype_of_each_parameter_is_kept(pure, factory, oracle, arguments, d
     parameters = [tf.ones([2], dtype), tf.ones([2])]
     new, state = optimizer.update(parameters, optimizer.init(parameters), parameters)
     assert [value.dtype for value in new] == [dtype, tf.float32]
-    assert all([slot.dtype for slot in slots] == [dtype, tf.float32] for slots in state.slots.values())
+    for name, slots in state.slots.items():
+        own = [optimizer.slot_dtype(name, each) for each in (dtype, tf.float32)]
+        assert [slot.dtype for slot in slots] == own
+        assert name == "steps" or own == [dtype, tf.float32]
 
 
 def test_float64_is_exact_to_its_own_precision():

@@ -4,10 +4,15 @@ import tensorflow as tf
 
 from tests.optimizers.problems import SHAPES, gradients
 from tfplastic._keras import is_legacy, keras
-from tfplastic.optimizers import adam, centered_rmsprop, sgd, slots
+from tfplastic.optimizers import adam, adamw, centered_rmsprop, sgd, slots
 
 TABLE = {
     "our adam": (adam, {"momentum", "velocity"}),
+    "our adam, a count by entry": (
+        lambda: adam(per_entry_steps=True),
+        {"momentum", "velocity", "steps"},
+    ),
+    "our adamw": (adamw, {"momentum", "velocity"}),
     "our centered_rmsprop": (centered_rmsprop, {"average_gradient", "increment", "velocity"}),
     "our sgd with momentum": (lambda: sgd(momentum=0.9), {"momentum"}),
     "Adam": (keras.optimizers.Adam, {"momentum", "velocity"}),

@@ -2,6 +2,7 @@
 
 from tfplastic import _renames
 from tfplastic.optimizers.adam import adam
+from tfplastic.optimizers.adamw import PureAdamW, adamw
 from tfplastic.optimizers.pure import (
     OptimizerState,
     PureAdam,
@@ -16,10 +17,12 @@ from tfplastic.optimizers.slots import slots
 __all__ = [
     "OptimizerState",
     "PureAdam",
+    "PureAdamW",
     "PureCenteredRMSprop",
     "PureOptimizer",
     "PureSGD",
     "adam",
+    "adamw",
     "centered_rmsprop",
     "sgd",
     "slots",

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._keras import check_backend
+from tfplastic._keras import check_backend, is_legacy, tf_variable
 from tfplastic.optimizers.pure import PureOptimizer
 
 # Options of every Keras optimizer besides its update, switched off.
@@ -41,6 +41,21 @@ def index_of(optimizer: Any, variable: Any) -> int:
     if hasattr(optimizer, "_index_dict"):  # Keras 2
         return optimizer._index_dict[optimizer._var_key(variable)]
     return optimizer._get_variable_index(variable)
+
+
+def add_slots(optimizer: Any, pure: PureOptimizer, name: str, variables: Sequence[Any]) -> list[Any]:
+    """Returns a new variable of zeros for each of `variables`: the slot `name` of the pure form."""
+    slots = []
+    for variable in variables:
+        reference = tf_variable(variable)
+        dtype = pure.slot_dtype(name, reference.dtype)
+        if not is_legacy():
+            of_weight = f"{reference.name.split(':')[0].replace('/', '_')}_{name}"
+            slots.append(optimizer.add_variable(reference.shape, "zeros", dtype.name, name=of_weight))
+        else:
+            zeros = tf.zeros(reference.shape, dtype)
+            slots.append(optimizer.add_variable_from_reference(variable, name, initial_value=zeros))
+    return slots
 
 
 def apply_rule(

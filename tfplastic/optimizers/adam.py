@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_positive
 from tfplastic._keras import keras
-from tfplastic.optimizers._keras_form import apply_rule, check_form, index_of
+from tfplastic.optimizers._keras_form import add_slots, apply_rule, check_form, index_of
 from tfplastic.optimizers.pure import PureAdam
 
 
@@ -17,10 +17,21 @@ from tfplastic.optimizers.pure import PureAdam
 class Adam(keras.optimizers.Adam):
     """Keras' Adam with the update of `PureAdam`; one kernel for a variable if `epsilon_root` is 0."""
 
-    def __init__(self, *, epsilon_root: float = 0.0, bias_correction: str = "step_size", **kwargs: Any):
+    def __init__(
+        self,
+        *,
+        epsilon_root: float = 0.0,
+        bias_correction: str = "step_size",
+        per_entry_steps: bool = False,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.epsilon_root = epsilon_root
         self.bias_correction = bias_correction
+        self.per_entry_steps = per_entry_steps
+        self._check()
+
+    def _check(self) -> None:
         check_form(self, self.pure, amsgrad=False, adaptive_epsilon=False)
 
     @property
@@ -34,14 +45,30 @@ class Adam(keras.optimizers.Adam):
             epsilon=self.epsilon,
             epsilon_root=self.epsilon_root,
             bias_correction=self.bias_correction,
+            per_entry_steps=self.per_entry_steps,
         )
+
+    @property
+    def _rule(self) -> PureAdam:
+        """The part of the pure form that is the update of a variable: all that Keras does not do itself."""
+        return self.pure
+
+    def build(self, variables: Any) -> None:
+        """Makes the slots; Keras 2 calls this again at each step."""
+        super().build(variables)
+        if self.per_entry_steps and not hasattr(self, "_steps"):
+            self._steps = add_slots(self, self.pure, "steps", variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any = None) -> None:
         """Updates `variable` once; Keras 3 passes the learning rate, Keras 2 does not."""
         index = index_of(self, variable)
         mean, mean_square = self._momentums[index], self._velocities[index]
+        if self.per_entry_steps:
+            slots = (mean, mean_square, self._steps[index])
+            apply_rule(self._rule, gradient, variable, slots, self.iterations)
+            return
         if self.epsilon_root or tf.as_dtype(mean.dtype) != tf.float32:
-            apply_rule(self.pure, gradient, variable, (mean, mean_square), self.iterations)
+            apply_rule(self._rule, gradient, variable, (mean, mean_square), self.iterations)
             return
         step_size, epsilon = self._kernel_constants(tf.convert_to_tensor(self.iterations) + 1)
         tf.raw_ops.ResourceApplyAdam(
@@ -72,8 +99,8 @@ class Adam(keras.optimizers.Adam):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make the same optimizer again."""
-        own = {"epsilon_root": self.epsilon_root, "bias_correction": self.bias_correction}
-        return {**super().get_config(), **own}
+        names = ("epsilon_root", "bias_correction", "per_entry_steps")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @gin.register(module="tfplastic.optimizers")
@@ -85,6 +112,7 @@ def adam(
     epsilon_root: float = 0.0,
     bias_correction: str = "step_size",
     max_gradient_norm: float | None = None,
+    per_entry_steps: bool = False,
 ) -> keras.optimizers.Optimizer:
     """Returns Adam as a Keras optimizer: theta <- theta - lr_t m / (sqrt(v + epsilon_root) + epsilon).
 
@@ -108,6 +136,10 @@ def adam(
         bias_correction: `'step_size'` or `'means'`, as above.
         max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it. 10 in DQN
             Zoo's `c51`.
+        per_entry_steps: whether each entry of a weight has a t of its own, one more slot, which the reset of
+            its unit zeroes with m and v: the next update then corrects the bias of the new means. Continual
+            backprop (Dohare et al. 2024) trains so, `AdamGnT` in its code. Without resets of units both are
+            the same.
 
     Returns:
         A Keras optimizer; its `pure` is the same as pure functions.
@@ -129,4 +161,5 @@ def adam(
         epsilon_root=epsilon_root,
         bias_correction=bias_correction,
         global_clipnorm=max_gradient_norm,
+        per_entry_steps=per_entry_steps,
     )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfplastic._checks import check_fraction, check_non_negative, check_one_of, check_positive
+from tfplastic._checks import check_boolean, check_fraction, check_non_negative, check_one_of, check_positive
 
 BIAS_CORRECTIONS = ("step_size", "means")
 
@@ -24,11 +24,14 @@ class OptimizerState(NamedTuple):
 
     Attributes:
         step: `[] int64`, the number of updates so far.
-        slots: by the name of the slot, one tensor for each parameter, of its shape and dtype.
+        slots: by the name of the slot, one tensor for each parameter, of its shape and dtype; counts of steps
+            have at least the precision of float32.
+        shared: by name, tensors that belong to all parameters together.
     """
 
     step: tf.Tensor
     slots: dict[str, list[tf.Tensor]]
+    shared: dict[str, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,11 +57,15 @@ class PureOptimizer(abc.ABC):
     def slot_names(self) -> tuple[str, ...]:
         """The names of the slots, in the order in which `rule` takes them."""
 
-    @abc.abstractmethod
+    @property
+    def shared_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the state that belongs to all parameters together, float64, by name."""
+        return {}
+
     def rule(
         self, gradient: tf.Tensor, parameter: tf.Tensor, slots: Sequence[tf.Tensor], step: tf.Tensor
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-        """Returns the update of one parameter.
+        """Returns the update of one parameter; an optimizer overrides it, or `update_unclipped`.
 
         Args:
             gradient: gradient with the shape and dtype of the parameter.
@@ -69,11 +76,20 @@ class PureOptimizer(abc.ABC):
         Returns:
             The new parameter and its new slots.
         """
+        raise NotImplementedError(f"{type(self).__name__} must override `rule` or `update_unclipped`.")
+
+    def slot_dtype(self, name: str, dtype: tf.DType) -> tf.DType:
+        """Returns the dtype of the slot `name` of a parameter of `dtype`."""
+        return dtype
 
     def init(self, parameters: Sequence[Any]) -> OptimizerState:
-        """Returns the state before the first update: all slots zero."""
-        zeros = {name: [tf.zeros_like(parameter) for parameter in parameters] for name in self.slot_names}
-        return OptimizerState(tf.zeros([], tf.int64), zeros)
+        """Returns the state before the first update: zeros."""
+        zeros = {
+            name: [tf.zeros_like(each, self.slot_dtype(name, each.dtype)) for each in parameters]
+            for name in self.slot_names
+        }
+        shared = {name: tf.zeros(shape, tf.float64) for name, shape in self.shared_shapes.items()}
+        return OptimizerState(tf.zeros([], tf.int64), zeros, shared)
 
     def update(
         self, gradients: Sequence[Any], state: OptimizerState, parameters: Sequence[Any]
@@ -91,16 +107,30 @@ class PureOptimizer(abc.ABC):
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         if self.max_gradient_norm is not None:
             gradients = _clip_by_global_norm(gradients, self.max_gradient_norm)
+        return self.update_unclipped(gradients, state, [tf.convert_to_tensor(each) for each in parameters])
+
+    def update_unclipped(
+        self, gradients: Sequence[tf.Tensor], state: OptimizerState, parameters: Sequence[tf.Tensor]
+    ) -> tuple[list[tf.Tensor], OptimizerState]:
+        """Applies one update of gradients as they are: by default, `rule` to each parameter.
+
+        Args:
+            gradients: one for each parameter.
+            state: from `init` or the last update.
+            parameters: tensors.
+
+        Returns:
+            The new parameters and the new state.
+        """
         step = state.step + 1
         new_parameters, new_slots = [], {name: [] for name in self.slot_names}
         for index, (gradient, parameter) in enumerate(zip(gradients, parameters, strict=True)):
-            value = tf.convert_to_tensor(parameter)
             old = [state.slots[name][index] for name in self.slot_names]
-            new_parameter, new = self.rule(gradient, value, old, step)
+            new_parameter, new = self.rule(gradient, parameter, old, step)
             new_parameters.append(new_parameter)
             for name, slot in zip(self.slot_names, new, strict=True):
                 new_slots[name].append(slot)
-        return new_parameters, OptimizerState(step, new_slots)
+        return new_parameters, OptimizerState(step, new_slots, state.shared)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,8 +150,10 @@ class PureAdam(PureOptimizer):
         bias_correction: `'means'`, the equation above. Or `'step_size'`, the second form in section 2 of
             Kingma and Ba 2015 and that of Keras: the epsilons are added to the uncorrected v and its root,
             lr sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v + epsilon_root) + epsilon).
+        per_entry_steps: whether each entry has a t of its own, a slot that a reset of the entry's unit zeroes
+            with the others, as `AdamGnT` of Dohare et al. 2024 does. Else t is the step of the optimizer.
 
-    Slots: `mean` m, `mean_square` v.
+    Slots: `mean` m, `mean_square` v, and `steps` t with `per_entry_steps`.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -139,6 +171,7 @@ class PureAdam(PureOptimizer):
     epsilon: float = 1e-8
     epsilon_root: float = 0.0
     bias_correction: str = "means"
+    per_entry_steps: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -147,10 +180,15 @@ class PureAdam(PureOptimizer):
         check_positive("epsilon", self.epsilon)
         check_non_negative("epsilon_root", self.epsilon_root)
         check_one_of("bias_correction", self.bias_correction, BIAS_CORRECTIONS)
+        check_boolean("per_entry_steps", self.per_entry_steps)
 
     @property
     def slot_names(self) -> tuple[str, ...]:
-        return ("mean", "mean_square")
+        return ("mean", "mean_square", *(["steps"] if self.per_entry_steps else []))
+
+    def slot_dtype(self, name: str, dtype: tf.DType) -> tf.DType:
+        # 16 bits do not count beyond 256.
+        return tf.float32 if name == "steps" and dtype.size < tf.float32.size else dtype
 
     def corrections(self, step: Any, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns 1 - beta_1^t and 1 - beta_2^t in step t."""
@@ -161,7 +199,7 @@ class PureAdam(PureOptimizer):
         """Returns the scalars a, r, e of step t, with which theta <- theta - a m / (sqrt(v + r) + e)."""
         correction_1, correction_2 = self.corrections(step, dtype)
         root_of_correction = tf.sqrt(correction_2)
-        step_size = _cast(self.learning_rate, dtype) * root_of_correction / correction_1
+        step_size = cast_to(self.learning_rate, dtype) * root_of_correction / correction_1
         if self.bias_correction == "step_size":
             return step_size, tf.constant(self.epsilon_root, dtype), tf.constant(self.epsilon, dtype)
         return step_size, self.epsilon_root * correction_2, self.epsilon * root_of_correction
@@ -169,12 +207,13 @@ class PureAdam(PureOptimizer):
     def rule(
         self, gradient: tf.Tensor, parameter: tf.Tensor, slots: Sequence[tf.Tensor], step: tf.Tensor
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-        step_size, epsilon_root, epsilon = self.constants(step, parameter.dtype)
-        mean, mean_square = slots
+        mean, mean_square, *counts = slots
+        counts = [steps + 1 for steps in counts]
+        step_size, epsilon_root, epsilon = self.constants(counts[0] if counts else step, parameter.dtype)
         mean += (1 - self.beta_1) * (gradient - mean)
         mean_square += (1 - self.beta_2) * (tf.square(gradient) - mean_square)
         update = step_size * mean / (tf.sqrt(mean_square + epsilon_root) + epsilon)
-        return parameter - update, (mean, mean_square)
+        return parameter - update, (mean, mean_square, *counts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -218,7 +257,7 @@ class PureCenteredRMSprop(PureOptimizer):
     def rule(
         self, gradient: tf.Tensor, parameter: tf.Tensor, slots: Sequence[tf.Tensor], step: tf.Tensor
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-        learning_rate = _cast(self.learning_rate, parameter.dtype)
+        learning_rate = cast_to(self.learning_rate, parameter.dtype)
         mean, mean_square = slots
         mean += (1 - self.decay) * (gradient - mean)
         mean_square += (1 - self.decay) * (tf.square(gradient) - mean_square)
@@ -263,7 +302,7 @@ class PureSGD(PureOptimizer):
     def rule(
         self, gradient: tf.Tensor, parameter: tf.Tensor, slots: Sequence[tf.Tensor], step: tf.Tensor
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-        descent = _cast(self.learning_rate, parameter.dtype) * gradient
+        descent = cast_to(self.learning_rate, parameter.dtype) * gradient
         if not self.momentum:
             return parameter - descent, ()
         increment = self.momentum * slots[0] - descent
@@ -275,7 +314,8 @@ def _check_decay(name: str, value: float) -> None:
         raise ValueError(f"`{name}` must be a number in [0, 1). Received: {value!r}")
 
 
-def _cast(value: Any, dtype: tf.DType) -> tf.Tensor:
+def cast_to(value: Any, dtype: tf.DType) -> tf.Tensor:
+    """Returns a number, or a tensor or variable, as a tensor of `dtype`."""
     # A Python number goes straight to the dtype: `tf.cast` would make it float32 first.
     return tf.cast(value, dtype) if hasattr(value, "dtype") else tf.constant(value, dtype)
 

@@ -13,6 +13,7 @@ _NAMES = {
     "_average_gradients": "average_gradient",  # centered RMSprop
     "_increments": "increment",  # CenteredRMSprop of this package
     "_momentums": "momentum",
+    "_steps": "steps",  # Adam of this package with `per_entry_steps`
     "momentums": "momentum",  # SGD, and Lion of Keras 2
     "_velocities": "velocity",
     "_velocity_hats": "velocity_hat",  # Adam with `amsgrad`
@@ -32,8 +33,8 @@ def slots(optimizer: Any, variable: Any) -> dict[str, tf.Variable]:
     """Returns the slots of `optimizer` for one weight, by name; they are the optimizer's own variables.
 
     Names are those of Keras: `momentum` and `velocity` are the m and v of Adam; `velocity` and
-    `average_gradient` those of RMSprop. The count of steps, `optimizer.iterations`, belongs to no single
-    weight and is not among them.
+    `average_gradient` those of RMSprop; `steps` is the count of each entry's updates. The count of the
+    optimizer, `optimizer.iterations`, belongs to no single weight and is not among them.
 
     Args:
         optimizer: this package's or Keras' Adam, RMSprop, SGD or another whose slots have those names

@@ -60,7 +60,7 @@ def adam_denominators(snapshot: Snapshot) -> np.ndarray | None:
     updates = int(np.asarray(optimizer.iterations)) if is_adam else 0
     if not updates:
         return None
-    correction = 1 - float(optimizer.beta_2) ** updates
+    beta_2 = float(optimizer.beta_2)
     epsilon, epsilon_root = float(optimizer.epsilon), float(getattr(optimizer, "epsilon_root", 0.0))
     corrects_means = getattr(optimizer, "bias_correction", "step_size") == "means"
     variables = snapshot.model.trainable_variables
@@ -69,6 +69,9 @@ def adam_denominators(snapshot: Snapshot) -> np.ndarray | None:
     for weight in (weight for weights in snapshot.weights.values() for weight in weights):
         found = slots(optimizer, of_weight[id(weight)])
         squares = np.asarray(found.get("velocity_hat", found["velocity"]), np.float64).ravel()
+        # A count of 0, of an entry that has been reset since, is that of its next update.
+        counts = np.maximum(np.asarray(found.get("steps", updates), np.float64).ravel(), 1)
+        correction = 1 - beta_2**counts
         if corrects_means:
             denominators.append(np.sqrt(squares / correction + epsilon_root) + epsilon)
         else:

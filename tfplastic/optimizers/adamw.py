@@ -1,0 +1,150 @@
+"""Adam with decoupled weight decay."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import gin
+import tensorflow as tf
+
+from tfplastic._checks import check_boolean, check_non_negative, check_positive
+from tfplastic._keras import keras
+from tfplastic.optimizers._keras_form import check_form
+from tfplastic.optimizers.adam import Adam
+from tfplastic.optimizers.pure import PureAdam, cast_to
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PureAdamW(PureAdam):
+    """AdamW: theta <- (1 - lr decay) theta - the update of Adam (Loshchilov and Hutter 2019, Algorithm 2).
+
+    Args:
+        learning_rate: see `PureOptimizer`.
+        max_gradient_norm: see `PureOptimizer`. The decay is not clipped.
+        beta_1: see `PureAdam`.
+        beta_2: see `PureAdam`.
+        epsilon: see `PureAdam`.
+        epsilon_root: see `PureAdam`.
+        bias_correction: see `PureAdam`.
+        per_entry_steps: see `PureAdam`.
+        weight_decay: share by which, times the learning rate, an update shrinks the parameters; at least 0.
+        decay_vectors: whether parameters of fewer than two axes decay as well: biases, gains and offsets.
+
+    Slots: those of `PureAdam`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> import tensorflow as tf, tfplastic as tp
+        >>> adamw = tp.optimizers.PureAdamW(learning_rate=0.5, weight_decay=0.5)
+        >>> weights, _ = adamw.update([tf.zeros(1)], adamw.init([tf.ones(1)]), [tf.ones(1)])
+        >>> float(weights[0][0])
+        0.75
+    """
+
+    weight_decay: float = 0.01
+    decay_vectors: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_non_negative("weight_decay", self.weight_decay)
+        check_boolean("decay_vectors", self.decay_vectors)
+
+    def rule(
+        self, gradient: tf.Tensor, parameter: tf.Tensor, slots: Sequence[tf.Tensor], step: tf.Tensor
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        if self.decay_vectors or len(parameter.shape) >= 2:
+            learning_rate = cast_to(self.learning_rate, parameter.dtype)
+            parameter -= parameter * tf.constant(self.weight_decay, parameter.dtype) * learning_rate
+        return super().rule(gradient, parameter, slots, step)
+
+
+@keras.utils.register_keras_serializable(package="tfplastic")
+class AdamW(Adam):
+    """Keras' Adam with the update of `PureAdamW`; Keras itself applies the decay before the update."""
+
+    decay_vectors = True
+
+    def __init__(self, *, decay_vectors: bool = True, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.decay_vectors = check_boolean("decay_vectors", decay_vectors)
+
+    def _check(self) -> None:
+        check_form(self, self.pure, amsgrad=False, adaptive_epsilon=False, weight_decay=self.weight_decay)
+
+    @property
+    def pure(self) -> PureAdamW:
+        """The same optimizer as pure functions; they read the learning rate of this one."""
+        own = {"weight_decay": self.weight_decay, "decay_vectors": self.decay_vectors}
+        return PureAdamW(**vars(super().pure), **own)
+
+    @property
+    def _rule(self) -> PureAdam:
+        return super().pure  # Keras has applied the decay
+
+    def _use_weight_decay(self, variable: Any) -> bool:
+        return self.decay_vectors or len(variable.shape) >= 2
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make the same optimizer again."""
+        return {**super().get_config(), "decay_vectors": self.decay_vectors}
+
+
+@gin.register(module="tfplastic.optimizers")
+def adamw(
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.01,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-8,
+    epsilon_root: float = 0.0,
+    bias_correction: str = "means",
+    decay_vectors: bool = True,
+    max_gradient_norm: float | None = None,
+    per_entry_steps: bool = False,
+) -> keras.optimizers.Optimizer:
+    """Returns AdamW as a Keras optimizer: Adam after theta <- (1 - lr decay) theta.
+
+    Rule: theta <- (1 - lr decay) theta - lr m_hat / (sqrt(v_hat + epsilon_root) + epsilon), the second term
+        that of `adam`. The decay is not part of the gradient: it changes neither means nor clipping.
+    Defaults: those of PyTorch's `AdamW`.
+    Source: Loshchilov and Hutter 2019, "Decoupled weight decay regularization", Algorithm 2.
+    Departures: the learning rate multiplies the decay, as in PyTorch and Keras; in the paper a schedule
+        alone does.
+
+    Args:
+        learning_rate: above 0.
+        weight_decay: at least 0.
+        beta_1: decay of m, in [0, 1).
+        beta_2: decay of v, in [0, 1).
+        epsilon: outside the root, above 0.
+        epsilon_root: inside the root, at least 0.
+        bias_correction: `'means'` or `'step_size'`, see `adam`.
+        decay_vectors: whether weights of fewer than two axes (biases, gains, offsets) decay as well.
+        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it.
+        per_entry_steps: whether each entry counts its updates, see `adam`.
+
+    Returns:
+        A Keras optimizer; its `pure` is the same as pure functions.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> import tfplastic as tp
+        >>> tp.optimizers.adamw(3e-4, weight_decay=0.1).pure.weight_decay
+        0.1
+    """
+    return AdamW(
+        learning_rate=check_positive("learning_rate", learning_rate),
+        weight_decay=check_non_negative("weight_decay", weight_decay),
+        beta_1=beta_1,
+        beta_2=beta_2,
+        epsilon=epsilon,
+        epsilon_root=epsilon_root,
+        bias_correction=bias_correction,
+        decay_vectors=decay_vectors,
+        global_clipnorm=max_gradient_norm,
+        per_entry_steps=per_entry_steps,
+    )
