@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_equals_a_float64_transcription_for_a_hundred_steps(settings):
 
 def test_equals_keras_own_for_a_hundred_steps():
     # Betas that float32 holds exactly, as in the test of Adam.
-    settings = {"beta_1": 0.75, "beta_2": 0.875, "epsilon": 1e-3, "weight_decay": 0.5}
+    settings: dict[str, Any] = {"beta_1": 0.75, "beta_2": 0.875, "epsilon": 1e-3, "weight_decay": 0.5}
     own = keras.optimizers.AdamW(0.1, **settings)
     ours = adamw(0.1, bias_correction="step_size", **settings)
     assert_within(train(ours, gradients(100)), train(own, gradients(100)))
@@ -51,7 +52,7 @@ def test_the_decay_is_not_part_of_the_gradient():
 
 
 def test_without_decay_it_is_adam_bit_for_bit():
-    settings = {"learning_rate": 0.01, "epsilon": 1e-8, "bias_correction": "means"}
+    settings: dict[str, Any] = {"learning_rate": 0.01, "epsilon": 1e-8, "bias_correction": "means"}
     with_zero = train(adamw(weight_decay=0.0, **settings), gradients(20))
     for one, other in zip(with_zero, train(adam(**settings), gradients(20)), strict=True):
         np.testing.assert_array_equal(one, other)
