@@ -157,6 +157,41 @@ def test_lists_of_two_files_are_an_error_that_names_both(write):
         assert repr(value("mitigations", TASK, *files)) == listed("ResetLastLayer")
 
 
+@pytest.mark.parametrize(
+    ("argument", "one", "other", "form"),
+    [
+        ("diagnostics", "[@sharpness]", "[@weight_norm]", "diagnostics.NAME = @NAME"),
+        ("diagnostics", "[@sharpness]", "'cheap'", "diagnostics.NAME = @NAME"),
+        ("diagnostics", "{'hot': @sharpness}", "[@sharpness]", "diagnostics.NAME = @NAME"),
+        (
+            "diagnostics_periods",
+            "{'weight_norm': 5}",
+            "{'dead_units': 5}",
+            "diagnostics_periods.NAME = PERIOD",
+        ),
+        ("diagnostics_losses", "{'dead_units': None}", "{}", "diagnostics_losses.NAME = @loss"),
+        ("step_statistics", "[@dead_units]", "()", "step_statistics.NAME = @NAME"),
+    ],
+)
+def test_whole_arguments_of_two_files_are_an_error_that_names_both(argument, one, other, form, write):
+    files = [write(f"{name}.gin", f"train.{argument} = {text}") for name, text in (("a", one), ("b", other))]
+    for turned in itertools.permutations(files):
+        text = error_of(LABELS, *turned)
+        assert text.startswith(f"{turned[0]}:1 and {turned[1]}:1 exclude each other: they set train.{argument}")
+        assert text.endswith(f"To have both, write {form} (gin/README.md)")
+        assert value(argument, LABELS, turned[0], turned[0]) is not None  # the same twice
+
+
+def test_a_budget_and_a_list_are_refused_and_of_two_budgets_the_later_counts(write):
+    own = write("own.gin", "train.diagnostics = [@sharpness]")
+    for turned in itertools.permutations((own, BUDGETS[0])):
+        text = error_of(LABELS, *turned)
+        assert "own.gin:1" in text and "gin/diagnostics/cheap.gin:8" in text
+    budget = write("budget.gin", "train.diagnostics = 'medium'")
+    assert value("diagnostics", LABELS, BUDGETS[0], budget) == "medium"
+    assert value("diagnostics", LABELS, budget, BUDGETS[0]) == "cheap"
+
+
 def test_quantities_that_two_files_name_alike_are_one(write):
     same = "diagnostics.sharpness = @sharpness\nstep_statistics.dead_units = @dead_units\n"
     one = write("one.gin", f"{same}diagnostics_periods.sharpness = 3\n")

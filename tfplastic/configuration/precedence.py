@@ -10,10 +10,16 @@ from tfplastic.configuration.gin_files import Binding
 _CHOICES = {"agents", "networks", "optimizers"}
 """Folders of files of which each is one choice; those that set one argument differently are alternatives."""
 _MEMBERS = {
-    ("", "tfplastic.training.train", "mitigations"): "mitigations.NAME = @Mitigation()",
-    ("", "tfplastic.training.train", "step_statistics"): "step_statistics.NAME = @NAME",
+    ("", "tfplastic.training.train", argument): f"{argument}.NAME = {value}"
+    for argument, value in {
+        "mitigations": "@Mitigation()",
+        "diagnostics": "@NAME",
+        "diagnostics_periods": "PERIOD",
+        "diagnostics_losses": "@loss",
+        "step_statistics": "@NAME",
+    }.items()
 }
-"""Lists of which no file may drop another's, and the form that adds to them."""
+"""Lists and mappings of which no file may drop another's, and the form that adds to them."""
 
 
 def settle(bindings: Sequence[Binding]) -> list[Binding]:
@@ -27,8 +33,8 @@ def settle(bindings: Sequence[Binding]) -> list[Binding]:
             reads them.
 
     Raises:
-        UsageError: two given files of `_CHOICES`, or two with lists of `_MEMBERS`, set one argument
-            differently; names both.
+        UsageError: two given files of `_CHOICES`, or two with values of `_MEMBERS` that are not budgets, set
+            one argument differently; names both.
     """
     inclusions = Inclusions(bindings)
     in_force: dict[tuple[str, str, str], Binding] = {}
@@ -74,7 +80,8 @@ def _check_alternatives(earlier: Binding, later: Binding) -> None:
     text = f"{earlier.source} and {later.source} exclude each other: they set {name} to"
     text = f"{text} {earlier.value!r} and {later.value!r}."
     members = _MEMBERS.get(later.key)
-    if members is not None and not (earlier.is_base or later.is_base):
+    are_budgets = isinstance(earlier.value, str) and isinstance(later.value, str)
+    if members is not None and not (earlier.is_base or later.is_base or are_budgets):
         raise UsageError(f"{text} To have both, write {members} (gin/README.md)")
     folders = {os.path.basename(os.path.dirname(each.files[0])) for each in (earlier, later)}
     are_given = len(earlier.files) == len(later.files) == 1
