@@ -143,6 +143,36 @@ def test_one_class_acts_twice_in_scopes_of_its_own():
     assert found == "[@WeightDecay(), @strong/WeightDecay()]"
 
 
+@pytest.mark.parametrize("macros", ["WD = @WeightDecay()\n", "WD = %W\nW = @WeightDecay()\n"])
+def test_a_macro_is_in_the_one_order_there_is(macros, write):
+    own = write("own.gin", f"{macros}mitigations.weight_decay = %WD\n")
+    for files in itertools.permutations((own, FILES["ShrinkAndPerturb"])):
+        assert repr(value("mitigations", TASK, *files)) == "[%WD, @ShrinkAndPerturb()]"
+        sources = gin_config.parse([LABELS, *files], [])
+        acting = [type(each).__name__ for each in build_loop(sources).config.mitigations]
+        assert acting == ["WeightDecay", "ShrinkAndPerturb"]
+        unused.check_all_bindings_used(sources)
+    listed_too = ["train.mitigations = [@ResetLastLayer(), %WD]", "WD = @WeightDecay()"]
+    found = value("mitigations", TASK, bindings=[*listed_too, "mitigations.x = @ShrinkAndPerturb()"])
+    assert repr(found) == "[%WD, @ShrinkAndPerturb(), @ResetLastLayer()]"
+
+
+def test_a_macro_is_checked_as_what_it_stands_for(write):
+    own = write("own.gin", "WD = @WeightDecay()\nmitigations.again = %WD\n")
+    assert error_of(TASK, FILES["WeightDecay"], own).startswith("@WeightDecay() is named twice, by ")
+    bindings = ["WD = 3", "mitigations.x = %WD"]
+    assert "mitigations.x must be a mitigation, such as @WeightDecay()" in error_of(TASK, bindings=bindings)
+    assert "the macro %NO has no value" in error_of(
+        TASK, bindings=["mitigations.x = @WeightDecay()", "M = %NO"]
+    )
+    bindings = ["S = @dead_units", "diagnostics.dead_units = %S", "step_statistics.dead_units = %S"]
+    assert repr(value("diagnostics", LABELS, bindings=bindings)).count("dead_units") == 1
+    assert repr(value("step_statistics", LABELS, bindings=bindings)) == "[@dead_units, @dormant_units]"
+    assert repr(value("step_statistics", TASK, bindings=bindings)) == "[%S]"
+    measured = build_loop(gin_config.parse([LABELS], ["S = @sharpness", "diagnostics.sharpness = %S"]))
+    assert "sharpness" in measured.config.diagnostics_plan.quantities
+
+
 def test_lists_of_two_files_are_an_error_that_names_both(write):
     one = write("one.gin", "train.mitigations = [@WeightDecay()]\n")
     other = write("other.gin", "\ntrain.mitigations = [@ShrinkAndPerturb()]\n")
@@ -177,7 +207,9 @@ def test_whole_arguments_of_two_files_are_an_error_that_names_both(argument, one
     files = [write(f"{name}.gin", f"train.{argument} = {text}") for name, text in (("a", one), ("b", other))]
     for turned in itertools.permutations(files):
         text = error_of(LABELS, *turned)
-        assert text.startswith(f"{turned[0]}:1 and {turned[1]}:1 exclude each other: they set train.{argument}")
+        assert text.startswith(
+            f"{turned[0]}:1 and {turned[1]}:1 exclude each other: they set train.{argument}"
+        )
         assert text.endswith(f"To have both, write {form} (gin/README.md)")
         assert value(argument, LABELS, turned[0], turned[0]) is not None  # the same twice
 

@@ -6,13 +6,14 @@ does not depend on that of the files. A run's configuration has this list, whoev
 """
 
 import abc
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import gin
 
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_files import Binding
+from tfplastic.configuration.macros import Macros
 from tfplastic.configuration.members import (
     MODULE,
     displace,
@@ -36,7 +37,8 @@ def compose(bindings: Sequence[Binding]) -> list[Binding]:
         UsageError: a member is no such thing, is named twice or excludes another; names the places.
     """
     bindings = displace(bindings)
-    _check_named_once(bindings)
+    meaning = Macros(bindings).resolved
+    _check_named_once(bindings, meaning)
     composed = []
     for group in _GROUPS:
         members = [each for each in bindings if each.in_force and is_member_of(group.name, each)]
@@ -46,8 +48,16 @@ def compose(bindings: Sequence[Binding]) -> list[Binding]:
                 raise UsageError(f"{member.source}: {rule}. Received: {member.scope!r}")
         members = [member for member in members if member.value is not None]
         if members:
-            composed.append(_composed(group, members, bindings))
+            composed.append(_composed(group, members, bindings, meaning))
     return [*bindings, *composed]
+
+
+class _Part(NamedTuple):
+    """A mitigation, as it is written, without macros, and where it stands."""
+
+    value: Any
+    meaning: Any
+    binding: Binding
 
 
 class _Group(abc.ABC):
@@ -70,12 +80,15 @@ class _Group(abc.ABC):
         return repr(earlier) == repr(later)  # gin compares references without their scopes.
 
     @abc.abstractmethod
-    def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
+    def combined(
+        self, whole: Binding | None, members: Sequence[Binding], meaning: Callable[[Any], Any]
+    ) -> Any:
         """Returns the value of the argument.
 
         Args:
             whole: binding of the argument itself, if there is one.
             members: at least one, in the order in which gin reads them.
+            meaning: gives the value that a macro stands for. The value keeps the macros themselves.
         """
 
     def refuse(self, binding: Binding, rule: str) -> UsageError:
@@ -90,43 +103,50 @@ class _Mitigations(_Group):
     def is_same(self, earlier: Any, later: Any) -> bool:
         return False  # Each file has constants of its own for it.
 
-    def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
+    def combined(
+        self, whole: Binding | None, members: Sequence[Binding], meaning: Callable[[Any], Any]
+    ) -> Any:
         parts = []
         if whole is not None:
             if not isinstance(whole.value, list | tuple):
                 raise self.refuse(whole, "a list, such as [@WeightDecay()], to go with files of mitigations")
-            parts = [(each, whole) for each in whole.value]
+            parts = [_Part(each, meaning(each), whole) for each in whole.value]
         for member in members:
-            if not (is_reference(member.value) and member.value.evaluate):
+            part = _Part(member.value, meaning(member.value), member)
+            if not (is_reference(part.meaning) and part.meaning.evaluate):
                 raise self.refuse(member, "a mitigation, such as @WeightDecay()")
-            parts.append((member.value, member))
-        parts.sort(key=lambda part: _turn(part[0]))
-        for place, (later, there) in enumerate(parts):
-            for earlier, here in parts[:place]:
-                if here is not there:
-                    _check_compatible(earlier, here, later, there)
-        return [value for value, _ in parts]
+            parts.append(part)
+        parts.sort(key=lambda part: _turn(part.meaning))
+        for place, later in enumerate(parts):
+            for earlier in parts[:place]:
+                if earlier.binding is not later.binding:
+                    _check_compatible(earlier, later)
+        return [part.value for part in parts]
 
 
 class _Quantities(_Group):
     """A list of functions, or a mapping, with the members' additions."""
 
-    def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
+    def combined(
+        self, whole: Binding | None, members: Sequence[Binding], meaning: Callable[[Any], Any]
+    ) -> Any:
         value = () if whole is None else whole.value
-        added = {}
+        added, meant = {}, {}
         for member in sorted(members, key=lambda each: each.parameter):
-            if not is_reference(member.value) or member.value.evaluate:
+            meant[member.parameter] = function = meaning(member.value)
+            if not is_reference(function) or function.evaluate:
                 raise self.refuse(member, "a function of a snapshot, such as @sharpness")
             added[member.parameter] = member.value
         if isinstance(value, dict):
             return {**value, **added}
         for member in members:
-            if member.value.selector.rpartition(".")[2] != member.parameter:
+            if meant[member.parameter].selector.rpartition(".")[2] != member.parameter:
                 raise self.refuse(member, f"of its own name, or added to a mapping `train.{self.name}`")
         if isinstance(value, str):
             return [value, *added.values()]
         if isinstance(value, list | tuple):
-            return [*value, *(each for each in added.values() if repr(each) not in map(repr, value))]
+            there = [repr(meaning(each)) for each in value]
+            return [*value, *(each for name, each in added.items() if repr(meant[name]) not in there)]
         assert whole is not None
         raise self.refuse(whole, "a budget, a list or a mapping, to have more added to it")
 
@@ -137,7 +157,9 @@ class _ByName(_Group):
     def is_same(self, earlier: Any, later: Any) -> bool:
         return True
 
-    def combined(self, whole: Binding | None, members: Sequence[Binding]) -> Any:
+    def combined(
+        self, whole: Binding | None, members: Sequence[Binding], meaning: Callable[[Any], Any]
+    ) -> Any:
         if whole is not None and not isinstance(whole.value, dict):
             raise self.refuse(whole, "a mapping, to have more added to it")
         added = {member.parameter: member.value for member in members}
@@ -153,16 +175,18 @@ _GROUPS = (
 )
 
 
-def _composed(group: _Group, members: Sequence[Binding], bindings: Sequence[Binding]) -> Binding:
+def _composed(
+    group: _Group, members: Sequence[Binding], bindings: Sequence[Binding], meaning: Callable[[Any], Any]
+) -> Binding:
     key = "", gin.config._REGISTRY.get_match("train").selector, group.name
     whole = whole_argument(group.name, bindings)
-    value = group.combined(whole, members)
+    value = group.combined(whole, members, meaning)
     parts = [*([] if whole is None else [whole]), *members]
     places = " and ".join(dict.fromkeys(each.source for each in parts))
     return Binding("", "train", group.name, places, key=key, value=value, files=parts[-1].files)
 
 
-def _check_named_once(bindings: Sequence[Binding]) -> None:
+def _check_named_once(bindings: Sequence[Binding], meaning: Callable[[Any], Any]) -> None:
     inclusions = Inclusions(bindings)
     groups = {f"{MODULE}.{group.name}": group for group in _GROUPS}
     named: dict[tuple[str, str, str], Binding] = {}
@@ -170,7 +194,7 @@ def _check_named_once(bindings: Sequence[Binding]) -> None:
         if not is_member(binding) or binding.value is None or binding.displaced_by:
             continue
         earlier = named.setdefault(binding.key, binding)
-        is_same = groups[binding.key[1]].is_same(earlier.value, binding.value)
+        is_same = groups[binding.key[1]].is_same(meaning(earlier.value), meaning(binding.value))
         if not is_same and inclusions.are_unrelated(earlier, binding):
             name = f"{binding.selector}.{binding.parameter}"
             text = f"{name} is named twice, by {earlier.source} and {binding.source}"
@@ -190,13 +214,16 @@ def _class_of(reference: Any) -> Any:
     return gin.config._REGISTRY[reference.config_key[1]].wrapped
 
 
-def _check_compatible(one: Any, here: Binding, other: Any, there: Binding) -> None:
-    if not (is_reference(one) and is_reference(other)):
+def _check_compatible(one: _Part, other: _Part) -> None:
+    first, second = one.meaning, other.meaning
+    if not (is_reference(first) and is_reference(second)):
         return
-    if one.config_key == other.config_key:
-        text = f"{one!r} is named twice, by {here.source} and {there.source}"
+    if first.config_key == second.config_key:
+        text = f"{first!r} is named twice, by {one.binding.source} and {other.binding.source}"
         raise UsageError(f"{text}. Name it once, or give one a scope, such as @strong/WeightDecay()")
-    for reference, against in ((one, other), (other, one)):
+    for reference, against in ((first, second), (second, first)):
         if against.config_key[1].rpartition(".")[2] in getattr(_class_of(reference), "excludes", ()):
-            text = f"{one!r} ({here.source}) and {other!r} ({there.source}) exclude each other"
+            text = (
+                f"{first!r} ({one.binding.source}) and {second!r} ({other.binding.source}) exclude each other"
+            )
             raise UsageError(f"{text}. Give one of the two")
