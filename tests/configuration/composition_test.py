@@ -162,9 +162,7 @@ def test_a_macro_is_checked_as_what_it_stands_for(write):
     assert error_of(TASK, FILES["WeightDecay"], own).startswith("@WeightDecay() is named twice, by ")
     bindings = ["WD = 3", "mitigations.x = %WD"]
     assert "mitigations.x must be a mitigation, such as @WeightDecay()" in error_of(TASK, bindings=bindings)
-    assert "the macro %NO has no value" in error_of(
-        TASK, bindings=["mitigations.x = @WeightDecay()", "M = %NO"]
-    )
+    assert "the macro %NO has no value" in error_of(TASK, bindings=["mitigations.x = %M", "M = %NO"])
     bindings = ["S = @dead_units", "diagnostics.dead_units = %S", "step_statistics.dead_units = %S"]
     assert repr(value("diagnostics", LABELS, bindings=bindings)).count("dead_units") == 1
     assert repr(value("step_statistics", LABELS, bindings=bindings)) == "[@dead_units, @dormant_units]"

@@ -82,6 +82,33 @@ def test_a_file_included_twice_is_no_loop(write):
     assert len(gin_files.scan(["a.gin"], [])) == 2
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("gin/mdp_true_label_digits.gin", "gin/random_labels_digits.gin"),
+        ("gin/mdp_true_label_digits.gin", "gin/mdp_random_label_digits.gin"),
+        ("gin/atari_dqn.gin", "gin/mdp_sparse_digits.gin"),
+        ("gin/random_labels_digits.gin", "gin/tasks/mdp.gin"),
+    ],
+)
+def test_two_files_that_name_a_task_are_refused(one, other):
+    for given in ([one, other], [other, "gin/sizes/quick.gin", one]):
+        text = scan_error(given, [])
+        assert text.startswith(f"--gin_file: {given[0]} (") or text.startswith(f"--gin_file: {given[0]} and ")
+        assert f"{given[-1]}" in text and "both name a task, and a run has one. Give one of the two" in text
+
+
+def test_a_task_and_its_variant_may_both_be_given(write):
+    for given in (
+        ["gin/atari_dqn.gin", "gin/atari_dqn_ln.gin"],
+        ["gin/atari_dqn_ln.gin", "gin/atari_dqn.gin"],
+    ):
+        assert gin_files.scan(given, [])
+    assert gin_files.scan(["gin/atari_dqn.gin"] * 2, ["train.task = @Other()"])  # the command line overrides
+    write("both.gin", "include 'gin/tasks/mdp.gin'\ninclude 'gin/tasks/random_labels.gin'\n")
+    assert gin_files.scan(["both.gin", "gin/tasks/mdp.gin"], [])
+
+
 def test_a_file_that_is_no_text(tmp_path):
     path = tmp_path / "a.gin"
     path.write_bytes(b"\xff\xfe\x00")

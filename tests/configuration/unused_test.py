@@ -34,8 +34,17 @@ def test_another_agent_is_chosen_by_its_file(files):
     build(bindings=[gin_config.config_text()])  # as a run's own file has it
 
 
-def test_another_task_is_chosen_by_its_file():
-    loop, _ = build(MDP, LABELS)
+OTHER_TASK = [
+    "train.task = @RandomLabelTask()",
+    "RandomLabelTask.dataset = 'digits'",
+    "RandomLabelTask.network = @mlp",
+    "RandomLabelTask.steps_per_task = 500",
+    "RandomLabelTask.num_examples = 100",
+]
+
+
+def test_another_task_is_chosen_on_the_command_line():
+    loop, _ = build(MDP, bindings=OTHER_TASK)
     assert type(loop.task).__name__ == "RandomLabelTask"
     assert "ClassificationMdpTask" not in gin_config.config_text()
     assert gin.query_parameter("train.total_steps") == 10_000
@@ -67,7 +76,14 @@ def test_a_constant_of_what_was_replaced_names_what_replaced_it():
 
 
 def test_a_macro_of_a_task_that_was_replaced():
-    build(LABELS, "gin/mdp_true_label_digits.gin")
+    periods = [f"train.{event}_period = 500" for event in ("log", "diagnostics", "evaluation", "checkpoint")]
+    task = [
+        "train.task = @ClassificationMdpTask()",
+        "ClassificationMdpTask.mdp = @true_label_mdp",
+        "ClassificationMdpTask.dataset = 'digits'",
+        "ClassificationMdpTask.network = @mlp",
+    ]
+    build(LABELS, "gin/agents/mdp_double_dqn.gin", bindings=[*task, *periods])
     assert "steps_per_task" not in gin_config.config_text()
 
 

@@ -5,6 +5,7 @@ error. Remembers where each binding stands, for the errors that come later.
 """
 
 import dataclasses
+import itertools
 import os
 import pathlib
 import re
@@ -76,7 +77,7 @@ def scan(files: Sequence[str], bindings: Sequence[str], trust: GinTrust = gin_tr
 
     Raises:
         UsageError: a file is missing or cannot be read, includes itself, is not gin, or has a statement that
-            is not trusted.
+            is not trusted; or two files name a task, of which none includes the other.
     """
     found: list[Binding] = []
     renamer = Renamer()
@@ -90,6 +91,7 @@ def scan(files: Sequence[str], bindings: Sequence[str], trust: GinTrust = gin_tr
             raise UsageError(f"--gin_bindings {rule}. Received: {text!r}")
         read = _Scan(trust, [str(root()), os.getcwd()], renamer).text(text, None, ())
         found += [dataclasses.replace(each, given=as_flag(text)) for each in read]
+    _check_one_task(found)
     base = _base(found, files)
     return [dataclasses.replace(each, is_base=bool(each.files) and each.given == base) for each in found]
 
@@ -143,6 +145,23 @@ def _base(bindings: Sequence[Binding], files: Sequence[str]) -> str:
     """Returns the first given file that names a task; the first one where none does."""
     tasks = (each.given for each in bindings if each.files and _names_task(each))
     return next(tasks, files[0] if files else "")
+
+
+def _check_one_task(bindings: Sequence[Binding]) -> None:
+    """Refuses a second given file that names a task, unless one of the two includes the other."""
+    naming = {each.files[0]: each for each in bindings if each.files and _names_task(each)}
+    read = {
+        name: {file for each in bindings if each.files[:1] == (name,) for file in each.files}
+        for name in naming
+    }
+    for (one, first), (other, second) in itertools.combinations(naming.items(), 2):
+        if one not in read[other] and other not in read[one]:
+            places = [
+                each.given if each.source.startswith(f"{each.given}:") else f"{each.given} ({each.source})"
+                for each in (first, second)
+            ]
+            text = f"--gin_file: {places[0]} and {places[1]} both name a task, and a run has one"
+            raise UsageError(f"{text}. Give one of the two, and the agents, networks and sizes to add to it")
 
 
 def _names_task(binding: Binding) -> bool:
