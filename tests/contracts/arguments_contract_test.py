@@ -128,6 +128,12 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
     ),
     "L2Init": (tp.mitigations.L2Init, may("0 0.5 L", "coefficient")),
     "ResampledInit": (tp.mitigations.ResampledInit, may("0 0.5 L", "coefficient")),
+    "ReDo": (
+        tp.mitigations.ReDo,
+        may("None L", "period", "max_units")
+        | may("0 0.5 L", "threshold", "outgoing_scale")
+        | may("0", "max_units"),
+    ),
     "ResetLastLayer": (tp.mitigations.ResetLastLayer, may("None L", "period") | may("0 L", "num_layers")),
     "ResetOptimizerState": (tp.mitigations.ResetOptimizerState, may("None L", "period")),
     "ShrinkAndPerturb": (

@@ -15,6 +15,7 @@ from tfplastic.mitigations import Mitigation, StepContext
 ALL = {f"{layer}/{role}" for layer in ("hidden1", "hidden2", "output") for role in ("kernel", "bias")}
 ALL |= {f"{layer}_norm/{role}" for layer in ("hidden1", "hidden2") for role in ("gamma", "beta")}
 HEAD = {"output/kernel", "output/bias"}
+HIDDEN = ALL - {"output/bias"}  # whatever belongs to hidden units: a reader's kernel too
 
 
 class Row(NamedTuple):
@@ -55,6 +56,8 @@ TABLE = {
     "ResampledInit": Row(
         {"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), True, penalty_of=ALL_BUT_NORMS
     ),
+    # With such a threshold every unit is reset.
+    "ReDo": Row({"threshold": 1e3}, {"max_units": 0}, HIDDEN, HIDDEN, draws=True, period=1_000),
     "ResetLastLayer": Row({}, {"num_layers": 0}, HEAD, HEAD, draws=True),
     "ResetOptimizerState": Row({}, None, set(), ALL, draws=False),
     "ShrinkAndPerturb": Row({"reset_slots": True}, {"shrink": 1.0, "perturb": 0.0}, ALL, ALL, draws=True),

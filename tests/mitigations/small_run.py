@@ -1,6 +1,8 @@
 """A small run by hand that calls mitigations where the training loop does, in four kinds of program."""
 
 import functools
+import inspect
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +13,7 @@ from tfplastic.mitigations._weights import trainable_weights
 from tfplastic.optimizers import adam, slots
 
 NUM_STEPS, PERIOD = 6, 2
+NO_LOSS: Any = None  # of other batches
 PROGRAMS = ("eager", "graph", "loop", "xla")
 
 
@@ -19,7 +22,7 @@ def network(norm: str | None = "layer"):
 
 
 class SmallRun:
-    """A classifier of noise and its mitigations, each of which acts after every second step.
+    """A classifier of noise and its mitigations, each of which acts after every second step, a boundary.
 
     Args:
         mitigations: already constructed; they are built here.
@@ -55,8 +58,9 @@ class SmallRun:
     def act(self, mitigation, seed=0):
         """Builds a mitigation that played no part in the training, calls it once and returns itself."""
         mitigation.build(self.model, self.optimizer, seed)
-        key = tf.constant(seeds.derive(seed, "act"))
-        mitigation.after_update(tf.constant(NUM_STEPS, tf.int64), self.model, self.slots, key, None)
+        key, step = tf.constant(seeds.derive(seed, "act")), tf.constant(NUM_STEPS, tf.int64)
+        context = self._context(mitigation, self._differentiate(step)[2]) if mitigation.reads else None
+        mitigation.after_update(step, self.model, self.slots, key, context)
         return self
 
     def weights(self):
@@ -83,30 +87,49 @@ class SmallRun:
 
     def _step(self, step):
         variables = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            logits = self.model(self.inputs[step - 1], training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(self.labels[step - 1], logits)
-            loss = tf.reduce_mean(losses)
-            for mitigation in self.mitigations:
-                if mitigation.adds_penalty:
-                    context = StepContext(
-                        mitigation, {"step": lambda: step}, self.model, lambda *_, **__: None
-                    )
-                    loss += mitigation.penalty(variables, context)
-        gradients = tape.gradient(loss, variables)
+        loss, gradients, parts = self._differentiate(step)
         for mitigation in self.mitigations:
             if mitigation.transforms_gradients:
                 gradients = mitigation.transform_gradients(gradients, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        tf.cond(step % PERIOD == 0, lambda: self._after_update(step), lambda: tf.constant(False))
+        tf.cond(step % PERIOD == 0, lambda: self._after_update(step, parts), lambda: tf.constant(False))
         return loss
 
-    def _after_update(self, step):
+    def _differentiate(self, step):
+        """The loss with its penalties, its gradients, and the parts of the step's context."""
+        inputs, labels, activations = self.inputs[step - 1], self.labels[step - 1], {}
+        parts = {"batch": lambda: (inputs, labels), "step": lambda: step}
+        parts |= {"activations": lambda: activations, "at_boundary": lambda: step % PERIOD == 0}
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = inputs
+            for layer in self.model.layers:
+                logits = layer(logits, training=True) if _knows_training(layer) else layer(logits)
+                if "relu" in layer.name:
+                    activations[layer.name] = logits
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            parts["loss"] = lambda value=loss: value
+            for mitigation in self.mitigations:
+                if mitigation.adds_penalty:
+                    loss += mitigation.penalty(variables, self._context(mitigation, parts))
+        gradients = tape.gradient(loss, variables)
+        parts["gradients"] = lambda: gradients
+        return loss, gradients, parts
+
+    def _context(self, mitigation, parts):
+        return StepContext(mitigation, parts, self.model, NO_LOSS)
+
+    def _after_update(self, step, parts):
         for mitigation, key in zip(self.mitigations, self.keys, strict=True):
             if mitigation.acts_after_update:
                 own_key = tf.random.experimental.stateless_fold_in(key, tf.cast(step, tf.int32), "philox")
-                mitigation.after_update(step, self.model, self.slots, own_key, None)
+                context = self._context(mitigation, parts)
+                mitigation.after_update(step, self.model, self.slots, own_key, context)
         return tf.constant(True)
+
+
+def _knows_training(layer):
+    return "training" in inspect.signature(layer.call).parameters
 
 
 def same_bits(first, second):

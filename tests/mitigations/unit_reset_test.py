@@ -83,3 +83,38 @@ def test_layers_that_are_not_named_stay():
     UnitReset(model, UnitMap(model)).reset({}, lambda variable: {}, tf.constant([1, 2]))
     for variable, old in zip(model.trainable_variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), old)
+
+
+@pytest.mark.parametrize("norm", [LAYERS.BatchNormalization, LAYERS.LayerNormalization])
+def test_normalizations_become_the_identity_for_new_units(norm):
+    middle = [LAYERS.Dense(3, name="hidden"), norm(name="norm"), LAYERS.ReLU()]
+    model = keras.Sequential([LAYERS.InputLayer((5,)), *middle, LAYERS.Dense(2, name="output")])
+    optimizer = tp.optimizers.adam(0.01)
+    optimizer.build(model.trainable_variables)
+    for variable in model.get_layer("norm").variables:
+        variable.assign([2.0, 3.0, 4.0])
+    reset = UnitReset(model, UnitMap(model))
+    which = {"hidden": tf.constant([False, True, False])}
+    reset.reset(which, functools.partial(tp.optimizers.slots, optimizer), tf.constant([1, 2]))
+    identity = {"gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1}
+    for variable in model.get_layer("norm").variables:
+        name = variable.name.split("/")[-1].split(":")[0]
+        np.testing.assert_array_equal(variable, [2, identity[name], 4])
+
+
+def test_a_layer_that_is_frozen_is_refused():
+    model = keras.Sequential(dense())
+    model.layers[0].trainable = False
+    with pytest.raises(ValueError, match=r"^`units` must be of trained kernels. Received: 'hidden"):
+        UnitReset(model, UnitMap(model))
+
+
+def test_incoming_weights_of_another_distribution_and_small_outgoing_ones():
+    model = keras.Sequential(dense())
+    reset = UnitReset(model, UnitMap(model), keras.initializers.Constant(7.0), outgoing_scale=0.5)
+    outgoing = model.layers[1].kernel.numpy()
+    reset.reset({"hidden": tf.constant([False, True, False])}, lambda variable: {}, tf.constant([1, 2]))
+    np.testing.assert_array_equal(model.layers[0].kernel.numpy()[:, 1], np.full(5, 7.0))
+    changed = model.layers[1].kernel.numpy() != outgoing
+    np.testing.assert_array_equal(changed, [[False] * 2, [True] * 2, [False] * 2])
+    assert (np.abs(model.layers[1].kernel.numpy()[1]) < 0.5 * np.sqrt(6 / 5)).all()

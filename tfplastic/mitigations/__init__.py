@@ -4,6 +4,7 @@ from tfplastic import _renames
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.l2_init import L2Init
 from tfplastic.mitigations.mitigation import Mitigation, Slots
+from tfplastic.mitigations.redo import ReDo
 from tfplastic.mitigations.resampled_init import ResampledInit
 from tfplastic.mitigations.reset_last_layer import ResetLastLayer
 from tfplastic.mitigations.reset_optimizer_state import ResetOptimizerState
@@ -16,6 +17,7 @@ __all__ = [
     "L2Init",
     "Mitigation",
     "ResampledInit",
+    "ReDo",
     "ResetLastLayer",
     "ResetOptimizerState",
     "ShrinkAndPerturb",

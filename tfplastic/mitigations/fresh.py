@@ -31,14 +31,15 @@ class WeightReinitializer:
 
     Args:
         weights: weights of a model.
+        initializer: initializer for all of them in place of their layers' own; a Keras object.
 
     Raises:
         ValueError: if the initializer of a weight is not known.
     """
 
-    def __init__(self, weights: Sequence[Weight]):
+    def __init__(self, weights: Sequence[Weight], initializer: Any = None):
         self._weights = list(weights)
-        self._draws = [_draw_of(weight) for weight in self._weights]
+        self._draws = [_draw_of(weight, initializer) for weight in self._weights]
 
     def draw(self, key: tf.Tensor) -> list[tf.Tensor]:
         """Draws one value for each weight, of its shape and dtype; traceable.
@@ -63,8 +64,18 @@ def stateless_initializer(initializer: Any) -> Draw | None:
     return None
 
 
-def _draw_of(weight: Weight) -> Draw:
-    initializer = _initializer_of(weight)
+def unit_uniform(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    """Returns uniform draws of [0, 1), `float64`: the same bits eager, in a graph and under XLA; traceable.
+
+    Args:
+        shape: shape of the result.
+        key: `[2] int32`.
+    """
+    return _random_integers(shape, key) * 2.0**-32
+
+
+def _draw_of(weight: Weight, initializer: Any = None) -> Draw:
+    initializer = _initializer_of(weight) if initializer is None else initializer
     draw = stateless_initializer(initializer)
     if draw is None:
         what = f"{weight} with {'none' if initializer is None else type(initializer).__name__}"
@@ -115,7 +126,7 @@ def _constant(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tens
 
 
 def _random_uniform(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
-    return initializer.minval + (initializer.maxval - initializer.minval) * _unit_uniform(shape, key)
+    return initializer.minval + (initializer.maxval - initializer.minval) * unit_uniform(shape, key)
 
 
 def _random_normal(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
@@ -170,10 +181,6 @@ def _fans(initializer: Any, shape: Sequence[int]) -> tuple[int, int]:
         return math.prod(shape), math.prod(shape)
     receptive_field = math.prod(shape[:-2])
     return receptive_field * shape[-2], receptive_field * shape[-1]
-
-
-def _unit_uniform(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
-    return _random_integers(shape, key) * 2.0**-32  # in [0, 1)
 
 
 def _symmetric_uniform(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
