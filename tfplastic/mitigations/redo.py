@@ -13,7 +13,7 @@ from tfplastic.mitigations.unit_reset import UnitReset
 
 @gin.register(module="tfplastic.mitigations")
 class ReDo(Mitigation):
-    """Reset of the units of each hidden layer that are dormant on the batch: hardly active next to the others.
+    """Reset of units that are dormant on the batch: hardly active compared with the others of their layer.
 
     Rule: s_i = E|h_i| / mean_j E|h_j|, over the batch and all positions; every unit with s_i <= threshold
         gets incoming weights from its layer's initializer, bias 0, normalizations between it and its readers
