@@ -17,7 +17,7 @@ from tests.tasks.example_streams import (
 )
 from tests.training.graph_loop_test import run, values_of
 from tfplastic import seeds
-from tfplastic.tasks import StreamBatch, SupervisedStream, TaskLoss
+from tfplastic.tasks import ImageStream, StreamBatch, SupervisedStream, TaskLoss, task_sizes
 from tfplastic.training import Loop, TrainConfig
 
 LEARNABLE = {"num_units": 100, "steps_per_task": 20}
@@ -263,6 +263,112 @@ def test_errors(settings, message):
     with pytest.raises(ValueError) as error:
         Constant(tp.networks.mlp, **settings)
     assert str(error.value) == message
+
+
+class Sized(ImageStream):
+    """Images of which each task has a number of its own."""
+
+    name = "sized"
+
+    def __init__(self, sizes, lengths=None, **settings):
+        super().__init__("digits", MLP, **dict(num_examples=24, batch_size=4) | settings)
+        self._sizes, self._lengths = sizes, lengths
+
+    def task_size(self, task):
+        return self._sizes(task)
+
+    def examples(self, state, indices, key):
+        return StreamBatch(tf.gather(self.images, indices), tf.gather(self.labels, indices))
+
+
+class OfLengths(Sized):
+    def task_length(self, task):
+        return self._lengths(task)
+
+
+def listed(*counts):
+    """Gives each task its count, and those after the last one that of the last one."""
+    return lambda task: tf.gather(tf.constant(counts), tf.minimum(task, len(counts) - 1))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "settings", "message"),
+    [
+        ((8, 3, 20), {}, "`batch_size`, 4, and at most `num_examples`, 24. Received: 3 of task 1. Lower "),
+        ((3, 8), {}, "`batch_size`, 4, and at most `num_examples`, 24. Received: 3 of task 0. Lower "),
+        ((8, 0), {}, "`batch_size`, 4, and at most `num_examples`, 24. Received: 0 of task 1. Lower "),
+        ((8, 25), {}, "`batch_size`, 4, and at most `num_examples`, 24. Received: 25 of task 1. Lower "),
+        ((8, 3), {"sampling": "replacement"}, ""),
+        ((8, 0), {"sampling": "replacement"}, "1 and at most `num_examples`, 24. Received: 0 of task 1. "),
+    ],
+)
+def test_sizes_of_tasks_that_cannot_be_are_refused(sizes, settings, message):
+    task = Sized(listed(*sizes), epochs_per_task=1, **settings)
+    if not message:
+        return task.build(0)
+    with pytest.raises(ValueError) as error:
+        task.build(0)
+    assert str(error.value).startswith(f"`task_size` must be at least {message}")
+
+
+def test_lengths_of_tasks_that_cannot_be_are_refused():
+    task = OfLengths(listed(24), listed(2, 0, 3), epochs_per_task=1)
+    with pytest.raises(ValueError) as error:
+        task.build(0)
+    assert str(error.value) == (
+        "`task_length` must be at least 1. Received: 0 of task 1. Give the task a gradient step"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "settings", "boundaries"),
+    [
+        ((8, 3, 20), {"epochs_per_task": 1}, [2, 3, 8]),
+        ((3, 8, 20), {"epochs_per_task": 2}, [2, 6]),
+        ((8, 3, 20), {"steps_per_task": 3}, [3, 6, 9]),
+        ((8, 0, 30), {"epochs_per_task": 1}, [2, 3, 9]),
+        ((8, 3, 20), {"epochs_per_task": 1, "sampling": "replacement"}, [2, 3, 8]),
+    ],
+)
+def test_later_tasks_with_few_examples_have_a_step_of_their_own_examples(
+    sizes, settings, boundaries, monkeypatch
+):
+    monkeypatch.setattr(task_sizes, "_CHECKED", 0)  # as if the tasks came later
+    task = built(Sized, listed(*sizes), **settings)
+    batches, states = taken(task, 9)
+    found = [number + 1 for number, state in enumerate(states) if bool(task.boundary(state))]
+    assert found == boundaries
+    limits = [min(max(sizes[min(int(state.task), 2)], 1), 24) for state in states]
+    numbers = [numbers_of(batch, task.images) for batch in batches]
+    assert all(max(each) < limit for each, limit in zip(numbers, limits, strict=True))
+    if settings.get("sampling") != "replacement":  # no example again before all others
+        expected = [min(4, limit) for limit in limits]
+        assert [len(set(each)) for each in numbers] == expected
+    assert all(np.isfinite(task.evaluate(1, state)["evaluation/accuracy"]) for state in states)
+
+
+def test_a_length_beyond_the_step_of_a_shortened_task_ends_it(monkeypatch):
+    monkeypatch.setattr(task_sizes, "_CHECKED", 0)
+    task = built(OfLengths, listed(24), listed(2, 0, -1, 3), epochs_per_task=1)
+    _, states = taken(task, 8)
+    assert [int(state.task) for state in states] == [0, 0, 1, 2, 3, 3, 3, 4]
+
+
+@pytest.mark.parametrize("sizes", [(8, 24), (24, 8)])
+def test_the_batch_of_diagnostics_is_of_the_first_task(sizes):
+    task = built(Sized, listed(*sizes), epochs_per_task=1)
+    batch, inputs = task.diagnostics_batch()
+    np.testing.assert_array_equal(inputs, task.images[: sizes[0]])
+    assert len(batch.targets) == sizes[0]
+
+
+def test_batches_larger_than_the_data_are_drawn_with_replacement():
+    task = permuted(num_examples=5, batch_size=16, sampling="replacement", epochs_per_task=2)
+    assert task.boundary_period == 2  # an epoch has one step at least
+    batches, states = taken(task, 5)
+    assert [int(state.task) for state in states] == [0, 0, 1, 1, 2]
+    assert all(batch.inputs.shape == (16, 8, 8, 1) for batch in batches)
+    assert np.isfinite(task.evaluate(2, states[1])["evaluation/final_epoch_accuracy"])
 
 
 def test_a_pass_over_examples_without_end_is_refused():

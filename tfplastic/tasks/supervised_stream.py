@@ -21,6 +21,7 @@ from tfplastic.tasks.objectives import CLASSIFICATION, Objective
 from tfplastic.tasks.schedules import epoch_order
 from tfplastic.tasks.stream_state import StreamState
 from tfplastic.tasks.task_loss import TaskLoss
+from tfplastic.tasks.task_sizes import bounded, check_of_tasks
 
 SAMPLINGS = ("epochs", "replacement")
 _EVALUATION_BATCH = 1024  # examples that go through the network at once
@@ -61,7 +62,7 @@ class SupervisedStream(GraphTask):
         steps_per_task: gradient steps of a task, in place of `epochs_per_task`.
         epochs_per_task: passes over the examples of a task, in place of `steps_per_task`; 1 is online
             learning of each task.
-        batch_size: examples per gradient step.
+        batch_size: examples per gradient step; at most `num_examples` in epochs.
         sampling: `'epochs'`: in a new random order each time all examples have been used, which gives up at
             most `batch_size - 1` of an order's end; or `'replacement'`: each batch drawn independently.
 
@@ -127,7 +128,7 @@ class SupervisedStream(GraphTask):
                 raise ValueError(f"`epochs_per_task` must be None where {given}. Received: {epochs_per_task}")
         self.batch_size = check_positive_integer("batch_size", batch_size)
         self.sampling = check_one_of("sampling", sampling, SAMPLINGS)
-        if num_examples is not None and batch_size > num_examples:
+        if num_examples is not None and batch_size > num_examples and sampling == "epochs":
             raise ValueError(
                 f"`batch_size` must be at most `num_examples`, {num_examples}. Received: {batch_size}"
             )
@@ -176,7 +177,9 @@ class SupervisedStream(GraphTask):
         """Returns how many of the `num_examples` are in a task; all by default; traceable.
 
         Where it is overridden, sizes may differ, and each task begins with an epoch of its own, of the
-        examples with the first numbers.
+        examples with the first numbers. A size is at least `batch_size`, or with replacement 1, and at most
+        `num_examples`, which is checked for the first 1,000 tasks; where a later one has fewer examples than
+        a batch, its batches have some of them more than once.
         """
         del task
         return self.num_examples or 0
@@ -185,11 +188,11 @@ class SupervisedStream(GraphTask):
         """Returns the gradient steps of a task; traceable.
 
         Where they may differ, `boundary_period` is None: because a subclass overrides this function, or
-        `task_size` while a task is a number of epochs.
+        `task_size` while a task is a number of epochs. Each task has one step at least.
         """
         if self.epochs_per_task is None:
             return self.steps_per_task or 0
-        return self.epochs_per_task * (self.task_size(task) // self.batch_size)
+        return self.epochs_per_task * self._epoch_length(task)
 
     def step_score(self, output: TaskLoss) -> tf.Tensor:
         """Returns the score of a step's batch, `score_shape`; traceable."""
@@ -200,6 +203,7 @@ class SupervisedStream(GraphTask):
     def build(self, seed: int) -> None:
         self.seed = seed
         num_outputs, input_shape = self.load(seed)
+        self._check_first_tasks()
         self.model = self._make_network(num_outputs, input_shape=tuple(input_shape), seed=seed)
         check_batch_fits("batch_size", self.batch_size, self.model)
         self._mean_score = tf.function(self._traced_mean_score, autograph=False)
@@ -229,7 +233,7 @@ class SupervisedStream(GraphTask):
             indices = self._draw(state, key)
         else:
             state = self._begin_epoch_if_due(state)
-            indices = tf.slice(state.order, [state.position], [self.batch_size])
+            indices = self._next_of_order(state)
             state = state._replace(position=state.position + self.batch_size)
         batch = self.examples(state, indices, fold_in(key, 1))
         return batch, state._replace(step=state.step + 1, total_steps=state.total_steps + 1)
@@ -252,7 +256,7 @@ class SupervisedStream(GraphTask):
         )
 
     def boundary(self, state: StreamState) -> tf.Tensor:
-        return state.step == self.task_length(state.task)
+        return state.step >= bounded(self.task_length(state.task))
 
     def further_batch(self, state: StreamState, key: tf.Tensor) -> Any:
         if self.num_examples is None:
@@ -271,7 +275,7 @@ class SupervisedStream(GraphTask):
         def at(index: tf.Tensor) -> Any:
             return self.examples(begun, index * self.batch_size + tf.range(self.batch_size), key)
 
-        return DataBatches(tf.convert_to_tensor(self.task_size(begun.task) // self.batch_size), at)
+        return DataBatches(tf.convert_to_tensor(self._size(begun.task) // self.batch_size), at)
 
     def progress(self, state: StreamState) -> TaskProgress:
         fields: TaskProgress = {}
@@ -303,7 +307,7 @@ class SupervisedStream(GraphTask):
 
     def diagnostics_batch(self) -> tuple[Any, Any]:
         """Returns the first examples of the first task, at most 1,024."""
-        size = min(self.num_examples or _MEASURED_EXAMPLES, _MEASURED_EXAMPLES)
+        size = min(int(self._size(0)) or _MEASURED_EXAMPLES, _MEASURED_EXAMPLES)
         key = tf.constant(seeds.derive(self.seed, "diagnostics"))
         batch = self.examples(self.initial_state(), tf.range(size), key)
         return batch, batch[0]
@@ -312,7 +316,7 @@ class SupervisedStream(GraphTask):
         """Returns inputs of the present task, of each example at most once."""
         chosen = np.arange(count)
         if self.num_examples is not None:
-            size = int(self.task_size(state.task))
+            size = int(self._size(state.task))
             chosen = np.sort(seeds.generator(key).permutation(size)[:count])
         inputs, _ = self.examples(state, tf.constant(chosen, tf.int32), tf.constant(key))
         return inputs.numpy()
@@ -334,10 +338,27 @@ class SupervisedStream(GraphTask):
 
     def _draw(self, state: StreamState, key: tf.Tensor) -> tf.Tensor:
         """Returns numbers of examples, with replacement, `[batch] int32`."""
-        size = self.task_size(state.task)
+        size = self._size(state.task)
         if self._sizes_differ:
             return uniform_integers(self.batch_size, key, size)
         return tf.random.stateless_uniform([self.batch_size], key, maxval=size, dtype=tf.int32, alg="philox")
+
+    def _next_of_order(self, state: StreamState) -> tf.Tensor:
+        """Returns the next examples of the epoch, `[batch] int32`."""
+        if not self._sizes_differ:
+            return tf.slice(state.order, [state.position], [self.batch_size])
+        # Of a task with fewer examples than a batch, from its first again: those of other tasks follow.
+        places = state.position + tf.range(self.batch_size)
+        return tf.gather(state.order, places % self._size(state.task))
+
+    def _size(self, task: int | tf.Tensor) -> int | tf.Tensor:
+        """Returns how many examples are in a task, within the bounds that it may have."""
+        size = self.task_size(task)
+        return bounded(size, self.num_examples) if self._sizes_differ else size
+
+    def _epoch_length(self, task: int | tf.Tensor) -> int | tf.Tensor:
+        """Returns the gradient steps of an epoch of a task."""
+        return bounded(self._size(task) // self.batch_size)
 
     def _order(self, epoch: int | tf.Tensor, task: int | tf.Tensor) -> tf.Tensor:
         """Returns an epoch's order `[num_examples] int32`, the task's own examples first."""
@@ -345,12 +366,13 @@ class SupervisedStream(GraphTask):
             return tf.zeros([0], tf.int32)
         order = epoch_order(self.num_examples, self.seed, epoch)
         if self._sizes_differ:
-            is_of_another = tf.cast(order >= self.task_size(task), tf.int32)  # [num_examples]
+            is_of_another = tf.cast(order >= self._size(task), tf.int32)  # [num_examples]
             order = tf.gather(order, tf.argsort(is_of_another, stable=True))
         return order
 
     def _steps_before_final_epoch(self, task: tf.Tensor) -> int | tf.Tensor:
-        length, epoch = self.task_length(task), self.task_size(task) // self.batch_size
+        length = bounded(self.task_length(task))
+        epoch = 0 if self.num_examples is None else self._epoch_length(task)
         if isinstance(length, int) and isinstance(epoch, int):
             return max(length - epoch, 0)
         return tf.maximum(length - epoch, 0)
@@ -371,7 +393,7 @@ class SupervisedStream(GraphTask):
         return tf.cond(self.boundary(state), begin, lambda: state)
 
     def _begin_epoch_if_due(self, state: StreamState) -> StreamState:
-        is_over = state.position + self.batch_size > self.task_size(state.task)
+        is_over = state.position + self.batch_size > self._size(state.task)
         return tf.cond(is_over, lambda: self._with_next_epoch(state), lambda: state)
 
     def _with_next_epoch(self, state: StreamState) -> StreamState:
@@ -379,10 +401,24 @@ class SupervisedStream(GraphTask):
         order = self._order(epoch, state.task)
         return state._replace(order=order, position=tf.zeros_like(state.position), epoch=epoch)
 
+    def _check_first_tasks(self) -> None:
+        """Raises `ValueError` unless sizes and lengths of the first tasks can be."""
+        kind = type(self)
+        if self._sizes_differ and self.num_examples is not None:
+            most, is_in_epochs = self.num_examples, self.sampling == "epochs"
+            least = self.batch_size if is_in_epochs else 1
+            name = f"`batch_size`, {least}," if is_in_epochs else "1"
+            rule = f"must be at least {name} and at most `num_examples`, {most}"
+            action = "Lower `batch_size` or give the task more examples" if is_in_epochs else "Change it"
+            check_of_tasks("task_size", self.task_size, least, most, rule, action)
+        if kind.task_length is not SupervisedStream.task_length:
+            action = "Give the task a gradient step"
+            check_of_tasks("task_length", self.task_length, 1, None, "must be at least 1", action)
+
     def _traced_mean_score(self, state: StreamState) -> tf.Tensor:
         """Returns the mean score over all examples of the task, `[] float64`; of a few of endless ones."""
         most = self.num_examples or _MEASURED_EXAMPLES
-        size = self.task_size(state.task) if self.num_examples else most
+        size = self._size(state.task) if self.num_examples else most
         key = tf.constant(seeds.derive(self.seed, "evaluation"))
 
         def total(first: tf.Tensor, count: int) -> tf.Tensor:
