@@ -270,8 +270,9 @@ class Sized(ImageStream):
 
     name = "sized"
 
-    def __init__(self, sizes, lengths=None, **settings):
-        super().__init__("digits", MLP, **dict(num_examples=24, batch_size=4) | settings)
+    def __init__(self, sizes, lengths=lambda task: 1, **settings):
+        given: Any = dict(num_examples=24, batch_size=4) | settings
+        super().__init__("digits", MLP, **given)
         self._sizes, self._lengths = sizes, lengths
 
     def task_size(self, task):
