@@ -269,6 +269,49 @@ def test_fit_says_where_data_and_boundaries_come_from():
         fit(Boundary())
 
 
+class Reading(Mitigation):
+    """Reads one part after each update, or lists it without reading it."""
+
+    reads, period = ("activations", "gradients", "outputs"), 1
+
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def after_update(self, step, model, slots, key, context):
+        for part in self.parts:
+            getattr(context, part)
+
+
+class Penalizing(Mitigation):
+    """Reads activations for a penalty."""
+
+    reads = ("activations",)
+
+    def penalty(self, variables, context):
+        return tf.add_n([tf.reduce_mean(each) for each in context.activations.values()])
+
+
+@pytest.mark.parametrize(
+    ("mitigation", "part"),
+    [
+        (Reading("activations"), "activations"),
+        (Reading("outputs"), "outputs"),
+        (Penalizing(), "activations"),
+        (Reading("gradients"), None),
+        (Reading(), None),
+    ],
+)
+def test_an_eager_step_says_what_it_does_not_have(mitigation, part):
+    if part is None:
+        fit(mitigation, run_eagerly=True)
+        return
+    kind = type(mitigation).__name__
+    with pytest.raises(ValueError) as error:
+        fit(mitigation, run_eagerly=True)
+    message = f"`{kind}` cannot read `{part}` here: an eager step has none; compile the step"
+    assert message in str(error.value)
+
+
 class GradientSum(Mitigation):
     """Adds up the gradients of the steps at which it acts."""
 

@@ -115,7 +115,7 @@ class AfterUpdates:
         for period, program, reads in self._rare:
             if step % period == 0:
                 moment = self.moment() if reads else Moment()
-                parts = {name: moment.parts[name] for name in HANDED_ON if name in reads}
+                parts = {name: part for name, part in moment.parts.items() if name in reads}
                 program(tf.constant(step, tf.int64), Moment(parts, moment.state))
 
     def act_in_program(self, step: tf.Tensor, moment: Moment) -> None:

@@ -169,7 +169,8 @@ class GradientStep:
             activations = call.activations()  # each [batch, ..., units]
             for name, statistic in self._statistics.items():
                 metrics |= {tag_of(name, layer): statistic(each) for layer, each in activations.items()}
-        handed_on = {name: parts[name]() for name in self._handed_on}
+        # An eager step has no activations; who reads them is told so by the context.
+        handed_on = {name: parts[name]() for name in self._handed_on if name in parts}
         for mitigation in self._mitigations:  # those that transform nothing return the same
             gradients = mitigation.transform_gradients(gradients, variables)
         if is_shared:  # Keras adds up the gradients of the replicas, some of its optimizers clipped

@@ -160,7 +160,8 @@ class GraphSteps(Driver):
         metrics = output.metrics  # each []
         state = self._task.after_step(state, step, TaskLoss(output.loss, output.per_example_loss, metrics))
         self._after_updates.in_program(step, Moment(output.parts, state))
-        parts = {name: output.parts[name] for name in self._after_updates.handed_on}
+        handed_on = self._after_updates.handed_on
+        parts = {name: part for name, part in output.parts.items() if name in handed_on}
         return state, {"loss": output.loss, **metrics}, parts
 
     def start(self) -> None:
