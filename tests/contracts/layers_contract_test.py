@@ -11,9 +11,12 @@ from tfplastic._keras import keras
 SEEDED = {"kernel_initializer": keras.initializers.GlorotUniform(seed=1)}
 TABLE = {
     "ActivationMonitor": ({"momentum": 0.5}, [(6,), (4, 5, 2)]),
+    "CReLU": ({"axis": -1}, [(6,), (4, 5, 2)]),
     "ClassToken": ({"initializer": "ones"}, [(4, 5)]),
+    "DeepFourier": ({"axis": -1}, [(6,), (4, 5, 2)]),
     "PositionEmbedding": ({"initializer": "ones"}, [(4, 5), (6,)]),
     "RMSNormalization": ({"axis": -1, "epsilon": 1e-3}, [(6,), (4, 5, 2)]),
+    "Rational": ({"initial": "tanh"}, [(6,), (4, 5, 2)]),
     "SelfAttention": ({"num_heads": 2}, [(4, 12)]),
     "SharedBias": ({"initializer": "ones"}, [(6,), (4, 5, 2), (1,)]),
     "SpectralConv2D": (
@@ -122,7 +125,7 @@ def test_a_gradient_reaches_inputs_and_every_weight(name, arguments, shape):
     layer, inputs = make(name, arguments), tf.constant(batch_of(shape))
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        loss = tf.reduce_sum(layer(inputs) ** 2)
+        loss = tf.reduce_sum(layer(inputs) ** 3)  # squares of sine and cosine sum to 1
     gradients = tape.gradient(loss, [inputs, *layer.trainable_variables])
     assert all(gradient is not None and np.abs(gradient).max() > 0 for gradient in gradients)
 

@@ -160,7 +160,7 @@ def test_every_argument_changes_the_outputs(base, changed):
         (
             {"activation": "rellu"},
             "`activation` must name a Keras activation. Received: 'rellu'. "
-            "Did you mean 'relu' or 'elu' or 'selu'?",
+            "Did you mean 'relu' or 'crelu' or 'elu'?",
         ),
         (
             {"spectral_norm_layers": ("conv3",)},

@@ -4,7 +4,10 @@ from tfplastic import _renames
 from tfplastic.layers.activation_monitor import ActivationMonitor
 from tfplastic.layers.advancing import Advancing, advance
 from tfplastic.layers.class_token import ClassToken
+from tfplastic.layers.crelu import CReLU
+from tfplastic.layers.deep_fourier import DeepFourier
 from tfplastic.layers.position_embedding import PositionEmbedding
+from tfplastic.layers.rational import Rational
 from tfplastic.layers.rms_normalization import RMSNormalization
 from tfplastic.layers.self_attention import SelfAttention
 from tfplastic.layers.shared_bias import SharedBias
@@ -14,9 +17,12 @@ from tfplastic.layers.stepped_dropout import SteppedDropout
 __all__ = [
     "ActivationMonitor",
     "Advancing",
+    "CReLU",
     "ClassToken",
+    "DeepFourier",
     "PositionEmbedding",
     "RMSNormalization",
+    "Rational",
     "SelfAttention",
     "SharedBias",
     "SpectralConv2D",

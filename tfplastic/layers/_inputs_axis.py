@@ -13,8 +13,8 @@ _PLAIN = {
     "InputLayer", "LayerNormalization", "RMSNormalization", "ReLU", "Rescaling",
     "AveragePooling1D", "AveragePooling2D", "AveragePooling3D",
     "Conv1D", "Conv2D", "Conv3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
-    "ClassToken", "PositionEmbedding", "SelfAttention", "SharedBias", "SpectralConv2D", "SpectralDense",
-    "SteppedDropout",
+    "ClassToken", "PositionEmbedding", "Rational", "SelfAttention", "SharedBias", "SpectralConv2D",
+    "SpectralDense", "SteppedDropout",
 }  # fmt: skip
 _TRUSTED = {"keras", "tf_keras", "tfplastic"}
 

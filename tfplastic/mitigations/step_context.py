@@ -8,6 +8,8 @@ import tensorflow as tf
 from tfplastic._checks import check_positive_integer
 from tfplastic._keras import tf_variable
 from tfplastic.diagnostics import RecordedCall, Units, recorded_call
+from tfplastic.diagnostics.reading.model_layers import activation_name, named_layers
+from tfplastic.diagnostics.units.feature_pairs import values_of_units
 from tfplastic.diagnostics.units.unit_statistics import traced_statistics
 
 PARTS = (
@@ -136,6 +138,9 @@ class StepContext:
     def unit_values(self, units: Units) -> tf.Tensor:
         """Returns the activations of each unit on the batch, `[values, units]`: examples times positions.
 
+        Units of CReLU and of deep Fourier features have one value for their two features: relu(x) - relu(-x),
+        and the length of (sin x, cos x).
+
         Args:
             units: units of one layer, from a `diagnostics.UnitMap` of the model.
 
@@ -145,7 +150,9 @@ class StepContext:
         if not units.activations:
             name = units.incoming.variable.name
             raise ValueError(f"`units` must be of a layer with a nonlinearity after it. Received: {name!r}")
-        found = [self.activations[name] for name in units.activations]
+        layers = named_layers(self._model)
+        functions = {name: activation_name(layers[name.partition(":")[0]]) for name in units.activations}
+        found = [values_of_units(self.activations[name], function) for name, function in functions.items()]
         return tf.concat([tf.reshape(each, [-1, each.shape[-1]]) for each in found], axis=0)
 
     def unit_statistic(self, units: Units, name: str) -> tf.Tensor:

@@ -14,7 +14,6 @@ from tfplastic._checks import (
     check_seed,
 )
 from tfplastic._keras import keras
-from tfplastic._near_names import near_matches
 from tfplastic.layers import (
     ActivationMonitor,
     RMSNormalization,
@@ -23,6 +22,7 @@ from tfplastic.layers import (
     SpectralDense,
     SteppedDropout,
 )
+from tfplastic.networks._activations import activation_layer, check_activation, features_per_unit
 from tfplastic.networks.image_sizes import TooSmallImageError
 
 Initializers = dict[str, keras.initializers.Initializer]
@@ -73,7 +73,9 @@ class HiddenLayers:
             default of Haiku, its framework.
         norm_affine: whether the normalization has trainable gains and offsets. The paper does not say; Haiku
             asks for a choice.
-        activation: name of a Keras activation for the hidden layers. ReLU in the paper.
+        activation: name of a Keras activation for the hidden layers, or of a layer of this library:
+            `'crelu'` (`CReLU`), `'deep_fourier'` (`DeepFourier`) or `'rational'` (`Rational`). ReLU in the
+            paper. With the first two, the next layer has two inputs for each unit.
         initializer: name of a Keras initializer for the kernels; biases start at zero. Or `'pytorch'`:
             kernels and biases uniform in +-1/sqrt(fan-in), as in PyTorch's `Linear` and `Conv2d`. The paper
             names none; LeCun's truncated normal with zero biases is Haiku's default.
@@ -83,6 +85,10 @@ class HiddenLayers:
             "the first linear layer", which may be `('hidden1',)` or `('conv1',)`.
         width: multiplies the channels and units of every hidden layer; at least one is left. 1 to 16 in the
             paper's Fig. 5.
+        trim_width: whether all hidden layers are narrowed by one factor, the largest at which the network has
+            no more trainable weights than with ReLU; for activations with two features for each unit. Kumar
+            et al. 2023, "Maintaining plasticity in continual learning via regenerative regularization", trim
+            CReLU so.
         dtype: Keras' policy of the layers, such as `'mixed_bfloat16'` to compute in bfloat16 with float32
             weights; None for Keras' global policy. The outputs have the dtype of the weights.
         monitor: whether an `ActivationMonitor` follows each nonlinearity, `<layer>_monitor`. Outputs and all
@@ -99,6 +105,7 @@ class HiddenLayers:
     initializer: str = "lecun_normal"
     spectral_norm_layers: Sequence[str] = ()
     width: float = 1.0
+    trim_width: bool = False
     dtype: str | None = None
     monitor: bool = False
     norms: Sequence[str] = tuple(NORMS)
@@ -109,9 +116,10 @@ class HiddenLayers:
         check_one_of("norm_affine", self.norm_affine, (True, False))
         check_one_of("norm_position", self.norm_position, ("before", "after"))
         check_positive("norm_epsilon", self.norm_epsilon)
-        _check_activation(self.activation)
+        check_activation(self.activation)
         check_one_of("initializer", self.initializer, _INITIALIZERS)
         check_positive("width", self.width)
+        check_boolean("trim_width", self.trim_width)
         check_one_of("dtype", self.dtype, POLICIES)
         check_boolean("monitor", self.monitor)
 
@@ -132,6 +140,41 @@ class HiddenLayers:
     def widened(self, count: int) -> int:
         """Returns `count` units or channels times `width`, at least one."""
         return widened(self.width, count)
+
+    @property
+    def features_per_unit(self) -> int:
+        """Returns the number of outputs of the nonlinearity for each unit, 1 or 2."""
+        return features_per_unit(self.activation)
+
+    def trimmed(self, num_weights: Callable[["HiddenLayers"], int]) -> "HiddenLayers":
+        """Returns the settings with the width that `trim_width` asks for.
+
+        Args:
+            num_weights: trainable weights of the network, but for a constant, with given settings; it grows
+                with the width.
+        """
+        if not self.trim_width:
+            return self
+        most = num_weights(dataclasses.replace(self, activation="relu"))
+        if num_weights(self) <= most:
+            return self
+        fits, exceeds = 0.0, 1.0
+        for _ in range(50):  # halves the interval down to the spacing of floats
+            factor = (fits + exceeds) / 2
+            narrowed = dataclasses.replace(self, width=self.width * factor)
+            fits, exceeds = (factor, exceeds) if num_weights(narrowed) <= most else (fits, factor)
+        return dataclasses.replace(self, width=self.width * (fits or exceeds))
+
+    def norm_weights(self, entries: int) -> int:
+        """Returns the trainable weights of the normalization of a layer.
+
+        Args:
+            entries: gains that it has before the nonlinearity.
+        """
+        if self.norm is None or not self.norm_affine:
+            return 0
+        features = 1 if self.norm_position == "before" else self.features_per_unit
+        return entries * features * (1 if self.norm == "rms" else 2)
 
     def head(self, output_shape: tuple[int, ...], fan_in: int) -> list[keras.layers.Layer]:
         """Returns the linear layer `output` of `fan_in` inputs, and the shape of its outputs."""
@@ -155,9 +198,7 @@ class HiddenLayers:
 
     def nonlinearity(self, name: str) -> list[keras.layers.Layer]:
         """Returns the nonlinearity, called `<name>_relu` or the like, and `<name>_monitor` if wanted."""
-        activation = keras.layers.Activation(
-            self.activation, name=f"{name}_{self.activation}", dtype=self.dtype
-        )
+        activation = activation_layer(self.activation, name=f"{name}_{self.activation}", dtype=self.dtype)
         monitor = [ActivationMonitor(name=f"{name}_monitor", dtype=self.dtype)] if self.monitor else []
         return [activation, *monitor]
 
@@ -179,7 +220,7 @@ class HiddenLayers:
         layers = []
         for number, count in enumerate(units, start=1):
             layers += self.around(self.dense(count, f"hidden{number}", fan_in), rank=2)
-            fan_in = count
+            fan_in = count * self.features_per_unit
         return layers
 
     def convolution(
@@ -289,14 +330,3 @@ def widened(width: float, count: int) -> int:
 
 def _initial_seed(seed: int, name: str, kind: str) -> int:
     return seeds.derive_integer(seed, "init", name, kind)
-
-
-def _check_activation(activation: Any) -> None:
-    try:
-        known = isinstance(activation, str) and keras.activations.get(activation) is not None
-    except ValueError:
-        known = False
-    if not known:
-        near = near_matches(activation, [name for name in dir(keras.activations) if name.islower()])
-        rule = "must name a Keras activation"
-        raise ValueError(f"`activation` {rule}. Received: {activation!r}{near and '.'}{near}")

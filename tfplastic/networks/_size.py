@@ -9,9 +9,15 @@ from tfplastic._checks import check_fits_in_memory
 _BYTES = 8  # of a float32 weight and its gradient, without which it cannot be trained
 
 
-def dense(sizes: Sequence[int]) -> int:
-    """Returns the weights of dense layers, from inputs of `sizes[0]` units to `sizes[-1]` outputs."""
-    return sum((before + 1) * after for before, after in zip(sizes, sizes[1:], strict=False))
+def dense(sizes: Sequence[int], features: int = 1) -> int:
+    """Returns the weights of dense layers, from `sizes[0]` inputs to `sizes[-1]` outputs.
+
+    Args:
+        sizes: number of inputs, and units of each layer.
+        features: outputs of a nonlinearity for each unit.
+    """
+    inputs = [sizes[0], *(features * units for units in sizes[1:])]
+    return sum((before + 1) * after for before, after in zip(inputs, sizes[1:], strict=False))
 
 
 def convolution(kernel_size: int, channels: int, filters: int) -> int:

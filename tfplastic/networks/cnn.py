@@ -62,10 +62,15 @@ def cnn(
     if max(strides, default=1) > max(shape[:2]):
         rule = f"must be at most the {max(shape[:2])} pixels of an image"
         raise ValueError(f"`strides` {rule}. Received: {strides!r}")
-    units = [settings.widened(count) for count in _parts.check_counts("hidden", hidden)]
-    convolutions = [(settings.widened(count), size, stride) for count, size, stride in convolutions]
+    counts = _parts.check_counts("hidden", hidden)
+
+    def num_weights(of: _parts.HiddenLayers) -> int:
+        return _num_weights(of, shape, convolutions, padding, counts, _size.outputs(output_shape))
+
+    settings = settings.trimmed(num_weights)
+    units = [settings.widened(count) for count in counts]
     _size.check_size(
-        _num_weights(shape, convolutions, padding, [*units, _size.outputs(output_shape)]),
+        num_weights(settings),
         {
             **{"filters": filters, "kernel_sizes": kernel_sizes, "hidden": hidden, "width": settings.width},
             **{"num_outputs": num_outputs, "input_shape": input_shape},
@@ -77,33 +82,42 @@ def cnn(
     layers: list[keras.layers.Layer] = [keras.layers.InputLayer(shape, name="inputs")]
     height, width_in_pixels, channels = shape
     for name, (count, kernel_size, stride) in zip(names, convolutions, strict=True):
-        convolution = settings.convolution(count, kernel_size, stride, name, channels, padding=padding)
+        filters_of_layer = settings.widened(count)
+        convolution = settings.convolution(
+            filters_of_layer, kernel_size, stride, name, channels, padding=padding
+        )
         layers += settings.around(convolution, rank=4)
-        channels = count
+        channels = filters_of_layer * settings.features_per_unit
         lost = kernel_size - 1 if padding == "valid" else 0
         height, width_in_pixels = (-(-(size - lost) // stride) for size in (height, width_in_pixels))
     layers.append(keras.layers.Flatten(name="flatten", dtype=settings.dtype))
     fan_in = height * width_in_pixels * channels
     layers += settings.dense_layers(units, fan_in)
-    layers += settings.head(output_shape, [fan_in, *units][-1])
+    layers += settings.head(output_shape, units[-1] * settings.features_per_unit if units else fan_in)
     return keras.Sequential(layers, name="cnn")
 
 
 def _num_weights(
+    settings: _parts.HiddenLayers,
     shape: tuple[int, int, int],
     convolutions: Sequence[tuple[int, int, int]],
     padding: str,
-    units: Sequence[int],
+    hidden: Sequence[int],
+    num_outputs: int,
 ) -> int:
-    """Returns the weights of convolutions (channels, kernel size, stride) and the dense layers after them."""
+    """Returns the weights of convolutions (channels, kernel size, stride), dense layers and their norms."""
     height, width, channels = shape
     count = 0
     for filters, kernel_size, stride in convolutions:
+        filters = settings.widened(filters)
         count += _size.convolution(kernel_size, channels, filters)
         lost = kernel_size - 1 if padding == "valid" else 0
         height, width = ((size - lost - 1) // stride + 1 for size in (height, width))
-        channels = filters
-    return count + _size.dense([height * width * channels, *units])
+        count += settings.norm_weights(filters if settings.norm == "batch" else height * width * filters)
+        channels = filters * settings.features_per_unit
+    units = [settings.widened(units) for units in hidden]
+    sizes = [height * width * channels, *units, num_outputs]
+    return count + _size.dense(sizes, settings.features_per_unit) + settings.norm_weights(sum(units))
 
 
 def _check_convolutions(

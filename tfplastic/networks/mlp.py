@@ -45,10 +45,18 @@ def mlp(
         ['hidden2', 'hidden2_norm', 'hidden2_relu', 'output']
     """
     output_shape = _parts.check_output_shape(num_outputs)
-    units = [settings.widened(count) for count in _parts.check_counts("hidden", hidden)]
+    counts = _parts.check_counts("hidden", hidden)
     shape = _parts.check_counts("input_shape", input_shape, fewest=1)
+
+    def num_weights(of: _parts.HiddenLayers) -> int:
+        units = [of.widened(count) for count in counts]
+        sizes = [_size.outputs(shape), *units, _size.outputs(output_shape)]
+        return _size.dense(sizes, of.features_per_unit) + of.norm_weights(sum(units))
+
+    settings = settings.trimmed(num_weights)
+    units = [settings.widened(count) for count in counts]
     _size.check_size(
-        _size.dense([_size.outputs(shape), *units, _size.outputs(output_shape)]),
+        num_weights(settings),
         {"hidden": hidden, "width": settings.width, "num_outputs": num_outputs, "input_shape": input_shape},
     )
     settings.check_layer_names([f"hidden{number}" for number in range(1, len(units) + 1)])
@@ -58,5 +66,5 @@ def mlp(
     if len(shape) > 1:
         layers.append(keras.layers.Flatten(name="flatten", dtype=settings.dtype))
     layers += settings.dense_layers(units, fan_in)
-    layers += settings.head(output_shape, [fan_in, *units][-1])
+    layers += settings.head(output_shape, units[-1] * settings.features_per_unit if units else fan_in)
     return keras.Sequential(layers, name="mlp")

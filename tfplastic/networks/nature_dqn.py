@@ -65,8 +65,14 @@ def nature_dqn(
     height, width_in_pixels, channels = _parts.check_image_shape(
         "observation_shape", observation_shape, _SMALLEST_IMAGE
     )
+    shape = height, width_in_pixels, channels
+
+    def num_weights(of: _parts.HiddenLayers) -> int:
+        return _num_weights(of, shape, _size.outputs(output_shape))
+
+    settings = settings.trimmed(num_weights)
     _size.check_size(
-        _num_weights((height, width_in_pixels, channels), settings.width, _size.outputs(output_shape)),
+        num_weights(settings),
         {"width": settings.width, "num_outputs": num_outputs, "observation_shape": observation_shape},
     )
 
@@ -76,25 +82,30 @@ def nature_dqn(
     ]
     for name, filters, kernel_size, stride in _CONVOLUTIONS:
         initializers = _parts.uniform_by_fan_in(settings.seed, name, kernel_size * kernel_size * channels)
-        channels = settings.widened(filters)
-        convolution = keras.layers.Conv2D(channels, kernel_size, stride, name=name, **initializers)
+        filters = settings.widened(filters)
+        convolution = keras.layers.Conv2D(filters, kernel_size, stride, name=name, **initializers)
         layers += settings.around(convolution, rank=4)
+        channels = filters * settings.features_per_unit
         height, width_in_pixels = ((size - kernel_size) // stride + 1 for size in (height, width_in_pixels))
     layers.append(keras.layers.Flatten(name="flatten"))
     initializers = _parts.uniform_by_fan_in(settings.seed, "dense", height * width_in_pixels * channels)
     units = settings.widened(_DENSE_UNITS)
     layers += settings.around(keras.layers.Dense(units, name="dense", **initializers), rank=2)
-    layers += _parts.head(output_shape, _parts.uniform_by_fan_in(settings.seed, "output", units), shared_bias)
+    of_output = _parts.uniform_by_fan_in(settings.seed, "output", units * settings.features_per_unit)
+    layers += _parts.head(output_shape, of_output, shared_bias)
     return keras.Sequential(layers, name="nature_dqn")
 
 
-def _num_weights(shape: tuple[int, int, int], factor: float, num_outputs: int) -> int:
-    """Returns the weights for observations of a shape, with `factor` times as many channels and units."""
+def _num_weights(settings: _parts.HiddenLayers, shape: tuple[int, int, int], num_outputs: int) -> int:
+    """Returns the weights for observations of a shape."""
     height, width, channels = shape
     count = 0
     for _, filters, kernel_size, stride in _CONVOLUTIONS:
-        filters = _parts.widened(factor, filters)
+        filters = settings.widened(filters)
         count += _size.convolution(kernel_size, channels, filters)
         height, width = ((size - kernel_size) // stride + 1 for size in (height, width))
-        channels = filters
-    return count + _size.dense([height * width * channels, _parts.widened(factor, _DENSE_UNITS), num_outputs])
+        count += settings.norm_weights(height * width * filters)
+        channels = filters * settings.features_per_unit
+    units = settings.widened(_DENSE_UNITS)
+    sizes = [height * width * channels, units, num_outputs]
+    return count + _size.dense(sizes, settings.features_per_unit) + settings.norm_weights(units)

@@ -37,7 +37,8 @@ def resnet18(
     convolution, norm, nonlinearity, convolution, norm, and s is the identity or, where the shape changes, a
     1x1 convolution with a norm (option B). The first convolution of blocks 3, 5 and 7 has stride 2. Padding
     is 'same': with stride 2 on an even size, TensorFlow puts one more pixel behind than before the image.
-    Lyle et al. 2023, appendix A.2, say "standard ResNet-18" and no more.
+    Lyle et al. 2023, appendix A.2, say "standard ResNet-18" and no more. With an activation of two features
+    for each unit, such as `'crelu'`, every shortcut changes the number of channels and is a convolution.
 
     The layers are named `conv1`, `block1_conv1`, `block1_conv2`, ..., `block3_shortcut`, ... and `output`;
     norms and nonlinearities are layers of their own (`conv1_norm`, `conv1_relu`, `block1_conv1_relu`), as are
@@ -52,7 +53,7 @@ def resnet18(
             standard has it; `'layer'`: LayerNormalization, or `'rms'`: `RMSNormalization`, over height, width
             and channels, with a gain for each. Convolutions have biases unless a norm with an offset follows.
         norm_epsilon: added to the variance, or the mean of squares. 1e-5 in PyTorch's ResNet-18.
-        activation: name of a Keras activation.
+        activation: name of an activation, as in `mlp`.
         initializer: name of a Keras initializer for the kernels; biases start at zero. He et al. 2016 use
             He's normal. Or `'pytorch'`, as in `mlp`.
         settings: settings of the hidden layers, see `HiddenLayers`.
@@ -72,8 +73,13 @@ def resnet18(
     output_shape = _parts.check_output_shape(num_outputs)
     shape = _parts.check_image_shape("input_shape", input_shape)
     check_one_of("stem", stem, tuple(_STEMS))
+
+    def num_weights(of: _parts.HiddenLayers) -> int:
+        return _num_weights(of, shape, _STEMS[stem], _size.outputs(output_shape))
+
+    settings = settings.trimmed(num_weights)
     _size.check_size(
-        _num_weights(shape[-1], settings.width, _STEMS[stem][0], _size.outputs(output_shape)),
+        num_weights(settings),
         {"width": settings.width, "num_outputs": num_outputs, "input_shape": input_shape},
     )
     blocks = _Blocks(settings)
@@ -93,14 +99,32 @@ def resnet18(
     return keras.Model(inputs, x, name="resnet18")
 
 
-def _num_weights(channels: int, width: float, kernel_size: int, num_outputs: int) -> int:
-    """Returns the weights for images of so many channels, but for those of shortcuts and norms."""
-    filters = _parts.widened(width, _BLOCKS[0][0])
-    count, channels = _size.convolution(kernel_size, channels, filters), filters
-    for blocks_filters, _ in _BLOCKS:
-        filters = _parts.widened(width, blocks_filters)
-        count += _size.convolution(3, channels, filters) + _size.convolution(3, filters, filters)
-        channels = filters
+def _num_weights(
+    settings: _parts.HiddenLayers,
+    shape: tuple[int, int, int],
+    stem: tuple[int, int, bool],
+    num_outputs: int,
+) -> int:
+    """Returns the trainable weights for images of a shape."""
+    height, width, channels = shape
+    kernel_size, stride, pooled = stem
+    features, has_bias = settings.features_per_unit, settings.norm not in ("batch", "layer")
+
+    def convolved(size: int, inputs: int, filters: int, stride: int) -> int:
+        pixels = 1 if settings.norm == "batch" else -(-height // stride) * -(-width // stride)
+        bias = filters if has_bias else 0
+        return size**2 * inputs * filters + bias + settings.norm_weights(pixels * filters)
+
+    filters = settings.widened(_BLOCKS[0][0])
+    count = convolved(kernel_size, channels, filters, stride)
+    shrunk = stride * (2 if pooled else 1)
+    height, width, channels = -(-height // shrunk), -(-width // shrunk), filters * features
+    for block_filters, stride in _BLOCKS:
+        filters = settings.widened(block_filters)
+        count += convolved(3, channels, filters, stride) + convolved(3, filters * features, filters, stride)
+        if stride > 1 or channels != filters:
+            count += convolved(1, channels, filters, stride)
+        height, width, channels = -(-height // stride), -(-width // stride), filters * features
     return count + _size.dense([channels, num_outputs])
 
 

@@ -69,7 +69,10 @@ def vit(
         norm_position: `'before'` attention and feed-forward, as in Dosovitskiy et al. 2021; or `'after'` each
             sum, as in Vaswani et al. 2017, without a last norm.
         norm_epsilon: added to the variance, or the mean of squares. 1e-6 in Dosovitskiy et al.'s code.
-        activation: name of a Keras activation for the hidden layer of a block. GELU in Dosovitskiy et al.
+        activation: name of an activation for the hidden layer of a block, as in `mlp`. GELU in Dosovitskiy et
+            al.
+        trim_width: whether `feed_forward_dim` is reduced to the largest number of units at which the network
+            has no more trainable weights than with ReLU; for activations with two features for each unit.
         initializer: name of a Keras initializer for the kernels; biases and the class token start at zero,
             positions normal with a standard deviation of 0.02. The paper names none. Or `'pytorch'`, as in
             `mlp`.
@@ -100,7 +103,13 @@ def vit(
     if check_fraction("dropout", dropout) == 1:
         raise ValueError(f"`dropout` must be below 1. Received: {dropout!r}")
     check_positive_integer("num_blocks", num_blocks)
-    of_block = 4 * model_dim**2 + 2 * model_dim * feed_forward_dim  # queries, keys, values, mix; two more
+
+    def num_feed_forward_weights(of: _parts.HiddenLayers) -> int:
+        return _size.dense([model_dim, of.widened(feed_forward_dim), model_dim], of.features_per_unit)
+
+    settings = settings.trimmed(num_feed_forward_weights)
+    hidden_dim = settings.widened(feed_forward_dim)
+    of_block = 4 * model_dim**2 + num_feed_forward_weights(settings)  # queries, keys, values, mix; two more
     of_patches = _size.convolution(patch_size, shape[-1], model_dim)
     _size.check_size(
         of_patches + num_blocks * of_block + _size.dense([model_dim, _size.outputs(output_shape)]),
@@ -121,7 +130,7 @@ def vit(
     x = PositionEmbedding(positions, name="positions", dtype=settings.dtype)(x)
     x = parts.dropout("positions")(x)
     for number in range(1, num_blocks + 1):
-        x = parts.block(x, f"block{number}", num_heads, feed_forward_dim)
+        x = parts.block(x, f"block{number}", num_heads, hidden_dim)
     if settings.norm_position == "before":
         x = parts.normalized(x, "last")
     x = _pooled(x, pooling, settings.dtype)
@@ -155,7 +164,7 @@ class _Transformer:
             self._dense(feed_forward_dim, f"{name}_hidden", features),
             *self._hidden.nonlinearity(f"{name}_hidden"),
             self.dropout(f"{name}_hidden"),
-            self._dense(features, f"{name}_project", feed_forward_dim),
+            self._dense(features, f"{name}_project", feed_forward_dim * self._hidden.features_per_unit),
             self.dropout(f"{name}_project"),
         ]
         x = self._residual(x, attention, f"{name}_attention")

@@ -166,7 +166,7 @@ class GradientStep:
         if penalties:
             metrics["penalty"] = tf.add_n(penalties)
         if self._statistics and call is not None:
-            activations = call.activations()  # each [batch, ..., units]
+            activations = call.activations(of_units=True)  # each [batch, ..., units]
             for name, statistic in self._statistics.items():
                 metrics |= {tag_of(name, layer): statistic(each) for layer, each in activations.items()}
         # An eager step has no activations; who reads them is told so by the context.

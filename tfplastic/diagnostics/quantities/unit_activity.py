@@ -2,8 +2,9 @@
 
 A unit is an entry of an activation's last axis: a unit of a dense layer, or a channel of a convolution, which
 is then judged over the batch and all positions together; that a channel is one unit is our choice, as in
-Sokar et al. 2023. With `per_position` a channel counts as a unit of its own at each position instead. Images
-are channels-last.
+Sokar et al. 2023. Of CReLU and deep Fourier features, which give
+each unit two features, the unit is the pair (see `layers.CReLU`). With `per_position` a channel counts as a
+unit of its own at each position instead. Images are channels-last.
 
 All values are NaN for a layer of which an activation (where the pre-activation is meant: that) is NaN or
 infinite, and for layers in `Snapshot.unmeasured`. Note: TensorFlow's fused CPU ReLU maps NaN to 0.
@@ -25,8 +26,8 @@ from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
 __all__ = ["active_units", "dead_units", "dormant_units", "linearized_units", "saturated_units"]
 
 # Activations that are linear above zero, and those among them that are linear below as well.
-_LINEAR_ABOVE_ZERO = {"celu", "elu", "leaky_relu", "prelu", "relu", "relu6", "scaled_elu", "selu"}
-_LINEAR_BELOW_ZERO = {"leaky_relu", "prelu"}
+_LINEAR_ABOVE_ZERO = {"celu", "crelu", "elu", "leaky_relu", "prelu", "relu", "relu6", "scaled_elu", "selu"}
+_LINEAR_BELOW_ZERO = {"crelu", "leaky_relu", "prelu"}
 
 
 @overload
@@ -199,12 +200,12 @@ def linearized_units(
 ) -> dict[str, float]:
     """Returns the fraction of units that act as a linear function on the batch ("zombie" units).
 
-    ReLU, ELU and their kin are linear above zero, leaky ReLU and PReLU below as well; ReLU6 passes for ReLU.
-    For other activations, so narrow a piece of a smooth curve is nearly straight. A dead ReLU unit is not
-    among them.
+    ReLU, ELU and their kin are linear above zero, leaky ReLU, PReLU and CReLU below as well; ReLU6 passes
+    for ReLU. For other activations, so narrow a piece of a smooth curve is nearly straight. A dead ReLU unit
+    is not among them.
 
-    Formula: #{i : z_i > 0 for every input and position} / #units; for leaky ReLU and PReLU also z_i <= 0 for
-        every one; for other activations std(z_i) <= tolerance, z_i being the pre-activation
+    Formula: #{i : z_i > 0 for every input and position} / #units; for leaky ReLU, PReLU and CReLU also
+        z_i <= 0 for every one; for other activations std(z_i) <= tolerance, z_i being the pre-activation
     Range: [0, 1]
     NaN: where a pre-activation is unknown, NaN or infinite, and for layers in `Snapshot.unmeasured`.
     Cost: one forward pass.

@@ -12,6 +12,7 @@ from tfplastic.diagnostics.reading import functional_activations, model_layers
 from tfplastic.diagnostics.reading.data_flow import Flow
 from tfplastic.diagnostics.reading.masks import noted_masks
 from tfplastic.diagnostics.reading.recording import Call, ModelCall, hidden_calls, recorded_model_calls
+from tfplastic.diagnostics.units.feature_pairs import has_feature_pairs, values_of_units
 
 
 @contextlib.contextmanager
@@ -66,11 +67,12 @@ class RecordedCall:
         """The result of the call."""
         return self._first.result
 
-    def activations(self, units_last: bool = False) -> dict[str, tf.Tensor]:
+    def activations(self, units_last: bool = False, of_units: bool = False) -> dict[str, tf.Tensor]:
         """Returns the outputs of the hidden nonlinearities, {layer name: tensor} in call order.
 
         Args:
             units_last: whether the axes of units, wherever the model has them, come last and as one.
+            of_units: whether units with two features have one value, see `values_of_units`; they come last.
         """
         if self._hidden is None:
             self._hidden = hidden_calls_of(self._first, self._model_name)
@@ -78,8 +80,11 @@ class RecordedCall:
         for name, call in self._hidden.items():
             mask = self._first.masks.of(call.result)
             values = call.result
-            if units_last:
+            is_paired = of_units and has_feature_pairs(call.activation)
+            if units_last or is_paired:
                 values = unit_axes.units_last(values, unit_axes.unit_axes(values))
+            if is_paired:
+                values = values_of_units(values, call.activation)
             found[name] = values if mask is None else tf.boolean_mask(values, mask)
         return found
 

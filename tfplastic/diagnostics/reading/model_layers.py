@@ -12,9 +12,12 @@ from tfplastic._tf.variables import as_tf_variables
 # Names of the activations that layers stand for. By class name, because Keras 2 and Keras 3 share no class.
 _ACTIVATION_LAYERS = {
     "Activation": "",
+    "CReLU": "crelu",
+    "DeepFourier": "deep_fourier",
     "ELU": "elu",
     "LeakyReLU": "leaky_relu",
     "PReLU": "prelu",
+    "Rational": "rational",
     "ReLU": "relu",
     "ThresholdedReLU": "thresholded_relu",
 }

@@ -173,6 +173,11 @@ def _stay(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | None:
     return labels
 
 
+def _pair(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | None:
+    axis = layer.axis - 1 if layer.axis > 0 else layer.axis
+    return np.concatenate([labels, labels], axis)
+
+
 def _keep_channels(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | None:
     axis = channel_axis(layer, labels.ndim)
     channels = of_channels(labels, axis)
@@ -199,7 +204,8 @@ def _permute(layer: Any, labels: Labels, shape: tuple[int, ...]) -> Labels | Non
 _ELEMENTWISE = (
     *("Activation", "ActivationMonitor", "ActivityRegularization", "AlphaDropout", "Dropout", "ELU"),
     *("GaussianDropout", "GaussianNoise", "Identity", "InputLayer", "LeakyReLU", "Normalization"),
-    *("PReLU", "PositionEmbedding", "ReLU", "Rescaling", "SharedBias", "SteppedDropout", "ThresholdedReLU"),
+    *("PReLU", "PositionEmbedding", "ReLU", "Rational", "Rescaling", "SharedBias", "SteppedDropout"),
+    "ThresholdedReLU",
 )
 _OF_CHANNELS = (
     *("AveragePooling", "Cropping", "GlobalAveragePooling", "GlobalMaxPooling", "MaxPooling"),
@@ -208,6 +214,7 @@ _OF_CHANNELS = (
 _MOVES: dict[str, _Move] = {
     **dict.fromkeys(_ELEMENTWISE, _stay),
     **{f"{name}{rank}D": _keep_channels for name in _OF_CHANNELS for rank in (1, 2, 3)},
+    **dict.fromkeys(("CReLU", "DeepFourier"), _pair),
     "RepeatVector": _repeat,
     "Flatten": _reshape,
     "Reshape": _reshape,

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._short_repr import ShortRepr
+from tfplastic.diagnostics.units.feature_pairs import values_of_units
 
 # Outside these bounds a unit is saturated, by the name of the activation function.
 _INFINITY = float("inf")
@@ -103,12 +104,13 @@ def traced_statistics(
     """Returns the arrays of `UnitStatistics` of one block, and 'count'; traceable.
 
     Args:
-        values: the activations, `[examples, ..., units]`.
-        given: the pre-activations, of the same shape, or None.
+        values: the activations, `[examples, ..., units]`; of `values_of_units` the features.
+        given: the pre-activations, `[examples, ..., units]`, or None.
         activation: name of the activation function.
         names: names of the arrays to make; with a variance its mean, which `_pooled` takes.
         mask: which of the values count, `[examples, ...] bool` over the first axes; None: all.
     """
+    values = values_of_units(values, activation)
     take = functools.partial(_mean, mask=mask)
     mean, pre_mean = (functools.cache(functools.partial(take, each, _exact)) for each in (values, given))
     makers: dict[str, Callable[[], tf.Tensor]] = {
