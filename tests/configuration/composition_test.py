@@ -137,10 +137,27 @@ def test_one_named_twice_is_an_error_that_names_both_places(write):
     assert "by old.gin:1 and gin/mitigations/weight_decay.gin:6" in error_of(TASK, FILES["WeightDecay"], old)
 
 
+def test_a_list_is_checked_as_members_are(write):
+    place = "--gin_bindings=train.mitigations = "
+    for text in ("[@WeightDecay(), @WeightDecay()]", "[@a/ResetLastLayer(), @a/ResetLastLayer()]"):
+        name = text[1:].partition(",")[0]
+        found = error_of(TASK, bindings=[f"train.mitigations = {text}"])
+        assert found.startswith(f"{name} is named twice, by {place}{text}. Name it once, or give one a scope")
+    own = write("own.gin", "WD = @WeightDecay()\ntrain.mitigations = [%WD, @WeightDecay()]\n")
+    assert error_of(TASK, own).startswith("@WeightDecay() is named twice, by own.gin:2. Name it once")
+
+
 def test_one_class_acts_twice_in_scopes_of_its_own():
     bindings = ["mitigations.strong = @strong/WeightDecay()", "strong/WeightDecay.coefficient = 1e-2"]
     found = repr(value("mitigations", TASK, FILES["WeightDecay"], bindings=bindings))
     assert found == "[@WeightDecay(), @strong/WeightDecay()]"
+    one = [
+        "train.mitigations = [@strong/WeightDecay(), @WeightDecay()]",
+        "strong/WeightDecay.coefficient = 1e-2",
+    ]
+    sources = gin_config.parse([LABELS], one)
+    assert len(build_loop(sources).config.mitigations) == 2
+    unused.check_all_bindings_used(sources)  # Each has its own coefficient.
 
 
 @pytest.mark.parametrize("macros", ["WD = @WeightDecay()\n", "WD = %W\nW = @WeightDecay()\n"])
@@ -265,6 +282,12 @@ def test_the_example_of_the_users_own_composes_and_excludes(write, monkeypatch, 
         "@MyNoise() (my_noise.gin:3) and @ResetLastLayer() (gin/mitigations/reset_last_layer.gin:6) exclude "
         "each other. Give one of the two"
     )
+    with pytest.raises(
+        UsageError, match=r"^@ResetLastLayer\(\) \(--gin_.*\) and @MyNoise\(\) \(--.* exclude each"
+    ):
+        gin_config.parse(
+            [TASK, "my_noise.gin"], ["train.mitigations = [@ResetLastLayer(), @MyNoise()]"], trust=trust
+        )
 
 
 STARTS = ("my_noise.py", "my_noise.gin")

@@ -6,6 +6,7 @@ does not depend on that of the files. A run's configuration has this list, whoev
 """
 
 import abc
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -47,8 +48,11 @@ def compose(bindings: Sequence[Binding]) -> list[Binding]:
                 rule = f"{group.name} must have no scope"
                 raise UsageError(f"{member.source}: {rule}. Received: {member.scope!r}")
         members = [member for member in members if member.value is not None]
+        whole = whole_argument(group.name, bindings)
         if members:
-            composed.append(_composed(group, members, bindings, meaning))
+            composed.append(_composed(group, whole, members, meaning))
+        elif whole is not None:
+            group.check_whole(whole, meaning)
     return [*bindings, *composed]
 
 
@@ -79,6 +83,14 @@ class _Group(abc.ABC):
         """Returns whether a member that two files name is one and the same."""
         return repr(earlier) == repr(later)  # gin compares references without their scopes.
 
+    def check_whole(self, whole: Binding, meaning: Callable[[Any], Any]) -> None:
+        """Checks the value of the argument where no member adds to it.
+
+        Args:
+            whole: binding of the argument itself.
+            meaning: gives the value that a macro stands for.
+        """
+
     @abc.abstractmethod
     def combined(
         self, whole: Binding | None, members: Sequence[Binding], meaning: Callable[[Any], Any]
@@ -103,24 +115,22 @@ class _Mitigations(_Group):
     def is_same(self, earlier: Any, later: Any) -> bool:
         return False  # Each file has constants of its own for it.
 
+    def check_whole(self, whole: Binding, meaning: Callable[[Any], Any]) -> None:
+        _check_compatible(_parts(whole, meaning))
+
     def combined(
         self, whole: Binding | None, members: Sequence[Binding], meaning: Callable[[Any], Any]
     ) -> Any:
-        parts = []
-        if whole is not None:
-            if not isinstance(whole.value, list | tuple):
-                raise self.refuse(whole, "a list, such as [@WeightDecay()], to go with files of mitigations")
-            parts = [_Part(each, meaning(each), whole) for each in whole.value]
+        if whole is not None and not isinstance(whole.value, list | tuple):
+            raise self.refuse(whole, "a list, such as [@WeightDecay()], to go with files of mitigations")
+        parts = _parts(whole, meaning)
         for member in members:
             part = _Part(member.value, meaning(member.value), member)
             if not (is_reference(part.meaning) and part.meaning.evaluate):
                 raise self.refuse(member, "a mitigation, such as @WeightDecay()")
             parts.append(part)
         parts.sort(key=lambda part: _turn(part.meaning))
-        for place, later in enumerate(parts):
-            for earlier in parts[:place]:
-                if earlier.binding is not later.binding:
-                    _check_compatible(earlier, later)
+        _check_compatible(parts)
         return [part.value for part in parts]
 
 
@@ -176,10 +186,9 @@ _GROUPS = (
 
 
 def _composed(
-    group: _Group, members: Sequence[Binding], bindings: Sequence[Binding], meaning: Callable[[Any], Any]
+    group: _Group, whole: Binding | None, members: Sequence[Binding], meaning: Callable[[Any], Any]
 ) -> Binding:
     key = "", gin.config._REGISTRY.get_match("train").selector, group.name
-    whole = whole_argument(group.name, bindings)
     value = group.combined(whole, members, meaning)
     parts = [*([] if whole is None else [whole]), *members]
     places = " and ".join(dict.fromkeys(each.source for each in parts))
@@ -214,15 +223,26 @@ def _class_of(reference: Any) -> Any:
     return gin.config._REGISTRY[reference.config_key[1]].wrapped
 
 
-def _check_compatible(one: _Part, other: _Part) -> None:
-    first, second = one.meaning, other.meaning
-    if not (is_reference(first) and is_reference(second)):
-        return
-    if first.config_key == second.config_key:
-        text = f"{first!r} is named twice, by {one.binding.source} and {other.binding.source}"
-        raise UsageError(f"{text}. Name it once, or give one a scope, such as @strong/WeightDecay()")
-    for reference, against in ((first, second), (second, first)):
-        if against.config_key[1].rpartition(".")[2] in getattr(_class_of(reference), "excludes", ()):
+def _parts(whole: Binding | None, meaning: Callable[[Any], Any]) -> list[_Part]:
+    """Returns the parts of a list; none of a value that is not one, which `TrainConfig` refuses."""
+    value = () if whole is None else meaning(whole.value)
+    if whole is None or not isinstance(value, list | tuple):
+        return []
+    return [_Part(each, meaning(each), whole) for each in value]
+
+
+def _check_compatible(parts: Sequence[_Part]) -> None:
+    from tfplastic.mitigations.compatibility import is_excluded
+
+    referring = [part for part in parts if is_reference(part.meaning)]
+    for one, other in itertools.combinations(referring, 2):
+        first, second = one.meaning, other.meaning
+        if first.config_key == second.config_key:
+            places = " and ".join(dict.fromkeys([one.binding.source, other.binding.source]))
+            text = f"{first!r} is named twice, by {places}"
+            raise UsageError(f"{text}. Name it once, or give one a scope, such as @strong/WeightDecay()")
+        kinds = _class_of(first), _class_of(second)
+        if is_excluded(*kinds) or is_excluded(*kinds[::-1]):
             text = (
                 f"{first!r} ({one.binding.source}) and {second!r} ({other.binding.source}) exclude each other"
             )

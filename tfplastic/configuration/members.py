@@ -26,7 +26,8 @@ def is_member_of(argument: str, binding: Binding) -> bool:
 
 def whole_argument(argument: str, bindings: Sequence[Binding]) -> Binding | None:
     """Returns the binding in force of this argument of `train` itself, if there is one."""
-    key = "", gin.config._REGISTRY.get_match("train").selector, argument
+    train = gin.config._REGISTRY.get_match("train")  # None before its module is imported
+    key = "", train and train.selector, argument
     return next((each for each in bindings if each.in_force and each.key == key), None)
 
 

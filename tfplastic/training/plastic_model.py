@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._checks import check_seed, check_sequence, shown
+from tfplastic._checks import check_seed, shown
 from tfplastic._data.examples import check_batch
 from tfplastic._keras import check_backend, keras
 from tfplastic._lines import one_line
@@ -15,6 +15,7 @@ from tfplastic._tf.replicas import once_for_all_replicas
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.linalg import HessianOperator
 from tfplastic.mitigations import Mitigation
+from tfplastic.mitigations.compatibility import check_mitigations
 from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.training.after_updates import AfterUpdates, Moment
 from tfplastic.training.compiled_loss import CompiledLoss
@@ -122,10 +123,7 @@ class PlasticModel(keras.Model):
             TypeError: a loss or statistic is none.
             ValueError: an argument is outside its range, or a mitigation cannot act on this network.
         """
-        for mitigation in check_sequence("mitigations", mitigations, "[ShrinkAndPerturb(period=100)]"):
-            if not isinstance(mitigation, Mitigation):
-                rule = "must hold mitigations, such as ShrinkAndPerturb(period=100)"
-                raise ValueError(f"`mitigations` {rule}. Received: {mitigation!r}")
+        check_mitigations(mitigations, "ShrinkAndPerturb(period=100)")
         _check_optimizer_name(optimizer)
         if hasattr(optimizer, "inner_optimizer"):
             rule = "must be an optimizer that does not scale losses"

@@ -21,6 +21,7 @@ from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.diagnostics.objectives import Objective
 from tfplastic.diagnostics.quantity import QuantityFn
 from tfplastic.mitigations import Mitigation
+from tfplastic.mitigations.compatibility import check_mitigations
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.events.diagnostics_plan import DiagnosticsPlan
@@ -66,8 +67,9 @@ class TrainConfig:
         keep_checkpoints: number of checkpoints to keep.
         events: `training.Event`s of one's own, which run between gradient steps, at exactly their steps,
             after whatever is measured there.
-        mitigations: changes of loss, gradients, weights or optimizer slots, in this order. Changes after
-            updates follow all measurements at the same step.
+        mitigations: changes of loss, gradients, weights or optimizer slots, in this order; none excludes
+            another, and two of one class have different arguments. Changes after updates follow all
+            measurements at the same step.
         step_statistics: statistics of the activations of each hidden nonlinearity on the batch of every
             gradient step, such as `diagnostics.dead_units`; logged as means, as the loss is.
         twin: a `BrownianTwin`, which walks next to the network and leaves it alone; None for none.
@@ -125,10 +127,11 @@ class TrainConfig:
         for event in check_sequence("events", self.events, "[@MyEvent()]"):
             if not isinstance(event, Event):
                 raise ValueError(f"`events` must hold events, such as @MyEvent(). Received: {event!r}")
-        for mitigation in check_sequence("mitigations", self.mitigations, "[@ShrinkAndPerturb()]"):
-            if not isinstance(mitigation, Mitigation):
-                rule = "must hold mitigations, such as @ShrinkAndPerturb()"
-                raise ValueError(f"`mitigations` {rule}. Received: {mitigation!r}{_advice(mitigation)}")
+        for each in check_sequence("mitigations", self.mitigations, "[@ShrinkAndPerturb()]"):
+            if isinstance(each, BrownianTwin):
+                rule = "must hold mitigations. A Brownian twin is given as `twin`"
+                raise ValueError(f"`mitigations` {rule}. Received: {each!r}")
+        check_mitigations(self.mitigations, "@ShrinkAndPerturb()")
         if self.twin is not None and not isinstance(self.twin, BrownianTwin):
             raise ValueError(f"`twin` must be a twin, such as @BrownianTwin(). Received: {self.twin!r}")
         if self.init_from is not None and (not isinstance(self.init_from, str) or not self.init_from):
@@ -150,7 +153,3 @@ class TrainConfig:
     def probe_plan(self) -> ProbePlan:
         """The probes of the run."""
         return ProbePlan(self.probe, self.probe_period, self.probe_on, self.share_first_probe)
-
-
-def _advice(mitigation: Any) -> str:
-    return ". A Brownian twin is given as `twin`" if isinstance(mitigation, BrownianTwin) else ""
