@@ -40,7 +40,7 @@ def found(folder, plan):
 def front(page):
     """{figure: its row} of the table that the page begins with."""
     lines = page.text.splitlines()
-    assert lines[0].startswith("# ") and lines[2].startswith("| figure | what it shows |")
+    assert lines[0].startswith("# ") and lines[2].startswith("| figure | subject |")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:26]]
     return {int(row[0].strip("[").partition("]")[0]): row for row in rows}
 
@@ -194,7 +194,7 @@ def test_cells_are_named_that_are_farthest_from_the_papers_order(tmp_path, plan)
             made = made_up_grid.probe(0.13, 0.1)
         write_run(tmp_path / f"fig06/cifar10-cnn-{arm}-seed0", 0, made)
     text = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1]).text
-    assert "(rank of 6 here and there, the largest first) are: CNN-Spectral norm (6, 1), CNN-" in text
+    assert "(ranks out of 6 here and in the paper, largest first): CNN-Spectral norm (6, 1), CNN-" in text
 
 
 def test_commands_are_of_each_experiment(plan, tmp_path):

@@ -24,8 +24,8 @@ _FEWEST_CLEAR, _FEWEST_CELLS = 3, 6  # cells that a measure of agreement is of
 _MOST_NAMED = 4  # cells whose ranks differ most
 _WITH_TABLE = {8: "", 9: "", 6: "Fig. 8", 10: "Fig. 8", 11: "Fig. 9"}
 _INCREASES = {
-    "sign_of_clear_differences": "differences to None that are clear in the paper have its sign",
-    "sign_of_all_differences": "all differences to None have the paper's sign",
+    "sign_of_clear_differences": "differences from None that are clear in the paper have the same sign here",
+    "sign_of_all_differences": "all differences from None have the paper's sign",
     "rho_of_losses_of_plasticity": "increases of the probe loss are in the paper's order",
 }
 _LOWER = {10: {"start": "initial_loss", "end": "final_loss"}, 11: {"start": "initial_loss"}}
@@ -94,7 +94,7 @@ def _figure(committed: Committed, number: int) -> Result:
     remarks = [_farthest(cells, paper, column)]
     elsewhere = _WITH_TABLE[number]
     remarks += (
-        [f"The table of cells is that of {elsewhere}."] if elsewhere else [numbers.NOTE, _saturation(runs)]
+        [f"For the table of cells, see {elsewhere}."] if elsewhere else [numbers.NOTE, _saturation(runs)]
     )
     tables = [_agreement(found, measures)]
     tables += [] if elsewhere else [probe_table(runs, FACTORS, paper_cells())]
@@ -162,8 +162,8 @@ def _farthest(cells: pd.DataFrame, paper: pd.DataFrame, column: str) -> str:
     order = np.argsort(-np.abs(ours - theirs), kind="stable")[:_MOST_NAMED]
     names = ["-".join(paper_name(str(cell[part])) for part in CELL[1:]) for cell in both.to_dict("records")]
     listed = ", ".join(f"{names[place]} ({ours[place]:.0f}, {theirs[place]:.0f})" for place in order)
-    ranks = f"rank of {len(both)} here and there, the largest first"
-    return f"Farthest from the paper's order ({ranks}) are: {listed}."
+    ranks = f"ranks out of {len(both)} here and in the paper, largest first"
+    return f"Cells that deviate most from the paper's order ({ranks}): {listed}."
 
 
 def _coefficients(selection: Selection) -> str:
@@ -181,7 +181,7 @@ def _saturation(runs: Runs) -> str:
     if not arms:
         return f"No network {rule}: no cell is saturated."
     names = ", ".join("-".join(paper_name(part) for part in arm.split("-")) for arm in arms)
-    return f"Saturated are the cells whose network {rule}, and which can hardly show a loss: {names}."
+    return f"Saturated cells, whose network {rule}, can hardly show a loss: {names}."
 
 
 def _agreement(found: pd.DataFrame, measures: Mapping[str, str]) -> str:

@@ -50,7 +50,7 @@ def figure_2(committed: Committed) -> Result:
         ),
         Claim(
             "gradients_align",
-            "gradients come to lie along few lines under gradient descent alone",
+            "gradients align with few directions under gradient descent alone",
             f"effective rank of C_k, last over first: {numbers.several(rank, 2)}, the twin's"
             f" {numbers.several(twin_rank, 2)}",
             rank.max() < _SHRINKS and twin_rank.min() > _SHRINKS,
@@ -59,9 +59,9 @@ def figure_2(committed: Committed) -> Result:
     ]
     found = (
         f"largest eigenvalue grows {sharpness.mean():.1f} times, the twin's"
-        f" {of_twin.mean():.1f}; effective rank"
+        f" {of_twin.mean():.1f}; effective rank of C_k changes"
     )
-    found += f" of C_k becomes {rank.mean():.2f} and {twin_rank.mean():.2f} of itself"
+    found += f" to {rank.mean():.2f} and {twin_rank.mean():.2f} of its initial value"
     caption = (
         "Medians of seeds along training; thin lines single runs. Brownian motion makes"
         " random steps as long as"

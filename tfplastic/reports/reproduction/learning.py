@@ -64,7 +64,7 @@ def _td_losses(committed: Committed, number: int) -> Result:
     claims = [_alike(losses, accuracies), *filter(None, [_steadier(runs)])]
     found = claims[0].ours
     other = {15: 13, 16: 12}[number]
-    remarks = [f"The table of cells is that of Fig. {other}."]
+    remarks = [f"For the table of cells, see Fig. {other}."]
     return Result(selection, claims, found, [_drawing(runs, number)], [], remarks)
 
 
@@ -173,7 +173,7 @@ def _steadier(runs: Runs) -> Claim | None:
     steadier = sum(ours < none for ours, none in pairs)
     ours = f"their TD loss moves less from one evaluation to the next in {steadier} of {len(pairs)} cells"
     return Claim(
-        "steadier", "learning with layer norm and two-hot is stabler", ours, steadier > len(pairs) / 2
+        "steadier", "learning is more stable with layer norm and two-hot", ours, steadier > len(pairs) / 2
     )
 
 

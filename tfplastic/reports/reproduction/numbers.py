@@ -13,9 +13,8 @@ from tfplastic.reports.page.tables import as_markdown
 from tfplastic.reports.runs import Runs
 
 NOTE = (
-    "Values of several seeds are means, followed in round brackets by each seed's value"
-    " in ascending order, or, from"
-    f" {aggregate.FEWEST_RUNS} seeds on, in square brackets by the 95 % bootstrap interval of the mean."
+    "Values are means over seeds. Round brackets hold the value of each seed in ascending order;"
+    f" from {aggregate.FEWEST_RUNS} seeds on, square brackets hold the 95 % bootstrap interval of the mean."
 )
 NONE = "–"
 """A cell without a value."""

@@ -63,9 +63,7 @@ def _front(found: Mapping[int, Result]) -> str:
         ]
         for number, result in found.items()
     ]
-    return numbers.table(
-        ["figure", "what it shows", "agree, partly, not, or not run (k of n)", "numbers"], rows
-    )
+    return numbers.table(["figure", "subject", "verdict (finished runs)", "numbers"], rows)
 
 
 def _shown(result: Result) -> Sequence[Drawing]:
@@ -77,7 +75,7 @@ def _counts(found: Mapping[int, Result]) -> str:
     words = Counter(result.verdict.partition(" (")[0] for result in found.values())
     listed = ", ".join(f"{words[word]} {word}" for word in ("agree", "partly", "not", NOT_RUN) if words[word])
     finished = {run.path for result in found.values() for run in result.selection.runs}
-    return f"Of {len(found)} figures: {listed}. {len(finished)} finished runs are committed here."
+    return f"Of {len(found)} figures: {listed}. {len(finished)} finished runs are committed."
 
 
 def _claims(claims: Sequence[Claim]) -> str:
@@ -131,9 +129,9 @@ def _duration(result: Result) -> str:
     devices = dict.fromkeys(str(run.status.get("device", "")) for run in selection.runs)
     commits = dict.fromkeys(str(run.status.get("commit") or "")[:12] for run in selection.runs)
     known = [commit for commit in commits if commit]
-    made = f" Made at commit {', '.join(known)}." if known else ""
+    made = f" Trained at commit {', '.join(known)}." if known else ""
     return (
-        f"{len(selection.runs)} runs, {sum(seconds) / 3600:.2f} hours of processor time in all,"
-        f" {sorted(seconds)[len(seconds) // 2]:.0f} s in the median, on"
+        f"{len(selection.runs)} runs, {sum(seconds) / 3600:.2f} hours of processor time in total,"
+        f" {sorted(seconds)[len(seconds) // 2]:.0f} s per run (median), on"
         f" {', '.join(filter(None, devices))}.{made}"
     )

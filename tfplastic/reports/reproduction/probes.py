@@ -166,7 +166,7 @@ def _seed_claims(increases: dict[tuple[str, str], np.ndarray]) -> list[Claim]:
     spreads = [np.ptp(values) for values in increases.values() if len(values) > 1]
     if not spreads:
         return []
-    paper = "seeds of one variant differ a lot"
+    paper = "seeds of one variant differ widely"
     text = (
         f"largest less smallest increase of a variant: {max(spreads):.2f} at most,"
         f" {np.median(spreads):.2f} in the median"
