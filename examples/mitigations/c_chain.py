@@ -1,4 +1,10 @@
-"""C-CHAIN (Tang et al. 2025, "Mitigating plasticity loss in continual RL by reducing churn")."""
+"""C-CHAIN (Tang et al. 2025, "Mitigating plasticity loss in continual RL by reducing churn").
+
+Run it from the root of the repository:
+
+    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \\
+      --gin_file=examples/mitigations/c_chain.gin
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,19 +17,20 @@ from tfplastic.mitigations import Mitigation
 
 @gin.register(module="examples")
 class CChain(Mitigation):
-    """Adds lambda * mean (f_theta(B') - f_older(B'))^2 to the loss: outputs on other data shall not move.
+    """Penalty lambda * mean (f_theta(B') - f_older(B'))^2: outputs on other data should not move.
 
     B' is a second batch, and the older network the one of two updates ago. lambda is `first` for `window`
     // 5 updates, then `share` times the mean of |loss| over that of the churn in the last `window` updates.
 
     Args:
         first: lambda in the first updates. 50 in the released code.
-        share: of the loss that the penalty shall have then.
+        share: fraction of the loss that the penalty has then.
         window: updates. 50,000 in the released code.
     """
 
     reads = ("further_batch", "loss", "step")
     history = 2
+    turn = 100  # a penalty
 
     def __init__(self, first: float = 50.0, share: float = 0.01, window: int = 50_000):
         self._first, self._share, self._window = first, share, window

@@ -1,4 +1,10 @@
-"""Continual backprop (Dohare et al. 2024, "Loss of plasticity in deep continual learning", Nature)."""
+"""Continual backprop (Dohare et al. 2024, "Loss of plasticity in deep continual learning", Nature).
+
+Run it from the root of the repository:
+
+    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \\
+      --gin_file=examples/mitigations/continual_backprop.gin
+"""
 
 from typing import Any
 
@@ -11,18 +17,19 @@ from tfplastic.mitigations import Mitigation, UnitReset
 
 @gin.register(module="examples")
 class ContinualBackprop(Mitigation):
-    """Replaces the units of least contribution utility, a fixed share of the mature ones at each step.
+    """Replacement of the units of least contribution utility, a fixed share of the mature ones at each step.
 
     Args:
         rate: expected share of the mature units of a layer that is replaced at a step.
         maturity: steps that a unit is safe after it was made.
-        decay: of the moving averages.
+        decay: decay of the moving averages, in [0, 1).
         corrects_bias: whether a replaced unit's mean output goes into the biases of its readers, as in the
             paper. In the released code the correction adds 0.
     """
 
     period = 1
     reads = ("activations",)
+    turn = 400  # draws weights
 
     def __init__(
         self, rate: float = 1e-4, maturity: int = 100, decay: float = 0.99, corrects_bias: bool = True
@@ -66,7 +73,7 @@ class ContinualBackprop(Mitigation):
         self._reset.reset(chosen, slots, key)
 
     def _correct(self, units: Any, means: tf.Tensor) -> None:
-        """Adds what replaced units gave on average to the biases of dense and convolutional readers."""
+        """Adds the mean outputs of replaced units to the biases of dense and convolutional readers."""
         for part in units.outgoing:
             bias = self._bias_of.get(id(part.variable))
             if bias is not None:

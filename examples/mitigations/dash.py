@@ -1,4 +1,10 @@
-"""DASH (Shin et al. 2024, "DASH: Warm-starting neural network training in stationary settings")."""
+"""DASH (Shin et al. 2024, "DASH: Warm-starting neural network training in stationary settings").
+
+Run it from the root of the repository:
+
+    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \\
+      --gin_file=examples/mitigations/dash.gin
+"""
 
 from typing import Any
 
@@ -11,7 +17,7 @@ from tfplastic.mitigations.mitigation import check_period
 
 @gin.register(module="examples")
 class Dash(Mitigation):
-    """Shrinks the weights of each unit that point against the negative gradient on the data to come.
+    """Shrinkage of the weights of each unit that point against the negative gradient on the data to come.
 
     At each boundary one pass over the data gives G <- (1 - share) G - share * gradient, batch by batch from
     zeros. Each row w of a matrix, slice of a convolution's kernel or bias vector is multiplied by
@@ -19,12 +25,13 @@ class Dash(Mitigation):
 
     Args:
         period: None: at each boundary of the task.
-        share: of a batch's gradient in G. 0.3 in the paper.
+        share: weight of a batch's gradient in G. 0.3 in the paper.
         floor: least factor. 0.3 in the paper.
-        max_batches: of the pass; None for all.
+        max_batches: most batches of the pass; None for all.
     """
 
     reads = ("data",)
+    turn = 300  # changes weights
 
     def __init__(
         self,

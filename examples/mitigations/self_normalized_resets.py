@@ -1,4 +1,10 @@
-"""Self-normalized resets (Farias and Jozefiak 2024, "Self-normalized resets for plasticity")."""
+"""Self-normalized resets (Farias and Jozefiak 2024, "Self-normalized resets for plasticity").
+
+Run it from the root of the repository:
+
+    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \\
+      --gin_file=examples/mitigations/self_normalized_resets.gin
+"""
 
 from typing import Any
 
@@ -13,20 +19,21 @@ _SHORTEST = 100  # examples; a literal in the released code
 
 @gin.register(module="examples")
 class SelfNormalizedResets(Mitigation):
-    """Resets a unit that has been silent for longer than it used to be.
+    """Resets of units that have been silent for longer than they used to be.
 
     Each unit has an age, the examples since it last fired, and a histogram of ages at which it fired. As in
     the released code a batch counts as firing if any of its examples does. Units start with the longest
     threshold. A unit without any age at a new estimate gets the shortest threshold, as there.
 
     Args:
-        share: of the longest ages that a threshold cuts off.
-        longest: threshold, in examples.
-        boundaries: of the task, between new estimates of thresholds.
+        share: fraction of the longest ages that a threshold cuts off.
+        longest: longest threshold, in examples.
+        boundaries: boundaries of the task between new estimates of thresholds.
     """
 
     period = 1
     reads = ("activations", "at_boundary", "batch")
+    turn = 400  # draws weights
 
     def __init__(self, share: float = 0.08, longest: int = 20_000, boundaries: int = 16):
         self._share, self._longest, self._boundaries = share, longest, boundaries
@@ -66,7 +73,7 @@ class SelfNormalizedResets(Mitigation):
         self._reset.reset(chosen, slots, key)
 
     def _estimate(self, threshold: tf.Variable, histogram: tf.Variable) -> tf.Tensor:
-        """New thresholds, `[units] int32`, from the ages of at least one example."""
+        """Returns new thresholds, `[units] int32`, from the ages of at least one example."""
         below = tf.cumsum(histogram[:, 1:], axis=1)  # [units, longest]
         is_reached = tf.cast(below, tf.float32) >= (1 - self._share) * tf.cast(below[:, -1:], tf.float32)
         age = 1 + tf.argmax(is_reached, axis=1, output_type=tf.int32)

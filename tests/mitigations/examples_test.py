@@ -1,7 +1,11 @@
 """The example mitigations against their rules in float64, through the loop: graph and XLA."""
 
+import importlib
+import pathlib
+import re
 from typing import Any
 
+import gin
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,12 +15,16 @@ from examples.mitigations.c_chain import CChain
 from examples.mitigations.continual_backprop import ContinualBackprop
 from examples.mitigations.dash import Dash
 from examples.mitigations.self_normalized_resets import SelfNormalizedResets
+from tests.made_up_data import no_configuration_left  # noqa: F401
 from tests.mitigations.numpy_network import backward, descend, loss_and_gradients, outputs
 from tests.training.graph_loop_test import make_task, run
+from tfplastic.configuration import gin_config
+from tfplastic.configuration.gin_trust import GinTrust
 from tfplastic.mitigations._weights import trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.training import Loop, TrainConfig
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 RATE = 0.1
 COMPILERS = ["graph", pytest.param("xla", marks=pytest.mark.slow)]
 
@@ -205,3 +213,18 @@ def test_all_four_do_the_same_under_xla(tmp_path):
         run(tmp_path / compiler, loop)
     for one, other in zip(*map(values, both.values()), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples/mitigations").glob("*.py"))
+TURNS = {"c_chain": 100, "dash": 300, "continual_backprop": 400, "self_normalized_resets": 400}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_has_a_turn_a_gin_file_and_a_command(name, no_configuration_left):  # noqa: F811
+    module = importlib.import_module(f"examples.mitigations.{name}")
+    files = re.findall(r"--gin_file=(\S+)", str(module.__doc__))
+    assert files == ["gin/random_labels_digits.gin", f"examples/mitigations/{name}.gin"]
+    given = [str(ROOT / file) for file in files]
+    gin_config.parse(given, (), trust=GinTrust.of_user(allow_imports=True))
+    (made,) = gin.query_parameter("train.mitigations")
+    assert [type(made.scoped_configurable_fn()).turn] == [TURNS[name]]

@@ -30,7 +30,7 @@ class PureAdamW(PureAdam):
         weight_decay: share by which, times the learning rate, an update shrinks the parameters; at least 0.
         decay_vectors: whether parameters of fewer than two axes decay as well: biases, gains and offsets.
 
-    Slots: those of `PureAdam`.
+    Slots: as in `PureAdam`.
 
     Raises:
         ValueError: if an argument is out of its range.
