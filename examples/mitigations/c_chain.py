@@ -1,8 +1,8 @@
-"""C-CHAIN (Tang et al. 2025, "Mitigating plasticity loss in continual RL by reducing churn").
+r"""C-CHAIN (Tang et al. 2025, "Mitigating plasticity loss in continual RL by reducing churn").
 
 Run it from the root of the repository:
 
-    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \\
+    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \
       --gin_file=examples/mitigations/c_chain.gin
 """
 

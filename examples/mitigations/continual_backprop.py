@@ -1,8 +1,8 @@
-"""Continual backprop (Dohare et al. 2024, "Loss of plasticity in deep continual learning", Nature).
+r"""Continual backprop (Dohare et al. 2024, "Loss of plasticity in deep continual learning", Nature).
 
 Run it from the root of the repository:
 
-    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \\
+    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \
       --gin_file=examples/mitigations/continual_backprop.gin
 """
 

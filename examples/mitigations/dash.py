@@ -1,8 +1,8 @@
-"""DASH (Shin et al. 2024, "DASH: Warm-starting neural network training in stationary settings").
+r"""DASH (Shin et al. 2024, "DASH: Warm-starting neural network training in stationary settings").
 
 Run it from the root of the repository:
 
-    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \\
+    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \
       --gin_file=examples/mitigations/dash.gin
 """
 

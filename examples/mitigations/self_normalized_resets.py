@@ -1,8 +1,8 @@
-"""Self-normalized resets (Farias and Jozefiak 2024, "Self-normalized resets for plasticity").
+r"""Self-normalized resets (Farias and Jozefiak 2024, "Self-normalized resets for plasticity").
 
 Run it from the root of the repository:
 
-    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \\
+    bin/train --allow_imports --gin_file=gin/random_labels_digits.gin \
       --gin_file=examples/mitigations/self_normalized_resets.gin
 """
 

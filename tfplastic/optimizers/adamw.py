@@ -30,7 +30,7 @@ class PureAdamW(PureAdam):
         weight_decay: share by which, times the learning rate, an update shrinks the parameters; at least 0.
         decay_vectors: whether parameters of fewer than two axes decay as well: biases, gains and offsets.
 
-    Slots: as in `PureAdam`.
+    Slots: `PureAdam` has the same.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -108,7 +108,7 @@ def adamw(
 
     Rule: theta <- (1 - lr decay) theta - lr m_hat / (sqrt(v_hat + epsilon_root) + epsilon), the second term
         that of `adam`. The decay is not part of the gradient: it changes neither means nor clipping.
-    Defaults: those of PyTorch's `AdamW`.
+    Defaults: PyTorch's `AdamW` has the same.
     Source: Loshchilov and Hutter 2019, "Decoupled weight decay regularization", Algorithm 2.
     Departures: the learning rate multiplies the decay, as in PyTorch and Keras; in the paper a schedule
         alone does.
