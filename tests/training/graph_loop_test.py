@@ -195,6 +195,41 @@ def test_mitigations_act_after_their_steps_and_no_others(tmp_path):
     np.testing.assert_allclose(weights(loop), hand_made_weights(30, mitigate), rtol=1e-5, atol=1e-5)
 
 
+class Noting(Mitigation):
+    """Writes its number behind those before it, at its period."""
+
+    def __init__(self, period, number, notes):
+        self.period, self.number, self.notes = period, number, notes
+
+    def after_update(self, step, model, slots, key, context):
+        self.notes.assign(10 * self.notes + self.number)
+
+
+class Penalizing(Mitigation):
+    """Adds one to the loss and doubles the gradients."""
+
+    def penalty(self, variables, context):
+        return tf.ones([])
+
+    def transform_gradients(self, gradients, variables):
+        return [2 * each for each in gradients]
+
+
+def test_the_plan_shows_which_mitigations_act_first(tmp_path):
+    notes = tf.Variable(0, dtype=tf.int64)
+    mitigations = [Noting(10, 1, notes), Noting(5, 2, notes), Penalizing(), Noting(1_000, 3, notes)]
+    loop = make_loop(compiler="graph", mitigations=mitigations, total_steps=10)
+    run(tmp_path, loop)
+    assert int(notes) == 221  # At step 10 the one in the program precedes the one before it in the list.
+    rows = [line.split(maxsplit=1)[1] for line in loop.describe().splitlines() if "mitigation " in line]
+    assert rows == [
+        "Noting, after every 10 steps",
+        "Noting, after every 5 steps, in the program",
+        "Penalizing, in the loss, on the gradients",
+        "Noting, after every 1,000 steps",
+    ]
+
+
 def test_losses_are_means_of_all_steps_since_the_last_row(tmp_path, measured_run):
     run(tmp_path, make_loop(compiler="xla", log_period=1))
     each = values_of(tmp_path, "train/loss")

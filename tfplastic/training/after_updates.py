@@ -56,6 +56,8 @@ class AfterUpdates:
 
     Attributes:
         moment: gives the last gradient step's end; set by the one who takes the steps.
+        times: {place among the mitigations: when its `after_update` is called, in words}. At one step, those
+            in the program precede all others.
 
     Raises:
         ValueError: if a mitigation has no period and the task no boundaries.
@@ -79,6 +81,7 @@ class AfterUpdates:
         self._gradient_step = gradient_step
         self._frequent: list[_Action] = []
         self._rare: list[_Action] = []
+        self.times: dict[int, str] = {}
         for number, mitigation in enumerate(mitigations):
             if not mitigation.acts_after_update:
                 continue
@@ -88,6 +91,7 @@ class AfterUpdates:
                 raise ValueError(f"`{type(mitigation).__name__}` {rule}. Received: None")
             call = functools.partial(self._call_mitigation, mitigation)
             self._add(number, period, call, mitigation.reads)
+            self.times[number] = self._time(period)
         if twin is not None:
             self._add(len(mitigations), 1, lambda step, key, moment: twin.after_update(key), ())
 
@@ -136,10 +140,17 @@ class AfterUpdates:
             act(step, fold_in(key, step), moment)
             return tf.constant(True)
 
-        if self._in_program and period < _FREQUENT:
+        if self._is_in_program(period):
             self._frequent.append(_Action(period, call, reads))
         else:
             self._rare.append(_Action(period, tf.function(call, autograph=False), reads))
+
+    def _is_in_program(self, period: int) -> bool:
+        return self._in_program and period < _FREQUENT
+
+    def _time(self, period: int) -> str:
+        steps = "every step" if period == 1 else f"every {period:,} steps"
+        return f"after {steps}, in the program" if self._is_in_program(period) else f"after {steps}"
 
     def _call_mitigation(
         self, mitigation: Mitigation, step: tf.Tensor, key: tf.Tensor, moment: Moment

@@ -1,6 +1,6 @@
 """THE loop: gradient steps, and between them the events that are due, at exactly their step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import logging
 
@@ -119,9 +119,18 @@ class Loop:
                 *driver.describe(config.total_steps, config.checkpoint_period, config.keep_checkpoints),
                 ("seed", f"{config.seed}"),
                 *([] if config.init_from is None else [("first weights", config.init_from)]),
-                *[("mitigation", type(mitigation).__name__) for mitigation in config.mitigations],
+                *[("mitigation", each) for each in self._mitigations()],
                 *([] if config.twin is None else [("twin", type(config.twin).__name__)]),
                 *[(event.title, event.describe()) for event in self.events if event.title],
                 ("duration", f"about {duration(seconds)} of {driver.timed} alone"),
             ],
         )
+
+    def _mitigations(self) -> Iterator[str]:
+        """Yields the name of each mitigation and when it acts, in their order."""
+        times = self.parts.after_updates.times
+        for number, mitigation in enumerate(self.config.mitigations):
+            when = ["in the loss"] if mitigation.adds_penalty else []
+            when += ["on the gradients"] if mitigation.transforms_gradients else []
+            when += [times[number]] if number in times else []
+            yield ", ".join([type(mitigation).__name__, *when])
