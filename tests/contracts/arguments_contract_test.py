@@ -126,6 +126,17 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("0 0.5", "momentum")
         | may("None", "max_gradient_norm"),
     ),
+    "GradientClipping": (tp.mitigations.GradientClipping, may("0.5 L", "max_norm")),
+    "ParsevalRegularization": (
+        tp.mitigations.ParsevalRegularization,
+        may("0 0.5 L", "coefficient") | may("0.5 L", "scale") | may("L", "groups"),
+    ),
+    "SpectralRegularization": (
+        tp.mitigations.SpectralRegularization,
+        may("0 0.5 L", "coefficient") | may("0.5 L", "target") | may("L", "k", "num_iterations"),
+    ),
+    "WassersteinInit": (tp.mitigations.WassersteinInit, may("0 0.5 L", "coefficient")),
+    "WeightClipping": (tp.mitigations.WeightClipping, may("0.5 L", "kappa") | may("None L", "period")),
     "L2Init": (tp.mitigations.L2Init, may("0 0.5 L", "coefficient")),
     "ResampledInit": (tp.mitigations.ResampledInit, may("0 0.5 L", "coefficient")),
     "ReDo": (

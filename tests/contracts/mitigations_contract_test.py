@@ -43,7 +43,19 @@ class Row(NamedTuple):
 
 
 ALL_BUT_NORMS = {each for each in ALL if not each.endswith(("gamma", "beta"))}
+HIDDEN_KERNELS = {"hidden1/kernel", "hidden2/kernel"}
 TABLE = {
+    "GradientClipping": Row({"max_norm": 0.01}, {"max_norm": 1e30}, set(), set(), False),
+    "ParsevalRegularization": Row(
+        {"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), False, penalty_of=HIDDEN_KERNELS
+    ),
+    "SpectralRegularization": Row(
+        {"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), True, penalty_of=ALL
+    ),
+    "WassersteinInit": Row(
+        {"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), False, penalty_of=ALL, zero_at_start=True
+    ),
+    "WeightClipping": Row({"kappa": 0.01}, {"kappa": 1e30}, ALL, set(), False, period=1),
     "L2Init": Row(
         {"coefficient": 0.1},
         {"coefficient": 0.0},

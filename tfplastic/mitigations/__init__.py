@@ -2,28 +2,38 @@
 
 from tfplastic import _renames
 from tfplastic.mitigations.fresh import WeightReinitializer
+from tfplastic.mitigations.gradient_clipping import GradientClipping
 from tfplastic.mitigations.l2_init import L2Init
 from tfplastic.mitigations.mitigation import Mitigation, Slots
+from tfplastic.mitigations.parseval_regularization import ParsevalRegularization
 from tfplastic.mitigations.redo import ReDo
 from tfplastic.mitigations.resampled_init import ResampledInit
 from tfplastic.mitigations.reset_last_layer import ResetLastLayer
 from tfplastic.mitigations.reset_optimizer_state import ResetOptimizerState
 from tfplastic.mitigations.shrink_and_perturb import ShrinkAndPerturb
+from tfplastic.mitigations.spectral_regularization import SpectralRegularization
 from tfplastic.mitigations.step_context import StepContext
 from tfplastic.mitigations.unit_reset import UnitReset
+from tfplastic.mitigations.wasserstein_init import WassersteinInit
+from tfplastic.mitigations.weight_clipping import WeightClipping
 from tfplastic.mitigations.weight_decay import WeightDecay
 
 __all__ = [
+    "GradientClipping",
     "L2Init",
     "Mitigation",
-    "ResampledInit",
+    "ParsevalRegularization",
     "ReDo",
+    "ResampledInit",
     "ResetLastLayer",
     "ResetOptimizerState",
     "ShrinkAndPerturb",
     "Slots",
+    "SpectralRegularization",
     "StepContext",
     "UnitReset",
+    "WassersteinInit",
+    "WeightClipping",
     "WeightDecay",
     "WeightReinitializer",
 ]
