@@ -280,7 +280,10 @@ def test_a_resumed_run_keeps_its_program(tmp_path, monkeypatch):
 
 
 def test_a_mitigation_without_a_period_needs_boundaries():
-    task = make_task()
+    class Endless(tp.tasks.RandomLabelTask):
+        boundary = tp.tasks.GraphTask.boundary
+
+    task = Endless("digits", tp.networks.mlp, num_examples=64, batch_size=8)
     task.boundary_period = None
     with pytest.raises(ValueError, match="^`Doubling` must have a `period`, because the task has no boundar"):
         make_loop(task=task, mitigations=[Doubling(None)])

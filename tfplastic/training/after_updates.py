@@ -32,15 +32,15 @@ class Moment(NamedTuple):
 
 
 class _Action(NamedTuple):
-    """Function called every `period` steps, and the parts of the context that it reads."""
+    """Function called every `period` steps, or at boundaries, and the parts of the context that it reads."""
 
-    period: int
+    period: int | None
     call: Callable[[tf.Tensor, Moment], tf.Tensor]
     reads: Collection[str]
 
 
 class AfterUpdates:
-    """The mitigations that act after updates, each at the multiples of its own period.
+    """The mitigations that act after updates, each at the multiples of its own period or at boundaries.
 
     Args:
         mitigations: all of a run, built; only those that act after updates play a part here.
@@ -53,11 +53,14 @@ class AfterUpdates:
         twin: makes its step after every gradient step and after the mitigations, the last of whom has
             the number before its own.
         gradient_step: makes the contexts of mitigations; needed if there is one that acts after updates.
+        has_uneven_boundaries: whether the task has boundaries without having a period of them. `act` is then
+            due at them, and the program of gradient steps has to end at each.
 
     Attributes:
         moment: gives the last gradient step's end; set by the one who takes the steps.
         times: {place among the mitigations: when its `after_update` is called, in words}. At one step, those
             in the program precede all others.
+        at_boundary: whether a boundary of the task follows a gradient step, the last one; set likewise.
 
     Raises:
         ValueError: if a mitigation has no period and the task no boundaries.
@@ -73,8 +76,10 @@ class AfterUpdates:
         in_program: bool,
         twin: BrownianTwin | None = None,
         gradient_step: GradientStep | None = None,
+        has_uneven_boundaries: bool = False,
     ):
         self.moment: Callable[[], Moment] = Moment
+        self.at_boundary: Callable[[int], bool] = lambda step: False
         self._model = model
         self._slots = functools.partial(slots, optimizer)
         self._seed, self._in_program = seed, in_program
@@ -86,7 +91,7 @@ class AfterUpdates:
             if not mitigation.acts_after_update:
                 continue
             period = mitigation.period or boundary_period
-            if period is None:
+            if period is None and not has_uneven_boundaries:
                 rule = "must have a `period`, because the task has no boundaries"
                 raise ValueError(f"`{type(mitigation).__name__}` {rule}. Received: None")
             call = functools.partial(self._call_mitigation, mitigation)
@@ -97,8 +102,17 @@ class AfterUpdates:
 
     @property
     def periods(self) -> list[int]:
-        """Periods of the actions of `act`."""
-        return [action.period for action in self._rare]
+        """Periods of the actions of `act` that have one."""
+        return [action.period for action in self._rare if action.period is not None]
+
+    @property
+    def awaits_boundaries(self) -> bool:
+        """Whether `act` has something to do at the task's boundaries, wherever they are."""
+        return any(action.period is None for action in self._rare)
+
+    def is_due(self, step: int) -> bool:
+        """Returns whether `act` has something to do after gradient step `step`, the last one."""
+        return any(self._acts(action, step) for action in self._rare)
 
     @property
     def acts_in_program(self) -> bool:
@@ -116,20 +130,23 @@ class AfterUpdates:
 
     def act(self, step: int) -> None:
         """Acts on everything due after gradient step `step`, the last one, in the mitigations' order."""
-        for period, program, reads in self._rare:
-            if step % period == 0:
-                moment = self.moment() if reads else Moment()
-                parts = {name: part for name, part in moment.parts.items() if name in reads}
-                program(tf.constant(step, tf.int64), Moment(parts, moment.state))
+        for action in self._rare:
+            if self._acts(action, step):
+                moment = self.moment() if action.reads else Moment()
+                parts = {name: part for name, part in moment.parts.items() if name in action.reads}
+                action.call(tf.constant(step, tf.int64), Moment(parts, moment.state))
 
     def act_in_program(self, step: tf.Tensor, moment: Moment) -> None:
         """Acts like `act`, on a step that is a tensor `[] int64`; traceable."""
         _call_if_due(self._rare, step, moment)
 
+    def _acts(self, action: _Action, step: int) -> bool:
+        return self.at_boundary(step) if action.period is None else step % action.period == 0
+
     def _add(
         self,
         number: int,
-        period: int,
+        period: int | None,
         act: Callable[[tf.Tensor, tf.Tensor, Moment], None],
         reads: Collection[str],
     ) -> None:
@@ -145,10 +162,12 @@ class AfterUpdates:
         else:
             self._rare.append(_Action(period, tf.function(call, autograph=False), reads))
 
-    def _is_in_program(self, period: int) -> bool:
-        return self._in_program and period < _FREQUENT
+    def _is_in_program(self, period: int | None) -> bool:
+        return self._in_program and period is not None and period < _FREQUENT
 
-    def _time(self, period: int) -> str:
+    def _time(self, period: int | None) -> str:
+        if period is None:
+            return "at each boundary of the task"
         steps = "every step" if period == 1 else f"every {period:,} steps"
         return f"after {steps}, in the program" if self._is_in_program(period) else f"after {steps}"
 
@@ -165,6 +184,6 @@ def _call_if_due(actions: Sequence[_Action], step: tf.Tensor, moment: Moment) ->
     for period, call, _ in actions:
         if period == 1:
             call(step, moment)
-        else:
+        elif period is not None:  # boundaries are for the loop alone
             due = functools.partial(call, step, moment)
             tf.cond(step % period == 0, due, lambda: tf.constant(True))

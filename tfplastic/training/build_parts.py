@@ -12,7 +12,7 @@ from tfplastic.training.events.event import Event
 from tfplastic.training.events.logging import Logging
 from tfplastic.training.events.mitigations import Mitigating
 from tfplastic.training.events.probes import RunProbes
-from tfplastic.training.execution.choose_driver import make_driver, runs_in_program
+from tfplastic.training.execution.choose_driver import has_boundaries, make_driver, runs_in_program
 from tfplastic.training.run.initial_weights import find_source, load_weights
 from tfplastic.training.run_parts import RunParts
 from tfplastic.training.step import GradientStep
@@ -53,9 +53,10 @@ def build_parts(config: TrainConfig, is_new: bool) -> RunParts:
         in_program=runs_in_program(task),
         twin=config.twin,
         gradient_step=gradient_step,
+        has_uneven_boundaries=task.boundary_period is None and has_boundaries(task),
     )
     driver = make_driver(task, gradient_step, after_updates, seed, config.compiler)
-    after_updates.moment = driver.moment
+    after_updates.moment, after_updates.at_boundary = driver.moment, driver.at_boundary
     return RunParts(config, gradient_step, after_updates, driver, _events(config, after_updates))
 
 

@@ -22,7 +22,7 @@ class Mitigating(Event):
         return min(((step // each + 1) * each for each in self._after_updates.periods), default=None)
 
     def is_due(self, step: int) -> bool:
-        return step > 0 and any(step % period == 0 for period in self._after_updates.periods)
+        return step > 0 and self._after_updates.is_due(step)
 
     def run(self, session: Session) -> bool:
         self._after_updates.act(session.step)

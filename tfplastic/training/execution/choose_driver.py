@@ -1,4 +1,4 @@
-"""The choice of a driver by the kind of a task, the only place that asks for it."""
+"""The choice of a driver by the kind of a task; `step_supply.supply_of` chooses the supply by it."""
 
 import tensorflow as tf
 
@@ -14,6 +14,11 @@ from tfplastic.training.step import GradientStep
 def runs_in_program(task: GraphTask | HostTask) -> bool:
     """Returns whether the steps of a task, and the work after each, are one compiled program."""
     return isinstance(task, GraphTask)
+
+
+def has_boundaries(task: GraphTask | HostTask) -> bool:
+    """Returns whether a task says where its boundaries are, by a function of its own."""
+    return type(task).boundary not in (GraphTask.boundary, HostTask.boundary)
 
 
 def make_driver(

@@ -14,12 +14,12 @@ class Chunks:
         self._length = 1
 
     def take(self, step: int, last: int, program: Callable[[int], Any]) -> Any:
-        """Returns the result of `program` for the number of the step to advance to.
+        """Returns the result of `program`, whose first part is the step that was reached.
 
         Args:
             step: where it is.
             last: not beyond this one.
-            program: called once.
+            program: called once, with the number of the step to advance to at most.
         """
         target = min(last, step + self._length)
         begun = time.perf_counter()
@@ -27,6 +27,6 @@ class Chunks:
         seconds = time.perf_counter() - begun
         if seconds > 2 * _LONG_CALL_S:
             self._length = max(1, self._length // 2)
-        elif seconds < _LONG_CALL_S and target == step + self._length:
+        elif seconds < _LONG_CALL_S and result[0] == step + self._length:
             self._length *= 2
         return result

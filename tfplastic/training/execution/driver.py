@@ -30,7 +30,7 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     def advance(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float]]:
-        """Takes one gradient step or more of those that follow `step`.
+        """Takes one gradient step or more of those that follow `step`, to a boundary that is awaited at most.
 
         Args:
             step: gradient steps done.
@@ -47,6 +47,10 @@ class Driver(abc.ABC):
     @abc.abstractmethod
     def moment(self) -> Moment:
         """Returns the end of the last gradient step."""
+
+    @abc.abstractmethod
+    def at_boundary(self, step: int) -> bool:
+        """Returns whether a boundary of the task follows gradient step `step`, the last one."""
 
     @abc.abstractmethod
     def find_non_finite(

@@ -32,7 +32,8 @@ class GraphSteps(Driver):
     A `tf.while_loop` over steps: batch, gradient step, the task's work after it, mitigations that act more
     often than every ten steps, and the sums of the steps' metrics. The number of steps is an input of the
     program, so that it is compiled once whatever the lengths of the chunks; how a run is cut into chunks
-    leaves no trace in its results.
+    leaves no trace in its results. Where mitigations await the boundaries of tasks of different lengths, it
+    ends at the next boundary.
 
     Args:
         task: built.
@@ -116,6 +117,10 @@ class GraphSteps(Driver):
     def moment(self) -> Moment:
         return Moment(self._parts, self.state)
 
+    def at_boundary(self, step: int) -> bool:
+        del step  # the one that the state is of
+        return bool(self._task.boundary(self.state))
+
     def _compiled(self, compiler: str) -> Any:
         return tf.function(self._take_steps, autograph=False, jit_compile=compiler == "xla" or None)
 
@@ -129,26 +134,28 @@ class GraphSteps(Driver):
                 if GradientStep.NOT_FINITE not in str(error):
                     raise
                 return int(self._at), sums, False
-        reached, self.state, tensors, is_finite, self._parts = outputs
+        reached, _, self.state, tensors, is_finite, self._parts = outputs
         return int(reached), {name: float(value) for name, value in tensors.items()}, bool(is_finite)
 
     def _take_steps(
         self, step: tf.Tensor, last: tf.Tensor, state: Any, sums: dict[str, tf.Tensor], parts: Any
     ) -> Any:
         def continues(
-            step: tf.Tensor, state: Any, sums: dict[str, tf.Tensor], is_finite: tf.Tensor, parts: Any
+            step: tf.Tensor, end: tf.Tensor, state: Any, sums: Any, is_finite: tf.Tensor, parts: Any
         ) -> tf.Tensor:
-            return (step < last) & is_finite
+            return (step < end) & is_finite
 
         def body(
-            step: tf.Tensor, state: Any, sums: dict[str, tf.Tensor], is_finite: tf.Tensor, parts: Any
+            step: tf.Tensor, end: tf.Tensor, state: Any, sums: Any, is_finite: tf.Tensor, parts: Any
         ) -> Any:
             state, reported, parts = self._step(step + 1, state)  # reported: each []
             # Each [] float64.
             sums = {name: total + tf.cast(reported[name], tf.float64) for name, total in sums.items()}
-            return step + 1, state, sums, tf.math.is_finite(reported["loss"]), parts
+            if self._after_updates.awaits_boundaries:
+                end = tf.where(self._task.boundary(state), step + 1, end)
+            return step + 1, end, state, sums, tf.math.is_finite(reported["loss"]), parts
 
-        return tf.while_loop(continues, body, (step, state, sums, tf.constant(True), parts))
+        return tf.while_loop(continues, body, (step, last, state, sums, tf.constant(True), parts))
 
     def _take_step(self, step: tf.Tensor, state: Any) -> tuple[Any, dict[str, tf.Tensor], dict[str, Any]]:
         """Takes gradient step `step`; returns the task's state, the metrics, and the parts to hand on."""
@@ -214,8 +221,8 @@ class GraphSteps(Driver):
         self.start()
         self.advance(0, 1, {})
         begun = time.perf_counter()
-        self._run(1, 1 + _TIMED_STEPS, {})
-        return (time.perf_counter() - begun) / _TIMED_STEPS
+        reached, *_ = self._run(1, 1 + _TIMED_STEPS, {})  # fewer steps if there is a boundary
+        return (time.perf_counter() - begun) / (reached - 1)
 
     def state_bytes(self) -> int:
         if self.state is None:

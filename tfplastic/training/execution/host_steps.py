@@ -59,6 +59,9 @@ class HostSteps(Driver):
     def moment(self) -> Moment:
         return Moment(self._parts)
 
+    def at_boundary(self, step: int) -> bool:
+        return bool(self._task.boundary(step))
+
     def find_non_finite(
         self, error: NonFiniteLossError, examination: Examination, restore: Callable[[], int]
     ) -> str:
