@@ -6,9 +6,10 @@ Old names are taken for one release. `_gin_renames` applies the table to the tex
 import functools
 import importlib
 import inspect
+import pathlib
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from tfplastic._near_names import near_matches
@@ -68,6 +69,26 @@ MODULES: Mapping[str, str] = {
     "tfplastic.training.run_directory": "tfplastic.training.run.directory",
 }
 """{module with public names: {old name: name}}; `_renamed_modules` accepts the old ones."""
+
+GIN_FILES: Mapping[str, Sequence[str]] = {
+    "gin/atari_c51_ln.gin": ("gin/atari_c51.gin", "gin/networks/nature_dqn_ln.gin"),
+    **{
+        f"gin/{task}_{added}.gin": (f"gin/{task}.gin", f"gin/{folder}/{file}.gin")
+        for task, network in {
+            "mdp_random_label_cifar10": "cnn",
+            "mdp_sparse_mnist": "mlp",
+            "mdp_true_label_mnist": "mlp",
+            "random_labels_digits": "mlp",
+            "random_labels_mnist": "mlp",
+        }.items()
+        for added, folder, file in (
+            ("ln", "networks", f"{network}_ln"),
+            ("tuned_adam", "optimizers", "tuned_adam"),
+        )
+    },
+    "gin/paper/small/two_hot.gin": ("gin/paper/two_hot.gin",),
+}
+"""{gin file that is gone: the files that are given in its place, together}."""
 
 REMOVED_FLAGS: Mapping[str, str] = {
     "num_parallel_seeds": "--num_parallel_seeds is gone, as seeds side by side were not faster than one after"
@@ -137,6 +158,21 @@ def argument(configurable: str, name: str) -> str:
     """
     selector = configurable.rpartition("/")[2]
     return ARGUMENTS.get(selector.rpartition(".")[2], {}).get(name, name)
+
+
+def gin_files(name: str) -> Sequence[str]:
+    """Returns the gin files in place of one that is gone; none for any other name.
+
+    Args:
+        name: Name or path of a gin file.
+
+    Example:
+        >>> from tfplastic import _renames
+        >>> _renames.gin_files('./gin/random_labels_digits_ln.gin')
+        ('gin/random_labels_digits.gin', 'gin/networks/mlp_ln.gin')
+    """
+    path = pathlib.PurePath(name)
+    return next((new for old, new in GIN_FILES.items() if path.match(old)), ())
 
 
 def accept_old_arguments(configurable: str) -> Callable[[Class], Class]:

@@ -1,6 +1,7 @@
 import pytest
 
 import tfplastic
+from tfplastic import _renames
 from tfplastic.configuration import gin_files
 from tfplastic.configuration.errors import UsageError
 
@@ -60,6 +61,29 @@ def test_missing_file(write, tmp_path):
     expected = f"--gin_file: no such file 'no.gin'; looked in {tmp_path} and {gin_files.root()}"
     assert scan_error(["no.gin"], []) == expected
     assert scan_error(["/no/such.gin"], []) == "--gin_file: no such file '/no/such.gin'"
+
+
+@pytest.mark.parametrize("name", _renames.GIN_FILES)
+def test_a_file_that_is_gone_names_the_files_in_its_place(name, write):
+    assert gin_files.find(name) is None
+    assert all(map(gin_files.find, _renames.GIN_FILES[name]))
+    gin_files.scan(_renames.GIN_FILES[name], [])  # They compose.
+    places = " and ".join(_renames.GIN_FILES[name])
+    for given in (name, f"./{name}", str(gin_files.root() / name)):
+        assert scan_error([given], []) == f"--gin_file: {given!r} is gone: give {places} in its place"
+    write("a.gin", f"include '{name}'\n")
+    assert scan_error(["a.gin"], []) == f"a.gin:1: {name!r} is gone: give {places} in its place"
+
+
+def test_the_files_in_place_of_one_that_is_gone():
+    names = _renames.GIN_FILES
+    assert names["gin/random_labels_digits_ln.gin"] == (
+        "gin/random_labels_digits.gin",
+        "gin/networks/mlp_ln.gin",
+    )
+    assert names["gin/mdp_random_label_cifar10_ln.gin"][1] == "gin/networks/cnn_ln.gin"
+    assert names["gin/mdp_sparse_mnist_tuned_adam.gin"][1] == "gin/optimizers/tuned_adam.gin"
+    assert len(names) == 12 and _renames.gin_files("gin/random_labels_other_ln.gin") == ()
 
 
 def test_missing_include(write):

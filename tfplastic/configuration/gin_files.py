@@ -16,6 +16,7 @@ from typing import Any
 from gin import config_parser
 
 import tfplastic
+from tfplastic import _renames
 from tfplastic._gin_renames import Renamer, Translated
 from tfplastic._lines import one_line
 from tfplastic.configuration import gin_trust
@@ -181,6 +182,8 @@ class _Scan:
     ) -> Iterator[Binding]:
         path = find(name)
         if path is None:
+            if instead := _renames.gin_files(name):
+                raise UsageError(f"{reader}: {name!r} is gone: give {' and '.join(instead)} in its place")
             places = dict.fromkeys((os.getcwd(), str(root())))
             looked = "" if os.path.isabs(name) else f"; looked in {' and '.join(places)}"
             raise UsageError(f"{reader}: no such file {name!r}{looked}")
