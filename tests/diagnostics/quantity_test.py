@@ -114,6 +114,17 @@ def test_another_functions_name_is_refused():
     [
         ({"cost": "dear"}, "`cost` must be one of 'cheap', 'medium', 'full'. Received: 'dear'"),
         ({"needs": ("los",)}, "`needs` must be one of 'loss', 'optimizer', 'reference'. Received: 'los'"),
+        (
+            {"rules": {"typo": refuse_odd}},
+            "`rules` must be for arguments of some_quantity besides its first (factor, seed). Received: 'ty",
+        ),
+        (
+            {"rules": {"factr": refuse_odd}},
+            "`rules` must be for arguments of some_quantity besides its first",
+        ),
+        ({"rules": {"it": refuse_odd}}, "`rules` must be for arguments of some_quantity besides its first"),
+        ({"rules": {"factor": 3}}, "`rules['factor']` must be a function, such as check_tau. Received: 3"),
+        ({"rules": "factor"}, "`rules` must be a dictionary, such as {'tau': check_tau}. Received: 'factor'"),
         ({"group": ""}, "`group` must be the title of a table, such as 'units'. Received: ''"),
     ],
 )
@@ -121,6 +132,12 @@ def test_errors_of_a_declaration(keywords, message):
     with pytest.raises(ValueError) as error:
         declare(**keywords)
     assert str(error.value).startswith(message)
+
+
+def test_a_declaration_that_was_refused_declares_nothing():
+    with pytest.raises(ValueError, match="Received: 'factr'. Did you mean 'factor'"):
+        declare(rules={"factr": refuse_odd})
+    assert "some_quantity" not in declared_quantities()
 
 
 def test_parts_that_are_read_are_known_and_functions_are_functions():

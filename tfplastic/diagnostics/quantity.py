@@ -1,11 +1,13 @@
 """The declaration of quantities: functions of a snapshot with their cost, needs and reads."""
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from tfplastic import _checks
+from tfplastic._near_names import near_matches
 from tfplastic.diagnostics._arguments import Rule, checked
 from tfplastic.diagnostics._registry import declare
 from tfplastic.diagnostics.units.unit_statistics import ARRAYS
@@ -70,12 +72,14 @@ def quantity(
             `'reference'`. Without one, a report leaves it out and says why.
         reads: names of the parts of a snapshot (see `Snapshot.prepare`) that it takes, so that many
             quantities share one pass; others may be read all the same.
-        rules: {name of an argument: a function of its name and a value that raises an error of one line}.
+        rules: {name of an argument besides the snapshot: a function of its name and a value that raises an
+            error of one line}.
         of_activations: whether it takes one layer's activations as well, instead of a snapshot.
 
     Raises:
         TypeError: the decorated object is not a function.
-        ValueError: an argument is none of the names above, or another function has declared the name.
+        ValueError: an argument is none of the names above, a rule is for an argument that the function does
+            not have, or another function has declared the name.
 
     Example:
         >>> import tensorflow as tf
@@ -95,12 +99,15 @@ def quantity(
     for name, value, known in (("needs", needs, get_args(Need)), ("reads", reads, PARTS)):
         for each in _checks.check_sequence(name, value, repr(known[:1])):
             _checks.check_one_of(name, each, known)
+    for name, rule in _checks.check_mapping("rules", rules, "{'tau': check_tau}").items():
+        _checks.check_callable(f"rules[{name!r}]", rule, "check_tau")
     subjects = ("snapshot", "activations") if of_activations else ("snapshot",)
 
     def decorate(function: F) -> F:
         if not hasattr(function, "__name__") or not callable(function):
             rule = "must decorate a function of a snapshot"
             raise TypeError(f"`quantity` {rule}. Received: {_checks.shown(function)}")
+        _check_names(rules, function)
         declared = checked(function, rules, subjects)
         for name, value in (("cost", cost), ("group", group), ("needs", needs), ("reads", reads)):
             setattr(declared, name, value)
@@ -108,6 +115,16 @@ def quantity(
         return declared
 
     return decorate
+
+
+def _check_names(rules: Mapping[str, Rule], function: Callable[..., Any]) -> None:
+    names = list(inspect.signature(function).parameters)[1:]
+    for name in rules:
+        if name not in names:
+            known = ", ".join(names) or "none"
+            rule = f"must be for arguments of {function.__name__} besides its first ({known})"
+            near = near_matches(name, names)
+            raise ValueError(f"`rules` {rule}. Received: {name!r}{near and '.'}{near}")
 
 
 def needs_of(function: Callable[..., Any]) -> tuple[Need, ...]:
