@@ -1,6 +1,7 @@
 """What a subclass of `SupervisedStream` is spared: every kind of stream, against numpy."""
 
 import functools
+import io
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from tests.tasks.example_streams import (
 )
 from tests.training.graph_loop_test import run, values_of
 from tfplastic import seeds
-from tfplastic.tasks import ImageStream, StreamBatch, SupervisedStream, TaskLoss, task_sizes
+from tfplastic.tasks import CLASSIFICATION, ImageStream, StreamBatch, SupervisedStream, TaskLoss, task_sizes
 from tfplastic.training import Loop, TrainConfig
+from tfplastic.training.run.progress import Progress
 
 LEARNABLE = {"num_units": 100, "steps_per_task": 20}
 MLP = functools.partial(tp.networks.mlp, hidden=(8,))
@@ -370,6 +372,45 @@ def test_batches_larger_than_the_data_are_drawn_with_replacement():
     assert [int(state.task) for state in states] == [0, 0, 1, 1, 2]
     assert all(batch.inputs.shape == (16, 8, 8, 1) for batch in batches)
     assert np.isfinite(task.evaluate(2, states[1])["evaluation/final_epoch_accuracy"])
+
+
+def test_the_progress_line_has_the_score_of_the_objective_whatever_its_name():
+    def top5(outputs, targets):
+        return tf.cast(tf.math.in_top_k(targets, outputs, 5), tf.float32)
+
+    class TopFive(PermutedPixels):
+        objective = CLASSIFICATION._replace(score="top5", scores=top5)
+
+    task = built(TopFive, "digits", MLP, num_examples=40, epochs_per_task=1, batch_size=8)
+    _, states = taken(task, 3)
+    stream = io.StringIO()
+    with Progress(10, 0, task.progress_fields, stream, plain_interval_s=0) as shown:
+        shown.update(3, loss=2.0, **task.progress(states[-1]))
+    assert "top5 0.1, loss 2" in stream.getvalue().splitlines()[-1]  # 0 + .1 + .2
+    errors = regression()
+    _, states = taken(errors, 2)
+    assert errors.progress(states[-1]) == {"error": pytest.approx(0.05)}
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "tasks"),
+    [
+        (growing, {}, "of different lengths, 2 epoch(s) each"),
+        (growing, {"epochs_per_task": None, "steps_per_task": 3}, "34, 3 gradient steps each"),
+        (
+            functools.partial(built, OfLengths, listed(24), listed(2, 3)),
+            {"epochs_per_task": 1},
+            "of different lengths",
+        ),
+        (
+            functools.partial(built, OfLengths, listed(24), listed(2, 3)),
+            {"steps_per_task": 3},
+            "of different lengths",
+        ),
+    ],
+)
+def test_the_plan_says_how_long_tasks_are(make, settings, tasks):
+    assert dict(make(**settings).describe(100))["tasks"] == tasks
 
 
 def test_a_pass_over_examples_without_end_is_refused():

@@ -15,7 +15,7 @@ _TIMED_BATCHES = 10
 
 
 class TaskProgress(TypedDict, total=False):
-    """A task's part of the progress line."""
+    """A task's part of the progress line. Streams with another score have it under its name."""
 
     agent_steps: int
     episode_return: float

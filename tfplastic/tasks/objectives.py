@@ -16,13 +16,11 @@ class Objective(NamedTuple):
         score: name of the score, as in the tag `evaluation/<score>`.
         losses: the loss of each example.
         scores: the score of each example, whose mean is reported.
-        progress_fields: names of the fields of the progress line that the score has.
     """
 
     score: str
     losses: PerExample
     scores: PerExample
-    progress_fields: tuple[str, ...] = ()
 
     def losses_of(self, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Returns the loss of each example, `[batch]`.
@@ -81,7 +79,7 @@ def _squared_errors(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(squares, axis=tf.range(1, tf.rank(squares)))  # [batch]
 
 
-CLASSIFICATION = Objective("accuracy", _cross_entropies, _hits, ("accuracy",))
+CLASSIFICATION = Objective("accuracy", _cross_entropies, _hits)
 """Cross-entropy of logits `[batch, classes]` to integer labels `[batch]`; the score is the accuracy."""
 
 REGRESSION = Objective("error", _squared_errors, _squared_errors)

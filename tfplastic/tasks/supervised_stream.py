@@ -3,7 +3,7 @@
 import abc
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +25,7 @@ from tfplastic.tasks.task_sizes import bounded, check_of_tasks
 
 SAMPLINGS = ("epochs", "replacement")
 _EVALUATION_BATCH = 1024  # examples that go through the network at once
+_SHOWN_ANYWAY = ("loss", "note", "step")  # on the progress line
 _MEASURED_EXAMPLES = 1024  # of diagnostics, and of the evaluation of a stream without end
 
 
@@ -132,7 +133,8 @@ class SupervisedStream(GraphTask):
             raise ValueError(
                 f"`batch_size` must be at most `num_examples`, {num_examples}. Received: {batch_size}"
             )
-        self.progress_fields = self.objective.progress_fields
+        score = self.objective.score
+        self.progress_fields = () if score in _SHOWN_ANYWAY else (score,)
         kind = type(self)
         self._sizes_differ = kind.task_size is not SupervisedStream.task_size
         lengths_differ = kind.task_length is not SupervisedStream.task_length
@@ -278,10 +280,8 @@ class SupervisedStream(GraphTask):
         return DataBatches(tf.convert_to_tensor(self._size(begun.task) // self.batch_size), at)
 
     def progress(self, state: StreamState) -> TaskProgress:
-        fields: TaskProgress = {}
-        if "accuracy" in self.progress_fields:
-            fields["accuracy"] = _mean(state.task_score, int(state.step))
-        return fields
+        mean = _mean(state.task_score, int(state.step))
+        return cast(TaskProgress, dict.fromkeys(self.progress_fields, mean))
 
     def evaluate(self, step: int, state: StreamState) -> dict[str, float]:
         score, steps = self.objective.score, int(state.step)
@@ -328,7 +328,8 @@ class SupervisedStream(GraphTask):
             ("gradient steps", f"{total_steps:,}, batches of {self.batch_size}, {sampling}"),
         ]
         if self.boundary_period is None:
-            return [*rows, ("tasks", f"of different lengths, {self.epochs_per_task or '-'} epoch(s) each")]
+            epochs = f", {self.epochs_per_task} epoch(s) each" if self._is_of_epochs() else ""
+            return [*rows, ("tasks", f"of different lengths{epochs}")]
         tasks = -(-total_steps // self.boundary_period)
         return [*rows, ("tasks", f"{tasks:,}, {self.boundary_period:,} gradient steps each")]
 
@@ -400,6 +401,11 @@ class SupervisedStream(GraphTask):
         epoch = state.epoch + 1
         order = self._order(epoch, state.task)
         return state._replace(order=order, position=tf.zeros_like(state.position), epoch=epoch)
+
+    def _is_of_epochs(self) -> bool:
+        """Whether each task is the same number of epochs: a subclass may give other lengths."""
+        has_own_lengths = type(self).task_length is not SupervisedStream.task_length
+        return self.epochs_per_task is not None and not has_own_lengths
 
     def _check_first_tasks(self) -> None:
         """Raises `ValueError` unless sizes and lengths of the first tasks can be."""

@@ -29,6 +29,8 @@ _SAMPLE_PERIOD_S = 0.25
 _REDRAWS_PER_S = 4
 _SHORTEST_BAR = 8
 _SHORT_WORDS = {"return": "ret", "accuracy": "acc", "loss": "loss", "epsilon": "eps"}
+_FIELDS = ("agent_steps", "episode_return", "accuracy", "loss", "epsilon")
+_SCORE_WIDTHS = ("<6", "<5")
 _WIDTHS = {"return": (">6", ">5"), "accuracy": ("<5", "<5"), "loss": ("<8", "<6"), "epsilon": ("<5", "<4")}
 
 
@@ -52,8 +54,8 @@ class Progress:
     Args:
         total_steps: gradient steps of the whole run.
         initial_step: gradient steps done before, by the run that this one resumes.
-        fields: which of `agent_steps`, `episode_return`, `accuracy` and `epsilon` the run has; the others
-            are not shown.
+        fields: which of `agent_steps`, `episode_return`, `accuracy` and `epsilon` the run has, and names of
+            other scores; what is not among them is not shown.
         stream: where to write; standard error unless given.
         plain_interval_s: seconds between plain lines.
 
@@ -81,8 +83,9 @@ class Progress:
         self._stream = sys.stderr if stream is None else stream
         self._agent_steps: int | None = None
         self._has_agent = "agent_steps" in fields
-        shown = [name for name in _SHORT_WORDS if name in ("loss", *fields) or f"episode_{name}" in fields]
-        self._values: dict[str, Any] = dict.fromkeys(shown)
+        known = [name for name in _SHORT_WORDS if name in ("loss", *fields) or f"episode_{name}" in fields]
+        scores = [name for name in fields if name not in _FIELDS]
+        self._values: dict[str, Any] = dict.fromkeys([*scores, *known])
         self._note = ""
         self._opened_at = self._updated_at = self._plain_at = time.monotonic()
         self._took: float | None = None
@@ -109,6 +112,7 @@ class Progress:
         loss: float | None = None,
         epsilon: float | None = None,
         note: str = "",
+        **scores: Any,
     ) -> None:
         """Takes the present state, which costs about a microsecond where nothing is written.
 
@@ -121,6 +125,7 @@ class Progress:
             epsilon: epsilon of the acting policy.
             note: activity of the run other than training, such as 'warm-up', 'evaluating' or 'checkpoint'. It
                 holds until the next update; the others keep their last value where they are None.
+            **scores: other scores on the training batches, by the names among `fields`.
         """
         now = time.monotonic()
         if self._note and self._note != WARM_UP:
@@ -131,7 +136,7 @@ class Progress:
         if agent_steps is not None:
             self._agent_steps = agent_steps
         given = {"return": episode_return, "accuracy": accuracy, "loss": loss, "epsilon": epsilon}
-        for name, value in given.items():
+        for name, value in {**given, **scores}.items():
             if value is not None and name in self._values:
                 self._values[name] = value
         if self._trained_from is None and step > self._initial:
@@ -203,14 +208,14 @@ class Progress:
             f"{word} {duration(seconds):<10}",
             *[f"{agent_rate:>5} agent steps/s"] * self._has_agent,
             f"{gradient_rate:>5} gradient steps/s",
-            *(f"{name} {value:{_WIDTHS[name][0]}}" for name, value in values.items()),
+            *(f"{name} {value:{_widths(name)[0]}}" for name, value in values.items()),
         ]
         short = [
             f"{short_number(self._step, 4):>6}/{short_number(self._total)}",
             f"{word} {duration(seconds).replace(' ', '').replace('min', 'm'):<6}",
             *[f"{agent_rate:>5} agent/s"] * self._has_agent,
             f"{gradient_rate:>4} grad/s",
-            *(f"{_SHORT_WORDS[name]} {value:{_WIDTHS[name][1]}}" for name, value in values.items()),
+            *(f"{_SHORT_WORDS.get(name, name)} {value:{_widths(name)[1]}}" for name, value in values.items()),
         ]
         for text in ("  ".join(long + note), " ".join(short + note)):
             if len(text) <= width:
@@ -236,6 +241,11 @@ class Progress:
         ]
         self._stream.write(", ".join(cells + [self._note] * bool(self._note)) + "\n")
         self._stream.flush()
+
+
+def _widths(name: str) -> tuple[str, str]:
+    """Returns the formats of a value in the line of long words and in that of short ones."""
+    return _WIDTHS.get(name, _SCORE_WIDTHS)
 
 
 def short_number(value: Any, digits: int = 3) -> str:
