@@ -1,12 +1,15 @@
 """The mechanical part of the language: how docstrings open, and words that the field says in another way.
 
-It holds for docstrings, for messages (all other strings with a space) and for the pages of the repository.
+It holds for docstrings, for messages (all other strings with a space), for the pages of the repository and
+for the comments of gin files.
 """
 
 import ast
 import functools
+import io
 import pathlib
 import re
+import tokenize
 
 import pytest
 
@@ -21,6 +24,7 @@ PAGES = sorted(
         *ROOT.glob("benchmarks/*.md"),
     ]
 )
+GIN_FILES = sorted(str(file.relative_to(ROOT)) for file in ROOT.glob("gin/**/*.gin"))
 OPENING = re.compile(r"(What|How|Of|As|That|Those)\b")
 ARGUMENT = re.compile(r"^ +\*{0,2}(?!Cost:)\w+: (of|as|that|those|what|how)\b", re.MULTILINE | re.IGNORECASE)
 FORBIDDEN = {
@@ -194,6 +198,35 @@ def prose(page: str) -> str:
 @pytest.mark.parametrize("page", PAGES)
 def test_pages(page):
     assert forbidden(prose(page)) == []
+
+
+def comments(file: str) -> list[str]:
+    """Returns the comments of a gin file, those of neighboring lines as one, without commands and code."""
+    found, before = [], 0
+    tokens = tokenize.generate_tokens(io.StringIO((ROOT / file).read_text()).readline)
+    for token in tokens:
+        text = token.string.removeprefix("#")
+        if token.type != tokenize.COMMENT or text.startswith("   "):
+            continue
+        if token.start[0] == before + 1 and text.strip() and found and found[-1]:
+            found[-1] += text
+        else:
+            found.append(text.strip())
+        before = token.start[0]
+    return [text for text in found if text]
+
+
+@pytest.mark.parametrize("file", GIN_FILES)
+def test_comments_of_gin_files(file):
+    faults = [fault for text in comments(file) for fault in forbidden(text)]
+    faults += [text for text in comments(file) if OPENING.match(text)]
+    assert faults == []
+
+
+def test_comments_of_gin_files_name_things():
+    text = " ".join(comment for file in GIN_FILES for comment in comments(file))
+    assert len(text.split()) > 2_000
+    assert len(WHAT.findall(text)) <= MOST_WHATS * len(text.split()) / 1000
 
 
 def test_the_guides_name_things():
