@@ -269,7 +269,7 @@ def test_is_saved_and_loaded(tmp_path):
         (
             {"activation": "rellu"},
             "`activation` must name a Keras activation. Received: 'rellu'. "
-            "Did you mean 'relu' or 'elu' or 'selu'?",
+            "Did you mean 'relu' or 'crelu' or 'elu'?",
         ),
         ({"activation": None}, "`activation` must name a Keras activation. Received: None"),
         ({"width": 0}, "`width` must be a finite number above 0. Received: 0"),

@@ -14,7 +14,7 @@ def _negative_part(inputs: Any) -> Any:
 
 @keras.utils.register_keras_serializable(package="tfplastic")
 class CReLU(FeaturePairs):
-    """Returns the positive and the negative part of its inputs, side by side: y = [relu(x), relu(-x)].
+    """Positive and negative part of the inputs, side by side: y = [relu(x), relu(-x)].
 
     Rule: output i of n units is max(x_i, 0), and output n + i is max(-x_i, 0). At every x but 0 one of the
         two has a gradient, so that no unit can die.

@@ -8,7 +8,7 @@ from tfplastic.layers._feature_pairs import FeaturePairs
 
 @keras.utils.register_keras_serializable(package="tfplastic")
 class DeepFourier(FeaturePairs):
-    """Returns sine and cosine of its inputs, side by side: y = [sin x, cos x].
+    """Sine and cosine of the inputs, side by side: y = [sin x, cos x].
 
     Rule: output i of n units is sin(x_i), and output n + i is cos(x_i). Where one of the two is flat the
         other is nearly linear, so that every unit is close to a linear function of its input.

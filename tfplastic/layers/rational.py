@@ -17,14 +17,14 @@ _STARTS = ((0.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 1.0))  # b
 
 @keras.utils.register_keras_serializable(package="tfplastic")
 class Rational(keras.layers.Layer):
-    """Applies a trained rational function: y = sum_(i=0..5) a_i x^i / (1 + |sum_(j=1..4) b_j x^j|).
+    """Rational function with trained coefficients: y = sum_(i=0..5) a_i x^i / (1 + |sum_(j=1..4) b_j x^j|).
 
     Rule: the ten coefficients are weights of the layer, shared by all of its units. The denominator is at
         least 1, so that there are no poles.
     Defaults: the coefficients start where they fit ReLU.
     Source: Molina et al. 2020, "Pade activation units"; Delfosse et al. 2024, "Adaptive rational activations
         to boost deep reinforcement learning", for plasticity.
-    Departures: methods differ in the first coefficients. Here they minimise sum_k (y(x_k) - f(x_k))^2 for
+    Departures: methods differ in the first coefficients. Here they minimize sum_k (y(x_k) - f(x_k))^2 for
         the activation f named `initial` and 601 equally spaced x_k from -3 to 3, in float64, by
         Levenberg-Marquardt: the better of the minima that are found from the denominators 1 and
         1 + x^2 + x^4. For ReLU, y is within 0.034 of it there. Outside of [-3, 3] y tends to
