@@ -44,7 +44,7 @@ def draw(ax: Axes, title: str, networks: Sequence[Probed]) -> None:
     ax.plot(spread, fresh, "o", color=_FRESH, markersize=4, label=f"{len(fresh)} fresh networks")
     losses = [each.result.final_loss for each in networks]
     places = np.arange(1, len(networks) + 1)
-    ax.plot(places, losses, "D", color=style.COLOURS[0], markersize=6, label="trained networks")
+    ax.plot(places, losses, "D", color=style.COLORS[0], markersize=6, label="trained networks")
     for place, loss, each in zip(places, losses, networks, strict=True):
         ax.annotate(
             each.result.verdict, (place, loss), (7, 0), textcoords="offset points", va="center", fontsize=8

@@ -22,7 +22,7 @@ from benchmarks.probe_problems import NUM_TARGETS, PROBLEMS, STEPS, probe_data
 from tfplastic.probing import Regression
 from tfplastic.probing._execution import make_program
 from tfplastic.probing._rebuild import rebuild, weights_of
-from tfplastic.probing._twin import Twin
+from tfplastic.probing._training_copy import TrainingCopy
 
 
 def make(problem: Problem, execution: str = "auto", program: str = "auto") -> TakeSteps:
@@ -46,10 +46,10 @@ def make(problem: Problem, execution: str = "auto", program: str = "auto") -> Ta
     else:
         model = tp.networks.mlp(NUM_CLASSES, hidden=problem.hidden, input_shape=images.shape[1:])
     optimizer = tf.keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON)
-    twin = Twin(rebuild(model, 0, images[:1]), optimizer, Regression())
-    twin.inputs = tf.constant(images)
-    twin.trace(targets[0], problem.batch_size)
-    trainer, _ = make_program(twin, NUM_TARGETS, execution, program)
+    training_copy = TrainingCopy(rebuild(model, 0, images[:1]), optimizer, Regression())
+    training_copy.inputs = tf.constant(images)
+    training_copy.trace(targets[0], problem.batch_size)
+    trainer, _ = make_program(training_copy, NUM_TARGETS, execution, program)
     size = (NUM_TARGETS, STEPS, problem.batch_size)
     batches = np.random.default_rng(0).integers(len(images), size=size, dtype=np.int32)
     weights = weights_of(model)

@@ -66,6 +66,7 @@ MODULES: Mapping[str, str] = {
     "tfplastic.diagnostics.virtual_step": "tfplastic.diagnostics.quantities.shared.virtual_step",
     "tfplastic.diagnostics.weight_ranks": "tfplastic.diagnostics.quantities.weight_ranks",
     "tfplastic.diagnostics.weights": "tfplastic.diagnostics.quantities.weight_norms",
+    "tfplastic.reports.places": "tfplastic.reports.discovery",
     "tfplastic.training.run_directory": "tfplastic.training.run.directory",
 }
 """{module with public names: {old name: name}}; `_renamed_modules` accepts the old ones."""

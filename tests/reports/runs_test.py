@@ -152,8 +152,8 @@ def test_arrays_come_by_step(tmp_path):
         runs.arrays("probe/curves")
 
 
-def test_a_place_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="^`places` must be directories. Received: '.*/nowhere'$"):
+def test_a_path_that_is_not_a_directory_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="^`paths` must be directories. Received: '.*/nowhere'$"):
         read_runs(tmp_path / "nowhere")
 
 

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfplastic.probing._programs import OneAfterAnother, Program, SideBySide
-from tfplastic.probing._twin import Twin
+from tfplastic.probing._training_copy import TrainingCopy
 from tfplastic.training.execution.compilation import is_convolutional
 
 AUTO = "auto"
@@ -39,12 +39,12 @@ _RULES = {
 
 
 def make_program(
-    twin: Twin, num_targets: int, execution: str, compiler: str, is_masked: bool = False
+    training_copy: TrainingCopy, num_targets: int, execution: str, compiler: str, is_masked: bool = False
 ) -> tuple[Program, str]:
     """Returns a program for a probe, and in words how it trains.
 
     Args:
-        twin: its gradient step traced.
+        training_copy: network and optimizer, with the gradient step traced.
         num_targets: number of targets.
         execution: one of `EXECUTIONS`, or `'auto'` for the committed rules, which choose one after another in
             the graph where the step cannot be batched, as with an unknown optimizer.
@@ -61,25 +61,25 @@ def make_program(
             if given not in (AUTO, possible):
                 rule = f"must be {possible!r} or 'auto' for a model whose outputs are masked"
                 raise ValueError(f"`{name}` {rule}. Received: {given!r}")
-        made = OneAfterAnother(twin, num_targets, "graph")
+        made = OneAfterAnother(training_copy, num_targets, "graph")
         return made, f"{_NAMES['one_after_another']}, graph, because outputs are masked"
     device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    by_rule, compilers = _RULES[_kind(twin), device]
+    by_rule, compilers = _RULES[_kind(training_copy), device]
     chosen = by_rule if execution == AUTO else execution
     chosen_compiler = compilers[chosen] if compiler == AUTO else compiler
     try:
-        made = _CLASSES[chosen](twin, num_targets, chosen_compiler)
+        made = _CLASSES[chosen](training_copy, num_targets, chosen_compiler)
     except ValueError as error:
         reason = str(error).partition("Received: ")[2]
         if execution != AUTO:
             rule = "must be 'one_after_another' or 'auto' where a step cannot be batched"
             raise ValueError(f"`execution` {rule}. Received: {execution!r}, with {reason}") from None
-        made = OneAfterAnother(twin, num_targets, "graph")
+        made = OneAfterAnother(training_copy, num_targets, "graph")
         return made, f"{_NAMES['one_after_another']}, graph, because there is {reason}"
     return made, f"{_NAMES[chosen]}, {_NAMES[chosen_compiler]}"
 
 
-def _kind(twin: Twin) -> str:
-    if is_convolutional(twin.model):
+def _kind(training_copy: TrainingCopy) -> str:
+    if is_convolutional(training_copy.model):
         return "convolutional"
-    return "small" if twin.num_weights <= _SMALL else "dense"
+    return "small" if training_copy.num_weights <= _SMALL else "dense"

@@ -18,7 +18,7 @@ from tfplastic.probing._programs import Program
 from tfplastic.probing._protocol import Protocol
 from tfplastic.probing._rebuild import architecture, rebuild, weights_of
 from tfplastic.probing._standardized import Standardized
-from tfplastic.probing._twin import Twin
+from tfplastic.probing._training_copy import TrainingCopy
 from tfplastic.probing.result import FreshNetworks, ProbeResult
 from tfplastic.probing.targets import GivenTargets, TargetSource
 from tfplastic.training.events.centering import uncentered_warning
@@ -44,7 +44,7 @@ class _Task(NamedTuple):
 class _Bench:
     """Trainer of networks, compiled at its first use."""
 
-    twin: Twin
+    training_copy: TrainingCopy
     program: Program | None = None
     how: str = ""
 
@@ -77,8 +77,8 @@ class Measurement:
         self._example = tf.nest.map_structure(lambda each: each[:1], inputs)
         key = self._key()
         self._bench = cache.get("bench", key, self._make_bench)
-        self._twin = self._bench.twin
-        self._twin.inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
+        self._copy = self._bench.training_copy
+        self._copy.inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
         key = (key, digest(inputs), protocol.num_steps, protocol.losses_over)
         self._task = cache.get("task", key, self._make_task)
         self._fresh = cache.get("fresh", (key, protocol.baselines), self._train_fresh)
@@ -87,7 +87,7 @@ class Measurement:
         """Probes the network."""
         slots = None
         if self._protocol.optimizer_state == "copied":
-            slots = state_of(self._optimizer, self._twin.num_slots)
+            slots = state_of(self._optimizer, self._copy.num_slots)
         own = self._train(weights_of(self._model), slots, self._protocol.quick_steps)
         result = ProbeResult(
             initial_losses=own.initial_losses,
@@ -129,12 +129,12 @@ class Measurement:
                 rule = "must have initial weights that are a function of the seed, or `make_model` be given"
                 received = "other weights for the same seed" if are_equal else "the same for other seeds"
                 raise ValueError(f"`model` {rule}. Received: {received}")
-        return _Bench(Twin(self._rebuilt("twin", 0), copied(self._optimizer), self._protocol.head))
+        return _Bench(TrainingCopy(self._rebuilt("twin", 0), copied(self._optimizer), self._protocol.head))
 
     def _make_task(self) -> _Task:
         protocol = self._protocol
-        self._twin.load(weights_of(self._model))
-        predictions, mask = self._twin.predictions(), self._twin.mask()
+        self._copy.load(weights_of(self._model))
+        predictions, mask = self._copy.predictions(), self._copy.mask()
         _counted.check(protocol.head, mask, isinstance(protocol.head, Standardized))
         source = TargetSource(
             count=protocol.num_targets,
@@ -172,9 +172,9 @@ class Measurement:
         slots: Sequence[np.ndarray] | None = None,
         steps: int | None = None,
     ) -> _Trained:
-        twin, protocol = self._twin, self._protocol
-        twin.load(weights)
-        before = twin.predictions()
+        training_copy, protocol = self._copy, self._protocol
+        training_copy.load(weights)
+        before = training_copy.predictions()
         targets, mask = self._task.targets, self._task.mask
         if targets.dtype.kind == "f":
             targets = targets + protocol.targets.offset(_counted.counted(before, mask))
@@ -184,8 +184,8 @@ class Measurement:
         if protocol.losses_over == "batches":
             initial, final = curves[:, 0].astype(np.float64), curves[:, -1].astype(np.float64)
         else:
-            initial = np.array([twin.error(before, each, mask) for each in targets])
-            final = np.array([twin.error(*each, mask) for each in zip(after, targets, strict=True)])
+            initial = np.array([training_copy.error(before, each, mask) for each in targets])
+            final = np.array([training_copy.error(*each, mask) for each in zip(after, targets, strict=True)])
         return _Trained(initial, final, curves, warning)
 
     def _program(self) -> Program:
@@ -193,16 +193,16 @@ class Measurement:
         if bench.program is None:
             targets = self._task.targets
             targets = protocol.head.prepared(targets, np.zeros(targets.shape[1:], np.float32))
-            bench.twin.trace(targets[0], protocol.batch_size)
+            bench.training_copy.trace(targets[0], protocol.batch_size)
             is_masked = self._task.mask is not None
             bench.program, bench.how = make_program(
-                bench.twin, len(targets), protocol.execution, protocol.compiler, is_masked
+                bench.training_copy, len(targets), protocol.execution, protocol.compiler, is_masked
             )
         return bench.program
 
     def _fresh_predictions(self, number: int) -> np.ndarray:
-        self._twin.load(self._fresh_weights("target", number))
-        return self._twin.predictions()
+        self._copy.load(self._fresh_weights("target", number))
+        return self._copy.predictions()
 
     def _fresh_weights(self, name: str, number: int) -> list[np.ndarray]:
         return weights_of(self._rebuilt(name, number))

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfplastic._tf.determinism import deterministic_sums
 from tfplastic.probing._batched_trace import BatchedTrace, Value, as_stacked
-from tfplastic.probing._twin import Twin
+from tfplastic.probing._training_copy import TrainingCopy
 
 STEPS_PER_CALL = 100  # a compiled loop cannot be interrupted, so it comes back after these many
 
@@ -17,13 +17,13 @@ class Program(abc.ABC):
     """Training of a network on each of several targets, from the same weights.
 
     Args:
-        twin: on which it trains.
+        training_copy: network and optimizer on which it trains.
         num_targets: number of targets.
         compiler: `'graph'` or `'xla'`.
     """
 
-    def __init__(self, twin: Twin, num_targets: int, compiler: str):
-        self._twin = twin
+    def __init__(self, training_copy: TrainingCopy, num_targets: int, compiler: str):
+        self._copy = training_copy
         self._num_targets = num_targets
         self._program = tf.function(self._take_steps, autograph=False, jit_compile=compiler == "xla" or None)
 
@@ -34,8 +34,8 @@ class Program(abc.ABC):
         """Returns the errors of all steps, each before its update, and the predictions after the last.
 
         Args:
-            weights: see `Twin.load`.
-            slots: see `Twin.load`.
+            weights: see `TrainingCopy.load`.
+            slots: see `TrainingCopy.load`.
             targets: `[targets, n, ...]`.
             batches: `[targets, steps, batch] int32`, the inputs of each step by their places.
 
@@ -53,25 +53,25 @@ class Program(abc.ABC):
 
 
 class OneAfterAnother(Program):
-    """One target at a time, on the variables of the twin themselves: for any optimizer that Keras can run."""
+    """One target at a time, on the variables of the copy itself: for any optimizer of Keras."""
 
     def train(
         self, weights: Any, slots: Any, targets: np.ndarray, batches: np.ndarray
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         curves, predictions = [], []
         for target, places in zip(targets, batches, strict=True):
-            self._twin.load(weights, slots)
+            self._copy.load(weights, slots)
             values, curve = tf.constant(target), []
             for part, count in _parts(places):
-                curve.append(self._call(self._twin.inputs, values, part, count).numpy()[:count])
+                curve.append(self._call(self._copy.inputs, values, part, count).numpy()[:count])
             curves.append(np.concatenate(curve))
-            predictions.append(self._twin.predictions())
+            predictions.append(self._copy.predictions())
         return np.stack(curves), predictions
 
     def _take_steps(self, inputs: Any, targets: tf.Tensor, places: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         def body(step: tf.Tensor, curve: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             x = tf.nest.map_structure(lambda each: tf.gather(each, places[step]), inputs)
-            error = self._twin.traced_step(x, tf.gather(targets, places[step]))
+            error = self._copy.traced_step(x, tf.gather(targets, places[step]))
             return step + 1, tf.tensor_scatter_nd_update(curve, [[step]], [error])
 
         curve = tf.zeros([places.shape[0]])
@@ -85,12 +85,12 @@ class SideBySide(Program):
         ValueError: if an operation of the step has effects that are not known how to batch.
     """
 
-    def __init__(self, twin: Twin, num_targets: int, compiler: str):
-        super().__init__(twin, num_targets, compiler)
-        self._batched_trace = BatchedTrace(twin.traced_step, num_targets)
+    def __init__(self, training_copy: TrainingCopy, num_targets: int, compiler: str):
+        super().__init__(training_copy, num_targets, compiler)
+        self._batched_trace = BatchedTrace(training_copy.traced_step, num_targets)
         self._are_stacked = [False] * len(self._batched_trace.variables)
         while True:  # what differs between networks makes more differ
-            batch = len(tf.nest.flatten(twin.inputs)) + 1
+            batch = len(tf.nest.flatten(training_copy.inputs)) + 1
             after = self._batched_trace.stacked_after([True] * batch, self._are_stacked)[1]
             after = [old or new for old, new in zip(self._are_stacked, after, strict=True)]
             if after == self._are_stacked:
@@ -100,7 +100,7 @@ class SideBySide(Program):
     def train(
         self, weights: Any, slots: Any, targets: np.ndarray, batches: np.ndarray
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        self._twin.load(weights, slots)
+        self._copy.load(weights, slots)
         variables = self._batched_trace.variables
         values = [
             tf.stack([variable.value()] * self._num_targets) if is_stacked else variable.value()
@@ -108,13 +108,13 @@ class SideBySide(Program):
         ]
         all_targets, curves = tf.constant(targets), []
         for part, count in _parts(batches.transpose(1, 0, 2)):
-            errors, values = self._call(self._twin.inputs, all_targets, part, count, values)
+            errors, values = self._call(self._copy.inputs, all_targets, part, count, values)
             curves.append(errors.numpy()[:count])
         predictions = []
         for number in range(self._num_targets):
             for variable, value, is_stacked in zip(variables, values, self._are_stacked, strict=True):
                 variable.assign(value[number] if is_stacked else value)
-            predictions.append(self._twin.predictions())
+            predictions.append(self._copy.predictions())
         return np.concatenate(curves).T, predictions
 
     def _take_steps(

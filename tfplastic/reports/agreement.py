@@ -132,9 +132,9 @@ def _with_baselines(cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Returns the rows of cells with a 'none' in their column, itself left out, and that row."""
     columns = list(zip(cells["data"], cells["architecture"], strict=True))
     is_none = (cells["intervention"] == _NONE).to_numpy()
-    of_column = {column: place for place, column in enumerate(columns) if is_none[place]}
-    rows = [place for place, column in enumerate(columns) if not is_none[place] and column in of_column]
-    return np.array(rows, np.int64), np.array([of_column[columns[place]] for place in rows], np.int64)
+    of_column = {column: index for index, column in enumerate(columns) if is_none[index]}
+    rows = [index for index, column in enumerate(columns) if not is_none[index] and column in of_column]
+    return np.array(rows, np.int64), np.array([of_column[columns[index]] for index in rows], np.int64)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

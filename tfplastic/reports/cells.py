@@ -34,7 +34,7 @@ def with_factors(rows: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
         if len(of_arm) != len(factors):
             rule = f"must have names of {len(factors)} parts joined by '-': {', '.join(factors)}"
             raise ValueError(f"Arms {rule}. Received: {arm!r}")
-    columns = {factor: [of_arm[place] for of_arm in parts] for place, factor in enumerate(factors)}
+    columns = {factor: [of_arm[index] for of_arm in parts] for index, factor in enumerate(factors)}
     return rows.assign(**columns)
 
 

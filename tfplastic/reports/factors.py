@@ -33,9 +33,9 @@ def factors_of(arms: Iterable[str]) -> tuple[str, ...]:
     }
     has_widths = any(all(_WIDTH.fullmatch(value) for value in values) for values in zip(*parts, strict=True))
     found: list[str] = []
-    for place, values in enumerate(zip(*parts, strict=True), 1):
+    for index, values in enumerate(zip(*parts, strict=True), 1):
         distinct = set(values)
-        name = f"part{place}"
+        name = f"part{index}"
         if all(_WIDTH.fullmatch(value) for value in distinct):
             name = "width"
         elif all(_NUMBER.fullmatch(value) for value in distinct):

@@ -222,38 +222,38 @@ class Runs(Sequence[Run]):
         return [_array_steps(run.path) for run in self._runs]
 
 
-def read_runs(*places: str | os.PathLike[str], expected: Mapping[str, Iterable[int]] | None = None) -> Runs:
-    """Reads every run directory at or below `places`, sorted by name.
+def read_runs(*paths: str | os.PathLike[str], expected: Mapping[str, Iterable[int]] | None = None) -> Runs:
+    """Reads every run directory at or below `paths`, sorted by name.
 
     A directory is a run's if it holds `operative_config.gin`, `metrics.csv` or `status.json`; the directories
     below it belong to it. A run that failed, or whose files cannot be read, is listed with its readable parts
     and its errors.
 
     Args:
-        *places: directories.
+        *paths: directories.
         expected: see `Runs`.
 
     Raises:
-        ValueError: one of `places` is not a directory.
+        ValueError: one of `paths` is not a directory.
     """
     runs = []
-    for place in map(Path, places):
-        if not place.is_dir():
-            raise ValueError(f"`places` must be directories. Received: {os.fspath(place)!r}")
-        found = [_read_run(path, _name(path, place)) for path in _run_directories(place)]
+    for root in map(Path, paths):
+        if not root.is_dir():
+            raise ValueError(f"`paths` must be directories. Received: {os.fspath(root)!r}")
+        found = [_read_run(path, _name(path, root)) for path in _run_directories(root)]
         runs += sorted(found, key=lambda run: _natural(run.name))
     return Runs(runs, expected)
 
 
-def _run_directories(place: Path) -> Iterator[Path]:
-    for directory, inner, files in os.walk(place):
+def _run_directories(root: Path) -> Iterator[Path]:
+    for directory, inner, files in os.walk(root):
         if not {METRICS_FILE, STATUS_FILE, OPERATIVE_CONFIG_FILE}.isdisjoint(files):
             inner.clear()  # a run's own directories hold no runs
             yield Path(directory)
 
 
-def _name(path: Path, place: Path) -> str:
-    return path.resolve().name if path == place else path.relative_to(place).as_posix()
+def _name(path: Path, root: Path) -> str:
+    return path.resolve().name if path == root else path.relative_to(root).as_posix()
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:

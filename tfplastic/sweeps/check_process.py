@@ -50,7 +50,7 @@ class Checks:
 
     def __init__(self, request: Request):
         self._request = request
-        self._roots = [RunRoot(place) for place in request.roots]
+        self._roots = [RunRoot(root) for root in request.roots]
         self._timed: dict[Any, float] = {}
         os.environ["TF_USE_LEGACY_KERAS"] = "1"
         with contextlib.nullcontext() if request.debug else quiet.imports_quiet():

@@ -49,7 +49,7 @@ class Engine:
         self._ends: dict[str, tuple[int, int]] = {}  # the furthest step, and how often it ended there
 
     def run(self, jobs: Sequence[Job], stop: Stop) -> None:
-        """Does the jobs, in their order as far as places are free; returns when all have ended.
+        """Does the jobs, in their order as far as slots are free; returns when all have ended.
 
         Args:
             jobs: jobs to run.

@@ -91,21 +91,21 @@ def work(job: Job) -> Iterator[Report]:
     """
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfplastic-sweep-"))
-        place = _Place(job, RunRoot(job.root), pathlib.Path(scratch))
-        yield (report := Report(platform.node(), *place.status()))
-        with place.log() as log, _process(job, place, log) as process:
+        workspace = _Workspace(job, RunRoot(job.root), pathlib.Path(scratch))
+        yield (report := Report(platform.node(), *workspace.status()))
+        with workspace.log() as log, _process(job, workspace, log) as process:
             while process.poll() is None:
-                place.push_if_due(log)
+                workspace.push_if_due(log)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_LOOK_PERIOD_S)
-                if (now := Report(report.host, *place.status())) != report:
+                if (now := Report(report.host, *workspace.status())) != report:
                     yield (report := now)
-        place.push()
+        workspace.push()
         code = process.returncode
-        yield Report(report.host, *place.status(), code, place.last_words(code) if code else "")
+        yield Report(report.host, *workspace.status(), code, workspace.last_words(code) if code else "")
 
 
-class _Place:
+class _Workspace:
     """The run directory of a job on this machine: in the run root, or in scratch and copied there."""
 
     def __init__(self, job: Job, root: RunRoot, scratch: pathlib.Path):
@@ -161,9 +161,9 @@ class _Place:
 
 
 @contextlib.contextmanager
-def _process(job: Job, place: _Place, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+def _process(job: Job, workspace: _Workspace, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """The process of `bin/train`; the files of a stopped run are copied to the run root."""
-    arguments = ["--gin_file=config.gin", f"--run_dir={place.run_directory}", f"--device={job.device}"]
+    arguments = ["--gin_file=config.gin", f"--run_dir={workspace.run_directory}", f"--device={job.device}"]
     arguments += [f"--seed={job.seed}"]
     arguments += ["--allow_imports"] if job.allow_imports else []
     environment = {
@@ -172,8 +172,8 @@ def _process(job: Job, place: _Place, log: IO[bytes]) -> Iterator[subprocess.Pop
         "PYTHONPATH": import_path(),
     }
     try:
-        with run_process.start(arguments, place.scratch, environment, log) as process:
+        with run_process.start(arguments, workspace.scratch, environment, log) as process:
             yield process
     except BaseException:
-        place.push()
+        workspace.push()
         raise

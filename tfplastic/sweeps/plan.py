@@ -50,7 +50,7 @@ def jobs(
 
 
 def describe(
-    answers: Sequence[Answer], runs: Sequence[Run], todo: Sequence[Job], places: int | None, gpus: float
+    answers: Sequence[Answer], runs: Sequence[Run], todo: Sequence[Job], num_slots: int | None, gpus: float
 ) -> str:
     """Returns the plan as text: the cost of each arm, and of all together.
 
@@ -58,7 +58,7 @@ def describe(
         answers: facts about the arms, with estimates.
         runs: all runs.
         todo: the jobs that are to be done.
-        places: number of jobs that run at a time; None if it is not known.
+        num_slots: number of jobs that run at a time; None if it is not known.
         gpus: GPUs per job.
     """
     rows = [("arm", "steps", "a step", "a run", "with probes", "checkpoints", "finished", "to do")]
@@ -89,8 +89,8 @@ def describe(
     total = f"{len(chosen):,} of {len(runs):,} runs to do: {rough_duration(seconds)} one by one"
     if gpus:
         total += f", {rough_duration(gpus * seconds)} of a GPU"
-    if places:
-        at_once = min(places, max(1, len(todo)))
+    if num_slots:
+        at_once = min(num_slots, max(1, len(todo)))
         total += f", about {rough_duration(seconds / at_once)} with {at_once} at once"
     timed = f"Steps were timed here, {answers[0].device}; probes are taken for as many steps as they are.\n"
     timed += "Evaluations, diagnostics and starts come on top."
@@ -101,8 +101,8 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            f"{cell:>{width}}" if place else f"{cell:<{width}}"
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            f"{cell:>{width}}" if column else f"{cell:<{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]

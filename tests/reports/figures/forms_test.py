@@ -40,7 +40,7 @@ def test_curves_are_medians_with_bands(ax):
     (low, high) = ax.collections[0].get_paths()[0].get_extents().get_points()[:, 1]
     assert (low, high) == (1, 9)  # the range of three runs, each of which is a thin line, too
     assert len(ax.collections[1].get_segments()) == 3 and len(ax.collections) == 3
-    assert (first.get_color(), second.get_color()) == style.COLOURS[:2]
+    assert (first.get_color(), second.get_color()) == style.COLORS[:2]
 
 
 def test_a_median_without_another_next_to_it_is_a_dot(ax):
@@ -161,8 +161,7 @@ SIGHTS = {
 @pytest.mark.parametrize("sight", SIGHTS)
 def test_colors_can_be_told_apart(sight):
     rgb = (
-        np.array([[int(color[place : place + 2], 16) for place in (1, 3, 5)] for color in style.COLOURS])
-        / 255
+        np.array([[int(color[place : place + 2], 16) for place in (1, 3, 5)] for color in style.COLORS]) / 255
     )
     seen = np.clip(rgb**2.2 @ np.transpose(SIGHTS[sight]), 0, 1) ** (1 / 2.2)
     distances = np.linalg.norm(seen[:, None] - seen[None], axis=-1) + np.eye(len(seen))

@@ -8,7 +8,7 @@ import pytest
 from tests.reports.page import made_up_sweep
 from tests.reports.page.made_up_sweep import HOSTILE
 from tests.reports.run_directories import write_run
-from tfplastic.reports import page, places, read_runs
+from tfplastic.reports import discovery, page, read_runs
 
 SECTIONS = [
     "Summary",
@@ -60,7 +60,7 @@ def hostile(tmp_path_factory):
         f"evaluation/{HOSTILE.replace('/', '').replace(chr(34), '')}": [(0, 1.0)]
     }
     write_run(root / EVIL, 0, evil, made_up_sweep.arrays_of(0.3, 0), config=config, device=HOSTILE)
-    found = places.find([str(root)])
+    found = discovery.find([str(root)])
     material = page.Material(found.runs, f"title {HOSTILE}", f"bin/report {HOSTILE}", found.errors)
     out = tmp_path_factory.mktemp("out") / "report"
     return page.write(material, out)
@@ -132,7 +132,7 @@ def test_sections_without_data_say_why(tmp_path):
 
 def test_the_same_runs_give_the_same_bytes(tmp_path):
     root = made_up_sweep.write_sweep(tmp_path / "runs", ("a", "b"), (0, 1), length=2, rich=False)
-    material = page.Material(places.find([str(root)]).runs, "t")
+    material = page.Material(discovery.find([str(root)]).runs, "t")
     first, second = (page.write(material, tmp_path / name) for name in ("one", "two"))
     assert first.read_bytes() == second.read_bytes()
     forked = page.write(material, tmp_path / "three", num_processes=2)
@@ -144,6 +144,6 @@ def test_many_arms_share_panels(tmp_path):
         f"{data}-{name}" for data in ("cifar10", "mnist") for name in ("none", "layer_norm", "w", "x", "y")
     ]
     root = made_up_sweep.write_sweep(tmp_path, arms, (0,), rich=False)
-    curves = page.sections(page.Material(places.find([str(root)]).runs, "t"))[2]
+    curves = page.sections(page.Material(discovery.find([str(root)]).runs, "t"))[2]
     assert [ax.get_title() for ax in curves.pictures[0].figure.axes] == ["cifar10", "mnist"]
     assert curves.pictures[0].is_wide

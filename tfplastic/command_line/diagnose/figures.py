@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
 
-from tfplastic.command_line.diagnose.places import Places
+from tfplastic.command_line.diagnose.output_paths import OutputPaths
 
 CAPTION = "0.35"
 """The gray of captions."""
@@ -34,10 +34,14 @@ def save(figure: Figure, file: BinaryIO, kind: str, dots_per_inch: int = 300) ->
         figure.savefig(file, format=kind, dpi=dots_per_inch, metadata=metadata)
 
 
-def write(figure: Figure, places: Places, suffix: str = "", dots_per_inch: int = 300) -> list[pathlib.Path]:
+def write(
+    figure: Figure, output_paths: OutputPaths, suffix: str = "", dots_per_inch: int = 300
+) -> list[pathlib.Path]:
     """Writes `figure` as PNG and SVG, NAME and `suffix` being their name; returns the paths."""
 
     def write_one(kind: str) -> pathlib.Path:
-        return places.write_figure(f"{suffix}.{kind}", lambda file: save(figure, file, kind, dots_per_inch))
+        return output_paths.write_figure(
+            f"{suffix}.{kind}", lambda file: save(figure, file, kind, dots_per_inch)
+        )
 
     return [write_one(kind) for kind in ("png", "svg")]

@@ -123,14 +123,14 @@ def _act(given: Options) -> int:
     entries = queue_file.read(given.queue)
     folder = given.queue.resolve().parent
     checkout = Checkout(folder)
-    place = checkout.top / "runs" / "queue"
-    runs = list(runs_of(entries, checkout, place, folder))
+    scratch = checkout.top / "runs" / "queue"
+    runs = list(runs_of(entries, checkout, scratch, folder))
     for line in progress(runs):
         print_line(line)
     if given.dry_run:
         return 0
-    with _alone(place / "lock"):
-        return Queue(checkout, place, folder, runs).work_off(given.jobs, given.limit)
+    with _alone(scratch / "lock"):
+        return Queue(checkout, scratch, folder, runs).work_off(given.jobs, given.limit)
 
 
 def progress(runs: Sequence[Run]) -> list[str]:
@@ -148,14 +148,14 @@ class Queue:
 
     Args:
         checkout: checkout that they are committed into.
-        place: where they are made.
+        scratch: directory for clones of the commits and for unfinished runs.
         folder: where they are committed.
         runs: all of them, in order.
     """
 
-    def __init__(self, checkout: Checkout, place: Path, folder: Path, runs: Sequence[Run]):
+    def __init__(self, checkout: Checkout, scratch: Path, folder: Path, runs: Sequence[Run]):
         self._checkout = checkout
-        self._place = place
+        self._scratch = scratch
         self._folder = folder
         self._runs = runs
         self._lock = threading.RLock()  # of the checkout and of what is counted
@@ -197,7 +197,7 @@ class Queue:
     def _keep(self, run: Run, duration: str) -> None:
         with self._lock:
             try:
-                kept_files.keep(run.directory, run.entry.arrays, run.kept, self._place / "kept")
+                kept_files.keep(run.directory, run.entry.arrays, run.kept, self._scratch / "kept")
                 why = self._commit(run)
             except (OSError, ValueError) as error:
                 why = one_line(error)
@@ -210,7 +210,7 @@ class Queue:
 
     def _commit(self, run: Run) -> str:
         message = f"{run.entry.figure}: {run.arm.name}, seed {run.seed}"
-        return self._checkout.commit(run.kept, message, self._place / "commit.lock")
+        return self._checkout.commit(run.kept, message, self._scratch / "commit.lock")
 
     def _commit_left_over(self) -> None:
         """Commits runs that were copied when this program was killed, before they were committed."""

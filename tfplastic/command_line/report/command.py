@@ -12,7 +12,7 @@ from tfplastic.command_line import entry_point
 from tfplastic.command_line.entry_point import print_line, refuse
 from tfplastic.command_line.report import options
 from tfplastic.configuration.errors import UsageError
-from tfplastic.reports import page, places
+from tfplastic.reports import discovery, page
 from tfplastic.sweeps import experiment_file
 
 _MOST_PROCESSES = 4
@@ -39,12 +39,12 @@ def _act(given: options.Options, command: str) -> int:
     if not given.runs or given.out is None:
         lacking = "--out" if given.runs else "--runs"
         return refuse(options.USAGE, f"{lacking} is required. bin/report --help explains the flags.")
-    for place in given.runs:
-        if not os.path.isdir(place):
-            raise UsageError(f"--runs must be a directory. Received: {place!r}")
+    for path in given.runs:
+        if not os.path.isdir(path):
+            raise UsageError(f"--runs must be a directory. Received: {path!r}")
     grid = None if given.experiment is None else _grid(given.experiment)
     try:
-        found = places.find(given.runs, grid)
+        found = discovery.find(given.runs, grid)
     except ValueError as error:
         raise UsageError(f"--runs: {one_line(error)}") from error
     if not len(found.runs) and not found.runs.missing():

@@ -51,10 +51,10 @@ def _act(given: options.Options) -> int:
     if given.experiment is None:
         return refuse(options.USAGE, "Name an experiment. bin/sweep --help explains the flags.")
     experiment = experiment_file.read(given.experiment)
-    for place in given.reuse:
-        if "://" not in place and not os.path.isdir(place):
-            raise UsageError(f"--reuse must be a directory that holds runs, or a URL. Received: {place!r}")
-    roots = [_root("--run_root", given.run_root), *(_root("--reuse", place) for place in given.reuse)]
+    for path in given.reuse:
+        if "://" not in path and not os.path.isdir(path):
+            raise UsageError(f"--reuse must be a directory that holds runs, or a URL. Received: {path!r}")
+    roots = [_root("--run_root", given.run_root), *(_root("--reuse", path) for path in given.reuse)]
     for arm in experiment.arms:  # A missing file is found before TensorFlow's import, at once.
         try:
             gin_files.scan(
@@ -72,17 +72,17 @@ def _act(given: options.Options) -> int:
     todo = plan.jobs(runs, answers, _template(given, roots[0]), given.limit)
     if given.dry_run:
         print_line(f"{given.experiment} in {roots[0].place}")
-        print_line(plan.describe(answers, runs, todo, _places(given), given.gpus_per_run))
+        print_line(plan.describe(answers, runs, todo, _num_slots(given), given.gpus_per_run))
         return 0
     records = Records(roots[0], given.experiment, experiment.arms, experiment.seeds, given.gin_bindings, runs)
     return _sweep(given, records, todo)
 
 
-def _root(flag: str, place: str) -> RunRoot:
-    if "://" in place:
+def _root(flag: str, path: str) -> RunRoot:
+    if "://" in path:
         _require("fsspec")
     try:
-        return RunRoot(place)
+        return RunRoot(path)
     except ValueError as error:
         raise UsageError(str(error).replace("`run_root`", flag)) from error
 
@@ -142,7 +142,7 @@ def _template(given: options.Options, root: RunRoot) -> Job:
     )
 
 
-def _places(given: options.Options) -> int | None:
+def _num_slots(given: options.Options) -> int | None:
     """Returns the number of jobs that run at a time; None if only a cluster knows."""
     if given.address != LOCAL or given.gpus_per_run:
         return None

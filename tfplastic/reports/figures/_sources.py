@@ -87,5 +87,5 @@ def worst_over_layers(rows: pd.DataFrame) -> pd.DataFrame:
 
 def spread_out(steps: list[int], count: int) -> list[int]:
     """Returns `count` of the ascending `steps`, with the first and last, evenly spaced in the list."""
-    places = np.unique(np.linspace(0, len(steps) - 1, min(count, len(steps))).round().astype(int))
-    return [steps[place] for place in places]
+    indices = np.unique(np.linspace(0, len(steps) - 1, min(count, len(steps))).round().astype(int))
+    return [steps[index] for index in indices]

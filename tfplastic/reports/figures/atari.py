@@ -79,9 +79,9 @@ def figure_7(
     forms.bars(ours, panel, theirs)
     panel.set(ylabel="improvement by layer normalization (%)")
     panel.legend()
-    for place, (title, matrix) in zip(below, matrices.items(), strict=True):
-        forms.matrix(matrix, place)
-        place.set_title(title)
+    for panel, (title, matrix) in zip(below, matrices.items(), strict=True):
+        forms.matrix(matrix, panel)
+        panel.set_title(title)
     return ax
 
 
@@ -127,12 +127,12 @@ def _returns_and_matrices(runs: Runs, ax: Axes, num_runs: int, improving: bool) 
         files = runs.arrays(_sources.COVARIANCE, run)
         shown = _sources.spread_out([file.step for file in files], _MATRICES)
         chosen = [file for file in files if file.step in shown]
-        for place, panel in enumerate(line[1:]):
-            if place >= len(chosen):
+        for index, panel in enumerate(line[1:]):
+            if index >= len(chosen):
                 panel.set_axis_off()
                 continue
-            forms.matrix(chosen[place].values["matrix"], panel)
-            panel.set_title(f"C_k, step {chosen[place].step:,}", fontsize=7)
+            forms.matrix(chosen[index].values["matrix"], panel)
+            panel.set_title(f"C_k, step {chosen[index].step:,}", fontsize=7)
     return ax
 
 

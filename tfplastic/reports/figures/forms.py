@@ -105,7 +105,7 @@ def logarithmic(ax: Axes) -> Axes:
 def group_colors(groups: Any) -> dict[Any, str]:
     """Returns a color of the style for each distinct value, in the order in which they come."""
     distinct = list(dict.fromkeys(groups))
-    return {group: style.COLOURS[place % len(style.COLOURS)] for place, group in enumerate(distinct)}
+    return {group: style.COLORS[index % len(style.COLORS)] for index, group in enumerate(distinct)}
 
 
 def matrix(values: Any, ax: Axes, limit: float = 1.0) -> Axes:
@@ -186,7 +186,7 @@ def densities(
     """
     axis = axis or common_axis(files)
     for number, (file, label) in enumerate(zip(files, labels, strict=True)):
-        density(file, ax, style.COLOURS[number % len(style.COLOURS)], "-", label, axis)
+        density(file, ax, style.COLORS[number % len(style.COLORS)], "-", label, axis)
     ax.set(xlabel="eigenvalue", ylabel="density")
     logarithmic(ax)
     if axis is not None and files and all(map(has_nodes, files)):
@@ -266,12 +266,12 @@ def bars(values: pd.Series, ax: Axes, beside: pd.Series | None = None, label: st
     """
     ordered = values.sort_values(na_position="first")
     heights = ordered.to_numpy(np.float64)
-    above, below = style.COLOURS[0], style.COLOURS[1]
-    places = np.arange(len(ordered))
-    ax.bar(places, np.nan_to_num(heights), color=np.where(heights < 0, below, above).tolist())
+    above, below = style.COLORS[0], style.COLORS[1]
+    positions = np.arange(len(ordered))
+    ax.bar(positions, np.nan_to_num(heights), color=np.where(heights < 0, below, above).tolist())
     if beside is not None:
         dots = beside.reindex(ordered.index).to_numpy(np.float64)
-        ax.plot(places, dots, "o", color="k", markersize=3, label=label)
+        ax.plot(positions, dots, "o", color="k", markersize=3, label=label)
     ax.axhline(0, color="k", linewidth=0.6)
-    ax.set_xticks(places, [str(name) for name in ordered.index], rotation=90)
+    ax.set_xticks(positions, [str(name) for name in ordered.index], rotation=90)
     return ax

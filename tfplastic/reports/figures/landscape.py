@@ -133,10 +133,10 @@ def _spectra_of_games(runs: Runs, ax: Axes, factors: Sequence[str], second_half:
     shown = games[half:] if second_half else games[:half]
     columns = max(1, int(np.ceil(np.sqrt(len(shown)))))
     grid = forms.panels(ax, max(1, -(-len(shown) // columns)), columns)
-    places = [panel for row in grid for panel in row]
-    for panel in places[len(shown) :]:
+    panels = [panel for row in grid for panel in row]
+    for panel in panels[len(shown) :]:
         panel.set_axis_off()
-    for game, panel in zip(shown, places, strict=False):
+    for game, panel in zip(shown, panels, strict=False):
         of_game = [file for file in files if parts[file.run.arm]["game"] == game]
         forms.densities(of_game, panel, [parts[file.run.arm]["intervention"] for file in of_game])
         panel.set(title=game, xlabel="", ylabel="")

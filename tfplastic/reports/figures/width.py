@@ -46,7 +46,7 @@ def figure_5(
     rows["width"] = [_width(text) for text in rows["width"]]
     rows["period"] = rows["target_period"] if "target_period" in rows else ""
     others = [name for name in factors if name not in ("width", "target_period")]
-    rows["group"] = [" ".join(str(rows[name][place]) for name in others) for place in range(len(rows))]
+    rows["group"] = [" ".join(str(rows[name][index]) for name in others) for index in range(len(rows))]
     groups_of_rows, periods = (list(dict.fromkeys(rows[name])) for name in ("group", "period"))
     if len(groups_of_rows) * len(periods) > _MOST_LINES:
         _panels(rows, ax, groups_of_rows)
@@ -66,11 +66,11 @@ def _panels(rows: pd.DataFrame, ax: Axes, names: Sequence[str]) -> None:
         _lines(where(rows, rows["group"] == name).assign(group=""), panel)
         panel.set_title(" ".join(map(paper_name, name.split(" "))))
     limits = [panel.get_ylim() for panel in shown]
-    for place, panel in enumerate(shown):
+    for index, panel in enumerate(shown):
         panel.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-        if place % columns:
+        if index % columns:
             panel.set_ylabel("")
-        if place + columns < len(shown):
+        if index + columns < len(shown):
             panel.set_xlabel("")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tfplastic.reports import style
 from tfplastic.reports.runs import Runs
 
-TOGETHER = len(style.COLOURS)
+TOGETHER = len(style.COLORS)
 """So many arms have a color each."""
 _DATA, _NETWORK = re.compile(r"Task\.dataset$"), re.compile(r"Task\.network$")
 
@@ -45,13 +45,13 @@ def looks(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
     by_last_part = len(panels) > 1 and not next(iter(panels)).startswith("arms ")
     keys = {arm: arm.rpartition("-")[2] if by_last_part else arm for of in panels.values() for arm in of}
     if by_last_part:
-        places = {key: place for place, key in enumerate(dict.fromkeys(keys.values()))}
+        positions = {key: position for position, key in enumerate(dict.fromkeys(keys.values()))}
     else:
-        places = {arm: place for of in panels.values() for place, arm in enumerate(of)}
+        positions = {arm: position for of in panels.values() for position, arm in enumerate(of)}
     return {
         arm: (
-            style.COLOURS[places[key] % TOGETHER],
-            style.LINE_STYLES[places[key] // TOGETHER % len(style.LINE_STYLES)],
+            style.COLORS[positions[key] % TOGETHER],
+            style.LINE_STYLES[positions[key] // TOGETHER % len(style.LINE_STYLES)],
         )
         for arm, key in keys.items()
     }

@@ -33,9 +33,9 @@ def heat_maps(material: Material) -> Section:
     if rows.empty:
         return Section(title, ["No run has scalars of diagnostics."])
     parts = {tag: tag.removeprefix(_PREFIX).partition("/") for tag in set(rows["tag"])}
-    quantity, layer = ([parts[tag][place] for tag in rows["tag"]] for place in (0, 2))
+    quantity, layer = ([parts[tag][index] for tag in rows["tag"]] for index in (0, 2))
     rows = rows.assign(quantity=quantity, layer=layer)
-    quantities = sorted(rows["quantity"].unique(), key=lambda name: (_place(name), name))
+    quantities = sorted(rows["quantity"].unique(), key=lambda name: (_index(name), name))
     pictures = []
     for quantity in quantities[:_MOST_FIGURES]:
         of_quantity = where(rows, rows["quantity"] == quantity)
@@ -64,15 +64,15 @@ def layers_over_time(rows: pd.DataFrame, ax: Axes, arms: list[str] | None = None
     colors = matplotlib.colormaps[style.SEQUENTIAL].with_extremes(bad=style.MISSING)
     norm = _norm(values)
     image = None
-    for place in range(len(arms)):
-        left = place * (1 + _GAP)
+    for index in range(len(arms)):
+        left = index * (1 + _GAP)
         extent = (left, left + 1, len(layers) - 0.5, -0.5)
-        shown = np.ma.masked_invalid(values[:, place])
+        shown = np.ma.masked_invalid(values[:, index])
         image = ax.imshow(shown, cmap=colors, norm=norm, aspect="auto", extent=extent)
     ax.set(xlim=(0, len(arms) * (1 + _GAP) - _GAP), ylim=(len(layers) - 0.5, -0.5))
     turned = any(len(arm) > 16 for arm in arms) or len(arms) > 7
     ax.set_xticks(
-        [place * (1 + _GAP) + 0.5 for place in range(len(arms))],
+        [index * (1 + _GAP) + 0.5 for index in range(len(arms))],
         arms,
         rotation=35 if turned else 0,
         ha="right" if turned else "center",
@@ -88,7 +88,7 @@ def layers_over_time(rows: pd.DataFrame, ax: Axes, arms: list[str] | None = None
     return ax
 
 
-def _place(quantity: str) -> int:
+def _index(quantity: str) -> int:
     return _FIRST.index(quantity) if quantity in _FIRST else len(_FIRST)
 
 

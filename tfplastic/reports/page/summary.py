@@ -107,12 +107,12 @@ def _arms(runs: Runs) -> Table:
     return Table("arms", "Where each arm ended", pd.DataFrame(found).fillna(""), note)
 
 
-def _worst(rows: pd.DataFrame, place_of_worst: Callable[[np.ndarray], Any]) -> tuple[float, str]:
+def _worst(rows: pd.DataFrame, index_of_worst: Callable[[np.ndarray], Any]) -> tuple[float, str]:
     """Returns the value and the name of a run's worst layer; NaN and no name if one layer has NaN."""
     values = floats(rows, "value")
-    place = int(place_of_worst(values))  # of NaN the first
-    layer = str(rows["tag"].iloc[place]).split("/", 2)[2]
-    return float(values[place]), "" if np.isnan(values[place]) else layer
+    index = int(index_of_worst(values))  # of NaN the first
+    layer = str(rows["tag"].iloc[index]).split("/", 2)[2]
+    return float(values[index]), "" if np.isnan(values[index]) else layer
 
 
 def _by_arm(runs: Runs, values: Mapping[Any, tuple[float, str]]) -> dict[str, str]:

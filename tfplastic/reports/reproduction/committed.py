@@ -134,8 +134,8 @@ class Committed:
 
     def _of_folder(self, name: str) -> Runs:
         if name not in self._read:
-            place = self.folder / name
-            found = read_runs(place) if place.is_dir() else Runs([])
+            path = self.folder / name
+            found = read_runs(path) if path.is_dir() else Runs([])
             order = {arm: number for number, arm in enumerate(self._grid.get(name, {}))}
             named = [dataclasses.replace(run, name=f"{name}/{run.name}") for run in found]
             named.sort(key=lambda run: order.get(run.arm, len(order)))  # stable: by seed within an arm

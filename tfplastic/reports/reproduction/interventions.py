@@ -161,7 +161,7 @@ def _farthest(cells: pd.DataFrame, paper: pd.DataFrame, column: str) -> str:
     )
     order = np.argsort(-np.abs(ours - theirs), kind="stable")[:_MOST_NAMED]
     names = ["-".join(paper_name(str(cell[part])) for part in CELL[1:]) for cell in both.to_dict("records")]
-    listed = ", ".join(f"{names[place]} ({ours[place]:.0f}, {theirs[place]:.0f})" for place in order)
+    listed = ", ".join(f"{names[index]} ({ours[index]:.0f}, {theirs[index]:.0f})" for index in order)
     ranks = f"ranks out of {len(both)} here and in the paper, largest first"
     return f"Cells that deviate most from the paper's order ({ranks}): {listed}."
 

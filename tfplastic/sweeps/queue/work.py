@@ -95,22 +95,22 @@ class Run:
                     process.wait(_LOOK_PERIOD_S)
 
 
-def runs_of(entries: list[Entry], checkout: Checkout, place: Path, kept: Path) -> Iterator[Run]:
+def runs_of(entries: list[Entry], checkout: Checkout, scratch: Path, kept: Path) -> Iterator[Run]:
     """Returns all runs, entry after entry, seed after seed; nothing is cloned or written for them.
 
     Args:
         entries: entries of the queue.
         checkout: holds their commits.
-        place: where commits are to be cloned and runs to be made.
+        scratch: directory for clones of the commits and for unfinished runs.
         kept: where runs are committed.
 
     Raises:
-        UsageError: an experiment is missing or malformed, or two runs would be committed to one place.
+        UsageError: an experiment is missing or malformed, or two runs would be committed to one path.
     """
     taken: set[Path] = set()
     for entry in entries:
         commit = checkout.commit_of(entry.commit)
-        code = place / commit[:12] / "code"
+        code = scratch / commit[:12] / "code"
         experiment = _experiment(entry, checkout, commit)
         for seed in experiment.seeds:
             for arm in experiment.arms:

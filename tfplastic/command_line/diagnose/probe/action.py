@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from tfplastic._lines import one_line
 from tfplastic.command_line import messages
 from tfplastic.command_line.diagnose import checkpoints, model_files, saved_model, tensorflow_start
-from tfplastic.command_line.diagnose.places import Places
+from tfplastic.command_line.diagnose.output_paths import OutputPaths
 from tfplastic.command_line.diagnose.probe.options import Options
 from tfplastic.command_line.entry_point import print_line
 from tfplastic.configuration.errors import UsageError
@@ -18,22 +18,22 @@ _COMMAND = "probe"
 
 def act(given: Options) -> None:
     """Probes a run or a model, prints and writes the results."""
-    course, places = _model(given, given.model) if given.model else _run(given, given.run_dir or "")
+    course, output_paths = _model(given, given.model) if given.model else _run(given, given.run_dir or "")
     from tfplastic.command_line.diagnose.probe import output
 
     print_line(course.results[-1].summary())
-    for path in output.write(course, places):
+    for path in output.write(course, output_paths):
         print_line(f"wrote {path}")
 
 
-def _run(given: Options, run_directory: str) -> tuple["Course", Places]:
+def _run(given: Options, run_directory: str) -> tuple["Course", OutputPaths]:
     if given.checkpoint is None:
         found, name = checkpoints.find_checkpoints(run_directory), "checkpoints"
     else:
         found = [checkpoints.find_checkpoint(run_directory, given.checkpoint)]
         name = str(given.checkpoint)
-    places = Places.of_run(run_directory, _COMMAND, name, given.out)
-    places.check()
+    output_paths = OutputPaths.of_run(run_directory, _COMMAND, name, given.out)
+    output_paths.check()
     with tensorflow_start.for_run(given):
         from tfplastic.command_line.diagnose.probe import protocol, run_inputs
         from tfplastic.command_line.diagnose.probe.course import Course
@@ -51,18 +51,18 @@ def _run(given: Options, run_directory: str) -> tuple["Course", Places]:
         course.results.append(result)
         loss = f"final loss {result.final_loss:.4g}, loss of plasticity {result.loss_of_plasticity:+.4g}"
         print_line(f"gradient step {checkpoint.step:,}: {loss}, {result.verdict}")
-    return course, places
+    return course, output_paths
 
 
-def _model(given: Options, path: str) -> tuple["Course", Places]:
+def _model(given: Options, path: str) -> tuple["Course", OutputPaths]:
     saved, inputs = saved_model.read(path, given.trust), model_files.read_inputs(given.data or "")
     if given.optimizer is None and saved.optimizer is None:
         raise UsageError(f"--optimizer must be given: {path!r} was saved without one")
     if given.num_inputs is not None and given.num_inputs > len(inputs):
         rule = f"must be at most {len(inputs)}, all of --data"
         raise UsageError(f"--num_inputs {rule}. Received: {given.num_inputs}")
-    places = Places.of_model(path, _COMMAND, given.out)
-    places.check()
+    output_paths = OutputPaths.of_model(path, _COMMAND, given.out)
+    output_paths.check()
     with tensorflow_start.for_model(given, saved.version):
         from tfplastic.command_line.diagnose.keras_file import KerasFile
         from tfplastic.command_line.diagnose.probe import protocol
@@ -75,7 +75,7 @@ def _model(given: Options, path: str) -> tuple["Course", Places]:
     course = Course(file.name, [None], [], probe, probe.num_inputs or 0)
     print_line(f"{file.name}: {_plan(course)}; {type(optimizer).__name__}")
     course.results.append(_measured(probe, file.model, inputs, optimizer))
-    return course, places
+    return course, output_paths
 
 
 def _measured(probe: Any, model: Any, inputs: Any, optimizer: Any) -> Any:

@@ -8,24 +8,24 @@ from typing import BinaryIO
 import numpy as np
 
 from tfplastic.command_line.diagnose import figures
-from tfplastic.command_line.diagnose.places import Places
+from tfplastic.command_line.diagnose.output_paths import OutputPaths
 from tfplastic.command_line.diagnose.probe import drawing
 from tfplastic.command_line.diagnose.probe.course import Course
 
 
-def write(course: Course, places: Places) -> list[pathlib.Path]:
+def write(course: Course, output_paths: OutputPaths) -> list[pathlib.Path]:
     """Writes arrays, scalars and the figure; returns the paths. The same course gives the same bytes.
 
     Args:
         course: results to write.
-        places: where to; directories are made.
+        output_paths: files to write; their directories are made.
     """
     figure = drawing.draw(course)
     arrays = course.arrays()
     return [
-        places.write_data(".npz", lambda file: np.savez(file, allow_pickle=False, **arrays)),
-        places.write_data(".csv", lambda file: _write_rows(course, file)),
-        *figures.write(figure, places),
+        output_paths.write_data(".npz", lambda file: np.savez(file, allow_pickle=False, **arrays)),
+        output_paths.write_data(".csv", lambda file: _write_rows(course, file)),
+        *figures.write(figure, output_paths),
     ]
 
 

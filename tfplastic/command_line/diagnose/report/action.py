@@ -13,7 +13,7 @@ from tfplastic.command_line.diagnose import (
     saved_model,
     tensorflow_start,
 )
-from tfplastic.command_line.diagnose.places import Places
+from tfplastic.command_line.diagnose.output_paths import OutputPaths
 from tfplastic.command_line.diagnose.report.options import Options
 from tfplastic.command_line.entry_point import print_line
 from tfplastic.configuration.errors import UsageError
@@ -38,10 +38,10 @@ def _run(given: Options) -> None:
     else:
         found = [checkpoints.find_checkpoint(run_directory, given.checkpoint)]
 
-    def places(name: str) -> Places:
-        return Places.of_run(run_directory, _COMMAND, name, given.out)
+    def output_paths(name: str) -> OutputPaths:
+        return OutputPaths.of_run(run_directory, _COMMAND, name, given.out)
 
-    places("checkpoints").check()
+    output_paths("checkpoints").check()
     with tensorflow_start.for_run(given):
         from tfplastic.command_line.diagnose.report import output, run_reference
         from tfplastic.command_line.diagnose.report.findings import Findings
@@ -60,9 +60,9 @@ def _run(given: Options) -> None:
     if snapshot.reference is None:
         print_line("No quantities of change: the run has kept no network of gradient step 0.")
     for findings in all_found:
-        _say_written(output.write, findings, places(str(findings.step)))
+        _say_written(output.write, findings, output_paths(str(findings.step)))
     if given.all_checkpoints:
-        _say_written(output.write_course, all_found, places("checkpoints"))
+        _say_written(output.write_course, all_found, output_paths("checkpoints"))
 
 
 def _model(given: Options) -> None:
@@ -72,8 +72,8 @@ def _model(given: Options) -> None:
     has_loss = is_own or loss is not None
     inputs, targets = model_files.read_data(data) if has_loss else (model_files.read_inputs(data), None)
     inputs = inputs[: given.num_examples]
-    places = Places.of_model(path, _COMMAND, given.out)
-    places.check()
+    output_paths = OutputPaths.of_model(path, _COMMAND, given.out)
+    output_paths.check()
     with tensorflow_start.for_model(given, saved.version):
         from tfplastic.command_line.diagnose.keras_file import KerasFile
         from tfplastic.command_line.diagnose.report import output
@@ -94,7 +94,7 @@ def _model(given: Options) -> None:
     print_line(f"{file.name}: {given.budget} budget on {snapshot.num_examples:,} examples{of_loss}")
     findings = Findings(file.name, None, _diagnosed(snapshot, given), given.budget)
     _show(findings)
-    _say_written(output.write, findings, places)
+    _say_written(output.write, findings, output_paths)
 
 
 def _diagnosed(snapshot: Any, given: Options) -> Any:
@@ -111,12 +111,14 @@ def _show(findings: "Findings") -> None:
     print_line(f"\n{findings.report.summary()}\n\n{findings.report.to_text()}\n")
 
 
-def _say_written(write: Callable[[Any, Places], Sequence[Path]], found: Any, places: Places) -> None:
+def _say_written(
+    write: Callable[[Any, OutputPaths], Sequence[Path]], found: Any, output_paths: OutputPaths
+) -> None:
     """Writes the results and prints their files: data by name, the many figures by their number."""
-    paths = write(found, places)
+    paths = write(found, output_paths)
     figures = [path for path in paths if path.suffix in (".png", ".svg")]
     for path in paths:
         if path not in figures:
             print_line(f"wrote {path}")
     if figures:
-        print_line(f"wrote {len(figures)} figures, {places.figures / places.name}_*.png and .svg")
+        print_line(f"wrote {len(figures)} figures, {output_paths.figures / output_paths.name}_*.png and .svg")

@@ -11,7 +11,7 @@ from tfplastic.command_line.diagnose import figures
 from tfplastic.command_line.diagnose.report import panels
 
 _MOST_BINS, _FEWEST_BINS, _VALUES_OF_A_BIN = 50, 5, 4
-_COLOUR = "#1f4e79"
+_COLOR = "#1f4e79"
 
 
 def draw(title: str, by_layer: Mapping[str, np.ndarray]) -> Figure:
@@ -50,7 +50,7 @@ def _draw_histogram(figure: Figure, axes: Any, values: np.ndarray) -> None:
         axes.set(xticks=[], yticks=[])
         return
     bins = min(max(finite.size // _VALUES_OF_A_BIN, _FEWEST_BINS), _MOST_BINS)
-    axes.hist(finite, bins=bins, color=_COLOUR, alpha=0.8, log=True)
+    axes.hist(finite, bins=bins, color=_COLOR, alpha=0.8, log=True)
     axes.set_ylim(bottom=0.5)
     axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)

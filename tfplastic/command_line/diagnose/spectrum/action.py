@@ -8,7 +8,7 @@ from tfplastic.command_line.diagnose import (
     saved_model,
     tensorflow_start,
 )
-from tfplastic.command_line.diagnose.places import Places
+from tfplastic.command_line.diagnose.output_paths import OutputPaths
 from tfplastic.command_line.diagnose.spectrum.options import Options
 from tfplastic.command_line.diagnose.spectrum.subject import Subject
 from tfplastic.command_line.entry_point import print_line
@@ -19,7 +19,7 @@ _COMMAND = "spectrum"
 
 def act(given: Options) -> None:
     """Measures a spectrum, prints and writes it."""
-    subject, places = _model(given, given.model) if given.model else _run(given, given.run_dir or "")
+    subject, output_paths = _model(given, given.model) if given.model else _run(given, given.run_dir or "")
     # Not before, because these import TensorFlow.
     from tfplastic.command_line.diagnose.spectrum import measurement, output
 
@@ -30,20 +30,20 @@ def act(given: Options) -> None:
             hessian, given.num_eigenvalues, given.tol, given.num_steps, given.num_probes, given.seed
         )
     print_line(measurement.table(spectrum))
-    for path in output.write(spectrum, subject, places, given.seed):
+    for path in output.write(spectrum, subject, output_paths, given.seed):
         print_line(f"wrote {path}")
 
 
-def _run(given: Options, run_directory: str) -> tuple[Subject, Places]:
+def _run(given: Options, run_directory: str) -> tuple[Subject, OutputPaths]:
     if given.checkpoint is None:
         found = checkpoints.find_checkpoints(run_directory)[::-1]
     else:
         found = [checkpoints.find_checkpoint(run_directory, given.checkpoint)]
 
-    def places(step: int) -> Places:
-        return Places.of_run(run_directory, _COMMAND, str(step), given.out)
+    def output_paths(step: int) -> OutputPaths:
+        return OutputPaths.of_run(run_directory, _COMMAND, str(step), given.out)
 
-    places(found[0].step).check()
+    output_paths(found[0].step).check()
     with tensorflow_start.for_run(given):
         from tfplastic.command_line.diagnose.trained_run import TrainedRun
 
@@ -51,18 +51,18 @@ def _run(given: Options, run_directory: str) -> tuple[Subject, Places]:
         # On this snapshot `diagnostics/sharpness/all` of the run is the largest of the eigenvalues.
         checkpoint, snapshot = checkpoints.first_readable(found, run.read_snapshot)
         name = f"{run.name}, gradient step {checkpoint.step:,}"
-        return Subject(snapshot.hessian, name, snapshot.num_examples, checkpoint.step), places(
+        return Subject(snapshot.hessian, name, snapshot.num_examples, checkpoint.step), output_paths(
             checkpoint.step
         )
 
 
-def _model(given: Options, path: str) -> tuple[Subject, Places]:
+def _model(given: Options, path: str) -> tuple[Subject, OutputPaths]:
     saved = saved_model.read(path, given.trust)
     if given.loss is None and not compiled_loss.is_in(saved.compiled):
         raise UsageError(f"--loss must be given: {path!r} was not compiled with a loss")
     arrays = model_files.read_data(given.data or "")
-    places = Places.of_model(path, _COMMAND, given.out)
-    places.check()
+    output_paths = OutputPaths.of_model(path, _COMMAND, given.out)
+    output_paths.check()
     with tensorflow_start.for_model(given, saved.version):
         from tfplastic.command_line.diagnose.keras_file import KerasFile
         from tfplastic.linalg import HessianOperator
@@ -71,7 +71,7 @@ def _model(given: Options, path: str) -> tuple[Subject, Places]:
         if given.loss is None:
             inputs, targets = file.compiled(*arrays, given.batch_size)
             hessian = HessianOperator.from_model(file.model, inputs, targets, batch_size=given.batch_size)
-            return Subject(hessian, f"{file.name}, compiled loss", len(inputs), None), places
+            return Subject(hessian, f"{file.name}, compiled loss", len(inputs), None), output_paths
         inputs, targets, loss = file.fitted(*arrays, given.loss, given.from_logits, given.batch_size)
         hessian = HessianOperator(
             file.mean_loss(loss),
@@ -79,4 +79,4 @@ def _model(given: Options, path: str) -> tuple[Subject, Places]:
             (inputs, targets),
             batch_size=given.batch_size,
         )
-        return Subject(hessian, file.name, len(inputs), None), places
+        return Subject(hessian, file.name, len(inputs), None), output_paths

@@ -24,27 +24,27 @@ class Found(NamedTuple):
     experiment: str
 
 
-def find(places: Sequence[str], grid: Mapping[str, Iterable[int]] | None = None) -> Found:
-    """Reads the runs of `places`, and arms and seeds of `sweep.json` there or a level below.
+def find(paths: Sequence[str], grid: Mapping[str, Iterable[int]] | None = None) -> Found:
+    """Reads the runs of `paths`, and arms and seeds of `sweep.json` there or a level below.
 
     Runs that a sweep took from elsewhere are read there. A `sweep.json` that is not as `bin/sweep` writes it
     is one of the runs' problems, and says nothing.
 
     Args:
-        places: directories.
+        paths: directories.
         grid: {arm: seeds} that there should be, in place of the entries of `sweep.json`.
 
     Raises:
-        ValueError: a place is not a directory.
+        ValueError: one of `paths` is not a directory.
     """
-    runs = list(read_runs(*places))
+    runs = list(read_runs(*paths))
     known = {run.path.resolve() for run in runs}
     expected: dict[str, list[int]] = {}
     errors: dict[tuple[str, int], str] = {}
     experiments, problems = [], []
-    for place in map(Path, places):
-        for file in sorted([*place.glob(SWEEP_FILE), *place.glob(f"*/{SWEEP_FILE}")]):
-            folder = file.parent.relative_to(place).as_posix()
+    for root in map(Path, paths):
+        for file in sorted([*root.glob(SWEEP_FILE), *root.glob(f"*/{SWEEP_FILE}")]):
+            folder = file.parent.relative_to(root).as_posix()
             prefix = "" if folder == "." else f"{folder}/"
             try:
                 sweep = _read(file)
@@ -59,7 +59,7 @@ def find(places: Sequence[str], grid: Mapping[str, Iterable[int]] | None = None)
                 if entry.get("error"):
                     errors[f"{prefix}{entry['arm']}", entry["seed"]] = str(entry["error"])
     wanted = {arm: list(seeds) for arm, seeds in grid.items()} if grid is not None else expected
-    order = {arm: place for place, arm in enumerate(wanted)}
+    order = {arm: position for position, arm in enumerate(wanted)}
     runs.sort(key=lambda run: order.get(run.arm, len(order)))  # stable: by name within an arm
     found = Runs(runs, wanted or None, problems)
     missing = set(found.missing())

@@ -1,4 +1,4 @@
-"""Where `bin/diagnose` writes."""
+"""Paths of the files that `bin/diagnose` writes."""
 
 import dataclasses
 import importlib.util
@@ -15,7 +15,7 @@ _FIGURES_DIRECTORY = "figures"
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
+class OutputPaths:
     """The directories of arrays and of figures, and the name, without an ending, of all files in them."""
 
     arrays: pathlib.Path
@@ -23,7 +23,7 @@ class Places:
     name: str
 
     @classmethod
-    def of_run(cls, run_directory: str, command: str, name: str, out: str | None) -> "Places":
+    def of_run(cls, run_directory: str, command: str, name: str, out: str | None) -> "OutputPaths":
         """Returns the paths for results on a run: in the run's directory unless `out` is given.
 
         Args:
@@ -38,7 +38,7 @@ class Places:
         return cls(root / ARRAYS_DIRECTORY / command, root / _FIGURES_DIRECTORY / command, name)
 
     @classmethod
-    def of_model(cls, model: str, command: str, out: str | None) -> "Places":
+    def of_model(cls, model: str, command: str, out: str | None) -> "OutputPaths":
         """Returns the paths for results on a Keras file: in its own directory unless `out` is given."""
         path = pathlib.Path(model)
         directory = path.parent if out is None else pathlib.Path(out)

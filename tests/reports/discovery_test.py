@@ -4,14 +4,14 @@ import pytest
 
 from tests.reports.page import made_up_sweep
 from tests.reports.run_directories import write_run
-from tfplastic.reports import places
+from tfplastic.reports import discovery
 
 
 def test_a_sweep_says_what_should_be_and_in_which_order(tmp_path):
     for name in ("b-seed0", "b-seed1", "a-seed0", "other-seed7"):
         write_run(tmp_path / name, int(name[-1]))
     made_up_sweep.write_sweep_file(tmp_path, ("b", "a"), (0, 1), a_1="out of memory", b_0="an earlier one")
-    found = places.find([str(tmp_path)])
+    found = discovery.find([str(tmp_path)])
     assert found.runs.arms == ["b", "a", "other"]
     assert found.runs.missing() == [("a", 1)]
     assert found.errors == {("a", 1): "out of memory"}  # What has left a directory speaks for itself.
@@ -21,14 +21,14 @@ def test_a_sweep_says_what_should_be_and_in_which_order(tmp_path):
 def test_a_grid_takes_the_place_of_the_sweeps(tmp_path):
     write_run(tmp_path / "b-seed0")
     made_up_sweep.write_sweep_file(tmp_path, ("b",), (0, 1))
-    assert places.find([str(tmp_path)], {"c": [0], "b": [0]}).runs.missing() == [("c", 0)]
+    assert discovery.find([str(tmp_path)], {"c": [0], "b": [0]}).runs.missing() == [("c", 0)]
 
 
 def test_sweeps_a_level_below_have_their_folder_in_the_names_of_arms(tmp_path):
     for folder in ("one", "two"):
         write_run(tmp_path / folder / "a-seed0")
         made_up_sweep.write_sweep_file(tmp_path / folder, ("a",), (0, 1))
-    found = places.find([str(tmp_path)])
+    found = discovery.find([str(tmp_path)])
     assert found.runs.arms == ["one/a", "two/a"] and found.experiment == ""
     assert found.runs.missing() == [("one/a", 1), ("two/a", 1)]
 
@@ -41,7 +41,7 @@ def test_runs_that_a_sweep_took_from_elsewhere_are_read_there(tmp_path):
     sweep = json.loads(file.read_text())
     sweep["runs"][1]["directory"] = str(elsewhere)
     file.write_text(json.dumps(sweep))
-    found = places.find([str(tmp_path / "root")])
+    found = discovery.find([str(tmp_path / "root")])
     assert [run.name for run in found.runs] == ["a-seed0", "a-seed1"] and not found.runs.missing()
 
 
@@ -61,7 +61,7 @@ GARBLED = {
 def test_a_garbled_sweep_file_is_a_problem_and_the_rest_is_shown(tmp_path, text):
     write_run(tmp_path / "a-seed0")
     (tmp_path / "sweep.json").write_text(text)
-    found = places.find([str(tmp_path)])
+    found = discovery.find([str(tmp_path)])
     assert [run.name for run in found.runs] == ["a-seed0"]
     (problem,) = found.runs.problems()
     assert problem.startswith(f"sweep.json cannot be read: {GARBLED[text]}")

@@ -19,7 +19,7 @@ from tfplastic.probing.heads import Head
 _PREDICTED_AT_ONCE = 1024  # examples
 
 
-class Twin:
+class TrainingCopy:
     """Gradient steps and predictions of a network, with any values for its weights.
 
     Args:
