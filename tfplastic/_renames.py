@@ -45,6 +45,7 @@ PYTHON: Mapping[str, Mapping[str, str]] = {
     },
     "tfplastic.mitigations": {"FreshWeights": "WeightReinitializer"},
     "tfplastic.reports": {"human_normalised": "human_normalized"},
+    "tfplastic.reports.style": {"COLOURS": "COLORS"},
 }
 """{module: {public name: public name}}; with its module where that is another one."""
 

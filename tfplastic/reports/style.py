@@ -12,6 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from tfplastic import _renames
+
+__getattr__ = _renames.module_getattr(__name__)
+
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """For unordered categories: Okabe and Ito 2008, "Color universal design", without its yellow."""
 SEQUENTIAL = "viridis"

@@ -35,13 +35,11 @@ def save(figure: Figure, file: BinaryIO, kind: str, dots_per_inch: int = 300) ->
 
 
 def write(
-    figure: Figure, output_paths: OutputPaths, suffix: str = "", dots_per_inch: int = 300
+    figure: Figure, paths: OutputPaths, suffix: str = "", dots_per_inch: int = 300
 ) -> list[pathlib.Path]:
     """Writes `figure` as PNG and SVG, NAME and `suffix` being their name; returns the paths."""
 
     def write_one(kind: str) -> pathlib.Path:
-        return output_paths.write_figure(
-            f"{suffix}.{kind}", lambda file: save(figure, file, kind, dots_per_inch)
-        )
+        return paths.write_figure(f"{suffix}.{kind}", lambda file: save(figure, file, kind, dots_per_inch))
 
     return [write_one(kind) for kind in ("png", "svg")]

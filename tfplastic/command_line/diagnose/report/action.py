@@ -111,14 +111,12 @@ def _show(findings: "Findings") -> None:
     print_line(f"\n{findings.report.summary()}\n\n{findings.report.to_text()}\n")
 
 
-def _say_written(
-    write: Callable[[Any, OutputPaths], Sequence[Path]], found: Any, output_paths: OutputPaths
-) -> None:
+def _say_written(write: Callable[[Any, OutputPaths], Sequence[Path]], found: Any, files: OutputPaths) -> None:
     """Writes the results and prints their files: data by name, the many figures by their number."""
-    paths = write(found, output_paths)
+    paths = write(found, files)
     figures = [path for path in paths if path.suffix in (".png", ".svg")]
     for path in paths:
         if path not in figures:
             print_line(f"wrote {path}")
     if figures:
-        print_line(f"wrote {len(figures)} figures, {output_paths.figures / output_paths.name}_*.png and .svg")
+        print_line(f"wrote {len(figures)} figures, {files.figures / files.name}_*.png and .svg")
