@@ -45,7 +45,7 @@ def test_the_plan_as_text():
     answers = [answer("a", finished=[1], probes=30), answer("long_name")]
     runs = plan.grid(answers)
     todo = plan.jobs(runs, answers, TEMPLATE, None)
-    lines = plan.describe(answers, runs, todo, places=2, gpus=0.5).splitlines()
+    lines = plan.describe(answers, runs, todo, num_slots=2, gpus=0.5).splitlines()
     assert lines[0].split() == "arm steps a step a run with probes checkpoints finished to do".split()
     assert lines[1].split() == "a 100 500 ms 50 s 65 s 2 MB 1 2".split()
     assert lines[2].endswith("0      3")
