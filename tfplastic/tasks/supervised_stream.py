@@ -403,7 +403,7 @@ class SupervisedStream(GraphTask):
         return state._replace(order=order, position=tf.zeros_like(state.position), epoch=epoch)
 
     def _is_of_epochs(self) -> bool:
-        """Whether each task is the same number of epochs: a subclass may give other lengths."""
+        """Returns whether each task is the same number of epochs: a subclass may give other lengths."""
         has_own_lengths = type(self).task_length is not SupervisedStream.task_length
         return self.epochs_per_task is not None and not has_own_lengths
 
