@@ -68,6 +68,14 @@ NETWORK = (
     | may("None", "norm", "dtype")  # no norm; Keras' own policy
     | may("[]", "hidden", "spectral_norm_layers")  # a linear network; no such layer
 )
+UPGD = (
+    SEED
+    | may("0.5 L", "learning_rate", "step_factor", "max_gradient_norm", "weight_decay", "noise_scale")
+    | may("0", "weight_decay", "noise_scale")
+    | may("0 0.5", "utility_decay")
+    | may("None", "max_gradient_norm", "seed")
+    | may("True", "order")  # equals 1
+)
 AGENT = may("0 0.5", "discount")
 SOLVER = SEED | may("None", "progress") | may("0.5 L", "tol") | may("L", "max_products", "block_size")
 HEAD = may("None", "outputs")
@@ -116,6 +124,8 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("0 0.5", "beta_1", "beta_2", "epsilon_root", "weight_decay")
         | may("None", "max_gradient_norm"),
     ),
+    "upgd": (tp.optimizers.upgd, UPGD),
+    "ada_upgd": (tp.optimizers.ada_upgd, UPGD | may("0 0.5", "beta_1", "beta_2") | may("0.5 L", "epsilon")),
     "centered_rmsprop": (
         tp.optimizers.centered_rmsprop,
         may("0.5 L", "learning_rate", "epsilon") | may("0 0.5", "decay"),

@@ -1,5 +1,6 @@
 """What every pure optimizer keeps. A new one is a row or two of the table."""
 
+import functools
 import re
 
 import numpy as np
@@ -8,18 +9,26 @@ import tensorflow as tf
 
 from tests.optimizers import problems
 from tests.optimizers.problems import assert_within, gradients, train, train_pure
+from tests.optimizers.upgd_reference import upgd_reference
 from tfplastic import optimizers
 from tfplastic.optimizers import (
     PureAdam,
     PureAdamW,
+    PureAdaUPGD,
     PureCenteredRMSprop,
     PureSGD,
+    PureUPGD,
+    ada_upgd,
     adam,
     adamw,
     centered_rmsprop,
     sgd,
+    upgd,
 )
 
+without_noise = functools.partial(upgd_reference, noises=None)
+moments_without_noise = functools.partial(without_noise, adam=True, step_factor=2.0)
+SMOOTH = {"learning_rate": 0.1, "noise_scale": 0.0, "utility_decay": 0.9, "weight_decay": 0.0}
 TUNED = {"learning_rate": 1e-3, "beta_2": 0.9, "epsilon": 1e-9, "epsilon_root": 1e-3}
 # (pure optimizer, factory of the Keras form, oracle in float64, arguments)
 TABLE = [
@@ -47,7 +56,9 @@ TABLE = [
         {"learning_rate": 0.01, "decay": 0.5},
     ),
     (PureSGD, sgd, problems.sgd_reference, {"learning_rate": 0.1}),
-    (PureSGD, sgd, problems.sgd_reference, {"learning_rate": 0.1, "momentum": 0.9, "max_gradient_norm": 0.1}),
+    (PureUPGD, upgd, without_noise, SMOOTH),
+    (PureUPGD, upgd, without_noise, {**SMOOTH, "scaling": "local"}),
+    (PureAdaUPGD, ada_upgd, moments_without_noise, {**SMOOTH, "learning_rate": 0.01}),
 ]
 
 

@@ -1,6 +1,7 @@
 """Optimizers: Keras' with the constants of the papers, and each as pure functions."""
 
 from tfplastic import _renames
+from tfplastic.optimizers.ada_upgd import PureAdaUPGD, ada_upgd
 from tfplastic.optimizers.adam import adam
 from tfplastic.optimizers.adamw import PureAdamW, adamw
 from tfplastic.optimizers.pure import (
@@ -13,19 +14,24 @@ from tfplastic.optimizers.pure import (
 from tfplastic.optimizers.rmsprop import centered_rmsprop
 from tfplastic.optimizers.sgd import sgd
 from tfplastic.optimizers.slots import slots
+from tfplastic.optimizers.upgd import PureUPGD, upgd
 
 __all__ = [
     "OptimizerState",
+    "PureAdaUPGD",
     "PureAdam",
     "PureAdamW",
     "PureCenteredRMSprop",
     "PureOptimizer",
     "PureSGD",
+    "PureUPGD",
+    "ada_upgd",
     "adam",
     "adamw",
     "centered_rmsprop",
     "sgd",
     "slots",
+    "upgd",
 ]
 
 __getattr__ = _renames.module_getattr(__name__)

@@ -24,6 +24,14 @@ def build_optimizer(optimizer: Any, variables: Sequence[Any]) -> None:
         optimizer.build(variables)
 
 
+def seed_optimizer(optimizer: Any, seed: int) -> None:
+    """Gives the root seed of a run to an optimizer of this package that draws."""
+    while hasattr(optimizer, "inner_optimizer"):  # inside of a loss scale
+        optimizer = optimizer.inner_optimizer
+    if hasattr(optimizer, "use_root_seed"):
+        optimizer.use_root_seed(seed)
+
+
 def variables_of(optimizer: Any) -> list[Any]:
     """Returns all variables of an optimizer, its count of steps among them."""
     variables = optimizer.variables  # a method of legacy optimizers, else a property

@@ -175,8 +175,8 @@ class PureAdam(PureOptimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_decay("beta_1", self.beta_1)
-        _check_decay("beta_2", self.beta_2)
+        check_decay("beta_1", self.beta_1)
+        check_decay("beta_2", self.beta_2)
         check_positive("epsilon", self.epsilon)
         check_non_negative("epsilon_root", self.epsilon_root)
         check_one_of("bias_correction", self.bias_correction, BIAS_CORRECTIONS)
@@ -193,7 +193,7 @@ class PureAdam(PureOptimizer):
     def corrections(self, step: Any, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns 1 - beta_1^t and 1 - beta_2^t in step t."""
         step = tf.cast(step, dtype)
-        return _one_minus_power(self.beta_1, step), _one_minus_power(self.beta_2, step)
+        return one_minus_power(self.beta_1, step), one_minus_power(self.beta_2, step)
 
     def constants(self, step: Any, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns the scalars a, r, e of step t, with which theta <- theta - a m / (sqrt(v + r) + e)."""
@@ -309,7 +309,8 @@ class PureSGD(PureOptimizer):
         return parameter + increment, (increment,)
 
 
-def _check_decay(name: str, value: float) -> None:
+def check_decay(name: str, value: float) -> None:
+    """Raises `ValueError` unless the decay of a running mean is in [0, 1)."""
     if check_fraction(name, value) == 1:  # the bias could not be corrected
         raise ValueError(f"`{name}` must be a number in [0, 1). Received: {value!r}")
 
@@ -326,6 +327,7 @@ def _clip_by_global_norm(gradients: list[tf.Tensor], max_norm: float) -> list[tf
     return [gradient * tf.cast(scale, gradient.dtype) for gradient in gradients]
 
 
-def _one_minus_power(beta: float, step: tf.Tensor) -> tf.Tensor:
+def one_minus_power(beta: float, step: tf.Tensor) -> tf.Tensor:
+    """Returns 1 - beta^step, for a step of floats."""
     # By the logarithm, because float32 rounds 0.999 by so much that 1 - 0.999 would be off by 1.3e-5.
     return -tf.math.expm1(step * (math.log(beta) if beta else -math.inf))

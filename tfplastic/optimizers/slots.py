@@ -32,9 +32,10 @@ _LEGACY_NAMES = {
 def slots(optimizer: Any, variable: Any) -> dict[str, tf.Variable]:
     """Returns the slots of `optimizer` for one weight, by name; they are the optimizer's own variables.
 
-    Names are those of Keras: `momentum` and `velocity` are the m and v of Adam; `velocity` and
-    `average_gradient` those of RMSprop; `steps` is the count of each entry's updates. The count of the
-    optimizer, `optimizer.iterations`, belongs to no single weight and is not among them.
+    Names are those of Keras, and for optimizers that Keras lacks those of their pure forms: `momentum` and
+    `velocity` are the m and v of Adam; `velocity` and `average_gradient` those of RMSprop; `steps` is the
+    count of each entry's updates. The count of the optimizer, `optimizer.iterations`, belongs to no single
+    weight and is not among them.
 
     Args:
         optimizer: this package's or Keras' Adam, RMSprop, SGD or another whose slots have those names
@@ -69,8 +70,9 @@ def slots(optimizer: Any, variable: Any) -> dict[str, tf.Variable]:
         name: getattr(optimizer, attribute)
         for attribute, name in _NAMES.items()
         if getattr(optimizer, attribute, None)  # absent, or empty where the settings need none
-    }
+    } | getattr(optimizer, "slot_variables", {})
     known = {id(slot) for of_weights in found.values() for slot in of_weights}
+    known |= set(map(id, getattr(optimizer, "shared_variables", ())))
     known |= {id(optimizer._iterations), id(optimizer._learning_rate)}
     _check_none(optimizer, [each.name for each in optimizer.variables if id(each) not in known])
     return {name: tf_variable(of_weights[index]) for name, of_weights in found.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tfplastic.diagnostics.measure import check_quantities
-from tfplastic.optimizers.any_keras import build_optimizer
+from tfplastic.optimizers.any_keras import build_optimizer, seed_optimizer
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.events.checkpoint import SavingCheckpoint
 from tfplastic.training.events.diagnostics import RunDiagnostics
@@ -36,6 +36,7 @@ def build_parts(config: TrainConfig, is_new: bool) -> RunParts:
         load_weights(find_source(config.init_from), task.model)
         task.weights_replaced()
     build_optimizer(optimizer, task.model.trainable_variables)
+    seed_optimizer(optimizer, seed)
     for mitigation in config.mitigations:
         mitigation.build(task.model, optimizer, seed)
     if config.twin is not None:

@@ -16,7 +16,7 @@ from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.linalg import HessianOperator
 from tfplastic.mitigations import Mitigation
 from tfplastic.mitigations.compatibility import check_mitigations
-from tfplastic.optimizers.any_keras import build_optimizer
+from tfplastic.optimizers.any_keras import build_optimizer, seed_optimizer
 from tfplastic.training.after_updates import AfterUpdates, Moment
 from tfplastic.training.compiled_loss import CompiledLoss
 from tfplastic.training.execution.non_finite import Examination
@@ -274,6 +274,7 @@ class _Training:
         jit_compile: bool,
     ):
         build_optimizer(optimizer, network.trainable_variables)
+        seed_optimizer(optimizer, seed)
         for mitigation in mitigations:
             mitigation.build(network, optimizer, seed)
         self.loss = loss

@@ -1,0 +1,161 @@
+"""Utility-based perturbed gradient descent with the moments of Adam."""
+
+import dataclasses
+from typing import Any
+
+import gin
+import tensorflow as tf
+
+from tfplastic._checks import check_positive
+from tfplastic._keras import keras
+from tfplastic.optimizers._pure_form import PureForm
+from tfplastic.optimizers.pure import OptimizerState, check_decay, one_minus_power
+from tfplastic.optimizers.upgd import PureUPGD
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PureAdaUPGD(PureUPGD):
+    """UPGD in the direction of Adam, m_hat / (sqrt(v_hat) + epsilon) in place of the gradient.
+
+    See `ada_upgd` for rule, source and departures.
+
+    Args:
+        learning_rate: see `PureOptimizer`.
+        max_gradient_norm: see `PureOptimizer`.
+        weight_decay: see `PureUPGD`.
+        noise_scale: see `PureUPGD`.
+        utility_decay: see `PureUPGD`.
+        scaling: see `PureUPGD`.
+        protects: see `PureUPGD`.
+        order: see `PureUPGD`.
+        corrects_maximum: see `PureUPGD`.
+        guards_maximum: see `PureUPGD`.
+        step_factor: see `PureUPGD`.
+        seed: see `PureUPGD`.
+        beta_1: decay of m, in [0, 1).
+        beta_2: decay of v, in [0, 1).
+        epsilon: above 0.
+
+    Slots: all of `PureUPGD`, `mean` m and `mean_square` v.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> import tensorflow as tf, tfplastic as tp
+        >>> upgd = tp.optimizers.PureAdaUPGD(learning_rate=0.5, noise_scale=0.0, weight_decay=0.0)
+        >>> weights, _ = upgd.update([tf.constant([3.0])], upgd.init([tf.zeros(1)]), [tf.zeros(1)])
+        >>> round(float(weights[0][0]), 4)
+        -0.5
+    """
+
+    weight_decay: float = 1e-3
+    noise_scale: float = 1e-3
+    utility_decay: float = 0.999
+    step_factor: float = 2.0
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_decay("beta_1", self.beta_1)
+        check_decay("beta_2", self.beta_2)
+        check_positive("epsilon", self.epsilon)
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        return (*super().slot_names, "mean", "mean_square")
+
+    def _directions(
+        self, gradients: Any, state: OptimizerState, step: tf.Tensor
+    ) -> tuple[list[tf.Tensor], dict[str, list[tf.Tensor]]]:
+        directions, means, squares = [], [], []
+        for gradient, mean, square in zip(
+            gradients, state.slots["mean"], state.slots["mean_square"], strict=True
+        ):
+            of_step = tf.cast(step, gradient.dtype)
+            means.append(mean + (1 - self.beta_1) * (gradient - mean))
+            squares.append(square + (1 - self.beta_2) * (tf.square(gradient) - square))
+            corrected = means[-1] / one_minus_power(self.beta_1, of_step)
+            root = tf.sqrt(squares[-1] / one_minus_power(self.beta_2, of_step))
+            directions.append(corrected / (root + self.epsilon))
+        return directions, {"mean": means, "mean_square": squares}
+
+
+@keras.utils.register_keras_serializable(package="tfplastic")
+class AdaUPGD(PureForm):
+    """Keras optimizer with the update of `PureAdaUPGD`."""
+
+    pure_class = PureAdaUPGD
+
+
+@gin.register(module="tfplastic.optimizers")
+def ada_upgd(
+    learning_rate: float = 1e-5,
+    weight_decay: float = 1e-3,
+    noise_scale: float = 1e-3,
+    utility_decay: float = 0.999,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-5,
+    scaling: str = "global",
+    protects: bool = True,
+    corrects_maximum: bool = False,
+    guards_maximum: bool = True,
+    step_factor: float = 2.0,
+    seed: int | None = None,
+    max_gradient_norm: float | None = None,
+) -> keras.optimizers.Optimizer:
+    """Returns UPGD with the moments of Adam, for reinforcement learning, as a Keras optimizer.
+
+    Rule: theta <- (1 - lr decay) theta - factor lr (m_hat / (sqrt(v_hat) + epsilon) + noise)(1 - s), with
+        m_hat and v_hat those of Adam, noise and s those of `upgd`.
+    Defaults: constants of the released code.
+    Source: Elsayed and Mahmood 2024, the released code, `core/run/rl/adaupgd.py` of mohmdelsayed/upgd.
+    Departures: the factor is 2 there, which the paper does not have: `step_factor`. For the largest utility
+        that is not above 0 see `upgd`.
+
+    Args:
+        learning_rate: above 0.
+        weight_decay: at least 0.
+        noise_scale: standard deviation of the noise, at least 0.
+        utility_decay: decay of the utilities, in [0, 1).
+        beta_1: decay of m, in [0, 1).
+        beta_2: decay of v, in [0, 1).
+        epsilon: outside the root, above 0.
+        scaling: `'global'` or `'local'`, see `upgd`.
+        protects: whether useful weights move less, not get less noise alone.
+        corrects_maximum: see `upgd`.
+        guards_maximum: see `upgd`.
+        step_factor: factor of the learning rate in the second term, above 0.
+        seed: seed of the noise. None: 0, or in a run the root seed.
+        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it.
+
+    Returns:
+        A Keras optimizer; its `pure` is the same as pure functions.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> import tfplastic as tp
+        >>> tp.optimizers.ada_upgd().pure.step_factor
+        2.0
+    """
+    return AdaUPGD(
+        learning_rate=check_positive("learning_rate", learning_rate),
+        weight_decay=weight_decay,
+        noise_scale=noise_scale,
+        utility_decay=utility_decay,
+        beta_1=beta_1,
+        beta_2=beta_2,
+        epsilon=epsilon,
+        scaling=scaling,
+        protects=protects,
+        corrects_maximum=corrects_maximum,
+        guards_maximum=guards_maximum,
+        step_factor=step_factor,
+        seed=seed,
+        global_clipnorm=max_gradient_norm,
+    )
