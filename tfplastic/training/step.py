@@ -192,9 +192,7 @@ class GradientStep:
             all_penalties: whether those that read the context have a part in it.
         """
         variables = self._model.trainable_variables
-        penalized = [each for each in self._mitigations if each.adds_penalty]
-        if not all_penalties:
-            penalized = [each for each in penalized if not each.reads]
+        penalized = self.penalized(all_penalties)
         parts: Parts = {} if self._supply is None else self._supply.parts(step, state)
         parts["batch"] = lambda: batch
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -215,6 +213,15 @@ class GradientStep:
         )
         parts["gradients"] = lambda: [tf.convert_to_tensor(each) for each in gradients]
         return Differentiated(output, penalties, gradients, parts, call)
+
+    def penalized(self, all_penalties: bool = True) -> list[Mitigation]:
+        """Returns the mitigations that add penalties, in the order of `Differentiated.penalties`.
+
+        Args:
+            all_penalties: whether those that read the context are among them.
+        """
+        found = [each for each in self._mitigations if each.adds_penalty]
+        return found if all_penalties else [each for each in found if not each.reads]
 
     def context(self, mitigation: Mitigation, parts: Parts) -> StepContext:
         """Returns the context of a mitigation.

@@ -240,6 +240,54 @@ class Burst(Mitigation):
         return tf.reduce_sum(outputs**2) * tf.where(context.step > AT, np.inf, 0.0)
 
 
-def test_a_penalty_that_reads_the_context_may_have_done_it(tmp_path):
-    message = message_of(tmp_path, make_loop("graph", [Burst()]))
-    assert f", as the optimizer or a mitigation changed it at gradient step {AT + 1}. " in message
+class Kink(Burst):
+    """The same, of which the penalty stays 0 and only its gradient is not finite."""
+
+    def penalty(self, variables, context):
+        late = tf.cast(context.step > AT, tf.float32)
+        distance = tf.reduce_sum((variables[-1] - tf.stop_gradient(variables[-1])) ** 2)
+        return tf.sqrt(distance * late + (1 - late))
+
+
+class Growth(Mitigation):
+    """A penalty that reads nothing, infinite for weights that are not all small."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def penalty(self, variables, context):
+        return self.factor * tf.reduce_sum(variables[-1] ** 2)
+
+
+@pytest.mark.parametrize(
+    ("mitigations", "first"),
+    [
+        ([Burst()], "the penalty of Burst"),
+        pytest.param([Growth(1.0), Burst()], "the penalty of Burst", marks=pytest.mark.slow),
+        ([Kink()], "the gradient of 'bias' of layer 'output'"),
+    ],
+)
+def test_a_penalty_that_reads_the_context_is_named(tmp_path, mitigations, first):
+    message = message_of(tmp_path, make_loop("graph", mitigations))
+    assert f"; the first was {first} at gradient step {AT + 1}. " in message
+
+
+def test_a_penalty_that_reads_nothing_is_named(tmp_path):
+    message = message_of(tmp_path, make_loop("graph", [Growth(np.inf), tp.mitigations.WeightDecay()]))
+    assert "; the first was the penalty of Growth at gradient step 1. " in message
+
+
+class Leap(Mitigation):
+    """A penalty that reads the step, infinite from the third one on."""
+
+    reads = ("step", "outputs")
+
+    def penalty(self, variables, context):
+        late = tf.where(context.step > 2, np.inf, 0.0)
+        return tf.reduce_sum(context.outputs**2) * late + 0.0 * tf.reduce_sum(variables[-1])
+
+
+def test_a_penalty_is_named_where_batches_come_from_the_host(tmp_path):
+    loop = loop_test.make_loop(mitigations=[Leap()])
+    message = message_of(tmp_path, loop, loop_test.run)
+    assert "; the first was the penalty of Leap at gradient step 3. " in message

@@ -38,6 +38,7 @@ class HostSteps(Driver):
         self._functions: dict[Any, Any] = {}  # by the shapes and dtypes of a batch
         self._programs: dict[Any, Any] = {}  # their concrete forms
         self._last_batch: Any = None
+        self._last_penalty = 0.0
         self._parts: Any = {}  # of the last step's context, that mitigations read after it
 
     def advance(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float]]:
@@ -53,8 +54,10 @@ class HostSteps(Driver):
             raise NonFiniteLossError(step + 1) from None
         self._parts = output.parts
         self._task.after_step(step + 1)
-        reported = {"loss": output.loss, **output.metrics}  # each []
-        return step + 1, {name: sums.get(name, 0.0) + float(value) for name, value in reported.items()}
+        reported = {name: float(value) for name, value in output.metrics.items()}
+        self._last_penalty = reported.get("penalty", 0.0)
+        reported = {"loss": float(output.loss), **reported}
+        return step + 1, {name: sums.get(name, 0.0) + value for name, value in reported.items()}
 
     def moment(self) -> Moment:
         return Moment(self._parts)
@@ -67,9 +70,11 @@ class HostSteps(Driver):
     ) -> str:
         del restore  # the last step is at hand
         if error.quantity == "gradient":
-            found = examination.of_gradients()
+            found = examination.of_penalty(self._last_penalty) or examination.of_gradients()
         else:
-            found = examination.of_weights() or examination.of_step(self._last_batch, is_advanced=True)
+            found = examination.of_weights() or examination.of_step(
+                self._last_batch, is_advanced=True, step=error.step
+            )
         return f"{found} at gradient step {error.step}" if found else ""
 
     def start(self) -> None:

@@ -3,7 +3,8 @@
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -51,37 +52,65 @@ class Examination:
         bad = self._bad_weights()
         return f"the gradient of {bad[-1]}" if bad else ""
 
-    @property
-    def skips_penalties(self) -> bool:
-        """Whether `of_step` leaves out penalties, which read a context that an eager step does not have."""
-        return self._gradient_step.reads_step
+    def of_penalty(self, total: float) -> str:
+        """Names the mitigations whose penalties are not finite together, '' where their sum is."""
+        names = [type(each).__name__ for each in self._gradient_step.penalized()]
+        return "" if math.isfinite(total) else f"the penalty of {' or '.join(names)}"
 
-    def of_step(self, batch: Any, is_advanced: bool = False) -> str:
+    def of_step(
+        self, batch: Any, is_advanced: bool = False, step: int | None = None, state: Any = None
+    ) -> str:
         """Names the first value that is not finite in a gradient step with the present weights, or ''.
 
-        In the order of the computation: the batch, inputs and outputs of layers, the loss, penalties of
-        mitigations that read no context, and the gradients from the last layer to the first.
+        In the order of the computation: the batch, inputs and outputs of layers, the loss, penalties, and the
+        gradients from the last layer to the first. Penalties that read the step's context, which an eager
+        step does not have, come last, with the gradients that they are a part of.
 
         Args:
             batch: batch, in the form that the task's loss takes.
             is_advanced: whether layers that change between steps have done so for this step.
+            step: number of the step; None leaves out penalties that read the context.
+            state: state of the step, see `GradientStep`.
         """
         batch = tf.nest.map_structure(_as_tensor, batch)
+        found = self._of_eager_step(batch, is_advanced)
+        if found or step is None or not self._gradient_step.reads_step:
+            return found
+        return self._of_traced_step(batch, is_advanced, step, state)
+
+    def _of_eager_step(self, batch: Any, is_advanced: bool) -> str:
         with self._unchanged(), _run_eagerly(), self._noted_calls() as calls:
             if not is_advanced:
                 advance(self._networks["model"])
             output, penalties, gradients, *_ = self._gradient_step.gradients(batch, all_penalties=False)
-        weights = [tf_variable(each) for each in self._networks["model"].trainable_variables]
+        return _first_bad(
+            [
+                *_parts_of(batch),
+                *calls,
+                ("the loss, of finite outputs", output.loss),
+                *_named(self._gradient_step.penalized(all_penalties=False), penalties),
+                *self._backwards(gradients),
+            ]
+        )
+
+    def _of_traced_step(self, batch: Any, is_advanced: bool, step: int, state: Any) -> str:
+        def differentiate() -> tuple[list[tf.Tensor], list[Any]]:
+            found = self._gradient_step.gradients(batch, tf.constant(step, tf.int64), state)
+            return found.penalties, found.gradients
+
+        with self._unchanged():
+            if not is_advanced:
+                advance(self._networks["model"])
+            penalties, gradients = tf.function(differentiate, autograph=False)()
+        named = _named(self._gradient_step.penalized(), penalties)
+        return _first_bad([*named, *self._backwards(gradients)])
+
+    def _backwards(self, gradients: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+        """Yields the gradients with their names, from the last layer to the first."""
         names = self._weight_names()
-        backwards = zip(weights[::-1], gradients[::-1], strict=True)
-        in_order = [
-            *_parts_of(batch),
-            *calls,
-            ("the loss, of finite outputs", output.loss),
-            *(("the penalty of a mitigation", each) for each in penalties),
-            *((f"the gradient of {names[id(weight)]}", gradient) for weight, gradient in backwards),
-        ]
-        return next((name for name, value in in_order if not is_finite(value)), "")
+        weights = [tf_variable(each) for each in self._networks["model"].trainable_variables]
+        for weight, gradient in zip(weights[::-1], gradients[::-1], strict=True):
+            yield f"the gradient of {names[id(weight)]}", gradient
 
     def _bad_weights(self) -> list[str]:
         names, trained = self._weight_names(), set()
@@ -138,6 +167,16 @@ def is_finite(value: Any) -> bool:
     parts = [_as_tensor(each) for each in tf.nest.flatten(value, expand_composites=True)]
     numbers = [each for each in parts if each is not None and each.dtype.is_floating]
     return all(bool(tf.reduce_all(tf.math.is_finite(each))) for each in numbers)
+
+
+def _first_bad(named: Sequence[tuple[str, Any]]) -> str:
+    """Returns the name of the first value that is not finite, '' where all are."""
+    return next((name for name, value in named if not is_finite(value)), "")
+
+
+def _named(mitigations: Sequence[Any], penalties: Sequence[Any]) -> list[tuple[str, Any]]:
+    names = [f"the penalty of {type(each).__name__}" for each in mitigations]
+    return list(zip(names, penalties, strict=True))
 
 
 def _as_tensor(value: Any) -> tf.Tensor | None:

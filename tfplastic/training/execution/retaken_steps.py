@@ -21,7 +21,7 @@ class RetakenSteps:
 
     Args:
         driver: driver of the run.
-        batch_of: gives the batch of a gradient step, the one after the present state.
+        begun: gives the batch and the state of a gradient step, the one after the present state.
         after_updates: mitigations that act between steps.
         restore: brings weights and task back to where steps are at hand from, and returns that gradient step.
         examination: examination of the task's gradient step.
@@ -30,13 +30,13 @@ class RetakenSteps:
     def __init__(
         self,
         driver: Driver,
-        batch_of: Callable[[int], Any],
+        begun: Callable[[int], tuple[Any, Any]],
         after_updates: AfterUpdates,
         restore: Callable[[], int],
         examination: Examination,
     ):
         self._driver = driver
-        self._batch_of = batch_of
+        self._begun = begun
         self._after_updates = after_updates
         self._restore = restore
         self._examination = examination
@@ -89,14 +89,15 @@ class RetakenSteps:
     def _look(self, step: int) -> str:
         """Takes one step and names the first value that is not finite in it or after it."""
         at = f"at gradient step {step}"
-        if found := self._examination.of_step(self._batch_of(step)):
+        batch, state = self._begun(step)
+        if found := self._examination.of_step(batch, step=step, state=state):
             return f"{found} {at}"
         try:
             self._driver.advance(step - 1, step, {})
         except NonFiniteLossError:
             return ""
         if found := self._examination.of_weights():
-            may_be_a_mitigation = self._after_updates.acts_in_program or self._examination.skips_penalties
+            may_be_a_mitigation = self._after_updates.acts_in_program
             actor = "the optimizer or a mitigation" if may_be_a_mitigation else "the optimizer"
             return f"{found}, as {actor} changed it {at}"
         self._after_updates.act(step)
