@@ -30,13 +30,13 @@ def folder(tmp_path, monkeypatch):
     importlib.import_module("tfplastic.networks")  # which registers its own in gin
     with monkeypatch.context() as patched:
         patched.setattr(gin, "register", lambda each: each)  # extending_test.py runs the recipe with gin
-        importlib.import_module("grama")
+        importlib.import_module("still_units")
     yield tmp_path
-    sys.modules.pop("grama", None)
+    sys.modules.pop("still_units", None)
 
 
 def test_it_resets_the_units_that_the_rule_names(folder):
-    mitigation = importlib.import_module("grama").GraMa(period=11, threshold=0.5)
+    mitigation = importlib.import_module("still_units").ResetStillUnits(period=11, threshold=0.5)
     task = make_task()
     settings: Any = dict(log_period=11, evaluation_period=11, checkpoint_period=11, compiler="graph")
     loop = Loop(TrainConfig(task, tp.optimizers.sgd(0.05), 11, mitigations=[mitigation], **settings))

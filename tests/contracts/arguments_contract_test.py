@@ -149,6 +149,23 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
     "WeightClipping": (tp.mitigations.WeightClipping, may("0.5 L", "kappa") | may("None L", "period")),
     "L2Init": (tp.mitigations.L2Init, may("0 0.5 L", "coefficient")),
     "ResampledInit": (tp.mitigations.ResampledInit, may("0 0.5 L", "coefficient")),
+    "ContinualBackprop": (
+        tp.mitigations.ContinualBackprop,
+        may("None L", "period")
+        | may("0 0.5", "rate", "decay")
+        | may("0 L", "maturity")
+        | may("0.5 L", "gain"),
+    ),
+    "GraMa": (
+        tp.mitigations.GraMa,
+        may("None L", "period")
+        | may("0 0.5 L", "threshold", "outgoing_scale")
+        | may("0 0.5", "max_fraction"),
+    ),
+    "SelfNormalizedResets": (
+        tp.mitigations.SelfNormalizedResets,
+        may("0 0.5", "rejection") | may("L", "num_tasks"),
+    ),
     "ReDo": (
         tp.mitigations.ReDo,
         may("None L", "period", "max_units")

@@ -28,6 +28,7 @@ class Row(NamedTuple):
         slots: the weights whose slots it zeroes.
         draws: whether what it does depends on its key.
         period: the period that it has by default.
+        silent: whether units have to be silent for it to act.
         penalty_of: the weights that its penalty has a gradient for; empty without a penalty.
         zero_at_start: whether penalty and gradient are 0 at the weights that training starts with.
     """
@@ -38,6 +39,7 @@ class Row(NamedTuple):
     slots: set[str]
     draws: bool
     period: int | None = None
+    silent: bool = False
     penalty_of: set[str] = set()
     zero_at_start: bool = False
 
@@ -56,6 +58,9 @@ TABLE = {
         {"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), False, penalty_of=ALL, zero_at_start=True
     ),
     "WeightClipping": Row({"kappa": 0.01}, {"kappa": 1e30}, ALL, set(), False, period=1),
+    # Every unit is replaced, and gives its mean to the biases of its readers.
+    "ContinualBackprop": Row({"rate": 1.0, "maturity": 0}, {"rate": 0.0}, ALL, HIDDEN, draws=True, period=1),
+    "GraMa": Row({"threshold": 1e3}, {"max_fraction": 0.0}, HIDDEN, HIDDEN, draws=True, period=1_000),
     "L2Init": Row(
         {"coefficient": 0.1},
         {"coefficient": 0.0},
@@ -72,10 +77,14 @@ TABLE = {
     "ReDo": Row({"threshold": 1e3}, {"max_units": 0}, HIDDEN, HIDDEN, draws=True, period=1_000),
     "ResetLastLayer": Row({}, {"num_layers": 0}, HEAD, HEAD, draws=True),
     "ResetOptimizerState": Row({}, None, set(), ALL, draws=False),
+    "SelfNormalizedResets": Row(
+        {"max_threshold": 8, "min_threshold": 8}, None, HIDDEN, HIDDEN, draws=True, period=1, silent=True
+    ),
     "ShrinkAndPerturb": Row({"reset_slots": True}, {"shrink": 1.0, "perturb": 0.0}, ALL, ALL, draws=True),
     "WeightDecay": Row({"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), False, penalty_of=ALL),
 }
 WITH_STRENGTH = {name: row for name, row in TABLE.items() if row.zero_strength is not None}
+EVERY_STEP = {"SelfNormalizedResets"}  # which count the examples of all steps: they take no period
 EVERY_ROW = pytest.mark.parametrize(("name", "row"), TABLE.items(), ids=TABLE)
 
 
@@ -83,8 +92,28 @@ def make(name, row, **more) -> Mitigation:
     return getattr(mitigations, name)(**{**row.arguments, **more})
 
 
+def has_period(name):
+    return "period" in inspect.signature(getattr(mitigations, name)).parameters
+
+
+def small_run(name, row, *arguments, **more):
+    """A run whose hidden units give 0 at first if the mitigation acts on those alone."""
+    training = SmallRun([make(name, row)], *arguments, **more)
+    return silenced(training) if row.silent else training
+
+
+def silenced(training):
+    """The run with hidden units that all give 0."""
+    for number in (1, 2):
+        names = {layer.name: layer for layer in training.model.layers}
+        norm = names.get(f"hidden{number}_norm")
+        offset = names[f"hidden{number}"].bias if norm is None else norm.beta
+        offset.assign(tf.fill(offset.shape, -1e3))
+    return training
+
+
 def run(name, row, seed=0):
-    return SmallRun([make(name, row)], seed=seed).train()
+    return small_run(name, row, seed=seed).train()
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +130,13 @@ def test_the_table_has_every_public_mitigation():
 
 @EVERY_ROW
 def test_it_does_something(name, row, without):
+    if row.silent:
+        without = silenced(SmallRun()).train().everything()
     assert not same_bits(run(name, row).everything(), without)
 
 
-def test_all_but_the_reset_of_the_optimizer_know_a_zero_strength():
-    assert TABLE.keys() - WITH_STRENGTH.keys() == {"ResetOptimizerState"}
+def test_all_but_these_know_a_zero_strength():
+    assert TABLE.keys() - WITH_STRENGTH.keys() == {"ResetOptimizerState", "SelfNormalizedResets"}
 
 
 @pytest.mark.parametrize(("name", "row"), WITH_STRENGTH.items(), ids=WITH_STRENGTH)
@@ -117,6 +148,8 @@ def test_at_zero_strength_it_does_nothing_bit_for_bit(name, row, without):
 @EVERY_ROW
 def test_it_acts_on_these_weights_and_their_slots_together_and_on_no_other(name, row):
     training = SmallRun().train()
+    if row.silent:
+        silenced(training)
     weights, slots = training.weights(), training.slot_values()
     assert set(weights) == ALL and all(slot.any() for each in slots.values() for slot in each.values())
     training.act(make(name, row))
@@ -182,7 +215,7 @@ def test_same_seed_same_bits_and_other_seed_other_bits_if_it_draws(name, row):
 def test_each_kind_of_program_does_the_same(name, row):
     # Without a norm, because a graph rounds layer normalization differently than eager execution does.
     eager, graph, loop, xla = (
-        SmallRun([make(name, row)], network(norm=None)).train(program).everything() for program in PROGRAMS
+        small_run(name, row, network(norm=None)).train(program).everything() for program in PROGRAMS
     )
     assert same_bits(graph, eager) and same_bits(loop, eager)
     for one, other in zip(xla, eager, strict=True):
@@ -207,7 +240,7 @@ def test_what_it_remembers_is_in_its_state(name, row):
 def test_its_class_says_where_it_acts(name, row):
     mitigation = make(name, row)
     assert mitigation.acts_after_update == bool(row.weights | row.slots)
-    assert mitigation.acts_after_update == ("period" in inspect.signature(type(mitigation)).parameters)
+    assert mitigation.acts_after_update == (has_period(name) or name in EVERY_STEP)
     assert mitigation.adds_penalty == ("penalty" in vars(type(mitigation)))
     assert mitigation.transforms_gradients == ("transform_gradients" in vars(type(mitigation)))
 
@@ -215,18 +248,18 @@ def test_its_class_says_where_it_acts(name, row):
 @EVERY_ROW
 def test_gin_knows_its_arguments(name, row):
     try:
-        bindings = {**row.arguments, **({"period": 7} if make(name, row).acts_after_update else {})}
+        bindings = {**row.arguments, **({"period": 7} if has_period(name) else {})}
         gin.parse_config([f"tfplastic.mitigations.{name}.{key} = {bindings[key]!r}" for key in bindings])
         configured = gin.get_configurable(f"tfplastic.mitigations.{name}")()
         assert type(configured).__name__ == name
-        assert configured.period == bindings.get("period")
+        assert configured.period == bindings.get("period", row.period)
     finally:
         gin.clear_config()
 
 
 @EVERY_ROW
 def test_a_period_below_1_is_refused(name, row):
-    if not make(name, row).acts_after_update:
+    if not has_period(name):
         with pytest.raises(TypeError):
             make(name, row, period=1)
         return

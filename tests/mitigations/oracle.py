@@ -77,12 +77,16 @@ class Oracle:
             self.weights = [w + momentum for w, momentum in zip(self.weights, self.momenta, strict=True)]
             yield number
 
+    def key(self, step):
+        """The mitigation's key after a gradient step."""
+        return key_of("mitigation", step, 0)
+
     def fresh(self, step, initializer=None, kernels=True):
         """The draws of the hidden kernels, or of all weights, after a gradient step."""
         weights = trainable_weights(self.loop.task.model)
         if kernels:
             weights = [each for each in weights if each.is_kernel][:-1]
-        drawn = WeightReinitializer(weights, initializer).draw(key_of("mitigation", step, 0))
+        drawn = WeightReinitializer(weights, initializer).draw(self.key(step))
         return [each.numpy().astype(np.float64) for each in drawn]
 
     def outgoing(self, layer):

@@ -13,8 +13,7 @@ from tfplastic.optimizers import adam, sgd
 PERIOD = 3
 
 
-@pytest.mark.parametrize("max_units", [None, 2])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "max_units"), list(zip(NETWORKS, (None, 2), strict=True)))
 def test_the_rule(tmp_path, name, max_units):
     threshold = 0.6
     oracle = Oracle(ReDo(PERIOD, threshold, max_units), 12, name, silent=(3, 5))

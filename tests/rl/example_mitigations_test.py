@@ -1,4 +1,4 @@
-"""The example mitigations on reinforcement learning, all four at once: Atari and a classification MDP."""
+"""Example mitigations and two of the library on reinforcement learning, all at once: Atari and an MDP."""
 
 from typing import Any
 
@@ -7,11 +7,10 @@ import tensorflow as tf
 
 import tfplastic as tp
 from examples.mitigations.c_chain import CChain
-from examples.mitigations.continual_backprop import ContinualBackprop
 from examples.mitigations.dash import Dash
-from examples.mitigations.self_normalized_resets import SelfNormalizedResets
 from tests.rl import atari_task_test
 from tests.training.graph_loop_test import run
+from tfplastic.mitigations import ContinualBackprop, SelfNormalizedResets
 from tfplastic.training import Loop, TrainConfig
 
 
@@ -61,7 +60,7 @@ def test_all_four_on_reinforcement_learning(tmp_path, kind):
         return atari_task_test.make(network=network, target_update_period=3)
 
     steps, dash = 6, NotedDash(max_batches=2)
-    mitigations = [ContinualBackprop(0.05, 1), SelfNormalizedResets(longest=120), CChain(1.0), dash]
+    mitigations = [ContinualBackprop(0.05, 1), SelfNormalizedResets(max_threshold=120), CChain(1.0), dash]
     loop = Loop(TrainConfig(make_task(), tp.optimizers.adam(1e-3), steps, mitigations=mitigations))
     run(tmp_path, loop)
     check_that_each_acted(mitigations, steps)

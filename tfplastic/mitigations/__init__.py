@@ -1,8 +1,10 @@
 """Methods that change the loss, the gradients, or weights and optimizer slots to keep a network plastic."""
 
 from tfplastic import _renames
+from tfplastic.mitigations.continual_backprop import ContinualBackprop
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.gradient_clipping import GradientClipping
+from tfplastic.mitigations.grama import GraMa
 from tfplastic.mitigations.l2_init import L2Init
 from tfplastic.mitigations.mitigation import Mitigation, Slots
 from tfplastic.mitigations.parseval_regularization import ParsevalRegularization
@@ -10,6 +12,7 @@ from tfplastic.mitigations.redo import ReDo
 from tfplastic.mitigations.resampled_init import ResampledInit
 from tfplastic.mitigations.reset_last_layer import ResetLastLayer
 from tfplastic.mitigations.reset_optimizer_state import ResetOptimizerState
+from tfplastic.mitigations.self_normalized_resets import SelfNormalizedResets
 from tfplastic.mitigations.shrink_and_perturb import ShrinkAndPerturb
 from tfplastic.mitigations.spectral_regularization import SpectralRegularization
 from tfplastic.mitigations.step_context import StepContext
@@ -19,6 +22,8 @@ from tfplastic.mitigations.weight_clipping import WeightClipping
 from tfplastic.mitigations.weight_decay import WeightDecay
 
 __all__ = [
+    "ContinualBackprop",
+    "GraMa",
     "GradientClipping",
     "L2Init",
     "Mitigation",
@@ -27,6 +32,7 @@ __all__ = [
     "ResampledInit",
     "ResetLastLayer",
     "ResetOptimizerState",
+    "SelfNormalizedResets",
     "ShrinkAndPerturb",
     "Slots",
     "SpectralRegularization",
