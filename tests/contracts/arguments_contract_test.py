@@ -173,6 +173,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("0", "max_units"),
     ),
     "ResetLastLayer": (tp.mitigations.ResetLastLayer, may("None L", "period") | may("0 L", "num_layers")),
+    "ResetNetwork": (tp.mitigations.ResetNetwork, may("None L", "period")),
     "ResetOptimizerState": (tp.mitigations.ResetOptimizerState, may("None L", "period")),
     "ShrinkAndPerturb": (
         tp.mitigations.ShrinkAndPerturb,

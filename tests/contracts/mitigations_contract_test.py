@@ -76,6 +76,7 @@ TABLE = {
     # With such a threshold every unit is reset.
     "ReDo": Row({"threshold": 1e3}, {"max_units": 0}, HIDDEN, HIDDEN, draws=True, period=1_000),
     "ResetLastLayer": Row({}, {"num_layers": 0}, HEAD, HEAD, draws=True),
+    "ResetNetwork": Row({}, None, ALL, ALL, draws=True),
     "ResetOptimizerState": Row({}, None, set(), ALL, draws=False),
     "SelfNormalizedResets": Row(
         {"max_threshold": 8, "min_threshold": 8}, None, HIDDEN, HIDDEN, draws=True, period=1, silent=True
@@ -84,6 +85,7 @@ TABLE = {
     "WeightDecay": Row({"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), False, penalty_of=ALL),
 }
 WITH_STRENGTH = {name: row for name, row in TABLE.items() if row.zero_strength is not None}
+WITHOUT = {"ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
 EVERY_STEP = {"SelfNormalizedResets"}  # which count the examples of all steps: they take no period
 EVERY_ROW = pytest.mark.parametrize(("name", "row"), TABLE.items(), ids=TABLE)
 
@@ -136,7 +138,7 @@ def test_it_does_something(name, row, without):
 
 
 def test_all_but_these_know_a_zero_strength():
-    assert TABLE.keys() - WITH_STRENGTH.keys() == {"ResetOptimizerState", "SelfNormalizedResets"}
+    assert TABLE.keys() - WITH_STRENGTH.keys() == WITHOUT
 
 
 @pytest.mark.parametrize(("name", "row"), WITH_STRENGTH.items(), ids=WITH_STRENGTH)

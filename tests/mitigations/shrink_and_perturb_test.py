@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.mitigations.oracle import Oracle
 from tests.mitigations.small_run import SmallRun, network, same_bits
+from tfplastic import networks
+from tfplastic._keras import keras
 from tfplastic.mitigations import ShrinkAndPerturb, WeightReinitializer
 from tfplastic.mitigations._weights import trainable_weights
 
@@ -83,6 +86,8 @@ def test_statistics_of_a_norm_are_left_alone():
     [
         ({"shrink": 1.5}, "`shrink` must be a number in [0, 1]. Received: 1.5"),
         ({"perturb": -0.1}, "`perturb` must be a finite number of at least 0. Received: -0.1"),
+        ({"noise": "some"}, "`noise` must be one of 'fresh', 'initial', 'normal'. Received: 'some'"),
+        ({"shrinks": "some"}, "`shrinks` must be one of 'updated', 'older'. Received: 'some'"),
         ({"weights": "some"}, "`weights` must be one of 'all', 'all_but_norms', 'kernels'. Received: 'some'"),
     ],
 )
@@ -90,3 +95,41 @@ def test_arguments_out_of_range(arguments, message):
     with pytest.raises(ValueError) as error:
         ShrinkAndPerturb(**arguments)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("network_name", "noise", "shrinks"),
+    [("dense", "normal", "older"), ("convolutional", "initial", "updated"), ("dense", "fresh", "updated")],
+)
+def test_every_step_in_each_form(tmp_path, network_name, noise, shrinks):
+    shrink, perturb = 0.97, 0.01
+    mitigation = ShrinkAndPerturb(1, shrink, perturb, noise=noise, shrinks=shrinks)
+    oracle = Oracle(mitigation, 10, network_name)
+    first, older = oracle.weights, oracle.weights
+    normal = keras.initializers.RandomNormal(0.0, 1.0, seed=0) if noise == "normal" else None
+    for step in oracle.steps():
+        added = first if noise == "initial" else oracle.fresh(step, normal, kernels=False)
+        if shrinks == "older":
+            shrunk = [w - (1 - shrink) * old for w, old in zip(oracle.weights, older, strict=True)]
+        else:
+            shrunk = [shrink * w for w in oracle.weights]
+        oracle.weights = [w + perturb * phi for w, phi in zip(shrunk, added, strict=True)]
+        older = oracle.weights
+    oracle.check(tmp_path)
+
+
+def test_normal_noise_has_its_standard_deviation():
+    training = SmallRun(model=networks.mlp(3, (200, 100), input_shape=(4,)))
+    before = training.weights()
+    after = act(training, ShrinkAndPerturb(shrink=1.0, perturb=0.1, noise="normal"))
+    noise = np.concatenate([(after[name] - before[name]).ravel() for name in before])
+    assert abs(noise.mean()) < 3e-3 and abs(noise.std() - 0.1) < 3e-3
+    assert (after["hidden1/bias"] != 0).all()  # biases too
+
+
+def test_the_first_weights_are_in_the_state():
+    training = SmallRun()
+    mitigation = ShrinkAndPerturb(noise="initial")
+    first = training.weights().values()
+    mitigation.build(training.model, training.optimizer, 0)
+    assert same_bits([each.numpy() for each in mitigation.state.values()], list(first))

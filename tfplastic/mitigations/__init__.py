@@ -11,6 +11,7 @@ from tfplastic.mitigations.parseval_regularization import ParsevalRegularization
 from tfplastic.mitigations.redo import ReDo
 from tfplastic.mitigations.resampled_init import ResampledInit
 from tfplastic.mitigations.reset_last_layer import ResetLastLayer
+from tfplastic.mitigations.reset_network import ResetNetwork
 from tfplastic.mitigations.reset_optimizer_state import ResetOptimizerState
 from tfplastic.mitigations.self_normalized_resets import SelfNormalizedResets
 from tfplastic.mitigations.shrink_and_perturb import ShrinkAndPerturb
@@ -22,6 +23,7 @@ from tfplastic.mitigations.weight_clipping import WeightClipping
 from tfplastic.mitigations.weight_decay import WeightDecay
 
 __all__ = [
+    "ResetNetwork",
     "ContinualBackprop",
     "GraMa",
     "GradientClipping",

@@ -25,7 +25,7 @@ class SelfNormalizedResets(Mitigation):
     1 - rejection; the threshold becomes q if that is smaller, else its double, from `min_threshold` to
     `max_threshold`, and the histogram is emptied.
 
-    Defaults: of the released code. The paper's rejection is from 0.02 to 0.08.
+    Defaults: the released code. The rejection of the paper is from 0.02 to 0.08.
 
     Source: Farias and Jozefiak 2024, "Self-normalized resets for plasticity in continual learning"; the code
     ajozefiak/SelfNormalizedResets, whose README says that algorithm 1 leaves out details.
