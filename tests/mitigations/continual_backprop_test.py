@@ -8,10 +8,12 @@ import tensorflow as tf
 
 from tests.mitigations.oracle import Oracle
 from tests.mitigations.small_run import SmallRun, network
+from tfplastic import networks
 from tfplastic._keras import keras
 from tfplastic._tf.random import fold_in
 from tfplastic.diagnostics import UnitMap
 from tfplastic.mitigations import ContinualBackprop
+from tfplastic.mitigations._outgoing_bias import OutgoingBias
 from tfplastic.mitigations._unit_utility import UTILITIES, unit_utility
 from tfplastic.mitigations.continual_backprop import _initializer
 from tfplastic.mitigations.fresh import unit_uniform
@@ -153,3 +155,13 @@ def test_a_decay_of_1_is_refused():
     with pytest.raises(ValueError) as error:
         ContinualBackprop(decay=1.0)
     assert str(error.value) == "`decay` must be a number in [0, 1), below 1. Received: 1.0"
+
+
+def test_units_with_two_features_are_replaced_without_a_correction():
+    model = networks.mlp(3, (6, 5), input_shape=(4,), activation="crelu")
+    head = model.layers[-1]
+    OutgoingBias(model).add(UnitMap(model)["hidden2"], tf.ones([5], tf.float64))
+    assert not head.bias.numpy().any()
+    model = networks.mlp(3, (6, 5), input_shape=(4,))
+    OutgoingBias(model).add(UnitMap(model)["hidden2"], tf.ones([5], tf.float64))
+    np.testing.assert_allclose(model.layers[-1].bias, model.layers[-1].kernel.numpy().sum(0), rtol=1e-5)

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfplastic.diagnostics import Units
 from tfplastic.diagnostics.reading.model_layers import named_layers
+from tfplastic.layers import CReLU, DeepFourier
 
 _PLAIN = ("Dense", "Conv1D", "Conv2D", "Conv3D")
 
@@ -18,19 +19,25 @@ class OutgoingBias:
     """
 
     def __init__(self, model: Any):
+        layers = named_layers(model)
+        self._doubled = {name for name, layer in layers.items() if isinstance(layer, (CReLU, DeepFourier))}
         self._bias_of = {
             id(layer.kernel): layer.bias
-            for layer in named_layers(model).values()
+            for layer in layers.values()
             if type(layer).__name__ in _PLAIN and layer.use_bias and getattr(layer, "groups", 1) == 1
         }
 
     def add(self, units: Units, outputs: tf.Tensor) -> None:
         """Adds to the biases of the units' readers the contribution of constant outputs; traceable.
 
+        Nothing is added for units with two features, whose outputs are not one number.
+
         Args:
             units: units of one layer.
             outputs: `[units]`, output of each unit, at all positions.
         """
+        if self._doubled.intersection(units.activations):
+            return
         for part in units.outgoing:
             bias = self._bias_of.get(id(part.variable))
             if bias is not None:

@@ -60,7 +60,8 @@ class ContinualBackprop(Mitigation):
 
     Outputs of the network stay as they are, with `correct_bias`, for units that are constant, with readers
     that are plain dense or convolutional layers with a bias, no padding (at whose edges a channel gives
-    less) and no normalization after the nonlinearity. Other readers get no correction.
+    less) and no normalization after the nonlinearity. Other readers get no correction, nor do those of units
+    with two features, as of CReLU.
 
     Args:
         rate: in [0, 1], share of the mature units of a layer that is replaced at each call; 0 does nothing.
