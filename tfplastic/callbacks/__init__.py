@@ -2,8 +2,10 @@
 
 from tfplastic import _renames
 from tfplastic.callbacks.apply_mitigation import ApplyMitigation
+from tfplastic.callbacks.plasticity_alarm import PlasticityAlarm
 from tfplastic.callbacks.plasticity_diagnostics import PlasticityDiagnostics
+from tfplastic.callbacks.threshold import Threshold
 
-__all__ = ["ApplyMitigation", "PlasticityDiagnostics"]
+__all__ = ["ApplyMitigation", "PlasticityAlarm", "PlasticityDiagnostics", "Threshold"]
 
 __getattr__ = _renames.module_getattr(__name__)
