@@ -137,6 +137,10 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("None", "max_gradient_norm"),
     ),
     "GradientClipping": (tp.mitigations.GradientClipping, may("0.5 L", "max_norm")),
+    "NormalizeAndProject": (
+        tp.mitigations.NormalizeAndProject,
+        may("None L", "period") | may("None", "decay_rate"),
+    ),
     "ParsevalRegularization": (
         tp.mitigations.ParsevalRegularization,
         may("0 0.5 L", "coefficient") | may("0.5 L", "scale") | may("L", "groups"),

@@ -48,6 +48,8 @@ ALL_BUT_NORMS = {each for each in ALL if not each.endswith(("gamma", "beta"))}
 HIDDEN_KERNELS = {"hidden1/kernel", "hidden2/kernel"}
 TABLE = {
     "GradientClipping": Row({"max_norm": 0.01}, {"max_norm": 1e30}, set(), set(), False),
+    # Right after it is built weights have their norms, and biases alone change.
+    "NormalizeAndProject": Row({}, None, {"hidden1/bias", "hidden2/bias"}, set(), False, period=1),
     "ParsevalRegularization": Row(
         {"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), False, penalty_of=HIDDEN_KERNELS
     ),
@@ -85,7 +87,7 @@ TABLE = {
     "WeightDecay": Row({"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), False, penalty_of=ALL),
 }
 WITH_STRENGTH = {name: row for name, row in TABLE.items() if row.zero_strength is not None}
-WITHOUT = {"ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
+WITHOUT = {"NormalizeAndProject", "ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
 EVERY_STEP = {"SelfNormalizedResets"}  # which count the examples of all steps: they take no period
 EVERY_ROW = pytest.mark.parametrize(("name", "row"), TABLE.items(), ids=TABLE)
 

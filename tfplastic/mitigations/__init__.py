@@ -7,6 +7,7 @@ from tfplastic.mitigations.gradient_clipping import GradientClipping
 from tfplastic.mitigations.grama import GraMa
 from tfplastic.mitigations.l2_init import L2Init
 from tfplastic.mitigations.mitigation import Mitigation, Slots
+from tfplastic.mitigations.normalize_and_project import NormalizeAndProject
 from tfplastic.mitigations.parseval_regularization import ParsevalRegularization
 from tfplastic.mitigations.redo import ReDo
 from tfplastic.mitigations.resampled_init import ResampledInit
@@ -29,6 +30,7 @@ __all__ = [
     "GradientClipping",
     "L2Init",
     "Mitigation",
+    "NormalizeAndProject",
     "ParsevalRegularization",
     "ReDo",
     "ResampledInit",

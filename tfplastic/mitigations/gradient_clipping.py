@@ -15,13 +15,10 @@ class GradientClipping(Mitigation):
     """Gradient clipping: gradients whose global norm exceeds `max_norm` are scaled down to it.
 
     Rule: g <- g * min(max_norm / ||g||, 1) with ||g|| the norm of all gradients together, those of penalties
-    included, before the optimizer's moments. It is the `max_gradient_norm` of this library's optimizers, for
-    any optimizer.
-
+        included, before the optimizer's moments. It is the `max_gradient_norm` of this library's optimizers,
+        for any optimizer.
     Defaults: none; the norm is a required argument. 10 in the DQN of several code bases, 0.5 in PPO's.
-
     Source: Pascanu et al. 2013, "On the difficulty of training recurrent neural networks".
-
     Departures: none. A norm that is NaN or infinite makes all gradients NaN or 0, as any such scaling does.
 
     Args:

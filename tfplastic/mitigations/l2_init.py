@@ -19,18 +19,15 @@ class L2Init(Mitigation):
 
     theta_0 are the weights that the run starts with. Penalty and gradient are 0 there.
 
-    Rule: coefficient * the sum over all entries of a distance of d = theta - theta_0: `'l2'` d^2, `'half_l2'`
-    d^2 / 2, `'l1'` |d|, `'huber'` d^2 / 2 where |d| < 1 and |d| - 1/2 elsewhere.
-
+    Rule: coefficient * the sum over all entries of a distance of d = theta - theta_0: `'l2'` d^2,
+        `'half_l2'` d^2 / 2, `'l1'` |d|, `'huber'` d^2 / 2 where |d| < 1 and |d| - 1/2 elsewhere.
     Defaults: the paper's sum, with the coefficient that was best over all its problems; its grid is 1e-2,
-    1e-3, 1e-4 and 1e-5.
-
-    Source: Kumar et al. 2023, "Maintaining plasticity in continual learning via regenerative regularization",
-    with L1 Init and Huber Init.
-
+        1e-3, 1e-4 and 1e-5.
+    Source: Kumar et al. 2023, "Maintaining plasticity in continual learning via regenerative
+        regularization", with L1 Init and Huber Init.
     Departures: the paper writes d^2, its code halves it for L2 and L2 Init alike (`distance='half_l2'`). For
-    draws in place of theta_0 see `ResampledInit`. Of later code, Plasticine adds the norm itself, whose
-    gradient has a constant length and does not exist at theta_0; that is not offered.
+        draws in place of theta_0 see `ResampledInit`. Of later code, Plasticine adds the norm itself, whose
+        gradient has a constant length and does not exist at theta_0; that is not offered.
 
     Args:
         coefficient: factor of the sum, at least 0; 0 adds nothing.

@@ -21,18 +21,15 @@ class ParsevalRegularization(Mitigation):
     It keeps the rows of W, the incoming weights of each unit, orthogonal and of squared length s. Rows can be
     orthogonal where a layer has no more outputs than inputs; elsewhere the penalty does not reach 0.
 
-    Rule: coefficient * the sum over all layers with a kernel but the last of (64 / outputs)^2 *
-    ||W W' - s I||_F^2, the last layer of `model.trainable_variables`. Biases have no part in it.
-
+    Rule: coefficient * the sum over all layers with a kernel but the last of (64 / outputs)^2 * ||W W' - s
+        I||_F^2, the last layer of `model.trainable_variables`. Biases have no part in it.
     Defaults: s = 2, the squared gain of an orthogonal initialization with gain sqrt(2); the coefficient of
-    most of the paper's problems, 1e-4, which has 1e-3 for MetaWorld.
-
+        most of the paper's problems, 1e-4, which has 1e-3 for MetaWorld.
     Source: Chung et al. 2024, "Parseval regularization for continual reinforcement learning", and its code.
-
     Departures: networks there are of orthogonal initialization and tanh; from another initialization the
-    penalty draws W to orthogonality from the first step. `normalize_rows` and `groups` are options of the
-    code; its diagonal scale after each layer and its scale of inputs change the network and are left out.
-    Plasticine has s = 1.
+        penalty draws W to orthogonality from the first step. `normalize_rows` and `groups` are options of
+        the code; its diagonal scale after each layer and its scale of inputs change the network and are left
+        out. Plasticine has s = 1.
 
     Args:
         coefficient: factor of the penalty, at least 0; 0 adds nothing.

@@ -20,12 +20,10 @@ class ResampledInit(Mitigation):
     """L2 Init towards fresh weights: penalty coefficient * sum (theta - phi)^2, with phi drawn at each step.
 
     Rule: the penalty of `L2Init`, with a fresh draw phi of the layers' initializers at each gradient step in
-    place of theta_0. phi is a function of the step's number and the run's seed, so that nothing is kept.
-
+        place of theta_0. phi is a function of the step's number and the run's seed, so that nothing is kept.
     Defaults: the same as of `L2Init`.
-
-    Source: Kumar et al. 2023, "Maintaining plasticity in continual learning via regenerative regularization".
-
+    Source: Kumar et al. 2023, "Maintaining plasticity in continual learning via regenerative
+        regularization".
     Departures: the same as of `L2Init`.
 
     Args:

@@ -18,19 +18,16 @@ from tfplastic.mitigations.mitigation import Mitigation
 class SpectralRegularization(Mitigation):
     """Spectral regularization: a penalty of largest singular values that are not 1, and of biases.
 
-    Rule: coefficient * the sum of (sigma^k - target)^2 over kernels, with sigma the largest singular value of
-    the kernel as a matrix `[inputs, outputs]`; of (||b||_2)^(2k) over biases and the offsets of norms; and of
-    sum (s - 1)^2 over gains s of norms. sigma is u'Wv with u and v from power iteration; the gradient takes
-    them as constants.
-
+    Rule: coefficient * the sum of (sigma^k - target)^2 over kernels, with sigma the largest singular value
+        of the kernel as a matrix `[inputs, outputs]`; of (||b||_2)^(2k) over biases and the offsets of
+        norms; and of sum (s - 1)^2 over gains s of norms. sigma is u'Wv with u and v from power iteration;
+        the gradient takes them as constants.
     Defaults: k and target of the paper, and a coefficient in the middle of its range, from 1e-2 to 1e-4.
-
     Source: Lewandowski et al. 2024, "Learning continually by spectral regularization"; its port lop-jax.
-
     Departures: the port has target 2, 10 iterations from the same random vector in each step, which are the
-    default here, and the sum of squares of biases (`squared_biases`), with a coefficient of 0.1. After few
-    iterations sigma is too small where singular values lie close together. The output layer counts as every
-    other. Weights of other kinds, such as the slopes of PReLU, are left out.
+        default here, and the sum of squares of biases (`squared_biases`), with a coefficient of 0.1. After
+        few iterations sigma is too small where singular values lie close together. The output layer counts
+        as every other. Weights of other kinds, such as the slopes of PReLU, are left out.
 
     Args:
         coefficient: factor of the penalty, at least 0; 0 adds nothing.

@@ -22,13 +22,12 @@ class WassersteinInit(Mitigation):
     of the initial weights.
 
     Rule: coefficient * the sum over tensors of the mean (`'mean'`) or the sum (`'sum'`) over ranks r of
-    (w_(r) - w_0(r))^2, with w_(r) the r-th smallest entry of the tensor and w_0(r) that of its initial value.
-
+        (w_(r) - w_0(r))^2, with w_(r) the r-th smallest entry of the tensor and w_0(r) that of its initial
+        value.
     Defaults: coefficient and mean of the code below.
-
     Source: Lewandowski et al. 2023, "Directions of curvature as an explanation for loss of plasticity", with
-    the sum; the code of Chung et al. 2024, "Parseval regularization for continual reinforcement learning".
-
+        the sum; the code of Chung et al. 2024, "Parseval regularization for continual reinforcement
+        learning".
     Departures: neither says whether gains and offsets of norms count; by default they do.
 
     Args:

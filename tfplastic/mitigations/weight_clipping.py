@@ -17,15 +17,13 @@ class WeightClipping(Mitigation):
     """Clipping of each weight to the interval [-kappa b, kappa b], with b the initial bound of its layer.
 
     Rule: after each update, w <- min(max(w, -kappa b), kappa b) with b = 1 / sqrt(fan-in of the layer), the
-    bound of PyTorch's uniform initialization. A bias has the b of its own layer. Optimizer slots stay.
-
+        bound of PyTorch's uniform initialization. A bias has the b of its own layer. Optimizer slots stay.
     Defaults: the released code's. The paper's runs have kappa from 1 to 5, mostly 2 or 3.
-
     Source: Elsayed et al. 2024, "Weight clipping for deep continual and reinforcement learning".
-
     Departures: none from the code, where gains and offsets of a norm have the b of the last kernel before
-    them, by which a gain of 1 is clipped far below 1; `weights='all_but_norms'` leaves them alone. Weights
-    before any kernel, such as those of a norm of the inputs, have no such bound and are not clipped.
+        them, by which a gain of 1 is clipped far below 1; `weights='all_but_norms'` leaves them alone.
+        Weights before any kernel, such as those of a norm of the inputs, have no such bound and are not
+        clipped.
 
     Args:
         kappa: factor of the bound, above 0.

@@ -20,7 +20,7 @@ class WeightDecay(Mitigation):
     AdamW.
 
     Departures: Kumar et al. 2023, "Maintaining plasticity in continual learning via regenerative
-    regularization", write the whole sum; their code has `half` and `'all_but_norms'`.
+        regularization", write the whole sum; their code has `half` and `'all_but_norms'`.
 
     Args:
         coefficient: at least 0; 0 adds nothing. "L2 coefficient 1e-5" in Lyle et al. 2023, appendix B.1,

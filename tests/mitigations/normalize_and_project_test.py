@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from tests.mitigations.small_run import SmallRun, same_bits
+from tests.mitigations.ten_steps import KINDS, assert_as_by_hand
+from tfplastic._keras import keras
+from tfplastic.mitigations import NormalizeAndProject
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("zero_biases", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_ten_steps(kind, zero_biases):
+    def projected(weights, start):
+        hidden = len(weights) - 2
+        return [
+            weight
+            if place >= hidden
+            else weight * np.linalg.norm(first) / np.linalg.norm(weight)
+            if weight.ndim > 1
+            else weight * (not zero_biases)
+            for place, (weight, first) in enumerate(zip(weights, start, strict=True))
+        ]
+
+    assert_as_by_hand(kind, [NormalizeAndProject(zero_biases=zero_biases)], after=projected)
+
+
+def test_gain_and_offset_are_projected_together():
+    training = SmallRun([NormalizeAndProject()]).train()
+    after = training.weights()
+    for layer, units in (("hidden1_norm", 6), ("hidden2_norm", 5)):
+        gamma, beta = after[f"{layer}/gamma"], after[f"{layer}/beta"]
+        np.testing.assert_allclose(
+            (gamma**2).sum() + (beta**2).sum(), units, rtol=1e-6
+        )  # gains of 1 at first
+        assert np.abs(beta).max() > 0
+
+
+def test_gain_and_offset_decay_to_their_start():
+    project = NormalizeAndProject(norms="decay", decay_rate=0.25)
+    training = SmallRun([project])
+    for each in training.model.trainable_variables:
+        each.assign_add(np.ones(each.shape))
+    project.after_update(None, training.model, None, None)
+    after = training.weights()
+    np.testing.assert_allclose(after["hidden1_norm/gamma"], 1.75)  # 2 + (1 - 2) / 4
+    np.testing.assert_allclose(after["hidden2_norm/beta"], 0.75)  # 1 + (0 - 1) / 4
+
+
+def test_norms_and_biases_can_be_left_alone():
+    training = SmallRun().train()
+    project = NormalizeAndProject(norms="keep", zero_biases=False)
+    project.build(training.model, None, 0)
+    for each in training.model.trainable_variables:
+        each.assign(2 * each)
+    before = training.weights()
+    project.after_update(None, training.model, None, None)
+    after = training.weights()
+    changed = {name for name in before if not same_bits([before[name]], [after[name]])}
+    assert changed == {"hidden1/kernel", "hidden2/kernel"}
+
+
+def test_weights_of_zero_stay_so():
+    training = SmallRun()
+    kernel = training.model.trainable_variables[0]
+    project = NormalizeAndProject()
+    project.build(training.model, None, 0)
+    kernel.assign(np.zeros(kernel.shape))
+    project.after_update(None, training.model, None, None)
+    assert not kernel.numpy().any()
+
+
+def test_a_network_of_one_layer():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(6)], name="single")
+    with pytest.raises(ValueError) as error:
+        NormalizeAndProject().build(model, None, 0)
+    rule = "must have a layer with a kernel before its last one"
+    assert str(error.value) == f"`model` {rule}. Received: 'single'"
+
+
+RULE = "must be a number in [0, 1] with norms='decay', and None otherwise"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"norms": "decay"}, f"`decay_rate` {RULE}. Received: None"),
+        ({"decay_rate": 0.1}, f"`decay_rate` {RULE}. Received: 0.1"),
+        ({"norms": "decay", "decay_rate": 2}, "`decay_rate` must be a number in [0, 1]. Received: 2"),
+        ({"norms": "drop"}, "`norms` must be one of 'project', 'decay', 'keep'. Received: 'drop'"),
+    ],
+)
+def test_arguments_out_of_range(arguments, message):
+    with pytest.raises(ValueError) as error:
+        NormalizeAndProject(**arguments)
+    assert str(error.value) == message
