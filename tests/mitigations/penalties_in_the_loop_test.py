@@ -1,5 +1,6 @@
 """Penalties, clipping and projection together in the training loop: a stream, an MDP and the Nature DQN."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -44,7 +45,7 @@ def make_loop(kind="stream", compiler="graph") -> Any:
             diagnostics_batch_size=8,
         )
     elif kind == "nature_dqn":
-        protocol = atari_task_test.SHORT._replace(frame_size=36)
+        protocol = dataclasses.replace(atari_task_test.SHORT, frame_size=36)
         task = atari_task_test.make(network=tp.networks.nature_dqn, protocol=protocol)
     else:
         task = make_task()
