@@ -49,7 +49,7 @@ def make_loop(kind="stream", compiler="graph") -> Any:
         task = atari_task_test.make(network=tp.networks.nature_dqn, protocol=protocol)
     else:
         task = make_task()
-    periods = dict(log_period=4, evaluation_period=6, checkpoint_period=5)
+    periods: Any = dict(log_period=4, evaluation_period=6, checkpoint_period=5)
     optimizer = tp.optimizers.adam(1e-2)
     return Loop(TrainConfig(task, optimizer, STEPS, mitigations=all_together(), compiler=compiler, **periods))
 
