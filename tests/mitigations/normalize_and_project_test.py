@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,8 @@ from tests.mitigations.small_run import SmallRun, same_bits
 from tests.mitigations.ten_steps import KINDS, assert_as_by_hand
 from tfplastic._keras import keras
 from tfplastic.mitigations import NormalizeAndProject
+
+NOTHING: Any = None  # the arguments of a hook that reads none
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,7 +44,7 @@ def test_gain_and_offset_decay_to_their_start():
     training = SmallRun([project])
     for each in training.model.trainable_variables:
         each.assign_add(np.ones(each.shape))
-    project.after_update(None, training.model, None, None)
+    project.after_update(NOTHING, training.model, NOTHING, NOTHING)
     after = training.weights()
     np.testing.assert_allclose(after["hidden1_norm/gamma"], 1.75)  # 2 + (1 - 2) / 4
     np.testing.assert_allclose(after["hidden2_norm/beta"], 0.75)  # 1 + (0 - 1) / 4
@@ -53,7 +57,7 @@ def test_norms_and_biases_can_be_left_alone():
     for each in training.model.trainable_variables:
         each.assign(2 * each)
     before = training.weights()
-    project.after_update(None, training.model, None, None)
+    project.after_update(NOTHING, training.model, NOTHING, NOTHING)
     after = training.weights()
     changed = {name for name in before if not same_bits([before[name]], [after[name]])}
     assert changed == {"hidden1/kernel", "hidden2/kernel"}
@@ -65,7 +69,7 @@ def test_weights_of_zero_stay_so():
     project = NormalizeAndProject()
     project.build(training.model, None, 0)
     kernel.assign(np.zeros(kernel.shape))
-    project.after_update(None, training.model, None, None)
+    project.after_update(NOTHING, training.model, NOTHING, NOTHING)
     assert not kernel.numpy().any()
 
 
