@@ -170,6 +170,10 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         tp.mitigations.SelfNormalizedResets,
         may("0 0.5", "rejection") | may("L", "num_tasks"),
     ),
+    "PartialResets": (
+        tp.mitigations.PartialResets,
+        may("0 0.5", "strength", "decay") | may("0.5 L", "steepness") | may("L", "reset_period"),
+    ),
     "ReDo": (
         tp.mitigations.ReDo,
         may("None L", "period", "max_units")

@@ -45,6 +45,7 @@ class Row(NamedTuple):
 
 
 ALL_BUT_NORMS = {each for each in ALL if not each.endswith(("gamma", "beta"))}
+KERNELS = {each for each in ALL if each.endswith("kernel")}
 HIDDEN_KERNELS = {"hidden1/kernel", "hidden2/kernel"}
 TABLE = {
     "GradientClipping": Row({"max_norm": 0.01}, {"max_norm": 1e30}, set(), set(), False),
@@ -75,6 +76,9 @@ TABLE = {
     "ResampledInit": Row(
         {"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), True, penalty_of=ALL_BUT_NORMS
     ),
+    "PartialResets": Row(
+        {"strength": 0.5, "reset_period": 2}, {"strength": 0.0}, KERNELS, set(), draws=True, period=1
+    ),
     # With such a threshold every unit is reset.
     "ReDo": Row({"threshold": 1e3}, {"max_units": 0}, HIDDEN, HIDDEN, draws=True, period=1_000),
     "ResetLastLayer": Row({}, {"num_layers": 0}, HEAD, HEAD, draws=True),
@@ -89,6 +93,8 @@ TABLE = {
 WITH_STRENGTH = {name: row for name, row in TABLE.items() if row.zero_strength is not None}
 WITHOUT = {"NormalizeAndProject", "ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
 EVERY_STEP = {"SelfNormalizedResets"}  # which count the examples of all steps: they take no period
+WITHOUT = {"ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
+EVERY_STEP = {"PartialResets", "SelfNormalizedResets"}  # which observe all steps: they take no period
 EVERY_ROW = pytest.mark.parametrize(("name", "row"), TABLE.items(), ids=TABLE)
 
 

@@ -9,6 +9,7 @@ from tfplastic.mitigations.l2_init import L2Init
 from tfplastic.mitigations.mitigation import Mitigation, Slots
 from tfplastic.mitigations.normalize_and_project import NormalizeAndProject
 from tfplastic.mitigations.parseval_regularization import ParsevalRegularization
+from tfplastic.mitigations.partial_resets import PartialResets
 from tfplastic.mitigations.redo import ReDo
 from tfplastic.mitigations.resampled_init import ResampledInit
 from tfplastic.mitigations.reset_last_layer import ResetLastLayer
@@ -24,7 +25,6 @@ from tfplastic.mitigations.weight_clipping import WeightClipping
 from tfplastic.mitigations.weight_decay import WeightDecay
 
 __all__ = [
-    "ResetNetwork",
     "ContinualBackprop",
     "GraMa",
     "GradientClipping",
@@ -32,9 +32,11 @@ __all__ = [
     "Mitigation",
     "NormalizeAndProject",
     "ParsevalRegularization",
+    "PartialResets",
     "ReDo",
     "ResampledInit",
     "ResetLastLayer",
+    "ResetNetwork",
     "ResetOptimizerState",
     "SelfNormalizedResets",
     "ShrinkAndPerturb",
