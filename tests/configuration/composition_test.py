@@ -356,6 +356,18 @@ ADDED = {
 }
 
 
+def test_the_description_shows_what_left_with_a_displaced_member():
+    binding = "train.mitigations = [@ShrinkAndPerturb()]"
+    sources = gin_config.parse([LABELS, FILES["WeightDecay"]], [binding])
+    build_loop(sources)
+    unused.check_all_bindings_used(sources)
+    lines = [" ".join(line.split()[1:]) for line in description.describe(sources).splitlines()]
+    assert lines[2] == (
+        "sets nothing that counts; no longer read: WeightDecay.coefficient; "
+        f"displaced by --gin_bindings={binding}: mitigations.weight_decay"
+    )
+
+
 def test_the_period_of_a_quantity_stays_as_long_as_it_is_measured():
     for whole in ("'full'", "[@sharpness]", "{'sharpness': @sharpness}"):
         bindings = [f"train.diagnostics = {whole}"]

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+import gin
+
 from tfplastic.configuration.gin_files import Binding
+from tfplastic.configuration.members import is_member
 
 _MOST_NAMES = 4
 
@@ -11,7 +14,7 @@ def describe(sources: Sequence[Binding]) -> str:
     """Returns a line for each given file and statement of the command line: its bindings in force.
 
     Args:
-        sources: result of `gin_config.parse`.
+        sources: result of `gin_config.parse`, whose bindings have been checked (`unused`).
     """
     given = list(dict.fromkeys(each.given for each in sources if each.given))
     width = max(map(len, given), default=0)
@@ -21,7 +24,8 @@ def describe(sources: Sequence[Binding]) -> str:
 
 def _contents(given: str, sources: Sequence[Binding]) -> str:
     own = [each for each in sources if each.given == given]
-    counting = _names(each for each in own if each.in_force)
+    counting = _names(each for each in own if _counts(each))
+    unread = _names(each for each in own if each.in_force and not _counts(each))
     text = f"sets {_listed(counting)}" if counting else "sets nothing that counts"
     gone = [each for each in own if not each.in_force and _name(each) not in counting]
     replaced = _names(each for each in gone if each.displaced_by is None)
@@ -29,9 +33,18 @@ def _contents(given: str, sources: Sequence[Binding]) -> str:
     for each in gone:
         if each.displaced_by is not None:
             displaced.setdefault(each.displaced_by.source, []).append(_name(each))
-    parts = [f"replaced: {_listed(replaced)}"] if replaced else []
+    parts = [f"no longer read: {_listed(unread)}"] if unread else []
+    parts += [f"replaced: {_listed(replaced)}"] if replaced else []
     parts += [f"displaced by {place}: {_listed(names)}" for place, names in displaced.items()]
     return "; ".join([text, *parts])
+
+
+def _counts(binding: Binding) -> bool:
+    """Returns whether a binding is in force and has not left with the choice that would read it."""
+    scope, selector, parameter = binding.key
+    return binding.in_force and (
+        is_member(binding) or parameter in gin.config._CONFIG.get((scope, selector), {})
+    )
 
 
 def _names(bindings: Iterable[Binding]) -> list[str]:
