@@ -49,7 +49,7 @@ def _modules(module):
 
 
 def _share(function, arguments, pkg):
-    """Does for Griffe's objects what `shares_arguments` does for functions."""
+    """Does the same for Griffe's objects as `shares_arguments` does for functions."""
     settings = pkg[arguments[0].canonical_path.partition(".")[2]]
     given = {each.name: each.value for each in arguments[1:]}
     omitted = ast.literal_eval(str(given.pop("omit", "()")))

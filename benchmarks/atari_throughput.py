@@ -4,7 +4,7 @@
 
 Each contender is a process of its own that is pinned to the same core (or, with --threads=2, to the same
 two). After start-up and warm-up they take turns, a block of agent steps each, round after round, so that
-what else the machine does meets all of them alike; a ratio compares two contenders within a round. Times are
+other load of the machine affects all of them alike; a ratio compares two contenders within a round. Times are
 CPU times, so the machine need not be quiet. A last round measures where the time goes. benchmarks/README.md
 says more, and how to read the result.
 """
@@ -49,10 +49,10 @@ class Contender(NamedTuple):
 
     Attributes:
         name: in tables and on the command line.
-        module: what to run, from the root of the repository.
+        module: module to run, from the root of the repository.
         is_peer: whether it runs in the peers' environment.
-        settings: what it is told beside `SHARED_SETTINGS` and the number of threads.
-        is_reference: whether it is a peer as its users run it, of which the fastest is what ratios are to.
+        settings: its settings besides `SHARED_SETTINGS` and the number of threads.
+        is_reference: whether it is a peer as its users run it; ratios are to the fastest of these.
     """
 
     name: str
@@ -74,12 +74,12 @@ CONTENDERS = (
 
 
 def start(contender: Contender, python: str, threads: int) -> Process:
-    """A contender at work; it warms up at once, without being waited for.
+    """A running contender; it warms up at once, without being waited for.
 
     Args:
-        contender: what to run.
+        contender: the contender to run.
         python: the interpreter of its environment.
-        threads: how many it may use.
+        threads: number of threads that it may use.
     """
     settings = {**SHARED_SETTINGS, **contender.settings, "threads": threads}
     environment = {
@@ -93,7 +93,7 @@ def start(contender: Contender, python: str, threads: int) -> Process:
 
 @dataclasses.dataclass
 class Result:
-    """What was measured of one contender.
+    """Measurements of one contender.
 
     Attributes:
         about: optimizer and versions.

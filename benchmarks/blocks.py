@@ -26,8 +26,8 @@ class Watched(NamedTuple):
 
     Attributes:
         owner: object, class or module that has it as an attribute, through which every caller looks it up.
-        name: of the attribute.
-        part: what it is a part of the training loop for.
+        name: name of the attribute.
+        part: its part of the training loop.
     """
 
     owner: Any
@@ -60,7 +60,7 @@ class Stopwatch:
 
 
 def settings() -> dict[str, Any]:
-    """What the driver asks of a contender: its one argument, an object of JSON."""
+    """The driver's request to a contender: its one argument, an object of JSON."""
     return json.loads(sys.argv[1])
 
 
@@ -72,7 +72,7 @@ def serve(watched: Sequence[Watched], about: dict[str, Any], packages: Sequence[
 
     Args:
         watched: functions whose times are parts of the whole.
-        about: what the contender says of itself, such as its optimizer.
+        about: facts that the contender reports, such as its optimizer.
         packages: distributions whose versions are reported.
     """
     replies = os.fdopen(os.dup(1), "w")

@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/curvature.py
 
 Each contender is a process of its own with one thread, and all are pinned to the same core. After start-up
-and warm-up they take turns, task after task, round after round, so that what else the machine does meets all
-of them alike; a ratio compares two contenders within a round. All have the same weights and data, and what
-they compute is checked against float64. benchmarks/README.md says more, and how to read the result.
+and warm-up they take turns, task after task, round after round, so that other load of the machine affects all
+of them alike; a ratio compares two contenders within a round. All have the same weights and data, and their
+results are checked against float64. benchmarks/README.md says more, and how to read the result.
 """
 
 import argparse
@@ -49,11 +49,11 @@ class Contender:
 
     Attributes:
         name: in tables and on the command line.
-        module: what to run, from the root of the repository.
-        settings: what it is told beside the problem and the device.
+        module: module to run, from the root of the repository.
+        settings: its settings besides the problem and the device.
         is_peer: whether it runs in the peers' environment.
-        problems: those it takes part in.
-        most_steps: of its densities, where fewer than the others' must do.
+        problems: problems that it takes part in.
+        most_steps: most steps of its densities, where fewer than the others' must do.
         in_quick: whether it takes part in a short self-check.
     """
 
@@ -88,7 +88,7 @@ CONTENDERS = (
 
 
 def start(contender: Contender, problem: str, folder: str, options: argparse.Namespace) -> Process:
-    """A contender at work on a problem."""
+    """A contender running on a problem."""
     environment = {
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -113,7 +113,7 @@ def start(contender: Contender, problem: str, folder: str, options: argparse.Nam
 
 
 def run_problem(problem: str, folder: str, options: argparse.Namespace) -> dict[str, Result]:
-    """Measures all contenders on a problem, and checks what they computed."""
+    """Measures all contenders on a problem, and checks their results."""
     path = pathlib.Path(folder, f"{problem}.npz")
     curvature_problem.write(curvature_problem.make(problem), path)
     chosen = [each for each in CONTENDERS if each.name in options.only and problem in each.problems]
@@ -233,7 +233,7 @@ def _options() -> argparse.Namespace:
 
 
 def _complete(options: argparse.Namespace) -> None:
-    """Checks the options, and fills in what follows from them."""
+    """Checks the options, and fills in their consequences."""
     if options.rounds < 1:
         raise BenchmarkError(f"--rounds must be at least 1. Received: {options.rounds}")
     if options.only is None:

@@ -1,4 +1,4 @@
-"""The contender's end of curvature.py: does what it is asked for, and measures it.
+"""The contender's end of curvature.py: carries out requests, and measures them.
 
 Only the standard library, NumPy and SciPy are used here, because contenders live in different environments.
 """
@@ -28,7 +28,7 @@ TOLERANCE = 1e-4
 
 
 class Contender:
-    """A library that knows of the Hessian of a problem's loss. What it can do are methods named like tasks.
+    """A library that knows of the Hessian of a problem's loss. Its methods are named like tasks.
 
     - `gradient()`, `hvp()`: everything from the weights on. `hvp_retained()`: the gradient's graph is kept.
     - `matmat(block)`, of which tasks `matmat_8` and `matmat_32` are made.
@@ -36,7 +36,7 @@ class Contender:
     - `lanczos(num_steps)`: as many steps without reorthogonalization, where a density has it.
     - `top()`: the `NUM_EIGENVALUES` largest eigenvalues to `TOLERANCE`, and their vectors, each one native.
 
-    Native vectors are what the library takes and gives.
+    Native vectors are those of the library.
 
     Args:
         problem: whose loss it is.
@@ -73,7 +73,7 @@ class Contender:
         return None
 
     def compiled(self) -> set[str]:
-        """Names of what has been traced or compiled so far, where that can be known."""
+        """Names of the programs traced or compiled so far, where that can be known."""
         return set()
 
     def keep_nothing(self) -> None:
@@ -85,7 +85,7 @@ class Contender:
         return self.to_native(self._vectors[0])
 
     def task(self, name: str, num_steps: int) -> Callable[[], Any] | None:
-        """What to call for a task; None for what this library does not offer."""
+        """The function for a task; None where this library has none."""
         kind, _, count = name.partition("_")
         method = getattr(self, kind if kind == "matmat" else name, None)
         if method is None:
@@ -103,12 +103,12 @@ def ritz(alpha: Any, beta: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def settings() -> dict[str, Any]:
-    """What the driver asks of a contender: its one argument, an object of JSON."""
+    """The driver's request to a contender: its one argument, an object of JSON."""
     return json.loads(sys.argv[1])
 
 
 def serve(make: Callable[..., Any], packages: Sequence[str]) -> None:
-    """Makes what answers requests, and answers them until the driver closes the pipe.
+    """Makes a library's adapter, and answers requests until the driver closes the pipe.
 
     Args:
         make: called with the problem and the vectors. A `Contender`, or anything with a method `answer` from
@@ -187,7 +187,7 @@ class _Answers:
     def _memory(self, num_steps: int) -> dict[str, Any]:
         """Growth of the largest resident memory by a product and by a density, in MiB.
 
-        Each was done before, so that the C library has as many heaps as its threads need. What a library
+        Each was done before, so that the C library has as many heaps as its threads need. Memory that it
         keeps for the next time counts as growth of each time.
         """
         contender = self._contender

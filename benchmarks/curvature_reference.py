@@ -1,4 +1,4 @@
-"""What is true in curvature.py: float64 products, and Lanczos in float64 with full reorthogonalization.
+"""Ground truth of curvature.py: float64 products, and Lanczos in float64 with full reorthogonalization.
 
 Its operator is the library's, with float64 weights; its Lanczos is a plain loop that shares no code with it.
 """
@@ -14,11 +14,11 @@ from benchmarks.tfplastic_curvature import hessian
 
 
 class Reference:
-    """Judges what contenders saved.
+    """Judge of the saved results of contenders.
 
     Args:
         problem: whose Hessian it is.
-        vectors: what contenders multiplied with.
+        vectors: vectors that contenders multiplied.
     """
 
     def __init__(self, problem: Problem, vectors: np.ndarray):

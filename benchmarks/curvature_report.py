@@ -1,4 +1,4 @@
-"""What curvature.py measured, as tables."""
+"""Results of curvature.py, as tables."""
 
 import dataclasses
 import math
@@ -28,16 +28,16 @@ _TASKS = (
 
 @dataclasses.dataclass
 class Result:
-    """What was measured of one contender.
+    """Measurements of one contender.
 
     Attributes:
         num_steps: products in its density.
-        versions: of its packages.
+        versions: versions of its packages.
         seconds: by task, one number a round; of a whole block of products, a whole density.
-        checks: by task, what the reference says of the result.
+        checks: by task, the reference's judgment of the result.
         errors: by task, why there is nothing.
-        compiled: what was traced or compiled anew after the warm-up.
-        growth_mib: of the largest resident memory, by a "product" and by a "density".
+        compiled: programs traced or compiled again after the warm-up.
+        growth_mib: growth of the largest resident memory, by a "product" and by a "density".
     """
 
     num_steps: int
@@ -55,7 +55,7 @@ class Result:
         return [1e3 * seconds / products for seconds in self.seconds.get(task, [])]
 
     def median(self, task: str) -> float:
-        """Of `milliseconds`; NaN where there are none."""
+        """The median of `milliseconds`; NaN where there are none."""
         return statistics.median(self.milliseconds(task) or [math.nan])
 
     def is_accurate(self) -> bool:

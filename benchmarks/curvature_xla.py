@@ -1,8 +1,8 @@
-"""CPU time of Hessian products in the graph and in XLA: what the rule table of curvature rests on.
+"""CPU time of Hessian products in the graph and in XLA: the basis of the rule table of curvature.
 
     .venv/bin/python benchmarks/curvature_xla.py
 
-The problems are those of curvature.py. A product by itself, and products in a `tf.while_loop` that records
+The problems are those of curvature.py. A product alone, and products in a `tf.while_loop` that records
 the gradient once, each vector made of the last product; both as a graph and compiled by XLA, one thread. They
 take turns; a ratio compares two of one round.
 """

@@ -1,4 +1,4 @@
-"""The contender's end of diagnostics_overhead.py: does what it is asked for, and measures it.
+"""The contender's end of diagnostics_overhead.py: carries out requests, and measures them.
 
 Only the standard library and NumPy are used here, because contenders live in different environments.
 """
@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.diagnostics_problem import Problem, read
 
 Values = dict[str, list[float]]
-"""Of each quantity: one number a layer, in the order of the layers, or one for the whole network."""
+"""Values of each quantity: one number a layer, in the order of the layers, or one for the whole network."""
 
 
 class Contender:
@@ -33,11 +33,11 @@ class Contender:
         self.problem = problem
 
     def block(self, task: str, repeats: int) -> Callable[[], Any]:
-        """What does a task, anew each time, so many times."""
+        """Runs a task so many times, without results of earlier ones."""
         raise NotImplementedError
 
     def values(self, task: str) -> Values:
-        """What one of `diagnostics_problem.TASKS` comes to, with the weights as they are."""
+        """The result of one of `diagnostics_problem.TASKS`, with the weights as they are."""
         raise NotImplementedError
 
     def names(self) -> dict[str, list[str]]:
@@ -89,7 +89,7 @@ def _values(contender: Contender, task: str) -> dict[str, Any]:
 
 
 def _memory(contender: Contender) -> dict[str, float]:
-    """The largest resident memory of the process beyond what it has now, in MiB; once in a process."""
+    """The largest resident memory of the process beyond its present memory, in MiB; once in a process."""
     gc.collect()
     with open("/proc/self/statm") as statm:  # Linux
         before = int(statm.read().split()[1]) * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""What diagnostics cost: shares of training time, periods of the dear ones, memory; and beside PyTorch.
+"""Cost of diagnostics: shares of training time, periods of expensive ones, memory; compared with PyTorch.
 
     .venv/bin/python benchmarks/diagnostics_overhead.py
     .venv/bin/python benchmarks/diagnostics_overhead.py --read runs/diagnostics_overhead.json --markdown
@@ -30,7 +30,7 @@ _MOST_ROUNDS_OF_DEAR = 3
 
 
 def start(module: str, python: str, problem: str, path: pathlib.Path) -> Process:
-    """A process at work on a problem."""
+    """A process running on a problem."""
     environment = {
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -43,7 +43,7 @@ def start(module: str, python: str, problem: str, path: pathlib.Path) -> Process
 
 
 def start_ours(problem: str, path: pathlib.Path) -> tuple[Process, dict[str, Any]]:
-    """This library at work on a problem, and what it says of itself."""
+    """This library running on a problem, and its facts."""
     process = start("benchmarks.tfplastic_diagnostics", sys.executable, problem, path)
     return process, process.reply()
 
@@ -73,7 +73,7 @@ def difference(own: Sequence[float], its: Sequence[float]) -> float:
 
 
 def train(problem: str, path: pathlib.Path, result: Result, options: argparse.Namespace) -> None:
-    """Gradient steps and sets of diagnostics in turns; then the dear quantities one by one."""
+    """Gradient steps and sets of diagnostics in turns; then the expensive quantities one by one."""
     process, said = start_ours(problem, path)
     with process:
         result.versions |= said["versions"]
@@ -83,9 +83,9 @@ def train(problem: str, path: pathlib.Path, result: Result, options: argparse.Na
             for task, count in repeats.items():
                 result.seconds.setdefault(task, []).append(_seconds(process, task, count))
             say(f"{problem}: round {number + 1} of {options.rounds}")
-        if "dear" in options.parts:
-            result.dear = said["names"]["dear"]
-            for task in result.dear:
+        if "expensive" in options.parts:
+            result.expensive = said["names"]["expensive"]
+            for task in result.expensive:
                 try:
                     result.seconds[task] = _dear_seconds(process, task, options)
                     say(f"{problem}: {task} takes {min(result.seconds[task]):.3g} s")
@@ -114,7 +114,7 @@ def _dear_seconds(process: Process, task: str, options: argparse.Namespace) -> l
 
 
 def _repeats(process: Process, task: str, options: argparse.Namespace) -> int:
-    """How often a task fits into a block, known after a first one that compiles and fills caches."""
+    """Returns the repetitions of a task in a block, known after one that compiles and fills caches."""
     _seconds(process, task, 1)
     return max(1, math.ceil(options.block_seconds / _seconds(process, task, 1)))
 
@@ -131,7 +131,7 @@ def _asked(process: Process, **request: Any) -> dict[str, Any]:
 
 
 def _options() -> argparse.Namespace:
-    problems, parts = list(NETWORKS), ["peers", "training", "dear", "memory"]
+    problems, parts = list(NETWORKS), ["peers", "training", "expensive", "memory"]
     parser = argparse.ArgumentParser(
         description="What diagnostics cost, ours and PyTorch's.",
         epilog="Takes about 30 minutes on an idle machine. `make bench-peers` makes the peers' environment.",
@@ -139,7 +139,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--problems", nargs="+", choices=problems, default=problems, metavar="NAME")
     parser.add_argument(
-        "--parts", nargs="+", choices=parts, default=parts, help="what to measure; dear needs training"
+        "--parts", nargs="+", choices=parts, default=parts, help="parts to measure; expensive needs training"
     )
     parser.add_argument("--rounds", type=int, default=5, help="blocks of each task that count")
     parser.add_argument("--block-seconds", type=float, default=0.5, help="CPU time of a block, at least")
@@ -157,8 +157,8 @@ def _check(options: argparse.Namespace) -> None:
         raise BenchmarkError(f"--rounds must be at least 1. Received: {options.rounds}")
     if not 0 < options.block_seconds < math.inf:
         raise BenchmarkError(f"--block-seconds must be above 0. Received: {options.block_seconds}")
-    if "dear" in options.parts and "training" not in options.parts:
-        raise BenchmarkError("--parts dear needs training. Received: dear alone")
+    if "expensive" in options.parts and "training" not in options.parts:
+        raise BenchmarkError("--parts expensive needs training. Received: expensive alone")
     if "peers" in options.parts:
         check_peers(options.peers_python)
 
@@ -185,7 +185,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Result]:
 
 
 def _read(paths: Sequence[pathlib.Path]) -> dict[str, Result]:
-    """The results in several files; what a later file has of a problem goes before what earlier ones have."""
+    """The results in several files; a later file's values of a problem replace those of earlier ones."""
     fields: dict[str, dict[str, Any]] = {}
     for path in paths:
         for problem, result in json.loads(path.read_text())["results"].items():

@@ -11,7 +11,7 @@ LEARNING_RATE = 1e-3
 TAU = 0.025  # of dormant units
 DELTA = 0.01  # what ranks leave out
 TASKS = ("ranks", "dormant", "metrics", "together")
-"""What is compared with peers.
+"""Tasks that are compared with peers.
 
 - `ranks`: of the features of every hidden layer, the summaries in loss-of-plasticity (Dohare et al. 2024):
   effective rank, approximate ranks by squared and by plain singular values, numerical rank.
@@ -21,12 +21,12 @@ TASKS = ("ranks", "dormant", "metrics", "together")
 - `together`: all of these in one go.
 """
 FLOORS = ("forward", "spectra", "spectra_float32")
-"""What the tasks cannot do without, by itself.
+"""Necessary parts of the tasks, alone.
 
 - `forward`: the activations of the hidden layers.
 - `spectra`: singular values of activations that are there: ours from Gram matrices in float64, the peer's by
   its decomposition in float32.
-- `spectra_float32`: ours from Gram matrices in float32, which lose singular values below some 1e-3 of the
+- `spectra_float32`: ours from Gram matrices in float32, which lose singular values below about 1e-3 of the
   largest; the peer's as before.
 """
 
@@ -38,13 +38,13 @@ class Network:
     """A network with ReLU after each layer but the last.
 
     Attributes:
-        image_shape: of an input.
+        image_shape: shape of an input.
         filters: channels of the convolutions.
-        kernel_sizes: of the convolutions.
-        strides: of the convolutions.
+        kernel_sizes: sizes of the convolutions' kernels.
+        strides: strides of the convolutions.
         is_same: whether convolutions pad as `'same'` does in TensorFlow.
         hidden: units of the dense layers after them.
-        outputs: of the last layer.
+        outputs: units of the last layer.
         is_q: whether inputs are bytes, divided by 255 in the network, and the loss is squared.
     """
 
@@ -58,7 +58,7 @@ class Network:
     is_q: bool = False
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """Of the kernels, `[height, width, in, out]` or `[in, out]`."""
+        """Shapes of the kernels, `[height, width, in, out]` or `[in, out]`."""
         height, width, channels = self.image_shape
         kernels: list[tuple[int, ...]] = []
         for filters, size, stride in zip(self.filters, self.kernel_sizes, self.strides, strict=True):

@@ -1,4 +1,4 @@
-"""What diagnostics_overhead.py measured, as tables."""
+"""Results of diagnostics_overhead.py, as tables."""
 
 import dataclasses
 import itertools
@@ -18,14 +18,14 @@ _NEEDED = {"ranks": ("forward", "spectra"), "dormant": ("forward",)}
 
 @dataclasses.dataclass
 class Result:
-    """What was measured on one problem.
+    """Measurements on one problem.
 
     Attributes:
-        versions: of packages.
+        versions: versions of packages.
         seconds: CPU time of ours by task, one number a round; of `training`, per gradient step.
-        peer_seconds: of the peer, in the same rounds.
+        peer_seconds: times of the peer, in the same rounds.
         differences: by task and quantity, the largest relative difference between the two.
-        dear: quantities that are neither cheap nor medium.
+        expensive: quantities that are neither cheap nor medium.
         memory: MiB resident `before_mib` and by how much the peak was above, `growth_mib`.
         errors: why there is nothing, by task.
     """
@@ -34,7 +34,7 @@ class Result:
     seconds: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     peer_seconds: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     differences: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
-    dear: list[str] = dataclasses.field(default_factory=list)
+    expensive: list[str] = dataclasses.field(default_factory=list)
     memory: dict[str, float] = dataclasses.field(default_factory=dict)
     errors: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -58,13 +58,13 @@ class Result:
         return [its / own for its, own in pairs]
 
     def ratios_to_floor(self, task: str, parts: Sequence[str]) -> list[float]:
-        """The peer's times of a task over ours of `parts`: what it could be at most."""
+        """The peer's times of a task over ours of `parts`: an upper bound."""
         columns = [self.seconds.get(part, []) for part in parts]
         rounds = zip(self.peer_seconds.get(task, []), *columns, strict=False)
         return [its / sum(times) for its, *times in rounds]
 
     def ratios_one_by_one(self) -> list[float]:
-        """As `ratios` of all together, the peer's functions being called codebase by codebase."""
+        """Like `ratios` of all together, the peer's functions being called codebase by codebase."""
         columns = [self.peer_seconds.get(task, []) for task in TASKS[:-1]]
         rounds = zip(*columns, self.seconds.get(TASKS[-1], []), strict=False)
         return [sum(times) / own for *times, own in rounds]
@@ -82,7 +82,7 @@ def round_up(steps: float) -> int:
 
 def report(found: Results) -> str:
     """All tables of a run."""
-    parts = [_sets(found), _dear(found), _peers(found), _differences(found)]
+    parts = [_sets(found), _expensive(found), _peers(found), _differences(found)]
     errors = [f"{problem}, {task}: {why}" for problem, of in found.items() for task, why in of.errors.items()]
     if errors:
         parts.append("What could not be done\n" + "\n".join(errors))
@@ -114,14 +114,14 @@ def _sets(found: Results) -> str:
     return table(rows) if len(rows) > 1 else ""
 
 
-def _dear(found: Results) -> str:
+def _expensive(found: Results) -> str:
     rows = _cost_rows(found)
     return table(rows) if len(rows) > 1 else ""
 
 
 def _cost_rows(found: Results) -> list[tuple[str, ...]]:
-    """A row a dear quantity: cost and period on each network, and the largest of the periods."""
-    names = list(dict.fromkeys(name for result in found.values() for name in result.dear))
+    """A row for each expensive quantity: cost and period on each network, and the largest of the periods."""
+    names = list(dict.fromkeys(name for result in found.values() for name in result.expensive))
     titles = [title for problem in found for title in (f"{problem}: CPU seconds", "period")]
     rows: list[tuple[str, ...]] = [("quantity", *titles, "default period")]
     for name in names:
@@ -137,7 +137,7 @@ def _cost_rows(found: Results) -> list[tuple[str, ...]]:
 
 
 def _peers(found: Results) -> str:
-    rows = [("beside PyTorch, CPU ms", "ours", "peer's", "times ours")]
+    rows = [("next to PyTorch, CPU ms", "ours", "peer's", "times ours")]
     for problem, result in found.items():
         for task in (*TASKS, *FLOORS):
             if ratios := result.ratios(task):

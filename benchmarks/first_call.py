@@ -1,7 +1,7 @@
 """CPU seconds of the first `diagnose` of a model, which traces and compiles everything, for either Keras.
 
 Each measurement is a fresh process with one thread; the least of the repetitions counts. The first call of
-the model itself, compiled, is what nobody can do without.
+the model itself, compiled, is the least that anybody needs.
 
     python benchmarks/first_call.py --repetitions=3 --json=first_call.json
 """

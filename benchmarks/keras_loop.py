@@ -1,4 +1,4 @@
-"""Keras in train_loop.py: `fit`, with as many gradient steps for each call of its program as it is told.
+"""Keras in train_loop.py: `fit`, with a given number of gradient steps for each call of its program.
 
 The driver starts it, with Keras 2 or Keras 3 as `tf.keras`; `loop_blocks.py` says how they talk.
 """

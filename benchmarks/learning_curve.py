@@ -1,4 +1,4 @@
-"""Draws what Atari runs have learned, beside random play, and says by how many standard errors they differ.
+"""Draws the returns of Atari runs next to random play, and prints their differences in standard errors.
 
     python benchmarks/learning_curve.py --out=docs/learning.png runs/boxing0 runs/boxing1
 

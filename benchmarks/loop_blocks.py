@@ -27,10 +27,10 @@ TakeSteps = Callable[[int], Any]
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """What is trained, on images of MNIST's shape with random labels.
+    """The problem to train, on images of MNIST's shape with random labels.
 
     Attributes:
-        batch_size: of a gradient step.
+        batch_size: examples per gradient step.
         hidden: units of the dense layers.
         filters: channels of the 3 x 3 convolutions of stride 2 before them.
         is_mdp: whether Double DQN is trained on the MDP of those labels, by 4 agent steps a gradient step.
@@ -54,7 +54,7 @@ PROBLEMS = {
 
 
 def settings() -> dict[str, Any]:
-    """What the driver asks of a contender: its one argument, an object of JSON."""
+    """The driver's request to a contender: its one argument, an object of JSON."""
     return json.loads(sys.argv[1])
 
 

@@ -1,4 +1,4 @@
-"""What train_loop.py measured, as tables."""
+"""Results of train_loop.py, as tables."""
 
 import dataclasses
 import statistics
@@ -14,10 +14,10 @@ _LARGEST_MDP_MS = 4.0
 
 @dataclasses.dataclass
 class Result:
-    """What was measured of one contender on one problem.
+    """Measurements of one contender on one problem.
 
     Attributes:
-        versions: of its packages.
+        versions: versions of its packages.
         milliseconds: CPU time of a gradient step, one number a round.
         error: why there is nothing, if so.
     """
@@ -28,7 +28,7 @@ class Result:
 
 
 Results = Mapping[str, Result]
-"""Of a problem, by contender."""
+"""Results of a problem, by contender."""
 
 
 def report(found: Mapping[str, Results]) -> str:

@@ -1,4 +1,4 @@
-"""The gradient step of Double DQN on Atari's network: what its parts take, as ratios within one run.
+"""The gradient step of Double DQN on Atari's network: the times of its parts, as ratios within one run.
 
     python benchmarks/nature_step.py [--steps=30]
 

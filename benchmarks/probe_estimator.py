@@ -1,4 +1,4 @@
-"""What `Probe.quick_steps` costs in accuracy, against the full protocol on checkpoints of real runs.
+"""Cost of `Probe.quick_steps` in accuracy, against the full protocol on checkpoints of real runs.
 
     python benchmarks/probe_checkpoints.py --out=runs/default.npz runs/plasticity/default_adam-seed*
     python benchmarks/probe_estimator.py runs/*.npz
@@ -32,7 +32,7 @@ def quick(full: ProbeResult, steps: int) -> ProbeResult:
 
 
 def left_out(result: ProbeResult) -> list[Probed]:
-    """Each of the fresh networks as the one that is probed, beside the others."""
+    """Each of the fresh networks as the probed one, next to the others."""
     fresh, found = result.fresh, []
     for number in range(len(fresh.curves)):
         others = FreshNetworks(
@@ -112,7 +112,7 @@ def _run(options: argparse.Namespace) -> None:
 def main() -> int:
     """Compares and returns the exit code."""
     parser = argparse.ArgumentParser(description="Quick probes against full ones, on the same checkpoints.")
-    parser.add_argument("files", nargs="+", type=pathlib.Path, help="what probe_checkpoints.py has written")
+    parser.add_argument("files", nargs="+", type=pathlib.Path, help="files of probe_checkpoints.py")
     parser.add_argument(
         "--steps", nargs="+", type=int, default=[100, 200, 500, 1_000], help="of quick probes"
     )

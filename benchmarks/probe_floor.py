@@ -1,7 +1,7 @@
-"""What a gradient step of probe.py cannot do without: matrix products, and the optimizer's memory traffic.
+"""Necessary parts of a gradient step of probe.py: matrix products, and the optimizer's memory traffic.
 
 The driver starts it. Products are NumPy's, on one thread; Adam reads the gradient, the weights and two slots
-and writes all but the gradient, at the bandwidth that is measured beside.
+and writes all but the gradient, at the bandwidth that is measured as well.
 """
 
 import itertools
@@ -19,7 +19,7 @@ def make(problem: Problem, part: str) -> TakeSteps:
     """One part of the floor of a gradient step of a dense network.
 
     Args:
-        problem: what is trained.
+        problem: the problem to train.
         part: `'arithmetic'` or `'traffic'`.
     """
     if problem.filters:

@@ -1,4 +1,4 @@
-"""What the contenders of probe.py have in common. Only the standard library and NumPy are used here."""
+"""Common parts of the contenders of probe.py. Only the standard library and NumPy are used here."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What probe_checkpoints.py has written, as results of probes."""
+"""Files of probe_checkpoints.py as results of probes."""
 
 import pathlib
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from tfplastic.probing import FreshNetworks, ProbeResult
 
 
 class Probed(NamedTuple):
-    """One checkpoint and what a probe of it has found."""
+    """One checkpoint and the result of its probe."""
 
     run: str
     step: int

@@ -5,7 +5,7 @@ r"""Draws where networks of runs stand among fresh ones: final probe losses at t
         'Adam=runs/default.npz'
 
 A panel for each file, as `LABEL=FILE`: fresh networks and their prediction interval, and the last checkpoint
-of each run. Prints what is drawn; `--csv` has all checkpoints.
+of each run. Prints the values drawn; `--csv` has all checkpoints.
 """
 
 import argparse
@@ -106,9 +106,7 @@ def _tell(title: str, networks: Sequence[Probed]) -> None:
 def main() -> int:
     """Draws and returns the exit code."""
     parser = argparse.ArgumentParser(description="Where networks of runs stand among fresh ones.")
-    parser.add_argument(
-        "groups", nargs="+", metavar="LABEL=FILE", help="what probe_checkpoints.py has written"
-    )
+    parser.add_argument("groups", nargs="+", metavar="LABEL=FILE", help="files of probe_checkpoints.py")
     parser.add_argument("--out", required=True, type=pathlib.Path, help="the PNG to write")
     parser.add_argument("--csv", type=pathlib.Path, help="a table of all checkpoints to write")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """The driver's end of a benchmark whose contenders are processes that answer requests in turns.
 
-Requests and replies are lines of JSON on the standard input and output of a contender; what its libraries say
+Requests and replies are lines of JSON on the standard input and output of a contender; its libraries' output
 on standard error is kept for the case that it dies.
 """
 
@@ -25,12 +25,12 @@ class BenchmarkError(Exception):
 
 
 class Process:
-    """A contender at work. It starts at once, without being waited for; its first reply says that it is up.
+    """A running contender. It starts at once, without being waited for; its first reply says that it is up.
 
     Args:
-        name: of the contender, for errors.
+        name: name of the contender, for errors.
         command: interpreter, module and whatever else, without the settings.
-        settings: told to it as its last argument, in JSON.
+        settings: its last argument, in JSON.
         environment: variables beyond those of this process.
     """
 
@@ -139,7 +139,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def say(text: str) -> None:
-    """Tells the person who waits how far it is."""
+    """Shows the progress to the person who waits."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""This library in diagnostics_overhead.py: its training loop, and its diagnostics of what that trains.
+"""This library in diagnostics_overhead.py: its training loop, and diagnostics of its network.
 
 The driver starts it; `diagnostics_blocks.py` says how they talk.
 """
@@ -58,7 +58,7 @@ class ProblemTask(SupervisedStream):
     """Trains the network of a problem on its data, batches drawn with replacement.
 
     Args:
-        problem: as the driver wrote it.
+        problem: problem in the driver's form.
     """
 
     name = "problem"
@@ -129,14 +129,14 @@ class Tfplastic(Contender):
         self._snapshot.reference = diagnostics.Reference.of(self._snapshot)
 
     def names(self) -> dict[str, list[str]]:
-        return {"dear": [_name(each) for each in _dear()]}
+        return {"expensive": [_name(each) for each in _expensive()]}
 
     def block(self, task: str, repeats: int) -> Callable[[], Any]:
         if task == "training":
             return functools.partial(self._train, repeats)
         if task in FLOORS:
             return functools.partial(self._repeat_floor, task, repeats)
-        alone = {_name(each): (each,) for each in _dear()}
+        alone = {_name(each): (each,) for each in _expensive()}
         quantities = _SETS[task] if task in _SETS else alone[task]
         return functools.partial(self._repeat, quantities, repeats)
 
@@ -178,7 +178,7 @@ def _float32_spectrum(matrix: np.ndarray) -> np.ndarray:
     return np.linalg.eigvalsh(tall.T @ tall)
 
 
-def _dear() -> list[QuantityFn]:
+def _expensive() -> list[QuantityFn]:
     others = BUDGETS["medium"]
     return [each for each in BUDGETS["full"] if each not in others]
 

@@ -43,10 +43,10 @@ class Blocks(Progress):
     """The loop's progress, shown to nobody: where a block of agent steps ends, it waits for the next.
 
     Args:
-        total_steps: as for `Progress`.
-        initial_step: as for `Progress`.
-        fields: as for `Progress`.
-        lengths: of the blocks in agent steps, as they are asked for.
+        total_steps: see `Progress`.
+        initial_step: see `Progress`.
+        fields: see `Progress`.
+        lengths: lengths of the blocks in agent steps, in the order of requests.
     """
 
     def __init__(self, total_steps: int, initial_step: int, fields: Sequence[str], lengths: Iterator[int]):

@@ -63,7 +63,7 @@ def make(problem: Problem, program: str, statistics: bool = False, dtype: str | 
     """Gradient steps of a problem.
 
     Args:
-        problem: what is trained.
+        problem: the problem to train.
         program: `'graph'` or `'xla'`.
         statistics: whether each step reports dead and dormant fractions of every layer.
         dtype: Keras' policy of the network.

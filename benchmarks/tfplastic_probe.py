@@ -29,9 +29,9 @@ def make(problem: Problem, execution: str = "auto", program: str = "auto") -> Ta
     """Gradient steps of a probe, counted over all targets.
 
     Args:
-        problem: what is trained.
-        execution: as `Probe` takes it.
-        program: as `Probe` takes it.
+        problem: the problem to train.
+        execution: execution of a `Probe`.
+        program: compiler of a `Probe`.
     """
     images, targets = probe_data()
     if problem.filters:

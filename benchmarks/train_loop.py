@@ -4,7 +4,7 @@
 
 Contenders live in processes with one thread that are all pinned to the same core. After start-up and
 compilation they take turns, problem after problem, a block of gradient steps each, round after round, so that
-what else the machine does meets all of them alike; a ratio compares two contenders within a round. Times are
+other load of the machine affects all of them alike; a ratio compares two contenders within a round. Times are
 CPU times, so the machine need not be quiet. benchmarks/README.md says more, and how to read the result.
 """
 
@@ -37,9 +37,9 @@ class Home:
     """A process in which contenders live.
 
     Attributes:
-        module: what to run, from the root of the repository.
+        module: module to run, from the root of the repository.
         is_peer: whether it runs in the peers' environment.
-        settings: what it is told beside the folder of the data.
+        settings: its settings besides the folder of the data.
         environment: variables beyond those that all have.
     """
 
@@ -76,8 +76,8 @@ class Contender:
     Attributes:
         name: in tables and on the command line.
         home: the process it lives in.
-        way: what the process is told of it.
-        problems: those it takes part in.
+        way: its settings in the process.
+        problems: problems that it takes part in.
     """
 
     name: str
@@ -105,7 +105,7 @@ CONTENDERS = (
 
 
 def start(home: Home, folder: str, options: argparse.Namespace) -> Process:
-    """A process at work; it starts at once, without being waited for."""
+    """A running process; it starts at once, without being waited for."""
     environment = {
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -142,8 +142,8 @@ def measure(
 
     Args:
         folder: for the data.
-        options: who takes part in what, and how long.
-        contenders: of whom `options` choose.
+        options: contenders, problems and durations.
+        contenders: all contenders, of which `options` select.
         granule: gradient steps of which blocks are multiples.
     """
     write_data(folder)

@@ -1,6 +1,6 @@
 """README.md and the pages of docs/ are run as they stand: each Python block prints the text that follows it.
 
-A block of Python is fenced by ```python; what it prints, if the page shows it, follows it fenced by ```text.
+A block of Python is fenced by ```python; its output, if the page shows it, follows it fenced by ```text.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What loops leave in memory: graphs of TensorFlow, and the resident memory of the process."""
+"""Memory that loops leave behind: graphs of TensorFlow, and the resident memory of the process."""
 
 import ctypes
 import gc
@@ -15,7 +15,7 @@ def graphs() -> int:
 
 
 def growth(call: Callable[[], object], count: int, settled: int) -> tuple[float, int]:
-    """Returns what `count` calls add to memory, in MiB, and to the graphs; from call `settled` on."""
+    """Returns the growth of memory in `count` calls, in MiB, and to the graphs; from call `settled` on."""
     memory = graphs_before = 0
     for number in range(count):
         call()

@@ -1,4 +1,4 @@
-"""The tests of what does not need TF-Agents, once more under Keras 3 and without it, in a process of its own.
+"""The tests without TF-Agents, once more under Keras 3 and without it, in a process of its own.
 
 All public modules but `rl` load there first.
 """

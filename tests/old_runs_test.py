@@ -59,7 +59,7 @@ def test_there_are_committed_runs():
 
 
 def experiments(place):
-    """Those that the runs at a place are of: by the queue, or by the place's name."""
+    """The experiments of the runs at a path: by the queue, or by the place's name."""
     queued = [entry.experiment for entry in QUEUE if entry.figure == place.name]
     root = gin_files.root()
     files = [root / name for name in queued] or list(root.glob(f"gin/**/small/{place.name}.gin"))

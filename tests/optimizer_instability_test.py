@@ -2,7 +2,7 @@
 
 1,000 images of MNIST, an MLP 2 x 256, 500 gradient steps a task. The bounds are those of measurements of ours
 with another implementation (docs/random_labels.md): by task 10 default Adam is near chance with a first layer
-that is dead, tuned Adam is not; the floor under the root is what does it, a shorter memory alone does not.
+that is dead, tuned Adam is not; the floor under the root prevents it, a shorter memory alone does not.
 """
 
 import gin

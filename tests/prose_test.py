@@ -22,6 +22,7 @@ PAGES = sorted(
         *ROOT.glob("docs/*.md"),
         *ROOT.glob("docs/paper/*.md"),
         *ROOT.glob("benchmarks/*.md"),
+        *ROOT.glob("gin/*.md"),
     ]
 )
 GIN_FILES = sorted(str(file.relative_to(ROOT)) for file in ROOT.glob("gin/**/*.gin"))
@@ -57,7 +58,14 @@ WHAT = re.compile(r"\bwhat\b", re.IGNORECASE)
 MOST_WHATS = 0.5  # for each 1,000 words
 
 
+FOLDERS = ["benchmarks", "examples", "tests", ".ci", "bin"]
+"""Folders outside of the package, with the same language in docstrings and, but for tests, messages."""
+
+
 def files(package: str) -> list[pathlib.Path]:
+    if package in FOLDERS:
+        pattern = "*" if package == "bin" else "**/*.py"  # programs have no ending
+        return sorted(path for path in (ROOT / package).glob(pattern) if path.is_file())
     return sorted((ROOT / "tfplastic" / package).glob("**/*.py" if package else "*.py"))
 
 
@@ -123,7 +131,7 @@ def forbidden(text: str) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", [*PACKAGES, *FOLDERS])
 def test_docstrings(package):
     faults, words, whats = [], 0, 0
     for path in files(package):
@@ -181,7 +189,7 @@ def test_classes_and_constants_open_with_nouns():
     assert faults == []
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", [*PACKAGES, *(each for each in FOLDERS if each != "tests")])
 def test_messages(package):
     faults = [
         (str(path), fault) for path in files(package) for text in messages(path) for fault in forbidden(text)

@@ -1,4 +1,4 @@
-"""Arguments that a dataclass describes for several functions: what callers, `help` and gin see of them."""
+"""Arguments that a dataclass describes for several functions, as seen by callers, `help` and gin."""
 
 import dataclasses
 import doctest
@@ -39,7 +39,7 @@ def network(outputs: int, *, seed: int = 0, settings: Size) -> tuple:
 
     Args:
         outputs: number of outputs.
-        settings: as for `Size`.
+        settings: see `Size`.
         depth: layers of this one.
         seed: root seed.
 

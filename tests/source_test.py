@@ -36,7 +36,7 @@ def clone(tmp_path):
 
 
 def of_package(root, tmp_path, **environment):
-    """What a process says that has another working directory."""
+    """The output of a process in another working directory."""
     code = f"import runpy; print(*runpy.run_path({str(root / 'tfplastic' / '_source.py')!r})['of_package']())"
     command = [sys.executable, "-c", code]
     variables = {"PATH": os.environ["PATH"], **environment}

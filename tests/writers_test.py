@@ -1,4 +1,4 @@
-"""Every writer: what it keeps, what it refuses, and what is left on the disk."""
+"""Every writer: its records, its errors, and its files."""
 
 import csv
 import math

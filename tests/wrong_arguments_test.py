@@ -1,4 +1,4 @@
-"""Wrong arguments of the Python API: one line with argument, rule and what was received, before any work."""
+"""Wrong arguments of the Python API: one line with argument, rule and the value received, before any work."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ HUGE_SEED = 2**64
 
 
 class Subclass(keras.Model):
-    """A model that does not say what it takes."""
+    """A model without a declared input."""
 
     def __init__(self):
         super().__init__()

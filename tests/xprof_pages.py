@@ -15,7 +15,7 @@ sys.stdout.write(data if isinstance(data, str) else data.decode())
 
 
 def page(log_dir: Path, tool: str) -> Any:
-    """Returns what XProf shows as `tool` of the one trace below TensorBoard's log directory."""
+    """Returns XProf's page `tool` of the one trace below TensorBoard's log directory."""
     (trace,) = (log_dir / "plugins" / "profile").glob("*/*.xplane.pb")
     command = [sys.executable, "-c", _CONVERT, tool, str(trace)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)

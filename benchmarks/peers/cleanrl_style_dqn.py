@@ -1,8 +1,8 @@
 """The contender in CleanRL's style in atari_throughput.py: DQN as one plain PyTorch loop, run in blocks.
 
 Written for this benchmark, with the structure and hyper-parameters of CleanRL's `dqn_atari`: eager PyTorch,
-gymnasium's wrappers, SB3's replay buffer with shared next observations, Adam. Tuned, it also has what PyTorch
-offers for a few words: Adam in one kernel and images with their channels last. The driver starts it, in the
+gymnasium's wrappers, SB3's replay buffer with shared next observations, Adam. Tuned, it also has
+PyTorch's simple options: Adam in one kernel and images with their channels last. The driver starts it, in the
 peers' environment; `blocks.py` says how they talk.
 """
 
@@ -23,8 +23,8 @@ class QNetwork(nn.Module):
     """The Nature network: `[batch, 4, 84, 84]` pixels in [0, 255] to `[batch, actions]` Q-values.
 
     Args:
-        num_actions: of the game.
-        memory_format: of images and kernels.
+        num_actions: number of the game's actions.
+        memory_format: memory format of images and kernels.
     """
 
     def __init__(self, num_actions: int, memory_format: torch.memory_format):
@@ -48,7 +48,7 @@ class QNetwork(nn.Module):
 
 
 class Trainer:
-    """DQN on one environment; `train` goes on for a number of agent steps.
+    """DQN on one environment; `train` continues for a number of agent steps.
 
     Args:
         asked: the settings that the contenders share.

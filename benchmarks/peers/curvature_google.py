@@ -1,6 +1,6 @@
 """google/spectral-density's TensorFlow 2 part in curvature.py, from a copy of its repository.
 
-It needs TensorFlow and so runs in this library's environment. It is slow (it traces anew for each product and
+It needs TensorFlow and so runs in this library's environment. It is slow (it traces for each product and
 keeps its basis in float64), so that the driver asks for fewer steps.
 """
 

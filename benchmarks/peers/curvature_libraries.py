@@ -55,7 +55,7 @@ class Curvlinops(TorchContender):
 
 
 class PyHessian(TorchContender):
-    """PyHessian's class `hessian`, made anew, with its gradient, for each task but `hvp_retained`."""
+    """PyHessian's class `hessian`, made again, with its gradient, for each task but `hvp_retained`."""
 
     def hvp(self) -> Any:
         from pyhessian import hessian_vector_product
@@ -102,7 +102,7 @@ class PyHessian(TorchContender):
 class HessianEigenthings(TorchContender):
     """hessian-eigenthings' `HessianOperator`, `spectral_density` and `lanczos`.
 
-    Its `lanczos` makes as many steps as it is told. It is told the least multiple of 5 that meets the
+    Its `lanczos` makes a given number of steps, here the least multiple of 5 that meets the
     tolerance, found out before anything is timed.
     """
 

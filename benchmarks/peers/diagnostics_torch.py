@@ -1,4 +1,4 @@
-"""PyTorch in diagnostics_overhead.py: what plasticity codebases compute, by their published formulas.
+"""PyTorch in diagnostics_overhead.py: the quantities of plasticity codebases, by their published formulas.
 
 The driver starts it, in the peers' environment; `diagnostics_blocks.py` says how they talk. Each task makes
 one forward pass, recorded without hooks, and one decomposition a layer, whatever needs them; codebases that
@@ -100,7 +100,7 @@ class TorchContender(Contender):
 
 
 def _rank_summaries(features: torch.Tensor) -> dict[str, float]:
-    """Those of Dohare et al. 2024, of one layer's features."""
+    """Quantities of Dohare et al. 2024, of one layer's features."""
     matrix = features.flatten(1)
     values = torch.linalg.svdvals(matrix)
     shares = values / values.sum()
@@ -124,7 +124,7 @@ def _dormant_check(features: torch.Tensor) -> dict[str, float]:
 
 
 def _plasticine(features: torch.Tensor) -> dict[str, float]:
-    """Share of dormant and of active units, and what goes by the name of stable rank there: srank."""
+    """Share of dormant and of active units, and the so-called stable rank there: srank."""
     return {
         "dormant_units": (_scores(features) <= TAU).float().mean().item(),
         "active_units": _active_units(features),

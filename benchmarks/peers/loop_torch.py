@@ -38,7 +38,7 @@ def make(problem: Problem, fused: bool = False, compiled: bool = False) -> TakeS
     """Gradient steps of a problem.
 
     Args:
-        problem: what is trained.
+        problem: the problem to train.
         fused: whether Adam is one kernel.
         compiled: whether the step, the optimizer included, is a program of `torch.compile`.
     """

@@ -22,7 +22,7 @@ def make(problem: Problem, vmap: bool = False) -> TakeSteps:
     """Gradient steps, counted over all targets.
 
     Args:
-        problem: what is trained.
+        problem: the problem to train.
         vmap: whether all targets are trained at once.
     """
     images, targets = map(jnp.asarray, probe_data())

@@ -15,7 +15,7 @@ def make(problem: Problem, fused: bool = False) -> TakeSteps:
     """Gradient steps of one target.
 
     Args:
-        problem: what is trained.
+        problem: the problem to train.
         fused: whether Adam is one kernel.
     """
     x, y = probe_data()

@@ -1,4 +1,4 @@
-"""The callback: when it measures, what it writes, and that training goes on as without it."""
+"""The callback: its steps, its values, and training that is the same with and without it."""
 
 import functools
 import math

@@ -31,7 +31,7 @@ def test_malformed(text):
 
 
 class FakeTensorFlow:
-    """Records what is asked of `tf.config`, on a machine with `gpus` GPUs."""
+    """Records the calls of `tf.config`, on a machine with `gpus` GPUs."""
 
     def __init__(self, monkeypatch, gpus):
         self.gpus = [f"gpu {index}" for index in range(gpus)]

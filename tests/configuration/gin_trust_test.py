@@ -1,4 +1,4 @@
-"""A gin configuration is data: it imports, includes and calls what its reader allows."""
+"""A gin configuration is data: it imports, includes and calls only names that its reader allows."""
 
 import os
 import pathlib

@@ -1,6 +1,6 @@
 """Every argument of every configurable of gin: a wrong value is refused in one line, before any work.
 
-The line names the argument, its rule and what was received. What may pass is listed with each configurable.
+The line names the argument, its rule and the value received. Accepted values stand at each configurable.
 """
 
 import functools
@@ -35,7 +35,7 @@ def given(function: Callable[..., Any], **fitting: Any) -> Callable[..., Any]:
 
 
 def built(task: Callable[..., Any], **fitting: Any) -> Callable[..., Any]:
-    """As `given`, of a task that is built then, which is before there is a run directory."""
+    """Like `given`, of a task that is built then, which is before there is a run directory."""
     return lambda **tried: task(**{**fitting, **tried}).build(0)
 
 

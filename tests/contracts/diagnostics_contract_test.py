@@ -1,4 +1,4 @@
-"""What every diagnostic promises, over a table of models: it only reads, and its values are as documented."""
+"""The contract of every diagnostic, over a table of models: it only reads, with values as documented."""
 
 import random
 from typing import Any
@@ -100,7 +100,7 @@ def _measured_without_a_trace(model, snapshot, quantity):
 
 
 def test_the_table_would_notice():
-    """A training-mode call changes what `_state` reads, in both versions of Keras."""
+    """A training-mode call changes the state that `_state` reads, in both versions of Keras."""
     for keras in (keras_2, keras_3):
         model = _trained(keras, models.stateful, (3,))
         before = _state(model)

@@ -1,4 +1,4 @@
-"""What every layer of `tfplastic.layers` keeps, under the Keras in use. A new layer is a row of the table."""
+"""The contract of every layer of `tfplastic.layers`, under the Keras in use. A new layer is a row."""
 
 import numpy as np
 import pytest

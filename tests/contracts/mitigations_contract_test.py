@@ -1,4 +1,4 @@
-"""What every mitigation keeps. A new one is a row of the table."""
+"""The contract of every mitigation. A new one is a row of the table."""
 
 import inspect
 from typing import Any, NamedTuple
@@ -22,11 +22,11 @@ class Row(NamedTuple):
     """A mitigation of the table.
 
     Attributes:
-        arguments: of the constructor, with which everything it can do is done.
-        zero_strength: what to add to them so that nothing is done; None if it knows no strength.
-        weights: those that `after_update` changes.
+        arguments: arguments of the constructor, with which it does all that it can.
+        zero_strength: further arguments with which it does nothing; None if it knows no strength.
+        weights: weights that `after_update` changes.
         slots: the weights whose slots it zeroes.
-        draws: whether what it does depends on its key.
+        draws: whether it depends on its key.
         period: the period that it has by default.
         silent: whether units have to be silent for it to act.
         penalty_of: the weights that its penalty has a gradient for; empty without a penalty.

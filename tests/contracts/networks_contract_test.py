@@ -1,4 +1,4 @@
-"""What every builder of `tfplastic.networks` keeps, under the Keras in use. A new one is a row."""
+"""The contract of every builder of `tfplastic.networks`, under the Keras in use. A new one is a row."""
 
 import functools
 import inspect

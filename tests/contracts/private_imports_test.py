@@ -1,4 +1,4 @@
-"""No package imports a private module or name of another; what stands on the ground floor is there for all.
+"""No package imports a private module or name of another; modules of the ground floor are there for all.
 
 A package is a folder directly in tfplastic/. Its private parts begin with an underscore, at any depth.
 """

@@ -92,8 +92,8 @@ class Row(NamedTuple):
         make: a task of a seed, built.
         loss: the loss of each example of a batch in float64.
         total: by which factor the loss of the batch is more than their mean.
-        boundaries: of the first `STEPS` steps those that a boundary follows.
-        period: of the boundaries; None if they are at uneven distances.
+        boundaries: steps, of the first `STEPS`, that a boundary follows.
+        period: steps between boundaries; None if they are at uneven distances.
         has_end: whether there is a pass over the examples.
     """
 
@@ -154,7 +154,7 @@ class GraphStream:
 
     Attributes:
         task: built.
-        state: of the task.
+        state: state of the task.
     """
 
     def __init__(self, task: GraphTask, is_compiled: bool = False):

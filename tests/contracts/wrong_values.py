@@ -1,4 +1,4 @@
-"""Values that an argument may be given by mistake, by what its annotation says that it is."""
+"""Values that an argument may be given by mistake, by its annotation."""
 
 import inspect
 import math
@@ -42,8 +42,8 @@ def faults(
 
     Args:
         function: whose signature says the arguments.
-        call: of one argument by name; the others have values that fit.
-        allowed: what may pass.
+        call: call with one argument by name; the others have values that fit.
+        allowed: values that may pass.
         arguments: names of those to try; all by default.
 
     Returns:
@@ -60,7 +60,7 @@ def faults(
 
 
 def fault_of(call: Callable[..., Any], name: str, value: Any) -> str:
-    """What is wrong with how a wrong value is taken; empty where it is refused in one line."""
+    """Describes a fault in the refusal of a wrong value; empty where one line refuses it."""
     try:
         call(**{name: value})
     except (TypeError, ValueError) as error:

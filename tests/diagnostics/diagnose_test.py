@@ -1,4 +1,4 @@
-"""The one line: what it computes for a budget, what it leaves out and says so, in either Keras."""
+"""The one line: the quantities of a budget, and those left out with a reason, in either Keras."""
 
 import functools
 import math

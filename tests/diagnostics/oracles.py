@@ -1,4 +1,4 @@
-"""The same model in float64, and gradients one at a time, in numpy: what quantities are compared with."""
+"""The same model in float64, and gradients one at a time, in numpy: the references of quantities."""
 
 import contextlib
 
@@ -48,7 +48,7 @@ def example_gradients(model, inputs, targets, loss=squares):
 
 
 def output_gradients(model, inputs):
-    """As `example_gradients`, of all outputs, example after example."""
+    """Like `example_gradients`, of all outputs, example after example."""
     rows = []
     for index in range(len(inputs)):
         one = inputs[index : index + 1].astype(model.dtype)

@@ -1,4 +1,4 @@
-"""What `measure` makes of many quantities in one pass, and the sums that need none."""
+"""Work that `measure` does for many quantities in one pass, and the sums that need none."""
 
 import keras as keras_3
 import numpy as np
@@ -73,7 +73,7 @@ def test_one_pass_gives_what_each_quantity_gives_alone(keras, batch_size, made):
     ("arguments", "is_copy"), [({"extra": 1.0}, False), ({"training": None}, False), ({}, True)]
 )
 def test_a_loss_with_another_pass_keeps_its_own(keras, arguments, is_copy, made):
-    """Of other inputs, in an unknown mode, or of inputs that only look the same."""
+    """A pass over other inputs, in an unknown mode, or over inputs that only look the same."""
     model, inputs = models.cnn(keras), tf.constant(INPUTS)
     targets = tf.constant(INPUTS) if is_copy else inputs
     snapshot = Snapshot(model, inputs, targets, example_losses=_calls_model(model, **arguments))

@@ -112,7 +112,7 @@ def test_another_functions_name_is_refused():
 @pytest.mark.parametrize(
     "keywords, message",
     [
-        ({"cost": "dear"}, "`cost` must be one of 'cheap', 'medium', 'full'. Received: 'dear'"),
+        ({"cost": "steep"}, "`cost` must be one of 'cheap', 'medium', 'full'. Received: 'steep'"),
         ({"needs": ("los",)}, "`needs` must be one of 'loss', 'optimizer', 'reference'. Received: 'los'"),
         (
             {"rules": {"typo": refuse_odd}},

@@ -1,4 +1,4 @@
-"""The report in words: which layers stand out, the worst first; what printing shows and leaves out."""
+"""The report in words: which layers stand out, the worst first; the lines that printing shows."""
 
 import io
 import sys

@@ -36,7 +36,7 @@ def test_pre_activations_and_outputs(keras):
 
 @BOTH
 def test_of_a_layer_with_an_activation_of_its_own(keras):
-    """Also where the activation is a layer, and where what the layer returns is something else."""
+    """Also where the activation is a layer, and where the layer returns something else."""
 
     class Block(keras.layers.Layer):
         def __init__(self, **kwargs):

@@ -39,7 +39,7 @@ MODELS = {
 
 
 def _statistics(values, axis):
-    """Of each unit, by a loop, in float64."""
+    """The statistics of each unit, by a loop, in float64."""
     rows = np.moveaxis(np.asarray(values, np.float64), axis, 0)
     return {
         "mean_abs": [np.abs(row).mean() for row in rows],
@@ -90,7 +90,7 @@ def test_half_of_the_filters_dead():
 
 
 class Net(keras.Model):
-    """Built by a call, so that nothing tells where the units are before."""
+    """Built by a call, so that the axis of units is unknown before."""
 
     def __init__(self, **kwargs):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What `ActivationMonitor` adds to the layers' contract: its statistics, and when they change."""
+"""Additions of `ActivationMonitor` to the layers' contract: its statistics, and when they change."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ MOMENTUM = 0.75
 
 
 def batches(count, shape=(6, 4, 5, 3), seed=0):
-    """As of a ReLU: about half of the values are exactly zero, and all of the first unit's."""
+    """Activations of a ReLU: about half of the values are exactly zero, and all of the first unit's."""
     arrays = np.maximum(np.random.default_rng(seed).normal(size=(count, *shape)), 0).astype(np.float32)
     arrays[..., 0] = 0
     return arrays
 
 
 def statistics(batch):
-    """Of one batch, by loops over units, in float64."""
+    """Statistics of one batch, by loops over units, in float64."""
     units = [np.asarray(batch, np.float64)[..., unit].ravel() for unit in range(batch.shape[-1])]
     return {
         "mean_abs": [np.abs(h).mean() for h in units],

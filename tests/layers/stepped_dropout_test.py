@@ -10,7 +10,7 @@ from tfplastic.layers import SteppedDropout
 
 
 def masks(layer, count=3, shape=(4, 50)):
-    """What is kept of ones, in `count` steps one after another."""
+    """Ones after dropout, in `count` steps one after another."""
     found = []
     for _ in range(count):
         found.append(np.array(layer(tf.ones(shape), training=True)) > 0)

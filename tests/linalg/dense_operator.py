@@ -4,7 +4,7 @@ import numpy as np
 
 
 class _Matrix:
-    """Keeps what it was asked to multiply: `columns`, each `[n]`, and the shape of each call, `calls`."""
+    """Keeps the vectors that it multiplied: `columns`, each `[n]`, and the shape of each call, `calls`."""
 
     def __init__(self, matrix, dtype="float64"):
         self.matrix = np.asarray(matrix, dtype)

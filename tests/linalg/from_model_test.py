@@ -86,7 +86,7 @@ def _flat(model):
 
 
 def _gradient(model, data, weights):
-    """What `fit` applies, from the step that it takes."""
+    """The gradient that `fit` applies, from the step that it takes."""
     model.set_weights(_like(model, weights))
     model.train_on_batch(*data)
     return (weights - _flat(model)) / RATE

@@ -192,7 +192,7 @@ def test_a_full_diagnosis_is_made_of_every_layer(keras, names):
 
 @EITHER_KERAS
 def test_units_of_a_loop_are_measured_in_the_pass_of_its_gradient(keras):
-    """To which the gradient gives more inputs, in which it keeps what it needs."""
+    """To which the gradient gives more inputs, in which it keeps its needs."""
     model, x, y = _network(keras, layer_table.ROWS["SimpleRNN"])
     quantities = [diagnostics.dead_units, diagnostics.gradient_norm]
     values = diagnostics.measure(diagnostics.Snapshot(model, x, y, "mse"), quantities)

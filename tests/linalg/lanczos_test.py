@@ -55,7 +55,7 @@ def test_breakdown_restarts_and_finds_multiple_eigenvalues(values, dtype):
 
 
 def _outliers(dtype):
-    """Far outliers, whose Ritz values converge after a few steps: what undoes plain Lanczos."""
+    """Far outliers, whose Ritz values converge after a few steps, which breaks plain Lanczos."""
     return with_eigenvalues(np.concatenate([[1e3, 500.0, 200.0], np.linspace(-1, 2, 297)]), dtype=dtype)
 
 

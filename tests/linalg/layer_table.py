@@ -1,4 +1,4 @@
-"""How each layer of Keras is put into a small network: a row for each, by the name of its class."""
+"""A small network with each layer of Keras: a row for each, by the name of its class."""
 
 import dataclasses
 import inspect
@@ -15,8 +15,8 @@ class Row:
     """A layer behind a dense one.
 
     Attributes:
-        shape: of the network's inputs, which a dense layer turns into as many channels.
-        apply: of `keras.layers` and a tensor of that shape, to what the layer makes of it.
+        shape: shape of the network's inputs, which a dense layer turns into as many channels.
+        apply: function of `keras.layers` and a tensor of that shape; returns the layer's outputs.
         dtype: float32 where TensorFlow or Keras has no float64; differences are coarse then.
         is_first: whether it takes the network's integers itself, up to 4.
     """

@@ -1,4 +1,4 @@
-"""How each loss of Keras is given targets and outputs: a row for each, by the name of its class."""
+"""Targets and outputs for each loss of Keras: a row for each, by the name of its class."""
 
 import dataclasses
 import inspect
@@ -14,7 +14,7 @@ _CLASSES = _GENERATOR.integers(0, 3, 4)
 
 @dataclasses.dataclass(frozen=True)
 class LossRow:
-    """Targets of four examples, and what makes outputs of three numbers for each fit for the loss."""
+    """Targets of four examples, and a function from three numbers for each to outputs of the loss."""
 
     targets: Any
     activation: Callable[[Any], Any] = tf.identity

@@ -1,4 +1,4 @@
-"""What every operator does: a table over all of them, against dense float64 matrices made by differences."""
+"""The contract of every operator: a table of all, against dense float64 matrices made by differences."""
 
 from typing import Any, cast
 

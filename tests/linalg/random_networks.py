@@ -43,7 +43,7 @@ KINDS = ("relu", "tanh", "normalized", "wide", "convolutional", "normalized_conv
 
 
 class RandomNetwork:
-    """A classifier on random data. Each `draw` is another network; what is compiled stays.
+    """A classifier on random data. Each `draw` is another network; compiled programs stay.
 
     Attributes:
         operator: the Hessian of its cross-entropy.

@@ -177,7 +177,7 @@ def test_value_and_gradient_are_those_of_keras(package, case):
 
 
 def test_nested_outputs_and_losses():
-    """Of Keras 3: Keras 2 takes no nests of nests."""
+    """Keras 3 alone: Keras 2 takes no nests of nests."""
     model = _nested(keras_3)
     targets = {"pair": {"left": Y, "right": Y[::-1].copy()}, "single": Y + 1}
     losses = {"pair": {"left": "mse", "right": "mae"}, "single": "mse"}

@@ -13,7 +13,7 @@ def pairwise(choices, seed=0, candidates=50):
     Args:
         choices: {kind: list of choices}.
         seed: same seed, same combinations.
-        candidates: how many random ones are tried for each.
+        candidates: number of random ones tried for each.
     """
     generator = random.Random(seed)
     missing = pairs_of_all(choices)

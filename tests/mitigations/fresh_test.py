@@ -47,7 +47,7 @@ def draw(initializer, shape, key=KEY):
 
 
 def p_value(one, other):
-    """Of the test of Kolmogorov and Smirnov that both are draws from one distribution."""
+    """The p-value of the Kolmogorov-Smirnov test that both are draws from one distribution."""
     result: Any = scipy.stats.ks_2samp(one.ravel(), other.ravel())
     return result.pvalue
 

@@ -34,7 +34,7 @@ class Oracle:
         mitigation: built by the loop.
         steps: number of gradient steps.
         network: name in `NETWORKS`.
-        compiler: of the loop.
+        compiler: compiler of the loop.
         silent: units of the first hidden layer that never fire.
         steps_per_task: gradient steps between new labels.
 
@@ -42,7 +42,7 @@ class Oracle:
         weights: float64 arrays, kernels each with its bias, of the run by hand.
         momenta: slots of the optimizer.
         hidden: values of the hidden layers in the last step, before its update, `[values, units]`.
-        gradients: of the last step.
+        gradients: gradients of the last step.
     """
 
     def __init__(self, mitigation, steps, network, compiler="graph", silent=(), steps_per_task=2):
@@ -90,7 +90,7 @@ class Oracle:
         return [each.numpy().astype(np.float64) for each in drawn]
 
     def outgoing(self, layer):
-        """The next kernel as `[units, entries]`: what each unit gives, at all positions."""
+        """The next kernel as `[units, entries]`: the weights of each unit's output, at all positions."""
         kernel, units = self.weights[2 * layer + 2], len(self.weights[2 * layer + 1])
         by_unit = kernel if kernel.ndim == 4 else kernel.reshape(-1, units, kernel.shape[-1])
         return np.moveaxis(by_unit, -2, 0).reshape(units, -1)

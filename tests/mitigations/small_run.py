@@ -28,7 +28,7 @@ class SmallRun:
         mitigations: already constructed; they are built here.
         model: a small MLP by default.
         optimizer: Adam by default.
-        seed: of the mitigations' keys.
+        seed: seed of the mitigations' keys.
     """
 
     def __init__(self, mitigations=(), model=None, optimizer=None, seed=0):

@@ -7,7 +7,7 @@ SHAPES = [(3, 4), (5,)]
 
 
 def gradients(num_steps, seed=0):
-    """As they are in training: of many sizes, some near zero, now and then all of them zero."""
+    """Gradients like those of training: of many sizes, some near zero, now and then all of them zero."""
     generator = np.random.default_rng(seed)
     for step in range(num_steps):
         scale = 0.0 if step % 10 == 9 else 10.0 ** generator.uniform(-4, 0)

@@ -1,4 +1,4 @@
-"""What every pure optimizer keeps. A new one is a row or two of the table."""
+"""The contract of every pure optimizer. A new one is a row or two of the table."""
 
 import functools
 import re
@@ -63,7 +63,7 @@ TABLE = [
 
 
 def completed(pure, arguments):
-    """For Adam, the arguments with what its pure form and its factory have different defaults of."""
+    """For Adam, the arguments of which its pure form and its factory have different defaults."""
     defaults = {"epsilon": 1e-8, "bias_correction": "means"} if issubclass(pure, PureAdam) else {}
     return {**defaults, **arguments}
 

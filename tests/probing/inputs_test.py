@@ -60,7 +60,7 @@ def test_replay_buffers_give_observations():
 
 
 class Replay:
-    """As this library's: it draws by a key."""
+    """A layer like this library's: it draws by a key."""
 
     def gather_all(self):
         raise ValueError("would not fit")

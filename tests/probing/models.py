@@ -1,4 +1,4 @@
-"""Small models of either Keras to probe, and what there is to read of their state."""
+"""Small models of either Keras to probe, and their readable state."""
 
 import random
 from typing import Any

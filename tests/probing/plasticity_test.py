@@ -1,4 +1,4 @@
-"""What a verdict means: untrained networks are as fresh ones, and random labels cost plasticity."""
+"""The meaning of a verdict: untrained networks are as fresh ones, and random labels cost plasticity."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def test_the_prediction_interval_holds_zero_for_most_untrained_networks():
 
 
 def memorize(model, optimizer, x, seed, tasks=25, steps=300):
-    """Trains on random labels, drawn afresh for each task."""
+    """Trains on random labels, drawn again for each task."""
 
     @tf.function
     def train(labels, places):
@@ -55,7 +55,7 @@ def memorize(model, optimizer, x, seed, tasks=25, steps=300):
 
 
 SETTINGS: dict[bool, dict[str, Any]] = {False: {"epsilon": 1e-9}, True: {"epsilon": 0.03, "beta_2": 0.9}}
-"""Of Adam, without and with LayerNorm."""
+"""Losses of Adam, without and with LayerNorm."""
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What cannot be probed is told in one line."""
+"""One line says why a network cannot be probed."""
 
 import keras as keras_3
 import numpy as np

@@ -1,4 +1,4 @@
-"""Whole probes against plain training by Keras, and what they promise beside numbers."""
+"""Whole probes against plain training by Keras, and their promises besides numbers."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""What is concluded from losses, checked by hand."""
+"""Conclusions from losses, checked by hand."""
 
 import json
 import math
@@ -66,7 +66,7 @@ def test_gains_are_possible_where_the_interval_begins_above_zero(final, verdict)
 
 @pytest.mark.parametrize("spread", [0.01, 0.1])
 def test_at_most_five_percent_of_fresh_networks_are_called_otherwise(spread):
-    """Of normal losses far from 0, and close to it, where some intervals are one-sided."""
+    """Intervals of normal losses far from 0, and close to it, where some intervals are one-sided."""
     generator = np.random.default_rng(0)
     for count in (8, 64):
         losses = np.maximum(generator.normal(0.3, spread, (2_000, count + 1)), 0.0)

@@ -1,4 +1,4 @@
-"""Targets and heads by themselves."""
+"""Targets and heads alone."""
 
 from typing import Any, cast
 

@@ -24,7 +24,7 @@ def _spectrum(width, seed=0):
 
 
 def _histogram(largest, bins=30):
-    """Of a bulk at zero and a few eigenvalues up to the largest."""
+    """Eigenvalues: a bulk at zero and a few eigenvalues up to the largest."""
     counts = np.full(bins, 3)
     counts[1] = 1_000
     return {"counts": counts, "edges": np.linspace(-1, largest, bins + 1), "non_finite": np.array(0)}
@@ -200,5 +200,5 @@ RUNS = {
     21: atari,
     22: atari,
 }
-"""What to draw each figure from."""
+"""The data of each figure."""
 KWARGS = {5: {"factors": ("architecture", "target_period", "width")}}

@@ -11,7 +11,7 @@ NUM_ACTIONS = 5
 
 
 def act(epsilon, key=None, rows=ROWS, greedy_action=7):
-    """Greedy actions are out of the range of the random ones, which tells them apart."""
+    """Greedy actions are out of the range of the random ones, which separates them."""
     observation = np.zeros([rows, 2])
     key = seeds.derive(0, "act", 0) if key is None else key
     return epsilon_greedy(
@@ -58,7 +58,7 @@ def test_greedy_actions_are_not_asked_for_where_all_rows_explore():
 
 
 def test_rows_are_independent():
-    """Of two rows, both explore with probability 1/4, and then take each pair of actions equally often."""
+    """Both of two rows explore with probability 1/4, and then take each pair of actions equally often."""
     pairs = np.array([act(0.5, seeds.derive(0, step), rows=2) for step in range(4_000)])
     both = pairs[(pairs != 7).all(axis=1)]
     assert_binomial(len(both), len(pairs), 0.25)

@@ -90,7 +90,7 @@ def softmax(logits):
 
 
 def returns(batch, n_step, discount):
-    """The n-step return of each row and the factor of what is bootstrapped after it, by a loop."""
+    """The n-step return of each row and the factor of the bootstrapped value after it, by a loop."""
     pairs = []
     for rewards, discounts in zip(batch.reward.numpy(), batch.discount.numpy(), strict=True):
         total, factor = 0.0, 1.0
@@ -163,7 +163,7 @@ def test_the_batches_of_the_oracle_tell_the_agents_apart():
 @EVERY_AGENT
 @EVERY_LENGTH
 def test_the_discount_is_that_of_the_agent(name, n_step):
-    """The public loss of TF-Agents has gamma = 1 unless told otherwise."""
+    """The public loss of TF-Agents has gamma = 1 by default."""
     batch = trajectories(n_step)
     low, high = (make(name, n_step=n_step, discount=discount) for discount in (0.3, 0.9))
     differs = np.abs(low.loss(batch)[1] - high.loss(batch)[1]) > 1e-6

@@ -1,4 +1,4 @@
-"""A classification MDP in the training loop, with every mitigation at work."""
+"""A classification MDP in the training loop, with every mitigation running."""
 
 import functools
 

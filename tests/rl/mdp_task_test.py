@@ -53,7 +53,7 @@ def key(number=0):
 
 
 def transitions(state):
-    """What the replay holds, the oldest first, by environment: four arrays `[acts, num_envs]`."""
+    """The content of the replay, the oldest first, by environment: four arrays `[acts, num_envs]`."""
     return [field.numpy()[::-1].reshape(-1, NUM_ENVS) for field in newest_first(state)]
 
 

@@ -51,7 +51,7 @@ def atari():
 
 
 def ended(path, task, probe):
-    """The rows of the metrics and all bytes of the last checkpoint and of what checkpoints share."""
+    """The rows of the metrics and all bytes of the last checkpoint and of shared files."""
     keras.backend.reset_uids()  # names are part of a checkpoint
     config = TrainConfig(
         task=task(),

@@ -1,4 +1,4 @@
-"""Traces of agents as XProf shows them: acting, replay, environment and gradient step told apart."""
+"""Traces of agents as XProf shows them: acting, replay, environment and gradient step separately."""
 
 import pytest
 

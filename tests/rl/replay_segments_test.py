@@ -1,4 +1,4 @@
-"""Segments: what a restored ring holds, what a save costs, and what a killed or foreign file does."""
+"""Segments: the content of a restored ring, the cost of a save, and killed or foreign files."""
 
 import os
 

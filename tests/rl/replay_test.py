@@ -205,7 +205,7 @@ def bounded_spec(shape, dtype, maximum):
 
 
 def agents_transition(batch, gamma, n_step):
-    """What TF-Agents' agents with `n_step_update=n_step` make of a sample."""
+    """A sample as seen by TF-Agents' agents with `n_step_update=n_step`."""
     observation = tf.TensorSpec(batch.observation.shape[2:], tf.uint8)
     action = bounded_spec([], np.int32, 17)
     context = data_converter.DataContext(ts.time_step_spec(observation), action, info_spec=())

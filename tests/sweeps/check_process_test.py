@@ -1,4 +1,4 @@
-"""What the process that builds the arms answers; here in the tests' own process, but for one test."""
+"""Answers of the process that builds the arms; here in the tests' own process, but for one test."""
 
 import gin
 import pytest
@@ -35,7 +35,7 @@ def save(root, name, config, status):
 
 
 def operative(seed, *more):
-    """What `bin/train` writes for the arm."""
+    """The files that `bin/train` writes for the arm."""
     from tfplastic.configuration import gin_config
     from tfplastic.training import Loop, TrainConfig
 

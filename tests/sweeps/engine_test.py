@@ -1,4 +1,4 @@
-"""The engine with a pool whose jobs say what they are told to."""
+"""The engine with a pool whose jobs report given results."""
 
 import json
 

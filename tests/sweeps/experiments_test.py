@@ -1,4 +1,4 @@
-"""The experiments in gin/: what they hold, and that their arms build."""
+"""The experiments in gin/: their content, and that their arms build."""
 
 import dataclasses
 
@@ -70,7 +70,7 @@ def test_all_arms_build(file):
 
 
 def protocol(answer):
-    """What all arms of the small form have in common."""
+    """Bindings that all arms of the small form share."""
     lines = answer.config.splitlines()
     assert "ClassificationMdpTask.pixel_range = (-1.0, 1.0)" in lines
     assert "double_dqn.discount = 0.99" in lines or "two_hot_dqn.discount = 0.99" in lines

@@ -99,13 +99,13 @@ def test_what_changed_is_copied_and_what_is_gone_removed(store, tmp_path, monkey
 
 
 def test_at_each_moment_the_copy_is_whole(store, tmp_path):
-    """A run goes on while it is copied: between two files a checkpoint replaces another."""
+    """A run continues while it is copied: between two files a checkpoint replaces another."""
     run(tmp_path / "here", step=1)
     copy = mirror(store, tmp_path / "here")
     step = 1
 
     class Store:
-        """Lets the run go on at each call, and then looks at the copy as one who resumes would."""
+        """Lets the run continue at each call, and then looks at the copy as one who resumes would."""
 
         def __getattr__(self, name):
             act = getattr(store.filesystem, name)

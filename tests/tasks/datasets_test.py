@@ -99,7 +99,7 @@ def test_keras_is_asked_for_what_the_directory_does_not_have(name, in_directory,
 
 
 def test_keras_cache_is_read_without_a_network(tmp_path):
-    """Fashion-MNIST is what Keras caches without a checksum, so that a few images of our own will do."""
+    """Keras caches Fashion-MNIST without a checksum, so that a few images of our own will do."""
     arrays = arrays_like("fashion_mnist")
     cache = tmp_path / ".keras/datasets/fashion-mnist"
     cache.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Random-label memorization: what comes in which order, with which labels, and what is reported of it."""
+"""Random-label memorization: the order and labels of its examples, and its metrics."""
 
 import functools
 

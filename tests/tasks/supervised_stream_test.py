@@ -1,4 +1,4 @@
-"""What a subclass of `SupervisedStream` is spared: every kind of stream, against numpy."""
+"""Work that `SupervisedStream` does for its subclasses: every kind of stream, against numpy."""
 
 import functools
 import io

@@ -1,4 +1,4 @@
-"""Brownian motion beside gradient descent: steps of equal length, in other directions."""
+"""Brownian motion compared with gradient descent: steps of equal length, in other directions."""
 
 import numpy as np
 import pytest

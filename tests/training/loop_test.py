@@ -1,4 +1,4 @@
-"""The loop on a tiny task: what happens at which step, and that stopping and resuming leaves no trace."""
+"""The loop on a tiny task: the events of each step, and that stopping and resuming leaves no trace."""
 
 import importlib
 import io
@@ -21,7 +21,7 @@ PERIODS = dict(log_period=4, diagnostics_period=5, evaluation_period=6, checkpoi
 
 
 class QuietProgress(Progress):
-    """Counts updates; sends this process a signal at the update numbers it is told."""
+    """Counts updates; sends this process a signal at the given update numbers."""
 
     def __init__(self, total_steps, initial_step, fields=(), signals=None):
         super().__init__(total_steps, initial_step, stream=io.StringIO())

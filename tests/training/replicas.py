@@ -90,7 +90,7 @@ ROWS: dict[str, tuple[Any, Any, Any, Any]] = {
 
 
 def trained(strategy, network, optimizer, mitigation, loss):
-    """All weights and optimizer slots after five steps, and what `fit` reported."""
+    """All weights and optimizer slots after five steps, and the metrics of `fit`."""
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = PlasticModel(network())
@@ -116,7 +116,7 @@ def differences(mirrored, rows):
 
 
 def refusals(mirrored):
-    """The lines for what replicas cannot do."""
+    """The lines about limits of replicas."""
     lines = []
     for arguments in ({"step_statistics": [diagnostics.dead_units]}, {"jit_compile": True}):
         with mirrored.scope():

@@ -1,4 +1,4 @@
-"""What the tests of the run directory share: a configuration, and how to open and read a run."""
+"""Parts that the tests of the run directory share: a configuration, and how to open and read a run."""
 
 from tfplastic.training.run.directory import RunDirectory
 

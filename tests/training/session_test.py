@@ -1,4 +1,4 @@
-"""What exists only during a run is a session's, and the configuration is checked once."""
+"""A session owns all that exists only during a run, and the configuration is checked once."""
 
 import pytest
 

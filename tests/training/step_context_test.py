@@ -30,7 +30,7 @@ SCALARS = ("loss", "step", "boundaries", "further", "data", "outputs", "again")
 
 
 class Spy(Mitigation):
-    """Keeps what it read at its last call."""
+    """Keeps the values of its last call."""
 
     reads = EVERY
     history = 2
@@ -70,7 +70,7 @@ class Spy(Mitigation):
 
 
 def by_hand(steps, learning_rate=1e-2):
-    """The same run, eagerly: what a spy keeps of the last step, found with float64."""
+    """The same run, eagerly: a spy's values of the last step, found with float64."""
     loop = make_loop()
     task, optimizer = loop.task, loop.config.optimizer
     step = tp.training.GradientStep(task, task.model, optimizer)
@@ -139,7 +139,7 @@ class Fed(RegressionTask):
 
 
 class HostSpy(Mitigation):
-    """Keeps the gradient, and what comes from the host; adds the further batch's loss to the loss."""
+    """Keeps the gradient, and the parts from the host; adds the further batch's loss to the loss."""
 
     reads = EVERY
     period = 2
@@ -176,7 +176,7 @@ def test_parts_of_a_task_on_the_host(tmp_path):
 
 
 class Undeclared(Mitigation):
-    """Reads what it does not list."""
+    """Reads a part that it does not list."""
 
     period = 1
 
@@ -206,7 +206,7 @@ def test_what_cannot_be_read_is_said_in_a_line(tmp_path, mitigation, message):
 
 
 class FitSpy(Mitigation):
-    """Keeps what `fit` can give, and adds the further batch's outputs to the loss."""
+    """Keeps the parts that `fit` can give, and adds the further batch's outputs to the loss."""
 
     reads = EVERY
     history = 1

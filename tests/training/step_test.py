@@ -1,4 +1,4 @@
-"""The gradient step: its update, its report, and what it does when the loss is not finite."""
+"""The gradient step: its update, its report, and its error when the loss is not finite."""
 
 import numpy as np
 import pytest

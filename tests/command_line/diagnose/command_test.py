@@ -1,4 +1,4 @@
-"""What `bin/diagnose` answers before any command is at work."""
+"""Answers of `bin/diagnose` before any command runs."""
 
 import os
 import pathlib

@@ -50,7 +50,7 @@ def flip(path):
 
 
 def make_old(run):
-    """What versions without checksums have written."""
+    """Checkpoints of versions without checksums."""
     for path in run.glob("checkpoints/*/manifest.json"):
         manifest = json.loads(path.read_text())
         del manifest["checksums"]
@@ -125,7 +125,7 @@ def test_kept_inputs_and_network_that_cannot_be_read(run, capsys, content):
 
 
 def half_written(path):
-    """What `bin/train` has on the disk while it writes `path`, at worst."""
+    """The worst state of the disk while `bin/train` writes `path`."""
     return path.with_name(f".{path.name}.tmp"), path.read_bytes()[: path.stat().st_size // 2]
 
 

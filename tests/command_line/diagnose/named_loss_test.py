@@ -1,4 +1,4 @@
-"""Losses by name under both Kerases: what they are worth by hand, and what they refuse."""
+"""Losses by name under both Kerases: their values by hand, and their errors."""
 
 import keras as keras_3
 import numpy as np

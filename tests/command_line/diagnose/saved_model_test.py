@@ -30,7 +30,7 @@ OS_REFUSED = "'os.system', which is of neither Keras nor tfplastic; --trust_modu
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory):
-    """{(Keras, ending): a compiled model of one hidden layer}, and data for it beside them."""
+    """{(Keras, ending): a compiled model of one hidden layer}, with data for it."""
     directory = tmp_path_factory.mktemp("honest")
     np.savez(directory / "data.npz", x=np.eye(3, dtype=np.float32), y=np.ones((3, 1), np.float32))
     files = {}
@@ -47,7 +47,7 @@ def honest(tmp_path_factory):
 
 @pytest.fixture
 def run(honest, capsys):
-    """Reports on a file; the exit code and what was said on one line."""
+    """Reports on a file; returns the exit code and the output on one line."""
     data = honest[keras_2, ".h5"].parent / "data.npz"
 
     def run(path, *flags):

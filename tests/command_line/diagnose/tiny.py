@@ -17,7 +17,7 @@ gin.external_configurable(RegressionTask, module="tests.diagnose")
 
 @pytest.fixture
 def undisturbed(tmp_path, monkeypatch):
-    """An empty working directory; what the program sets in the environment and in gin ends with the test."""
+    """An empty working directory; the program's changes to the environment and to gin end with the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
@@ -57,7 +57,7 @@ def tree(path):
 
 
 def arrays(path):
-    """What is in an `.npz` file."""
+    """The arrays of an `.npz` file."""
     with np.load(path) as file:
         return dict(file)
 

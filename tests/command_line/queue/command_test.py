@@ -1,4 +1,4 @@
-"""The queue: what is there is not made again, what is made is committed, and nothing else is."""
+"""The queue: existing runs are not repeated, finished ones are committed, and nothing else is."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def top(tmp_path):
 
 
 def finish(run, stop=None, state="finished"):
-    """Writes what training would."""
+    """Writes the files that training would write."""
     run.directory.mkdir(parents=True, exist_ok=True)
     for name in ("config.gin", "operative_config.gin", "metrics.csv"):
         (run.directory / name).write_text(run.directory.name)

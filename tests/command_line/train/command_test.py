@@ -27,7 +27,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def recording(monkeypatch):
-    """A loop that records what it is given, so that nothing is built or trained."""
+    """A loop that records its arguments, so that nothing is built or trained."""
 
     class Loop:
         code = 0

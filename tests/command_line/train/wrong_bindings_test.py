@@ -1,4 +1,4 @@
-"""Wrong values in gin: one line that names place, argument, rule and what was received; no run directory."""
+"""Wrong values in gin: one line that names place, argument, rule and the value received; no run directory."""
 
 import re
 

@@ -117,7 +117,7 @@ def test_edges(keras, monkeypatch):
 
 
 def _adams(keras):
-    """Optimizers, and what they divide by given v_hat and their correction sqrt(1 - beta_2^t)."""
+    """Optimizers, and their divisors given v_hat and their correction sqrt(1 - beta_2^t)."""
     return {
         "keras": (keras.optimizers.Adam(0.01, epsilon=1e-2), lambda v, root: np.sqrt(v) + 1e-2 / root),
         "amsgrad": (keras.optimizers.Adam(0.01, epsilon=1e-2, amsgrad=True), None),

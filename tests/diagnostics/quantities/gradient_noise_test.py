@@ -57,7 +57,7 @@ def test_against_float64(keras):
 
 
 def test_unrelated_gradients():
-    """Of k gradients at right angles |mean|^2 is 1 / k, their variance in sum k / (k - 1) (1 - 1 / k) = 1."""
+    """k gradients at right angles: |mean|^2 is 1 / k, their total variance k / (k - 1) (1 - 1 / k) = 1."""
     snapshot = _linear(np.eye(8))
     assert gradient_signal_to_noise(snapshot)["all"] == pytest.approx(1 / 8)
     assert gradient_reliability(snapshot)["all"] == pytest.approx(1 / 8)

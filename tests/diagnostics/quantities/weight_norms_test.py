@@ -68,7 +68,7 @@ def test_against_numpy(keras):
 
 @BOTH
 def test_gains_and_offsets_of_normalization_can_be_left_out(keras):
-    """Of a network with all kinds of them what remains is the norm of the other layers."""
+    """A network with all kinds of them keeps the norm of the other layers."""
     norms = keras.layers
     model = keras.Sequential(
         [

@@ -1,4 +1,4 @@
-"""Small models of every layout of units: where their axis is, and what lies between them and readers."""
+"""Small models of every layout of units: where their axis is, and the layers between them and readers."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ FAST = {"channels first, flattened last", "depthwise", "groups", "distributed", 
 
 
 def _change(parts, chosen):
-    """Adds noise to what belongs to the `chosen` units, `[units] bool`."""
+    """Adds noise to the weights of the `chosen` units, `[units] bool`."""
     for part in parts:
         noise = np.random.default_rng(3).uniform(0.4, 0.8, tuple(part.variable.shape))
         part.variable.assign(value(part.variable) + np.where(part.mask(chosen), noise, 0))

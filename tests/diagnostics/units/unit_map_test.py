@@ -133,7 +133,7 @@ def randomized(model, seed=0):
 
 
 def outputs_of(model, layer, inputs):
-    """What each call of `layer` returns, and what the model does: `[calls, ...]`, `[...]`."""
+    """The outputs of each call of `layer`, and of the model: `[calls, ...]`, `[...]`."""
     calls, original = [], layer.call
     vars(layer)["call"] = lambda *args, **kwargs: calls.append(original(*args, **kwargs)) or calls[-1]
     try:
@@ -153,7 +153,7 @@ def changed_units(one, other):
 
 
 def disturb(part, unit, others=False):
-    """Adds noise to what belongs to `unit`, or to everything else."""
+    """Adds noise to the weights of `unit`, or to everything else."""
     mask = part.mask(np.arange(max(part.num_units, unit + 1)) == unit).numpy() ^ others
     noise = np.random.default_rng(3).uniform(0.5, 1.0, part.variable.shape)
     part.variable.assign(value(part.variable) + mask * noise)
@@ -166,7 +166,7 @@ def silence(units, unit):
 
 
 def check_units(model, inputs, expected):
-    """The map of `model`, unit by unit, by what changes when weights do."""
+    """The map of `model`, unit by unit, by the changes that follow those of weights."""
     unit_map = UnitMap(model)
     assert list(unit_map) == expected
     generator = np.random.default_rng(7)
@@ -286,7 +286,7 @@ def test_slices_of_a_small_network_are_those_one_counts_by_hand(keras):
 
 
 def excluded(keras, build):
-    """What the map says of 'first', whose outputs go through `build` and a dense layer; 'kept' is in it."""
+    """The map's entry for 'first', whose outputs go through `build` and a dense layer; 'kept' is in it."""
     inputs = keras.Input((4, 4, 3))
     x = keras.layers.Conv2D(3, 1, name="kept")(inputs)
     x = keras.layers.Conv2D(3, 3, padding="same", name="first")(x)

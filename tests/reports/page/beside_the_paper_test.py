@@ -17,7 +17,7 @@ MDP = "ClassificationMdpTask.mdp = @true_label_mdp\n"
 
 @pytest.fixture
 def cells_of_the_paper(tmp_path):
-    """Runs that found what the paper prints, in every cell of MLP and CNN, but for one of the other sign."""
+    """Runs with the numbers of the paper, in every cell of MLP and CNN, but for one of the other sign."""
     for cell in paper_cells().to_dict("records"):
         if cell["architecture"] in ("mlp", "cnn"):
             name = "-".join(cell[part] for part in ("data", "architecture", "intervention"))

@@ -93,7 +93,7 @@ def test_a_file_of_text(root, name, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_being_written(root, name):
-    """Cut at every byte of a small file, as a reader beside the run might find it."""
+    """Cut at every byte of a small file, as a reader might find it during the run."""
     path = root / "a-seed0" / name
     content = path.read_bytes()
     for size in range(len(content)):

@@ -99,7 +99,7 @@ def arrays_of(decay, seed):
 
 
 def spoil(root):
-    """One run of a sweep fails with markup in its error, one is at work, one never began, one is torn."""
+    """One run of a sweep fails with markup in its error, one is running, one never started, one is torn."""
     write_run(
         root / "none-seed1",
         1,

@@ -1,4 +1,4 @@
-"""What single pictures and tables show, by numbers."""
+"""The content of single pictures and tables, by numbers."""
 
 import numpy as np
 import pandas as pd

@@ -175,7 +175,7 @@ MAKE = {
 }
 
 SEEDS = {"fig01": 2, "fig03": 6, "fig17": 2, "fig18": 2}
-"""Of other figures one."""
+"""One value for other figures."""
 
 
 def write(folder, grid, **other):

@@ -20,7 +20,7 @@ LINK = re.compile(r"\]\((fig\w+/[^)]+-seed\d+)\)")
 
 @pytest.fixture(scope="module")
 def plan():
-    """What the committed queue and gin files say that there should be."""
+    """The runs that the committed queue and gin files ask for."""
     return paper_report.planned(DOCS)
 
 

@@ -1,4 +1,4 @@
-"""What is committed of a run."""
+"""The committed files of a run."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which diagnostics of a run are due when, and what they compare with."""
+"""Which diagnostics of a run are due when, and their references."""
 
 import pytest
 import tensorflow as tf

@@ -13,7 +13,7 @@ from tfplastic.training import Event, TrainConfig
 
 
 class Counting(Event):
-    """Writes how often it has run; cut short the first time at one step, if it is told to."""
+    """Writes how often it has run; cut short the first time at one step, if asked to."""
 
     name = "counting"
     title = "counts"

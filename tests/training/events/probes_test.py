@@ -14,7 +14,7 @@ from tfplastic.training.events.probes import INPUTS_FILE, SHARED, RunProbes
 
 
 class Result:
-    """As much of a `ProbeResult` as the loop writes."""
+    """The part of a `ProbeResult` that the loop writes."""
 
     def __init__(self, final_loss):
         self.final_loss = final_loss
@@ -31,7 +31,7 @@ class Result:
 
 @dataclasses.dataclass
 class Probe:
-    """Notes what it is asked to measure."""
+    """Notes the models that it is asked to measure."""
 
     num_inputs: int | None = 7
     inputs: list[Any] = dataclasses.field(default_factory=list)

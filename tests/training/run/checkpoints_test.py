@@ -1,4 +1,4 @@
-"""Checkpoints are whole or not there, share files, and keep as many as they are told to."""
+"""Checkpoints are whole or not there, share files, and keep the given number."""
 
 import json
 import shutil

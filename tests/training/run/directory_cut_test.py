@@ -1,4 +1,4 @@
-"""The run directory: what it cuts at a resume, and what it repairs after a kill at any moment."""
+"""The run directory: its cuts at a resume, and its repairs after a kill at any moment."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from tfplastic.training.run.directory import RunDirectoryError
 
 
 def write(run, steps):
-    """What a run would write at each of `steps`; returns the length of the metrics file after each."""
+    """Writes the rows of a run at each of `steps`; returns the length of the metrics file after each."""
     with (
         writers.MetricsFileWriter(run.path) as metrics,
         writers.TensorBoardWriter(run.tensorboard) as tensorboard,
@@ -129,7 +129,7 @@ class TestCut:
 
 
 class TestKill:
-    """What a kill can leave half-done: open() and cut_after() put it right."""
+    """Half-done states after a kill: open() and cut_after() put it right."""
 
     @pytest.mark.parametrize("lost", [1, 5, 20])
     def test_torn_last_row_and_torn_last_event(self, path, lost):

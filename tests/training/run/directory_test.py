@@ -1,4 +1,4 @@
-"""The run directory: new, resumed, refused, and what it says."""
+"""The run directory: new, resumed, refused, and its messages."""
 
 import json
 import os

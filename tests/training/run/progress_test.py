@@ -245,7 +245,7 @@ def test_short_number(number, text):
 
 
 def screen(output):
-    """What a terminal shows after `output`; knows line breaks, carriage return, cursor up and erase line."""
+    """Returns a terminal's text after `output`; knows line breaks, carriage return, cursor up, erase line."""
     lines, row, column = [""], 0, 0
     for token in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|.|\n", output.replace("\r\n", "\n\r")):
         if token == "\n":
@@ -264,7 +264,7 @@ def screen(output):
 
 
 def in_terminal(code, columns, stdout=None):
-    """What a terminal of that width shows after a process; its standard output goes to `stdout` if given."""
+    """Returns the text of such a terminal after a process; its standard output goes to `stdout` if given."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}

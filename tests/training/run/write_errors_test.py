@@ -26,7 +26,7 @@ PERIODS = dict(log_period=1, diagnostics_period=5, evaluation_period=6, checkpoi
 
 @contextlib.contextmanager
 def largest_file(num_bytes):
-    """What a full disk is to this process: files cannot grow beyond some bytes."""
+    """A full disk, in effect: files cannot grow beyond some bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
     try:

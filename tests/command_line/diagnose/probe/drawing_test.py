@@ -1,4 +1,4 @@
-"""What the figure shows, read from its artists."""
+"""The content of the figure, read from its artists."""
 
 import io
 from typing import Any

@@ -61,7 +61,8 @@ def test_every_flag_of_a_model():
         ([*MODEL, "--learning_rate=0"], "--learning_rate must be a finite number above 0. Received: '0.0'"),
         (
             [*MODEL, "--targets=sin"],
-            "--targets must be one of sine, random_network, random_labels. Received: 'sin'",
+            "--targets must be one of sine, random_network, random_labels. Received: 'sin'."
+            " Did you mean 'sine'?",
         ),
         ([*MODEL, "--value_range=1"], "--value_range must be two ascending numbers MIN,MAX. Received: '1'"),
         (

@@ -1,4 +1,4 @@
-"""What the figures show, read from their artists."""
+"""The content of the figures, read from their artists."""
 
 from typing import Any
 

@@ -31,7 +31,7 @@ KEYS = {
 
 
 def dense_hessian(loss, variables):
-    """Of a loss, `[n, n] float64`, by a loop over the entries of its gradient."""
+    """The Hessian of a loss, `[n, n] float64`, by a loop over the entries of its gradient."""
     rows = []
     with tf.GradientTape(persistent=True) as outer:
         with tf.GradientTape() as inner:

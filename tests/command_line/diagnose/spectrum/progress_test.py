@@ -1,4 +1,4 @@
-"""What a person sees while products are made."""
+"""The progress that a person sees while products are made."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Solvers that did not converge are named in reports and logs, with what to change."""
+"""Solvers that did not converge are named in reports and logs, with a remedy."""
 
 import functools
 
