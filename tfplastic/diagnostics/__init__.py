@@ -16,6 +16,7 @@
 from tfplastic import _renames
 from tfplastic.diagnostics import ranks
 from tfplastic.diagnostics.diagnose import diagnose
+from tfplastic.diagnostics.from_arrays import from_arrays
 from tfplastic.diagnostics.measure import measure
 from tfplastic.diagnostics.objectives import noisy_self_targets
 from tfplastic.diagnostics.quantities import (
@@ -71,6 +72,7 @@ __all__ = [
     "Units",
     "VirtualStep",
     "diagnose",
+    "from_arrays",
     "gram_matrices",
     "measure",
     "noisy_self_targets",
