@@ -43,9 +43,14 @@ class RunParts:
             f"mitigation{number}": each.state
             for number, each in enumerate([*self.config.mitigations, *twins])
         }
+        states |= self.event_states()
         states["weight_history"] = self.gradient_step.history.state
         kept = {name: state for name, state in states.items() if state}
         return {**self.driver.trackables(), "optimizer": self.config.optimizer, **kept}
+
+    def event_states(self) -> dict[str, Any]:
+        """Returns the states of the events that have one, which an older checkpoint may lack."""
+        return {f"event_{event.name}": event.state for event in self.events if event.state}
 
     def networks(self) -> dict[str, Any]:
         """Returns the task's networks by name."""

@@ -9,6 +9,7 @@ from absl import logging
 
 from tfplastic import _renames
 from tfplastic.run_format import OPERATIVE_CONFIG_FILE
+from tfplastic.training.events.event import MITIGATIONS
 from tfplastic.training.events.profiler import Profiler
 from tfplastic.training.execution.non_finite import Examination
 from tfplastic.training.run.checkpoints import Checkpoints
@@ -63,7 +64,11 @@ class Session:
         self.profiler = Profiler(profile_steps, directory.tensorboard)
         self.writer = RunWriter(directory.path)
         self._checkpoints = Checkpoints(
-            directory.checkpoints, parts.trackables(), parts.config.keep_checkpoints
+            directory.checkpoints,
+            parts.trackables(),
+            parts.config.keep_checkpoints,
+            optional=parts.event_states(),
+            changing=[MITIGATIONS, *(event.name for event in parts.config.events)],
         )
         self.failures = Failures(
             parts.driver,

@@ -5,8 +5,9 @@ import signal
 
 import gin
 import pytest
+import tensorflow as tf
 
-from tests.training.graph_loop_test import make_loop, rows, run, steps_of, weights
+from tests.training.graph_loop_test import Doubling, make_loop, rows, run, steps_of, values_of, weights
 from tests.training.loop_test import make_loop as make_host_loop
 from tests.training.loop_test import run as run_on_host
 from tfplastic.training import Event, TrainConfig
@@ -109,3 +110,63 @@ def test_gin_gives_events_too():
         assert [event.steps for event in config.events] == [[3]]
     finally:
         gin.clear_config()
+
+
+class Remembering(Counting):
+    """Adds up a weight in each of its steps, in a variable that checkpoints save, and writes the sum."""
+
+    name = "remembering/a.b"
+
+    def __init__(self, has_state=True, **arguments):
+        super().__init__(**arguments)
+        self.has_state, self.total = has_state, tf.Variable(0.0, trainable=False)
+
+    @property
+    def state(self):
+        return {"total": self.total} if self.has_state else {}
+
+    def run(self, session):
+        if not super().run(session):
+            return False
+        self.total.assign_add(session.task.model.get_weights()[0].sum())
+        session.writer.scalars(session.step, {"counting/total": float(self.total)})
+        return True
+
+
+STEPS = (0, 7, 14, 30)
+
+
+@pytest.fixture(scope="module")
+def remembered(tmp_path_factory):
+    path = tmp_path_factory.mktemp("remembered")
+    run(path, make_loop(events=[Remembering(steps=STEPS)]))
+    return path
+
+
+@pytest.mark.parametrize("cut_short_at", [7, pytest.param(14, marks=pytest.mark.slow)])
+def test_an_event_with_memory_resumes_exactly(remembered, cut_short_at, tmp_path):
+    run(tmp_path, make_loop(events=[Remembering(steps=STEPS, cut_short_at=cut_short_at)]))
+    run(tmp_path, make_loop(events=[Remembering(steps=STEPS)]))
+    assert rows(tmp_path) == rows(remembered)
+
+
+def test_a_checkpoint_from_before_an_event_had_a_state_is_valid(remembered, tmp_path):
+    run(tmp_path, make_loop(events=[Remembering(False, steps=STEPS, cut_short_at=14)]))
+    event = Remembering(steps=STEPS)
+    _, code = run(tmp_path, make_loop(events=[event]))
+    assert (code, event.ran) == (0, [14, 30])
+    whole = values_of(remembered, "counting/total")
+    assert float(event.total) == pytest.approx(whole[-1] - whole[1], abs=1e-4)
+    assert steps_of(tmp_path, "train/loss") == steps_of(remembered, "train/loss")
+
+
+def test_a_mitigation_that_waited_for_an_event_is_in_the_next_checkpoint_of_the_same_step(tmp_path):
+    def loop(**arguments):
+        return make_loop(events=[Counting(**arguments)], mitigations=[Doubling(14)], total_steps=16)
+
+    whole, _ = run(tmp_path / "whole", loop(steps=(14,)))
+    run(tmp_path / "cut", loop(steps=(14,), cut_short_at=14))
+    _, code = run(tmp_path / "cut", loop(steps=(14,)), interrupt_at=1)  # it acts, and the run stops again
+    assert (code, json.loads((tmp_path / "cut/status.json").read_text())["step"]) == (143, 14)
+    resumed, _ = run(tmp_path / "cut", loop(steps=(14,)))
+    assert (weights(resumed) == weights(whole)).all()

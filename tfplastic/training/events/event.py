@@ -3,8 +3,14 @@
 import abc
 from typing import TYPE_CHECKING
 
+import tensorflow as tf
+
 if TYPE_CHECKING:  # A session has a list of events.
     from tfplastic.training.session import Session
+
+
+MITIGATIONS = "mitigations"
+"""The name of the event that changes weights; the others of the loop only measure and write."""
 
 
 class Event(abc.ABC):
@@ -13,7 +19,7 @@ class Event(abc.ABC):
     `train.events` adds events of one's own to those of the loop. All that are due at a step run in the order
     of the loop's list: metrics, diagnostics, probe, evaluation, `train.events`, mitigations, checkpoint. An
     event that is cut short, or whose run is killed before the next checkpoint, runs again when the run is
-    resumed.
+    resumed. Values that it carries from one time to the next are in the variables of its `state`.
 
     Attributes:
         name: its name in checkpoints and on the progress line, other than that of any other event.
@@ -64,6 +70,14 @@ class Event(abc.ABC):
 
     def begin(self, session: "Session") -> None:
         """Prepares for a session, which has started or resumed its run."""
+
+    @property
+    def state(self) -> dict[str, tf.Variable]:
+        """The event's own variables by name, which checkpoints save.
+
+        Make them in the constructor. A checkpoint from before the event had them leaves their first values.
+        """
+        return {}
 
     def describe(self) -> str:
         """Returns how often it runs, in words, for the plan of a run."""

@@ -1,7 +1,7 @@
 """Mitigations and the Brownian twin between gradient steps."""
 
 from tfplastic.training.after_updates import AfterUpdates
-from tfplastic.training.events.event import Event
+from tfplastic.training.events.event import MITIGATIONS, Event
 from tfplastic.training.session import Session
 
 
@@ -12,7 +12,7 @@ class Mitigating(Event):
         after_updates: the run's.
     """
 
-    name = "mitigations"
+    name = MITIGATIONS
     is_shown = False
 
     def __init__(self, after_updates: AfterUpdates):

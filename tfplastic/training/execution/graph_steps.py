@@ -63,7 +63,7 @@ class GraphSteps(Driver):
         self._after_updates = after_updates
         self._key = tf.constant(seeds.derive(seed, "step"))
         self.compiler = compiler
-        self._next = tf.function(task.next, autograph=False)  # for `begun` alone
+        self._next = tf.function(task.next, autograph=False)  # for `step_begin` alone
         self._step = tf.function(self._take_step, autograph=False)
         self._program = self._compiled(compiler)
         self._at = tf.Variable(0, trainable=False, dtype=tf.int64)  # the step that the program is at
@@ -106,10 +106,10 @@ class GraphSteps(Driver):
         self, error: NonFiniteLossError, examination: Examination, restore: Callable[[], int]
     ) -> str:
         logging.info("Looking for where it began, by repeating the steps since the last checkpoint.")
-        steps = RetakenSteps(self, self.begun, self._after_updates, restore, examination)
+        steps = RetakenSteps(self, self.step_begin, self._after_updates, restore, examination)
         return steps.find(error.step)
 
-    def begun(self, step: int) -> tuple[Any, Any]:
+    def step_begin(self, step: int) -> tuple[Any, Any]:
         """Returns the batch of gradient step `step`, which follows the present state, and the state then."""
         return self._next(self.state, fold_in(self._key, tf.constant(step, tf.int64)))
 

@@ -21,7 +21,7 @@ class RetakenSteps:
 
     Args:
         driver: driver of the run.
-        begun: gives the batch and the state of a gradient step, the one after the present state.
+        step_begin: gives the batch and the state of a gradient step, the one after the present state.
         after_updates: mitigations that act between steps.
         restore: brings weights and task back to where steps are at hand from, and returns that gradient step.
         examination: examination of the task's gradient step.
@@ -30,13 +30,13 @@ class RetakenSteps:
     def __init__(
         self,
         driver: Driver,
-        begun: Callable[[int], tuple[Any, Any]],
+        step_begin: Callable[[int], tuple[Any, Any]],
         after_updates: AfterUpdates,
         restore: Callable[[], int],
         examination: Examination,
     ):
         self._driver = driver
-        self._begun = begun
+        self._step_begin = step_begin
         self._after_updates = after_updates
         self._restore = restore
         self._examination = examination
@@ -89,7 +89,7 @@ class RetakenSteps:
     def _look(self, step: int) -> str:
         """Takes one step and names the first value that is not finite in it or after it."""
         at = f"at gradient step {step}"
-        batch, state = self._begun(step)
+        batch, state = self._step_begin(step)
         if found := self._examination.of_step(batch, step=step, state=state):
             return f"{found} {at}"
         try:

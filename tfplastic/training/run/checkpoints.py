@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,24 @@ class Checkpoints:
         root: the folder `checkpoints` in a run directory; made when first needed.
         trackables: TensorFlow objects whose variables are saved, by name.
         keep: number of checkpoints to keep, at least 1.
+        optional: names of trackables that a checkpoint of before may lack.
+        changing: names of events that may change variables; where one was pending in a checkpoint, that of
+            the same step after it is another.
     """
 
-    def __init__(self, root: Path, trackables: dict[str, Any], keep: int):
+    def __init__(
+        self,
+        root: Path,
+        trackables: dict[str, Any],
+        keep: int,
+        optional: Collection[str] = (),
+        changing: Collection[str] = (),
+    ):
         self.root = root
         self.shared = root / files.SHARED_DIRECTORY
         self._keep = keep
         self._shared_checksums: dict[str, str] = {}  # of segments, which never change
+        self._trackables, self._optional, self._changing = trackables, optional, changing
         self._variables = tf.train.Checkpoint(**trackables)
 
     def save(self, step: int, state: dict[str, Any], save_task: Callable[[Path, Path], list[str]]) -> None:
@@ -53,10 +64,12 @@ class Checkpoints:
 
     def _save(self, step: int, state: dict[str, Any], save_task: Callable[[Path, Path], list[str]]) -> None:
         directory = self.root / files.directory_name(step)
-        if step > 0 and (directory / MANIFEST_FILE).exists():
+        saved = files.read(directory) if step > 0 and (directory / MANIFEST_FILE).exists() else None
+        waited = [] if saved is None else saved.state.get("pending", [])
+        has_changed = any(name in self._changing and name not in state["pending"] for name in waited)
+        if saved is not None and not has_changed:
             # The same step of the same run: variables and task are as they were, only the loop's numbers may
-            # differ. (Not at step 0, where a warm-up may have gone on.)
-            saved = files.read(directory)
+            # differ. (Not at step 0, where a warm-up may have continued.)
             _write_manifest(directory, dataclasses.replace(saved, state=state))
             return
         self.shared.mkdir(parents=True, exist_ok=True)
@@ -123,12 +136,26 @@ class Checkpoints:
         return self._shared_checksums[name]
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Assigns the saved values to all variables; raises if one of them was not saved."""
-        status = self._variables.read(checkpoint.variables)
+        """Assigns the saved values to all variables; raises if one of them was not saved.
+
+        Those of optional trackables that were not saved keep their values.
+        """
+        absent = self._absent(checkpoint)
+        kept = {name: each for name, each in self._trackables.items() if name not in absent}
+        status = (tf.train.Checkpoint(**kept) if absent else self._variables).read(checkpoint.variables)
         status.assert_existing_objects_matched()
         status.expect_partial()  # tf.train.Checkpoint's own save counter is not ours
         with writing(self.root.parent):
             self._clean()
+
+    def _absent(self, checkpoint: Checkpoint) -> list[str]:
+        """Returns the names of optional trackables of which the checkpoint has nothing."""
+        if not self._optional:
+            return []
+        names = tf.train.load_checkpoint(checkpoint.variables).get_variable_to_shape_map()
+        # TensorFlow writes '.' in a name as '..' and '/' as '.S'.
+        parts = {name.partition("/")[0].replace(".S", "/").replace("..", ".") for name in names}
+        return [name for name in self._optional if name not in parts]
 
     def copied(self) -> Callable[[], None]:
         """Copies the values of all variables now; the function that it returns assigns them again."""

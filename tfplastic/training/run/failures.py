@@ -9,6 +9,7 @@ from pathlib import Path
 from tfplastic import _checkpoint_files
 from tfplastic._checkpoint_files import Checkpoint
 from tfplastic._program_names import as_started
+from tfplastic.training.events.event import MITIGATIONS
 from tfplastic.training.execution.driver import Driver
 from tfplastic.training.execution.non_finite import Examination
 from tfplastic.training.run.checkpoints import Checkpoints, find_unreadable_values
@@ -115,7 +116,7 @@ class Failures:
             return 0
         self._checkpoints.restore(checkpoint)
         self._driver.restore(checkpoint.directory, checkpoint.shared, checkpoint.shared_files)
-        if "mitigations" in checkpoint.state["pending"]:
+        if MITIGATIONS in checkpoint.state["pending"]:
             self._act(checkpoint.step)
         return checkpoint.step
 
