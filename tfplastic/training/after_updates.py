@@ -19,6 +19,10 @@ from tfplastic.training.step import GradientStep
 _FREQUENT = 10  # gradient steps; what comes more often belongs into the program that takes the steps
 
 
+MITIGATIONS = "mitigations"
+"""The name of the event that calls `AfterUpdates.act`, the one of the loop's own that changes weights."""
+
+
 class Moment(NamedTuple):
     """The end of a gradient step, as the mitigations that act there see it.
 

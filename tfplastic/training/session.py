@@ -9,7 +9,7 @@ from absl import logging
 
 from tfplastic import _renames
 from tfplastic.run_format import OPERATIVE_CONFIG_FILE
-from tfplastic.training.events.event import MITIGATIONS
+from tfplastic.training.after_updates import MITIGATIONS
 from tfplastic.training.events.profiler import Profiler
 from tfplastic.training.execution.non_finite import Examination
 from tfplastic.training.run.checkpoints import Checkpoints

@@ -9,10 +9,6 @@ if TYPE_CHECKING:  # A session has a list of events.
     from tfplastic.training.session import Session
 
 
-MITIGATIONS = "mitigations"
-"""The name of the event that changes weights; the others of the loop only measure and write."""
-
-
 class Event(abc.ABC):
     """An action between gradient steps, at exactly its steps.
 

@@ -1,7 +1,7 @@
 """Mitigations and the Brownian twin between gradient steps."""
 
-from tfplastic.training.after_updates import AfterUpdates
-from tfplastic.training.events.event import MITIGATIONS, Event
+from tfplastic.training.after_updates import MITIGATIONS, AfterUpdates
+from tfplastic.training.events.event import Event
 from tfplastic.training.session import Session
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tfplastic import _checkpoint_files
 from tfplastic._checkpoint_files import Checkpoint
 from tfplastic._program_names import as_started
-from tfplastic.training.events.event import MITIGATIONS
+from tfplastic.training.after_updates import MITIGATIONS
 from tfplastic.training.execution.driver import Driver
 from tfplastic.training.execution.non_finite import Examination
 from tfplastic.training.run.checkpoints import Checkpoints, find_unreadable_values
