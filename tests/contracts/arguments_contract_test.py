@@ -76,6 +76,12 @@ UPGD = (
     | may("None", "max_gradient_norm", "seed")
     | may("True", "order")  # equals 1
 )
+HIDDEN_MATRICES = (
+    may("0.5 L", "learning_rate", "epsilon", "max_gradient_norm")
+    | may("0 0.5", "beta_1", "beta_2")
+    | may("None [] ['x']", "exclude")
+    | may("None", "max_gradient_norm")
+)
 AGENT = may("0 0.5", "discount")
 SOLVER = SEED | may("None", "progress") | may("0.5 L", "tol") | may("L", "max_products", "block_size")
 HEAD = may("None", "outputs")
@@ -125,6 +131,19 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("None", "max_gradient_norm"),
     ),
     "upgd": (tp.optimizers.upgd, UPGD),
+    "muon": (
+        tp.optimizers.muon,
+        HIDDEN_MATRICES
+        | may("0 0.5", "momentum")
+        | may("0.5 L", "rms_rate", "adam_rate_ratio")
+        | may("0 0.5 L", "weight_decay", "adam_weight_decay")
+        | may("0", "num_iterations")
+        | may("None", "rms_rate"),
+    ),
+    "adamo": (
+        given(tp.optimizers.adamo, strength=0.1),
+        HIDDEN_MATRICES | may("0 0.5 L", "strength", "epsilon_root"),
+    ),
     "ada_upgd": (tp.optimizers.ada_upgd, UPGD | may("0 0.5", "beta_1", "beta_2") | may("0.5 L", "epsilon")),
     "centered_rmsprop": (
         tp.optimizers.centered_rmsprop,

@@ -13,21 +13,38 @@ from tests.optimizers.upgd_reference import upgd_reference
 from tfplastic import optimizers
 from tfplastic.optimizers import (
     PureAdam,
+    PureAdamO,
     PureAdamW,
     PureAdaUPGD,
     PureCenteredRMSprop,
+    PureMuon,
     PureSGD,
     PureUPGD,
     ada_upgd,
     adam,
+    adamo,
     adamw,
     centered_rmsprop,
+    muon,
     sgd,
     upgd,
 )
 
 without_noise = functools.partial(upgd_reference, noises=None)
 moments_without_noise = functools.partial(without_noise, adam=True, step_factor=2.0)
+
+
+def of_muon(steps, learning_rate, adam_weight_decay):
+    """The problem's matrix is the last, so that all is AdamW; hidden_matrices_test.py has the rest."""
+    constants = {"epsilon": 1e-7, "bias_correction": "step_size", "weight_decay": adam_weight_decay}
+    return problems.adam_reference(steps, learning_rate, **constants)
+
+
+def of_adamo(steps, learning_rate, strength, **of_adam):
+    """As for Muon: nothing is pulled."""
+    return problems.adam_reference(steps, learning_rate, **of_adam)
+
+
 SMOOTH = {"learning_rate": 0.1, "noise_scale": 0.0, "utility_decay": 0.9, "weight_decay": 0.0}
 TUNED = {"learning_rate": 1e-3, "beta_2": 0.9, "epsilon": 1e-9, "epsilon_root": 1e-3}
 # (pure optimizer, factory of the Keras form, oracle in float64, arguments)
@@ -56,6 +73,8 @@ TABLE = [
         {"learning_rate": 0.01, "decay": 0.5},
     ),
     (PureSGD, sgd, problems.sgd_reference, {"learning_rate": 0.1}),
+    (PureMuon, muon, of_muon, {"learning_rate": 0.01, "adam_weight_decay": 0.25}),
+    (PureAdamO, adamo, of_adamo, {"learning_rate": 0.01, "strength": 0.5}),
     (PureUPGD, upgd, without_noise, SMOOTH),
     (PureUPGD, upgd, without_noise, {**SMOOTH, "scaling": "local"}),
     (PureAdaUPGD, ada_upgd, moments_without_noise, {**SMOOTH, "learning_rate": 0.01}),

@@ -3,7 +3,9 @@
 from tfplastic import _renames
 from tfplastic.optimizers.ada_upgd import PureAdaUPGD, ada_upgd
 from tfplastic.optimizers.adam import adam
+from tfplastic.optimizers.adamo import PureAdamO, adamo
 from tfplastic.optimizers.adamw import PureAdamW, adamw
+from tfplastic.optimizers.muon import PureMuon, muon
 from tfplastic.optimizers.pure import (
     OptimizerState,
     PureAdam,
@@ -20,15 +22,19 @@ __all__ = [
     "OptimizerState",
     "PureAdaUPGD",
     "PureAdam",
+    "PureAdamO",
     "PureAdamW",
     "PureCenteredRMSprop",
+    "PureMuon",
     "PureOptimizer",
     "PureSGD",
     "PureUPGD",
     "ada_upgd",
     "adam",
+    "adamo",
     "adamw",
     "centered_rmsprop",
+    "muon",
     "sgd",
     "slots",
     "upgd",
