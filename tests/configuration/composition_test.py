@@ -372,6 +372,9 @@ def test_the_period_of_a_quantity_stays_as_long_as_it_is_measured():
     for whole in ("'full'", "[@sharpness]", "{'sharpness': @sharpness}"):
         bindings = [f"train.diagnostics = {whole}"]
         assert value("diagnostics_periods", LABELS, SHARPNESS, bindings=bindings) == {"sharpness": 2_000}
+    for macro, whole in (("@sharpness", "[%S]"), ("[@sharpness]", "%S"), ("'full'", "['cheap', %S]")):
+        bindings = [f"S = {macro}", f"train.diagnostics = {whole}"]
+        assert value("diagnostics_periods", LABELS, SHARPNESS, bindings=bindings) == {"sharpness": 2_000}
     bindings = ["train.diagnostics = []", "diagnostics.sharpness = @sharpness"]
     assert value("diagnostics_periods", LABELS, SHARPNESS, bindings=bindings) == {"sharpness": 2_000}
 

@@ -7,6 +7,7 @@ from typing import Any
 import gin
 
 from tfplastic.configuration.gin_files import Binding
+from tfplastic.configuration.macros import Macros
 
 MODULE = "tfplastic.configuration"
 """The module of gin names whose arguments are members."""
@@ -52,7 +53,7 @@ def displace(bindings: Sequence[Binding]) -> list[Binding]:
     gone = {each.parameter for each in displaced}
     measured = displaced[0].displaced_by
     assert measured is not None
-    gone -= _names(measured.value)
+    gone -= _names(measured.value, Macros(bindings))
     gone -= {each.parameter for each in found if each.in_force and is_member_of("diagnostics", each)}
     return [
         dataclasses.replace(each, in_force=False, displaced_by=measured)
@@ -71,15 +72,17 @@ def _displaced(binding: Binding, bindings: Sequence[Binding]) -> Binding:
     return dataclasses.replace(binding, in_force=False, displaced_by=by)
 
 
-def _names(value: Any) -> set[str]:
+def _names(value: Any, macros: Macros) -> set[str]:
     """Returns the names of the quantities in a value of `train.diagnostics`, as far as it is one."""
     from tfplastic.diagnostics.budgets import BUDGETS
     from tfplastic.diagnostics.diagnose import quantities_of_budget
 
+    value = macros.resolved(value)
     if isinstance(value, dict):
         return set(value)
     found: set[str] = set()
-    for each in value if isinstance(value, list | tuple) else [value]:
+    for part in value if isinstance(value, list | tuple) else [value]:
+        each = macros.resolved(part)
         if is_reference(each):
             found.add(each.config_key[1].rpartition(".")[2])
         elif isinstance(each, str) and each in BUDGETS:
