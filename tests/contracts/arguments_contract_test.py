@@ -187,7 +187,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
     ),
     "SelfNormalizedResets": (
         tp.mitigations.SelfNormalizedResets,
-        may("0 0.5", "rejection") | may("L", "num_tasks"),
+        may("0 0.5", "rejection") | may("L", "num_tasks", "estimate_period") | may("None", "estimate_period"),
     ),
     "PartialResets": (
         tp.mitigations.PartialResets,

@@ -1,7 +1,10 @@
 """Example mitigations and two of the library on reinforcement learning, all at once: Atari and an MDP."""
 
+import dataclasses
+import functools
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -10,7 +13,15 @@ from examples.mitigations.c_chain import CChain
 from examples.mitigations.dash import Dash
 from tests.rl import atari_task_test
 from tests.training.graph_loop_test import run
-from tfplastic.mitigations import ContinualBackprop, SelfNormalizedResets
+from tfplastic.mitigations import (
+    ContinualBackprop,
+    GraMa,
+    PartialResets,
+    ReDo,
+    ResetNetwork,
+    SelfNormalizedResets,
+    ShrinkAndPerturb,
+)
 from tfplastic.training import Loop, TrainConfig
 
 
@@ -66,3 +77,31 @@ def test_all_four_on_reinforcement_learning(tmp_path, kind):
     check_that_each_acted(mitigations, steps)
     before, after = dash.norms.numpy()
     assert 0.3 * before <= after < before
+
+
+METHODS = [
+    ContinualBackprop(1.0, 0),
+    GraMa(2, 1e3),
+    PartialResets(0.1, 2),
+    ReDo(2, 1e3),
+    ResetNetwork(2),
+    SelfNormalizedResets(max_threshold=120),
+    ShrinkAndPerturb(2, noise="initial"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
+def test_a_method_on_the_nature_dqn(tmp_path, method):
+    network = functools.partial(tp.networks.nature_dqn, width=0.1, norm="layer")
+    protocol = dataclasses.replace(atari_task_test.SHORT, frame_size=36)
+    task = atari_task_test.make(network=network, protocol=protocol)
+    loop = Loop(TrainConfig(task, tp.optimizers.adam(1e-3), 4, mitigations=[method]))
+    _, code = run(tmp_path, loop)
+    model = loop.task.model
+    assert code == 0 and all(np.isfinite(each.numpy()).all() for each in model.variables)
+    head = model.get_layer("output").kernel.numpy()
+    if isinstance(method, (ContinualBackprop, GraMa, ReDo)):
+        assert not head.any()  # each unit is new after the last step
+    else:
+        assert head.any()

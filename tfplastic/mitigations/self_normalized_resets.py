@@ -32,7 +32,7 @@ class SelfNormalizedResets(Mitigation):
 
     Departures: for an empty histogram the released code divides 0 by 0, and its threshold becomes the
     smallest; so it is here, without the division. Its smallest threshold is the number 100, the paper's text
-    has the batch size: `min_threshold`. It needs tasks with boundaries, so that it is refused in `fit`.
+    has the batch size: `min_threshold`. `estimate_period` is ours, for `fit` and others without tasks.
 
     A unit that is reset was silent, so that outputs on the last batch stay exactly as they are, unless a
     normalization couples units or the nonlinearity gives other outputs than 0 when it is silent.
@@ -43,6 +43,7 @@ class SelfNormalizedResets(Mitigation):
             bytes for each of them and each unit.
         min_threshold: fewest examples that a unit may be silent, at least 1.
         num_tasks: tasks between new thresholds.
+        estimate_period: gradient steps between new thresholds in place of tasks, which `fit` does not know.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -63,11 +64,15 @@ class SelfNormalizedResets(Mitigation):
         max_threshold: int = 20_000,
         min_threshold: int = 100,
         num_tasks: int = 16,
+        estimate_period: int | None = None,
     ):
         self._rejection = check_fraction("rejection", rejection)
         self._min = check_positive_integer("min_threshold", min_threshold)
         self._max = _check_threshold(max_threshold, self._min)
         self._num_tasks = check_positive_integer("num_tasks", num_tasks)
+        if estimate_period is not None:
+            check_positive_integer("estimate_period", estimate_period)
+        self._estimate_period = estimate_period
         self._kept: dict[str, tf.Variable] = {}
 
     def build(self, model: Any, optimizer: Any, seed: int) -> None:
@@ -90,9 +95,7 @@ class SelfNormalizedResets(Mitigation):
 
     def after_update(self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor, context: Any) -> None:
         size = tf.shape(tf.nest.flatten(context.batch)[0])[0]  # []
-        boundaries = self._kept["boundaries"]
-        boundaries.assign_add(tf.cast(context.at_boundary, tf.int32))
-        estimates = context.at_boundary & tf.equal(boundaries % self._num_tasks, 0)  # []
+        estimates = self._estimates(step, context)  # []
         chosen = {}
         for layer, units in self._units.items():
             age, threshold, histogram = (
@@ -108,6 +111,14 @@ class SelfNormalizedResets(Mitigation):
             threshold.assign(tf.where(estimates, self._estimate(threshold, histogram), threshold))
             histogram.assign(tf.where(estimates, 0, histogram))
         self._reset.reset(chosen, slots, key)
+
+    def _estimates(self, step: tf.Tensor, context: Any) -> tf.Tensor:
+        """Returns whether thresholds are new after this step, `[] bool`."""
+        if self._estimate_period is not None:
+            return tf.equal(step % self._estimate_period, 0)
+        boundaries = self._kept["boundaries"]
+        boundaries.assign_add(tf.cast(context.at_boundary, tf.int32))
+        return context.at_boundary & tf.equal(boundaries % self._num_tasks, 0)
 
     def _estimate(self, threshold: tf.Variable, histogram: tf.Variable) -> tf.Tensor:
         """Returns new thresholds, `[units] int32`."""
