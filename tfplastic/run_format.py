@@ -16,6 +16,7 @@ OPERATIVE_CONFIG_FILE = "operative_config.gin"
 METRICS_FILE = "metrics.csv"
 METRICS_HEADER = b"step,tag,value\n"
 STATUS_FILE = "status.json"
+SWEEP_FILE = "sweep.json"  # of a folder of runs
 LOCK_FILE = "run.lock"
 ARRAYS_DIRECTORY = "arrays"
 CHECKPOINTS_DIRECTORY = "checkpoints"

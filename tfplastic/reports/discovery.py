@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfplastic.reports.runs import Run, Runs, read_runs
-
-SWEEP_FILE = "sweep.json"
+from tfplastic.run_format import SWEEP_FILE
 
 
 class Found(NamedTuple):

@@ -117,7 +117,7 @@ class _Workspace:
         self._log = self._local / LOGS / f"{job.name}.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._pushed_at = time.monotonic()
-        (scratch / "config.gin").write_text(job.config, encoding="utf-8")
+        (scratch / run_format.CONFIG_FILE).write_text(job.config, encoding="utf-8")
         self._mirror: Mirror | None = None
         if root.is_remote:
             self._mirror = Mirror(self.run_directory, root.filesystem, f"{root.path}/{job.name}")

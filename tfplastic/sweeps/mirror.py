@@ -5,8 +5,8 @@ import pathlib
 from typing import Any
 
 from tfplastic import run_format
+from tfplastic._checkpoint_files import MANIFEST_FILE
 
-_MANIFEST = "manifest.json"
 _CHECKPOINTS = f"{run_format.CHECKPOINTS_DIRECTORY}/"
 _FIRST = run_format.OPERATIVE_CONFIG_FILE  # what makes a directory a run
 _LAST = run_format.STATUS_FILE  # says that the run is finished
@@ -48,13 +48,13 @@ class Mirror:
         # The list of checkpoints is older than what is read of the metrics, so that these cover them.
         checkpoints = {name for name in self._names() if name.startswith(_CHECKPOINTS)}
         others = {name for name in self._names() if not name.startswith(_CHECKPOINTS)}
-        manifests = {name for name in checkpoints if name.endswith(f"/{_MANIFEST}")}
+        manifests = {name for name in checkpoints if name.endswith(f"/{MANIFEST_FILE}")}
         for name in [*sorted(others - {_LAST}, key=lambda name: (name != _FIRST, name))]:
             self._copy(name)
         for name in [*sorted(checkpoints - manifests), *sorted(manifests)]:
             self._copy(name)
         gone = self._copied.keys() - checkpoints - others
-        for name in sorted(gone, key=lambda name: (not name.endswith(f"/{_MANIFEST}"), name)):
+        for name in sorted(gone, key=lambda name: (not name.endswith(f"/{MANIFEST_FILE}"), name)):
             self._filesystem.rm_file(f"{self._path}/{name}")
             del self._copied[name]
         if _LAST in others:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from tfplastic.run_format import SWEEP_FILE
 from tfplastic.sweeps.experiment import Arm
 from tfplastic.sweeps.job import run_name
 from tfplastic.sweeps.run_root import RunRoot
 
-SWEEP_FILE = "sweep.json"
 STATES = ("waiting", "running", "stopped", "failed", "finished")
 _WRITE_PERIOD_S = 5.0
 _REMOTE_WRITE_PERIOD_S = 60.0

@@ -17,6 +17,7 @@ from tfplastic.command_line.sweep.display import Display
 from tfplastic.configuration import gin_files
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
+from tfplastic.run_format import SWEEP_FILE
 from tfplastic.sweeps import experiment_file, plan
 from tfplastic.sweeps.checks import Answer, Request, check
 from tfplastic.sweeps.engine import Engine
@@ -164,7 +165,7 @@ def _sweep(given: options.Options, records: Records, todo: Sequence[Job]) -> int
             Engine(records, pool, display, given.retries).run(todo, stop)
     counts = [(state, records.count(state)) for state in ("finished", "failed", "stopped", "waiting")]
     said = ", ".join(f"{count} {state}" for state, count in counts if count)
-    print_line(f"{len(records.runs)} runs: {said}. {records.root.of('sweep.json')}")
+    print_line(f"{len(records.runs)} runs: {said}. {records.root.of(SWEEP_FILE)}")
     for run in records.runs:
         if run.state == "failed":
             print_line(f"  {run.name}: {run.error} ({records.root.of(LOGS)}/{run.name}.log)")
