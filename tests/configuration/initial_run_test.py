@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfplastic as tp
 from tests.command_line.diagnose.tiny import undisturbed  # noqa: F401
+from tests.training.regression_task import RegressionTask
 from tests.training.runs import tree
 from tfplastic.command_line import train
 from tfplastic.sweeps.check_process import Checks
 from tfplastic.sweeps.checks import Request
+from tfplastic.training import TrainConfig
 from tfplastic.training.run.bindings import parse_bindings
 
 pytestmark = pytest.mark.usefixtures("undisturbed")
@@ -113,3 +116,19 @@ def test_a_sweep_takes_it_as_a_binding(capsys, tmp_path):
 def test_an_empty_name(capsys):
     message = "bin/train: error: --init_from must name a run directory. Received: ''"
     assert call(capsys, "--init_from=") == (2, message)
+
+
+def test_a_configuration_with_first_weights_is_checked_once(capsys, monkeypatch):
+    assert call(capsys, "--run_dir=old")[0] == 0
+    checked, check = [], TrainConfig.__post_init__
+
+    def noted(config):
+        checked.append(config.init_from)
+        check(config)
+
+    monkeypatch.setattr(TrainConfig, "__post_init__", noted)
+    assert call(capsys, "--run_dir=new", "--init_from=old", "--seed=5")[0] == 0
+    assert len(checked) == 1
+    with pytest.raises(ValueError, match="`init_from` must name a run, such as 'runs/a' .* Received: ''"):
+        small = TrainConfig(RegressionTask(), tp.optimizers.sgd(0.1), 1)
+        small.initialized_from("")

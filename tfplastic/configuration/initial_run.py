@@ -1,7 +1,6 @@
 """`train.init_from` of a command line: absolute, and with the step that is then recorded."""
 
 import ast
-import dataclasses
 import os
 import pathlib
 from typing import Any
@@ -52,10 +51,10 @@ def resolved(config: Any, run_directory: str) -> Any:
         return config
     recorded = _recorded(pathlib.Path(run_directory, OPERATIVE_CONFIG_FILE))
     if recorded is not None and is_same_source(recorded, config.init_from):
-        return dataclasses.replace(config, init_from=recorded)
+        return config.initialized_from(recorded)
     source = parse_source(config.init_from)
     step = find_source(config.init_from).step if source.step is None else source.step
-    return dataclasses.replace(config, init_from=f"{os.path.abspath(source.directory)}@{step}")
+    return config.initialized_from(f"{os.path.abspath(source.directory)}@{step}")
 
 
 def note(config: Any, run_directory: str) -> str:

@@ -1,5 +1,6 @@
 """The configuration of a run: its task, and the periods of its events."""
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -134,9 +135,21 @@ class TrainConfig:
         check_mitigations(self.mitigations, "@ShrinkAndPerturb()")
         if self.twin is not None and not isinstance(self.twin, BrownianTwin):
             raise ValueError(f"`twin` must be a twin, such as @BrownianTwin(). Received: {self.twin!r}")
-        if self.init_from is not None and (not isinstance(self.init_from, str) or not self.init_from):
-            rule = "must name a run, such as 'runs/a' or 'runs/a@5000'"
-            raise ValueError(f"`init_from` {rule}. Received: {self.init_from!r}")
+        _check_init_from(self.init_from)
+
+    def initialized_from(self, init_from: str) -> "TrainConfig":
+        """Returns this configuration with another `init_from`; the rest of it is not checked again.
+
+        Args:
+            init_from: new value, see `TrainConfig`.
+
+        Raises:
+            ValueError: it is not the name of a run.
+        """
+        _check_init_from(init_from)
+        changed = copy.copy(self)  # with the plans that have been made
+        object.__setattr__(changed, "init_from", init_from)  # as the class is frozen
+        return changed
 
     @functools.cached_property
     def diagnostics_plan(self) -> DiagnosticsPlan:
@@ -153,3 +166,9 @@ class TrainConfig:
     def probe_plan(self) -> ProbePlan:
         """The probes of the run."""
         return ProbePlan(self.probe, self.probe_period, self.probe_on, self.share_first_probe)
+
+
+def _check_init_from(init_from: Any) -> None:
+    if init_from is not None and (not isinstance(init_from, str) or not init_from):
+        rule = "must name a run, such as 'runs/a' or 'runs/a@5000'"
+        raise ValueError(f"`init_from` {rule}. Received: {init_from!r}")
