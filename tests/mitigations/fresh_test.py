@@ -160,6 +160,11 @@ def separable():
     return keras.Sequential([keras.Input((8, 8, 32)), convolution])
 
 
+def depthwise():
+    convolutions = [keras.layers.DepthwiseConv2D(5, depth_multiplier=8), keras.layers.DepthwiseConv2D(3)]
+    return keras.Sequential([keras.Input((8, 8, 32)), *convolutions])
+
+
 def attention():
     inputs = keras.Input((6, 32))
     initializer = initializers.GlorotUniform(**SEED)
@@ -179,6 +184,7 @@ MODELS = {
     "attention": attention,
     "recurrent": recurrent,
     "separable": separable,
+    "depthwise": depthwise,
 }
 
 

@@ -90,10 +90,8 @@ def _initializer_of(weight: Weight) -> Any:
         return keras.initializers.Ones()
     if weight.role == "bias" and getattr(layer, "unit_forget_bias", False):
         return None  # of an LSTM, whose bias starts otherwise than its initializer says
-    names = (
-        weight.role,
-        weight.role.removesuffix("_kernel"),
-    )  # 'recurrent_initializer', 'depthwise_initializer'
+    # 'recurrent_initializer'; 'depthwise_initializer', which Keras 3 has for a weight named 'kernel'
+    names = (weight.role, weight.role.removesuffix("_kernel"), *["depthwise"] * (weight.role == "kernel"))
     initializer = next(filter(None, (getattr(layer, f"{name}_initializer", None) for name in names)), None)
     if initializer is None and len(layer.trainable_variables) == 1:
         return getattr(layer, "initializer", None)
