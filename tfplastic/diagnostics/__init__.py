@@ -25,6 +25,7 @@ from tfplastic.diagnostics.quantities import (
     gradient_angles,
     gradient_noise,
     gradients,
+    histograms,
     next_update,
     pre_activations,
     tangent_kernel,
@@ -38,6 +39,7 @@ from tfplastic.diagnostics.quantities.feature_ranks import *
 from tfplastic.diagnostics.quantities.gradient_angles import *
 from tfplastic.diagnostics.quantities.gradient_noise import *
 from tfplastic.diagnostics.quantities.gradients import *
+from tfplastic.diagnostics.quantities.histograms import *
 from tfplastic.diagnostics.quantities.next_update import *
 from tfplastic.diagnostics.quantities.pre_activations import *
 from tfplastic.diagnostics.quantities.shared.example_gradients import gram_matrices
@@ -87,6 +89,7 @@ __all__ += feature_ranks.__all__
 __all__ += gradient_angles.__all__
 __all__ += gradient_noise.__all__
 __all__ += gradients.__all__
+__all__ += histograms.__all__
 __all__ += next_update.__all__
 __all__ += pre_activations.__all__
 __all__ += tangent_kernel.__all__

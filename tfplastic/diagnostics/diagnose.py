@@ -1,5 +1,6 @@
 """A diagnosis of every layer of a model by one call."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.diagnostics.report import Report
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_statistics import ARRAYS
+from tfplastic.diagnostics.writing import charts, write
+from tfplastic.writers import TensorBoardWriter
 
 
 def diagnose(
@@ -33,6 +36,8 @@ def diagnose(
     class_weight: Mapping[int, float] | None = None,
     include_model_losses: bool = False,
     max_examples: int | None = None,
+    log_dir: str | os.PathLike[str] | None = None,
+    step: int = 0,
 ) -> Report:
     """Measures all that a budget allows of a model on a batch; the model is left as it is, bit for bit.
 
@@ -61,6 +66,9 @@ def diagnose(
         class_weight: {class: weight}, as in `fit`.
         include_model_losses: whether regularizers and `add_loss` are added to a `loss` that is given.
         max_examples: most examples to take, the first ones; None: of a stream of batches 512, of arrays all.
+        log_dir: directory for TensorBoard, where all values are written, histograms of activations and
+            gradients among them, under `diagnostics/<quantity>/<layer name>`; None: nowhere.
+        step: gradient step under which they are written.
 
     Returns:
         A `Report`, which prints as tables.
@@ -83,6 +91,9 @@ def diagnose(
         >>> report.to_dict()['active_units'], report.left_out['churn']
         ({'hidden': 0.5}, 'needs `optimizer`')
     """
+    _checks.check_integer("step", step)
+    if log_dir is not None and not isinstance(log_dir, str | os.PathLike):
+        raise TypeError(f"`log_dir` must be a directory. Received: {_checks.shown(log_dir)}")
     snapshot = Snapshot(
         model,
         inputs,
@@ -103,12 +114,21 @@ def diagnose(
     if targets is not None and outputs and names_keras_loss(loss):  # a compiled loss may leave outputs out
         check_targets(snapshot.targets, outputs, loss)
     if quantities is None:
-        return diagnose_snapshot(snapshot, budget)
-    chosen = check_quantities("quantities", quantities)
-    with Progress(snapshot.model.name, chosen) as progress:
-        reasons = snapshot.unmeasured
-        values = measure_checked(snapshot, progress.watched(chosen))
-    return _report(snapshot, reasons, chosen, values, {})
+        report = diagnose_snapshot(snapshot, budget)
+    else:
+        chosen = check_quantities("quantities", quantities)
+        with Progress(snapshot.model.name, chosen) as progress:
+            reasons = snapshot.unmeasured
+            values = measure_checked(snapshot, progress.watched(chosen))
+        report = _report(snapshot, reasons, chosen, values, {})
+    if log_dir is not None:
+        with TensorBoardWriter(log_dir) as writer:
+            written: dict[str, dict[str, Any]] = dict(report.to_dict())
+            for name, arrays in report.arrays.items():
+                written[name] = {**written.get(name, {}), **arrays}
+            writer.layout(charts(written))
+            write(writer, step, written)
+    return report
 
 
 def diagnose_snapshot(snapshot: Snapshot, budget: str = "medium") -> Report:

@@ -9,6 +9,7 @@ FAMILIES = (
     "weight_norms",
     "weight_ranks",
     "gradients",
+    "histograms",
     "gradient_angles",
     "gradient_noise",
     "weight_changes",

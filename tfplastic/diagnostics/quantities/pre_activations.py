@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfplastic.diagnostics.quantities.shared.thinned import thinned
 from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
@@ -21,7 +22,6 @@ __all__ = [
     "pre_activation_variances",
 ]
 
-_GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
 _READS = ("pre_mean", "pre_variance")
 
 
@@ -53,7 +53,7 @@ def pre_activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> di
     """
     values, masks = snapshot.pre_activations, snapshot.masks
     return {
-        layer: _thinned(np.asarray(each)[np.asarray(masks[layer]) if layer in masks else ...], max_values)
+        layer: thinned(np.asarray(each)[np.asarray(masks[layer]) if layer in masks else ...], max_values)
         for layer, each in values.items()
     }
 
@@ -164,13 +164,6 @@ def pre_activation_variance_shift(snapshot: Snapshot, per_position: bool = False
         return _ratio(np.abs(now.pre_variance - then.pre_variance).sum(), then.pre_variance.sum())
 
     return _against_reference(snapshot, per_position, shift)
-
-
-def _thinned(values: np.ndarray, max_values: int) -> np.ndarray:
-    if values.size > max_values:
-        shares = np.arange(max_values) * _GOLDEN_RATIO % 1
-        values = values.ravel()[(shares * values.size).astype(np.int64)]
-    return values.ravel().astype(np.float64)
 
 
 def _statistics(snapshot: Snapshot, per_position: bool) -> dict[str, UnitStatistics]:
