@@ -20,7 +20,7 @@ def activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> dict[s
     positions and units.
 
     Formula: h_i(x) for inputs x, positions and units i
-    Range: of the activation function
+    Range: values of the activation function
     NaN: in the entries that are NaN. Layers in `Snapshot.unmeasured` are left out.
     Cost: one forward pass.
 
