@@ -88,7 +88,10 @@ def test_too_few_gpus(monkeypatch):
     FakeTensorFlow(monkeypatch, gpus=2)
     with pytest.raises(UsageError) as caught:
         device.select("gpu:2")
-    assert str(caught.value) == "--device=gpu:2: TensorFlow finds only 2 GPUs, numbered from 0"
+    assert (
+        str(caught.value)
+        == "--device=gpu:2: TensorFlow finds only 2 GPUs, numbered from 0. Give a lower number"
+    )
 
 
 def test_real_cpu_is_selected():

@@ -114,7 +114,7 @@ def test_includes_are_found_from_the_root_whatever_the_working_directory(write):
         ("fake_train.xyzzy = 1", "unknown parameter 'fake_train.xyzzy'."),
         (
             "import no_such_module",
-            "refused 'import no_such_module': gin files import with --allow_imports only",
+            "refused 'import no_such_module': if you trust it, give --allow_imports",
         ),
     ],
 )
@@ -242,7 +242,7 @@ def test_bindings_that_nothing_reads(bindings, unused_names):
     places = {name: next(b for b in bindings if b.startswith(name.split()[-1])) for name in unused_names}
     listed = ", ".join(f"{name} (--gin_bindings={places[name]})" for name in unused_names)
     has, them = ("has", "it") if len(unused_names) == 1 else ("have", "them")
-    message = f"{listed} {has} no effect: nothing in this run reads {them}"
+    message = f"{listed} {has} no effect: nothing in this run reads {them}. Remove {them}"
     assert error_of(build, [*COMPLETE, *bindings]) == message
 
 

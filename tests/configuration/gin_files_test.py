@@ -58,9 +58,11 @@ def test_an_installed_package_carries_the_gin_files(tmp_path, monkeypatch):
 
 
 def test_missing_file(write, tmp_path):
-    expected = f"--gin_file: no such file 'no.gin'; looked in {tmp_path} and {gin_files.root()}"
+    expected = (
+        f"--gin_file: no such file 'no.gin'; looked in {tmp_path} and {gin_files.root()}. Give its path"
+    )
     assert scan_error(["no.gin"], []) == expected
-    assert scan_error(["/no/such.gin"], []) == "--gin_file: no such file '/no/such.gin'"
+    assert scan_error(["/no/such.gin"], []) == "--gin_file: no such file '/no/such.gin'. Give its path"
 
 
 @pytest.mark.parametrize("name", _renames.GIN_FILES)
@@ -97,7 +99,7 @@ def test_missing_include(write):
 def test_a_file_that_includes_itself(write):
     write("a.gin", "include 'b.gin'")
     write("b.gin", "\ninclude 'a.gin'")
-    assert scan_error(["a.gin"], []) == "b.gin:2: 'a.gin' includes itself"
+    assert scan_error(["a.gin"], []) == "b.gin:2: 'a.gin' includes itself. Remove this include"
 
 
 def test_a_file_included_twice_is_no_loop(write):

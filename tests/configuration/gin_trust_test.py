@@ -45,7 +45,7 @@ def test_imports(statement):
         f"a.gin:2: refused 'import {HOSTILE[statement]}': a run's configuration is read as data"
     )
     user = GinTrust.of_user(False)
-    rule = "gin files import with --allow_imports only"
+    rule = "if you trust it, give --allow_imports"
     assert error_of(["a.gin"], trust=user) == f"a.gin:2: refused 'import {HOSTILE[statement]}': {rule}"
     assert rule in error_of([], [statement], user)
     assert len(gin_files.scan(["a.gin"], [], GinTrust.of_user(True))) == 1
@@ -66,7 +66,9 @@ def test_modules_that_the_user_trusts():
 def test_includes_of_a_run():
     pathlib.Path("b.gin").write_text("f.x = 1")
     pathlib.Path("a.gin").write_text("include 'b.gin'")
-    assert error_of(["a.gin"]) == "a.gin:1: refused 'include b.gin': a run's configuration is read as data"
+    assert error_of(["a.gin"]).startswith(
+        "a.gin:1: refused 'include b.gin': a run's configuration is read as data. Put"
+    )
 
 
 def test_includes_of_the_users_stay_below_his_file_and_the_root(tmp_path):
@@ -78,7 +80,10 @@ def test_includes_of_the_users_stay_below_his_file_and_the_root(tmp_path):
         pathlib.Path("runs/a.gin").write_text(f"include '{name}'")
         text = error_of(["runs/a.gin"], trust=user)
         roots = f"{gin_files.root()} and {tmp_path / 'runs'}"
-        assert text == f"runs/a.gin:1: refused 'include {name}': includes stay below {roots}"
+        assert (
+            text
+            == f"runs/a.gin:1: refused 'include {name}': includes stay below {roots}. Move the file there"
+        )
     for name in ("runs/c.gin", "gin/networks/mlp_ln.gin", str(tmp_path / "runs/c.gin")):
         pathlib.Path("runs/a.gin").write_text(f"include '{name}'")
         assert gin_files.scan(["runs/a.gin"], [], user)
@@ -103,6 +108,4 @@ def test_a_run_calls_no_functions_of_other_libraries(text):
 def test_bin_train(capsys):
     pathlib.Path("a.gin").write_text("import os\n")
     assert train.main(["--gin_file=a.gin"]) == 2
-    assert (
-        "a.gin:1: refused 'import os': gin files import with --allow_imports only" in capsys.readouterr().err
-    )
+    assert "a.gin:1: refused 'import os': if you trust it, give --allow_imports" in capsys.readouterr().err

@@ -62,7 +62,7 @@ def test_a_choice_of_the_users_that_another_replaces_is_an_error_that_names_both
     assert text.startswith(f"two_hot_dqn.discount ({TWO_HOT}:5), ")
     assert text.endswith(
         "have no effect: nothing in this run reads them; --gin_bindings=ClassificationMdpTask.agent = @dqn "
-        f"has replaced ClassificationMdpTask.agent = @two_hot_dqn ({TWO_HOT}:4)"
+        f"has replaced ClassificationMdpTask.agent = @two_hot_dqn ({TWO_HOT}:4). Remove them"
     )
 
 
@@ -71,7 +71,7 @@ def test_a_constant_of_what_was_replaced_names_what_replaced_it():
     assert text == (
         "double_dqn.discount (--gin_bindings=double_dqn.discount = 0.5) has no effect: nothing in this run "
         f"reads it; {TWO_HOT}:4 has replaced ClassificationMdpTask.agent = @double_dqn "
-        "(gin/agents/mdp_double_dqn.gin:3)"
+        "(gin/agents/mdp_double_dqn.gin:3). Remove it"
     )
 
 
@@ -129,5 +129,5 @@ def test_a_setting_of_a_network_that_another_file_replaces():
     assert text == (
         "mlp.norm (gin/networks/mlp_ln.gin:4) has no effect: nothing in this run reads it; "
         "gin/networks/mdp_cnn.gin:4 has replaced ClassificationMdpTask.network = @mlp "
-        "(gin/mdp_true_label_digits.gin:12)"
+        "(gin/mdp_true_label_digits.gin:12). Remove it"
     )

@@ -61,7 +61,8 @@ def select(device: str, deterministic: bool = False) -> str:
 
 def _gpus_found(count: int) -> str:
     if count:
-        return f"TensorFlow finds only {count} GPU{'s' if count > 1 else ''}, numbered from 0"
+        found = f"{count} GPU{'s' if count > 1 else ''}"
+        return f"TensorFlow finds only {found}, numbered from 0. Give a lower number"
     return (
         "TensorFlow finds no GPU. `make train GPU=1` installs its CUDA libraries, --debug shows its messages,"
         " --device=cpu trains without"

@@ -186,11 +186,11 @@ class _Scan:
                 raise UsageError(f"{reader}: {name!r} is gone: give {' and '.join(instead)} in its place")
             places = dict.fromkeys((os.getcwd(), str(root())))
             looked = "" if os.path.isabs(name) else f"; looked in {' and '.join(places)}"
-            raise UsageError(f"{reader}: no such file {name!r}{looked}")
+            raise UsageError(f"{reader}: no such file {name!r}{looked}. Give its path")
         if is_included:
             self._trust.check_include(path, name, reader, self._roots)
         if os.path.realpath(path) in including:
-            raise UsageError(f"{reader}: {name!r} includes itself")
+            raise UsageError(f"{reader}: {name!r} includes itself. Remove this include")
         try:
             text = pathlib.Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -51,9 +51,7 @@ class GinTrust:
         ):
             return
         if self.is_own_text:
-            raise UsageError(
-                f"{source}: refused 'import {module}': gin files import with --allow_imports only"
-            )
+            raise UsageError(f"{source}: refused 'import {module}': if you trust it, give --allow_imports")
         text = "a run's configuration is read as data"
         is_gin = module.partition(".")[0] == "__gin__"
         remedy = "" if is_gin else f"; --trust_module={module} allows it"
@@ -72,11 +70,13 @@ class GinTrust:
             UsageError: the file lies elsewhere.
         """
         if not self.is_own_text:
-            raise UsageError(f"{source}: refused 'include {name}': a run's configuration is read as data")
+            text = "a run's configuration is read as data. Put the included statements into it"
+            raise UsageError(f"{source}: refused 'include {name}': {text}")
         real = pathlib.Path(os.path.realpath(path))
         if not any(real.is_relative_to(os.path.realpath(root)) for root in roots):
             places = " and ".join(map(str, roots))
-            raise UsageError(f"{source}: refused 'include {name}': includes stay below {places}")
+            text = f"refused 'include {name}': includes stay below {places}. Move the file there"
+            raise UsageError(f"{source}: {text}")
 
     def check_references(self, references: Sequence[tuple[str, str]]) -> None:
         """Checks the functions that a configuration refers to, once their names are registered.
@@ -91,7 +91,9 @@ class GinTrust:
             for complete in gin.config._REGISTRY.matching_selectors(name):
                 if complete.startswith(_LIBRARIES):
                     text = f"refused '@{name}', which is {complete}"
-                    raise UsageError(f"{source}: {text}: a run's configuration calls tfplastic's names only")
+                    raise UsageError(
+                        f"{source}: {text}: a run's configuration calls tfplastic's names only. Remove it"
+                    )
 
 
 USER = GinTrust.of_user(allow_imports=False)

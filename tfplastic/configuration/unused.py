@@ -55,7 +55,7 @@ def check_all_bindings_used(sources: Sequence[Binding]) -> None:
     if lines:
         has, them = ("has", "it") if len(lines) == 1 else ("have", "them")
         text = "; ".join([f"nothing in this run reads {them}", *reasons.values()])
-        raise UsageError(f"{', '.join(lines)} {has} no effect: {text}")
+        raise UsageError(f"{', '.join(lines)} {has} no effect: {text}. Remove {them}")
 
 
 def read() -> set[_Key]:

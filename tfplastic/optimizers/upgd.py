@@ -90,7 +90,7 @@ class PureUPGD(PureOptimizer):
     def update_unclipped(
         self, gradients: Sequence[tf.Tensor], state: OptimizerState, parameters: Sequence[tf.Tensor]
     ) -> tuple[list[tf.Tensor], OptimizerState]:
-        """See `PureOptimizer.update_unclipped`."""
+        """Implements `PureOptimizer.update_unclipped`."""
         step = state.step + 1
         utilities = self._utilities(gradients, state, parameters)
         closed = [1 - tf.sigmoid(each) for each in self._scaled(utilities, step)]

@@ -123,4 +123,5 @@ def _answers(request: Request, threads: int) -> Iterator[dict[str, Any]]:
         finally:
             process.kill()  # Where it has not ended, nobody waits for its answers any more.
     if code not in (0, 2):
-        raise RuntimeError(f"the process that builds the arms ended with code {code}")
+        text = f"the process that builds the arms ended with code {code}"
+        raise RuntimeError(f"{text}; bin/train --dry_run with the files of an arm shows the reason")

@@ -98,7 +98,8 @@ def _check_answers(address: str) -> None:
         try:
             socket.create_connection((host, int(port)), _ANSWER_S).close()
         except OSError as error:
-            raise ConnectionError(f"no Ray cluster answers there: {error.strerror or error}") from error
+            text = f"no Ray cluster answers there: {error.strerror or error}. Start one by 'ray start --head'"
+            raise ConnectionError(text) from error
 
 
 def _quiet_environment(address: str) -> None:

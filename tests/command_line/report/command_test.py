@@ -88,7 +88,10 @@ def test_errors_of_use_are_one_line(tmp_path, monkeypatch, capsys):
     assert error_of(capsys, "--runs=empty", "--out=o").startswith(
         "--runs: no run directory at or below empty. Name one of bin/train"
     )
-    assert error_of(capsys, "--runs=runs", "--out=file/o") == "--out: cannot write to 'file/o'"
+    assert (
+        error_of(capsys, "--runs=runs", "--out=file/o")
+        == "--out: cannot write to 'file/o'. Choose another directory"
+    )
     assert error_of(capsys, "--runs=runs", "--out=").startswith("--out must not be empty")
     assert "no such file 'x.gin'" in error_of(capsys, "--runs=runs", "--out=o", "--experiment=x.gin")
     assert error_of(capsys, "runs").startswith("unexpected argument 'runs'")

@@ -111,7 +111,8 @@ def test_no_cluster(capsys, monkeypatch):
     address = f"127.0.0.1:{free_port()}"
     monkeypatch.setattr(command.plan, "jobs", lambda *_: ["a job"])
     message = error_of(capsys, *arguments(f"--address={address}"))
-    assert message == f"--address={address}: no Ray cluster answers there: Connection refused"
+    text = "no Ray cluster answers there: Connection refused. Start one by 'ray start --head'"
+    assert message == f"--address={address}: {text}"
 
 
 def answer(arm, finished=()):

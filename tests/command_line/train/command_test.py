@@ -172,7 +172,7 @@ def test_errors_with_the_real_names(capsys, tmp_path, binding, message):
     if message is None:
         name = binding.split(" = ")[0]
         named = f"{'' if '.' in name else 'the macro '}{name} ({place})"
-        assert shown == f"{named} has no effect: nothing in this run reads it"
+        assert shown == f"{named} has no effect: nothing in this run reads it. Remove it"
     else:
         assert shown.startswith(f"{place}: ")
         assert_matches(message, shown.removeprefix(f"{place}: "))

@@ -75,4 +75,4 @@ def _check_out(out: str) -> None:
     path = pathlib.Path(out).absolute()
     there = next(each for each in (path, *path.parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UsageError(f"--out: cannot write to {out!r}")
+        raise UsageError(f"--out: cannot write to {out!r}. Choose another directory")

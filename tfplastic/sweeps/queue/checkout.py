@@ -75,7 +75,8 @@ class Checkout:
         ):
             done = _git(self.top, *arguments)
             if done.returncode:
-                raise UsageError(f"{commit[:12]} cannot be cloned: {_last_line(done)}")
+                text = f"{commit[:12]} cannot be cloned: {_last_line(done)}"
+                raise UsageError(f"{text}. Put that right and run the same command again")
         scratch.rename(directory)
 
     def changed(self, directory: Path) -> list[Path]:

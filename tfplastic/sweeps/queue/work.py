@@ -117,7 +117,8 @@ def runs_of(entries: list[Entry], checkout: Checkout, scratch: Path, kept: Path)
                 name = run_name(arm.name, seed)
                 target = kept / entry.figure / name
                 if target in taken:
-                    raise UsageError(f"two runs of the queue would be committed to {target}")
+                    text = f"two runs of the queue would be committed to {target}"
+                    raise UsageError(f"{text}. Remove the line of one of them")
                 taken.add(target)
                 yield Run(entry, arm, seed, commit, code, code.parent / entry.figure / name, target)
 

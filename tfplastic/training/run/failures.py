@@ -110,7 +110,7 @@ class Failures:
         """Goes back to the checkpoint or, without one, the beginning; returns its gradient step."""
         if checkpoint is None:
             if self._begin_again is None:
-                raise ValueError("no checkpoint can be read")
+                raise ValueError("no checkpoint can be read; train again in another run directory")
             self._begin_again()
             self._driver.start()
             return 0
