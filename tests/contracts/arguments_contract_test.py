@@ -131,6 +131,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("None", "max_gradient_norm"),
     ),
     "upgd": (tp.optimizers.upgd, UPGD),
+    "trac": (given(tp.optimizers.trac, base=tp.optimizers.sgd()), may("0.5 L", "initial_scale")),
     "muon": (
         tp.optimizers.muon,
         HIDDEN_MATRICES

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tests.optimizers import problems
 from tests.optimizers.problems import assert_within, gradients, train, train_pure
+from tests.optimizers.trac_reference import trac_reference
 from tests.optimizers.upgd_reference import upgd_reference
 from tfplastic import optimizers
 from tfplastic.optimizers import (
@@ -19,6 +20,7 @@ from tfplastic.optimizers import (
     PureCenteredRMSprop,
     PureMuon,
     PureSGD,
+    PureTRAC,
     PureUPGD,
     ada_upgd,
     adam,
@@ -27,6 +29,7 @@ from tfplastic.optimizers import (
     centered_rmsprop,
     muon,
     sgd,
+    trac,
     upgd,
 )
 
@@ -45,6 +48,15 @@ def of_adamo(steps, learning_rate, strength, **of_adam):
     return problems.adam_reference(steps, learning_rate, **of_adam)
 
 
+def around_sgd(learning_rate, base, initial_scale):
+    return trac(sgd(learning_rate, base.momentum), initial_scale=initial_scale)
+
+
+def of_trac(steps, learning_rate, base, initial_scale):
+    return trac_reference(steps, learning_rate, base.momentum, initial_scale)
+
+
+BASE = PureSGD(learning_rate=1.0, momentum=0.5)
 SMOOTH = {"learning_rate": 0.1, "noise_scale": 0.0, "utility_decay": 0.9, "weight_decay": 0.0}
 TUNED = {"learning_rate": 1e-3, "beta_2": 0.9, "epsilon": 1e-9, "epsilon_root": 1e-3}
 # (pure optimizer, factory of the Keras form, oracle in float64, arguments)
@@ -75,6 +87,7 @@ TABLE = [
     (PureSGD, sgd, problems.sgd_reference, {"learning_rate": 0.1}),
     (PureMuon, muon, of_muon, {"learning_rate": 0.01, "adam_weight_decay": 0.25}),
     (PureAdamO, adamo, of_adamo, {"learning_rate": 0.01, "strength": 0.5}),
+    (PureTRAC, around_sgd, of_trac, {"learning_rate": 0.1, "base": BASE, "initial_scale": 0.1}),
     (PureUPGD, upgd, without_noise, SMOOTH),
     (PureUPGD, upgd, without_noise, {**SMOOTH, "scaling": "local"}),
     (PureAdaUPGD, ada_upgd, moments_without_noise, {**SMOOTH, "learning_rate": 0.01}),

@@ -16,6 +16,7 @@ from tfplastic.optimizers.pure import (
 from tfplastic.optimizers.rmsprop import centered_rmsprop
 from tfplastic.optimizers.sgd import sgd
 from tfplastic.optimizers.slots import slots
+from tfplastic.optimizers.trac import PureTRAC, trac
 from tfplastic.optimizers.upgd import PureUPGD, upgd
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "PureMuon",
     "PureOptimizer",
     "PureSGD",
+    "PureTRAC",
     "PureUPGD",
     "ada_upgd",
     "adam",
@@ -37,6 +39,7 @@ __all__ = [
     "muon",
     "sgd",
     "slots",
+    "trac",
     "upgd",
 ]
 
