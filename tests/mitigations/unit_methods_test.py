@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests.training.graph_loop_test import make_loop, rows, run, weights
 from tfplastic._keras import keras
+from tfplastic.callbacks import ApplyMitigation
 from tfplastic.mitigations import (
     ContinualBackprop,
     GraMa,
@@ -121,3 +122,14 @@ def test_new_thresholds_by_tasks_are_refused_in_fit():
     model.compile(adam(), "mse", mitigations=[SelfNormalizedResets()])
     with pytest.raises(ValueError, match="`at_boundary` cannot be read in `fit`, which knows no boundaries"):
         model.fit(np.ones((8, 4), np.float32), np.zeros((8, 1), np.float32), verbose=0)
+
+
+def test_new_thresholds_by_steps_in_a_callback():
+    network = keras.Sequential([keras.Input((4,)), LAYERS.Dense(6, "relu", name="hidden"), LAYERS.Dense(1)])
+    network.layers[0].bias.assign(tf.fill([6], -1e3))  # silent: reset in the second step
+    network.compile(adam(), "mse")
+    resets = SelfNormalizedResets(max_threshold=16, min_threshold=8, estimate_period=2)
+    x, y = np.ones((16, 4), np.float32), np.zeros((16, 1), np.float32)
+    network.fit(x, y, batch_size=8, verbose=0, callbacks=[ApplyMitigation(resets)])
+    np.testing.assert_array_equal(network.layers[0].bias, np.zeros(6))
+    assert not network.layers[1].kernel.numpy().any()

@@ -72,6 +72,7 @@ class SelfNormalizedResets(Mitigation):
         self._num_tasks = check_positive_integer("num_tasks", num_tasks)
         if estimate_period is not None:
             check_positive_integer("estimate_period", estimate_period)
+            self.reads = ("activations", "batch")
         self._estimate_period = estimate_period
         self._kept: dict[str, tf.Variable] = {}
 
