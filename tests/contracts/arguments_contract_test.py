@@ -131,6 +131,12 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("None", "max_gradient_norm"),
     ),
     "upgd": (tp.optimizers.upgd, UPGD),
+    "obgd": (
+        tp.optimizers.obgd,
+        may("0.5 L", "learning_rate", "kappa", "max_gradient_norm")
+        | may("0 0.5", "discount", "trace_decay")
+        | may("None", "max_gradient_norm"),
+    ),
     "trac": (given(tp.optimizers.trac, base=tp.optimizers.sgd()), may("0.5 L", "initial_scale")),
     "muon": (
         tp.optimizers.muon,

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.optimizers import problems
+from tests.optimizers.obgd_reference import obgd_reference
 from tests.optimizers.problems import assert_within, gradients, train, train_pure
 from tests.optimizers.trac_reference import trac_reference
 from tests.optimizers.upgd_reference import upgd_reference
@@ -19,6 +20,7 @@ from tfplastic.optimizers import (
     PureAdaUPGD,
     PureCenteredRMSprop,
     PureMuon,
+    PureObGD,
     PureSGD,
     PureTRAC,
     PureUPGD,
@@ -28,6 +30,7 @@ from tfplastic.optimizers import (
     adamw,
     centered_rmsprop,
     muon,
+    obgd,
     sgd,
     trac,
     upgd,
@@ -88,6 +91,7 @@ TABLE = [
     (PureMuon, muon, of_muon, {"learning_rate": 0.01, "adam_weight_decay": 0.25}),
     (PureAdamO, adamo, of_adamo, {"learning_rate": 0.01, "strength": 0.5}),
     (PureTRAC, around_sgd, of_trac, {"learning_rate": 0.1, "base": BASE, "initial_scale": 0.1}),
+    (PureObGD, obgd, obgd_reference, {"learning_rate": 0.5, "kappa": 3.0, "trace_decay": 0.5}),
     (PureUPGD, upgd, without_noise, SMOOTH),
     (PureUPGD, upgd, without_noise, {**SMOOTH, "scaling": "local"}),
     (PureAdaUPGD, ada_upgd, moments_without_noise, {**SMOOTH, "learning_rate": 0.01}),

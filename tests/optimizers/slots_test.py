@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tests.optimizers.problems import SHAPES, gradients
 from tfplastic._keras import is_legacy, keras
-from tfplastic.optimizers import ada_upgd, adam, adamo, adamw, centered_rmsprop, muon, sgd, slots, upgd
+from tfplastic.optimizers import ada_upgd, adam, adamo, adamw, centered_rmsprop, muon, obgd, sgd, slots, upgd
 
 TABLE = {
     "our adam": (adam, {"momentum", "velocity"}),
@@ -15,6 +15,7 @@ TABLE = {
     "our adamw": (adamw, {"momentum", "velocity"}),
     "our upgd": (upgd, {"utility"}),
     "our ada_upgd": (ada_upgd, {"utility", "mean", "mean_square"}),
+    "our obgd": (obgd, {"trace"}),
     "our muon": (muon, {"momentum", "velocity"}),
     "our adamo": (lambda: adamo(0.1), {"mean", "mean_square"}),
     "our centered_rmsprop": (centered_rmsprop, {"average_gradient", "increment", "velocity"}),

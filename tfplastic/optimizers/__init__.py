@@ -6,6 +6,7 @@ from tfplastic.optimizers.adam import adam
 from tfplastic.optimizers.adamo import PureAdamO, adamo
 from tfplastic.optimizers.adamw import PureAdamW, adamw
 from tfplastic.optimizers.muon import PureMuon, muon
+from tfplastic.optimizers.obgd import PureObGD, obgd
 from tfplastic.optimizers.pure import (
     OptimizerState,
     PureAdam,
@@ -27,6 +28,7 @@ __all__ = [
     "PureAdamW",
     "PureCenteredRMSprop",
     "PureMuon",
+    "PureObGD",
     "PureOptimizer",
     "PureSGD",
     "PureTRAC",
@@ -37,6 +39,7 @@ __all__ = [
     "adamw",
     "centered_rmsprop",
     "muon",
+    "obgd",
     "sgd",
     "slots",
     "trac",
