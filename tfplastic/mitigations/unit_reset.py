@@ -24,6 +24,9 @@ class UnitReset:
     normalization mean 0 and variance 1. This is the reset of ReDo (Sokar et al. 2023), continual backprop
     (Dohare et al. 2024) and self-normalized resets (Farias and Jozefiak 2024).
 
+    Slots are the moments, and the counts of steps of `optimizers.adam(per_entry_steps=True)`. The one count
+    that other Adams keep for all weights stays, so that their bias correction takes new units for old ones.
+
     A normalization that couples units, such as layer normalization (`Units.coupled`), still sees new units
     among the others, so that the network's outputs change there. They do not with `outgoing_scale` 0, no
     such normalization, and units whose outputs were 0.

@@ -30,7 +30,8 @@ class GraphTask(abc.ABC):
         progress_fields: fields of `TaskProgress` that the task knows.
         model: the network that is trained, from `build` on.
         boundary_period: gradient steps between changes of the network's targets: copies to the target
-            network, or new labels; None if there are none. Mitigations act there by default.
+            network, or new labels; None if there are none, or at the steps that `boundary` says. Mitigations
+            act there by default.
     """
 
     name: str
@@ -62,8 +63,8 @@ class GraphTask(abc.ABC):
     def boundary(self, state: State) -> tf.Tensor:
         """Returns whether the network's targets change right after the last step; traceable.
 
-        It is the flag of the steps at which `boundary_period` lets mitigations act: the last step of a task,
-        or one after which the target network was copied.
+        It is the flag of the steps at which mitigations act by default, those of `boundary_period` if the task
+        has one: the last step of a task, or one after which the target network was copied.
 
         Args:
             state: from `after_step`.

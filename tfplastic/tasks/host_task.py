@@ -34,7 +34,8 @@ class HostTask(abc.ABC):
         progress_fields: fields of `TaskProgress` that the task knows, at least from some time on.
         model: the network that is trained, from `build` on.
         boundary_period: gradient steps between changes of the network's targets, such as copies to the target
-            network; None if there are none. Mitigations act there by default.
+            network; None if there are none, or at the steps that `boundary` says. Mitigations act there by
+            default.
     """
 
     name: str
