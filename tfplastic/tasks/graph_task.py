@@ -63,8 +63,8 @@ class GraphTask(abc.ABC):
     def boundary(self, state: State) -> tf.Tensor:
         """Returns whether the network's targets change right after the last step; traceable.
 
-        It is the flag of the steps at which mitigations act by default, those of `boundary_period` if the task
-        has one: the last step of a task, or one after which the target network was copied.
+        It is the flag of the steps at which mitigations act by default, those of `boundary_period` if the
+        task has one: the last step of a task, or one after which the target network was copied.
 
         Args:
             state: from `after_step`.
