@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tfplastic.command_line import entry_point
+from tfplastic.command_line import entry_point, train
 
 ROOT = Path(__file__).parent.parent
 POSIX = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -87,3 +87,5 @@ def test_a_path_that_the_locale_cannot_write_is_refused_in_one_line(monkeypatch,
     line = capsys.readouterr().err
     assert line.startswith("train: error: arguments must be of the locale's encoding, ")
     assert line.endswith("Set PYTHONUTF8=1 and run the same command again.\n")
+    assert train.main([]) == 2
+    assert capsys.readouterr().err.startswith("bin/train: error: arguments must be of the locale's encoding, ")

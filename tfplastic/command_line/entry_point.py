@@ -5,7 +5,7 @@ import dataclasses
 import io
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tfplastic._program_names import as_started
@@ -26,6 +26,7 @@ def run(program: str, parse: Callable[[], Any], act: Callable[[Any], int]) -> in
         Ctrl-C.
     """
     with reported(program) as ending:
+        check_encoding()
         given = parse()
         ending.debug = given.debug
         ending.code = act(given)
@@ -58,7 +59,6 @@ def reported(program: str) -> Iterator[Ending]:
     ending = Ending()
     _write_any_text()
     try:
-        _check_arguments(sys.argv[1:])
         yield ending
     except KeyboardInterrupt:
         ending.code = _fail(program, "interrupted", 130, ending.debug)
@@ -68,6 +68,19 @@ def reported(program: str) -> Iterator[Ending]:
         hint = "" if ending.debug else " (--debug shows the traceback)"
         message = f"{type(error).__name__}: {gin_errors.own_words(str(error))}{hint}"
         ending.code = _fail(program, message, 1, ending.debug)
+
+
+def check_encoding() -> None:
+    """Refuses arguments outside of the locale's encoding: Python reads surrogates, which no file takes.
+
+    Raises:
+        UsageError: if an argument of this process is.
+    """
+    for argument in sys.argv[1:]:
+        if any("\ud800" <= each <= "\udfff" for each in argument):
+            rule = f"must be of the locale's encoding, {sys.getfilesystemencoding()}"
+            action = "Set PYTHONUTF8=1 and run the same command again."
+            raise UsageError(f"arguments {rule}. Received: {ascii(argument)}. {action}")
 
 
 def refuse(usage: str, advice: str) -> int:
@@ -85,15 +98,6 @@ def print_line(text: str) -> None:
     """Prints a line on standard output, at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def _check_arguments(arguments: Sequence[str]) -> None:
-    """Refuses characters outside of the locale's encoding: Python reads surrogates, which no file takes."""
-    for argument in arguments:
-        if any("\ud800" <= each <= "\udfff" for each in argument):
-            rule = f"must be of the locale's encoding, {sys.getfilesystemencoding()}"
-            action = "Set PYTHONUTF8=1 and run the same command again."
-            raise UsageError(f"arguments {rule}. Received: {ascii(argument)}. {action}")
 
 
 def _write_any_text() -> None:

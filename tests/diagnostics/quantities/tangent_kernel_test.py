@@ -6,14 +6,8 @@ import pytest
 import tf_keras as keras_2
 
 from tests.diagnostics import models, oracles
-from tfplastic.diagnostics import (
-    Snapshot,
-    kernel,
-    ntk,
-    ntk_alignment,
-    ntk_condition_number,
-    ntk_rank,
-)
+from tfplastic.diagnostics import Snapshot, ntk, ntk_alignment, ntk_condition_number, ntk_rank
+from tfplastic.diagnostics.quantities import tangent_kernel
 
 BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 SCALARS = (ntk_rank, ntk_condition_number, ntk_alignment)
@@ -81,7 +75,7 @@ def test_large_kernels_by_their_products(monkeypatch):
     exact = Snapshot(model, inputs)
     expected = [scalar(exact)["all"] for scalar in SCALARS]
     whole = ntk(exact)["all"]
-    monkeypatch.setattr(kernel, "_MOST_ROWS", 5)
+    monkeypatch.setattr(tangent_kernel, "_MOST_ROWS", 5)
     large = Snapshot(model, inputs)
     np.testing.assert_allclose(ntk(large)["all"], whole[:5, :5], rtol=1e-5)
     # As many steps as rows: Lanczos has all eigenvalues, but each probe weighs them by chance.
@@ -114,10 +108,10 @@ def test_half_precision(dtype, monkeypatch):
     snapshot = Snapshot(model, inputs)
     np.testing.assert_allclose(ntk(snapshot)["all"], expected, atol=0.02 * np.abs(expected).max())
     largest = np.linalg.eigvalsh(ntk(snapshot)["all"])[-1]
-    monkeypatch.setattr(kernel, "_MOST_ROWS", 2)
+    monkeypatch.setattr(tangent_kernel, "_MOST_ROWS", 2)
     large = Snapshot(model, inputs)
     assert math.isfinite(ntk_alignment(large)["all"])
-    spectrum = kernel._spectrum(large, 3, 0)
+    spectrum = tangent_kernel._spectrum(large, 3, 0)
     assert spectrum is not None and spectrum.nodes.max() == pytest.approx(largest, rel=0.05)
 
 

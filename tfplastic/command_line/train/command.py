@@ -29,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         cannot be carried out, 1 if it failed, 130 if Ctrl-C came outside the training.
     """
     with entry_point.reported("bin/train") as ending:
+        entry_point.check_encoding()
         given = options.parse(arguments)
         ending.debug = given.debug
         if given.help or not given.gin_files:
