@@ -88,4 +88,4 @@ def test_a_path_that_the_locale_cannot_write_is_refused_in_one_line(monkeypatch,
     assert line.startswith("train: error: arguments must be of the locale's encoding, ")
     assert line.endswith("Set PYTHONUTF8=1 and run the same command again.\n")
     assert train.main([]) == 2
-    assert capsys.readouterr().err.startswith("bin/train: error: arguments must be of the locale's encoding, ")
+    assert "error: arguments must be of the locale's encoding, " in capsys.readouterr().err
