@@ -99,7 +99,11 @@ def test_arguments_out_of_range(arguments, message):
 
 @pytest.mark.parametrize(
     ("network_name", "noise", "shrinks"),
-    [("dense", "normal", "older"), ("convolutional", "initial", "updated"), ("dense", "fresh", "updated")],
+    [
+        ("dense", "normal", "older"),
+        ("convolutional", "initial", "updated"),
+        pytest.param("dense", "fresh", "updated", marks=pytest.mark.slow),
+    ],
 )
 def test_every_step_in_each_form(tmp_path, network_name, noise, shrinks):
     shrink, perturb = 0.97, 0.01

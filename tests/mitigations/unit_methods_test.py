@@ -36,6 +36,7 @@ def loop_of_all():
     return make_loop(compiler="graph", mitigations=all_methods())
 
 
+@pytest.mark.slow  # a fast row: every variable is in the state, of which the loop's own test resumes
 def test_stopped_and_resumed_is_the_same_as_not_stopped(tmp_path):
     whole, _ = run(tmp_path / "whole", loop_of_all())
     _, code = run(tmp_path / "parts", loop_of_all(), interrupt_at=5)
