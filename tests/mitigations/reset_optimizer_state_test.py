@@ -47,3 +47,20 @@ def test_the_learning_rate_stays():
     training.optimizer.learning_rate.assign(tf.constant(0.125))
     training.act(ResetOptimizerState())
     assert float(training.optimizer.learning_rate.numpy()) == 0.125
+
+
+@pytest.mark.parametrize("per_entry_steps", [False, True])
+def test_adam_rel_keeps_the_means_and_counts_again(per_entry_steps):
+    training = SmallRun(optimizer=adam(0.01, per_entry_steps=per_entry_steps)).train()
+    before = training.slot_values()
+    after = training.act(ResetOptimizerState(reset_slots=False)).slot_values()
+    assert int(training.optimizer.iterations.numpy()) == 0
+    for weight, slots in after.items():
+        for name, value in slots.items():
+            assert not value.any() if name == "steps" else (value == before[weight][name]).all()
+
+
+def test_one_of_both_is_reset():
+    message = "^`reset_slots` must be True without `reset_step`. Received: False$"
+    with pytest.raises(ValueError, match=message):
+        ResetOptimizerState(reset_step=False, reset_slots=False)

@@ -6,7 +6,6 @@ import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_boolean
-from tfplastic.mitigations._weights import reset_slots
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
 
@@ -21,9 +20,14 @@ class ResetOptimizerState(Mitigation):
     6.6 times in the 12th. The count is all that Keras' learning-rate schedules know of time, so that a reset
     restarts them as well.
 
+    With `reset_slots=False` it is Adam-Rel (Ellis et al. 2024, "Adam on local time"): the means stay, and the
+    count of steps is zero, so that the next updates correct the bias of means as if they were new.
+
     Args:
         period: see `Mitigation`.
-        reset_step: whether `optimizer.iterations` is set to zero too. The paper is silent.
+        reset_step: whether `optimizer.iterations`, and counts of single entries, are set to zero too. The
+            paper is silent.
+        reset_slots: whether the other slots are set to zero.
 
     Raises:
         ValueError: if `period` is out of its range.
@@ -36,9 +40,12 @@ class ResetOptimizerState(Mitigation):
 
     turn = 500
 
-    def __init__(self, period: int | None = None, reset_step: bool = True):
+    def __init__(self, period: int | None = None, reset_step: bool = True, reset_slots: bool = True):
         self.period = check_period(period)
         self._reset_step = check_boolean("reset_step", reset_step)
+        self._reset_slots = check_boolean("reset_slots", reset_slots)
+        if not (reset_step or reset_slots):
+            raise ValueError("`reset_slots` must be True without `reset_step`. Received: False")
 
     def build(self, model: Any, optimizer: Any, seed: int) -> None:
         """Keeps the count of steps."""
@@ -48,6 +55,8 @@ class ResetOptimizerState(Mitigation):
         self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor, context: Any = None
     ) -> None:
         for variable in model.trainable_variables:
-            reset_slots(slots, variable)
+            for name, slot in slots(variable).items():
+                if self._reset_step if name == "steps" else self._reset_slots:
+                    slot.assign(tf.zeros_like(slot))
         if self._reset_step:
             self._iterations.assign(tf.zeros([], self._iterations.dtype))

@@ -136,6 +136,10 @@ def _own():
             own(bias_correction="means"),
             lambda v, root: np.sqrt(v + 1e-3) + 1e-2,
         ),
+        "counts by entry": (
+            own(bias_correction="means", per_entry_steps=True),
+            lambda v, root: np.sqrt(v + 1e-3) + 1e-2,
+        ),
         "step_size": (
             own(),
             lambda v, root: (np.sqrt(v * root**2 + 1e-3) + 1e-2) / root,
