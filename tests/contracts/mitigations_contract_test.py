@@ -92,8 +92,6 @@ TABLE = {
 }
 WITH_STRENGTH = {name: row for name, row in TABLE.items() if row.zero_strength is not None}
 WITHOUT = {"NormalizeAndProject", "ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
-EVERY_STEP = {"SelfNormalizedResets"}  # which count the examples of all steps: they take no period
-WITHOUT = {"ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
 EVERY_STEP = {"PartialResets", "SelfNormalizedResets"}  # which observe all steps: they take no period
 EVERY_ROW = pytest.mark.parametrize(("name", "row"), TABLE.items(), ids=TABLE)
 
