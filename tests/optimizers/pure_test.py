@@ -47,7 +47,7 @@ def of_muon(steps, learning_rate, adam_weight_decay):
 
 
 def of_adamo(steps, learning_rate, strength, **of_adam):
-    """As for Muon: nothing is pulled."""
+    """Like for Muon: nothing is pulled."""
     return problems.adam_reference(steps, learning_rate, **of_adam)
 
 

@@ -57,7 +57,7 @@ class PureAdamO(PureAdam):
     def update_unclipped(
         self, gradients: Sequence[tf.Tensor], state: OptimizerState, parameters: Sequence[tf.Tensor]
     ) -> tuple[list[tf.Tensor], OptimizerState]:
-        """See `PureOptimizer.update_unclipped`."""
+        """Implements `PureOptimizer.update_unclipped`."""
         updated, new_state = super().update_unclipped(gradients, state, parameters)
         if not self.strength:
             return updated, new_state

@@ -95,7 +95,7 @@ class PureMuon(PureOptimizer):
     def update_unclipped(
         self, gradients: Sequence[tf.Tensor], state: OptimizerState, parameters: Sequence[tf.Tensor]
     ) -> tuple[list[tf.Tensor], OptimizerState]:
-        """See `PureOptimizer.update_unclipped`."""
+        """Implements `PureOptimizer.update_unclipped`."""
         step = state.step + 1
         hidden = hidden_of(self.hidden, parameters, self.flattens_convolutions)
         updated = []

@@ -77,7 +77,7 @@ class PureTRAC(PureOptimizer):
     def update_unclipped(
         self, gradients: Sequence[tf.Tensor], state: OptimizerState, parameters: Sequence[tf.Tensor]
     ) -> tuple[list[tf.Tensor], OptimizerState]:
-        """See `PureOptimizer.update_unclipped`."""
+        """Implements `PureOptimizer.update_unclipped`."""
         is_first = tf.equal(state.step, 0)
         references = [
             tf.where(is_first, parameter, old)
