@@ -1,6 +1,7 @@
 """UPGD in float64."""
 
 import numpy as np
+from scipy import special
 
 from tests.optimizers.problems import SHAPES, clipped
 
@@ -39,7 +40,7 @@ def upgd_reference(
                 scaled = hat / np.maximum(np.sqrt((hat**2).sum(0, keepdims=True)), 1e-12)
             else:
                 scaled = hat / largest if largest else hat
-            closed = 1 - 1 / (1 + np.exp(-scaled))
+            closed = special.expit(-scaled)
             if adam:
                 mean[i] = beta_1 * mean[i] + (1 - beta_1) * g
                 square[i] = beta_2 * square[i] + (1 - beta_2) * g**2
