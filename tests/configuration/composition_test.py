@@ -65,15 +65,15 @@ def write(tmp_path, monkeypatch):
 
 
 FOLDER = gin_files.root() / "gin" / "mitigations"
-MEMBER = re.compile(r"^mitigations\.(\w+) = @(\w+)\(\)$", re.MULTILINE)
+MEMBER = re.compile(r"^mitigations\.(\w+) = @((?:\w+/)?(\w+))\(\)$", re.MULTILINE)
 
 
 def test_the_files_of_the_folder_act_together_by_turn_and_name_in_any_order():
     members = {}
     for path in sorted(FOLDER.glob("*.gin")):
-        ((name, kind),) = MEMBER.findall(path.read_text())
+        ((name, kind, unscoped),) = MEMBER.findall(path.read_text())
         assert name == path.stem
-        members[kind] = (getattr(mitigations, kind).turn, name)
+        members[kind] = (getattr(mitigations, unscoped).turn, unscoped, kind), name
     assert (
         FILES.items() <= {kind: f"gin/mitigations/{name}.gin" for kind, (_, name) in members.items()}.items()
     )
