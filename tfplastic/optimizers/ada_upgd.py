@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfplastic._checks import check_positive
 from tfplastic._keras import keras
 from tfplastic.optimizers._pure_form import PureForm
-from tfplastic.optimizers.pure import OptimizerState, check_decay, one_minus_power
+from tfplastic.optimizers.pure import OptimizerState, check_decay, moments, one_minus_power
 from tfplastic.optimizers.upgd import PureUPGD
 
 
@@ -75,10 +75,11 @@ class PureAdaUPGD(PureUPGD):
             gradients, state.slots["mean"], state.slots["mean_square"], strict=True
         ):
             of_step = tf.cast(step, gradient.dtype)
-            means.append(mean + (1 - self.beta_1) * (gradient - mean))
-            squares.append(square + (1 - self.beta_2) * (tf.square(gradient) - square))
-            corrected = means[-1] / one_minus_power(self.beta_1, of_step)
-            root = tf.sqrt(squares[-1] / one_minus_power(self.beta_2, of_step))
+            mean, square = moments(gradient, mean, square, self.beta_1, self.beta_2)
+            means.append(mean)
+            squares.append(square)
+            corrected = mean / one_minus_power(self.beta_1, of_step)
+            root = tf.sqrt(square / one_minus_power(self.beta_2, of_step))
             directions.append(corrected / (root + self.epsilon))
         return directions, {"mean": means, "mean_square": squares}
 

@@ -133,6 +133,16 @@ class PureOptimizer(abc.ABC):
         return new_parameters, OptimizerState(step, new_slots, state.shared)
 
 
+def moments(
+    gradient: tf.Tensor, mean: tf.Tensor, mean_square: tf.Tensor, decay: float, decay_of_square: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the running means of a gradient and of its square, updated."""
+    return (
+        mean + (1 - decay) * (gradient - mean),
+        mean_square + (1 - decay_of_square) * (tf.square(gradient) - mean_square),
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PureAdam(PureOptimizer):
     """Adam: theta <- theta - lr m_hat / (sqrt(v_hat + epsilon_root) + epsilon), Eq. 6 of Lyle et al. 2023.
@@ -210,8 +220,7 @@ class PureAdam(PureOptimizer):
         mean, mean_square, *counts = slots
         counts = [steps + 1 for steps in counts]
         step_size, epsilon_root, epsilon = self.constants(counts[0] if counts else step, parameter.dtype)
-        mean += (1 - self.beta_1) * (gradient - mean)
-        mean_square += (1 - self.beta_2) * (tf.square(gradient) - mean_square)
+        mean, mean_square = moments(gradient, mean, mean_square, self.beta_1, self.beta_2)
         update = step_size * mean / (tf.sqrt(mean_square + epsilon_root) + epsilon)
         return parameter - update, (mean, mean_square, *counts)
 
@@ -259,8 +268,7 @@ class PureCenteredRMSprop(PureOptimizer):
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         learning_rate = cast_to(self.learning_rate, parameter.dtype)
         mean, mean_square = slots
-        mean += (1 - self.decay) * (gradient - mean)
-        mean_square += (1 - self.decay) * (tf.square(gradient) - mean_square)
+        mean, mean_square = moments(gradient, mean, mean_square, self.decay, self.decay)
         update = learning_rate * gradient / tf.sqrt(mean_square - tf.square(mean) + self.epsilon)
         return parameter - update, (mean, mean_square)
 
