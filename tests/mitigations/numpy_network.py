@@ -1,4 +1,4 @@
-"""Classifiers of ReLU layers and their gradients, in float64 and by hand: an oracle for whole steps.
+"""Networks of ReLU layers and their gradients, in float64 and by hand: an oracle for whole steps.
 
 Weights are kernels, each with its bias: of dense layers, `[inputs, units]`, and before them of convolutions
 without padding and strides, `[height, width, inputs, channels]`. The last layer is linear.
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def outputs(weights, x):
-    """The hidden layers and the logits, `[batch, ..., units]`."""
+    """The outputs of each layer, `[batch, ..., units]`; the last are the logits of a classifier."""
     values, h = [], x
     for number in range(0, len(weights), 2):
         h = _apply(weights[number], h) + weights[number + 1]
@@ -18,10 +18,10 @@ def outputs(weights, x):
     return values
 
 
-def backward(weights, x, by_logits):
-    """The gradients by the weights, given those by the logits."""
+def backward(weights, x, by_outputs):
+    """The gradients by the weights, given those by the outputs of the last layer."""
     inputs = [x, *outputs(weights, x)[:-1]]
-    gradients, by = [], by_logits
+    gradients, by = [], by_outputs
     for number in reversed(range(len(inputs))):
         kernel, h = weights[2 * number], inputs[number]
         gradients = [_by_kernel(kernel, h, by), by.sum(axis=tuple(range(by.ndim - 1))), *gradients]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.mitigations.numpy_layers import gradients
+from tests.mitigations.numpy_network import backward, descend, outputs
 from tfplastic._keras import keras
 from tfplastic.optimizers import sgd
 from tfplastic.training import PlasticModel
@@ -53,9 +53,9 @@ def by_hand(kind, transform=lambda found, weights, start, step: found, after=lam
     weights = start
     for step in range(STEPS):
         part = slice(step * SIZE, (step + 1) * SIZE)
-        found = transform(gradients(weights, x[part], y[part]), weights, start, step + 1)
-        weights = [weight - RATE * each for weight, each in zip(weights, found, strict=True)]
-        weights = after(weights, start)
+        by_outputs = 2 * (outputs(weights, x[part])[-1] - y[part]) / y[part].size  # of the mean squared error
+        found = transform(backward(weights, x[part], by_outputs), weights, start, step + 1)
+        weights = after(descend(weights, found, RATE), start)
     return weights
 
 
