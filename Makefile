@@ -74,7 +74,7 @@ doctest: $(INSTALLED) ## Run the examples in the docstrings alone
 	TF_USE_LEGACY_KERAS=1 $(BIN)/python -m pytest tfplastic $(ARGS)
 
 quantities: $(INSTALLED) ## Write docs/quantities.md from the docstrings of the quantities
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tfplastic.diagnostics.quantities_page >docs/quantities.md
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tfplastic.diagnostics.declaration.quantities_page >docs/quantities.md
 
 docs: $(INSTALLED) ## Build the site of these pages and the API into site/, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean $(ARGS)

@@ -18,9 +18,9 @@ import tfplastic as tp
 from benchmarks.diagnostics_blocks import Contender, Values, serve
 from benchmarks.diagnostics_problem import BATCH_SIZE, DELTA, FLOORS, LEARNING_RATE, TAU, Problem
 from tfplastic import diagnostics
-from tfplastic.diagnostics.budgets import BUDGETS
+from tfplastic.diagnostics.declaration.budgets import BUDGETS
+from tfplastic.diagnostics.declaration.quantity import QuantityFn
 from tfplastic.diagnostics.quantities.shared.spectra import Spectrum
-from tfplastic.diagnostics.quantity import QuantityFn
 from tfplastic.tasks import StreamBatch, StreamState, SupervisedStream, TaskLoss
 from tfplastic.training import GradientStep
 from tfplastic.training.after_updates import AfterUpdates

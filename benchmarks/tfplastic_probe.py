@@ -20,9 +20,9 @@ from benchmarks.loop_blocks import (
 )
 from benchmarks.probe_problems import NUM_TARGETS, PROBLEMS, STEPS, probe_data
 from tfplastic.probing import Regression
-from tfplastic.probing._execution import make_program
-from tfplastic.probing._rebuild import rebuild, weights_of
-from tfplastic.probing._training_copy import TrainingCopy
+from tfplastic.probing._training.execution import make_program
+from tfplastic.probing._training.reinitialized import rebuild, weights_of
+from tfplastic.probing._training.training_copy import TrainingCopy
 
 
 def make(problem: Problem, execution: str = "auto", program: str = "auto") -> TakeSteps:

@@ -20,7 +20,7 @@ _ONCE = (
     "tests/diagnostics/",
     "tests/losses/keras_loss_test.py",
     "tests/linalg/architectures_test.py",
-    "tests/linalg/from_model_test.py",
+    "tests/linalg/operators/from_model_test.py",
     "tests/probing/",
 )
 # But for these, which meet both in `make test` too.

@@ -11,7 +11,7 @@ import re
 
 import pytest
 
-from tfplastic.diagnostics._registry import declared_quantities
+from tfplastic.diagnostics.declaration.registry import declared_quantities
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FENCED = re.compile(r"^```python\n(.*?)^```$(?:\n+^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
@@ -40,7 +40,7 @@ def test_links_of_a_page_outside_of_the_site_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tfplastic.diagnostics._registry._declared", declared_quantities())
+    monkeypatch.setattr("tfplastic.diagnostics.declaration.registry._declared", declared_quantities())
     text = (ROOT / page).read_text()
     names = {}
     for block in FENCED.finditer(text):

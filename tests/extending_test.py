@@ -12,7 +12,7 @@ import gin
 import pytest
 
 from tfplastic.command_line import train
-from tfplastic.diagnostics._registry import declared_quantities
+from tfplastic.diagnostics.declaration.registry import declared_quantities
 
 TEXT = (pathlib.Path(__file__).resolve().parent.parent / "docs/extending.md").read_text("utf-8")
 SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]}
@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
     """A working directory from which modules are imported, as by `python`; nothing is left of them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("tfplastic.diagnostics._registry._declared", declared_quantities())
+    monkeypatch.setattr("tfplastic.diagnostics.declaration.registry._declared", declared_quantities())
     known = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - known:

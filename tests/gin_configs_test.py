@@ -8,8 +8,8 @@ import pytest
 
 from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
 from tfplastic.configuration import gin_config, gin_files, unused
-from tfplastic.diagnostics._registry import declared_quantities
-from tfplastic.diagnostics.budgets import BUDGETS
+from tfplastic.diagnostics.declaration.budgets import BUDGETS
+from tfplastic.diagnostics.declaration.registry import declared_quantities
 from tfplastic.probing import Probe
 from tfplastic.training import Loop, TrainConfig
 

@@ -36,9 +36,9 @@ LARGE_ROWS = (
     "tests/gin_configs_test.py"
     "::test_a_file_whose_data_is_in_memory_builds_on_its_own_and_in_its_quick_size"
     "[gin/mdp_random_label_cifar10.gin",
-    "tests/linalg/hessian_test.py"
+    "tests/linalg/operators/hessian_test.py"
     "::test_equals_central_differences_of_the_gradient[GroupNormalization-keras_3]",
-    "tests/linalg/hessian_test.py::test_float32_agrees_with_float64[GroupNormalization-keras_3]",
+    "tests/linalg/operators/hessian_test.py::test_float32_agrees_with_float64[GroupNormalization-keras_3]",
     "tests/linalg/trace_test.py::test_intervals_cover_the_truth_at_their_rate[1-",
     "tests/linalg/trace_test.py::test_intervals_cover_the_truth_at_their_rate[2-hutchinson]",
     "tests/linalg/trace_test.py::test_intervals_cover_the_truth_at_their_rate[flat-hutch++]",
@@ -50,15 +50,15 @@ LARGE_ROWS = (
     "tests/probing/probe_test.py::test_legacy_optimizers_train_as_in_keras[sgd-fresh]",
     "tests/probing/probe_test.py::test_nothing_is_disturbed_and_the_seed_decides[mlp-",
     "tests/probing/probe_test.py::test_the_librarys_own_optimizers_go_side_by_side[adam]",
-    "tests/rl/atari_games_test.py::test_every_benchmark_game_loads_and_has_its_own_canonical_name",
+    "tests/rl/atari/games_test.py::test_every_benchmark_game_loads_and_has_its_own_canonical_name",
     "tests/rl/atari_task_test.py::test_goes_on_from_a_save_as_if_nothing_had_been[1]",
-    "tests/rl/atari_test.py::test_a_restored_environment_goes_on_bit_for_bit[0.0-",
-    "tests/rl/atari_test.py::test_a_restored_environment_goes_on_bit_for_bit[0.25-1]",
+    "tests/rl/atari/environment_test.py::test_a_restored_environment_goes_on_bit_for_bit[0.0-",
+    "tests/rl/atari/environment_test.py::test_a_restored_environment_goes_on_bit_for_bit[0.25-1]",
     "tests/rl/mdp_loop_test.py::test_every_agent_trains[c51]",
     "tests/rl/mdp_loop_test.py::test_every_agent_trains[dqn]",
     "tests/rl/profiled_runs_test.py::test_a_classification_mdp[graph]",
-    "tests/rl/replay_test.py::test_agents_fold_a_sample_to_the_n_step_return[1]",
-    "tests/sweeps/check_process_test.py::test_a_process_of_its_own",
+    "tests/rl/replay/frame_replay_test.py::test_agents_fold_a_sample_to_the_n_step_return[1]",
+    "tests/sweeps/preflight/process_test.py::test_a_process_of_its_own",
     "tests/sweeps/experiments_test.py::test_an_arm_builds[gin/paper/fig06_transformers.gin",
     "tests/sweeps/experiments_test.py::test_an_arm_builds[gin/paper/small/fig06_resnet18.gin",
     "tests/sweeps/experiments_test.py::test_fig07_has_all_games_at_the_size_of_the_paper",

@@ -13,8 +13,8 @@ from tfplastic.command_line.diagnose.checkpoints import find_checkpoints
 from tfplastic.command_line.diagnose.trained_run import TrainedRun
 from tfplastic.configuration import gin_config, gin_files
 from tfplastic.sweeps import experiment_file
-from tfplastic.sweeps.check_process import Checks
-from tfplastic.sweeps.checks import Request
+from tfplastic.sweeps.preflight.process import Checks
+from tfplastic.sweeps.preflight.requests import Request
 from tfplastic.sweeps.queue import queue_file
 from tfplastic.training import Loop, TrainConfig
 

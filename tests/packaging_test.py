@@ -54,7 +54,7 @@ def test_wheel_carries_the_tables_and_styles_beside_the_modules(wheel: zipfile.Z
     data = {name for name in wheel.namelist() if name.endswith((".csv", ".css"))}
     package = ROOT / "tfplastic"
     assert data == {str(path.relative_to(ROOT)) for path in package.rglob("*.c[s]*") if path.suffix != ".pyc"}
-    assert {"tfplastic/rl/atari_scores.csv", "tfplastic/reports/page/page.css"} <= data
+    assert {"tfplastic/rl/atari/scores.csv", "tfplastic/reports/page/page.css"} <= data
 
 
 def test_wheel_says_what_it_was_built_from(wheel: zipfile.ZipFile):

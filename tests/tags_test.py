@@ -7,7 +7,7 @@ import pytest
 
 from tfplastic import reports
 from tfplastic._tags import path_of, tag_at, tag_of
-from tfplastic.diagnostics.writing import write
+from tfplastic.diagnostics.reporting.writing import write
 from tfplastic.writers import MetricsFileWriter, check_tag
 
 NAMES = [

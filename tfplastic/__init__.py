@@ -12,7 +12,8 @@ Example:
 import importlib
 from types import ModuleType
 
-from tfplastic import _renamed_modules, _renames
+from tfplastic import _renames
+from tfplastic._renames import modules
 
 __version__ = "0.2.0"
 
@@ -35,7 +36,7 @@ __all__ = [
     "writers",
 ]
 
-_renamed_modules.install()
+modules.install()
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from tfplastic._near_names import near_matches
+from tfplastic._text.near_names import near_matches
 
 # Of control groups, version 2 and 1: how Docker and cluster managers bound a container.
 _MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")

@@ -13,8 +13,8 @@ from tests.command_line.diagnose.tiny import undisturbed  # noqa: F401
 from tests.training.regression_task import RegressionTask
 from tests.training.runs import tree
 from tfplastic.command_line import train
-from tfplastic.sweeps.check_process import Checks
-from tfplastic.sweeps.checks import Request
+from tfplastic.sweeps.preflight.process import Checks
+from tfplastic.sweeps.preflight.requests import Request
 from tfplastic.training import TrainConfig
 from tfplastic.training.run.bindings import parse_bindings
 

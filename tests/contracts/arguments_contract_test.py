@@ -17,7 +17,7 @@ from tests.contracts.wrong_values import HUGE, Key, faults
 from tests.made_up_data import no_configuration_left  # noqa: F401
 from tfplastic import sweeps
 from tfplastic.configuration import gin_config
-from tfplastic.diagnostics._arguments import check_function
+from tfplastic.diagnostics.declaration.arguments import check_function
 from tfplastic.diagnostics.objectives import check_objective
 from tfplastic.training import TrainConfig
 

@@ -53,5 +53,5 @@ def test_a_wrong_import_or_an_unplaced_module_breaks_the_contract(
 
 
 def test_rl_may_import_tf_agents(skeleton: Path):
-    (skeleton / "tfplastic/rl/agents.py").write_text("import tf_agents\nimport ale_py\n")
+    (skeleton / "tfplastic/rl/agents/q_agents.py").write_text("import tf_agents\nimport ale_py\n")
     assert lint_imports(skeleton).returncode == 0

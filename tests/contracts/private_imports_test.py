@@ -60,14 +60,17 @@ def test_a_package_imports_nothing_private_of_another(package):
 @pytest.mark.parametrize(
     "source, found",
     [
-        ("from tfplastic.linalg._krylov import KrylovSpace", ["tfplastic.linalg._krylov.KrylovSpace"]),
+        (
+            "from tfplastic.linalg._krylov import KrylovSpace",
+            ["tfplastic.linalg._krylov.KrylovSpace"],
+        ),
         ("from tfplastic.linalg import _krylov", ["tfplastic.linalg._krylov"]),
         ("import tfplastic.linalg._krylov as krylov", ["tfplastic.linalg._krylov"]),
         ("def f():\n    from tfplastic.linalg.eigsh import _helper", ["tfplastic.linalg.eigsh._helper"]),
         ("from tfplastic.linalg import eigsh\neigsh._helper()", ["tfplastic.linalg.eigsh._helper"]),
         ("from tfplastic import linalg\nlinalg._krylov", ["tfplastic.linalg._krylov"]),
         ("from tfplastic._tf import read_only\nfrom tfplastic import _checks", []),
-        ("from tfplastic.diagnostics._arguments import checked", []),
+        ("from tfplastic.diagnostics.declaration.arguments import checked", []),
         ("from tfplastic.linalg import eigsh\neigsh(operator)\nself._krylov", []),
     ],
 )

@@ -13,7 +13,7 @@ import tf_keras as keras_2
 from tests.diagnostics import models
 from tfplastic import diagnostics
 from tfplastic.diagnostics import Reference, Report, Snapshot, diagnose
-from tfplastic.diagnostics.budgets import BUDGETS
+from tfplastic.diagnostics.declaration.budgets import BUDGETS
 from tfplastic.diagnostics.reading.model_layers import named_layers
 
 EITHER_KERAS = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])

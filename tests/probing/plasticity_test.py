@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.probing import models
 from tfplastic import probing
-from tfplastic.probing._rebuild import rebuild
+from tfplastic.probing._training.reinitialized import rebuild
 
 
 def mlp(norm=False):

@@ -5,7 +5,7 @@ import pytest
 from tf_agents.trajectories import StepType, TimeStep
 
 from tfplastic.rl import evaluation
-from tfplastic.rl.atari import AtariProtocol, FinishedEpisode
+from tfplastic.rl.atari.environment import AtariProtocol, FinishedEpisode
 from tfplastic.rl.evaluation import Evaluation
 
 SHORT = AtariProtocol(frame_size=16, stack_size=1, max_frames_per_episode=480)  # 120 agent steps

@@ -8,10 +8,10 @@ import pytest
 from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
 from tfplastic.configuration import gin_config, gin_files
 from tfplastic.reports.paper import INTERVENTIONS
-from tfplastic.rl.atari_games import BENCHMARK_GAMES
+from tfplastic.rl.atari.games import BENCHMARK_GAMES
 from tfplastic.sweeps import Experiment
-from tfplastic.sweeps.check_process import Checks
-from tfplastic.sweeps.checks import Request
+from tfplastic.sweeps.preflight.process import Checks
+from tfplastic.sweeps.preflight.requests import Request
 
 ROOT = gin_files.root()
 # By tests of their own.

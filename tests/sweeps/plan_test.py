@@ -1,6 +1,6 @@
 from tfplastic.sweeps import plan
-from tfplastic.sweeps.checks import Answer, SeedState
 from tfplastic.sweeps.job import Job
+from tfplastic.sweeps.preflight.requests import Answer, SeedState
 
 TEMPLATE = Job(arm="", seed=0, config="", root="/runs", device="gpu", threads=3)
 

@@ -18,7 +18,8 @@ from tests.tasks.example_streams import (
 )
 from tests.training.graph_loop_test import run, values_of
 from tfplastic import seeds
-from tfplastic.tasks import CLASSIFICATION, ImageStream, StreamBatch, SupervisedStream, TaskLoss, task_sizes
+from tfplastic.tasks import CLASSIFICATION, ImageStream, StreamBatch, SupervisedStream, TaskLoss
+from tfplastic.tasks.stream_parts import task_sizes
 from tfplastic.training import Loop, TrainConfig
 from tfplastic.training.run.progress import Progress
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tfplastic._near_names import near_matches
+from tfplastic._text.near_names import near_matches
 
 # Names that Keras' functions go by as well.
 _SHORT_NAMES = ("bce", "kld", "mae", "mape", "mse", "msle")

@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._data.numbers import misfit
-from tfplastic._lines import last_line
+from tfplastic._text.lines import last_line
 from tfplastic._tf.derivatives import checked_derivatives
 from tfplastic._tf.determinism import deterministic_sums
 from tfplastic._tf.scope_names import any_scope_name

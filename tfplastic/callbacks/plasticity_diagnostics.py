@@ -15,11 +15,11 @@ from tfplastic._data.examples import examples
 from tfplastic._data.numbers import check_all_finite
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Reference, Snapshot
+from tfplastic.diagnostics.declaration.quantity import Need, QuantityFn, needs_of
 from tfplastic.diagnostics.diagnose import left_out_layers, measure_available, quantities_of_budget
 from tfplastic.diagnostics.measure import check_quantities, prepare
 from tfplastic.diagnostics.quantities.shared.convergence import ConvergenceWarnings
-from tfplastic.diagnostics.quantity import Need, QuantityFn, needs_of
-from tfplastic.diagnostics.writing import charts, write
+from tfplastic.diagnostics.reporting.writing import charts, write
 from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.run_format import METRICS_FILE
 from tfplastic.writers import ManyWriters, MetricsFileWriter, NullWriter, TensorBoardWriter, Writer

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tfplastic._checks import check_finite, shown
+from tfplastic.diagnostics.declaration.quantity import QuantityFn
 from tfplastic.diagnostics.measure import check_quantities
-from tfplastic.diagnostics.quantity import QuantityFn
 
 
 @dataclasses.dataclass(frozen=True)

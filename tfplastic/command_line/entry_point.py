@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tfplastic._program_names import as_started
+from tfplastic._text.program_names import as_started
 from tfplastic.configuration import gin_errors
 from tfplastic.configuration.errors import UsageError
 

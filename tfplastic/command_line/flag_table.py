@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from tfplastic import _renames
-from tfplastic._lines import one_line
-from tfplastic._near_names import near_matches
-from tfplastic._program_names import as_started
+from tfplastic._text.lines import one_line
+from tfplastic._text.near_names import near_matches
+from tfplastic._text.program_names import as_started
 from tfplastic.configuration.errors import UsageError
 
 _ONE_OF = "one of "  # how the rules of flags with choices begin

@@ -5,7 +5,7 @@ import pathlib
 import platform
 import re
 
-from tfplastic._lines import one_line
+from tfplastic._text.lines import one_line
 from tfplastic.configuration.errors import UsageError
 
 

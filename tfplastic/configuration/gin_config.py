@@ -16,8 +16,8 @@ from typing import Any
 import gin
 
 import tfplastic
-from tfplastic._gin_renames import Renamer
-from tfplastic._lines import one_line
+from tfplastic._renames.gin_text import Renamer
+from tfplastic._text.lines import one_line
 from tfplastic.configuration import composition, gin_errors, gin_files, gin_trust, members, precedence, unused
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import gin
 
-from tfplastic._lines import one_line
-from tfplastic._near_names import near_matches
+from tfplastic._text.lines import one_line
+from tfplastic._text.near_names import near_matches
 from tfplastic.configuration import gin_files
 from tfplastic.configuration.errors import UsageError
 

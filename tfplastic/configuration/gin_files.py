@@ -17,8 +17,8 @@ from gin import config_parser
 
 import tfplastic
 from tfplastic import _renames
-from tfplastic._gin_renames import Renamer, Translated
-from tfplastic._lines import one_line
+from tfplastic._renames.gin_text import Renamer, Translated
+from tfplastic._text.lines import one_line
 from tfplastic.configuration import gin_trust
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust

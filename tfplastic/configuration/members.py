@@ -74,7 +74,7 @@ def _displaced(binding: Binding, bindings: Sequence[Binding]) -> Binding:
 
 def _names(value: Any, macros: Macros) -> set[str]:
     """Returns the names of the quantities in a value of `train.diagnostics`, as far as it is one."""
-    from tfplastic.diagnostics.budgets import BUDGETS
+    from tfplastic.diagnostics.declaration.budgets import BUDGETS
     from tfplastic.diagnostics.diagnose import quantities_of_budget
 
     value = macros.resolved(value)

@@ -15,6 +15,7 @@
 
 from tfplastic import _renames
 from tfplastic.diagnostics import ranks
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.diagnostics.diagnose import diagnose
 from tfplastic.diagnostics.from_arrays import from_arrays
 from tfplastic.diagnostics.measure import measure
@@ -49,7 +50,6 @@ from tfplastic.diagnostics.quantities.unit_activity import *
 from tfplastic.diagnostics.quantities.weight_changes import *
 from tfplastic.diagnostics.quantities.weight_norms import *
 from tfplastic.diagnostics.quantities.weight_ranks import *
-from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.reading.hidden_nonlinearities import (
     RecordedCall,
     recorded_activations,

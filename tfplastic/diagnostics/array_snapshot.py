@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic.diagnostics.quantity import Need
+from tfplastic.diagnostics.declaration.quantity import Need
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_statistics import UnitStatistics, of_blocks, traced_statistics
 

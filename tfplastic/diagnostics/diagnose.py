@@ -7,16 +7,16 @@ from typing import Any
 from tfplastic import _checks
 from tfplastic._data.numbers import check_all_finite
 from tfplastic._shapes import check_targets, names_keras_loss
-from tfplastic.diagnostics._progress import Progress
-from tfplastic.diagnostics.budgets import BUDGETS
+from tfplastic.diagnostics.declaration.budgets import BUDGETS
+from tfplastic.diagnostics.declaration.quantity import Need, QuantityFn, group_of, needs_of, reads_of
 from tfplastic.diagnostics.measure import check_quantities, measure_checked, prepare
 from tfplastic.diagnostics.quantities.shared.convergence import convergence_remarks
-from tfplastic.diagnostics.quantity import Need, QuantityFn, group_of, needs_of, reads_of
 from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.diagnostics.report import Report
+from tfplastic.diagnostics.reporting.progress import Progress
+from tfplastic.diagnostics.reporting.writing import charts, write
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_statistics import ARRAYS
-from tfplastic.diagnostics.writing import charts, write
 from tfplastic.writers import TensorBoardWriter
 
 

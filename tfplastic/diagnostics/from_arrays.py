@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from tfplastic._checks import check_one_of, shown
-from tfplastic.diagnostics._report_tables import WHOLE
 from tfplastic.diagnostics.array_snapshot import Arrays, ArraySnapshot
+from tfplastic.diagnostics.declaration.quantity import QuantityFn, group_of
 from tfplastic.diagnostics.diagnose import measure_available, quantities_of_budget
 from tfplastic.diagnostics.measure import check_quantities, measure_checked
-from tfplastic.diagnostics.quantity import QuantityFn, group_of
 from tfplastic.diagnostics.report import Report
+from tfplastic.diagnostics.reporting.tables import WHOLE
 
 _LAYOUTS = ("keras", "pytorch")
 

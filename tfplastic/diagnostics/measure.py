@@ -6,8 +6,8 @@ from typing import Any
 
 from tfplastic._checks import shown
 from tfplastic._tf.read_only import RunError
-from tfplastic.diagnostics._arguments import SUBJECTS, check_function
-from tfplastic.diagnostics.quantity import QuantityFn, reads_of
+from tfplastic.diagnostics.declaration.arguments import SUBJECTS, check_function
+from tfplastic.diagnostics.declaration.quantity import QuantityFn, reads_of
 from tfplastic.diagnostics.snapshot import Snapshot
 
 

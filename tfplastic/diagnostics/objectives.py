@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks, seeds
-from tfplastic.diagnostics._arguments import checked, is_of, rehearse
+from tfplastic.diagnostics.declaration.arguments import checked, is_of, rehearse
 from tfplastic.diagnostics.snapshot import Snapshot
 
 Loss = Callable[[Any, Any], tf.Tensor]

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._checks import shown
-from tfplastic._short_repr import ShortRepr
+from tfplastic._text.short_repr import ShortRepr
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
 from tfplastic.run_format import ARRAY_FILE_ERRORS

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tfplastic.diagnostics import _report_tables, _summary
-from tfplastic.diagnostics._report_tables import WHOLE, Section
+from tfplastic.diagnostics.reporting import summary as summaries
+from tfplastic.diagnostics.reporting import tables
+from tfplastic.diagnostics.reporting.tables import WHOLE, Section
 
 _OTHERS = "others"
 
@@ -115,7 +116,7 @@ class Report:
                 Wider tables continue below. Names of layers of more than half of it are broken.
         """
         width = shutil.get_terminal_size().columns if width is None else width
-        return _report_tables.text(self._sections(), self._notes(), max(width, 40))
+        return tables.text(self._sections(), self._notes(), max(width, 40))
 
     def summary(self) -> str:
         """Returns the findings in words: at most ten lines, the worst layers first.
@@ -134,7 +135,7 @@ class Report:
               hidden1: 40 % of its units are dead.
         """
         absent = {name: reason for name, reason in self.left_out.items() if name not in self._every_layer}
-        return "\n".join(_summary.lines(self._notable(), self._named_layers(), absent, self._faults))
+        return "\n".join(summaries.lines(self._notable(), self._named_layers(), absent, self._faults))
 
     def show(self, all: bool = False, width: int | None = None) -> None:
         """Prints the summary and the tables.
@@ -150,21 +151,21 @@ class Report:
         return _printable(self._brief(None))
 
     def _repr_html_(self) -> str:
-        tables = _report_tables.html(self._sections(), self._notes())
-        return _report_tables.html_with_summary(self.summary(), tables)
+        html = tables.html(self._sections(), self._notes())
+        return tables.html_with_summary(self.summary(), html)
 
     def _brief(self, width: int | None) -> str:
         """Returns the summary, and the tables of the layers that it names."""
         width = shutil.get_terminal_size().columns if width is None else width
-        layers = list(self._notable())[: _summary.MOST_LAYERS]
+        layers = list(self._notable())[: summaries.MOST_LAYERS]
         notes = self._reason_notes(layers)
-        tables = _report_tables.text(self._sections(layers), notes, max(width, 40))
+        text = tables.text(self._sections(layers), notes, max(width, 40))
         hidden = len(self._named_layers()) - len(layers)
         last = ["`report.show(all=True)` prints every layer."] if hidden or self._notes() else []
-        return "\n\n".join(part for part in [self.summary(), tables, *self.remarks, *last] if part)
+        return "\n\n".join(part for part in [self.summary(), text, *self.remarks, *last] if part)
 
-    def _notable(self) -> dict[str, list[_summary.Note]]:
-        return _summary.notes(self._numbers, self.arrays, self.reasons)
+    def _notable(self) -> dict[str, list[summaries.Note]]:
+        return summaries.notes(self._numbers, self.arrays, self.reasons)
 
     def _named_layers(self) -> list[str]:
         return [layer for layer in self._layers if layer != WHOLE]

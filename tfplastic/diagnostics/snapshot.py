@@ -15,7 +15,7 @@ from tfplastic._losses.chosen_losses import chosen_losses
 from tfplastic._losses.example_losses import Losses
 from tfplastic._losses.example_weights import weights_of_classes
 from tfplastic._losses.model_loss import FlatLoss, call_of, check_model, packed
-from tfplastic.diagnostics.quantity import Need
+from tfplastic.diagnostics.declaration.quantity import Need
 from tfplastic.diagnostics.reading import forward_pass, model_layers
 from tfplastic.diagnostics.reading.block_programs import BlockPrograms, differentiated, state_of_model
 from tfplastic.diagnostics.units import unit_statistics

@@ -8,7 +8,7 @@ import tensorflow as tf
 from scipy.optimize import least_squares
 
 from tfplastic._keras import keras
-from tfplastic._near_names import near_matches
+from tfplastic._text.near_names import near_matches
 
 _NUMERATOR, _DENOMINATOR = 6, 4  # coefficients
 _POINTS = np.linspace(-3.0, 3.0, 601)

@@ -7,15 +7,15 @@ process, TF-Agents networks, plain functions.
 from tfplastic import _renames
 from tfplastic.linalg.diagonal import diagonal
 from tfplastic.linalg.eigsh import Eigen, eigsh
-from tfplastic.linalg.empirical_fisher import EmpiricalFisherOperator
 from tfplastic.linalg.estimate import Estimate
 from tfplastic.linalg.flatten import flatten, unflatten
-from tfplastic.linalg.gauss_newton import GaussNewtonOperator
-from tfplastic.linalg.hessian import HessianOperator
 from tfplastic.linalg.lanczos import NonFiniteError, Tridiagonal, lanczos
 from tfplastic.linalg.norms import Norms, norms
-from tfplastic.linalg.ntk import NTKOperator
-from tfplastic.linalg.operator import Operator
+from tfplastic.linalg.operators.empirical_fisher import EmpiricalFisherOperator
+from tfplastic.linalg.operators.gauss_newton import GaussNewtonOperator
+from tfplastic.linalg.operators.hessian import HessianOperator
+from tfplastic.linalg.operators.ntk import NTKOperator
+from tfplastic.linalg.operators.operator import Operator
 from tfplastic.linalg.spectral_density import SpectralDensity, spectral_density
 from tfplastic.linalg.trace import trace
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfplastic.linalg import _advice
+from tfplastic.linalg._krylov import advice
 from tfplastic.linalg._products import Products, rademacher
 from tfplastic.linalg.estimate import Estimate
 
@@ -61,9 +61,9 @@ def advice_on(
 ) -> str:
     """Returns one line of advice where `is_met` says no."""
     if count < MINIMUM_PROBES:
-        return _advice.of_few_probes(count, MINIMUM_PROBES, num_products)
+        return advice.of_few_probes(count, MINIMUM_PROBES, num_products)
     size = float(np.linalg.norm(value))
-    return _advice.of_error(float(np.linalg.norm(error)) / size if size else np.inf, tol, num_products)
+    return advice.of_error(float(np.linalg.norm(error)) / size if size else np.inf, tol, num_products)
 
 
 def _exact(products: Products, statistic: Statistic) -> Estimate:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from tfplastic import _checks
-from tfplastic._short_repr import ShortRepr
-from tfplastic.linalg import _advice
-from tfplastic.linalg._basis_memory import BasisMemory
-from tfplastic.linalg._completeness import num_complete
-from tfplastic.linalg._krylov import KrylovSpace
+from tfplastic._text.short_repr import ShortRepr
+from tfplastic.linalg._krylov import advice
+from tfplastic.linalg._krylov.basis_memory import BasisMemory
+from tfplastic.linalg._krylov.completeness import num_complete
+from tfplastic.linalg._krylov.space import KrylovSpace
 from tfplastic.linalg.lanczos import Progress, check_deterministic, check_square
 
 # Where the wanted eigenvalues come first: positions into values that ascend.
@@ -70,9 +70,9 @@ def eigsh(
     once, and may have next to nothing of another. So for k above 1 a second random vector, orthogonal to all
     before it, starts a chain of its own, which either finds a missing eigenvalue, and then another one
     follows, or grows until anything above the last of the k values would have shown in it with a probability
-    of 0.999 (see `_completeness`). For k = 1 the first chain grows until the same holds for it. The guard
-    costs products: 8 instead of 5 for k = 1 and 19 instead of 12 for k = 5 with outliers above a bulk of
-    3,000; several times as many where value k lies in a dense part of the spectrum.
+    of 0.999 (see `_krylov.completeness`). For k = 1 the first chain grows until the same holds for it. The
+    guard costs products: 8 instead of 5 for k = 1 and 19 instead of 12 for k = 5 with outliers above a bulk
+    of 3,000; several times as many where value k lies in a dense part of the spectrum.
 
     Args:
         operator: symmetric, with `shape` (n, n), `dtype` float32 or float64, and `matvec` from `[n]` to
@@ -188,9 +188,9 @@ class _Search:
         if len(above):
             with np.errstate(divide="ignore"):
                 needed = float(np.max(self.residuals[above] / np.abs(self.values[above])))
-            return _advice.of_residuals(above.tolist(), self.num_complete, self._tol, needed, products)
+            return advice.of_residuals(above.tolist(), self.num_complete, self._tol, needed, products)
         if self.num_complete < self._k:
-            return _advice.of_missing(self.num_complete, products)
+            return advice.of_missing(self.num_complete, products)
         return ""
 
     def _find_pairs(self) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from scipy.special import stdtrit
 
-from tfplastic._short_repr import ShortRepr
+from tfplastic._text.short_repr import ShortRepr
 
 Value = TypeVar("Value", float, np.ndarray)
 

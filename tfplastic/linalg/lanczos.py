@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks, seeds
-from tfplastic._short_repr import ShortRepr
-from tfplastic.linalg._basis_memory import BasisMemory
-from tfplastic.linalg._orthogonality import (
+from tfplastic._text.short_repr import ShortRepr
+from tfplastic.linalg._krylov.basis_memory import BasisMemory
+from tfplastic.linalg._krylov.orthogonality import (
     OrthogonalityEstimate,
     dot,
     project_out,

@@ -7,7 +7,7 @@ import gin
 import numpy as np
 
 from tfplastic import _checks
-from tfplastic._short_repr import ShortRepr
+from tfplastic._text.short_repr import ShortRepr
 from tfplastic.linalg._hutchinson import advice_on, hutchinson
 from tfplastic.linalg._products import Products, row_dots
 from tfplastic.linalg.eigsh import eigsh

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
 from tfplastic import _checks, seeds
-from tfplastic._short_repr import ShortRepr
+from tfplastic._text.short_repr import ShortRepr
 from tfplastic.linalg.estimate import Estimate
 from tfplastic.linalg.lanczos import Progress, check_square, runs
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tfplastic._keras import keras
-from tfplastic._near_names import near_matches
+from tfplastic._text.near_names import near_matches
 from tfplastic.layers import CReLU, DeepFourier, Rational
 
 _LAYERS = {"crelu": CReLU, "deep_fourier": DeepFourier, "rational": Rational}

@@ -10,15 +10,15 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic.probing import _counted
 from tfplastic.probing._cache import ProbeCache
-from tfplastic.probing._execution import make_program
 from tfplastic.probing._extrapolation import at_full_length
 from tfplastic.probing._inputs import digest
-from tfplastic.probing._optimizers import copied, settings_of, state_of
-from tfplastic.probing._programs import Program
 from tfplastic.probing._protocol import Protocol
-from tfplastic.probing._rebuild import architecture, rebuild, weights_of
 from tfplastic.probing._standardized import Standardized
-from tfplastic.probing._training_copy import TrainingCopy
+from tfplastic.probing._training.execution import make_program
+from tfplastic.probing._training.optimizers import copied, settings_of, state_of
+from tfplastic.probing._training.reinitialized import architecture, rebuild, weights_of
+from tfplastic.probing._training.trainers import Program
+from tfplastic.probing._training.training_copy import TrainingCopy
 from tfplastic.probing.result import FreshNetworks, ProbeResult
 from tfplastic.probing.targets import GivenTargets, TargetSource
 from tfplastic.training.events.centering import uncentered_warning

@@ -12,9 +12,9 @@ from tfplastic._checks import (
     check_positive_integer,
     check_seed,
 )
-from tfplastic.probing._execution import AUTO, EXECUTIONS
-from tfplastic.probing._rebuild import MakeModel
 from tfplastic.probing._standardized import standardized
+from tfplastic.probing._training.execution import AUTO, EXECUTIONS
+from tfplastic.probing._training.reinitialized import MakeModel
 from tfplastic.probing.heads import Head, Regression
 from tfplastic.probing.targets import GivenTargets, SineTargets, Targets
 from tfplastic.training.execution.compilation import COMPILERS

@@ -11,8 +11,8 @@ from absl import logging
 import tfplastic
 from tfplastic import _source
 from tfplastic.probing._inputs import digest
-from tfplastic.probing._optimizers import optimizer_of, settings_of
-from tfplastic.probing._rebuild import architecture, weights_of
+from tfplastic.probing._training.optimizers import optimizer_of, settings_of
+from tfplastic.probing._training.reinitialized import architecture, weights_of
 from tfplastic.probing.result import FreshNetworks, ProbeResult
 from tfplastic.run_format import ARRAY_FILE_ERRORS
 from tfplastic.writers import atomic_file

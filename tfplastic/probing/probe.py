@@ -12,10 +12,10 @@ from tfplastic._keras import check_backend
 from tfplastic.probing._cache import ProbeCache
 from tfplastic.probing._inputs import as_inputs
 from tfplastic.probing._measurement import Measurement
-from tfplastic.probing._optimizers import optimizer_of
 from tfplastic.probing._protocol import Protocol
 from tfplastic.probing._shared import SharedProbe
 from tfplastic.probing._standardized import standardized
+from tfplastic.probing._training.optimizers import optimizer_of
 from tfplastic.probing.result import ProbeResult
 
 

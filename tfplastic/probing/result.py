@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from tfplastic._short_repr import ShortRepr
+from tfplastic._text.short_repr import ShortRepr
 
 _CONFIDENCE = 0.95  # of the prediction interval
 _FAR = 10.0  # loss before the probe over b; fresh networks start at about 2 to 3 b

@@ -5,8 +5,8 @@ import pandas as pd
 
 from tfplastic import seeds
 from tfplastic._checks import check_integer, check_positive_integer
-from tfplastic.reports._ranks import spearman
 from tfplastic.reports.paper import CELL, paper_cells
+from tfplastic.reports.statistics.spearman import spearman
 
 NUM_RUNS = 3
 _NONE = "none"

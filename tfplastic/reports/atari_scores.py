@@ -4,7 +4,7 @@ import csv
 import functools
 from importlib import resources
 
-from tfplastic._near_names import near_matches
+from tfplastic._text.near_names import near_matches
 
 
 def human_normalized(game: str, score: float) -> float:
@@ -66,6 +66,6 @@ def _reference(game: str) -> tuple[float, float]:
 @functools.cache
 def _scores() -> dict[str, tuple[float, float]]:
     # By the file, since the package that it lies in needs TensorFlow.
-    file = resources.files("tfplastic").joinpath("rl/atari_scores.csv")
+    file = resources.files("tfplastic").joinpath("rl/atari/scores.csv")
     rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
     return {row["game"]: (float(row["random"]), float(row["human"])) for row in rows}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tfplastic import seeds
 from tfplastic._checks import check_fraction, check_integer, check_positive_integer
-from tfplastic.reports._ranks import spearman
+from tfplastic.reports.statistics.spearman import spearman
 
 SIGN_CONSISTENT, REVERSED, UNDETERMINED = "sign-consistent", "reversed", "undetermined"
 _FEWEST = 3

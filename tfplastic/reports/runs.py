@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfplastic import _gin_renames, _renames
-from tfplastic._lines import one_line
+from tfplastic import _renames
+from tfplastic._renames import gin_text
 from tfplastic._tags import tag_at
+from tfplastic._text.lines import one_line
 from tfplastic.run_format import (
     ARRAYS_DIRECTORY,
     METRICS_FILE,
@@ -287,7 +288,7 @@ def _tried(errors: list[str], path: Path, read: Callable[[bytes], Any], otherwis
 
 
 def _read_bindings(content: bytes) -> dict[str, str]:
-    config = _gin_renames.translate(content.decode()).text
+    config = gin_text.translate(content.decode()).text
     text = re.sub(r"\\\n\s*", " ", re.sub(r"^\s*#.*\n", "", config, flags=re.MULTILINE))
     found = {name: one_line(value) for name, value in _BINDING.findall(text)}
     macros = {f"%{name}": value for name, value in found.items() if "." not in name}

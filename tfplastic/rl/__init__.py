@@ -19,18 +19,18 @@ except ImportError as error:
         "pip install 'tfplastic[rl]' && pip install --no-deps tf-agents==0.19.0"
     ) from error
 
-from tfplastic.rl.acting import LinearEpsilon, epsilon_greedy
 from tfplastic.rl.agents import QAgent, c51, double_dqn, dqn
+from tfplastic.rl.agents.acting import LinearEpsilon, epsilon_greedy
+from tfplastic.rl.agents.q_network import QNetwork
+from tfplastic.rl.agents.two_hot_agent import two_hot_dqn
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
 from tfplastic.rl.atari_task import AtariTask
 from tfplastic.rl.evaluation import Evaluation
-from tfplastic.rl.graph_replay import GraphReplay
 from tfplastic.rl.mdp_task import ClassificationMdpTask
 from tfplastic.rl.player import Player
 from tfplastic.rl.q_learner import QLearner
-from tfplastic.rl.q_network import QNetwork
 from tfplastic.rl.replay import FrameReplay
-from tfplastic.rl.two_hot_agent import two_hot_dqn
+from tfplastic.rl.replay.graph_replay import GraphReplay
 
 __all__ = [
     "AtariEnvironment",

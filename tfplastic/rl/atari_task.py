@@ -24,14 +24,14 @@ from tfplastic._checks import (
 )
 from tfplastic._keras import keras
 from tfplastic.networks.image_sizes import TooSmallImageError
-from tfplastic.rl.acting import LinearEpsilon, epsilon_greedy
 from tfplastic.rl.agents import QAgent
+from tfplastic.rl.agents.acting import LinearEpsilon, epsilon_greedy
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
-from tfplastic.rl.atari_games import check_game, num_actions
+from tfplastic.rl.atari.games import check_game, num_actions
 from tfplastic.rl.evaluation import EMULATOR_BYTES, Evaluation, scalars_of_returns
 from tfplastic.rl.player import Player
 from tfplastic.rl.q_learner import QLearner
-from tfplastic.rl.replay import FrameReplay, replay_bytes
+from tfplastic.rl.replay.frame_replay import FrameReplay, replay_bytes
 from tfplastic.tasks import HostTask, TaskLoss, TaskProgress
 from tfplastic.tasks.batch_memory import check_batch_fits
 

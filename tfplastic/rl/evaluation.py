@@ -8,9 +8,9 @@ import numpy as np
 
 from tfplastic import seeds
 from tfplastic._checks import check_fits_in_memory, check_fraction, check_positive_integer
-from tfplastic.rl.acting import epsilon_greedy
+from tfplastic.rl.agents.acting import epsilon_greedy
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
-from tfplastic.rl.atari_scores import human_normalized_score, reference_scores
+from tfplastic.rl.atari.scores import human_normalized_score, reference_scores
 
 EMULATOR_BYTES = 1_000_000
 """Memory of one emulated console, by measurement."""

@@ -23,7 +23,7 @@ from tfplastic._checks import (
 from tfplastic._keras import keras
 from tfplastic._tf.random import fold_in
 from tfplastic.rl.agents import QAgent
-from tfplastic.rl.graph_replay import GraphReplay
+from tfplastic.rl.replay.graph_replay import GraphReplay
 from tfplastic.tasks import (
     ClassificationMdp,
     DataBatches,

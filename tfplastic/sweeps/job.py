@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 
 import tfplastic
 from tfplastic import run_format
-from tfplastic._lines import last_line
+from tfplastic._text.lines import last_line
 from tfplastic.sweeps import run_process
 from tfplastic.sweeps.mirror import Mirror
 from tfplastic.sweeps.run_root import RunRoot

@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from tfplastic._durations import rough_duration
-from tfplastic.sweeps.checks import Answer
+from tfplastic._text.durations import rough_duration
 from tfplastic.sweeps.job import Job
+from tfplastic.sweeps.preflight.requests import Answer
 from tfplastic.sweeps.records import Run
 
 

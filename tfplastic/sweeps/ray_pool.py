@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Self
 
-from tfplastic._lines import last_line
+from tfplastic._text.lines import last_line
 from tfplastic.sweeps import job as job_module
 from tfplastic.sweeps.job import Job, Report, import_path
 

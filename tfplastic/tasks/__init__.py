@@ -1,22 +1,26 @@
 """Tasks: data, targets and losses that a network is trained on."""
 
 from tfplastic import _renames
-from tfplastic.tasks.accuracy import average_online_accuracy, end_of_task_accuracy, online_accuracy
 from tfplastic.tasks.classification_mdp import (
     ClassificationMdp,
     random_label_mdp,
     sparse_reward_mdp,
     true_label_mdp,
 )
-from tfplastic.tasks.data_batches import DataBatches
 from tfplastic.tasks.datasets import Dataset, choose_examples, load_dataset, scale_pixels
 from tfplastic.tasks.graph_task import GraphTask, State
 from tfplastic.tasks.host_task import HostTask, TaskProgress
 from tfplastic.tasks.image_stream import ImageStream
-from tfplastic.tasks.objectives import CLASSIFICATION, REGRESSION, Objective
 from tfplastic.tasks.random_label_task import RandomLabelTask
-from tfplastic.tasks.schedules import epoch_order, random_labels, shuffled_labels
-from tfplastic.tasks.stream_state import StreamBatch, StreamState
+from tfplastic.tasks.stream_parts.accuracy import (
+    average_online_accuracy,
+    end_of_task_accuracy,
+    online_accuracy,
+)
+from tfplastic.tasks.stream_parts.data_batches import DataBatches
+from tfplastic.tasks.stream_parts.objectives import CLASSIFICATION, REGRESSION, Objective
+from tfplastic.tasks.stream_parts.schedules import epoch_order, random_labels, shuffled_labels
+from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 from tfplastic.tasks.supervised_stream import SupervisedStream
 from tfplastic.tasks.task_loss import TaskLoss
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._checks import check_one_of, check_positive_integer
-from tfplastic.tasks.schedules import random_labels
+from tfplastic.tasks.stream_parts.schedules import random_labels
 
 
 class ClassificationMdp:

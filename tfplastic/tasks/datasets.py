@@ -18,8 +18,8 @@ import numpy as np
 from tfplastic import seeds
 from tfplastic._checks import check_positive_integer, check_seed
 from tfplastic._keras import is_legacy, keras
-from tfplastic._lines import one_line
-from tfplastic._near_names import near_matches
+from tfplastic._text.lines import one_line
+from tfplastic._text.near_names import near_matches
 
 _VARIABLE = "TFPLASTIC_DATA_DIR"
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")

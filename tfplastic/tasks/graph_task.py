@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._keras import keras
-from tfplastic.tasks.data_batches import DataBatches
 from tfplastic.tasks.host_task import TaskProgress
+from tfplastic.tasks.stream_parts.data_batches import DataBatches
 from tfplastic.tasks.task_loss import TaskLoss
 
 State = Any

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._keras import keras
 from tfplastic.tasks.image_stream import ImageStream
-from tfplastic.tasks.schedules import random_labels
-from tfplastic.tasks.stream_state import StreamState
+from tfplastic.tasks.stream_parts.schedules import random_labels
+from tfplastic.tasks.stream_parts.stream_state import StreamState
 
 
 class RandomLabelBatch(NamedTuple):

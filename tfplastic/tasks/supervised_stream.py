@@ -14,14 +14,14 @@ from tfplastic._keras import keras
 from tfplastic._tf.random import fold_in
 from tfplastic.tasks.batch_memory import check_batch_fits
 from tfplastic.tasks.classification_mdp import uniform_integers
-from tfplastic.tasks.data_batches import DataBatches
 from tfplastic.tasks.graph_task import GraphTask
 from tfplastic.tasks.host_task import TaskProgress
-from tfplastic.tasks.objectives import CLASSIFICATION, Objective
-from tfplastic.tasks.schedules import epoch_order
-from tfplastic.tasks.stream_state import StreamState
+from tfplastic.tasks.stream_parts.data_batches import DataBatches
+from tfplastic.tasks.stream_parts.objectives import CLASSIFICATION, Objective
+from tfplastic.tasks.stream_parts.schedules import epoch_order
+from tfplastic.tasks.stream_parts.stream_state import StreamState
+from tfplastic.tasks.stream_parts.task_sizes import bounded, check_of_tasks
 from tfplastic.tasks.task_loss import TaskLoss
-from tfplastic.tasks.task_sizes import bounded, check_of_tasks
 
 SAMPLINGS = ("epochs", "replacement")
 _EVALUATION_BATCH = 1024  # examples that go through the network at once

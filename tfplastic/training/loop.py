@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import logging
 
-from tfplastic._durations import duration
+from tfplastic._text.durations import duration
 from tfplastic.training.build_parts import build_parts
 from tfplastic.training.run import summary
 from tfplastic.training.run.directory import RunDirectory

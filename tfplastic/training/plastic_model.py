@@ -8,8 +8,8 @@ import tensorflow as tf
 from tfplastic._checks import check_seed, shown
 from tfplastic._data.examples import check_batch
 from tfplastic._keras import check_backend, keras
-from tfplastic._lines import one_line
-from tfplastic._near_names import near_matches
+from tfplastic._text.lines import one_line
+from tfplastic._text.near_names import near_matches
 from tfplastic._tf.determinism import deterministic_sums
 from tfplastic._tf.replicas import once_for_all_replicas
 from tfplastic.diagnostics.measure import check_quantities

@@ -17,10 +17,10 @@ from tfplastic._checks import (
     shown,
 )
 from tfplastic._keras import keras
-from tfplastic._near_names import near_matches
+from tfplastic._text.near_names import near_matches
+from tfplastic.diagnostics.declaration.quantity import QuantityFn
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.diagnostics.objectives import Objective
-from tfplastic.diagnostics.quantity import QuantityFn
 from tfplastic.mitigations import Mitigation
 from tfplastic.mitigations.compatibility import check_mitigations
 from tfplastic.tasks import GraphTask, HostTask

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tfplastic.command_line.sweep import command
-from tfplastic.sweeps.checks import Answer, SeedState
+from tfplastic.sweeps.preflight.requests import Answer, SeedState
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SHORT = (

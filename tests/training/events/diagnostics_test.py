@@ -7,7 +7,7 @@ from absl import logging
 from tests.training.regression_task import RegressionTask
 from tfplastic import diagnostics, writers
 from tfplastic._keras import keras
-from tfplastic.diagnostics.quantity import quantity
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.training.events.diagnostics import REFERENCE_FILE, RunDiagnostics, task_snapshot
 from tfplastic.training.events.diagnostics_plan import DiagnosticsPlan
 
@@ -203,7 +203,9 @@ def test_a_quantity_that_does_not_suit_is_left_out_with_a_warning(task, tmp_path
     def unsuitable(snapshot):
         raise ValueError("this network has no such thing")
 
-    monkeypatch.setattr("tfplastic.diagnostics._registry._declared", {"weight_norm": diagnostics.weight_norm})
+    monkeypatch.setattr(
+        "tfplastic.diagnostics.declaration.registry._declared", {"weight_norm": diagnostics.weight_norm}
+    )
     quantity("cheap")(unsuitable)
     warnings = []
     monkeypatch.setattr(logging, "warning", lambda text, *values: warnings.append(text % values))

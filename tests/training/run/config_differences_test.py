@@ -3,7 +3,8 @@
 import pytest
 
 from tests.training.runs import begin, tree
-from tfplastic import _old_values, diagnostics, mitigations, training
+from tfplastic import diagnostics, mitigations, training
+from tfplastic._renames import old_values
 from tfplastic.training.run.bindings import parse_bindings
 from tfplastic.training.run.config_differences import differences, missing_old_values
 
@@ -65,8 +66,8 @@ def test_a_name_may_have_more_of_its_modules():
 
 def test_an_argument_whose_default_changed_results_has_its_old_value_where_it_lacks(monkeypatch):
     old, values = "train.total_steps = 5", ("'current'", "'first'")
-    monkeypatch.setitem(_old_values.OLD_VALUES, "train.probe_on", values[0])
-    monkeypatch.setitem(_old_values.OLD_VALUES, "RandomLabelTask.removed", "3")
+    monkeypatch.setitem(old_values.OLD_VALUES, "train.probe_on", values[0])
+    monkeypatch.setitem(old_values.OLD_VALUES, "RandomLabelTask.removed", "3")
     assert found(old, f"{old}\ntrain.probe_on = {values[0]}") == []
     assert found(old, f"{old}\ntrain.probe_on = {values[1]}") == [("train.probe_on", *values)]
     assert found(f"{old}\nRandomLabelTask.removed = 3", old) == []

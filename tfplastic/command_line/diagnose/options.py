@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tfplastic._near_names import near_matches
-from tfplastic._program_names import as_started
+from tfplastic._text.near_names import near_matches
+from tfplastic._text.program_names import as_started
 from tfplastic.command_line.diagnose import probe, report, spectrum
 from tfplastic.command_line.diagnose.command_table import Command, CommonOptions
 from tfplastic.configuration.errors import UsageError

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._checkpoint_files import Checkpoint
-from tfplastic._lines import one_line
-from tfplastic.command_line.diagnose import user_modules
+from tfplastic._text.lines import one_line
 from tfplastic.command_line.diagnose.checkpoints import run_directory_of
+from tfplastic.command_line.diagnose.keras_files import user_modules
 from tfplastic.command_line.entry_point import print_line
 from tfplastic.configuration import gin_config, gin_errors
 from tfplastic.configuration.build import build_loop

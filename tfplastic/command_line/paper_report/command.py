@@ -5,7 +5,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tfplastic._lines import one_line
+from tfplastic._text.lines import one_line
 from tfplastic.command_line import entry_point, flag_table
 from tfplastic.command_line.entry_point import print_line
 from tfplastic.command_line.flag_table import Flag

@@ -6,8 +6,8 @@ import shlex
 import sys
 from collections.abc import Sequence, Sized
 
-from tfplastic._lines import one_line
-from tfplastic._program_names import as_started
+from tfplastic._text.lines import one_line
+from tfplastic._text.program_names import as_started
 from tfplastic.command_line import entry_point
 from tfplastic.command_line.entry_point import print_line, refuse
 from tfplastic.command_line.report import options

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from tfplastic._lines import one_line
+from tfplastic._text.lines import one_line
 from tfplastic.command_line import entry_point
 from tfplastic.command_line.entry_point import print_line, refuse
 from tfplastic.command_line.sweep import options
@@ -19,10 +19,10 @@ from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 from tfplastic.run_format import SWEEP_FILE
 from tfplastic.sweeps import experiment_file, plan
-from tfplastic.sweeps.checks import Answer, Request, check
 from tfplastic.sweeps.engine import Engine
 from tfplastic.sweeps.experiment import Experiment
 from tfplastic.sweeps.job import LOGS, Job
+from tfplastic.sweeps.preflight.requests import Answer, Request, check
 from tfplastic.sweeps.ray_pool import LOCAL, RayPool
 from tfplastic.sweeps.records import Records
 from tfplastic.sweeps.run_root import RunRoot

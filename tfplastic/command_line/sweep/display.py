@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tfplastic._durations import rough_duration
+from tfplastic._text.durations import rough_duration
 from tfplastic.sweeps.eta import Eta
 from tfplastic.sweeps.records import Records, Run
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tfplastic._lines import one_line
+from tfplastic._text.lines import one_line
 from tfplastic.command_line import entry_point, messages
 from tfplastic.command_line.entry_point import print_line, refuse
 from tfplastic.command_line.train import options

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tfplastic import _checks, linalg
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.diagnostics.quantities.shared.convergence import note_unconverged
 from tfplastic.diagnostics.quantities.shared.preconditioned import PreconditionedOperator, adam_denominators
 from tfplastic.diagnostics.quantities.shared.spectrum_quantiles import SpectrumQuantiles
-from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
 __all__ = [

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.diagnostics.quantities.shared.example_gradients import gram_matrices
-from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
 __all__ = [

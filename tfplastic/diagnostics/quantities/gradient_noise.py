@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.diagnostics.quantities.gradients import gradient_norm
 from tfplastic.diagnostics.quantities.shared.example_gradients import gram_matrices
-from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
 __all__ = ["gradient_reliability", "gradient_signal_to_noise", "gradient_strength"]

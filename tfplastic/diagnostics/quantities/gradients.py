@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._tf.variables import as_tf_variables
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.diagnostics.quantities.shared.blockwise_sums import magnitude_sum, square_sum, summed
-from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_kernels import incoming_of

@@ -5,8 +5,8 @@
 
 import numpy as np
 
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.diagnostics.quantities.shared.thinned import thinned
-from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
 __all__ = ["activation_histogram", "gradient_histogram"]

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.diagnostics.quantities.shared.virtual_step import updated, virtual_step
-from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
 __all__ = ["churn", "same_batch_loss_change"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.diagnostics.quantities.shared.thinned import thinned
-from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.diagnostics.quantities.shared.example_gradients import GramMatrices
-from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.linalg import NonFiniteError, NTKOperator, SpectralDensity, spectral_density
 

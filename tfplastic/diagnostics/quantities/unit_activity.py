@@ -18,8 +18,8 @@ from typing import overload
 import numpy as np
 import tensorflow as tf
 
+from tfplastic.diagnostics.declaration.quantity import quantity, reads_of
 from tfplastic.diagnostics.quantities.shared.per_layer import by_layer
-from tfplastic.diagnostics.quantity import quantity, reads_of
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfplastic._checks import check_one_of
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.diagnostics.quantities.shared.blockwise_sums import blocks, magnitude_sum, square_sum
 from tfplastic.diagnostics.quantities.shared.spectra import weight_spectra
-from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_rules import is_norm

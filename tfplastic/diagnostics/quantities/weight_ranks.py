@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from tfplastic.diagnostics import ranks
+from tfplastic.diagnostics.declaration.quantity import quantity
 from tfplastic.diagnostics.quantities.shared.spectra import Spectrum, weight_spectra
-from tfplastic.diagnostics.quantity import quantity
 from tfplastic.diagnostics.snapshot import Snapshot
 
 __all__ = [

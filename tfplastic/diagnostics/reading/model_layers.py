@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._near_names import near_matches
+from tfplastic._text.near_names import near_matches
 from tfplastic._tf.variables import as_tf_variables
 
 # Names of the activations that layers stand for. By class name, because Keras 2 and Keras 3 share no class.

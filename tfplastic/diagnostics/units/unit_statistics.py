@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic._short_repr import ShortRepr
+from tfplastic._text.short_repr import ShortRepr
 from tfplastic.diagnostics.units.feature_pairs import values_of_units
 
 # Outside these bounds a unit is saturated, by the name of the activation function.

@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from tfplastic.reports._frames import where
-from tfplastic.reports.cells import FACTORS, probe_cells
-from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.paper import ARCHITECTURES, INTERVENTIONS, paper_cells, paper_name
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import FACTORS, probe_cells
+from tfplastic.reports.statistics.factors import chosen_factors
 
 
 def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes:

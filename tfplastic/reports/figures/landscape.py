@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tfplastic.reports._frames import where
-from tfplastic.reports.cells import arm_factors, with_factors
-from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.figures.spectra import common_axis
 from tfplastic.reports.paper import paper_name
 from tfplastic.reports.runs import Arrays, Runs
+from tfplastic.reports.statistics.factorial import arm_factors, with_factors
+from tfplastic.reports.statistics.factors import chosen_factors
 
 _ENVIRONMENTS = ("environment", "intervention")
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from tfplastic.reports._frames import where
-from tfplastic.reports.cells import with_factors
-from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.paper import INTERVENTIONS, paper_name
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import with_factors
+from tfplastic.reports.statistics.factors import chosen_factors
 
 _FACTORS = ("environment", "architecture", "intervention")
 

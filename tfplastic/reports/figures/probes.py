@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from tfplastic.reports.cells import arm_factors
-from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.paper import paper_name
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import arm_factors
+from tfplastic.reports.statistics.factors import chosen_factors
 
 _CHECKPOINTS = 5  # lines that one can tell apart, and the paper's number
 

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 
 from tfplastic.reports import style
 from tfplastic.reports._frames import floats, groups, where
-from tfplastic.reports.cells import probe_losses, with_factors
-from tfplastic.reports.factors import chosen_factors
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.paper import paper_name
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import probe_losses, with_factors
+from tfplastic.reports.statistics.factors import chosen_factors
 
 _MOST_LINES = 6  # that one can tell apart
 _FACTORS = ("architecture", "data", "target_period", "width")

@@ -4,7 +4,7 @@ import matplotlib
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from tfplastic._program_names import as_started
+from tfplastic._text.program_names import as_started
 from tfplastic.reports import style
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.figures.spectra import common_axis, has_nodes, limits

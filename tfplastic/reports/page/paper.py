@@ -6,8 +6,6 @@ import pandas as pd
 from tfplastic.reports import style
 from tfplastic.reports._frames import floats, where
 from tfplastic.reports.agreement import agreement
-from tfplastic.reports.cells import FACTORS, PROBE_LOSS, arm_factors, probe_cells
-from tfplastic.reports.factors import factors_of
 from tfplastic.reports.falsification import correlations, verdicts
 from tfplastic.reports.figures import FIGURES, _sources, atari, caption, correlates
 from tfplastic.reports.page.arms import fixed_factors
@@ -15,6 +13,8 @@ from tfplastic.reports.page.content import Material, Picture, Section, Table
 from tfplastic.reports.page.twins import twins
 from tfplastic.reports.paper import CELL, paper_cells, paper_numbers
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import FACTORS, PROBE_LOSS, arm_factors, probe_cells
+from tfplastic.reports.statistics.factors import factors_of
 
 _TITLE = "Compared with the paper"
 _RETURN, _TASK, _MDP = "evaluation/episode_return", "evaluation/task", "ClassificationMdpTask."

@@ -6,11 +6,11 @@ from matplotlib.axes import Axes
 
 from tfplastic.reports import aggregate, style
 from tfplastic.reports._frames import floats, groups, where
-from tfplastic.reports.cells import PROBE_LOSS, probe_losses
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.page import curves
 from tfplastic.reports.page.content import Material, Picture, Section, Table, listed
 from tfplastic.reports.runs import Arrays, Runs
+from tfplastic.reports.statistics.factorial import PROBE_LOSS, probe_losses
 
 _LOST = "probe/loss_of_plasticity"
 _CHECKPOINTS = 5

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from tfplastic._lines import one_line
+from tfplastic._text.lines import one_line
 from tfplastic.reports.page.content import Table
 from tfplastic.reports.page.markup import Markup, element, joined
 

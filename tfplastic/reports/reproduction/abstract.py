@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfplastic.reports._frames import floats, groups
-from tfplastic.reports.cells import FACTORS, PROBE_LOSS, probe_cells, probe_losses
 from tfplastic.reports.figures._sources import DEAD_UNITS, worst_over_layers
 from tfplastic.reports.reproduction.committed import Committed
 from tfplastic.reports.reproduction.result import Claim, Result
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import FACTORS, PROBE_LOSS, probe_cells, probe_losses
 
 _SMOOTHING = ("two_hot", "layer_norm", "two_hot+layer_norm")
 _WEIGHTS = ("shrink_and_perturb", "weight_decay")

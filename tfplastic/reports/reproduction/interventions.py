@@ -10,7 +10,6 @@ import scipy.stats
 
 from tfplastic.reports._frames import floats, where
 from tfplastic.reports.agreement import agreement
-from tfplastic.reports.cells import FACTORS, PROBE_LOSS, probe_cells
 from tfplastic.reports.figures import FIGURES
 from tfplastic.reports.paper import CELL, paper_cells, paper_name
 from tfplastic.reports.reproduction import numbers
@@ -18,6 +17,7 @@ from tfplastic.reports.reproduction.committed import TESTS, Committed, Selection
 from tfplastic.reports.reproduction.probe_tables import SATURATED, probe_table, saturated_arms
 from tfplastic.reports.reproduction.result import Claim, Drawing, Result
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import FACTORS, PROBE_LOSS, probe_cells
 
 _DATA = {6: "cifar10", 8: "cifar10", 9: "mnist", 10: "cifar10", 11: "mnist"}
 _FEWEST_CLEAR, _FEWEST_CELLS = 3, 6  # cells that a measure of agreement is of

@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from tfplastic.reports._frames import floats, groups, where
-from tfplastic.reports.cells import with_factors
 from tfplastic.reports.figures import FIGURES, _sources, forms
 from tfplastic.reports.paper import paper_name
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.committed import Committed
 from tfplastic.reports.reproduction.result import Claim, Drawing, Result
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import with_factors
 
 _RANK = "diagnostics/gradient_effective_rank/all"
 _INTERFERENCE = "diagnostics/task_gradient_interference/all"

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from tfplastic.reports._frames import floats, groups
-from tfplastic.reports.cells import with_factors
 from tfplastic.reports.figures import FIGURES, _sources
 from tfplastic.reports.paper import paper_name
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.committed import Committed
 from tfplastic.reports.reproduction.result import Claim, Drawing, Result
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import with_factors
 
 _FACTORS = ("environment", "data", "architecture", "intervention")
 _CELL = ["environment", "architecture", "intervention"]

@@ -8,9 +8,9 @@ import pandas as pd
 
 from tfplastic.reports import aggregate
 from tfplastic.reports._frames import floats
-from tfplastic.reports.cells import with_factors
 from tfplastic.reports.page.tables import as_markdown
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import with_factors
 
 NOTE = (
     "Values are means over seeds. Round brackets hold the value of each seed in ascending order;"

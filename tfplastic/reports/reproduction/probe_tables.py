@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from tfplastic.reports._frames import floats, groups
-from tfplastic.reports.cells import probe_losses, with_factors
 from tfplastic.reports.figures._sources import ACCURACY
 from tfplastic.reports.paper import CELL, paper_name
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import probe_losses, with_factors
 
 SATURATED = 0.7
 """Part of b at which a fresh network's probe ends, above which a cell can hardly show a loss."""

@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tfplastic.reports._frames import floats, groups, where
-from tfplastic.reports.cells import PROBE_LOSS, probe_losses, with_factors
 from tfplastic.reports.figures import FIGURES, _sources, forms
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.committed import Committed
 from tfplastic.reports.reproduction.probe_tables import probe_table
 from tfplastic.reports.reproduction.result import Claim, Drawing, Result
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.factorial import PROBE_LOSS, probe_losses, with_factors
 
 _AREA = "probe/curve_area"
 _SCALARS = {"loss at the end of the probe": PROBE_LOSS, "mean loss along the probe": _AREA}

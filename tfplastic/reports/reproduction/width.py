@@ -5,12 +5,12 @@ import functools
 import numpy as np
 
 from tfplastic.reports._frames import floats, groups
-from tfplastic.reports.cells import PROBE_LOSS, probe_losses, with_factors
 from tfplastic.reports.figures import FIGURES
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.committed import Committed
 from tfplastic.reports.reproduction.probe_tables import probe_table
 from tfplastic.reports.reproduction.result import Claim, Drawing, Result
+from tfplastic.reports.statistics.factorial import PROBE_LOSS, probe_losses, with_factors
 
 _FACTORS = ("architecture", "data", "target_period", "width")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tfplastic import run_format
-from tfplastic._lines import last_line
+from tfplastic._text.lines import last_line
 from tfplastic.configuration.errors import UsageError
 from tfplastic.sweeps import experiment_file, run_process
 from tfplastic.sweeps.experiment import Arm, Experiment

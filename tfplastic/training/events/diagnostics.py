@@ -9,8 +9,8 @@ import tensorflow as tf
 from absl import logging
 
 from tfplastic.diagnostics import Reference, Snapshot
+from tfplastic.diagnostics.declaration.quantity import QuantityFn
 from tfplastic.diagnostics.objectives import Objective
-from tfplastic.diagnostics.quantity import QuantityFn
 from tfplastic.run_format import ARRAYS_DIRECTORY
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.brownian_twin import BrownianTwin

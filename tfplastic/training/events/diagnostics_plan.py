@@ -5,11 +5,11 @@ from types import MappingProxyType
 from typing import Any
 
 from tfplastic._checks import check_mapping, check_one_of
-from tfplastic.diagnostics.budgets import BUDGETS
+from tfplastic.diagnostics.declaration.budgets import BUDGETS
+from tfplastic.diagnostics.declaration.quantity import QuantityFn, needs_of
 from tfplastic.diagnostics.diagnose import quantities_of_budget
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.diagnostics.objectives import Objective, check_objective
-from tfplastic.diagnostics.quantity import QuantityFn, needs_of
 from tfplastic.training.events.schedule import Schedule
 
 

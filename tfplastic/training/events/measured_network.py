@@ -6,10 +6,10 @@ from typing import Any
 from absl import logging
 
 from tfplastic.diagnostics import Snapshot, measure
+from tfplastic.diagnostics.declaration.quantity import QuantityFn
 from tfplastic.diagnostics.diagnose import measure_available
 from tfplastic.diagnostics.quantities.shared.convergence import ConvergenceWarnings
-from tfplastic.diagnostics.quantity import QuantityFn
-from tfplastic.diagnostics.writing import charts, write
+from tfplastic.diagnostics.reporting.writing import charts, write
 from tfplastic.writers import Writer
 
 

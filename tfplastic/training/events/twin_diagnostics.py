@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from tfplastic.diagnostics import Snapshot
+from tfplastic.diagnostics.declaration.quantity import QuantityFn, needs_of
 from tfplastic.diagnostics.objectives import Objective
-from tfplastic.diagnostics.quantity import QuantityFn, needs_of
 from tfplastic.training.brownian_twin import BrownianTwin
 
 PREFIX = "brownian_twin"

@@ -7,7 +7,7 @@ from typing import Any
 
 from gin import config_parser
 
-from tfplastic import _gin_renames
+from tfplastic._renames import gin_text
 
 # What may change from one part of a run to the next: how long it is and how often it reports, not what it
 # computes.
@@ -73,7 +73,7 @@ def parse_bindings(text: str) -> dict[str, str]:
 
 
 def _statements(text: str) -> list[Any]:
-    translated = _gin_renames.translate(text)
+    translated = gin_text.translate(text)
     if translated.refusals:
         raise ValueError(
             f"A gin config must have a form in this version. Received: {translated.refusals[0].text}"

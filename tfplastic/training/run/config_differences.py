@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import gin
 
-from tfplastic._old_values import OLD_VALUES
+from tfplastic._renames.old_values import OLD_VALUES
 from tfplastic.training.run.bindings import spelling
 from tfplastic.training.run.initial_source import is_same_source
 

@@ -91,8 +91,9 @@ class RunDirectory:
 
         Two runs are the same if their operative configs have equal bindings, apart from `train.total_steps`,
         `train.log_period`, `train.checkpoint_period` and `train.keep_checkpoints`. An argument that one of
-        them lacks has its default there, or the value in `tfplastic/_old_values.py`. Where only those differ,
-        the files of the config are brought up to date. Half-written files of a killed process are removed.
+        them lacks has its default there, or the value in `tfplastic/_renames/old_values.py`. Where only those
+        differ, the files of the config are brought up to date. Half-written files of a killed process are
+        removed.
 
         Args:
             path: the directory.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfplastic import _checkpoint_files
 from tfplastic._checkpoint_files import Checkpoint
-from tfplastic._program_names import as_started
+from tfplastic._text.program_names import as_started
 from tfplastic.training.after_updates import MITIGATIONS
 from tfplastic.training.execution.driver import Driver
 from tfplastic.training.execution.non_finite import Examination

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tfplastic._checks import check_integer, check_non_negative, check_positive_integer
-from tfplastic._durations import UNKNOWN, duration
+from tfplastic._text.durations import UNKNOWN, duration
 
 WARM_UP = "warm-up"
 _RATE_WINDOW_S = 10.0

@@ -3,7 +3,7 @@ import pytest
 from tfplastic.command_line.diagnose import report
 from tfplastic.command_line.diagnose.report import options
 from tfplastic.configuration.errors import UsageError
-from tfplastic.diagnostics.budgets import BUDGETS
+from tfplastic.diagnostics.declaration.budgets import BUDGETS
 
 MODEL = ["--model=a.keras", "--data=a.npz"]
 parse = report.COMMAND.parse

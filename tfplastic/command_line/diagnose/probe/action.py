@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tfplastic._lines import one_line
+from tfplastic._text.lines import one_line
 from tfplastic.command_line import messages
-from tfplastic.command_line.diagnose import checkpoints, model_files, saved_model, tensorflow_start
+from tfplastic.command_line.diagnose import checkpoints, data_file, tensorflow_start
+from tfplastic.command_line.diagnose.keras_files import saved_model
 from tfplastic.command_line.diagnose.output_paths import OutputPaths
 from tfplastic.command_line.diagnose.probe.options import Options
 from tfplastic.command_line.entry_point import print_line
@@ -55,7 +56,7 @@ def _run(given: Options, run_directory: str) -> tuple["Course", OutputPaths]:
 
 
 def _model(given: Options, path: str) -> tuple["Course", OutputPaths]:
-    saved, inputs = saved_model.read(path, given.trust), model_files.read_inputs(given.data or "")
+    saved, inputs = saved_model.read(path, given.trust), data_file.read_inputs(given.data or "")
     if given.optimizer is None and saved.optimizer is None:
         raise UsageError(f"--optimizer must be given: {path!r} was saved without one")
     if given.num_inputs is not None and given.num_inputs > len(inputs):
@@ -64,7 +65,7 @@ def _model(given: Options, path: str) -> tuple["Course", OutputPaths]:
     output_paths = OutputPaths.of_model(path, _COMMAND, given.out)
     output_paths.check()
     with tensorflow_start.for_model(given, saved.version):
-        from tfplastic.command_line.diagnose.keras_file import KerasFile
+        from tfplastic.command_line.diagnose.keras_files.keras_file import KerasFile
         from tfplastic.command_line.diagnose.probe import protocol
         from tfplastic.command_line.diagnose.probe.course import Course
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic.command_line.diagnose.named_loss import shape_text
+from tfplastic.command_line.diagnose.keras_files.named_loss import shape_text
 from tfplastic.command_line.diagnose.probe.options import NUM_INPUTS, SETTINGS, Options, parse_value_range
 from tfplastic.configuration.errors import UsageError
 from tfplastic.networks import CategoricalHead

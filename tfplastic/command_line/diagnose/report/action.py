@@ -4,15 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfplastic._lines import one_line
+from tfplastic._text.lines import one_line
 from tfplastic.command_line import messages
-from tfplastic.command_line.diagnose import (
-    checkpoints,
-    compiled_loss,
-    model_files,
-    saved_model,
-    tensorflow_start,
-)
+from tfplastic.command_line.diagnose import checkpoints, data_file, tensorflow_start
+from tfplastic.command_line.diagnose.keras_files import compiled_loss, saved_model
 from tfplastic.command_line.diagnose.output_paths import OutputPaths
 from tfplastic.command_line.diagnose.report.options import Options
 from tfplastic.command_line.entry_point import print_line
@@ -68,14 +63,14 @@ def _run(given: Options) -> None:
 def _model(given: Options) -> None:
     path, data, loss = str(given.model), given.data or "", given.loss
     saved = saved_model.read(path, given.trust)
-    is_own = loss is None and compiled_loss.is_in(saved.compiled) and model_files.has_targets(data)
+    is_own = loss is None and compiled_loss.is_in(saved.compiled) and data_file.has_targets(data)
     has_loss = is_own or loss is not None
-    inputs, targets = model_files.read_data(data) if has_loss else (model_files.read_inputs(data), None)
+    inputs, targets = data_file.read_data(data) if has_loss else (data_file.read_inputs(data), None)
     inputs = inputs[: given.num_examples]
     output_paths = OutputPaths.of_model(path, _COMMAND, given.out)
     output_paths.check()
     with tensorflow_start.for_model(given, saved.version):
-        from tfplastic.command_line.diagnose.keras_file import KerasFile
+        from tfplastic.command_line.diagnose.keras_files.keras_file import KerasFile
         from tfplastic.command_line.diagnose.report import output
         from tfplastic.command_line.diagnose.report.findings import Findings
         from tfplastic.diagnostics import Snapshot

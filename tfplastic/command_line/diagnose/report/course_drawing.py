@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from tfplastic.command_line.diagnose import figures
 from tfplastic.command_line.diagnose.report import panels
 from tfplastic.command_line.diagnose.report.findings import Findings
+from tfplastic.diagnostics.declaration.quantity import group_of
 from tfplastic.diagnostics.diagnose import quantities_of_budget
-from tfplastic.diagnostics.quantity import group_of
 
 _WHOLE = "all"
 _LEGEND_IN = 1.9

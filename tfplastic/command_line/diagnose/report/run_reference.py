@@ -2,7 +2,7 @@
 
 import pathlib
 
-from tfplastic._lines import one_line
+from tfplastic._text.lines import one_line
 from tfplastic.command_line.entry_point import print_line
 from tfplastic.diagnostics import Reference
 from tfplastic.training.events.diagnostics import REFERENCE_FILE

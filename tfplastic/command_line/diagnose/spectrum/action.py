@@ -1,13 +1,8 @@
 """The action of `bin/diagnose spectrum`. Errors come as early as they can."""
 
 from tfplastic.command_line import messages
-from tfplastic.command_line.diagnose import (
-    checkpoints,
-    compiled_loss,
-    model_files,
-    saved_model,
-    tensorflow_start,
-)
+from tfplastic.command_line.diagnose import checkpoints, data_file, tensorflow_start
+from tfplastic.command_line.diagnose.keras_files import compiled_loss, saved_model
 from tfplastic.command_line.diagnose.output_paths import OutputPaths
 from tfplastic.command_line.diagnose.spectrum.options import Options
 from tfplastic.command_line.diagnose.spectrum.subject import Subject
@@ -60,11 +55,11 @@ def _model(given: Options, path: str) -> tuple[Subject, OutputPaths]:
     saved = saved_model.read(path, given.trust)
     if given.loss is None and not compiled_loss.is_in(saved.compiled):
         raise UsageError(f"--loss must be given: {path!r} was not compiled with a loss")
-    arrays = model_files.read_data(given.data or "")
+    arrays = data_file.read_data(given.data or "")
     output_paths = OutputPaths.of_model(path, _COMMAND, given.out)
     output_paths.check()
     with tensorflow_start.for_model(given, saved.version):
-        from tfplastic.command_line.diagnose.keras_file import KerasFile
+        from tfplastic.command_line.diagnose.keras_files.keras_file import KerasFile
         from tfplastic.linalg import HessianOperator
 
         file = KerasFile(saved, given.trust, given.trust_module)

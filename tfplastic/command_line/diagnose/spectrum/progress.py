@@ -9,7 +9,7 @@ from typing import IO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tfplastic._durations import duration
+from tfplastic._text.durations import duration
 
 
 class ProductsProgress:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._short_repr import ShortRepr
+from tfplastic._text.short_repr import ShortRepr
 from tfplastic._tf.read_only import ReadOnlyProgram, compile_read_only
 from tfplastic._tf.variables import as_tf_variables, dense
 from tfplastic.diagnostics.snapshot import Snapshot

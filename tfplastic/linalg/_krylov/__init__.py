@@ -1,0 +1,1 @@
+"""Bases of Krylov spaces: their memory, orthogonality, growth and completeness."""

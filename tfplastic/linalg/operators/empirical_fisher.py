@@ -1,0 +1,110 @@
+"""The empirical Fisher matrix, as a linear operator."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfplastic._losses.model_loss import ModelData
+from tfplastic._tf.read_only import CheckedFunction
+from tfplastic.linalg.flatten import unflatten
+from tfplastic.linalg.operators.jacobian import Jacobian
+from tfplastic.linalg.operators.operator import Linear, Operator
+
+
+class EmpiricalFisherOperator(Operator):
+    """The matrix F = 1/N sum_i g_i g_i^T, g_i being the gradient of the loss of example i.
+
+    The second moment of the gradients, positive semidefinite, of rank N at most. It is not the Fisher matrix
+    of the model's predictions (Kunstner et al. 2019, "Limitations of the empirical Fisher approximation for
+    natural gradient descent"); `GaussNewtonOperator` is, for cross-entropy.
+
+    Args:
+        per_example_loss_fn: returns the losses, `[batch]` of floating point, entry i of example i alone.
+            Takes nothing, or with `data` the elements of a batch. Must be a fixed function of the variables.
+        variables: variables of TensorFlow, Keras 2 or Keras 3, distinct, all float32 or all float64.
+        data: data, as in `HessianOperator`.
+        batch_size: examples per batch, as in `HessianOperator`.
+
+    Attributes:
+        shape: (n, n), n being the number of entries of all variables.
+        dtype: the variables' dtype, of numpy.
+
+    Raises:
+        TypeError: `per_example_loss_fn` is not callable, or something among `variables` is not a variable.
+        ValueError: unfit variables or data; at the first product, losses that are not a floating-point
+            vector, or a function that writes variables or draws random numbers.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import linalg
+        >>> w = tf.Variable(2.)
+        >>> operator = linalg.EmpiricalFisherOperator(lambda x: w * x, [w], [1., 3.])  # g_i = x_i
+        >>> operator.to_dense().numpy().tolist()
+        [[5.0]]
+    """
+
+    def __init__(
+        self,
+        per_example_loss_fn: Callable[..., Any],
+        variables: Sequence[Any],
+        data: Any = None,
+        batch_size: int | None = None,
+    ):
+        takes = "no arguments" if data is None else "the elements of a batch"
+        self._losses = CheckedFunction("per_example_loss_fn", per_example_loss_fn, takes)
+        super().__init__([self._losses], variables, data, batch_size)
+        self._losses.check_takes(len(self._batches.signature))
+
+    @classmethod
+    def from_model(
+        cls,
+        model: Any,
+        inputs: Any,
+        targets: Any = None,
+        loss: Any = None,
+        *,
+        variables: Sequence[Any] | None = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        include_model_losses: bool = False,
+        batch_size: int | None = None,
+    ) -> "EmpiricalFisherOperator":
+        """Returns the matrix of the examples' losses of a Keras model, by default of its compiled loss.
+
+        The loss of the data is the mean of the examples' losses, whose gradients are the g_i: of a loss that
+        is summed over the batch, N times an example's term. Losses of the model (regularizers) enter each.
+
+        Args:
+            model: a Keras model; this and the other arguments as in `HessianOperator.from_model`.
+            inputs: arrays `[n, ...]`, or a nest of them; or a `tf.data.Dataset` or Keras `PyDataset` that
+                ends, of inputs, (inputs, targets) or (inputs, targets, sample weights), all of which is read.
+            targets: arrays `[n, ...]`, or a nest of them.
+            loss: None for the compiled loss, or a loss.
+            variables: theta; None: the trainable variables of the model.
+            sample_weight: weights of the examples, as in `fit`.
+            class_weight: {class: weight}, as in `fit`.
+            include_model_losses: whether regularizers and `add_loss` are added to a `loss` that is given.
+            batch_size: most examples to take at a time; None: all.
+
+        Raises:
+            TypeError: `model` is not a Keras model, or `loss` not a loss.
+            ValueError: the model is not built or has no loss, or the data do not fit.
+        """
+        data = ModelData(model, inputs, targets, sample_weight, class_weight, batch_size)
+        flat = data.loss(loss, include_model_losses)
+        return cls(flat.of_examples, data.variables(variables), flat.data, data.batch_size)
+
+    def _value(self, *batch: Any) -> tf.Tensor:
+        return self._losses(*batch)
+
+    def _check_functions(self) -> None:
+        self._losses.check_vector(self._batches.num_examples)
+
+    def _linearize(self, *batch: Any) -> Linear:
+        jacobian = Jacobian(lambda: self._losses(*batch), self._variables)
+        self._note_connected(jacobian.is_connected)
+        count = tf.cast(tf.size(jacobian.outputs), self.dtype)
+        return lambda vector: jacobian.transposed_product(
+            jacobian.product(unflatten(vector, self._variables)) / count
+        )

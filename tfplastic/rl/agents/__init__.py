@@ -1,0 +1,6 @@
+"""Value-based agents of TF-Agents: their settings, networks, losses and acting."""
+
+from tfplastic.rl.agents.q_agents import QAgent, c51, double_dqn, dqn
+from tfplastic.rl.agents.two_hot_agent import two_hot_dqn
+
+__all__ = ["QAgent", "c51", "double_dqn", "dqn", "two_hot_dqn"]

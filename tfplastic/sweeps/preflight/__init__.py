@@ -1,0 +1,1 @@
+"""The check of every arm of an experiment before anything is trained, with its cost."""
