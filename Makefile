@@ -26,7 +26,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-compile --no-deps
 INSTALLED := $(VENV)/installed $(if $(filter-out 0,$(GPU)),$(VENV)/installed-gpu)
 
-.PHONY: help setup train demo runs paper-report paper-small test test-slow test-pythons lint types contract doctest docs quantities lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
+.PHONY: help setup train demo runs paper-report paper-small test test-slow test-pythons lint types contract doctest docs quantities methods lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ doctest: $(INSTALLED) ## Run the examples in the docstrings alone
 
 quantities: $(INSTALLED) ## Write docs/quantities.md from the docstrings of the quantities
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tfplastic.diagnostics.declaration.quantities_page >docs/quantities.md
+
+methods: $(INSTALLED) ## Write docs/methods.md from the methods' classes, docstrings and gin files
+	TF_CPP_MIN_LOG_LEVEL=3 TF_USE_LEGACY_KERAS=1 $(BIN)/python -m tfplastic.command_line.methods_page >docs/methods.md
 
 docs: $(INSTALLED) ## Build the site of these pages and the API into site/, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean $(ARGS)

@@ -37,7 +37,7 @@ class AppliedMitigation:
         if not isinstance(mitigation, Mitigation):
             rule = "must be a mitigation, such as tfplastic.mitigations.ReDo()"
             raise TypeError(f"`{argument}` {rule}. Received: {shown(mitigation)}")
-        if reason := _unfit(mitigation, supplied):
+        if reason := unfit(mitigation, supplied):
             rule = "must act after updates alone in a callback"
             received = f"{type(mitigation).__name__}, which {reason}"
             raise ValueError(f"`{argument}` {rule}. Received: {received}. {_INSTEAD}")
@@ -82,8 +82,13 @@ class AppliedMitigation:
         self._mitigation.after_update(step, self._model, of_weight, key, context)
 
 
-def _unfit(mitigation: Mitigation, supplied: tuple[str, ...]) -> str:
-    """Returns why a mitigation cannot be applied; '' if it can."""
+def unfit(mitigation: Mitigation, supplied: tuple[str, ...]) -> str:
+    """Returns why a mitigation cannot be applied; '' if it can.
+
+    Args:
+        mitigation: mitigation, built or not.
+        supplied: names of the parts of the step's context that it can read.
+    """
     if mitigation.adds_penalty:
         return "adds a penalty to the loss"
     if mitigation.transforms_gradients:

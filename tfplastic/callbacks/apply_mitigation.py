@@ -10,7 +10,8 @@ from tfplastic._keras import keras, replaced_attribute
 from tfplastic.callbacks._applied_mitigation import AppliedMitigation
 from tfplastic.diagnostics import recorded_call
 
-_SUPPLIED = ("activations", "batch", "gradients", "outputs", "step")
+SUPPLIED = ("activations", "batch", "gradients", "outputs", "step")
+"""Names of the parts of a gradient step's context that mitigations can read in Keras' own `fit`."""
 
 
 class ApplyMitigation(keras.callbacks.Callback):
@@ -52,7 +53,7 @@ class ApplyMitigation(keras.callbacks.Callback):
 
     def __init__(self, mitigation: Any, seed: int = 0):
         super().__init__()
-        self._applied = AppliedMitigation("mitigation", mitigation, _SUPPLIED, seed)
+        self._applied = AppliedMitigation("mitigation", mitigation, SUPPLIED, seed)
         if mitigation.period is None:
             rule = "must have a `period`, because `fit` knows no boundaries of tasks"
             raise ValueError(f"`mitigation` {rule}. Received: {type(mitigation).__name__} with None")

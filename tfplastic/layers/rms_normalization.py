@@ -14,9 +14,13 @@ from tfplastic._keras import keras
 class RMSNormalization(keras.layers.Layer):
     """Division by the root mean square, times a trainable gain: y = gamma x / sqrt(mean(x^2) + epsilon).
 
-    Zhang and Sennrich 2019, "Root mean square layer normalization": layer normalization without the mean and
-    the offset. Keras 3 has such a layer, Keras 2 has none; this one is the same under both. The mean of
-    squares is taken in float32 where the layer computes in 16 bits.
+    Rule: the mean of squares is over the given axes of each example, in float32 where the layer computes in
+        16 bits. It is layer normalization without the mean and the offset.
+    Defaults: epsilon 1e-5, as in this library's layer normalization; gains start at 1.
+    Source: Zhang and Sennrich 2019, "Root mean square layer normalization".
+    Departures: none. Keras 3 has such a layer, Keras 2 has none; this one is the same under both.
+    Works with: every mitigation and quantity. Resets of units set the gains of the units between a unit and
+        its readers to 1.
 
     Args:
         axis: one or several axes of the inputs over which the mean runs, and for each of whose positions

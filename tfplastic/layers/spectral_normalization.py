@@ -72,12 +72,18 @@ class _SpectralNormalization(Advancing, keras.layers.Layer):
 class SpectralDense(_SpectralNormalization, keras.layers.Dense):
     """Dense layer with a kernel of spectral norm 1: y = f(x W / sigma(W) + b).
 
-    Miyato et al. 2018, "Spectral normalization for generative adversarial networks". sigma = u'Wv, where u
-    and v, non-trainable weights, approach the first singular vectors of W by power iteration. The gradient
-    takes u and v as constants; with G the gradient in W/sigma it is (G - sum(G * W/sigma) uv') / sigma. With
-    theirs, as with Keras' wrapper, the iteration is a part of the forward pass while training; here
-    `advance` makes one step of it, to be called after each gradient step, once the weights have changed.
-    Until then sigma, by vectors of old weights, may be far too small: call `advance` after a reset too.
+    Rule: sigma = u'Wv, where u and v, non-trainable weights, approach the first singular vectors of W by
+        power iteration. The gradient takes u and v as constants; with G the gradient in W/sigma it is
+        (G - sum(G * W/sigma) uv') / sigma.
+    Defaults: 15 steps of power iteration when the layer is built, as in PyTorch's
+        `parametrizations.spectral_norm`.
+    Source: Miyato et al. 2018, "Spectral normalization for generative adversarial networks".
+    Departures: with theirs, as with Keras' wrapper, the iteration is a part of the forward pass while
+        training; here `advance` makes one step of it, to be called after each gradient step, once the
+        weights have changed. Until then sigma, by vectors of old weights, may be far too small: call
+        `advance` after a reset too.
+    Works with: every mitigation and quantity. Gradient steps of this library call `advance`; in Keras' own
+        `fit`, call it after each step.
 
     The layer is built before a program with it is compiled, as a model with an `Input` is. A kernel of zeros
     is not divided. sigma is computed in float32 where the layer computes in 16 bits.
@@ -117,10 +123,13 @@ class SpectralDense(_SpectralNormalization, keras.layers.Dense):
 class SpectralConv2D(_SpectralNormalization, keras.layers.Conv2D):
     """Convolution with its kernel divided by the largest singular value of the kernel as a matrix.
 
-    The matrix of the kernel `[height, width, inputs, outputs]` is `[height * width * inputs, outputs]`, as in
-    Miyato et al. 2018: the linear map of one patch to the outputs of one pixel. That is not the norm of the
-    convolution as a map of whole images, which with overlapping patches can be up to sqrt(height * width)
-    times larger. All else is as in `SpectralDense`.
+    Rule: the matrix of the kernel `[height, width, inputs, outputs]` is `[height * width * inputs, outputs]`:
+        the linear map of one patch to the outputs of one pixel. That is not the norm of the convolution as a
+        map of whole images, which with overlapping patches can be up to sqrt(height * width) times larger.
+    Defaults: the same as of `SpectralDense`.
+    Source: Miyato et al. 2018, "Spectral normalization for generative adversarial networks".
+    Departures: the same as of `SpectralDense`.
+    Works with: see `SpectralDense`.
 
     Args:
         *args: `filters`, `kernel_size` and the like, as for `keras.layers.Conv2D`, channels last.

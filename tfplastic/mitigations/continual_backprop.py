@@ -33,35 +33,32 @@ class ContinualBackprop(Mitigation):
 
     Rule: after the optimizer's step, in each hidden layer, by the activations h before it:
 
-    1. age <- age + 1.
-    2. f <- decay f + (1 - decay) E[h], u <- decay u + (1 - decay) y, with the utility y of the step; both are
-       corrected: f_hat = f / (1 - decay^age), u_hat = u / (1 - decay^age).
-    3. Of the units with age > maturity a share of `rate` is replaced, those with the lowest u_hat. A fraction
-       of a unit waits for later steps (`accumulate`), or is the probability to replace one now.
-    4. A replaced unit gets fresh incoming weights, bias 0, outgoing weights 0, optimizer slots 0, and u = f =
-       age = 0. With `correct_bias`, f_hat times its old outgoing weights goes into the biases of its readers.
+        1. age <- age + 1.
+        2. f <- decay f + (1 - decay) E[h], u <- decay u + (1 - decay) y, with the utility y of the step; both
+           are corrected: f_hat = f / (1 - decay^age), u_hat = u / (1 - decay^age).
+        3. Of the units with age > maturity a share of `rate` is replaced, those with the lowest u_hat. A
+           fraction of a unit waits for later steps (`accumulate`), or is the probability to replace one now.
+        4. A replaced unit gets fresh incoming weights, bias 0, outgoing weights 0, optimizer slots 0, and u =
+           f = age = 0. With `correct_bias`, f_hat times its old outgoing weights goes into the biases of its
+           readers.
 
-    The utility y, with means over the batch and over weights: `'contribution'` E|h| mean|w_out|;
-    `'zero_contribution'` E|h - f_hat| mean|w_out|; `'adaptable_contribution'` E|h - f_hat| mean|w_out| /
-    mean|w_in|; `'weight'` mean|w_out|; `'adaptation'` 1 / mean|w_in|; `'feature_by_input'` E|h - f_hat| /
-    mean|w_in|; `'random'`, drawn at each step. Equation 1 of the paper sums |w_out|, which gives the
-    same order.
-
+        The utility y, with means over the batch and over weights: `'contribution'` E|h| mean|w_out|;
+        `'zero_contribution'` E|h - f_hat| mean|w_out|; `'adaptable_contribution'` E|h - f_hat| mean|w_out| /
+        mean|w_in|; `'weight'` mean|w_out|; `'adaptation'` 1 / mean|w_in|; `'feature_by_input'` E|h - f_hat| /
+        mean|w_in|; `'random'`, drawn at each step. Equation 1 of the paper sums |w_out|, which gives the same
+        order.
     Defaults: contribution, decay 0.99, rate 1e-4 and maturity 100 of the released code for online permuted
-    MNIST, whose rates are 1e-4 to 1e-6. Kumar et al. 2023 have rates of 1e-3 and 1e-4, maturity 20 and
-    `accumulate=False`.
-
+        MNIST, whose rates are 1e-4 to 1e-6. Kumar et al. 2023 have rates of 1e-3 and 1e-4, maturity 20 and
+        `accumulate=False`.
     Source: Dohare et al. 2024, "Loss of plasticity in deep continual learning", algorithm 1; the code
-    shibhansh/loss-of-plasticity, lop/algos/gnt.py.
-
+        shibhansh/loss-of-plasticity, lop/algos/gnt.py.
     Departures: the paper corrects biases; in the released code f_hat is set to 0 before, so that the
-    correction adds 0: `correct_bias=False` reproduces its numbers. Its Adam counts the steps of each entry
-    and restarts the count of new ones: `optimizers.adam(per_entry_steps=True)` does.
-
-    Outputs of the network stay as they are, with `correct_bias`, for units that are constant, with readers
-    that are plain dense or convolutional layers with a bias, no padding (at whose edges a channel gives
-    less) and no normalization after the nonlinearity. Other readers get no correction, nor do those of units
-    with two features, as of CReLU.
+        correction adds 0: `correct_bias=False` reproduces its numbers. Its Adam counts the steps of each
+        entry and restarts the count of new ones: `optimizers.adam(per_entry_steps=True)` does.
+    Outputs: they stay as they are, with `correct_bias`, for units that are constant, with readers that are
+        plain dense or convolutional layers with a bias, no padding (at whose edges a channel gives less) and
+        no normalization after the nonlinearity. Other readers get no correction, nor do those of units with
+        two features, as of CReLU.
 
     Args:
         rate: in [0, 1], share of the mature units of a layer that is replaced at each call; 0 does nothing.

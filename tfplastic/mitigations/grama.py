@@ -16,22 +16,18 @@ class GraMa(Mitigation):
     """Reset of units whose incoming weights get hardly any gradient, compared with the others of their layer.
 
     Rule: G_i = mean |dL/dW| over the incoming weights of unit i, and s_i = G_i / mean_j G_j. Every unit with
-    s_i <= threshold gets incoming weights from its layer's initializer, bias 0, normalizations between it and
-    its readers at identity, outgoing weights 0, and the optimizer's slots of all these 0 (`UnitReset`). The
-    last layer has no such units, nor have layers whose outputs are added to others'.
-
+        s_i <= threshold gets incoming weights from its layer's initializer, bias 0, normalizations between it
+        and its readers at identity, outgoing weights 0, and the optimizer's slots of all these 0
+        (`UnitReset`). The last layer has no such units, nor have layers whose outputs are added to others'.
     Defaults: threshold 0.01 and period 1,000, of the released code.
-
     Source: Liu et al. 2025, "Measure gradients, not activations! Enhancing neuronal activity in deep
-    reinforcement learning" (GraMa, ReGraMa).
-
+        reinforcement learning" (GraMa, ReGraMa).
     Departures: the gradient is the batch's, as in the released code, where the paper takes the mean over
-    examples of each one's magnitude. A unit with outgoing weights of 0 gets no gradient in the next step and
-    is reset again by a call that follows at once; AgileRL gives small outgoing weights instead, which is
-    `outgoing_scale`, and measures the gradient before the nonlinearity, which is not offered.
-
-    The outputs of the network stay as they are for units whose outputs were 0, with `outgoing_scale` 0 and
-    unless a normalization couples units (`UnitReset`).
+        examples of each one's magnitude. A unit with outgoing weights of 0 gets no gradient in the next step
+        and is reset again by a call that follows at once; AgileRL gives small outgoing weights instead, which
+        is `outgoing_scale`, and measures the gradient before the nonlinearity, which is not offered.
+    Outputs: they stay as they are for units whose outputs were 0, with `outgoing_scale` 0 and unless a
+        normalization couples units (`UnitReset`).
 
     Args:
         period: see `Mitigation`.

@@ -29,6 +29,8 @@ class NormalizeAndProject(Mitigation):
     Departures: the paper removes biases, which equals biases that start at 0 and stay there; the bias of the
         last layer stays. Its rate of decay is not known, so that `decay_rate` has no default. Plasticine
         projects the last layer too, every 10,000 environment steps, in networks without norms.
+    Outputs: the projection of a kernel keeps them where a norm follows each hidden layer, up to the norm's
+        epsilon. Biases of 0 and projected gains and offsets may change them.
 
     Args:
         period: see `Mitigation`. 1, after every update, in the paper.

@@ -29,20 +29,16 @@ class PartialResets(Mitigation):
     """Mixture of each unit with a fresh one, the more of it, the less gradient the unit gets: CPR.
 
     Rule: after every update s_i = G_i / (mean_j G_j + 1e-8) with G_i the mean |dL/dW| over the incoming
-    weights of unit i, and u_i <- decay u_i + (1 - decay) s_i, from u_i = 1. After every `reset_period`
-    updates r_i = strength * min(f(steepness (1 - u_i)), 1), and w_in <- (1 - r_i) w_in + r_i fresh,
-    w_out <- (1 - r_i) w_out, with fresh weights of He's uniform distribution. f(x) is by `transform`
-    2 sigmoid(x) (`'sigmoid'`), e^x (`'exponential'`), softplus(x) / ln 2 (`'softplus'`) or max(1 + x, 0)
-    (`'linear'`): each is 1 at u_i = 1.
-
+        weights of unit i, and u_i <- decay u_i + (1 - decay) s_i, from u_i = 1. After every `reset_period`
+        updates r_i = strength * min(f(steepness (1 - u_i)), 1), and w_in <- (1 - r_i) w_in + r_i fresh, w_out
+        <- (1 - r_i) w_out, with fresh weights of He's uniform distribution. f(x) is by `transform` 2
+        sigmoid(x) (`'sigmoid'`), e^x (`'exponential'`), softplus(x) / ln 2 (`'softplus'`) or max(1 + x, 0)
+        (`'linear'`): each is 1 at u_i = 1.
     Defaults: the released code, for all arguments.
-
     Source: CPR (arXiv 2607.24996); the code LucMc/continual-learning.
-
     Departures: biases, norms and the optimizer's slots stay, of which the rule says nothing. A weight between
-    two hidden units is mixed as an incoming one first and shrunk as an outgoing one then.
-
-    The outputs of the network change by every call; nothing is preserved but for `strength` 0.
+        two hidden units is mixed as an incoming one first and shrunk as an outgoing one then.
+    Outputs: they change by every call, but for `strength` 0.
 
     Args:
         strength: in [0, 1], largest share of fresh weights; 0 does nothing.

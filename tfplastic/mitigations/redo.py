@@ -16,22 +16,19 @@ class ReDo(Mitigation):
     """Reset of units that are dormant on the batch: hardly active compared with the others of their layer.
 
     Rule: s_i = E|h_i| / mean_j E|h_j|, over the batch and all positions. Every unit with s_i <= threshold
-    gets incoming weights from its layer's initializer, bias 0, normalizations between it and its readers at
-    identity, outgoing weights 0, and the optimizer's slots of all these 0 (`UnitReset`). A channel that is
-    flattened has its whole block of the next kernel. The last layer has no such units, nor have layers
-    without a nonlinearity after them and layers whose outputs are added to others'.
-
+        gets incoming weights from its layer's initializer, bias 0, normalizations between it and its readers
+        at identity, outgoing weights 0, and the optimizer's slots of all these 0 (`UnitReset`). A channel
+        that is flattened has its whole block of the next kernel. The last layer has no such units, nor have
+        layers without a nonlinearity after them and layers whose outputs are added to others'.
     Defaults: threshold 0.1 and period 1,000, of the main experiments. The class of the released code has 0.0
-    and 200,000, which its configuration files override.
-
+        and 200,000, which its configuration files override.
     Source: Sokar et al. 2023, "The dormant neuron phenomenon in deep reinforcement learning", Eq. 1 and
-    algorithm 1; google/dopamine, labs/redo.
-
+        algorithm 1; google/dopamine, labs/redo.
     Departures: scores are of the batch of the step, before its update, in place of 64 states of their own, so
-    that they cost no forward pass. `reset_step` and `max_units` are of a port to PyTorch (timoklein/redo).
-
-    The outputs of the network on the batch stay exactly as they are where the units that are reset gave 0,
-    which is so for threshold 0, unless a normalization couples units (`UnitReset`).
+        that they cost no forward pass. `reset_step` and `max_units` are of a port to PyTorch
+        (timoklein/redo).
+    Outputs: they stay exactly as they are on the batch where the units that are reset gave 0, which is so for
+        threshold 0, unless a normalization couples units (`UnitReset`).
 
     Args:
         period: see `Mitigation`.

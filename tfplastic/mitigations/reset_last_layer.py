@@ -15,15 +15,19 @@ from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 class ResetLastLayer(Mitigation):
     """Mitigation that redraws the weights of the last layer and zeroes their optimizer slots.
 
-    Lyle et al. 2023, section 6.2, reset the last layer at each target update. A layer counts if it has a
-    kernel; layers without one that follow it, such as a bias for all outputs or a normalization, are reset
-    with it. The order is that of `model.trainable_variables`. New values come from the layer's own
-    initializers.
-
-    The optimizer's slots of the new weights start from zero. Its count of steps, shared by all weights,
-    continues, so that Adam does not correct their bias: by constant gradients, the k-th update of the new
-    weights is (1 - beta_1^k) / sqrt(1 - beta_2^k) times as large as a new optimizer's, at most 6.6 times (in
-    the 12th) with the usual betas of 0.9 and 0.999. `ResetOptimizerState` resets the count as well.
+    Rule: every trainable weight of the last `num_layers` layers gets a new draw of its layer's initializer,
+        and optimizer slots of zero. A layer counts if it has a kernel; layers without one that follow it,
+        such as a bias for all outputs or a normalization, are reset with it. The order is that of
+        `model.trainable_variables`.
+    Defaults: one layer, at each target update, as in Lyle et al. 2023.
+    Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 6.2; Nikishin et al.
+        2022, "The primacy bias in deep reinforcement learning".
+    Departures: Nikishin et al. reset target networks as well; here a target network keeps its weights until
+        its next copy. The optimizer's count of steps, shared by all weights, continues, so that Adam does
+        not correct the bias of the new slots: by constant gradients, the k-th update of the new weights is
+        (1 - beta_1^k) / sqrt(1 - beta_2^k) times as large as a new optimizer's, at most 6.6 times (in the
+        12th) with the usual betas of 0.9 and 0.999. `ResetOptimizerState` resets the count as well.
+    Outputs: they become those of a new head on the features that were learned.
 
     Args:
         period: see `Mitigation`. None, at each target update, in the paper.

@@ -13,15 +13,18 @@ from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 class ResetOptimizerState(Mitigation):
     """Mitigation that zeroes all slots of the optimizer and, by default, its count of steps.
 
-    Lyle et al. 2023, appendix B.1, name it next to the reset of the last layer; Asadi et al. 2023, "Resetting
-    the optimizer in deep RL", do it at each target update. With the count at zero, the next update is the
-    first of a new optimizer, bit for bit. A count that continues leaves Adam's bias uncorrected after the
-    reset: with betas of 0.9 and 0.999 and constant gradients, its updates are 3.2 times as large at once and
-    6.6 times in the 12th. The count is all that Keras' learning-rate schedules know of time, so that a reset
-    restarts them as well.
-
-    With `reset_slots=False` it is Adam-Rel (Ellis et al. 2024, "Adam on local time"): the means stay, and the
-    count of steps is zero, so that the next updates correct the bias of means as if they were new.
+    Rule: every slot of every weight becomes 0, and so does the count of steps. The next update is then the
+        first of a new optimizer, bit for bit. With `reset_slots=False` it is Adam-Rel: the means stay, and
+        the count of steps is zero, so that the next updates correct the bias of means as if they were new.
+    Defaults: at each target update, as in Asadi et al. 2023. A count that continues leaves Adam's bias
+        uncorrected after the reset: with betas of 0.9 and 0.999 and constant gradients, its updates are 3.2
+        times as large at once and 6.6 times in the 12th.
+    Source: Asadi et al. 2023, "Resetting the optimizer in deep RL"; Lyle et al. 2023, "Understanding
+        plasticity in neural networks", appendix B.1; Ellis et al. 2024, "Adam on local time: addressing
+        nonstationarity in RL with relative Adam timesteps".
+    Departures: the count is all that Keras' learning-rate schedules know of time, so that a reset restarts
+        them as well.
+    Outputs: they stay exactly as they are, as do all weights.
 
     Args:
         period: see `Mitigation`.

@@ -17,32 +17,31 @@ class ShrinkAndPerturb(Mitigation):
     """Shrinking of all weights, with noise or fresh weights added: theta <- shrink * theta + perturb * phi.
 
     Rule: phi is, by `noise`, a draw of the initializers of the model's layers (`'fresh'`), the weights that
-    the run started with (`'initial'`), or a draw of N(0, 1) for every entry (`'normal'`). With fresh ones a
-    bias that starts at zero is only shrunk, and a gain that starts at one moves towards one. Statistics that
-    are not trained, as of BatchNormalization, are left alone. With `shrink` 1 and `perturb` 0 nothing
-    happens, to slots neither. The forms of the field, with their published values:
+        the run started with (`'initial'`), or a draw of N(0, 1) for every entry (`'normal'`). With fresh ones
+        a bias that starts at zero is only shrunk, and a gain that starts at one moves towards one. Statistics
+        that are not trained, as of BatchNormalization, are left alone. With `shrink` 1 and `perturb` 0
+        nothing happens, to slots neither. The forms of the field, with their published values:
 
-    - Ash and Adams: when new data arrive, shrink 0.4 to 0.6, and noise of a standard deviation of 0.01
-      (`noise='normal'`, `perturb=0.01`) or a scaled fresh network.
-    - Kumar et al. 2023: `period=1`, shrink 1 - 1e-4 or 1 - 1e-3, perturb 1e-2 of a fresh network.
-    - Dohare et al. 2024: `period=1`, shrink 1, `noise='normal'` with perturb 1e-4 to 1e-6, and
-      `WeightDecay(1e-4, half=True)` with it.
-    - Elsayed and Mahmood 2024, with a learning rate of 1e-3: `period=1`, `shrinks='older'`, shrink 1 - 1e-5,
-      `noise='normal'`, perturb 1e-4. By gradient descent that is
-      w <- (1 - lr 0.01) w - lr (g + xi), xi of a standard deviation of 0.1.
-    - Juliani and Ash 2024: `period=1`, shrink 0.999999, perturb 1e-6 of a fresh network; Plasticine's code
-      takes the initial weights (`noise='initial'`).
-    - SR-SPR and BBF: shrink 0.8 (0.5) and perturb 0.2 (0.5) of a fresh network, together with
-      `ResetLastLayer`, which acts after it. A target network follows at its next copy; theirs is reset too.
-
+        - Ash and Adams: when new data arrive, shrink 0.4 to 0.6, and noise of a standard deviation of 0.01
+          (`noise='normal'`, `perturb=0.01`) or a scaled fresh network.
+        - Kumar et al. 2023: `period=1`, shrink 1 - 1e-4 or 1 - 1e-3, perturb 1e-2 of a fresh network.
+        - Dohare et al. 2024: `period=1`, shrink 1, `noise='normal'` with perturb 1e-4 to 1e-6, and
+          `WeightDecay(1e-4, half=True)` with it.
+        - Elsayed and Mahmood 2024, with a learning rate of 1e-3: `period=1`, `shrinks='older'`, shrink 1 -
+          1e-5, `noise='normal'`, perturb 1e-4. By gradient descent that is w <- (1 - lr 0.01) w - lr (g +
+          xi), xi of a standard deviation of 0.1.
+        - Juliani and Ash 2024: `period=1`, shrink 0.999999, perturb 1e-6 of a fresh network; Plasticine's
+          code takes the initial weights (`noise='initial'`).
+        - SR-SPR and BBF: shrink 0.8 (0.5) and perturb 0.2 (0.5) of a fresh network, together with
+          `ResetLastLayer`, which acts after it. A target network follows at its next copy; theirs is reset
+          too.
     Defaults: the period is that of Lyle et al. 2023, who give no other values: 0.8 and 0.2 are ours, and
-    leave a gain of one as it is.
-
+        leave a gain of one as it is.
     Source: Ash and Adams 2020, "On warm-starting neural network training"; Lyle et al. 2023, section 6.2, at
-    each target update.
-
+        each target update.
     Departures: papers are silent about the optimizer's slots, and their codes leave them; so it is here,
-    unless `reset_slots`.
+        unless `reset_slots`.
+    Outputs: they change by every call, but for `shrink` 1 and `perturb` 0.
 
     Args:
         period: see `Mitigation`. None, at each target update, in the paper.

@@ -24,6 +24,7 @@ class WeightClipping(Mitigation):
         them, by which a gain of 1 is clipped far below 1; `weights='all_but_norms'` leaves them alone.
         Weights before any kernel, such as those of a norm of the inputs, have no such bound and are not
         clipped.
+    Outputs: they change where a weight is outside of its bound.
 
     Args:
         kappa: factor of the bound, above 0.

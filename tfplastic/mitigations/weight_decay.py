@@ -15,10 +15,12 @@ from tfplastic.mitigations.mitigation import Mitigation
 class WeightDecay(Mitigation):
     """Penalty coefficient * sum theta^2 of the loss, with gradient 2 * coefficient * theta.
 
-    The sum is that of Keras' `regularizers.L2`. With `half` it is coefficient / 2 * sum theta^2, of gradient
-    coefficient * theta: the `weight_decay` of PyTorch's Adam. Nothing is decoupled from the optimizer as in
-    AdamW.
-
+    Rule: coefficient * sum theta^2, the sum of Keras' `regularizers.L2`. With `half` it is coefficient / 2 *
+        sum theta^2, of gradient coefficient * theta: the `weight_decay` of PyTorch's Adam. Nothing is
+        decoupled from the optimizer as in AdamW.
+    Defaults: coefficient 1e-5 of Lyle et al. 2023, who do not say whether of the sum or of its half.
+    Source: Lyle et al. 2023, "Understanding plasticity in neural networks", appendix B.1; Krogh and Hertz
+        1991, "A simple weight decay can improve generalization".
     Departures: Kumar et al. 2023, "Maintaining plasticity in continual learning via regenerative
         regularization", write the whole sum; their code has `half` and `'all_but_norms'`.
 

@@ -6,7 +6,9 @@ from tfplastic._keras import keras
 from tfplastic._text.near_names import near_matches
 from tfplastic.layers import CReLU, DeepFourier, Rational
 
-_LAYERS = {"crelu": CReLU, "deep_fourier": DeepFourier, "rational": Rational}
+LAYERS = {"crelu": CReLU, "deep_fourier": DeepFourier, "rational": Rational}
+"""Layers of this library by the name of their activation."""
+
 _FEATURES = {"crelu": 2, "deep_fourier": 2}
 
 
@@ -17,7 +19,7 @@ def activation_layer(activation: str, **arguments: Any) -> keras.layers.Layer:
         activation: name of the nonlinearity.
         **arguments: `name` and `dtype` of the layer.
     """
-    make = _LAYERS.get(activation)
+    make = LAYERS.get(activation)
     return keras.layers.Activation(activation, **arguments) if make is None else make(**arguments)
 
 
@@ -30,12 +32,12 @@ def check_activation(activation: Any) -> None:
     """Raises `ValueError` if `activation` does not name one."""
     try:
         is_known = isinstance(activation, str) and (
-            activation in _LAYERS or keras.activations.get(activation) is not None
+            activation in LAYERS or keras.activations.get(activation) is not None
         )
     except ValueError:
         is_known = False
     if not is_known:
-        names = [*_LAYERS, *(name for name in dir(keras.activations) if name.islower())]
+        names = [*LAYERS, *(name for name in dir(keras.activations) if name.islower())]
         near = near_matches(activation, names)
         rule = "must name a Keras activation"
         raise ValueError(f"`activation` {rule}. Received: {activation!r}{near and '.'}{near}")

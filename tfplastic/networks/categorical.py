@@ -30,9 +30,15 @@ Encoding = Callable[[Any, Any], tf.Tensor]
 def two_hot(values: Any, support: Any) -> tf.Tensor:
     """Returns the distribution on the two bins next to a value that has the value as its mean.
 
-    For z_i <= y <= z_(i+1): p_(i+1) = (y - z_i) / (z_(i+1) - z_i), p_i = 1 - p_(i+1), all other bins 0. A
-    value outside of the support is clipped to it, so all mass is on the first or the last bin. It is also
-    C51's projection of a single value (Bellemare et al. 2017).
+    Rule: for z_i <= y <= z_(i+1), p_(i+1) = (y - z_i) / (z_(i+1) - z_i), p_i = 1 - p_(i+1), all other bins 0;
+        the loss is the cross-entropy. A value outside of the support is clipped to it, so all mass is on the
+        first or the last bin. It is also C51's projection of a single value (Bellemare et al. 2017).
+    Defaults: none of its own. `CategoricalHead` has 51 bins, as C51; Lyle et al. 2023 give no number.
+    Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 6.2: mass on the two
+        neighboring bins, trained by cross-entropy.
+    Departures: none.
+    Works with: regressions and value-based agents whose network has a `CategoricalHead`, such as
+        `rl.two_hot_dqn`; every mitigation and optimizer.
 
     Args:
         values: `[...]` floats; NaN gives NaN.
@@ -43,8 +49,6 @@ def two_hot(values: Any, support: Any) -> tf.Tensor:
 
     Raises:
         ValueError: if the support has fewer than two bins or does not ascend.
-
-    Source: Lyle et al. 2023, section 6.2: mass on the two neighboring bins, trained by cross-entropy.
 
     Example:
         >>> import tfplastic as tp
@@ -64,22 +68,27 @@ def two_hot(values: Any, support: Any) -> tf.Tensor:
 def hl_gauss(values: Any, support: Any, sigma: float = 0.75) -> tf.Tensor:
     """Returns the integral over each bin of a Gaussian around a value, renormalized over all bins.
 
-    The bin of the center z_i reaches from z_i - w/2 to z_i + w/2, where w is the distance of two centers; so
-    bins touch, and the outermost edges are half a width beyond the support. With the cumulative distribution
-    Phi of the standard normal and s = `sigma` w,
+    Rule: p_i = [Phi((z_i + w/2 - y) / s) - Phi((z_i - w/2 - y) / s)] / Z, with Z such that they sum to 1, the
+        cumulative distribution Phi of the standard normal, and s = sigma w. The bin of the center z_i
+        reaches from z_i - w/2 to z_i + w/2, where w is the distance of two centers; so bins touch, and the
+        outermost edges are half a width beyond the support. A value outside of the support is clipped to it
+        first, so that Z is never near 0. The loss is the cross-entropy.
+    Defaults: sigma 0.75 of Farebrother et al. 2024, section 3.1.
+    Source: Imani and White 2018, "Improving regression performance with distributional losses"; Farebrother
+        et al. 2024, "Stop regressing: training value functions via classification for scalable deep RL".
+    Departures: Farebrother et al. give the edges of bins, here half a width around each center.
+    Works with: regressions and value-based agents whose network has a `CategoricalHead`; every mitigation
+        and optimizer.
 
-        p_i = [Phi((z_i + w/2 - y) / s) - Phi((z_i - w/2 - y) / s)] / Z,    Z such that they sum to 1.
-
-    A value outside of the support is clipped to it first, so that Z is never near 0. The mean of the bins is
-    not quite y, by two errors. Sums in place of integrals: about w/pi exp(-2 pi^2 sigma^2), below 5e-6 w at
-    `sigma` 0.75, and w/2 where `sigma` is so small that y is rounded to a center. Renormalization: within
-    about 4.5 s of an end of the support it pulls y inwards, most at the end itself, by 0.37 w at `sigma`
-    0.75.
+    The mean of the bins is not quite y, by two errors. Sums in place of integrals: about
+    w/pi exp(-2 pi^2 sigma^2), below 5e-6 w at `sigma` 0.75, and w/2 where `sigma` is so small that y is
+    rounded to a center. Renormalization: within about 4.5 s of an end of the support it pulls y inwards, most
+    at the end itself, by 0.37 w at `sigma` 0.75.
 
     Args:
         values: `[...]` floats; NaN gives NaN.
         support: `[bins] float32`, ascending and equally spaced: the centers of the bins.
-        sigma: standard deviation in widths of a bin, above 0. 0.75 in Farebrother et al. 2024, section 3.1.
+        sigma: standard deviation in widths of a bin, above 0.
 
     Returns:
         `[..., bins]` of the dtype of `support`, each distribution with sum 1.
@@ -87,9 +96,6 @@ def hl_gauss(values: Any, support: Any, sigma: float = 0.75) -> tf.Tensor:
     Raises:
         ValueError: if the support has fewer than two bins or does not ascend in equal steps, or `sigma` is
             not above 0.
-
-    Source: Imani and White 2018, "Improving regression performance with distributional losses"; Farebrother
-    et al. 2024, "Stop regressing", who give the edges, here half a width around each center.
 
     Example:
         >>> import tfplastic as tp

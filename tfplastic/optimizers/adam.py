@@ -116,16 +116,18 @@ def adam(
 ) -> keras.optimizers.Optimizer:
     """Returns Adam as a Keras optimizer: theta <- theta - lr_t m / (sqrt(v + epsilon_root) + epsilon).
 
-    m and v are running means of g and g^2. lr_t = lr sqrt(1 - beta_2^t) / (1 - beta_1^t) corrects the bias of
-    both in step t, the second form in section 2 of Kingma and Ba 2015 and that of Keras. Their Algorithm 1,
-    Eq. 6 of Lyle et al. 2023 and Optax correct the means themselves before an epsilon is added,
-    `bias_correction='means'`: lr m_hat / (sqrt(v_hat + epsilon_root) + epsilon), with
-    m_hat = m / (1 - beta_1^t) and v_hat = v / (1 - beta_2^t). There the epsilon that equals this one is
-    epsilon / sqrt(1 - beta_2^t), 32 times as large in the first step and within 1 % after 4,000, for the
-    default beta_2.
-
-    The default Adam of Lyle et al. 2023 (appendix A.1) has epsilon 1e-9 and epsilon_root 0, the tuned one
-    beta_2 0.9 and epsilon_root 1e-3, both with learning rate 1e-3 and corrected means.
+    Rule: m and v are running means of g and g^2. lr_t = lr sqrt(1 - beta_2^t) / (1 - beta_1^t) corrects the
+        bias of both in step t. With `bias_correction='means'` the means themselves are corrected before an
+        epsilon is added: lr m_hat / (sqrt(v_hat + epsilon_root) + epsilon), with m_hat = m / (1 - beta_1^t)
+        and v_hat = v / (1 - beta_2^t). There the epsilon that equals this one is
+        epsilon / sqrt(1 - beta_2^t), 32 times as large in the first step and within 1 % after 4,000, for the
+        default beta_2.
+    Defaults: learning rate, epsilon and bias correction of DQN Zoo's `c51`; decays of Kingma and Ba 2015.
+    Source: Kingma and Ba 2015, "Adam: a method for stochastic optimization", the second form in section 2,
+        which Keras has; its Algorithm 1, Eq. 6 of Lyle et al. 2023 and Optax have `'means'`.
+    Departures: `epsilon_root` is of Lyle et al. 2023, "Understanding plasticity in neural networks", whose
+        tuned Adam (appendix A.1) has beta_2 0.9 and epsilon_root 1e-3, and whose default Adam has epsilon
+        1e-9 and epsilon_root 0, both with learning rate 1e-3 and corrected means.
 
     Args:
         learning_rate: above 0. 2.5e-4 in DQN Zoo's `c51`.

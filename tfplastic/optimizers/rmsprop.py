@@ -60,8 +60,11 @@ def centered_rmsprop(
 ) -> keras.optimizers.Optimizer:
     """Returns Keras' centered RMSprop: theta <- theta - lr g / sqrt(v - m^2 + epsilon), m, v running means.
 
-    The defaults are those of DQN Zoo's `dqn` and `double_q`, which Lyle et al. 2023 (section 6.3) start from.
-    Epsilon is inside the root, there and here.
+    Rule: m <- decay m + (1 - decay) g, v <- decay v + (1 - decay) g^2, and
+        theta <- theta - lr g / sqrt(v - m^2 + epsilon).
+    Defaults: constants of DQN Zoo's `dqn` and `double_q`, which Lyle et al. 2023 (section 6.3) start from.
+    Source: Graves 2013, "Generating sequences with recurrent neural networks", Eqs. 38 to 41.
+    Departures: no momentum, as in DQN Zoo. Epsilon is inside the root, there and here.
 
     Args:
         learning_rate: above 0.

@@ -37,10 +37,16 @@ def sgd(
 ) -> keras.optimizers.Optimizer:
     """Returns stochastic gradient descent as a Keras optimizer: u <- momentum u - lr g, theta <- theta + u.
 
+    Rule: u <- momentum u - lr g, theta <- theta + u; u is kept only with a momentum.
+    Defaults: the learning rate of gradient descent next to Brownian motion in Lyle et al. 2023, who name no
+        momentum.
+    Source: Robbins and Monro 1951, "A stochastic approximation method"; Lyle et al. 2023, "Understanding
+        plasticity in neural networks", appendix A.1.
+    Departures: none.
+
     Args:
-        learning_rate: above 0. 1e-3 is the rate of gradient descent next to Brownian motion in Lyle et al.
-            2023 (appendix A.1).
-        momentum: in [0, 1]. The paper names none.
+        learning_rate: above 0.
+        momentum: in [0, 1].
         max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it.
 
     Returns:
