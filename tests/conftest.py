@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 
 import pytest
 
@@ -47,3 +48,10 @@ def pytest_collection_finish() -> None:
     """Spares the garbage collector all modules and tests that exist by now (8 % of the CPU time)."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Seeds all draws of a test and its fixtures that have no seed of their own."""
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].keras.utils.set_random_seed(0)
