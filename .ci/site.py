@@ -15,6 +15,7 @@ from mkdocs.structure.files import File
 from tfplastic._shared_arguments import attribute_texts, with_shared_texts
 
 ROOT = Path(__file__).resolve().parents[1]
+_KEYWORDS_FOLLOW = "_"  # the field of type `dataclasses.KW_ONLY`
 
 
 class Examples(griffe.Extension):
@@ -35,7 +36,10 @@ class SharedArguments(griffe.Extension):
     def on_package(self, *, pkg, **kwargs):
         """Rewrites signatures and docstrings once all modules of a package have been read."""
         for module in _modules(pkg):
-            for function in module.functions.values():
+            methods = [
+                each for cls in module.classes.values() if not cls.is_alias for each in cls.functions.values()
+            ]
+            for function in [*module.functions.values(), *methods]:
                 for decorator in [] if function.is_alias else function.decorators:
                     if decorator.callable_path.endswith("shares_arguments"):
                         _share(function, decorator.value.arguments, pkg)
@@ -53,13 +57,15 @@ def _share(function, arguments, pkg):
     settings = pkg[arguments[0].canonical_path.partition(".")[2]]
     given = {each.name: each.value for each in arguments[1:]}
     omitted = ast.literal_eval(str(given.pop("omit", "()")))
-    fields = {name: each for name, each in settings.attributes.items() if "property" not in each.labels}
-    names = [name for name in fields if name not in omitted]
+    fields = [name for name, each in settings.attributes.items() if "property" not in each.labels]
+    keyword_only = fields[fields.index(_KEYWORDS_FOLLOW) + 1 :] if _KEYWORDS_FOLLOW in fields else []
+    names = [name for name in fields if name not in (*omitted, _KEYWORDS_FOLLOW)]
     parameters = [each for each in function.parameters if each.name != "settings"]
     for name in names:
-        field = fields[name]
+        field = settings.attributes[name]
         default = given.get(name, field.value)
-        kind = griffe.ParameterKind.keyword_only if default else griffe.ParameterKind.positional_or_keyword
+        kinds = griffe.ParameterKind
+        kind = kinds.keyword_only if name in keyword_only else kinds.positional_or_keyword
         default = None if str(default) == "REQUIRED" else default
         parameters.append(griffe.Parameter(name, annotation=field.annotation, kind=kind, default=default))
     parameters.sort(key=lambda each: each.kind is griffe.ParameterKind.keyword_only)  # stable

@@ -25,6 +25,7 @@ class Size:
     """
 
     rows: int
+    _: dataclasses.KW_ONLY
     width: float = 1.0
     depth: int = 2
     limit: int = 5
@@ -79,8 +80,8 @@ def test_doctest_finds_it():
 
 
 def test_calls_by_position_and_by_name():
-    assert network(4, 2) == network(rows=2, outputs=4) == (4, 0, Size(2, 1.0, 3, 9))
-    assert network(4, 2, width=0.5, seed=7) == (4, 7, Size(2, 0.5, 3, 9))
+    assert network(4, 2) == network(rows=2, outputs=4) == (4, 0, Size(2, width=1.0, depth=3, limit=9))
+    assert network(4, 2, width=0.5, seed=7) == (4, 7, Size(2, width=0.5, depth=3, limit=9))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_gin_binds_every_argument_and_no_other():
     configurable = gin.external_configurable(network, "shared_arguments_network")
     try:
         gin.parse_config(["shared_arguments_network.depth = 5", "shared_arguments_network.rows = 4"])
-        assert configurable(3) == (3, 0, Size(4, 1.0, 5, 9))
+        assert configurable(3) == (3, 0, Size(4, width=1.0, depth=5, limit=9))
         assert "shared_arguments_network.width = 1.0" in gin.operative_config_str()
         with pytest.raises(ValueError, match="doesn't have a parameter named 'limit'"):
             gin.parse_config("shared_arguments_network.limit = 3")

@@ -9,7 +9,9 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 REQUIRED = inspect.Parameter.empty
 """Stand-in for the default of an argument that has none."""
@@ -22,11 +24,11 @@ _ATTRIBUTES = re.compile(r"^Attributes:\n(?: {4}.*\n)*", re.MULTILINE)
 
 def shares_arguments(
     settings: type, *, omit: Collection[str] = (), **defaults: Any
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Returns a decorator of a function that takes an instance of a dataclass as its argument `settings`.
 
-    The fields become arguments of the function: positional ones if the dataclass has no default for them,
-    else keyword-only ones. In its docstring the entry of `settings` becomes their entries in the section
+    The fields become arguments of the function, keyword-only ones where the dataclass has them so
+    (`dataclasses.KW_ONLY`). In its docstring the entry of `settings` becomes their entries in the section
     "Attributes:" of the dataclass, but for those that it has itself.
 
     Args:
@@ -39,6 +41,7 @@ def shares_arguments(
         >>> from tfplastic._shared_arguments import shares_arguments
         >>> @dataclasses.dataclass(frozen=True)
         ... class Size:
+        ...     _: dataclasses.KW_ONLY
         ...     width: float = 1.0
         ...     depth: int = 2
         >>> @shares_arguments(Size, depth=3)
@@ -50,11 +53,11 @@ def shares_arguments(
         '(outputs: int, *, width: float = 1.0, depth: int = 3) -> str'
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
         signature, names = _joined(inspect.signature(function), settings, omit, defaults)
         fixed = {name: defaults[name] for name in omit if name in defaults}
 
-        def with_settings(*args: Any, **kwargs: Any) -> Any:
+        def with_settings(*args: Any, **kwargs: Any) -> Result:
             try:
                 bound = signature.bind(*args, **kwargs)
             except TypeError as error:
@@ -107,13 +110,13 @@ def _joined(
     for field in dataclasses.fields(settings):
         if field.name in omit:
             continue
-        has_default = field.default is not dataclasses.MISSING or field.name in defaults
+        default = defaults.get(field.name, field.default)
         parameter = inspect.Parameter(
             field.name,
-            inspect.Parameter.KEYWORD_ONLY if has_default else inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            default=defaults.get(field.name, field.default) if has_default else REQUIRED,
+            inspect.Parameter.KEYWORD_ONLY if field.kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=REQUIRED if default is dataclasses.MISSING else default,
             annotation=field.type,
         )
-        (keywords if has_default else positional).append(parameter)
+        (keywords if field.kw_only else positional).append(parameter)
         names.append(field.name)
     return signature.replace(parameters=[*positional, *keywords]), names

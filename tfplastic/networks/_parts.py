@@ -96,6 +96,7 @@ class HiddenLayers:
         norms: the names that `norm` may have.
     """
 
+    _: dataclasses.KW_ONLY
     seed: int = 0
     norm: str | None = None
     norm_position: str = "before"

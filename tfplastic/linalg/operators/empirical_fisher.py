@@ -1,14 +1,15 @@
 """The empirical Fisher matrix, as a linear operator."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._losses.model_loss import ModelData
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.read_only import CheckedFunction
 from tfplastic.linalg.flatten import unflatten
 from tfplastic.linalg.operators.jacobian import Jacobian
+from tfplastic.linalg.operators.model_arguments import ModelArguments
 from tfplastic.linalg.operators.operator import Linear, Operator
 
 
@@ -57,43 +58,23 @@ class EmpiricalFisherOperator(Operator):
         self._losses.check_takes(len(self._batches.signature))
 
     @classmethod
-    def from_model(
-        cls,
-        model: Any,
-        inputs: Any,
-        targets: Any = None,
-        loss: Any = None,
-        *,
-        variables: Sequence[Any] | None = None,
-        sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None,
-        include_model_losses: bool = False,
-        batch_size: int | None = None,
-    ) -> "EmpiricalFisherOperator":
+    @shares_arguments(ModelArguments)
+    def from_model(cls, *, settings: ModelArguments) -> "EmpiricalFisherOperator":
         """Returns the matrix of the examples' losses of a Keras model, by default of its compiled loss.
 
         The loss of the data is the mean of the examples' losses, whose gradients are the g_i: of a loss that
         is summed over the batch, N times an example's term. Losses of the model (regularizers) enter each.
 
         Args:
-            model: a Keras model; this and the other arguments as in `HessianOperator.from_model`.
-            inputs: arrays `[n, ...]`, or a nest of them; or a `tf.data.Dataset` or Keras `PyDataset` that
-                ends, of inputs, (inputs, targets) or (inputs, targets, sample weights), all of which is read.
-            targets: arrays `[n, ...]`, or a nest of them.
-            loss: None for the compiled loss, or a loss.
-            variables: theta; None: the trainable variables of the model.
-            sample_weight: weights of the examples, as in `fit`.
-            class_weight: {class: weight}, as in `fit`.
-            include_model_losses: whether regularizers and `add_loss` are added to a `loss` that is given.
-            batch_size: most examples to take at a time; None: all.
+            settings: model, data and loss, see `ModelArguments`.
 
         Raises:
             TypeError: `model` is not a Keras model, or `loss` not a loss.
             ValueError: the model is not built or has no loss, or the data do not fit.
         """
-        data = ModelData(model, inputs, targets, sample_weight, class_weight, batch_size)
-        flat = data.loss(loss, include_model_losses)
-        return cls(flat.of_examples, data.variables(variables), flat.data, data.batch_size)
+        data = settings.data()
+        flat = data.loss(settings.loss, settings.include_model_losses)
+        return cls(flat.of_examples, data.variables(settings.variables), flat.data, data.batch_size)
 
     def _value(self, *batch: Any) -> tf.Tensor:
         return self._losses(*batch)

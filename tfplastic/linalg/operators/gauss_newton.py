@@ -1,14 +1,15 @@
 """The generalized Gauss-Newton matrix, as a linear operator."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._losses.model_loss import ModelData
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.read_only import CheckedFunction
 from tfplastic.linalg.flatten import unflatten
 from tfplastic.linalg.operators.jacobian import Jacobian
+from tfplastic.linalg.operators.model_arguments import ModelArguments
 from tfplastic.linalg.operators.model_outputs import FlatOutputs
 from tfplastic.linalg.operators.operator import Linear, Operator
 
@@ -68,44 +69,28 @@ class GaussNewtonOperator(Operator):
         self._loss.check_takes(max(1, len(self._batches.signature)))
 
     @classmethod
-    def from_model(
-        cls,
-        model: Any,
-        inputs: Any,
-        targets: Any = None,
-        loss: Any = None,
-        *,
-        variables: Sequence[Any] | None = None,
-        sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None,
-        batch_size: int | None = None,
-    ) -> "GaussNewtonOperator":
+    @shares_arguments(ModelArguments, omit=("include_model_losses",))
+    def from_model(cls, *, settings: ModelArguments) -> "GaussNewtonOperator":
         """Returns the matrix of a Keras model on data, by default of its compiled loss.
 
         Losses of the model (regularizers, `add_loss`) have no part in it, as they are not functions of the
         outputs. Several outputs count as one, side by side.
 
         Args:
-            model: a Keras model; this and the other arguments as in `HessianOperator.from_model`.
-            inputs: arrays `[n, ...]`, or a nest of them; or a `tf.data.Dataset` or Keras `PyDataset` that
-                ends, of inputs, (inputs, targets) or (inputs, targets, sample weights), all of which is read.
-            targets: arrays `[n, ...]`, or a nest of them.
-            loss: None for the compiled loss, or a loss.
-            variables: theta; None: the trainable variables of the model.
-            sample_weight: weights of the examples, as in `fit`.
-            class_weight: {class: weight}, as in `fit`.
-            batch_size: most examples to take at a time; None: all.
+            settings: model, data and loss, see `ModelArguments`.
 
         Raises:
             TypeError: `model` is not a Keras model, or `loss` not a loss.
             ValueError: the model is not built, has no loss, or computes its loss itself; or the data do not
                 fit.
         """
-        data = ModelData(model, inputs, targets, sample_weight, class_weight, batch_size)
+        data = settings.data()
         outputs = FlatOutputs(data)
-        rows = outputs.loss(loss)
+        rows = outputs.loss(settings.loss)
         given = outputs.inputs, *rows.data
-        return cls(outputs.rows, rows.mean, data.variables(variables), given, batch_size=data.batch_size)
+        return cls(
+            outputs.rows, rows.mean, data.variables(settings.variables), given, batch_size=data.batch_size
+        )
 
     def _value(self, *batch: Any) -> tf.Tensor:
         return self._loss(self._outputs(*batch[:1]), *batch[1:])

@@ -1,17 +1,18 @@
 """The Hessian of a loss, as a linear operator."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfplastic import _checks, seeds
-from tfplastic._losses.model_loss import ModelData
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.read_only import CheckedFunction, ReadOnlyProgram
 from tfplastic._tf.variables import dense
 from tfplastic.linalg.flatten import flatten, unflatten
+from tfplastic.linalg.operators.model_arguments import ModelArguments
 from tfplastic.linalg.operators.operator import Linear, Operator
 
 MODES = ("reverse-over-reverse", "forward-over-reverse")
@@ -85,35 +86,12 @@ class HessianOperator(Operator):
         self._is_mode_checked = mode == MODES[0]
 
     @classmethod
-    def from_model(
-        cls,
-        model: Any,
-        inputs: Any,
-        targets: Any = None,
-        loss: Any = None,
-        *,
-        variables: Sequence[Any] | None = None,
-        sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None,
-        include_model_losses: bool = False,
-        batch_size: int | None = None,
-        mode: str = MODES[0],
-    ) -> "HessianOperator":
+    @shares_arguments(ModelArguments)
+    def from_model(cls, *, mode: str = MODES[0], settings: ModelArguments) -> "HessianOperator":
         """Returns the Hessian of the loss of a Keras model on data, by default of its compiled loss.
 
         Args:
-            model: a Keras model, of Keras 2 or Keras 3, built. It is called with `training=False`.
-            inputs: arrays `[n, ...]`, or a nest of them; or a `tf.data.Dataset` or Keras `PyDataset` that
-                ends, of inputs, (inputs, targets) or (inputs, targets, sample weights), all of which is read.
-            targets: arrays `[n, ...]`, or a nest of them.
-            loss: None: exactly the loss that `train_on_batch` minimizes on all of the data as one batch, with
-                reduction, `loss_weights`, masks and `model.losses`. Or, as for `diagnostics.Snapshot`, a
-                Keras loss, its name, a nest of them, or a function of targets and outputs: that alone.
-            variables: theta; None: the trainable variables of the model.
-            sample_weight: weights of the examples, as in `fit`.
-            class_weight: {class: weight}, as in `fit`.
-            include_model_losses: whether regularizers and `add_loss` are added to a `loss` that is given.
-            batch_size: most examples to take at a time; None: all. It does not change the loss.
+            settings: model, data and loss, see `ModelArguments`.
             mode: see the class.
 
         Raises:
@@ -132,9 +110,11 @@ class HessianOperator(Operator):
             >>> linalg.HessianOperator.from_model(model, x, y).to_dense().numpy().tolist()
             [[3.0]]
         """
-        data = ModelData(model, inputs, targets, sample_weight, class_weight, batch_size)
-        loss = data.loss(loss, include_model_losses)
-        return cls(loss.mean, data.variables(variables), loss.data, batch_size=data.batch_size, mode=mode)
+        data = settings.data()
+        loss = data.loss(settings.loss, settings.include_model_losses)
+        return cls(
+            loss.mean, data.variables(settings.variables), loss.data, batch_size=data.batch_size, mode=mode
+        )
 
     def _value(self, *batch: Any) -> tf.Tensor:
         return self._loss(*batch)

@@ -32,6 +32,7 @@ class AgentSettings:
     time_step_spec: ts.TimeStep
     action_spec: Any
     batch_size: int
+    _: dataclasses.KW_ONLY
     discount: float = 0.99
     n_step: int = 1
 
