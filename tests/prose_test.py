@@ -56,6 +56,22 @@ PLURALS = set(
 BOTH = {"Calls", "Checks", "Copies", "Draws", "Imports", "Names", "Notes", "Records", "Runs"}  # verb and noun
 WHAT = re.compile(r"\bwhat\b", re.IGNORECASE)
 MOST_WHATS = 0.5  # for each 1,000 words
+FAULT = re.compile(
+    r"\b((?:cannot|could not) \w+|no such|is gone|holds no|[Tt]here is no|has no value|does not exist)\b"
+)
+ACTION = re.compile(
+    r"\b(build|call|change|check|choose|compile|drop|fetch|give|install|leave|look|make|move|name|override|pass|put"
+    r"|read|remove|rename|restore|run|save|set|start|take|train|use|wait|write|takes another|must)\b"
+    r"|\{_?(action|remedy|rule|elsewhere|instead)",
+    re.IGNORECASE,
+)
+VARIABLE = re.compile(r"\{(?!_?(action|remedy|rule|elsewhere|instead)).*?\}", re.IGNORECASE)
+ACTION_IN_PARTS = {
+    "--model: cannot load {path}: {_cause(error)} ({_IN_PYTHON})",
+    "this cannot be probed: {one_line(error)}",
+    "this cannot be diagnosed: {one_line(error)}",
+}
+"""Messages that name the action in one of their parts, such as another error."""
 
 
 FOLDERS = ["benchmarks", "examples", "tests", ".ci", "bin"]
@@ -129,6 +145,36 @@ def forbidden(text: str) -> list[str]:
     return [f"{match[0]!r}: {better}" for match, better in found if match] + (
         [f"{british[0]!r}: American spelling"] if british else []
     )
+
+
+def text_of(message: ast.expr) -> str:
+    """Returns a message as it stands in the code, with the names of its variables in braces."""
+    if isinstance(message, ast.JoinedStr):
+        return "".join(map(text_of, message.values))
+    if isinstance(message, ast.FormattedValue):
+        return f"{{{ast.unparse(message.value)}}}"
+    if isinstance(message, ast.BinOp):
+        return text_of(message.left) + text_of(message.right)
+    return str(message.value) if isinstance(message, ast.Constant) else f"{{{ast.unparse(message)}}}"
+
+
+def without_action(code: ast.AST) -> list[str]:
+    """Returns the messages of errors that say that something failed and not the next action."""
+    raised = [node.exc for node in ast.walk(code) if isinstance(node, ast.Raise)]
+    texts = [" ".join(map(text_of, call.args)) for call in raised if isinstance(call, ast.Call)]
+    faults = [text for text in texts if FAULT.search(text)]
+    return [text for text in faults if not ACTION.search(FAULT.sub("", VARIABLE.sub("", text)))]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_errors_name_the_next_action(package):
+    faults = [
+        f"{path.relative_to(ROOT)}: {text}"
+        for path in files(package)
+        for text in without_action(ast.parse(path.read_text()))
+        if text not in ACTION_IN_PARTS
+    ]
+    assert faults == []
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, *FOLDERS])
@@ -244,6 +290,10 @@ def test_the_guides_name_things():
 
 
 def test_the_rules_find_what_they_forbid(tmp_path):
+    message = 'raise ValueError(f"cannot read {name!r}: {error}{end}")'
+    assert without_action(ast.parse(message)) == ["cannot read {name}: {error}{end}"]
+    assert without_action(ast.parse(message.replace("{end}", ". Choose another"))) == []
+    assert without_action(ast.parse(message.replace("{end}", ". {action}"))) == []
     (tmp_path / "a.py").write_text('"""What it is."""\nx = "it goes on"\n"""Of x."""\n')
     assert [OPENING.match(str(each.value)) is not None for each in docstrings(tmp_path / "a.py")] == [
         True,

@@ -148,7 +148,7 @@ def test_argument_without_value():
 
 def test_macro_without_value():
     message = error_of(gin_config.parse, [], ["fake_train.steps = %stepz", "steps = 3"])
-    assert message == "the macro %stepz has no value. Did you mean 'steps'?"
+    assert message == "the macro %stepz has no value. Give it one: stepz = VALUE. Did you mean 'steps'?"
 
 
 def test_wrong_value_names_place_configurable_and_rule(write):
@@ -262,7 +262,8 @@ def test_texts():
 
 def test_a_module_that_cannot_be_imported():
     message = error_of(gin_config.parse, [], [], ("no_such_package",))
-    assert message == "cannot import tfplastic.no_such_package: No module named 'tfplastic.no_such_package'"
+    reason = "No module named 'tfplastic.no_such_package'"
+    assert message == f"cannot import tfplastic.no_such_package: {reason}. Install it first"
 
 
 def test_an_allowed_import_that_fails(write):

@@ -87,7 +87,8 @@ def test_of_a_hessian():
 
 
 def test_a_product_that_is_not_finite_names_the_probe():
-    message = r"^`operator` must give finite products. Received: NaN or Inf for probe 10$"
+    received = r"^`operator` must give finite products. Received: NaN or Inf for probe 10"
+    message = received + r"\. Look for it in the weights and data$"
     with pytest.raises(linalg.NonFiniteError, match=message):
         linalg.diagonal(broken_at(10, np.nan, np.eye(100)), max_products=99)
 

@@ -152,7 +152,8 @@ def test_fresh_directions_depend_on_the_seed_too():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_product_that_is_not_finite_names_the_step(value):
-    message = r"^`operator` must give finite products. Received: NaN or Inf at step 3$"
+    received = r"^`operator` must give finite products. Received: NaN or Inf at step 3"
+    message = received + r"\. Look for it in the weights and data$"
     with pytest.raises(linalg.NonFiniteError, match=message):
         linalg.lanczos(broken_at(3, value, np.diag([1.0, 2.0, 3.0, 4.0])), 4)
 

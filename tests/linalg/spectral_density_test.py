@@ -174,7 +174,8 @@ def test_plot_says_what_to_install(monkeypatch):
 
 
 def test_a_product_that_is_not_finite_names_the_step():
-    message = r"^`operator` must give finite products. Received: NaN or Inf at step 2$"
+    received = r"^`operator` must give finite products. Received: NaN or Inf at step 2"
+    message = received + r"\. Look for it in the weights and data$"
     with pytest.raises(linalg.NonFiniteError, match=message):
         linalg.spectral_density(broken_at(6, np.inf, np.diag(_VALUES)), num_steps=4)
 

@@ -177,10 +177,11 @@ def test_of_a_hessian():
 )
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_product_that_is_not_finite_names_the_vector(column, name, value):
-    message = rf"^`operator` must give finite products. Received: NaN or Inf for {name}$"
+    received = rf"^`operator` must give finite products. Received: NaN or Inf for {name}"
+    message = received + r"\. Look for it in the weights and data$"
     with pytest.raises(linalg.NonFiniteError, match=message):
         linalg.trace(broken_at(column, value, np.diag(_DECAYING)), max_products=100)
-    with pytest.raises(linalg.NonFiniteError, match=r"NaN or Inf for unit vector 11$"):
+    with pytest.raises(linalg.NonFiniteError, match=r"NaN or Inf for unit vector 11\. Look"):
         linalg.trace(broken_at(11, value, np.diag(_DECAYING)))
 
 

@@ -276,7 +276,10 @@ def test_goes_on_from_a_save_in_the_warm_up(warmed_up, tmp_path):
         next(pauses)
     assert saved.metrics()["train/agent_steps"] == 100
     again = restored(tmp_path, save(saved, tmp_path), warm_up_agent_steps=150)
-    with pytest.raises(ValueError, match=r"^The diagnostics batch is available only after the warm-up\.$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^The diagnostics batch is available only after the warm-up\. Train a step first\.$",
+    ):
         again.diagnostics_batch()
     assert len(list(again.warm_up())) == 1
     assert again.metrics() == uninterrupted.metrics()
@@ -430,7 +433,10 @@ def test_a_task_that_was_not_started_says_so(tmp_path):
         task.next()
     with pytest.raises(ValueError, match=f"^{re.escape(NOT_STARTED)}$"):
         task.save(tmp_path, tmp_path)
-    with pytest.raises(ValueError, match=r"^The diagnostics batch is available only after the warm-up\.$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^The diagnostics batch is available only after the warm-up\. Train a step first\.$",
+    ):
         task.diagnostics_batch()
 
 

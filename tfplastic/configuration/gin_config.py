@@ -124,7 +124,7 @@ def _register_names(packages: Sequence[str]) -> None:
             for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
                 importlib.import_module(f"{name}.{module.name}")
         except ImportError as error:
-            raise UsageError(f"cannot import {name}: {one_line(error)}") from error
+            raise UsageError(f"cannot import {name}: {one_line(error)}. Install it first") from error
 
 
 def _read(files: Sequence[str], bindings: Sequence[str]) -> list[tuple[tuple[str, str, str], Any]]:

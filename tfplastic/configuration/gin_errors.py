@@ -53,7 +53,8 @@ def finalizing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
             text = f"{source}: {required[1]} is required: give it in a later gin file or with --gin_bindings"
         elif macro:
             macros = [binding.selector for binding in sources if not binding.parameter]
-            text = f"the macro %{macro[1]} has no value.{near_matches(macro[1], macros)}"
+            near = near_matches(macro[1], macros)
+            text = f"the macro %{macro[1]} has no value. Give it one: {macro[1]} = VALUE.{near}"
         raise UsageError(one_line(text)) from error
 
 

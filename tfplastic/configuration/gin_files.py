@@ -194,7 +194,9 @@ class _Scan:
         try:
             text = pathlib.Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{reader}: cannot read {name!r}: {one_line(error)}") from error
+            raise UsageError(
+                f"{reader}: cannot read {name!r}: {one_line(error)}. Give a text file of gin"
+            ) from error
         yield from self.text(text, name, (*including, os.path.realpath(path)))
 
     def text(self, text: str, file: str | None, including: tuple[str, ...]) -> Iterator[Binding]:

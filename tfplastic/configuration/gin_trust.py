@@ -54,7 +54,7 @@ class GinTrust:
             raise UsageError(f"{source}: refused 'import {module}': if you trust it, give --allow_imports")
         text = "a run's configuration is read as data"
         is_gin = module.partition(".")[0] == "__gin__"
-        remedy = "" if is_gin else f"; --trust_module={module} allows it"
+        remedy = ". Remove this line" if is_gin else f"; --trust_module={module} allows it"
         raise UsageError(f"{source}: refused 'import {module}': {text}{remedy}")
 
     def check_include(self, path: str, name: str, source: str, roots: Sequence[str]) -> None:

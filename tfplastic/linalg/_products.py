@@ -76,7 +76,7 @@ class Products:
         finite = np.isfinite(results).all(axis=1)
         if not finite.all():
             received = f"NaN or Inf for {name} {first + int(np.argmin(finite)) + 1}"
-            raise NonFiniteError(f"`operator` must give finite products. Received: {received}")
+            raise NonFiniteError.at(received)
         return results
 
     def _count(self, number: int) -> None:

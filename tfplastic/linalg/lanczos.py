@@ -24,6 +24,12 @@ Progress = Callable[[int, int], None]
 class NonFiniteError(ValueError):
     """A matrix-vector product held NaN or Inf."""
 
+    @classmethod
+    def at(cls, place: str) -> "NonFiniteError":
+        """Returns the error of a product, such as that with `"NaN or Inf at step 3"`."""
+        rule = "`operator` must give finite products"
+        return cls(f"{rule}. Received: {place}. Look for it in the weights and data")
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Tridiagonal(ShortRepr):
@@ -244,7 +250,7 @@ class _Process:
         self._alpha[step] = dot(vector, product)
         if not np.isfinite(self._alpha[step]):  # as soon as one entry of the product is not
             received = f"NaN or Inf at step {step + 1}"
-            raise NonFiniteError(f"`operator` must give finite products. Received: {received}")
+            raise NonFiniteError.at(received)
         rest = self._row(step + 1)
         if self._mode == "full":
             rest[:] = product

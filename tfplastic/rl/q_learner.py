@@ -91,7 +91,7 @@ class QLearner:
             ValueError: if it has not been drawn.
         """
         if self._diagnostics_batch is None:
-            raise ValueError("The diagnostics batch is available only after the warm-up.")
+            raise ValueError("The diagnostics batch is available only after the warm-up. Train a step first.")
         batch = tf.nest.map_structure(tf.constant, self._diagnostics_batch)
         return batch, batch.observation[:, 0]
 

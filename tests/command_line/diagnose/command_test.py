@@ -22,7 +22,8 @@ def test_no_arguments_show_usage(capsys):
 
 def test_an_error_is_one_line(capsys):
     assert diagnose.main(["spectrum", "--run_dir=none"]) == 2
-    assert capsys.readouterr().err == "bin/diagnose: error: --run_dir: no such directory 'none'\n"
+    message = "--run_dir: no such directory 'none'. Name the directory of a run"
+    assert capsys.readouterr().err == f"bin/diagnose: error: {message}\n"
 
 
 @pytest.mark.parametrize("name", options.COMMANDS)

@@ -76,7 +76,7 @@ def test_the_newest_good_checkpoint_is_taken(run, capsys, name, damage):
     with pytest.raises(UsageError) as error:
         checkpoints.find_checkpoint(str(run), 6)
     assert str(error.value).startswith(f"--run_dir: checkpoint 6 cannot be read: {name} ")
-    assert str(error.value).endswith(". Checkpoints that can be read: 4")
+    assert str(error.value).endswith(". Choose one that can be read: 4")
     assert tree(run) == before
 
 
@@ -86,7 +86,8 @@ def test_none_is_good(run):
     with pytest.raises(UsageError) as error:
         checkpoints.find_checkpoints(str(run))
     rule = "--run_dir: checkpoint 6 cannot be read: variables.index is not as it was written"
-    assert str(error.value) == rule
+    action = "nor any other. Restore one of them, or name another run"
+    assert str(error.value) == f"{rule}, {action}"
 
 
 @pytest.mark.parametrize("damage", [cut, flip])

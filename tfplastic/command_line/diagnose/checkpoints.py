@@ -10,6 +10,7 @@ from tfplastic.command_line.entry_point import print_line
 from tfplastic.configuration.errors import UsageError
 from tfplastic.run_format import CHECKPOINTS_DIRECTORY, OPERATIVE_CONFIG_FILE
 
+_ACTION = "Name the directory of a run"
 _LOOKS = 5  # at a run that removes checkpoints while they are looked at
 
 Value = TypeVar("Value")
@@ -33,7 +34,8 @@ def find_checkpoints(run_directory: str) -> list[Checkpoint]:
     good = [directory for directory, damage in damages.items() if not damage]
     if not good:
         newest, damage = [*damages.items()][-1]
-        raise UsageError(_unreadable(files.step_of(newest), damage))
+        text = _unreadable(files.step_of(newest), damage)
+        raise UsageError(f"{text}, nor any other. Restore one of them, or name another run")
     for directory, damage in damages.items():
         if damage:
             print_line(f"gradient step {files.step_of(directory):,}: damaged, and left out: {damage}")
@@ -53,7 +55,7 @@ def find_checkpoint(run_directory: str, step: int) -> Checkpoint:
     if step not in damages:
         raise UsageError(f"--checkpoint must be a step with a checkpoint: {there}. Received: {step}")
     if damages[step]:
-        raise UsageError(f"{_unreadable(step, damages[step])}. Checkpoints that can be read: {there}")
+        raise UsageError(f"{_unreadable(step, damages[step])}. Choose one that can be read: {there}")
     return files.read(root / files.directory_name(step))
 
 
@@ -86,9 +88,10 @@ def first_readable(
 def _checkpoints_of(run_directory: str) -> pathlib.Path:
     path = pathlib.Path(run_directory)
     if not path.is_dir():
-        raise UsageError(f"--run_dir: no such directory {run_directory!r}")
+        raise UsageError(f"--run_dir: no such directory {run_directory!r}. {_ACTION}")
     if not (path / OPERATIVE_CONFIG_FILE).is_file():
-        raise UsageError(f"--run_dir: {run_directory!r} holds no run: it has no {OPERATIVE_CONFIG_FILE}")
+        lacking = f"it has no {OPERATIVE_CONFIG_FILE}. {_ACTION}"
+        raise UsageError(f"--run_dir: {run_directory!r} holds no run: {lacking}")
     if not files.complete(path / CHECKPOINTS_DIRECTORY):
         raise UsageError(
             f"--run_dir: the run in {run_directory!r} has no checkpoint yet. Wait for its first one"

@@ -45,7 +45,7 @@ def has_targets(path: str) -> bool:
 def _read_arrays(path: str, choices: Sequence[tuple[str, ...]], wanted: str) -> list[np.ndarray]:
     """Returns the arrays of the first of `choices`, groups of keys, that the file has."""
     if not pathlib.Path(path).is_file():
-        raise UsageError(f"--data: no such file {path!r}")
+        raise UsageError(f"--data: no such file {path!r}. Give the path of an .npz file")
     try:
         with zipfile.ZipFile(path):  # numpy reads any other file in other ways, or as a pickle.
             pass

@@ -160,7 +160,7 @@ def _reading(checkpoint: Checkpoint) -> Iterator[None]:
         if not checkpoint.directory.exists():
             text = "the run has removed it in the meantime; the same command takes a newer one"
         else:
-            text = gin_errors.own_words(str(error))
+            text = f"{gin_errors.own_words(str(error))}. Restore it, or choose another checkpoint"
         raise UsageError(
             f"--run_dir: checkpoint {checkpoint.step} cannot be read: {one_line(text)}"
         ) from error

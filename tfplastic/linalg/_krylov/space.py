@@ -87,7 +87,7 @@ class KrylovSpace:
         alpha = dot(vector, product)
         if not np.isfinite(alpha):  # as soon as one entry of the product is not
             received = f"NaN or Inf at step {step + 1}"
-            raise NonFiniteError(f"`operator` must give finite products. Received: {received}")
+            raise NonFiniteError.at(received)
         rest = self._rows[step + 1]
         rest[:] = product
         project_out(rest, self._rows[: step + 1], passes=2)

@@ -262,4 +262,5 @@ class TestTrustedModules:
     def test_one_that_cannot_be_imported(self, name, message):
         with pytest.raises(UsageError) as caught:
             AllowList(keras_3, [name])
-        assert str(caught.value) == f"--trust_module: cannot import {name!r}: {message}"
+        action = f"Make `import {name}` work in this folder first"
+        assert str(caught.value) == f"--trust_module: cannot import {name!r}: {message}. {action}"

@@ -154,7 +154,9 @@ def test_a_task_in_memory(tmp_path, capsys):
 
 
 def test_a_run_that_is_none(capsys):
-    check_error(capsys, ["--run_dir=none"], "--run_dir: no such directory 'none'")
+    check_error(
+        capsys, ["--run_dir=none"], "--run_dir: no such directory 'none'. Name the directory of a run"
+    )
 
 
 @pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])

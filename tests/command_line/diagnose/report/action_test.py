@@ -125,7 +125,7 @@ class TestRun:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--run_dir=none"], "--run_dir: no such directory 'none'"),
+            (["--run_dir=none"], "--run_dir: no such directory 'none'. Name the directory of a run"),
             (
                 ["--run_dir={run}", "--checkpoint=5"],
                 "--checkpoint must be a step with a checkpoint: 2, 4, 6. Received: 5",

@@ -122,8 +122,11 @@ class TestRun:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--run_dir=none"], "--run_dir: no such directory 'none'"),
-            (["--run_dir=."], "--run_dir: '.' holds no run: it has no operative_config.gin"),
+            (["--run_dir=none"], "--run_dir: no such directory 'none'. Name the directory of a run"),
+            (
+                ["--run_dir=."],
+                "--run_dir: '.' holds no run: it has no operative_config.gin. Name the directory of a run",
+            ),
             (
                 ["--run_dir={run}", "--checkpoint=5"],
                 "--checkpoint must be a step with a checkpoint: 4, 6. Received: 5",
@@ -268,7 +271,7 @@ class TestModelErrors:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (None, "--data: no such file 'data.npz'"),
+            (None, "--data: no such file 'data.npz'. Give the path of an .npz file"),
             (
                 {"x": np.ones([2, 5]), "z": np.ones(2)},
                 "--data must have the arrays x and y, .* Received: x, z",
@@ -316,7 +319,7 @@ class TestModelErrors:
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [
-            ("no.keras", None, "--model: no such file 'no.keras'"),
+            ("no.keras", None, "--model: no such file 'no.keras'. Give the path of a .keras or .h5 file"),
             (
                 "old.h5",
                 b"HDF",

@@ -53,7 +53,7 @@ def read(path: str, trust: bool) -> SavedModel:
     if file.is_dir():
         return _read_directory(file, trust)
     if not file.is_file():
-        raise UsageError(f"--model: no such file {path!r}")
+        raise UsageError(f"--model: no such file {path!r}. Give the path of a .keras or .h5 file")
     readers = {ARCHIVE: _read_archive, HDF5: _read_hdf5}
     kind = _ENDINGS.get(file.suffix.lower())
     try:

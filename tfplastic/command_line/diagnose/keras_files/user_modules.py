@@ -20,6 +20,7 @@ def import_module(name: str) -> Any:
         return importlib.import_module(name)
     except Exception as error:
         text = f"{type(error).__name__}: {one_line(error)}"
-        raise UsageError(f"--trust_module: cannot import {name!r}: {text}") from error
+        action = f"Make `import {name}` work in this folder first"
+        raise UsageError(f"--trust_module: cannot import {name!r}: {text}. {action}") from error
     finally:
         sys.path[:] = before
