@@ -272,9 +272,8 @@ class StepContext:
                 f"`{kind}` reads `{name}` without listing it. Set `reads = {listed}` in the class"
             )
         if name not in self._parts:
-            raise ValueError(
-                f"`{kind}` cannot read `{name}` here: {_ABSENT.get(name, 'the run has none; leave it out')}"
-            )
+            remedy = _ABSENT.get(name, "the run has none; leave it out")
+            raise ValueError(f"`{kind}` cannot read `{name}` here: {remedy}")
         return self._parts[name]()
 
 
