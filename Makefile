@@ -1,6 +1,6 @@
 # Every target sets up what it needs: one virtual environment from requirements.lock, reused until that file changes.
 # Variables: PYTHON=<interpreter>  VENV=<folder>  GPU=1 (adds the CUDA wheels)  ARGS="<more flags>" (train, runs, test, docs, lock)
-# FIG=<number of a figure of the paper> (paper-small)
+# FIG=<number of a figure of the paper> (paper-small)  NAME=<a published number> (published)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,6 +12,7 @@ PEERS ?= .venv-peers
 JOBS ?= 1
 GPU ?=
 FIG ?=
+NAME ?=
 ARGS ?=
 # For bench-curvature: what pip installs PyHessian from; a folder with a copy of its repository will do.
 PYHESSIAN ?= git+https://github.com/amirgholami/PyHessian@de8cf239ace21c7754ee599255897ebf3eed19cb
@@ -26,7 +27,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --no-compile --no-deps
 INSTALLED := $(VENV)/installed $(if $(filter-out 0,$(GPU)),$(VENV)/installed-gpu)
 
-.PHONY: help setup train demo runs paper-report paper-small test test-slow test-pythons lint types contract doctest docs quantities methods lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
+.PHONY: help setup train demo runs paper-report paper-small published test test-slow test-pythons lint types contract doctest docs quantities methods lock clean bench-peers bench-atari bench-curvature bench-loop bench-diagnostics bench-probe
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -146,6 +147,9 @@ paper-small: ## Rerun a figure of the paper in its small form, with its report: 
 	$(MAKE) --no-print-directory setup; set -x; \
 	$(BIN)/python bin/sweep --experiment=gin/paper/small/fig$$number.gin --run_root=runs/paper/fig$$number $(ARGS); \
 	[ ! -d runs/paper/fig$$number ] || $(BIN)/python bin/report --runs=runs/paper/fig$$number --out=runs/paper/fig$$number/report
+
+published: $(INSTALLED) ## Make the runs of a number of the literature and judge them (NAME=kumar_table2), or write docs/published.md
+	$(BIN)/python -m tfplastic.command_line.published $(if $(NAME),--name=$(NAME)) $(ARGS)
 
 clean: ## Remove the environments and caches; runs/ stays
 	rm -rf .venv .venv-* build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -99,7 +99,7 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, **kwargs):
     """Names runs without links: their directories are in the repository and not on the site."""
-    return re.sub(r"\[([^\]]*)\]\(fig\w+/[^)]*-seed\d+\)", r"\1", markdown)
+    return re.sub(r"\[([^\]]*)\]\((?:fig\w+|paper/\w+)/[^)]*-seed\d+\)", r"\1", markdown)
 
 
 def on_post_build(config):

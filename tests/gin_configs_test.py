@@ -201,7 +201,12 @@ def test_a_probe_of_a_two_hot_network_has_its_bins():
 
 
 def test_every_number_of_the_paper_says_where_it_is_from():
-    for path in [*ROOT.glob("gin/*.gin"), *ROOT.glob("gin/tasks/*.gin"), *ROOT.glob("gin/agents/*.gin")]:
+    for path in [
+        *ROOT.glob("gin/*.gin"),
+        *ROOT.glob("gin/tasks/*.gin"),
+        *ROOT.glob("gin/agents/*.gin"),
+        *ROOT.glob("gin/protocols/*.gin"),
+    ]:
         if "digits" in path.name:  # an experiment of ours
             continue
         for line in path.read_text().splitlines():

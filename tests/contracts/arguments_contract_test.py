@@ -248,8 +248,50 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
     ),
     "RandomLabelTask": (
         built(tp.tasks.RandomLabelTask, dataset="digits", network=_MLP, num_examples=50),
-        may("L", "steps_per_task"),
+        may("L", "steps_per_task") | may("None", "epochs_per_task"),
     ),
+    "PermutedPixels": (
+        built(tp.tasks.PermutedPixels, dataset="digits", network=_MLP, num_examples=50, steps_per_task=10),
+        may("L", "steps_per_task") | may("None", "epochs_per_task"),
+    ),
+    "PermutedLabels": (
+        built(tp.tasks.PermutedLabels, dataset="digits", network=_MLP, num_examples=50),
+        may("L", "steps_per_task") | may("None", "epochs_per_task"),
+    ),
+    "PartialLabelReset": (
+        built(tp.tasks.PartialLabelReset, dataset="digits", network=_MLP, fraction=0.5, num_examples=50),
+        may("L", "steps_per_task") | may("None", "epochs_per_task") | may("0 0.5", "fraction"),
+    ),
+    "ClassSplit": (
+        built(
+            tp.tasks.ClassSplit,
+            dataset="digits",
+            network=_MLP,
+            classes_per_task=(3, 1),
+            examples_per_class=20,
+            batch_size=8,
+        ),
+        may("L", "steps_per_task") | may("None", "epochs_per_task"),
+    ),
+    "WarmStart": (
+        built(
+            tp.tasks.WarmStart,
+            dataset="digits",
+            network=_MLP,
+            num_examples=50,
+            batch_size=8,
+            epochs_per_task=None,
+            steps_per_task=10,
+        ),
+        may("L", "steps_per_task") | may("None", "epochs_per_task") | may("0.5", "share"),
+    ),
+    "GradualDrift": (
+        lambda **tried: tp.tasks.GradualDrift(
+            **{"stream": tp.tasks.RandomLabelTask("digits", _MLP, num_examples=50), **tried}
+        ),
+        may("0.5", "drift"),
+    ),
+    "BackwardTransfer": (tp.training.BackwardTransfer, set()),
     "ClassificationMdpTask": (
         built(
             tp.rl.ClassificationMdpTask,

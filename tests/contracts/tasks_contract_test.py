@@ -37,6 +37,22 @@ def stream_of_images(seed: int, kind: Callable[..., Any], **arguments: Any) -> G
     return task
 
 
+def class_split(seed: int) -> GraphTask:
+    network = functools.partial(networks.mlp, hidden=(8,))
+    sizes: Any = dict(classes_per_task=(3, 1), examples_per_class=16, batch_size=8, steps_per_task=PERIOD)
+    task = tasks.ClassSplit("digits", network, **sizes)
+    task.build(seed)
+    return task
+
+
+def gradual_drift(seed: int) -> GraphTask:
+    network = functools.partial(networks.mlp, hidden=(8,))
+    labels = tasks.RandomLabelTask("digits", network, num_examples=32, batch_size=8, steps_per_task=PERIOD)
+    task = tasks.GradualDrift(labels)
+    task.build(seed)
+    return task
+
+
 def slowly_changing(seed: int) -> GraphTask:
     task = example_streams.SlowlyChangingRegression(
         example_streams.learners, num_learners=LEARNERS, num_units=9, batch_size=8, steps_per_task=PERIOD
@@ -109,21 +125,26 @@ TABLE = {
     "random_labels": Row(random_labels, cross_entropy),
     "random_labels_replacement": Row(functools.partial(random_labels, sampling="replacement"), cross_entropy),
     "permuted_pixels": Row(
-        functools.partial(stream_of_images, kind=example_streams.PermutedPixels, epochs_per_task=1),
+        functools.partial(stream_of_images, kind=tasks.PermutedPixels, epochs_per_task=1),
         cross_entropy,
     ),
-    "gradual_labels": Row(
-        functools.partial(stream_of_images, kind=example_streams.GradualLabels, steps_per_task=PERIOD),
-        cross_entropy,
+    "permuted_labels": Row(
+        functools.partial(stream_of_images, kind=tasks.PermutedLabels, steps_per_task=PERIOD), cross_entropy
     ),
-    "growing_data": Row(
+    "partial_label_reset": Row(
         functools.partial(
-            stream_of_images, kind=example_streams.GrowingData, epochs_per_task=1, num_chunks=2
+            stream_of_images, kind=tasks.PartialLabelReset, fraction=0.5, steps_per_task=PERIOD
         ),
+        cross_entropy,
+    ),
+    "class_split": Row(class_split, cross_entropy),
+    "warm_start": Row(
+        functools.partial(stream_of_images, kind=tasks.WarmStart, epochs_per_task=1),
         cross_entropy,
         boundaries=(2, 6),
         period=None,
     ),
+    "gradual_drift": Row(gradual_drift, cross_entropy),
     "slowly_changing_regression": Row(slowly_changing, squared_error, total=LEARNERS, has_end=False),
     "true_label_mdp": Row(functools.partial(mdp, kind=tasks.true_label_mdp), squared_td_error),
     "random_label_mdp": Row(
@@ -134,8 +155,11 @@ TABLE = {
     "atari": Row(game, squared_td_error),
 }
 # What another row shows too; of programs under XLA, the most expensive part, the fast suite has three.
-SLOW = ("random_label_mdp", "sparse_reward_mdp", "gradual_labels")
-SLOW_UNDER_XLA = (*SLOW, "random_labels_replacement", "permuted_pixels", "slowly_changing_regression")
+SLOW = ("random_label_mdp", "sparse_reward_mdp")
+SLOW_UNDER_XLA = (
+    *(*SLOW, "random_labels_replacement", "permuted_pixels", "slowly_changing_regression"),
+    *("permuted_labels", "partial_label_reset", "class_split", "gradual_drift"),
+)
 
 
 def parametrized(names: Sequence[str], slow: Sequence[str] = SLOW) -> pytest.MarkDecorator:

@@ -158,8 +158,8 @@ def test_a_data_directory_that_is_none_is_refused(data_dir, monkeypatch):
 
 def test_an_unknown_name_is_refused():
     message = (
-        "`name` must be one of 'mnist', 'fashion_mnist', 'cifar10', 'cifar100', 'digits'. Received: 'MNIST'."
-        " Did you mean 'mnist'?"
+        "`name` must be one of 'mnist', 'fashion_mnist', 'cifar10', 'cifar100', 'emnist', 'imagenet32',"
+        " 'digits'. Received: 'MNIST'. Did you mean 'mnist' or 'emnist'?"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_dataset("MNIST")

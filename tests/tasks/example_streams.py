@@ -11,31 +11,11 @@ from tfplastic._keras import keras
 from tfplastic._tf.random import fold_in
 from tfplastic.tasks import (
     REGRESSION,
-    ImageStream,
     StreamBatch,
     StreamState,
     SupervisedStream,
     TaskLoss,
-    random_labels,
 )
-
-
-class PermutedPixels(ImageStream):
-    """The same images and labels, with the pixels of all images in another order in each task."""
-
-    name = "permuted_pixels"
-
-    def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
-        key = fold_in(tf.constant(seeds.derive(self.seed, "pixels")), task)
-        pixels = np.prod(self.images.shape[1:])
-        draws = tf.random.stateless_uniform([pixels], key, None, None, tf.int32, alg="philox")
-        return tf.argsort(draws)  # [pixels]
-
-    def examples(self, state: StreamState, indices: tf.Tensor, key: tf.Tensor) -> StreamBatch:
-        images = tf.gather(self.images, indices)  # [batch, height, width, channels]
-        flat = tf.reshape(images, [indices.shape[0], -1])  # [batch, pixels]
-        permuted = tf.gather(flat, state.content, axis=1)
-        return StreamBatch(tf.reshape(permuted, images.shape), tf.gather(self.labels, indices))
 
 
 class SlowlyChangingRegression(SupervisedStream):
@@ -103,39 +83,6 @@ class SlowlyChangingRegression(SupervisedStream):
 
     def step_score(self, output: TaskLoss) -> tf.Tensor:
         return tf.reduce_mean(tf.reshape(output.per_example_loss, [-1, self.num_learners]), axis=0)
-
-
-class GrowingData(ImageStream):
-    """More images in each task, those of all tasks before and new ones, until all are there."""
-
-    name = "growing_data"
-
-    def __init__(self, *arguments: Any, num_chunks: int, **settings: Any):
-        super().__init__(*arguments, **settings)
-        self.num_chunks = num_chunks
-
-    def task_size(self, task: int | tf.Tensor) -> tf.Tensor:
-        return tf.minimum(task + 1, self.num_chunks) * (len(self.images) // self.num_chunks)
-
-    def examples(self, state: StreamState, indices: tf.Tensor, key: tf.Tensor) -> StreamBatch:
-        return StreamBatch(tf.gather(self.images, indices), tf.gather(self.labels, indices))
-
-
-class GradualLabels(ImageStream):
-    """Random labels that give way to those of the next task bit by bit, instead of at once."""
-
-    name = "gradual_labels"
-
-    def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
-        each = (random_labels(len(self.images), self.num_classes, self.seed, task + n) for n in (0, 1))
-        return tf.stack(list(each))  # [2, examples]
-
-    def examples(self, state: StreamState, indices: tf.Tensor, key: tf.Tensor) -> StreamBatch:
-        draws = tf.random.stateless_uniform(
-            [indices.shape[0]], key, maxval=self.steps_per_task, dtype=tf.int32, alg="philox"
-        )
-        old, new = tf.unstack(tf.gather(state.content, indices, axis=1))  # [batch], [batch]
-        return StreamBatch(tf.gather(self.images, indices), tf.where(draws < state.step, new, old))
 
 
 class LearnersDense(keras.layers.Layer):

@@ -1,6 +1,7 @@
 """Random-label memorization: the order and labels of its examples, and its metrics."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,37 @@ def test_labels_are_those_of_the_task_and_change_as_it_begins():
         np.testing.assert_array_equal(batch.labels, labels[indices_of(task, batch.images)])
         np.testing.assert_array_equal(state.content, labels)
         assert (int(state.task), int(state.step)) == (number // 7, number % 7 + 1)
+
+
+def kumar(task, num_tasks, epochs_per_task):
+    """The loop of the released code of Kumar et al., with the draws of this library."""
+    images, labels = task.images.numpy(), task.labels.numpy()
+    epoch = 0
+    for number in range(num_tasks):
+        of_task = tasks.shuffled_labels(labels, 0, number).numpy()
+        for _ in range(epochs_per_task):
+            order = tasks.epoch_order(len(images), 0, epoch).numpy()
+            epoch += 1
+            for start in range(0, len(images), 8):
+                if start + 8 >= len(images):
+                    break
+                chosen = order[start : start + 8]
+                yield images[chosen], of_task[chosen]
+
+
+@pytest.mark.parametrize(("num_examples", "steps"), [(48, 5), (47, 5), (49, 6)])
+def test_shuffled_labels_in_epochs_that_give_up_any_last_batch(num_examples, steps):
+    arguments: Any = dict(labels="shuffled", drop_last="any", steps_per_task=None, epochs_per_task=2)
+    task = make(num_examples=num_examples, **arguments)
+    assert task.boundary_period == 2 * steps
+    batches, states = stream(task, 4 * steps)
+    for batch, (images, labels) in zip(batches, kumar(task, 2, 2), strict=True):
+        np.testing.assert_array_equal(batch.images, images)
+        np.testing.assert_array_equal(batch.labels, labels)
+    final = task.evaluate(2 * steps, states[2 * steps - 1])["evaluation/final_epoch_accuracy"]
+    assert final == pytest.approx(np.mean(np.arange(steps, 2 * steps) / 100))
+    labels = task.diagnostics_batch()[0].labels.numpy()
+    np.testing.assert_array_equal(np.bincount(labels), np.bincount(task.labels))
 
 
 def test_draws_with_replacement_are_uniform():
@@ -178,8 +210,8 @@ def test_probe_inputs_are_different_training_images():
         ),
         (
             {"dataset": "mnst"},
-            "`dataset` must be one of 'mnist', 'fashion_mnist', 'cifar10', 'cifar100', 'digits'. "
-            "Received: 'mnst'. Did you mean 'mnist'?",
+            "`dataset` must be one of 'mnist', 'fashion_mnist', 'cifar10', 'cifar100', 'emnist',"
+            " 'imagenet32', 'digits'. Received: 'mnst'. Did you mean 'mnist' or 'emnist'?",
         ),
         ({"network": 3}, "`network` must be a function, such as @mlp. Received: 3"),
         (

@@ -9,16 +9,18 @@ import pytest
 import tensorflow as tf
 
 import tfplastic as tp
-from tests.tasks.example_streams import (
-    GradualLabels,
-    GrowingData,
-    PermutedPixels,
-    SlowlyChangingRegression,
-    learners,
-)
+from tests.tasks.example_streams import SlowlyChangingRegression, learners
 from tests.training.graph_loop_test import run, values_of
 from tfplastic import seeds
-from tfplastic.tasks import CLASSIFICATION, ImageStream, StreamBatch, SupervisedStream, TaskLoss
+from tfplastic.tasks import (
+    CLASSIFICATION,
+    ImageStream,
+    PermutedPixels,
+    StreamBatch,
+    SupervisedStream,
+    TaskLoss,
+    WarmStart,
+)
 from tfplastic.tasks.stream_parts import task_sizes
 from tfplastic.training import Loop, TrainConfig
 from tfplastic.training.run.progress import Progress
@@ -45,8 +47,8 @@ def regression(**settings):
 
 
 def growing(**settings):
-    given = dict(num_examples=40, num_chunks=2, epochs_per_task=2, batch_size=8)
-    return built(GrowingData, "digits", MLP, **given | settings)
+    given = dict(num_examples=40, epochs_per_task=2, batch_size=8)
+    return built(WarmStart, "digits", MLP, **given | settings)
 
 
 def taken(task, count):
@@ -174,21 +176,6 @@ def test_examples_with_replacement_are_of_the_task():
     assert task.boundary_period == 30
 
 
-def test_labels_give_way_to_those_of_the_next_task_in_proportion_to_its_steps():
-    task = built(GradualLabels, "digits", MLP, num_examples=40, steps_per_task=10, batch_size=40)
-    batches, states = taken(task, 20)
-    for number, batch in enumerate(batches):
-        old, new = states[number].content.numpy()[:, numbers_of(batch, task.images)]
-        differ = old != new
-        assert np.isin(batch.targets.numpy(), [old, new]).all()
-        of_new = (batch.targets.numpy() == new)[differ].mean()
-        assert abs(of_new - number % 10 / 10) < 0.3  # 36 draws: 3.6 standard deviations
-    np.testing.assert_array_equal(states[0].content[1], states[10].content[0])
-    assert (
-        batches[0].targets.numpy() == states[0].content.numpy()[0, numbers_of(batches[0], task.images)]
-    ).all()
-
-
 def test_an_earlier_task_can_be_evaluated_again():
     task = permuted()
     _, states = taken(task, 11)
@@ -259,6 +246,10 @@ class Constant(SupervisedStream):
         (
             {"steps_per_task": 3, "num_examples": 4},
             "`batch_size` must be at most `num_examples`, 4. Received: 16",
+        ),
+        (
+            {"steps_per_task": 3, "num_examples": 16, "drop_last": "any"},
+            "`batch_size` must be below `num_examples`, 16, where `drop_last` is 'any'. Received: 16",
         ),
     ],
 )

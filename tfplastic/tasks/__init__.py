@@ -19,21 +19,39 @@ from tfplastic.tasks.stream_parts.accuracy import (
 )
 from tfplastic.tasks.stream_parts.data_batches import DataBatches
 from tfplastic.tasks.stream_parts.objectives import CLASSIFICATION, REGRESSION, Objective
-from tfplastic.tasks.stream_parts.schedules import epoch_order, random_labels, shuffled_labels
+from tfplastic.tasks.stream_parts.schedules import (
+    chosen_examples,
+    class_order,
+    epoch_order,
+    pixel_order,
+    random_labels,
+    shuffled_labels,
+)
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
+from tfplastic.tasks.streams.class_split import ClassSplit
+from tfplastic.tasks.streams.gradual_drift import GradualDrift
+from tfplastic.tasks.streams.partial_label_reset import PartialLabelReset
+from tfplastic.tasks.streams.permuted_labels import PermutedLabels
+from tfplastic.tasks.streams.permuted_pixels import PermutedPixels
+from tfplastic.tasks.streams.warm_start import WarmStart
 from tfplastic.tasks.supervised_stream import SupervisedStream
 from tfplastic.tasks.task_loss import TaskLoss
 
 __all__ = [
     "CLASSIFICATION",
     "REGRESSION",
+    "ClassSplit",
     "ClassificationMdp",
     "DataBatches",
     "Dataset",
+    "GradualDrift",
     "GraphTask",
     "HostTask",
     "ImageStream",
     "Objective",
+    "PartialLabelReset",
+    "PermutedLabels",
+    "PermutedPixels",
     "RandomLabelTask",
     "State",
     "StreamBatch",
@@ -41,12 +59,16 @@ __all__ = [
     "SupervisedStream",
     "TaskLoss",
     "TaskProgress",
+    "WarmStart",
     "average_online_accuracy",
     "choose_examples",
+    "chosen_examples",
+    "class_order",
     "end_of_task_accuracy",
     "epoch_order",
     "load_dataset",
     "online_accuracy",
+    "pixel_order",
     "random_label_mdp",
     "random_labels",
     "scale_pixels",

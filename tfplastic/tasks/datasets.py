@@ -1,4 +1,4 @@
-"""Image data sets in memory: MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and scikit-learn's digits.
+"""Image data sets in memory: MNIST, its kin, CIFAR, ImageNet at 32 x 32 pixels and scikit-learn's digits.
 
 Images stay uint8, as they are stored: a quarter of the memory of float32, and the scale of the pixels is a
 choice of the experiment. The task scales its own examples with `scale_pixels`.
@@ -20,6 +20,7 @@ from tfplastic._checks import check_positive_integer, check_seed
 from tfplastic._keras import is_legacy, keras
 from tfplastic._text.lines import one_line
 from tfplastic._text.near_names import near_matches
+from tfplastic.tasks.stream_parts import archives
 
 _VARIABLE = "TFPLASTIC_DATA_DIR"
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -38,6 +39,8 @@ _KINDS = {
     "fashion_mnist": _Kind((28, 28, 1), 10, ("fashion-mnist/*-ubyte.gz", "fashion-mnist/*-ubyte.gz")),
     "cifar10": _Kind((32, 32, 3), 10, ("cifar-10-batches-py.tar.gz", "cifar-10-batches-py-target_archive")),
     "cifar100": _Kind((32, 32, 3), 100, ("cifar-100-python.tar.gz", "cifar-100-python-target_archive")),
+    "emnist": _Kind((28, 28, 1), 47),
+    "imagenet32": _Kind((32, 32, 3), 1000),
     "digits": _Kind((8, 8, 1), 10),
 }
 
@@ -88,8 +91,13 @@ def load_dataset(name: str) -> Dataset:
     2. Keras' cache, by default `~/.keras/datasets`,
     3. the network, from which Keras fills its cache.
 
+    Keras does not load `'emnist'`, the balanced split, and `'imagenet32'`: of these the archives of their
+    authors are read in the same two directories, `gzip.zip`, and `Imagenet32_train_npz.zip` with
+    `Imagenet32_val_npz.zip`. EMNIST's images are as stored, with rows and columns exchanged.
+
     Args:
-        name: `'mnist'`, `'fashion_mnist'`, `'cifar10'`, `'cifar100'` (the 100 fine classes) or `'digits'`.
+        name: `'mnist'`, `'fashion_mnist'`, `'cifar10'`, `'cifar100'` (the 100 fine classes), `'emnist'`,
+            `'imagenet32'` or `'digits'`.
 
     Returns:
         The data set in the order of its examples. A gray image has one channel, `[28, 28, 1]`.
@@ -114,6 +122,8 @@ def load_dataset(name: str) -> Dataset:
         path = Path(directory).expanduser() / f"{name}.npz"
         if path.exists():
             return _checked(name, str(path), _read_npz(path))
+    if name in archives.KNOWN:
+        return _checked(name, "its archive", _load_archives(name, directory))
     return _checked(name, "Keras' loader", _load_with_keras(name, directory))
 
 
@@ -209,6 +219,20 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             return {name: file[name] for name in _ARRAYS}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"`{path}` must hold readable arrays. Received: {one_line(error)}") from error
+
+
+def _load_archives(name: str, directory: str | None) -> dict[str, np.ndarray]:
+    keras_home = os.environ.get("KERAS_HOME") or "~/.keras"
+    places = [Path(each).expanduser() for each in (directory, f"{keras_home}/datasets") if each]
+    paths = archives.find(name, places)
+    if not paths:
+        known = archives.KNOWN[name]
+        raise ValueError(
+            f"There is no data for {name!r}: get {' and '.join(known.files)} from {known.source}, and set "
+            f"{_VARIABLE} to its directory (it is now {directory or 'not set'}), or put it into Keras' cache "
+            f"({keras_home}/datasets)"
+        )
+    return archives.read(name, paths)
 
 
 def _load_with_keras(name: str, directory: str | None) -> dict[str, np.ndarray]:

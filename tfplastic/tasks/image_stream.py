@@ -23,6 +23,7 @@ class ImageStream(SupervisedStream):
         epochs_per_task: epochs per task, see `SupervisedStream`.
         batch_size: examples per gradient step, see `SupervisedStream`.
         sampling: order of the examples, see `SupervisedStream`.
+        drop_last: batch that an epoch gives up, see `SupervisedStream`.
         pixel_range: new values of the levels 0 and 255.
 
     Attributes:
@@ -48,6 +49,7 @@ class ImageStream(SupervisedStream):
         epochs_per_task: int | None = None,
         batch_size: int = 16,
         sampling: str = "epochs",
+        drop_last: str = "partial",
         pixel_range: tuple[float, float] = (0.0, 1.0),
     ):
         self.dataset = check_dataset_name("dataset", dataset)
@@ -59,6 +61,7 @@ class ImageStream(SupervisedStream):
             epochs_per_task=epochs_per_task,
             batch_size=batch_size,
             sampling=sampling,
+            drop_last=drop_last,
         )
 
     def load(self, seed: int) -> tuple[int, Sequence[int]]:

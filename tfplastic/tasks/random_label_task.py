@@ -7,10 +7,13 @@ import gin
 import tensorflow as tf
 
 from tfplastic import seeds
+from tfplastic._checks import check_one_of
 from tfplastic._keras import keras
 from tfplastic.tasks.image_stream import ImageStream
-from tfplastic.tasks.stream_parts.schedules import random_labels
+from tfplastic.tasks.stream_parts.schedules import random_labels, shuffled_labels
 from tfplastic.tasks.stream_parts.stream_state import StreamState
+
+LABELS = ("uniform", "shuffled")
 
 
 class RandomLabelBatch(NamedTuple):
@@ -24,9 +27,18 @@ class RandomLabelBatch(NamedTuple):
 class RandomLabelTask(ImageStream):
     """The same images for all tasks, with new random labels every `steps_per_task` gradient steps.
 
-    A network that keeps its plasticity memorizes each new labelling as fast as the first. Lyle et al. 2023,
-    section 4.1, appendix A.1 and Fig. 1 ("the paper"), and Kumar et al. 2023, section 4.2, have it; the loss
-    is the cross-entropy of the softmax of the network's outputs.
+    A network that keeps its plasticity memorizes each new labelling as fast as the first. The loss is the
+    cross-entropy of the softmax of the network's outputs.
+
+    Protocol: by the root seed, `num_examples` images are drawn once. Task t has labels of its own,
+        independent of those of other tasks: uniform over the classes, or the true labels in a random order.
+        Tasks follow each other without notice, and epochs run on over their boundaries.
+    Defaults: Kumar et al. train 30,000 steps of 16 of 1,200 images, 400 epochs, scaled to [-1, 1], over 50
+        tasks (`gin/protocols/kumar_random_label_mnist.gin`). 5,000 images are of the paper.
+    Source: Lyle et al. 2023, section 4.1, appendix A.1 and Fig. 1 ("the paper"); Kumar et al. 2023, section
+        4.2.
+    Departures: Kumar et al. write uniform labels; their code shuffles the true ones (`labels='shuffled'`) and
+        gives up the last batch of each epoch (`drop_last='any'`).
 
     Metrics of a step are its `accuracy` before the update. Both papers look when a task ends, so let the
     evaluation period be `steps_per_task`. Evaluations report
@@ -36,19 +48,24 @@ class RandomLabelTask(ImageStream):
     - `evaluation/online_accuracy`: mean over the task's steps so far (Kumar et al., section 4.1),
     - `evaluation/average_online_accuracy`: mean over all steps so far (the same),
     - `evaluation/final_epoch_accuracy`: mean over the task's final epoch, the last
-      `num_examples // batch_size` of its steps, or all if there are fewer: each before its update. NaN until
-      the final epoch has started.
+      `num_examples // batch_size` of its steps (see `drop_last`), or all if there are fewer: each before its
+      update. NaN until the final epoch has started.
 
     Args:
         dataset: a name that `load_dataset` knows.
         network: builder of the model; called with the number of classes and `input_shape`, `seed`.
         num_examples: images, drawn from the training examples by the seed. 5,000 in the paper, 1,200 in Kumar
             et al.
-        steps_per_task: gradient steps between labellings. The paper does not say; 30,000 in Kumar et al.
+        steps_per_task: gradient steps between labellings; None if `epochs_per_task` is given. The paper does
+            not say; 30,000 in Kumar et al.
+        epochs_per_task: passes over the images between labellings, in place of `steps_per_task`.
         batch_size: examples per gradient step. The paper does not say; 16 in Kumar et al.
         sampling: `'epochs'`: in a new random order each time all images have been used, which gives up at
             most `batch_size - 1` of an order's end; or `'replacement'`: each batch drawn independently. The
             paper does not say; Kumar et al. train in epochs.
+        drop_last: batch that an epoch gives up, `'partial'` or `'any'`, see `SupervisedStream`.
+        labels: `'uniform'` over the classes, each independent; or `'shuffled'`: the true labels in a random
+            order, so that each class keeps its number of images.
         pixel_range: new values of the levels 0 and 255. (-1, 1) in Kumar et al.; the paper does not say.
 
     Raises:
@@ -71,25 +88,31 @@ class RandomLabelTask(ImageStream):
         network: Callable[..., keras.Model],
         *,
         num_examples: int = 5_000,
-        steps_per_task: int = 30_000,
+        steps_per_task: int | None = 30_000,
+        epochs_per_task: int | None = None,
         batch_size: int = 16,
         sampling: str = "epochs",
+        drop_last: str = "partial",
+        labels: str = "uniform",
         pixel_range: tuple[float, float] = (0.0, 1.0),
     ):
+        self._is_shuffled = check_one_of("labels", labels, LABELS) == "shuffled"
         super().__init__(
             dataset,
             network,
             num_examples=num_examples,
             steps_per_task=steps_per_task,
+            epochs_per_task=epochs_per_task,
             batch_size=batch_size,
             sampling=sampling,
+            drop_last=drop_last,
             pixel_range=pixel_range,
         )
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
         """Returns the labels of the task, `[num_examples] int32`."""
         del previous
-        return random_labels(len(self.images), self.num_classes, self.seed, task)
+        return self._labels_of(self.labels, self.seed, task)
 
     def examples(self, state: StreamState, indices: tf.Tensor, key: tf.Tensor) -> RandomLabelBatch:
         del key
@@ -99,7 +122,13 @@ class RandomLabelTask(ImageStream):
         """Returns the first images, at most 1,024, with labels that no task has."""
         batch, images = super().diagnostics_batch()
         seed = seeds.derive_integer(self.seed, "diagnostics")
-        return batch._replace(labels=random_labels(len(images), self.num_classes, seed, 0)), images
+        return batch._replace(labels=self._labels_of(self.labels[: len(images)], seed, 0)), images
 
     def describe_data(self) -> str:
-        return f"{super().describe_data()}, {self.num_classes} random labels"
+        of_labels = "shuffled true" if self._is_shuffled else f"{self.num_classes} random"
+        return f"{super().describe_data()}, {of_labels} labels"
+
+    def _labels_of(self, true: tf.Tensor, seed: int, task: int | tf.Tensor) -> tf.Tensor:
+        if self._is_shuffled:
+            return shuffled_labels(true, seed, task)
+        return random_labels(len(true), self.num_classes, seed, task)

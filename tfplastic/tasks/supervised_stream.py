@@ -24,6 +24,7 @@ from tfplastic.tasks.stream_parts.task_sizes import bounded, check_of_tasks
 from tfplastic.tasks.task_loss import TaskLoss
 
 SAMPLINGS = ("epochs", "replacement")
+DROPS = ("partial", "any")
 _EVALUATION_BATCH = 1024  # examples that go through the network at once
 _SHOWN_ANYWAY = ("loss", "note", "step")  # on the progress line
 _MEASURED_EXAMPLES = 1024  # of diagnostics, and of the evaluation of a stream without end
@@ -51,8 +52,8 @@ class SupervisedStream(GraphTask):
     - `evaluation/online_accuracy`: mean over the task's steps so far (Kumar et al. 2023, section 4.1),
     - `evaluation/average_online_accuracy`: mean over all steps so far (the same),
     - `evaluation/final_epoch_accuracy`: mean over the task's final epoch, the last
-      `num_examples // batch_size` of its steps, or all if there are fewer: each before its update. NaN until
-      the final epoch has started. Not for examples without end.
+      `num_examples // batch_size` of its steps (see `drop_last`), or all if there are fewer: each before its
+      update. NaN until the final epoch has started. Not for examples without end.
 
     A task ends with its last gradient step, which the next one's first step follows: until then evaluations
     see the task that has just ended.
@@ -66,8 +67,12 @@ class SupervisedStream(GraphTask):
         batch_size: examples per gradient step; at most `num_examples` in epochs.
         sampling: `'epochs'`: in a new random order each time all examples have been used, which gives up at
             most `batch_size - 1` of an order's end; or `'replacement'`: each batch drawn independently.
+        drop_last: batch that an epoch gives up: its last one where that is `'partial'`; or `'any'`, whole or
+            not, as in the released code of Kumar et al. 2023, whose epochs of 1,200 examples in batches of 16
+            have 74 batches instead of 75.
 
     Attributes:
+        network: builder of the model.
         seed: the root seed, from `build` on.
         objective: the loss, and the score that is reported.
         score_shape: shape of the score of a step; a subclass with one for each of several learners overrides
@@ -114,8 +119,9 @@ class SupervisedStream(GraphTask):
         epochs_per_task: int | None = None,
         batch_size: int = 16,
         sampling: str = "epochs",
+        drop_last: str = "partial",
     ):
-        self._make_network = check_makes("network", network, keras.Model, "@mlp", ("input_shape", "seed"))
+        self.network = check_makes("network", network, keras.Model, "@mlp", ("input_shape", "seed"))
         self.num_examples = num_examples
         self.steps_per_task, self.epochs_per_task = steps_per_task, epochs_per_task
         if num_examples is not None:
@@ -133,6 +139,10 @@ class SupervisedStream(GraphTask):
             raise ValueError(
                 f"`batch_size` must be at most `num_examples`, {num_examples}. Received: {batch_size}"
             )
+        self.drop_last = check_one_of("drop_last", drop_last, DROPS)
+        if drop_last == "any" and num_examples is not None and batch_size >= num_examples:
+            rule = f"must be below `num_examples`, {num_examples}, where `drop_last` is 'any'"
+            raise ValueError(f"`batch_size` {rule}. Received: {batch_size}")
         score = self.objective.score
         self.progress_fields = () if score in _SHOWN_ANYWAY else (score,)
         kind = type(self)
@@ -206,7 +216,7 @@ class SupervisedStream(GraphTask):
         self.seed = seed
         num_outputs, input_shape = self.load(seed)
         self._check_first_tasks()
-        self.model = self._make_network(num_outputs, input_shape=tuple(input_shape), seed=seed)
+        self.model = self.network(num_outputs, input_shape=tuple(input_shape), seed=seed)
         check_batch_fits("batch_size", self.batch_size, self.model)
         self._mean_score = tf.function(self._traced_mean_score, autograph=False)
 
@@ -359,7 +369,12 @@ class SupervisedStream(GraphTask):
 
     def _epoch_length(self, task: int | tf.Tensor) -> int | tf.Tensor:
         """Returns the gradient steps of an epoch of a task."""
-        return bounded(self._size(task) // self.batch_size)
+        return bounded((self._size(task) - self._reserve) // self.batch_size)
+
+    @property
+    def _reserve(self) -> int:
+        """Examples that an epoch leaves at least."""
+        return int(self.drop_last == "any")
 
     def _order(self, epoch: int | tf.Tensor, task: int | tf.Tensor) -> tf.Tensor:
         """Returns an epoch's order `[num_examples] int32`, the task's own examples first."""
@@ -394,7 +409,7 @@ class SupervisedStream(GraphTask):
         return tf.cond(self.boundary(state), begin, lambda: state)
 
     def _begin_epoch_if_due(self, state: StreamState) -> StreamState:
-        is_over = state.position + self.batch_size > self._size(state.task)
+        is_over = state.position + self.batch_size > self._size(state.task) - self._reserve
         return tf.cond(is_over, lambda: self._with_next_epoch(state), lambda: state)
 
     def _with_next_epoch(self, state: StreamState) -> StreamState:

@@ -2,6 +2,7 @@
 
 from tfplastic import _renames
 from tfplastic.training.brownian_twin import BrownianTwin
+from tfplastic.training.events.backward_transfer import BackwardTransfer
 from tfplastic.training.events.event import Event
 from tfplastic.training.loop import Loop
 from tfplastic.training.plastic_model import PlasticModel
@@ -11,6 +12,7 @@ from tfplastic.training.step import GradientStep, NonFiniteLossError, StepOutput
 from tfplastic.training.train_config import TrainConfig
 
 __all__ = [
+    "BackwardTransfer",
     "BrownianTwin",
     "Event",
     "GradientStep",

@@ -43,7 +43,13 @@ def build_parts(config: TrainConfig, is_new: bool) -> RunParts:
         config.twin.build(task.model)
     statistics = check_quantities("step_statistics", config.step_statistics, "activations")
     gradient_step = GradientStep(
-        task, task.model, optimizer, config.mitigations, statistics, supply_of(task, seed)
+        task,
+        task.model,
+        optimizer,
+        config.mitigations,
+        statistics,
+        supply_of(task, seed),
+        config.sample_plasticity,
     )
     after_updates = AfterUpdates(
         config.mitigations,

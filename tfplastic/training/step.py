@@ -18,6 +18,7 @@ from tfplastic.mitigations.step_context import HANDED_ON
 from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.tasks import TaskLoss
 from tfplastic.training.global_norm import global_norm
+from tfplastic.training.sample_plasticity import sample_plasticity
 from tfplastic.training.step_supply import Parts, StepSupply
 from tfplastic.training.weight_history import WeightHistory
 
@@ -56,7 +57,7 @@ class StepOutput(NamedTuple):
         loss: `[] float32`, the task's loss: the mean of the batch before the update, without penalties.
         per_example_loss: `[batch] float32`.
         metrics: scalars by name: those of the task's loss; `gradient_norm`, of the loss with its penalties;
-            `penalty`, if mitigations add some; and `<statistic>/<layer>`.
+            `penalty`, if mitigations add some; `<statistic>/<layer>`; and `sample_plasticity`, if asked for.
         parts: parts of the step's context that mitigations read in `after_update`, by name.
     """
 
@@ -112,6 +113,8 @@ class GradientStep:
         statistics: by name, of the activations of each hidden nonlinearity in the first call of the model,
             before the update.
         supply: parts of the step's context that come from the task; None where no mitigation reads any.
+        measures_plasticity: whether `metrics` has `sample_plasticity`, of another forward pass on the batch
+            after the update; the update stays the same.
 
     Attributes:
         history: older copies of the weights, as many as the mitigations ask for.
@@ -128,6 +131,7 @@ class GradientStep:
         mitigations: Sequence[Mitigation] = (),
         statistics: Mapping[str, StepStatistic] | None = None,
         supply: StepSupply | None = None,
+        measures_plasticity: bool = False,
     ):
         self._task = task
         self._model = model
@@ -135,6 +139,7 @@ class GradientStep:
         self._mitigations = mitigations
         self._statistics = statistics or {}
         self._supply = supply
+        self._measures_plasticity = measures_plasticity
         self.history = WeightHistory(
             model.trainable_variables, max((each.history for each in mitigations), default=0)
         )
@@ -178,6 +183,9 @@ class GradientStep:
         with tf.control_dependencies([tf.debugging.assert_all_finite(loss, self.NOT_FINITE)]):
             self.history.note()
             self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if self._measures_plasticity:
+            after = self._task.loss(self._model, batch, training=False).per_example_loss  # [batch]
+            metrics["sample_plasticity"] = sample_plasticity(output.per_example_loss, after)
         return StepOutput(loss, output.per_example_loss, metrics, handed_on)
 
     def gradients(

@@ -10,6 +10,7 @@ import gin
 
 from tfplastic import _renames
 from tfplastic._checks import (
+    check_boolean,
     check_one_of,
     check_positive_integer,
     check_seed,
@@ -73,6 +74,10 @@ class TrainConfig:
             measurements at the same step.
         step_statistics: statistics of the activations of each hidden nonlinearity on the batch of every
             gradient step, such as `diagnostics.dead_units`; logged as means, as the loss is.
+        sample_plasticity: whether the share by which each update lowers the loss of its own batch is logged,
+            `train/sample_plasticity`: the mean of max(1 - L_after / L_before, 0) of Elsayed and Mahmood 2024.
+            It takes another forward pass at each step, without dropout and with BatchNormalization's running
+            statistics.
         twin: a `BrownianTwin`, which walks next to the network and leaves it alone; None for none.
         compiler: compiler of the steps of a `GraphTask`: `'graph'`, `'xla'`, or `'auto'` for the faster of
             them by the rules of `training/execution/compilation.py`. A run that is resumed keeps its
@@ -102,6 +107,7 @@ class TrainConfig:
     events: Sequence[Event] = ()
     mitigations: Sequence[Mitigation] = ()
     step_statistics: Sequence[StepStatistic] = ()
+    sample_plasticity: bool = False
     twin: BrownianTwin | None = None
     compiler: str = AUTO
     init_from: str | None = None
@@ -124,6 +130,7 @@ class TrainConfig:
             check_positive_integer(name, getattr(self, name))
         check_positive_integer("keep_checkpoints", self.keep_checkpoints)
         check_quantities("step_statistics", self.step_statistics, "activations")
+        check_boolean("sample_plasticity", self.sample_plasticity)
         check_one_of("compiler", self.compiler, (AUTO, *COMPILERS))
         for event in check_sequence("events", self.events, "[@MyEvent()]"):
             if not isinstance(event, Event):

@@ -19,6 +19,8 @@ PROGRAM = "make paper-report"
 QUEUE = "queue.txt"
 PAPER_SIZE = {"fig07": "gin/paper/fig07.gin"}
 """{folder: experiment} of figures that have no small form."""
+OTHER_PAGE = "gin/published/"
+"""Experiments of the queue that docs/published.md shows."""
 
 _INTRODUCTION = """\
 make paper-report makes README.md and figures/ in docs/paper from the runs that are committed there: a verdict
@@ -70,6 +72,8 @@ def planned(folder: Path) -> tuple[dict[str, dict[str, list[int]]], dict[str, li
     """
     files: dict[str, list[str]] = {}
     for entry in queue_file.read(folder / QUEUE):
+        if entry.experiment.startswith(OTHER_PAGE):
+            continue
         files.setdefault(entry.figure, []).append(entry.experiment)
     queued = {file for of_figure in files.values() for file in of_figure}
     for path in sorted((gin_files.root() / "gin/paper/small").glob("fig[0-9][0-9].gin")):

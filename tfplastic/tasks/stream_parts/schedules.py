@@ -1,4 +1,4 @@
-"""Labels and order of the examples of task number t of a stream: pure functions of a root seed.
+"""Labels and orders of examples and pixels in task number t of a stream: pure functions of a root seed.
 
 All are traceable: `task` and `epoch` may be tensors, so that a compiled loop can itself move from one task to
 the next. Eager, in a graph and under XLA they give the same bits.
@@ -99,6 +99,77 @@ def epoch_order(num_examples: int, seed: int, epoch: int | tf.Tensor) -> tf.Tens
     """
     check_positive_integer("num_examples", num_examples)
     return _permutation(num_examples, _folded_key(seed, "epoch_order", "epoch", epoch))
+
+
+def pixel_order(num_pixels: int, seed: int, task: int | tf.Tensor) -> tf.Tensor:
+    """Returns the order of the pixels in task `task`: a uniform permutation, independent of other tasks'.
+
+    Args:
+        num_pixels: number of pixels of an image, of all its channels.
+        seed: root seed of the stream.
+        task: number of the task, from 0; an integer or an integer tensor `[]`.
+
+    Returns:
+        `[num_pixels] int32`, each of 0 to `num_pixels - 1` once.
+
+    Raises:
+        ValueError: if `num_pixels` is below 1 or an integer `task` below 0.
+
+    Example:
+        >>> import tfplastic as tp
+        >>> sorted(tp.tasks.pixel_order(4, seed=0, task=2).numpy().tolist())
+        [0, 1, 2, 3]
+    """
+    check_positive_integer("num_pixels", num_pixels)
+    return _permutation(num_pixels, _folded_key(seed, "pixel_order", "task", task))
+
+
+def class_order(num_classes: int, seed: int, task: int | tf.Tensor) -> tf.Tensor:
+    """Returns the order of the classes in task `task`: a uniform permutation, independent of other tasks'.
+
+    Args:
+        num_classes: number of classes.
+        seed: root seed of the stream.
+        task: number of the task, from 0; an integer or an integer tensor `[]`.
+
+    Returns:
+        `[num_classes] int32`, each of 0 to `num_classes - 1` once.
+
+    Raises:
+        ValueError: if `num_classes` is below 1 or an integer `task` below 0.
+
+    Example:
+        >>> import tfplastic as tp
+        >>> sorted(tp.tasks.class_order(3, seed=0, task=2).numpy().tolist())
+        [0, 1, 2]
+    """
+    check_positive_integer("num_classes", num_classes)
+    return _permutation(num_classes, _folded_key(seed, "class_order", "task", task))
+
+
+def chosen_examples(num_examples: int, count: int, seed: int, task: int | tf.Tensor) -> tf.Tensor:
+    """Returns which examples are among `count` chosen ones in task `task`, drawn without replacement.
+
+    Args:
+        num_examples: number of examples.
+        count: number of chosen ones, from 0 to `num_examples`.
+        seed: root seed of the stream.
+        task: number of the task, from 0; an integer or an integer tensor `[]`.
+
+    Returns:
+        `[num_examples] bool`, of which `count` are True.
+
+    Raises:
+        ValueError: if a count is out of its range or an integer `task` below 0.
+
+    Example:
+        >>> import tensorflow as tf, tfplastic as tp
+        >>> int(tf.math.count_nonzero(tp.tasks.chosen_examples(10, 4, seed=0, task=2)))
+        4
+    """
+    check_positive_integer("num_examples", num_examples)
+    check_integer("count", count, 0, num_examples)
+    return _permutation(num_examples, _folded_key(seed, "chosen_examples", "task", task)) < count
 
 
 def _permutation(count: int, key: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,105 @@
+"""`make published`: its page from committed runs, one number from nothing, and errors in one line."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.reports.run_directories import write_run
+from tfplastic.command_line import published as program
+from tfplastic.configuration import gin_files
+from tfplastic.reports import published
+from tfplastic.sweeps.queue import queue_file
+
+ROOT = gin_files.root()
+NAMES = [row.name for row in published.ROWS]
+
+
+def error_of(capsys, *given):
+    assert program.main([*given]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("make published: error: ")
+
+
+def test_the_page_is_that_of_the_committed_runs(tmp_path):
+    shutil.copytree(ROOT / "docs/paper", tmp_path / "paper", ignore=shutil.ignore_patterns("fig*"))
+    assert program.main([f"--docs={tmp_path}"]) == 0
+    page = (tmp_path / "published.md").read_text()
+    assert page == (ROOT / "docs/published.md").read_text(), "run make published"
+    rows = [line for line in page.splitlines() if "make published NAME=" in line and line.startswith("|")]
+    assert re.findall(r"NAME=(\w+)", "".join(rows)) == NAMES
+    for link in re.findall(r"\]\(([^)#]+)\)", page):
+        assert (ROOT / "docs" / link).exists(), link
+
+
+def test_the_queue_has_every_row_in_its_order():
+    entries = [entry for entry in queue_file.read(ROOT / "docs/paper/queue.txt") if entry.figure in NAMES]
+    assert [(entry.figure, entry.experiment) for entry in entries] == [
+        (row.name, row.experiment) for row in published.ROWS
+    ]
+    for row in published.ROWS:
+        assert f"bin/sweep --experiment={row.experiment}" in (ROOT / row.experiment).read_text()
+
+
+def test_one_number_is_made_and_judged(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def sweep(arguments):
+        asked.extend(arguments)
+        root = tmp_path / "kumar_table2"
+        scalars = {
+            "evaluation/average_online_accuracy": [(20, 0.815)],
+            "evaluation/backward_transfer": [(20, -0.65)],
+            "evaluation/one_step_backward_transfer": [(20, -0.11)],
+        }
+        for seed in range(2):
+            write_run(root / f"l2_init-seed{seed}", seed, scalars)
+        return 0
+
+    monkeypatch.setattr("tfplastic.command_line.sweep.main", sweep)
+    given = ["--name=kumar_table2", f"--run_root={tmp_path}", "--sweep_flags=--jobs=2 --device=cpu"]
+    assert program.main(given) == 0
+    assert asked == [
+        "--experiment=gin/published/kumar_table2.gin",
+        f"--run_root={tmp_path}/kumar_table2",
+        "--jobs=2",
+        "--device=cpu",
+    ]
+    shown = capsys.readouterr().out
+    assert "Permuted MNIST, 20 tasks, L2 Init 1e-3 (Kumar et al. 2023, table 2): agree (2 of 15)" in shown
+    assert "within all three: lambda" in shown
+
+
+def test_a_sweep_that_does_not_end_is_not_judged(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tfplastic.command_line.sweep.main", lambda arguments: 130)
+    assert program.main(["--name=kumar_table2", f"--run_root={tmp_path}"]) == 130
+    assert capsys.readouterr().out == ""
+
+
+def test_errors_are_one_line(tmp_path, capsys):
+    message = error_of(capsys, "--name=kumar_tabel2")
+    assert message.startswith("--name must be one of kumar_table2, ")
+    assert message.endswith("Received: 'kumar_tabel2'. Did you mean 'kumar_table2'?")
+    assert error_of(capsys, "kumar_table2").startswith("unexpected argument 'kumar_table2'. The number is")
+    assert error_of(capsys, f"--docs={tmp_path / 'no'}").startswith("--docs must be a directory. Received:")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["NAME=a"], "ran -m tfplastic.command_line.published --name=a"),
+        ([], "ran -m tfplastic.command_line.published"),
+    ],
+)
+def test_make_passes_the_name(given, said, tmp_path):
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements.lock").touch()
+    python = tmp_path / "venv/bin/python"
+    python.write_text('#!/bin/sh\necho "ran $*"\n')
+    python.chmod(0o755)
+    (tmp_path / "venv/installed").touch()
+    command = ["make", "--no-print-directory", "-C", str(tmp_path), "published", "VENV=venv", *given]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.stdout.splitlines()[-1].strip() == said, done.stderr

@@ -1,0 +1,1 @@
+"""Streams of the field, each with its protocol."""
