@@ -39,7 +39,7 @@ def stream_of_images(seed: int, kind: Callable[..., Any], **arguments: Any) -> G
 
 def class_split(seed: int) -> GraphTask:
     network = functools.partial(networks.mlp, hidden=(8,))
-    sizes: Any = dict(classes_per_task=(3, 1), examples_per_class=16, batch_size=8, steps_per_task=PERIOD)
+    sizes: Any = dict(classes_per_task=(2, 1), examples_per_class=16, batch_size=8, steps_per_task=PERIOD)
     task = tasks.ClassSplit("digits", network, **sizes)
     task.build(seed)
     return task

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_one_of, check_positive_integer, check_sequence
 from tfplastic._keras import keras
-from tfplastic.tasks.datasets import Dataset, load_dataset
+from tfplastic.tasks.datasets import Dataset, load_dataset, scale_pixels
 from tfplastic.tasks.image_stream import ImageStream
 from tfplastic.tasks.stream_parts.schedules import class_order
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
@@ -109,6 +109,7 @@ class ClassSplit(ImageStream):
         chosen = np.concatenate([self._of_class(data, each, seed) for each in range(data.num_classes)])
         # As stored, a quarter of the memory of float32: the images of all classes are there at once.
         self.images, self.labels = tf.constant(data.x_train[chosen]), tf.constant(data.y_train[chosen])
+        self._values = tf.constant(scale_pixels(np.arange(256, dtype=np.uint8), *self.pixel_range))
         self._classes = class_order(data.num_classes, seed, 0)
         return max(self._counts) if self._is_place else data.num_classes, data.x_train.shape[1:]
 
@@ -140,8 +141,7 @@ class ClassSplit(ImageStream):
         places = indices // self._per_class  # [batch], of the classes within the task
         classes = tf.gather(state.content, places)
         levels = tf.gather(self.images, classes * self._per_class + indices % self._per_class)
-        low, high = self.pixel_range
-        images = tf.cast(levels, tf.float32) * np.float32(high - low) / 255.0 + low
+        images = tf.gather(self._values, tf.cast(levels, tf.int32))  # [batch, height, width, channels]
         return StreamBatch(images, places if self._is_place else classes)
 
     def describe_data(self) -> str:
