@@ -32,7 +32,7 @@ class ClassSplit(ImageStream):
           so that no class comes twice; labels of all 100 classes.
         - Continual ImageNet (`gin/protocols/kumar_continual_imagenet.gin`): 2 classes of 600 images of 32 x
           32 pixels in each task, labels 0 and 1.
-    Defaults: those of 5+1 CIFAR.
+    Defaults: values of 5+1 CIFAR.
     Source: Kumar et al. 2023, section 4.2; Dohare et al. 2024, "Loss of plasticity in deep continual
         learning".
     Departures: Dohare et al. set the output layer to zero between the tasks of continual ImageNet, which

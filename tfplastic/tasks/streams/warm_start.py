@@ -6,7 +6,7 @@ from typing import Any
 import gin
 import tensorflow as tf
 
-from tfplastic._checks import check_fraction, check_one_of
+from tfplastic._checks import check_fraction, check_one_of, check_positive_integer
 from tfplastic._keras import keras
 from tfplastic.tasks.datasets import load_dataset, scale_pixels
 from tfplastic.tasks.image_stream import ImageStream
@@ -76,6 +76,7 @@ class WarmStart(ImageStream):
         pixel_range: tuple[float, float] = (-1.0, 1.0),
     ):
         share = check_fraction("share", share)
+        check_positive_integer("num_examples", num_examples)
         self._is_fresh = check_one_of("arm", arm, ARMS) == "fresh"
         super().__init__(
             dataset,
