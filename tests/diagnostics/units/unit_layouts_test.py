@@ -124,7 +124,7 @@ def test_layers_without_ways_of_their_own_are_left_out_with_the_reason(keras):
     assert excluded["scored"] == "its outputs go into 'scores' (Attention), which is not traced"
     of_stack = {name: reason for name, reason in excluded.items() if name.startswith("stack")}
     own = {f"stack/{stack.cell.name}/{name}" for name in ("cell", "other")}
-    assert set(of_stack) == (own if keras is keras_2 else {"stack"})
+    assert set(of_stack) == own
     assert all("is not traced" in reason for reason in of_stack.values())
 
 
