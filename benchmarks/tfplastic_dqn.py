@@ -17,7 +17,7 @@ import tensorflow as tf
 from benchmarks.blocks import Watched, serve, settings
 from tfplastic.networks import nature_dqn
 from tfplastic.optimizers import centered_rmsprop
-from tfplastic.rl import AtariTask, LinearEpsilon, atari_task, double_dqn, dqn
+from tfplastic.rl import AtariTask, LinearEpsilon, double_dqn, dqn, replay_task
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.atari import AtariEnvironment
 from tfplastic.rl.replay import FrameReplay
@@ -30,7 +30,7 @@ _AGENTS = {"dqn": dqn, "double_dqn": double_dqn}
 # The time that no part takes is that of the gradient step: the loop around it costs microseconds.
 _WATCHED = (
     Watched(AtariEnvironment, "step", "environment"),
-    Watched(atari_task, "epsilon_greedy", "acting"),
+    Watched(replay_task, "epsilon_greedy", "acting"),
     Watched(QAgent, "greedy_actions", "acting"),
     Watched(FrameReplay, "add_batch", "replay add"),
     Watched(FrameReplay, "sample", "replay sample"),

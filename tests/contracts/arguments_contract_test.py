@@ -104,6 +104,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         given(tp.networks.nature_dqn, num_outputs=2, observation_shape=(36, 36, 1), seed=0),
         NETWORK,
     ),
+    "minatar_cnn": (given(tp.networks.minatar_cnn, num_outputs=2, seed=0), NETWORK),
     "resnet18": (given(tp.networks.resnet18, num_outputs=2, input_shape=(8, 8, 1)), NETWORK),
     "vit": (
         given(tp.networks.vit, num_outputs=2, input_shape=(6, 6, 1), model_dim=8),
@@ -154,7 +155,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
     "ada_upgd": (tp.optimizers.ada_upgd, UPGD | may("0 0.5", "beta_1", "beta_2") | may("0.5 L", "epsilon")),
     "centered_rmsprop": (
         tp.optimizers.centered_rmsprop,
-        may("0.5 L", "learning_rate", "epsilon") | may("0 0.5", "decay"),
+        may("0.5 L", "learning_rate", "epsilon", "outer_epsilon") | may("0 0.5", "decay", "outer_epsilon"),
     ),
     "sgd": (
         tp.optimizers.sgd,
@@ -315,7 +316,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
             replay_capacity=1_000,
             warm_up_agent_steps=100,
         ),
-        may("L", "agent_steps_per_gradient_step", "target_update_period"),
+        may("0.5 L", "replay_ratio") | may("L", "target_update_period"),
     ),
     "sparse_reward_mdp": (given(tp.tasks.sparse_reward_mdp, labels=[0, 1], num_classes=2, seed=0), set()),
     "load_dataset": (tp.tasks.load_dataset, set()),

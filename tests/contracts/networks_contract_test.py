@@ -22,9 +22,11 @@ TABLE = {
         ("layer", "rms"),
     ),
     "nature_dqn": ("observation_shape", (36, 36, 1), {"width": 0.1}, ("layer",)),
+    "minatar_cnn": ("observation_shape", (5, 6, 2), {"width": 0.1}, ("layer",)),
 }
+OF_PIXELS = ("nature_dqn", "minatar_cnn")
 WITH_DTYPE = [
-    (name, norm) for name in sorted(TABLE) for norm in (None, *TABLE[name][3]) if name != "nature_dqn"
+    (name, norm) for name in sorted(TABLE) for norm in (None, *TABLE[name][3]) if name not in OF_PIXELS
 ]
 EVERY_NETWORK = pytest.mark.parametrize("name", sorted(TABLE))
 # The largest network with its norm costs as much as all others.
@@ -51,7 +53,7 @@ def build(name, **more):
 
 def inputs(name, size=5):
     values = np.random.default_rng(0).integers(0, 256, (size, *TABLE[name][1]))
-    return values.astype(np.uint8) if name == "nature_dqn" else (values / 255).astype(np.float32)
+    return values.astype(np.uint8) if name in OF_PIXELS else (values / 255).astype(np.float32)
 
 
 def kernels(model):

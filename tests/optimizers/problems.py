@@ -96,15 +96,21 @@ def adam_reference(
 
 
 def rmsprop_reference(
-    steps, learning_rate=2.5e-4, decay=0.95, epsilon=0.01 / 32**2, max_gradient_norm=np.inf
+    steps,
+    learning_rate=2.5e-4,
+    decay=0.95,
+    epsilon=0.01 / 32**2,
+    outer_epsilon=0.0,
+    max_gradient_norm=np.inf,
 ):
-    """Centered RMSProp: Graves 2013 (Generating sequences), section 4.2."""
+    """Centered RMSProp: Graves 2013 (Generating sequences), section 4.2; PyTorch's with the outer epsilon."""
     weights, mean, square = ([np.zeros(shape) for shape in SHAPES] for _ in range(3))
     for step in steps:
         for i, g in enumerate(clipped(step, max_gradient_norm)):
             mean[i] = decay * mean[i] + (1 - decay) * g
             square[i] = decay * square[i] + (1 - decay) * g**2
-            weights[i] -= learning_rate * g / np.sqrt(square[i] - mean[i] ** 2 + epsilon)
+            root = np.sqrt(square[i] - mean[i] ** 2 + epsilon)
+            weights[i] -= learning_rate * g / (root + outer_epsilon)
     return weights
 
 

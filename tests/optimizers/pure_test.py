@@ -87,6 +87,12 @@ TABLE = [
         problems.rmsprop_reference,
         {"learning_rate": 0.01, "decay": 0.5},
     ),
+    (
+        PureCenteredRMSprop,
+        centered_rmsprop,
+        problems.rmsprop_reference,
+        {"learning_rate": 0.01, "epsilon": 0.0, "outer_epsilon": 0.01},
+    ),
     (PureSGD, sgd, problems.sgd_reference, {"learning_rate": 0.1}),
     (PureMuon, muon, of_muon, {"learning_rate": 0.01, "adam_weight_decay": 0.25}),
     (PureAdamO, adamo, of_adamo, {"learning_rate": 0.01, "strength": 0.5}),
@@ -229,6 +235,11 @@ def test_as_many_gradients_as_parameters():
         (PureSGD, {"momentum": -1}, "`momentum` must be a number in [0, 1]. Received: -1"),
         (PureAdam, {"beta_1": 1.0}, "`beta_1` must be a number in [0, 1). Received: 1.0"),
         (PureCenteredRMSprop, {"epsilon": 0}, "`epsilon` must be a finite number above 0. Received: 0"),
+        (
+            PureCenteredRMSprop,
+            {"epsilon": -1, "outer_epsilon": 0.01},
+            "`epsilon` must be a finite number of at least 0. Received: -1",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(pure, arguments, message):

@@ -1,5 +1,6 @@
 """Names that have changed: old gin files, run directories and Python code are read by today's names."""
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -42,6 +43,15 @@ OLD_AND_NEW = [
     ),
     ("srank:\n    delta = 0.1\nmlp.program = 1", "feature_srank:\n    delta = 0.1\nmlp.program = 1"),
     ("dormant_fraction.tau = 0.1", "dormant_units.tau = 0.1"),
+    (
+        "AtariTask.agent_steps_per_gradient_step = 4  # the paper\nAtariTask.replay_ratio = 0.25",
+        "AtariTask.replay_ratio = 0.25  # the paper\nAtariTask.replay_ratio = 0.25",
+    ),
+    (
+        "a/tfplastic.rl.AtariTask:\n    agent_steps_per_gradient_step = \\\n        8\n    num_envs = 2",
+        "a/tfplastic.rl.AtariTask:\n    replay_ratio = \\\n        0.125\n    num_envs = 2",
+    ),
+    ("mine.agent_steps_per_gradient_step = 4", "mine.agent_steps_per_gradient_step = 4"),
     ("train.mitigations = [@BrownianTwin()]", "train.mitigations = ()\ntrain.twin = @BrownianTwin()\n"),
     (
         "a/train.mitigations = [@WeightDecay(), @training.BrownianTwin()]\nx.y = 1\n",
@@ -72,6 +82,14 @@ def test_gin_text_by_todays_names(old, new):
     [
         ("\ntrain.mitigations = [@BrownianTwin(), @WeightDecay()]", 2, "before other mitigations"),
         ("M = (@BrownianTwin(), @BrownianTwin())", 1, "before other mitigations"),
+        *(
+            (
+                f"AtariTask.agent_steps_per_gradient_step = {value}",
+                1,
+                f"= {value} has no form today: bind Atari",
+            )
+            for value in ("%N", "0", "'x'", "0.5")
+        ),
         (
             "dormant_units.tau = 0.1\ndormant_fraction.tau = 0.025",
             2,
@@ -207,6 +225,19 @@ def test_old_keyword_arguments_are_taken_with_a_warning(make):
         make(programs="xla", **_needed(make))
     assert "compiler" in inspect.signature(make).parameters
     assert "program" not in inspect.signature(make).parameters
+
+
+def test_an_old_argument_that_was_the_reciprocal():
+    make = functools.partial(
+        tfplastic.rl.AtariTask, "Pong", tfplastic.rl.double_dqn, tfplastic.networks.nature_dqn
+    )
+    with pytest.warns(DeprecationWarning, match="^The argument `agent_steps_per_gradient_step` of"):
+        assert make(agent_steps_per_gradient_step=4).replay_ratio == 0.25
+    with (
+        pytest.warns(DeprecationWarning),
+        pytest.raises(ValueError, match="^`agent_steps_per_g"),
+    ):
+        make(agent_steps_per_gradient_step=0)
 
 
 def _needed(make):

@@ -1,3 +1,4 @@
+import fractions
 import functools
 import math
 import re
@@ -14,12 +15,11 @@ from tfplastic.rl import (
     AtariTask,
     Evaluation,
     LinearEpsilon,
-    atari_task,
     c51,
     double_dqn,
     player,
 )
-from tfplastic.rl.atari import AtariEnvironment
+from tfplastic.rl.atari import AtariEnvironment, environment
 
 SHORT = AtariProtocol(frame_size=12, stack_size=2, max_frames_per_episode=132)  # 33 agent steps
 WARM_UP = 40
@@ -107,19 +107,22 @@ def counted(monkeypatch):
             account["returns"] += [episode.episode_return for episode in finished]
             return finished
 
-    monkeypatch.setattr(atari_task, "AtariEnvironment", Counting)
+    monkeypatch.setattr(environment, "AtariEnvironment", Counting)
     return account
 
 
-@pytest.mark.parametrize(("num_envs", "ratio"), [(1, 4), (3, 4), (3, 1)])
-def test_agent_steps_per_gradient_step_are_exact(counted, warmed_up, num_envs, ratio):
-    task = warmed_up(num_envs=num_envs, agent_steps_per_gradient_step=ratio)
+@pytest.mark.parametrize(
+    ("num_envs", "ratio"), [(1, 1 / 4), (3, 1 / 4), (3, 1), (1, 4), (3, 4), (1, 2 / 3), (2, 2.5), (1, 1 / 3)]
+)
+def test_the_replay_ratio_is_exact(counted, warmed_up, num_envs, ratio):
+    task = warmed_up(num_envs=num_envs, replay_ratio=ratio)
     # The warm-up of 40 steps is 14 rounds of 3 environments.
-    assert counted["agent_steps"] == {1: 40, 3: 42}[num_envs]
-    for step in range(1, 80 // ratio):
+    assert counted["agent_steps"] == {1: 40, 2: 40, 3: 42}[num_envs]
+    exact = fractions.Fraction(ratio).limit_denominator(9)
+    for step in range(1, int(80 * ratio)):
         task.next()
-        due = WARM_UP + step * ratio
-        assert due <= counted["agent_steps"] <= due + num_envs - 1
+        due = WARM_UP + math.ceil(step / exact)
+        assert due <= counted["agent_steps"] <= max(due + num_envs - 1, 42)
         assert task.metrics()["train/agent_steps"] == counted["agent_steps"]
     assert task.metrics()["train/episodes"] == len(counted["returns"]) > 1  # resets are no agent steps
 
@@ -389,6 +392,16 @@ def test_describe():
     ]
 
 
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [(1, "one per agent step"), (4, "4 per agent step"), (0.4, "one per 2.5 agent steps")],
+)
+def test_describe_tells_the_replay_ratio(ratio, words):
+    plan = dict(built(replay_ratio=ratio).describe(100, 50, 2))
+    assert plan["gradient steps"] == f"100, {words}"
+    assert plan["agent steps"].startswith(f"{40 + int(100 / ratio)} = ")
+
+
 def test_describe_tells_the_size_of_the_replay():
     # 84 x 84 + 14 = 7,070 bytes a step: 100,000 steps 0.707 GB.
     task = built(protocol=AtariProtocol(), replay_capacity=100_000)
@@ -411,7 +424,7 @@ def test_seconds_per_batch_are_measured():
 
 
 def test_a_build_starts_no_environment(monkeypatch):
-    monkeypatch.setattr(atari_task, "AtariEnvironment", None)
+    monkeypatch.setattr(environment, "AtariEnvironment", None)
     task = built()
     task.describe(10, 5, 1)
     task.close()
@@ -455,8 +468,12 @@ def test_the_loss_of_another_model_is_refused(warmed_up):
             ({name: 0}, f"`{name}` must be an integer of at least 1. Received: 0")
             for name in (
                 *("num_envs", "replay_capacity", "batch_size", "warm_up_agent_steps", "target_update_period"),
-                *("agent_steps_per_gradient_step", "diagnostics_batch_size"),
+                "diagnostics_batch_size",
             )
+        ),
+        *(
+            ({"replay_ratio": ratio}, f"`replay_ratio` must be a finite number above 0. Received: {ratio}")
+            for ratio in (0, -1)
         ),
         (
             {"warm_up_agent_steps": 600},

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from tf_agents.trajectories import StepType, TimeStep
 
-from tfplastic.rl import evaluation
-from tfplastic.rl.atari.environment import AtariProtocol, FinishedEpisode
+from tfplastic.rl.atari import environment
+from tfplastic.rl.atari.environment import AtariProtocol
+from tfplastic.rl.episodic_environment import FinishedEpisode
 from tfplastic.rl.evaluation import Evaluation
 
 SHORT = AtariProtocol(frame_size=16, stack_size=1, max_frames_per_episode=480)  # 120 agent steps
@@ -62,7 +63,7 @@ class FakeEnvironment:
 @pytest.fixture
 def fake(monkeypatch):
     FakeEnvironment.made = []
-    monkeypatch.setattr(evaluation, "AtariEnvironment", FakeEnvironment)
+    monkeypatch.setattr(environment, "AtariEnvironment", FakeEnvironment)
     return FakeEnvironment.made
 
 
@@ -88,10 +89,10 @@ def test_every_environment_plays_its_share_however_long_its_episodes(
     played = Evaluation(num_episodes, 0.5, num_envs)(greedy, "Pong", SHORT, seed=0)
     assert played is not None and played.dtype == np.float64
     assert played.tolist() == expected
-    (environment,) = fake
-    assert environment.closed
-    assert environment.num_envs == min(num_envs, num_episodes)
-    assert len(environment.actions) == num_steps
+    (made,) = fake
+    assert made.closed
+    assert made.num_envs == min(num_envs, num_episodes)
+    assert len(made.actions) == num_steps
 
 
 def test_epsilon_zero_is_greedy(fake):
@@ -121,7 +122,7 @@ def test_the_policy_sees_the_current_observations(fake):
 def test_game_protocol_and_seed_reach_the_environment(fake):
     for seed in (3, 3, 4):
         Evaluation(2, num_envs=2)(greedy, "Pong", SHORT, seed=seed)
-    first, again, other = (environment.arguments for environment in fake)
+    first, again, other = (each.arguments for each in fake)
     assert first[:2] == ("Pong", 2) and first[3] is SHORT
     assert first == again != other
 

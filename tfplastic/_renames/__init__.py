@@ -12,10 +12,12 @@ from tfplastic._renames.table import (
     argument,
     configurable,
     gin_files,
+    is_reciprocal,
     module_getattr,
     step_metric,
     tag,
     unknown_attribute,
+    value,
 )
 
 __all__ = [
@@ -30,8 +32,10 @@ __all__ = [
     "argument",
     "configurable",
     "gin_files",
+    "is_reciprocal",
     "module_getattr",
     "step_metric",
     "tag",
     "unknown_attribute",
+    "value",
 ]

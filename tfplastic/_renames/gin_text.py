@@ -1,5 +1,6 @@
 """The text of gin files of earlier versions, with today's names (`_renames.table`)."""
 
+import ast
 import dataclasses
 import io
 import itertools
@@ -10,7 +11,10 @@ from typing import NamedTuple
 
 from tfplastic import _renames
 
-_OLD = (*_renames.QUANTITIES, *_renames.STEP_STATISTICS, "program", "BrownianTwin", "mitigations")
+_OLD = (
+    *(*_renames.QUANTITIES, *_renames.STEP_STATISTICS, "BrownianTwin", "mitigations"),
+    *(argument for arguments in _renames.ARGUMENTS.values() for argument in arguments),
+)
 _MAY_BE_OLD = re.compile(rf"\b(?:{'|'.join(_OLD)})\b")
 _BY_QUANTITY = ("diagnostics", "diagnostics_periods", "diagnostics_losses")  # arguments with names as keys
 _KEYWORDS = ("import", "from", "include")
@@ -142,6 +146,7 @@ class _Translation:
 
     def take(self, statement: _Statement) -> None:
         new = self._target(statement)
+        statement = self._value(statement)
         if not statement.opens_block:
             self._check_merged(statement, new)
         if statement.binds("mitigations"):
@@ -181,6 +186,26 @@ class _Translation:
         else:
             self._replace(statement.target, f"{new}.{new_argument}")
         return f"{new}.{new_argument}"
+
+    def _value(self, statement: _Statement) -> _Statement:
+        """Replaces a value that is another one under its name of today; returns the statement with it."""
+        configurable, argument, value = statement.configurable, statement.argument, statement.value
+        if not _renames.is_reciprocal(configurable, argument):
+            return statement
+        new_argument = _renames.argument(configurable, argument)
+        text = "".join(token.text for token in value)
+        old = f"{configurable}.{argument} = {text}"
+        try:
+            new = repr(_renames.value(configurable, argument, ast.literal_eval(text)))
+        except (SyntaxError, ValueError):
+            reason = f"{old} has no form today: bind {configurable}.{new_argument}, which is 1 / {argument}"
+            self._result.refusals.append(Note(statement.target.row, reason))
+            return statement
+        self._result.notes.pop()  # of the name alone
+        self._note(statement.target.row, old, f"{configurable}.{new_argument} = {new}")
+        for token in value:
+            self._edit(token, new if token is value[0] else "")
+        return dataclasses.replace(statement, value=[dataclasses.replace(value[0], text=new)])
 
     def _check_merged(self, statement: _Statement, new: str) -> None:
         """Checks that two arguments that have become one had one value."""

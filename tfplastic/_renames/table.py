@@ -33,8 +33,12 @@ STEP_STATISTICS: Mapping[str, str] = {"dead_fraction": "dead_units", "dormant_fr
 ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "train": {"program": "compiler"},
     "Probe": {"program": "compiler"},
+    "AtariTask": {"agent_steps_per_gradient_step": "replay_ratio"},
 }
 """{configurable of gin: {argument: argument}}."""
+
+RECIPROCALS = frozenset([("AtariTask", "agent_steps_per_gradient_step")])
+"""The old arguments, (configurable, argument), whose value was the reciprocal of the new one's."""
 
 PYTHON: Mapping[str, Mapping[str, str]] = {
     "tfplastic.diagnostics": {**QUANTITIES, **STEP_STATISTICS, "Normalisation": "Normalization"},
@@ -46,6 +50,7 @@ PYTHON: Mapping[str, Mapping[str, str]] = {
     "tfplastic.mitigations": {"FreshWeights": "WeightReinitializer"},
     "tfplastic.reports": {"human_normalised": "human_normalized"},
     "tfplastic.reports.style": {"COLOURS": "COLORS"},
+    "tfplastic.rl.atari": {"FinishedEpisode": "tfplastic.rl.episodic_environment.FinishedEpisode"},
 }
 """{module: {public name: public name}}; with its module where that is another one."""
 
@@ -186,6 +191,37 @@ def argument(configurable: str, name: str) -> str:
     return ARGUMENTS.get(selector.rpartition(".")[2], {}).get(name, name)
 
 
+def is_reciprocal(configurable: str, name: str) -> bool:
+    """Returns whether an argument by an old name is the reciprocal of the argument by its name of today."""
+    return (configurable.rpartition("/")[2].rpartition(".")[2], name) in RECIPROCALS
+
+
+def value(configurable: str, name: str, old: Any) -> Any:
+    """Returns the value of an argument under its name of today.
+
+    Args:
+        configurable: Name of the configurable, which may have scopes and modules.
+        name: Old name of the argument.
+        old: Value under the old name.
+
+    Raises:
+        ValueError: the value has no form today.
+
+    Example:
+        >>> from tfplastic import _renames
+        >>> _renames.value('AtariTask', 'agent_steps_per_gradient_step', 4)
+        0.25
+    """
+    if not is_reciprocal(configurable, name):
+        return old
+    if isinstance(old, bool) or not isinstance(old, int) or old < 1:
+        new = argument(configurable, name)
+        raise ValueError(
+            f"`{name}` must be an integer of at least 1; it is 1 / `{new}`, today's name. Received: {old!r}"
+        )
+    return 1 / old
+
+
 def gin_files(name: str) -> Sequence[str]:
     """Returns the gin files in place of one that is gone; none for any other name.
 
@@ -217,7 +253,7 @@ def accept_old_arguments(configurable: str) -> Callable[[Class], Class]:
                 if old in kwargs and new not in kwargs:
                     text = f"The argument `{old}` of {cls.__name__} is called `{new}` now; {ENDS}"
                     warnings.warn(text, DeprecationWarning, stacklevel=2)
-                    kwargs[new] = kwargs.pop(old)
+                    kwargs[new] = value(configurable, old, kwargs.pop(old))
             init(self, *args, **kwargs)
 
         vars(with_new_names)["__signature__"] = inspect.signature(init)  # gin does not look through wrappers

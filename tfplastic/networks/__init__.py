@@ -9,6 +9,7 @@ from tfplastic.networks.categorical import (
     two_hot,
 )
 from tfplastic.networks.cnn import cnn
+from tfplastic.networks.minatar_cnn import minatar_cnn
 from tfplastic.networks.mlp import mlp
 from tfplastic.networks.nature_dqn import nature_dqn
 from tfplastic.networks.resnet18 import resnet18
@@ -20,6 +21,7 @@ __all__ = [
     "cnn",
     "expected_value",
     "hl_gauss",
+    "minatar_cnn",
     "mlp",
     "nature_dqn",
     "resnet18",

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 import gin
 
-from tfplastic._checks import check_boolean
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import REQUIRED, shares_arguments
-from tfplastic.networks import _parts, _size
+from tfplastic.networks import _parts
+from tfplastic.networks._pixel_network import Convolution, PixelNetwork
 
-# (name, channels, kernel size, stride) of Mnih et al. 2015, Methods.
-_CONVOLUTIONS = (("conv1", 32, 8, 4), ("conv2", 64, 4, 2), ("conv3", 64, 3, 1))
-_DENSE_UNITS = 512
-_SMALLEST_IMAGE = 36  # pixels, of which the convolutions leave one
+# The sizes of Mnih et al. 2015, Methods.
+_CONVOLUTIONS = (Convolution(32, 8, 4), Convolution(64, 4, 2), Convolution(64, 3, 1))
+_NETWORK = PixelNetwork("nature_dqn", scale=1 / 255, convolutions=_CONVOLUTIONS, dense_units=512)
 
 
 @gin.register(module="tfplastic.networks")
@@ -60,52 +59,4 @@ def nature_dqn(
         >>> network.output_shape
         (None, 6)
     """
-    output_shape = _parts.check_output_shape(num_outputs)
-    check_boolean("shared_bias", shared_bias)
-    height, width_in_pixels, channels = _parts.check_image_shape(
-        "observation_shape", observation_shape, _SMALLEST_IMAGE
-    )
-    shape = height, width_in_pixels, channels
-
-    def num_weights(of: _parts.HiddenLayers) -> int:
-        return _num_weights(of, shape, _size.outputs(output_shape))
-
-    settings = settings.trimmed(num_weights)
-    _size.check_size(
-        num_weights(settings),
-        {"width": settings.width, "num_outputs": num_outputs, "observation_shape": observation_shape},
-    )
-
-    layers: list[keras.layers.Layer] = [
-        keras.layers.InputLayer((height, width_in_pixels, channels), dtype="uint8", name="pixels"),
-        keras.layers.Rescaling(1 / 255, name="rescaling"),
-    ]
-    for name, filters, kernel_size, stride in _CONVOLUTIONS:
-        initializers = _parts.uniform_by_fan_in(settings.seed, name, kernel_size * kernel_size * channels)
-        filters = settings.widened(filters)
-        convolution = keras.layers.Conv2D(filters, kernel_size, stride, name=name, **initializers)
-        layers += settings.around(convolution, rank=4)
-        channels = filters * settings.features_per_unit
-        height, width_in_pixels = ((size - kernel_size) // stride + 1 for size in (height, width_in_pixels))
-    layers.append(keras.layers.Flatten(name="flatten"))
-    initializers = _parts.uniform_by_fan_in(settings.seed, "dense", height * width_in_pixels * channels)
-    units = settings.widened(_DENSE_UNITS)
-    layers += settings.around(keras.layers.Dense(units, name="dense", **initializers), rank=2)
-    of_output = _parts.uniform_by_fan_in(settings.seed, "output", units * settings.features_per_unit)
-    layers += _parts.head(output_shape, of_output, shared_bias)
-    return keras.Sequential(layers, name="nature_dqn")
-
-
-def _num_weights(settings: _parts.HiddenLayers, shape: tuple[int, int, int], num_outputs: int) -> int:
-    """Returns the weights for observations of a shape."""
-    height, width, channels = shape
-    count = 0
-    for _, filters, kernel_size, stride in _CONVOLUTIONS:
-        filters = settings.widened(filters)
-        count += _size.convolution(kernel_size, channels, filters)
-        height, width = ((size - kernel_size) // stride + 1 for size in (height, width))
-        count += settings.norm_weights(height * width * filters)
-        channels = filters * settings.features_per_unit
-    units = settings.widened(_DENSE_UNITS)
-    sizes = [height * width * channels, units, num_outputs]
-    return count + _size.dense(sizes, settings.features_per_unit) + settings.norm_weights(units)
+    return _NETWORK.build(num_outputs, observation_shape, shared_bias, settings)

@@ -227,7 +227,9 @@ class PureAdam(PureOptimizer):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PureCenteredRMSprop(PureOptimizer):
-    """Centered RMSProp: theta <- theta - lr g / sqrt(v - m^2 + epsilon), m, v running means of g and g^2.
+    """Centered RMSProp: theta <- theta - lr g / (sqrt(v - m^2 + epsilon) + outer_epsilon).
+
+    m and v are running means of g and g^2.
 
     Graves 2013, "Generating sequences with recurrent neural networks", section 4.2, without momentum, as DQN
     has it.
@@ -236,7 +238,9 @@ class PureCenteredRMSprop(PureOptimizer):
         learning_rate: see `PureOptimizer`.
         max_gradient_norm: see `PureOptimizer`.
         decay: decay of both running means, in [0, 1].
-        epsilon: inside the root, above 0.
+        epsilon: inside the root, above 0, or 0 where `outer_epsilon` is above it.
+        outer_epsilon: outside the root, at least 0. With it, v - m^2 counts as 0 where rounding makes it
+            negative.
 
     Slots: `mean` m, `mean_square` v.
 
@@ -253,11 +257,14 @@ class PureCenteredRMSprop(PureOptimizer):
 
     decay: float = 0.95
     epsilon: float = 0.01 / 32**2
+    outer_epsilon: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_fraction("decay", self.decay)
-        check_positive("epsilon", self.epsilon)
+        check_non_negative("outer_epsilon", self.outer_epsilon)
+        check = check_non_negative if self.outer_epsilon else check_positive
+        check("epsilon", self.epsilon)
 
     @property
     def slot_names(self) -> tuple[str, ...]:
@@ -269,8 +276,13 @@ class PureCenteredRMSprop(PureOptimizer):
         learning_rate = cast_to(self.learning_rate, parameter.dtype)
         mean, mean_square = slots
         mean, mean_square = moments(gradient, mean, mean_square, self.decay, self.decay)
-        update = learning_rate * gradient / tf.sqrt(mean_square - tf.square(mean) + self.epsilon)
-        return parameter - update, (mean, mean_square)
+        variance = mean_square - tf.square(mean)
+        if self.outer_epsilon:
+            variance = tf.maximum(variance, 0)
+        root = tf.sqrt(variance + self.epsilon)
+        if self.outer_epsilon:
+            root += self.outer_epsilon
+        return parameter - learning_rate * gradient / root, (mean, mean_square)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

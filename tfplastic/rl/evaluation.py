@@ -9,8 +9,8 @@ import numpy as np
 from tfplastic import seeds
 from tfplastic._checks import check_fits_in_memory, check_fraction, check_positive_integer
 from tfplastic.rl.agents.acting import epsilon_greedy
-from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
 from tfplastic.rl.atari.scores import human_normalized_score, reference_scores
+from tfplastic.rl.game_protocol import GameProtocol
 
 EMULATOR_BYTES = 1_000_000
 """Memory of one emulated console, by measurement."""
@@ -57,7 +57,7 @@ class Evaluation:
         self,
         greedy_actions: Callable[[np.ndarray], np.ndarray],
         game: str,
-        protocol: AtariProtocol,
+        protocol: GameProtocol,
         seed: int,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> np.ndarray | None:
@@ -65,8 +65,8 @@ class Evaluation:
 
         Args:
             greedy_actions: maps `[batch, height, width, stack] uint8` to `[batch] int`.
-            game: name of the game, see `AtariEnvironment`.
-            protocol: protocol of the game, see `AtariEnvironment`.
+            game: name of the game.
+            protocol: protocol of the game, such as an `AtariProtocol`.
             seed: seed of the episodes and of the random actions; same seed and policy, same returns.
             should_stop: asked after each step; if it answers yes, the evaluation ends without a result.
 
@@ -76,7 +76,7 @@ class Evaluation:
         num_envs = min(self.num_envs, self.num_episodes)
         shares = np.full(num_envs, self.num_episodes // num_envs)
         shares[: self.num_episodes % num_envs] += 1
-        environment = AtariEnvironment(game, num_envs, seeds.derive_integer(seed, "episodes"), protocol)
+        environment = protocol.make_environment(game, num_envs, seeds.derive_integer(seed, "episodes"))
         try:
             returns: list[list[float]] = [[] for _ in range(num_envs)]
             num_actions = int(environment.action_spec().maximum) + 1

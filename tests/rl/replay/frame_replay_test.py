@@ -325,6 +325,29 @@ def test_all_of_its_bytes_must_fit_in_memory(monkeypatch):
         FrameReplay(301, frame_shape=(5, 7))
 
 
+@pytest.mark.parametrize("stack_size", [1, 3])
+def test_frames_with_channels_are_one_replay_for_each_channel(stack_size):
+    rng = np.random.default_rng(0)
+    channels, column = 3, np.ones(1)
+    replay = FrameReplay(20, frame_shape=(2, 4, channels), stack_size=stack_size)
+    single = [FrameReplay(20, frame_shape=(2, 4), stack_size=stack_size) for _ in range(channels)]
+    frames = rng.integers(256, size=(30, 2, 4, channels), dtype=np.uint8)
+    for t in range(stack_size - 1, 30):  # past the end of the ring
+        stack = frames[t - stack_size + 1 : t + 1]  # [stack, 2, 4, channels]
+        kind = np.array([0 if t == 25 else 1])
+        for each, observation in [
+            (replay, np.concatenate(stack, axis=-1)),
+            *((one, np.stack(stack[..., c], axis=-1)) for c, one in enumerate(single)),
+        ]:
+            each.add_batch(Trajectory(kind, observation[None], column, (), column, column, column))
+    batch = replay.sample(50, key("sample"))
+    assert batch.observation.shape == (50, 2, 2, 4, stack_size * channels)
+    for c, one in enumerate(single):
+        expected = one.sample(50, key("sample")).observation
+        np.testing.assert_array_equal(batch.observation[..., c::channels], expected)
+    assert replay.nbytes == replay_bytes(20, (2, 4, channels))
+
+
 def test_a_batch_is_a_copy():
     stream = Stream(0, stack_size=2)
     stream.episode(30)
@@ -348,7 +371,7 @@ def test_a_batch_is_a_copy():
         ({"capacity": 9, "n_step": 1.5}, "`n_step` must be an integer of at least 1. Received: 1.5"),
         (
             {"capacity": 9, "frame_shape": (84,)},
-            r"`frame_shape` must be \(height, width\). Received: \(84,\)",
+            r"`frame_shape` must be \(height, width\) or \(height, width, channels\). Received: \(84,\)",
         ),
         (
             {"capacity": 9, "frame_shape": (84, 0)},

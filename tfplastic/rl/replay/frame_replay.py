@@ -31,11 +31,11 @@ _SCAN_CHUNK = 65_536  # starts examined at once when all are counted
 
 
 def replay_bytes(capacity: int, frame_shape: Sequence[int] = (84, 84)) -> int:
-    """Returns the bytes of memory that a `FrameReplay` allocates: `capacity * (height * width + 14)`.
+    """Returns the bytes of memory that a `FrameReplay` allocates: `capacity * (pixels of a frame + 14)`.
 
     Args:
         capacity: stored steps, over all environments.
-        frame_shape: `(height, width)`.
+        frame_shape: `(height, width)` or `(height, width, channels)`.
 
     Example:
         >>> replay_bytes(1_000_000) / 1e9  # GB
@@ -75,8 +75,9 @@ class FrameReplay(replay_buffer.ReplayBuffer):
             has `capacity / num_envs` of them. The field's values: 1,000,000 (Mnih et al., 2015, extended data
             table 1) and 100,000 (Lyle et al., 2023).
         num_envs: environments that are stored side by side; `add_batch` takes one step of each.
-        frame_shape: `(height, width)` of a frame.
-        stack_size: frames per observation (4: Mnih et al., 2015, Methods).
+        frame_shape: `(height, width)` of a frame, or `(height, width, channels)`.
+        stack_size: frames per observation (4: Mnih et al., 2015, Methods), one after another in its last
+            axis.
         n_step: steps of an n-step return. The agent's `n_step_update` must be the same.
 
     Raises:
@@ -111,9 +112,13 @@ class FrameReplay(replay_buffer.ReplayBuffer):
         self._num_envs = check_positive_integer("num_envs", num_envs)
         self._stack_size = check_positive_integer("stack_size", stack_size)
         self._n_step = check_positive_integer("n_step", n_step)
-        if not isinstance(frame_shape, Sequence) or len(frame_shape) != 2:
-            raise ValueError(f"`frame_shape` must be (height, width). Received: {frame_shape!r}")
-        height, width = (check_positive_integer("frame_shape", size) for size in frame_shape)
+        if not isinstance(frame_shape, Sequence) or len(frame_shape) not in (2, 3):
+            raise ValueError(
+                "`frame_shape` must be (height, width) or (height, width, channels). "
+                f"Received: {frame_shape!r}"
+            )
+        height, width, *rest = (check_positive_integer("frame_shape", size) for size in frame_shape)
+        self._channels = rest[0] if rest else 1
         if capacity % num_envs:
             raise ValueError(
                 f"`capacity` must be a multiple of `num_envs` = {num_envs}. Received: {capacity}"
@@ -123,12 +128,13 @@ class FrameReplay(replay_buffer.ReplayBuffer):
                 f"`capacity` must be at least `num_envs * (stack_size + n_step)` = "
                 f"{num_envs * (stack_size + n_step)}. Received: {capacity}"
             )
-        check_fits_in_memory("capacity", capacity, replay_bytes(capacity, (height, width)))
-        super().__init__(_data_spec(height, width, stack_size), capacity)
+        check_fits_in_memory("capacity", capacity, replay_bytes(capacity, frame_shape))
+        observation_shape = (height, width, stack_size * self._channels)
+        super().__init__(_data_spec(observation_shape), capacity)
         self._num_rows = capacity // num_envs
-        self._rows = _Rows.allocate(self._num_rows, num_envs, height, width)
+        self._rows = _Rows.allocate(self._num_rows, num_envs, (height, width, *rest))
         self._segments = SegmentLog(vars(self._rows))
-        self._observation_shape = (num_envs, height, width, stack_size)
+        self._observation_shape = (num_envs, *observation_shape)
         self._added = 0  # rows added so far; the next one is written at index `_added % _num_rows`
         self._cleared = 0  # rows before this one are gone
         self._draws = 0  # keys used by `get_next` and `as_dataset`
@@ -154,9 +160,9 @@ class FrameReplay(replay_buffer.ReplayBuffer):
 
         Returns:
             A `Trajectory` of numpy arrays `[batch_size, n_step + 1, ...]`: observation
-            `[..., height, width, stack_size] uint8`, oldest frame first; action, step types int32; reward,
-            discount float32. The values after the observation in the last row (action, reward, discount) are
-            not part of an n-step transition.
+            `[..., height, width, stack_size * channels] uint8`, oldest frame first; action, step types int32;
+            reward, discount float32. The values after the observation in the last row (action, reward,
+            discount) are not part of an n-step transition.
 
         Raises:
             ValueError: if no row is a start.
@@ -216,7 +222,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
                 f"Received: {observation.dtype} of shape {observation.shape}"
             )
         rows, index = self._rows, self._added % self._num_rows
-        rows.frame[index] = observation[..., -1]
+        rows.frame[index] = observation[..., -self._channels :].reshape(rows.frame.shape[1:])
         rows.action[index] = items.action
         rows.reward[index] = items.reward
         rows.discount[index] = items.discount
@@ -283,10 +289,14 @@ class FrameReplay(replay_buffer.ReplayBuffer):
         windows, rows = self._windows(starts), self._rows
         history, num_steps = self._stack_size - 1, self._n_step + 1
         frame = rows.frame.reshape(self._capacity, *rows.frame.shape[2:]).take(windows.cell, axis=0)
-        frame[:, :history][windows.blank] = 0  # frame: [batch, history + 1 + n, height, width]
-        observation = np.empty((len(starts), num_steps, *frame.shape[2:], self._stack_size), np.uint8)
-        for channel in range(self._stack_size):
-            observation[..., channel] = frame[:, channel : channel + num_steps]
+        frame[:, :history][windows.blank] = 0  # frame: [batch, history + 1 + n, height, width(, channels)]
+        observation = frame  # [batch, n + 1, height, width, stack_size * channels]
+        if history or frame.ndim == 4:
+            observation = np.empty((len(starts), num_steps, *self._observation_shape[1:]), np.uint8)
+            stacked = observation.reshape(*observation.shape[:4], self._stack_size, self._channels)
+            frame = frame.reshape(*frame.shape[:4], self._channels)
+            for place in range(self._stack_size):
+                stacked[..., place, :] = frame[:, place : place + num_steps]
 
         cell = windows.cell[:, history:]  # [batch, n + 1]
         side = {name: getattr(rows, name).ravel().take(cell) for name in _SIDE_DTYPES}
@@ -372,9 +382,9 @@ class _Rows:
     next_step_type: np.ndarray
 
     @classmethod
-    def allocate(cls, num_rows: int, num_envs: int, height: int, width: int) -> "_Rows":
+    def allocate(cls, num_rows: int, num_envs: int, frame_shape: tuple[int, ...]) -> "_Rows":
         side = {name: np.zeros((num_rows, num_envs), dtype) for name, dtype in _SIDE_DTYPES.items()}
-        return cls(frame=np.zeros((num_rows, num_envs, height, width), np.uint8), **side)
+        return cls(frame=np.zeros((num_rows, num_envs, *frame_shape), np.uint8), **side)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -404,11 +414,11 @@ class _Batches(Sequence[trajectory.Trajectory]):
         return self._read(self._starts[first : first + self._batch_size])
 
 
-def _data_spec(height: int, width: int, stack_size: int) -> trajectory.Trajectory:
+def _data_spec(observation_shape: tuple[int, ...]) -> trajectory.Trajectory:
     integer, real = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)
     return trajectory.Trajectory(
         step_type=integer,
-        observation=tf.TensorSpec([height, width, stack_size], tf.uint8),
+        observation=tf.TensorSpec(observation_shape, tf.uint8),
         action=integer,
         policy_info=(),
         next_step_type=integer,

@@ -1,0 +1,325 @@
+"""Value-based agents with a replay memory on games, as a task of the training loop."""
+
+import fractions
+import functools
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tf_agents.specs import array_spec, tensor_spec
+from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory
+
+from tfplastic import seeds
+from tfplastic._checks import (
+    check_fits_in_memory,
+    check_integer,
+    check_makes,
+    check_positive,
+    check_positive_integer,
+)
+from tfplastic._keras import keras
+from tfplastic.networks.image_sizes import TooSmallImageError
+from tfplastic.rl.agents import QAgent
+from tfplastic.rl.agents.acting import epsilon_greedy
+from tfplastic.rl.episodic_environment import EpisodicEnvironment
+from tfplastic.rl.evaluation import EMULATOR_BYTES, Evaluation, scalars_of_returns
+from tfplastic.rl.game_protocol import GameProtocol
+from tfplastic.rl.player import Player
+from tfplastic.rl.q_learner import QLearner
+from tfplastic.rl.replay.frame_replay import FrameReplay, replay_bytes
+from tfplastic.tasks import HostTask, TaskLoss, TaskProgress
+from tfplastic.tasks.batch_memory import check_batch_fits
+
+_AGENT_STEPS_PER_YIELD = 100  # of the warm-up
+
+
+class ReplayTask(HostTask):
+    """A TF-Agents value-based agent that acts, stores and samples on a game; `AtariTask` is one for Atari.
+
+    Agent steps and gradient steps keep `replay_ratio` exactly, whatever `num_envs` is: after gradient step s,
+    warm_up + s / replay_ratio agent steps have been made, rounded up, or up to num_envs - 1 more.
+
+    Args:
+        game: name of the game, which `protocol` knows.
+        agent: `dqn`, `double_dqn` or `c51`.
+        network: builder of the model; called with the number of outputs and `observation_shape`, `seed`.
+        protocol: protocol of the game.
+        num_envs: environments side by side, which act in one call of the network.
+        replay_capacity: steps kept.
+        batch_size: examples per gradient step.
+        warm_up_agent_steps: agent steps before the first gradient step.
+        replay_ratio: gradient steps per agent step, above 0; below 1 it is one per 1 / `replay_ratio` agent
+            steps. Of 1 / `replay_ratio` (above 1: of `replay_ratio`), fractions with denominators up to 1,000
+            are exact.
+        target_update_period: gradient steps between hard copies to the target network.
+        epsilon: maps agent steps since the warm-up to the probability of a random action.
+        evaluation: settings of the evaluation.
+        diagnostics_batch_size: size of the batch that diagnostics see, drawn once at the end of the warm-up.
+
+    Raises:
+        ValueError: if a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        game: str,
+        agent: Callable[..., QAgent],
+        network: Callable[..., keras.Model],
+        *,
+        protocol: GameProtocol,
+        num_envs: int,
+        replay_capacity: int,
+        batch_size: int,
+        warm_up_agent_steps: int,
+        replay_ratio: float,
+        target_update_period: int,
+        epsilon: Callable[[int], float],
+        evaluation: Evaluation,
+        diagnostics_batch_size: int,
+    ):
+        self.game = game
+        check_makes("network", network, keras.Model, "@nature_dqn", ("observation_shape", "seed"))
+        for name, value, kind, example in (
+            ("agent", agent, QAgent, "@double_dqn"),
+            ("epsilon", epsilon, float, "@LinearEpsilon()"),
+            ("evaluation", evaluation, np.ndarray, "@Evaluation()"),
+        ):
+            check_makes(name, value, kind, example)
+        self.protocol = protocol
+        self.num_envs = check_positive_integer("num_envs", num_envs)
+        self.replay_capacity = check_positive_integer("replay_capacity", replay_capacity)
+        self.batch_size = check_positive_integer("batch_size", batch_size)
+        self.warm_up_agent_steps = check_integer("warm_up_agent_steps", warm_up_agent_steps, minimum=1)
+        self.replay_ratio = check_positive("replay_ratio", replay_ratio)
+        self._steps_per_gradient_step = _agent_steps_per_gradient_step(replay_ratio)
+        self.target_update_period = check_positive_integer("target_update_period", target_update_period)
+        self.boundary_period = self.target_update_period
+        self.epsilon = epsilon
+        self.evaluation = evaluation
+        self.diagnostics_batch_size = check_positive_integer("diagnostics_batch_size", diagnostics_batch_size)
+        if warm_up_agent_steps >= replay_capacity:
+            raise ValueError(
+                f"`warm_up_agent_steps` must be below `replay_capacity`, {replay_capacity}. "
+                f"Received: {warm_up_agent_steps}"
+            )
+        if batch_size > replay_capacity:
+            raise ValueError(
+                f"`batch_size` must be at most `replay_capacity`, {replay_capacity}. Received: {batch_size}"
+            )
+        self._frame_shape = protocol.frame_shape(game)
+        self._observation_shape = protocol.observation_shape(game)
+        check_fits_in_memory(
+            "replay_capacity", replay_capacity, replay_bytes(replay_capacity, self._frame_shape)
+        )
+        # Two observations of each transition, as bytes and as float32.
+        observations = 2 * 5 * math.prod(self._observation_shape)
+        check_fits_in_memory("batch_size", batch_size, batch_size * observations)
+        check_fits_in_memory(
+            "diagnostics_batch_size", diagnostics_batch_size, diagnostics_batch_size * observations
+        )
+        check_fits_in_memory("num_envs", num_envs, num_envs * EMULATOR_BYTES)
+        if replay_capacity % num_envs:
+            raise ValueError(
+                f"`replay_capacity` must be a multiple of `num_envs`, {num_envs}. Received: {replay_capacity}"
+            )
+        self._make_agent = agent
+        self._make_network = network
+
+    def build(self, seed: int) -> None:
+        self._seed = seed
+        self._num_actions = self.protocol.num_actions(self.game)
+        shape = self._observation_shape
+        observation_spec = tensor_spec.TensorSpec(shape, tf.uint8, "observation")
+        action_spec = tensor_spec.from_spec(
+            array_spec.BoundedArraySpec((), np.int32, 0, self._num_actions - 1, "action")
+        )
+        build_model = functools.partial(self._make_network, observation_shape=shape, seed=seed)
+        try:
+            agent = self._make_agent(
+                build_model, ts.time_step_spec(observation_spec), action_spec, batch_size=self.batch_size
+            )
+        except TooSmallImageError as error:
+            raise self.protocol.too_small_error(error.smallest) from None
+        self.model = agent.model
+        check_batch_fits("batch_size", self.batch_size, self.model)
+        check_batch_fits("diagnostics_batch_size", self.diagnostics_batch_size, self.model)
+        at_most = self.num_envs * agent.n_step  # agent steps without a transition of n steps
+        if self.warm_up_agent_steps <= at_most:
+            raise ValueError(
+                f"`warm_up_agent_steps` must be above `num_envs` times the agent's `n_step`, {at_most}. "
+                f"Received: {self.warm_up_agent_steps}"
+            )
+        self._player = Player(self._make_environment, seed)
+        replay = FrameReplay(
+            self.replay_capacity,
+            self.num_envs,
+            self._frame_shape,
+            stack_size=self.protocol.stack_size,
+            n_step=agent.n_step,
+        )
+        self._learner = QLearner(agent, replay, self.batch_size, self.target_update_period, seed)
+
+    def start(self) -> None:
+        self._player.start()
+
+    def warm_up(self) -> Iterator[None]:
+        pause_at = self._player.agent_steps
+        while self._player.agent_steps < self.warm_up_agent_steps:
+            if self._player.agent_steps >= pause_at:
+                pause_at = self._player.agent_steps + _AGENT_STEPS_PER_YIELD
+                yield
+            self._act()
+        self._learner.draw_diagnostics_batch(self.diagnostics_batch_size)
+
+    def next(self) -> trajectory.Trajectory:
+        gradient_steps = self._learner.gradient_steps + 1
+        due = self._agent_steps_by(gradient_steps)
+        while self._player.agent_steps < due:
+            self._act()
+        return self._learner.next_batch()
+
+    def further_batch(self, step: int) -> trajectory.Trajectory:
+        """Draws another sample of the replay."""
+        return self._learner.further_batch(step)
+
+    def data_batches(self) -> Sequence[trajectory.Trajectory]:
+        """Returns all transitions in the replay."""
+        return self._learner.data_batches()
+
+    def weights_replaced(self) -> None:
+        self._learner.agent.update_target()
+
+    def loss(self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False) -> TaskLoss:
+        return self._learner.loss(model, batch, training)
+
+    def after_step(self, step: int) -> None:
+        self._learner.after_step(step)
+
+    def metrics(self) -> dict[str, float]:
+        player = self._player
+        scalars = {
+            "train/agent_steps": player.agent_steps,
+            "train/frames": player.agent_steps * self.protocol.action_repeat,
+            "train/episodes": player.num_episodes,
+            "train/epsilon": self._epsilon(),
+        }
+        if player.mean_return is not None:
+            scalars["train/episode_return"] = player.mean_return
+        return scalars
+
+    def progress(self) -> TaskProgress:
+        fields: TaskProgress = {"agent_steps": self._player.agent_steps, "epsilon": self._epsilon()}
+        if self._player.mean_return is not None:
+            fields["episode_return"] = self._player.mean_return
+        return fields
+
+    def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        seed = seeds.derive_integer(self._seed, "evaluation", step)
+        greedy_actions = self._learner.agent.greedy_actions
+        returns = self.evaluation(greedy_actions, self.game, self.protocol, seed, should_stop)
+        return None if returns is None else scalars_of_returns(returns, self.game)
+
+    def diagnostics_batch(self) -> tuple[trajectory.Trajectory, tf.Tensor]:
+        return self._learner.diagnostics_batch()
+
+    def probe_inputs(self, count: int, key: np.ndarray) -> np.ndarray:
+        """Returns observations in the replay buffer, `[count, height, width, channels] uint8`."""
+        return self._learner.observations(count, key)
+
+    def trackables(self) -> dict[str, Any]:
+        return self._learner.trackables()
+
+    def save(self, directory: Path, shared: Path) -> list[str]:
+        of_the_player = self._player.save(directory)
+        of_the_learner, segments = self._learner.save(directory, shared)
+        (directory / "task.json").write_text(json.dumps({**of_the_player, **of_the_learner}), "utf-8")
+        return segments
+
+    def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
+        counters = json.loads((directory / "task.json").read_text("utf-8"))
+        self._learner.restore(directory, shared, shared_files, counters)
+        self._player.restore(directory, counters)
+
+    def example(self) -> trajectory.Trajectory:
+        return self._learner.example(self._observation_shape)
+
+    def seconds_per_batch(self) -> float:
+        self.start()
+        self.epsilon = lambda agent_steps: 0.0  # the network acts, as it does for most of a run
+        for _ in range(20):
+            self._act()
+        begun, steps_before = time.perf_counter(), self._player.agent_steps
+        for _ in range(100):
+            self._act()
+        seconds_per_agent_step = (time.perf_counter() - begun) / (self._player.agent_steps - steps_before)
+        self.close()
+        return seconds_per_agent_step * float(self._steps_per_gradient_step)
+
+    def describe(
+        self, total_steps: int, checkpoint_period: int, keep_checkpoints: int
+    ) -> list[tuple[str, str]]:
+        agent_steps = self._agent_steps_by(total_steps)
+        repeat = self.protocol.action_repeat
+        frames = f" = {agent_steps * repeat:,} frames" if repeat > 1 else ""
+        # A checkpoint needs segments, one for each period, that cover the replay; an older one one more.
+        played = math.ceil(checkpoint_period * self._steps_per_gradient_step)
+        segment = min(played, self.replay_capacity)
+        covering = -(-self.replay_capacity // segment) * segment
+        kept = min(agent_steps, covering + (keep_checkpoints - 1) * segment)
+        peak = min(agent_steps, kept + segment)
+
+        def gigabytes(steps: int) -> str:
+            return f"{replay_bytes(steps, self._frame_shape) / 1e9:.2f} GB"
+
+        return [
+            ("game", f"{self.game}, {self._num_actions} actions, {self.num_envs} environment(s)"),
+            (
+                "agent steps",
+                f"{agent_steps:,}{frames}, the first {self.warm_up_agent_steps:,} as warm-up",
+            ),
+            ("gradient steps", f"{total_steps:,}, {self._ratio_in_words()}"),
+            ("target network", f"copied every {self.target_update_period:,} gradient steps"),
+            ("evaluation", f"{self.evaluation.num_episodes} episodes at epsilon {self.evaluation.epsilon:g}"),
+            ("replay memory", f"{self.replay_capacity:,} steps, {gigabytes(self.replay_capacity)}"),
+            ("replay on disk", f"up to {gigabytes(kept)}, {gigabytes(peak)} while a checkpoint is written"),
+        ]
+
+    def close(self) -> None:
+        self._player.close()
+
+    def _make_environment(self, seed: int) -> EpisodicEnvironment:
+        return self.protocol.make_environment(self.game, self.num_envs, seed)
+
+    def _agent_steps_by(self, gradient_step: int) -> int:
+        """Returns the agent steps that must have been made before a gradient step, at least."""
+        return self.warm_up_agent_steps + math.ceil(gradient_step * self._steps_per_gradient_step)
+
+    def _ratio_in_words(self) -> str:
+        steps = self._steps_per_gradient_step
+        if steps >= 1:
+            return f"one per {'' if steps == 1 else f'{float(steps):g} '}agent step{'s' * (steps != 1)}"
+        return f"{float(1 / steps):g} per agent step"
+
+    def _epsilon(self) -> float:
+        return self.epsilon(self._player.agent_steps - self.warm_up_agent_steps)
+
+    def _act(self) -> None:
+        """Plays one step in every environment and stores it."""
+        self._learner.add(self._player.play(self._actions))
+
+    def _actions(self, observation: np.ndarray, key: np.ndarray) -> np.ndarray:
+        greedy_actions = self._learner.agent.greedy_actions
+        return epsilon_greedy(greedy_actions, observation, self._epsilon(), self._num_actions, key)
+
+
+def _agent_steps_per_gradient_step(replay_ratio: float) -> fractions.Fraction:
+    """Returns 1 / `replay_ratio` as a fraction, of which every multiple is exact."""
+    if replay_ratio > 1:
+        return 1 / fractions.Fraction(replay_ratio).limit_denominator(1_000)
+    return fractions.Fraction(1 / replay_ratio).limit_denominator(1_000)
