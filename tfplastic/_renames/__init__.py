@@ -1,6 +1,7 @@
 """Names that changed, in run directories, gin files and Python code, and their translation to today's."""
 
 from tfplastic._renames.table import (
+    ARGUMENTS,
     ENDS,
     GIN_FILES,
     MODULES,
@@ -21,6 +22,7 @@ from tfplastic._renames.table import (
 )
 
 __all__ = [
+    "ARGUMENTS",
     "ENDS",
     "GIN_FILES",
     "MODULES",
