@@ -33,8 +33,8 @@ class AtariTask(ReplayTask):
         batch_size: examples per gradient step. 32 in DQN Zoo.
         warm_up_agent_steps: agent steps before the first gradient step. 5 % of the replay capacity in DQN
             Zoo.
-        replay_ratio: gradient steps per agent step, above 0. 1/4 in the paper. Of 1 / `replay_ratio` (above
-            1: of `replay_ratio`), fractions with denominators up to 1,000 are exact.
+        replay_ratio: gradient steps per agent step, above 0. 1/4 in the paper. Ratios of two integers,
+            the smaller one up to 1,000, are exact.
         target_update_period: gradient steps between hard copies to the target network. 120,000 frames = 7,500
             gradient steps in DQN Zoo's `double_q`.
         epsilon: maps agent steps since the warm-up to the probability of a random action.

@@ -54,9 +54,8 @@ class ReplayTask(HostTask):
         replay_capacity: steps kept.
         batch_size: examples per gradient step.
         warm_up_agent_steps: agent steps before the first gradient step.
-        replay_ratio: gradient steps per agent step, above 0; below 1 it is one per 1 / `replay_ratio` agent
-            steps. Of 1 / `replay_ratio` (above 1: of `replay_ratio`), fractions with denominators up to 1,000
-            are exact.
+        replay_ratio: gradient steps per agent step, above 0. Ratios of two integers, the smaller one up to
+            1,000, are exact.
         target_update_period: gradient steps between hard copies to the target network.
         epsilon: maps agent steps since the warm-up to the probability of a random action.
         evaluation: settings of the evaluation.
