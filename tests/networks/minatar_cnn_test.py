@@ -16,7 +16,8 @@ def oracle(model, observations, has_norm):
         kernel, bias = weights(model, name)
         x = convolve(x, kernel, bias, 1) if name == "conv1" else x.reshape(len(x), -1) @ kernel + bias
         if has_norm:
-            x = normalize(x, *weights(model, f"{name}_norm"), 1e-5)
+            gain, offset = weights(model, f"{name}_norm")
+            x = normalize(x, gain, offset, 1e-5)
         x = np.maximum(x, 0)
     kernel, bias = weights(model, "output")
     return (x @ kernel + bias).reshape(len(x), *model.output_shape[1:])

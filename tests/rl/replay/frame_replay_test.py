@@ -337,7 +337,7 @@ def test_frames_with_channels_are_one_replay_for_each_channel(stack_size):
         kind = np.array([0 if t == 25 else 1])
         for each, observation in [
             (replay, np.concatenate(stack, axis=-1)),
-            *((one, np.stack(stack[..., c], axis=-1)) for c, one in enumerate(single)),
+            *((one, np.stack([frame[..., c] for frame in stack], axis=-1)) for c, one in enumerate(single)),
         ]:
             each.add_batch(Trajectory(kind, observation[None], column, (), column, column, column))
     batch = replay.sample(50, key("sample"))

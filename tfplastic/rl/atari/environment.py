@@ -176,7 +176,7 @@ class AtariEnvironment(EpisodicEnvironment):
 
     def close(self) -> None:
         """Ends the emulator and its threads. Closing twice is harmless; nothing else works afterwards."""
-        self.__dict__.pop("_emulator", None)
+        vars(self).pop("_emulator", None)
 
     def _start_episodes(self, mask: np.ndarray) -> None:
         self._stacks, info = self._emulator.reset(seed=self._episode_seed[mask], options={"reset_mask": mask})
