@@ -187,6 +187,12 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("0 L", "maturity")
         | may("0.5 L", "gain"),
     ),
+    "DASH": (tp.mitigations.DASH, may("None L", "period", "max_batches") | may("0 0.5", "share", "floor")),
+    "HareAndTortoise": (
+        given(tp.mitigations.HareAndTortoise, reset_period=2),
+        may("L", "reset_period") | may("0 0.5", "decay"),
+    ),
+    "FIRE": (tp.mitigations.FIRE, may("None L", "period") | may("L", "num_iterations")),
     "GraMa": (
         tp.mitigations.GraMa,
         may("None L", "period")

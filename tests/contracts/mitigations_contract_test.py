@@ -29,6 +29,7 @@ class Row(NamedTuple):
         draws: whether it depends on its key.
         period: the period that it has by default.
         silent: whether units have to be silent for it to act.
+        is_built_first: whether it acts only where weights have moved since it was built.
         penalty_of: the weights that its penalty has a gradient for; empty without a penalty.
         zero_at_start: whether penalty and gradient are 0 at the weights that training starts with.
     """
@@ -40,6 +41,7 @@ class Row(NamedTuple):
     draws: bool
     period: int | None = None
     silent: bool = False
+    is_built_first: bool = False
     penalty_of: set[str] = set()
     zero_at_start: bool = False
 
@@ -48,6 +50,8 @@ ALL_BUT_NORMS = {each for each in ALL if not each.endswith(("gamma", "beta"))}
 KERNELS = {each for each in ALL if each.endswith("kernel")}
 HIDDEN_KERNELS = {"hidden1/kernel", "hidden2/kernel"}
 TABLE = {
+    "DASH": Row({"reset_slots": True}, {"floor": 1.0, "reset_slots": False}, ALL, ALL, draws=False),
+    "FIRE": Row({"reset_slots": True}, None, KERNELS, KERNELS, draws=False),
     "GradientClipping": Row({"max_norm": 0.01}, {"max_norm": 1e30}, set(), set(), False),
     # Right after it is built weights have their norms, and biases alone change.
     "NormalizeAndProject": Row({}, None, {"hidden1/bias", "hidden2/bias"}, set(), False, period=1),
@@ -64,6 +68,15 @@ TABLE = {
     # Every unit is replaced, and gives its mean to the biases of its readers.
     "ContinualBackprop": Row({"rate": 1.0, "maturity": 0}, {"rate": 0.0}, ALL, HIDDEN, draws=True, period=1),
     "GraMa": Row({"threshold": 1e3}, {"max_fraction": 0.0}, HIDDEN, HIDDEN, draws=True, period=1_000),
+    "HareAndTortoise": Row(
+        {"reset_period": 2, "decay": 0.5},
+        {"decay": 0.0},
+        ALL,
+        set(),
+        draws=False,
+        period=1,
+        is_built_first=True,
+    ),
     "L2Init": Row(
         {"coefficient": 0.1},
         {"coefficient": 0.0},
@@ -91,8 +104,12 @@ TABLE = {
     "WeightDecay": Row({"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), False, penalty_of=ALL),
 }
 WITH_STRENGTH = {name: row for name, row in TABLE.items() if row.zero_strength is not None}
-WITHOUT = {"NormalizeAndProject", "ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
-EVERY_STEP = {"PartialResets", "SelfNormalizedResets"}  # which observe all steps: they take no period
+WITHOUT = {"FIRE", "NormalizeAndProject", "ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
+EVERY_STEP = {
+    "HareAndTortoise",
+    "PartialResets",
+    "SelfNormalizedResets",
+}  # which observe all steps: they take no period
 EVERY_ROW = pytest.mark.parametrize(("name", "row"), TABLE.items(), ids=TABLE)
 
 
@@ -155,12 +172,15 @@ def test_at_zero_strength_it_does_nothing_bit_for_bit(name, row, without):
 
 @EVERY_ROW
 def test_it_acts_on_these_weights_and_their_slots_together_and_on_no_other(name, row):
-    training = SmallRun().train()
+    training, mitigation = SmallRun(), make(name, row)
+    if row.is_built_first:
+        mitigation.build(training.model, training.optimizer, 0)
+    training.train()
     if row.silent:
         silenced(training)
     weights, slots = training.weights(), training.slot_values()
     assert set(weights) == ALL and all(slot.any() for each in slots.values() for slot in each.values())
-    training.act(make(name, row))
+    training.act(mitigation, is_built=row.is_built_first)
     changed = {each for each, value in training.weights().items() if not same_bits([value], [weights[each]])}
     assert changed == row.weights
     for each, values in training.slot_values().items():

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,9 +10,9 @@ from tfplastic import networks, seeds
 from tfplastic.mitigations import StepContext
 from tfplastic.mitigations._weights import trainable_weights
 from tfplastic.optimizers import adam, slots
+from tfplastic.tasks import DataBatches, TaskLoss
 
 NUM_STEPS, PERIOD = 6, 2
-NO_LOSS: Any = None  # of other batches
 PROGRAMS = ("eager", "graph", "loop", "xla")
 
 
@@ -55,9 +54,10 @@ class SmallRun:
         self.losses.append(float(compiled()))
         return self
 
-    def act(self, mitigation, seed=0):
+    def act(self, mitigation, seed=0, is_built=False):
         """Builds a mitigation that played no part in the training, calls it once and returns itself."""
-        mitigation.build(self.model, self.optimizer, seed)
+        if not is_built:
+            mitigation.build(self.model, self.optimizer, seed)
         key, step = tf.constant(seeds.derive(seed, "act")), tf.constant(NUM_STEPS, tf.int64)
         context = self._context(mitigation, self._differentiate(step)[2]) if mitigation.reads else None
         mitigation.after_update(step, self.model, self.slots, key, context)
@@ -100,6 +100,8 @@ class SmallRun:
         inputs, labels, activations = self.inputs[step - 1], self.labels[step - 1], {}
         parts = {"batch": lambda: (inputs, labels), "step": lambda: step}
         parts |= {"activations": lambda: activations, "at_boundary": lambda: step % PERIOD == 0}
+        data = DataBatches(tf.constant(NUM_STEPS), lambda n: (self.inputs[n], self.labels[n]))
+        parts["data"] = lambda: data
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
             logits = inputs
@@ -117,7 +119,7 @@ class SmallRun:
         return loss, gradients, parts
 
     def _context(self, mitigation, parts):
-        return StepContext(mitigation, parts, self.model, NO_LOSS)
+        return StepContext(mitigation, parts, self.model, loss_of)
 
     def _after_update(self, step, parts):
         for mitigation, key in zip(self.mitigations, self.keys, strict=True):
@@ -126,6 +128,13 @@ class SmallRun:
                 context = self._context(mitigation, parts)
                 mitigation.after_update(step, self.model, self.slots, own_key, context)
         return tf.constant(True)
+
+
+def loss_of(model, batch, training=False):
+    """The loss of another batch, as tasks have it."""
+    inputs, labels = batch
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(inputs, training=training))
+    return TaskLoss(tf.reduce_mean(losses), losses, {})
 
 
 def _knows_training(layer):

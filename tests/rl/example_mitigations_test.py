@@ -10,10 +10,10 @@ import tensorflow as tf
 
 import tfplastic as tp
 from examples.mitigations.c_chain import CChain
-from examples.mitigations.dash import Dash
 from tests.rl import atari_task_test
 from tests.training.graph_loop_test import run
 from tfplastic.mitigations import (
+    DASH,
     ContinualBackprop,
     GraMa,
     PartialResets,
@@ -35,10 +35,11 @@ def check_that_each_acted(mitigations, steps):
     assert churns[0] == 0 and (churns[1:steps] > 0).all() and not churns[steps:].any()
 
 
-class NotedDash(Dash):
+class NotedDash(DASH):
     """Keeps the norms of the first kernel before and after its last call."""
 
     def build(self, model, optimizer, seed):
+        super().build(model, optimizer, seed)
         self.norms = tf.Variable([0.0, 0.0], trainable=False)
 
     def after_update(self, step, model, slots, key, context):

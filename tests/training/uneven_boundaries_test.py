@@ -8,13 +8,11 @@ import pytest
 import tensorflow as tf
 
 import tfplastic as tp
-from examples.mitigations.dash import Dash
-from tests.tasks.example_streams import GrowingData
 from tests.training import graph_loop_test, loop_test
 from tests.training.graph_loop_test import run, values_of, weights
 from tests.training.regression_task import RegressionTask
 from tfplastic._tf.random import fold_in
-from tfplastic.mitigations import Mitigation
+from tfplastic.mitigations import DASH, Mitigation
 from tfplastic.optimizers import slots
 from tfplastic.training import GradientStep, Loop, TrainConfig
 
@@ -46,6 +44,22 @@ class Noting(Mitigation):
 
     def noted(self):
         return [int(each) for each in self.steps.numpy() if each]
+
+
+class GrowingData(tp.tasks.ImageStream):
+    """More images in each task, those of all tasks before and new ones, until all are there."""
+
+    name = "growing_data"
+
+    def __init__(self, *arguments: Any, num_chunks: int, **settings: Any):
+        super().__init__(*arguments, **settings)
+        self.num_chunks = num_chunks
+
+    def task_size(self, task):
+        return tf.minimum(task + 1, self.num_chunks) * (len(self.images) // self.num_chunks)
+
+    def examples(self, state, indices, key):
+        return tp.tasks.StreamBatch(tf.gather(self.images, indices), tf.gather(self.labels, indices))
 
 
 def growing():
@@ -127,7 +141,7 @@ def test_a_pass_over_the_data_to_come_is_of_the_next_task(tmp_path):
             self.flags.assign(10 * self.flags + count)
 
     counting = Counting()
-    loop, _ = run(tmp_path, make_loop([counting, Dash()], total_steps=7))
+    loop, _ = run(tmp_path, make_loop([counting, DASH()], total_steps=7))
     assert counting.flags.numpy() == 16 * 10 + 24  # after steps 2 and 6
     assert np.isfinite(weights(loop)).all()
 

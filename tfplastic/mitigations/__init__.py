@@ -2,9 +2,12 @@
 
 from tfplastic import _renames
 from tfplastic.mitigations.continual_backprop import ContinualBackprop
+from tfplastic.mitigations.dash import DASH
+from tfplastic.mitigations.fire import FIRE
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.gradient_clipping import GradientClipping
 from tfplastic.mitigations.grama import GraMa
+from tfplastic.mitigations.hare_and_tortoise import HareAndTortoise
 from tfplastic.mitigations.l2_init import L2Init
 from tfplastic.mitigations.mitigation import Mitigation, Slots
 from tfplastic.mitigations.normalize_and_project import NormalizeAndProject
@@ -25,9 +28,12 @@ from tfplastic.mitigations.weight_clipping import WeightClipping
 from tfplastic.mitigations.weight_decay import WeightDecay
 
 __all__ = [
+    "DASH",
+    "FIRE",
     "ContinualBackprop",
     "GraMa",
     "GradientClipping",
+    "HareAndTortoise",
     "L2Init",
     "Mitigation",
     "NormalizeAndProject",

@@ -24,7 +24,7 @@ class KernelMatrix:
 
     def __init__(self, weight: Weight):
         shape = [int(each) for each in weight.variable.shape]
-        columns = _axes_of_outputs(weight, len(shape))
+        columns = axes_of_outputs(weight, len(shape))
         rows = [axis for axis in range(len(shape)) if axis not in columns]
         self._order = [*rows, *columns]
         self.inputs = math.prod(shape[axis] for axis in rows)
@@ -37,13 +37,25 @@ class KernelMatrix:
         return tf.reshape(value, [self.inputs, self.outputs])
 
 
-def _axes_of_outputs(weight: Weight, rank: int) -> list[int]:
+def axes_of_outputs(weight: Weight, rank: int) -> list[int]:
+    """Returns the axes of a kernel that are those of its layer's outputs.
+
+    Args:
+        weight: a kernel of a model.
+        rank: number of its axes.
+    """
     if hasattr(weight.layer, "equation"):
         letters, result = weight.layer.equation.replace(" ", "").split(",")[1].split("->")
         return [axis for axis, letter in enumerate(letters) if letter in result]
-    kinds = {base.__name__ for base in type(weight.layer).__mro__}
-    if weight.role == "depthwise_kernel" or any(kind.startswith("Depthwise") for kind in kinds):
+    if is_depthwise(weight):
         return [rank - 2, rank - 1]
+    kinds = {base.__name__ for base in type(weight.layer).__mro__}
     if any(kind.startswith("Conv") and kind.endswith("Transpose") for kind in kinds):
         return [rank - 2]
     return [rank - 1]
+
+
+def is_depthwise(weight: Weight) -> bool:
+    """Returns whether a kernel gives each channel filters of its own."""
+    kinds = (base.__name__ for base in type(weight.layer).__mro__)
+    return weight.role == "depthwise_kernel" or any(kind.startswith("Depthwise") for kind in kinds)

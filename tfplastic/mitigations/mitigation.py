@@ -67,6 +67,19 @@ class Mitigation:
         cls.transforms_gradients = cls.transform_gradients is not Mitigation.transform_gradients
         cls.acts_after_update = cls.after_update is not Mitigation.after_update
 
+    def extend_network(self, model: Any) -> Any:
+        """Returns the network to train instead of `model`, by default `model` itself.
+
+        It is called before all else, once for each network of the task, such as the target network.
+
+        Args:
+            model: a Keras model, built. Its layers and weights are to be those of the result.
+
+        Raises:
+            ValueError: if it cannot extend this model.
+        """
+        return model
+
     def build(self, model: Any, optimizer: Any, seed: int) -> None:
         """Makes ready for one run: checks that it can act on the model, makes its variables.
 
@@ -110,6 +123,14 @@ class Mitigation:
             context: context of the gradient step that was taken. Its forward pass and gradients precede the
                 update.
         """
+
+    @property
+    def evaluation_weights(self) -> Sequence[tuple[Any, tf.Variable]]:
+        """Pairs of a variable of the model and one with the value that evaluations use in its place.
+
+        They are exchanged while the loop evaluates, and while a `PlasticModel` evaluates or predicts.
+        """
+        return ()
 
     @property
     def state(self) -> dict[str, tf.Variable]:

@@ -21,6 +21,7 @@ from tfplastic.training.after_updates import AfterUpdates, Moment
 from tfplastic.training.compiled_loss import CompiledLoss
 from tfplastic.training.execution.non_finite import Examination
 from tfplastic.training.execution.noted_batch import NotedBatch
+from tfplastic.training.mitigated_network import evaluation_weights, extension
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic
 from tfplastic.training.step_supply import ArraySupply
 
@@ -34,7 +35,8 @@ class PlasticModel(keras.Model):
     So penalties, transforms of gradients and the mitigations after updates, each at its period in gradient
     steps, are those of the loop: given the same batches in the same order and the same seed, `fit` and the
     loop lead to the same weights (the same bits on a CPU, both compiled as graph). `evaluate`, `predict`,
-    callbacks and metrics are Keras' own.
+    callbacks and metrics are Keras' own; the former two use the weights of `HareAndTortoise` that are meant
+    for it.
 
     Besides the metrics `fit` reports: `loss`, the compiled loss before the update without penalties;
     `penalty`, if a mitigation adds one; `gradient_norm`, of both; and `<statistic>/<layer>` for each of the
@@ -48,7 +50,8 @@ class PlasticModel(keras.Model):
         **kwargs: `name`, as for every Keras model.
 
     Attributes:
-        network: the given network. Diagnostics name its layers by their names below the network itself.
+        network: the given network, in which `compile` may have put the frozen heads of `PlasticityInjection`
+            after its outputs. Diagnostics name its layers by their names below the network itself.
 
     Raises:
         TypeError: `network` is not a model of the Keras in use.
@@ -138,6 +141,9 @@ class PlasticModel(keras.Model):
             raise ValueError(f"`step_statistics` {rule}. Received: {', '.join(statistics)}")
         _check_strategy(self.distribute_strategy, statistics, mitigations, jit_compile)
         seed = check_seed("seed", seed)
+        extended = extension(mitigations)(self.network)
+        if extended is not self.network:
+            self.network = extended
         supply = ArraySupply(_as_batch(data), seed)
         self._training = _Training(
             self.network, self.optimizer, compiled_loss, mitigations, statistics, supply, seed, jit_compile
@@ -160,6 +166,16 @@ class PlasticModel(keras.Model):
             step = self.gradient_steps
             training.step.assign_sub(1)
             raise NonFiniteLossError(step, details=training.cause()) from None
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates like Keras' `evaluate`, with the `evaluation_weights` of mitigations that have some."""
+        with evaluation_weights(self._mitigations):
+            return super().evaluate(*args, **kwargs)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Predicts like Keras' `predict`, with the weights that `evaluate` uses."""
+        with evaluation_weights(self._mitigations):
+            return super().predict(*args, **kwargs)
 
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
@@ -224,6 +240,10 @@ class PlasticModel(keras.Model):
     def get_compile_config(self) -> None:
         """Returns None: the arguments of `compile` are not saved with the model."""
 
+    @property
+    def _mitigations(self) -> Sequence[Mitigation]:
+        return () if self._training is None else self._training.mitigations
+
     def _compiled_training(self) -> "_Training":
         if self._training is None:
             raise ValueError(f"The model must be compiled before it is trained. Received: {self.name!r}")
@@ -277,7 +297,7 @@ class _Training:
         seed_optimizer(optimizer, seed)
         for mitigation in mitigations:
             mitigation.build(network, optimizer, seed)
-        self.loss = loss
+        self.loss, self.mitigations = loss, mitigations
         self.means = _Means()
         self.step = tf.Variable(
             0, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA

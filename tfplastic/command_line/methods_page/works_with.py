@@ -1,5 +1,6 @@
 """The places where a method works, by its class and by trials on small networks."""
 
+import ast
 import functools
 import inspect
 import re
@@ -74,7 +75,7 @@ def _given(method: Method, argument: str) -> Any:
     for path in method.gin_files:
         pattern = rf"^(?:\w+/)?{method.name}\.{argument} = (\S+)"
         if match := re.search(pattern, gin_texts()[path], re.MULTILINE):
-            return adam() if match[1].startswith("@") else float(match[1])
+            return adam() if match[1].startswith("@") else ast.literal_eval(match[1])
     raise ValueError(f"`{argument}` must be bound in a gin file of {method.name}. Received: no such binding")
 
 

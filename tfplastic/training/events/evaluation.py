@@ -3,6 +3,7 @@
 from absl import logging
 
 from tfplastic.training.events.event import Periodic
+from tfplastic.training.mitigated_network import evaluation_weights
 from tfplastic.training.session import Session
 
 
@@ -13,7 +14,8 @@ class Evaluation(Periodic):
     title = "evaluations"
 
     def run(self, session: Session) -> bool:
-        scalars = session.driver.evaluate(session.step, lambda: session.stop.signal is not None)
+        with evaluation_weights(session.config.mitigations):
+            scalars = session.driver.evaluate(session.step, lambda: session.stop.signal is not None)
         if scalars is None:
             return False
         session.writer.scalars(session.step, scalars)
