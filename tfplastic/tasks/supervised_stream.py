@@ -395,7 +395,7 @@ class SupervisedStream(GraphTask):
 
     def _begin_task_if_due(self, state: StreamState) -> StreamState:
         # As a task's first step begins, not as its last one ends: until then evaluations see its content.
-        def begin() -> StreamState:
+        def begin(state: StreamState) -> StreamState:
             task = state.task + 1
             begun = state._replace(
                 step=tf.zeros_like(state.step),
@@ -406,11 +406,13 @@ class SupervisedStream(GraphTask):
             )
             return self._with_next_epoch(begun) if self._sizes_differ else begun
 
-        return tf.cond(self.boundary(state), begin, lambda: state)
+        return _once_if(self.boundary, begin, state)
 
     def _begin_epoch_if_due(self, state: StreamState) -> StreamState:
-        is_over = state.position + self.batch_size > self._size(state.task) - self._reserve
-        return tf.cond(is_over, lambda: self._with_next_epoch(state), lambda: state)
+        def is_over(state: StreamState) -> tf.Tensor:
+            return state.position + self.batch_size > self._size(state.task) - self._reserve
+
+        return _once_if(is_over, self._with_next_epoch, state)
 
     def _with_next_epoch(self, state: StreamState) -> StreamState:
         epoch = state.epoch + 1
@@ -457,6 +459,25 @@ class SupervisedStream(GraphTask):
         if most > whole:
             score += total(tf.constant(whole), most - whole)
         return score / tf.cast(size, tf.float64)
+
+
+def _once_if(
+    is_due: Callable[[StreamState], tf.Tensor],
+    change: Callable[[StreamState], StreamState],
+    state: StreamState,
+) -> StreamState:
+    """Returns the changed state if it is due, else the same one.
+
+    As a loop, because XLA leaves a loop's tensors in place. Those of a `tf.cond` it copies at each step, an
+    order of 60,000 examples too.
+    """
+    due = is_due(state)
+    _, changed = tf.while_loop(
+        lambda is_due, _: is_due,
+        lambda is_due, state: (tf.zeros_like(is_due), change(state)),
+        (due, state),
+    )
+    return changed
 
 
 def _mean(total: tf.Tensor, steps: int) -> float:

@@ -167,7 +167,7 @@ class GradientStep:
             # Dense, which sparse gradients of embeddings are not: a sum over replicas takes tensors.
             gradients = sum_over_replicas([tf.convert_to_tensor(each) for each in gradients])
             loss = sum_over_replicas(loss)
-        metrics = {**output.metrics, "gradient_norm": global_norm(gradients)}  # each []
+        metrics = {**output.metrics, "gradient_norm": global_norm(gradients, _is_one_example(batch))}
         if penalties:
             metrics["penalty"] = tf.add_n(penalties)
         if self._statistics and call is not None:
@@ -260,3 +260,9 @@ class GradientStep:
         # An eager call has no graph in which layers could be found by their operations.
         records = self._records and not tf.executing_eagerly()
         return recorded_call(self._model) if records else contextlib.nullcontext()
+
+
+def _is_one_example(batch: Any) -> bool:
+    """Returns whether a batch is known to have a single example."""
+    sizes = {tf.convert_to_tensor(each).shape[:1] for each in tf.nest.flatten(batch) if each is not None}
+    return sizes == {tf.TensorShape([1])}
