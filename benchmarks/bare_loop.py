@@ -1,4 +1,4 @@
-"""A bare XLA loop of gradient steps on a stream of image tasks: what a run would be if nothing else were wanted."""
+"""A bare XLA loop of gradient steps on a stream of image tasks, with nothing else in it."""
 
 import pathlib
 from typing import Any
@@ -20,8 +20,10 @@ def write_data(folder: str) -> None:
 
 
 class BareLoop:
-    """One XLA program for each task: a new order of pixels or new labels, a new order of the examples in each
-    epoch, then one `tf.while_loop` with a slice, an MLP's loss, its gradient, an update and the online accuracy.
+    """One XLA program for each epoch, which is a `tf.while_loop` over gradient steps of an MLP.
+
+    A step is a batch, the loss, its gradient, an update and the online accuracy. Each task has a new order of
+    pixels or new labels, each epoch a new order of the examples.
 
     Args:
         hidden: units of the hidden layers.

@@ -2,12 +2,13 @@
 
     .venv/bin/python benchmarks/stream_loop.py
 
-Both take turns in one process with one thread: the bare loop's blocks run inside an event of our loop, whose own
-blocks lie between two such events. So compilation, evaluations, rows of metrics and the work at the start of a task
-are part of our time, as in a run; blocks before the first evaluations are warm-up and do not count.
+Both take turns in one process with one thread: the bare loop's blocks run inside an event of our loop, whose
+own blocks lie between two such events. So evaluations, rows of metrics and the work at the start of a task
+are part of our time, as in a run. The first blocks, which compile, do not count.
 """
 
 import argparse
+import functools
 import os
 import pathlib
 import statistics
@@ -24,33 +25,11 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-import functools
-
-import numpy as np
 import tensorflow as tf
 
 import tfplastic as tp
 from benchmarks.bare_loop import BareLoop, write_data
 from tfplastic.training import Event, Loop, RunDirectory, TrainConfig
-
-
-class PermutedPixels(tp.tasks.ImageStream):
-    """The same images and labels, with the pixels of all images in another order in each task."""
-
-    name = "permuted_pixels"
-
-    def content(self, task: Any, previous: Any = None) -> tf.Tensor:
-        key = tf.random.experimental.stateless_fold_in(
-            tp.seeds.derive(self.seed, "pixels"), task, alg="philox"
-        )
-        draws = tf.random.stateless_uniform([784], key, None, None, tf.int32, alg="philox")
-        return tf.argsort(draws)  # [pixels]
-
-    def examples(self, state: Any, indices: tf.Tensor, key: tf.Tensor) -> tp.tasks.StreamBatch:
-        images = tf.gather(self.images, indices)  # [batch, height, width, channels]
-        flat = tf.reshape(images, [indices.shape[0], -1])  # [batch, pixels]
-        permuted = tf.reshape(tf.gather(flat, state.content, axis=1), images.shape)
-        return tp.tasks.StreamBatch(permuted, tf.gather(self.labels, indices))
 
 
 class Case(NamedTuple):
@@ -113,7 +92,7 @@ def make_task(case: Case) -> Any:
     network = functools.partial(tp.networks.mlp, hidden=case.hidden)
     arguments: dict[str, Any] = dict(num_examples=case.num_examples, batch_size=case.batch_size)
     if case.permutes:
-        return PermutedPixels("mnist", network, epochs_per_task=1, **arguments)
+        return tp.tasks.PermutedPixels("mnist", network, epochs_per_task=1, **arguments)
     return tp.tasks.RandomLabelTask("mnist", network, steps_per_task=case.steps_per_task, **arguments)
 
 
