@@ -7,7 +7,7 @@ import pytest
 from tfplastic.sweeps import RunRoot
 from tfplastic.sweeps.engine import Engine
 from tfplastic.sweeps.experiment import Arm
-from tfplastic.sweeps.job import Job, Report
+from tfplastic.sweeps.job import Job, JobStatus
 from tfplastic.sweeps.ray_pool import LostError
 from tfplastic.sweeps.records import Records, Run
 from tfplastic.sweeps.stop import Stop
@@ -47,7 +47,7 @@ class Lines(list):
 
 
 def at(step, state="running", code=None, error=""):
-    return Report("node", state, step, code, error)
+    return JobStatus("node", state, step, code, error)
 
 
 DONE = at(100, "finished", 0)

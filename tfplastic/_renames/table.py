@@ -34,8 +34,9 @@ ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "train": {"program": "compiler"},
     "Probe": {"program": "compiler"},
     "AtariTask": {"agent_steps_per_gradient_step": "replay_ratio"},
+    "RunRoot": {"place": "location"},
 }
-"""{configurable of gin: {argument: argument}}."""
+"""{configurable of gin, or class: {argument: argument}}."""
 
 RECIPROCALS = frozenset([("AtariTask", "agent_steps_per_gradient_step")])
 """The old arguments, (configurable, argument), whose value was the reciprocal of the new one's."""

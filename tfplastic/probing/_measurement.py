@@ -14,10 +14,10 @@ from tfplastic.probing._extrapolation import at_full_length
 from tfplastic.probing._inputs import digest
 from tfplastic.probing._protocol import Protocol
 from tfplastic.probing._standardized import Standardized
-from tfplastic.probing._training.execution import make_program
+from tfplastic.probing._training.execution import make_trainer
 from tfplastic.probing._training.optimizers import copied, settings_of, state_of
 from tfplastic.probing._training.reinitialized import architecture, rebuild, weights_of
-from tfplastic.probing._training.trainers import Program
+from tfplastic.probing._training.trainers import Trainer
 from tfplastic.probing._training.training_copy import TrainingCopy
 from tfplastic.probing.result import FreshNetworks, ProbeResult
 from tfplastic.probing.targets import GivenTargets, TargetSource
@@ -41,11 +41,11 @@ class _Task(NamedTuple):
 
 
 @dataclasses.dataclass
-class _Bench:
-    """Trainer of networks, compiled at its first use."""
+class _Trainable:
+    """Copy of a network with its trainer, which is compiled at its first use."""
 
     training_copy: TrainingCopy
-    program: Program | None = None
+    trainer: Trainer | None = None
     how: str = ""
 
 
@@ -76,8 +76,8 @@ class Measurement:
         self._optimizer = optimizer
         self._example = tf.nest.map_structure(lambda each: each[:1], inputs)
         key = self._key()
-        self._bench = cache.get("bench", key, self._make_bench)
-        self._copy = self._bench.training_copy
+        self._trainable = cache.get("trainable", key, self._make_trainable)
+        self._copy = self._trainable.training_copy
         self._copy.inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
         key = (key, digest(inputs), protocol.num_steps, protocol.losses_over)
         self._task = cache.get("task", key, self._make_task)
@@ -95,7 +95,7 @@ class Measurement:
             target_variances=self._task.variances,
             curves=own.curves,
             fresh=self._fresh,
-            how=self._bench.how,
+            how=self._trainable.how,
             notes=tuple(filter(None, (own.warning, self._warning_of_fresh()))),
         )
         return result if self._protocol.quick_steps is None else at_full_length(result)
@@ -121,7 +121,7 @@ class Measurement:
             (protocol.execution, protocol.compiler),
         )
 
-    def _make_bench(self) -> _Bench:
+    def _make_trainable(self) -> _Trainable:
         weights = [self._fresh_weights("check", number) for number in (0, 0, 1)]
         for one, other, are_equal in ((0, 1, True), (0, 2, False)):
             pairs = zip(weights[one], weights[other], strict=True)
@@ -129,7 +129,9 @@ class Measurement:
                 rule = "must have initial weights that are a function of the seed, or `make_model` be given"
                 received = "other weights for the same seed" if are_equal else "the same for other seeds"
                 raise ValueError(f"`model` {rule}. Received: {received}")
-        return _Bench(TrainingCopy(self._rebuilt("twin", 0), copied(self._optimizer), self._protocol.head))
+        return _Trainable(
+            TrainingCopy(self._rebuilt("twin", 0), copied(self._optimizer), self._protocol.head)
+        )
 
     def _make_task(self) -> _Task:
         protocol = self._protocol
@@ -180,7 +182,7 @@ class Measurement:
             targets = targets + protocol.targets.offset(_counted.counted(before, mask))
         warning = protocol.head.warning(targets)
         targets = protocol.head.prepared(targets, before)
-        curves, after = self._program().train(weights, slots, targets, self._task.batches[:, :steps])
+        curves, after = self._trainer().train(weights, slots, targets, self._task.batches[:, :steps])
         if protocol.losses_over == "batches":
             initial, final = curves[:, 0].astype(np.float64), curves[:, -1].astype(np.float64)
         else:
@@ -188,17 +190,17 @@ class Measurement:
             final = np.array([training_copy.error(*each, mask) for each in zip(after, targets, strict=True)])
         return _Trained(initial, final, curves, warning)
 
-    def _program(self) -> Program:
-        bench, protocol = self._bench, self._protocol
-        if bench.program is None:
+    def _trainer(self) -> Trainer:
+        trainable, protocol = self._trainable, self._protocol
+        if trainable.trainer is None:
             targets = self._task.targets
             targets = protocol.head.prepared(targets, np.zeros(targets.shape[1:], np.float32))
-            bench.training_copy.trace(targets[0], protocol.batch_size)
+            trainable.training_copy.trace(targets[0], protocol.batch_size)
             is_masked = self._task.mask is not None
-            bench.program, bench.how = make_program(
-                bench.training_copy, len(targets), protocol.execution, protocol.compiler, is_masked
+            trainable.trainer, trainable.how = make_trainer(
+                trainable.training_copy, len(targets), protocol.execution, protocol.compiler, is_masked
             )
-        return bench.program
+        return trainable.trainer
 
     def _fresh_predictions(self, number: int) -> np.ndarray:
         self._copy.load(self._fresh_weights("target", number))

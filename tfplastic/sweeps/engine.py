@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from tfplastic.sweeps.job import Job, Report
+from tfplastic.sweeps.job import Job, JobStatus
 from tfplastic.sweeps.ray_pool import LostError
 from tfplastic.sweeps.records import Records, Run
 from tfplastic.sweeps.stop import Stop
@@ -17,7 +17,7 @@ class Pool(Protocol):
 
     def submit(self, job: Job) -> Any: ...
     def ready(self, tasks: Sequence[Any], timeout_s: float) -> list[Any]: ...
-    def next(self, task: Any) -> Report | None: ...
+    def next(self, task: Any) -> JobStatus | None: ...
     def cancel(self, task: Any) -> None: ...
 
 
@@ -88,7 +88,7 @@ class Engine:
             error = report.error or f"it ended with code {report.code} before its last step"
             self._ended(job, error, is_stopping)
 
-    def _note(self, job: Job, report: Report) -> None:
+    def _note(self, job: Job, report: JobStatus) -> None:
         run = self._records.run(job.arm, job.seed)
         if run.state == "finished":
             return

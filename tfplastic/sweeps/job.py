@@ -66,7 +66,7 @@ class Job:
         return run_name(self.arm, self.seed)
 
 
-class Report(NamedTuple):
+class JobStatus(NamedTuple):
     """Status of a job.
 
     Attributes:
@@ -84,7 +84,7 @@ class Report(NamedTuple):
     error: str = ""
 
 
-def work(job: Job) -> Iterator[Report]:
+def work(job: Job) -> Iterator[JobStatus]:
     """Trains; reports as it begins, whenever a run has got further, and when the process has ended.
 
     An interrupt (`KeyboardInterrupt`) stops the run, which saves a checkpoint, and is raised to the caller.
@@ -92,17 +92,17 @@ def work(job: Job) -> Iterator[Report]:
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfplastic-sweep-"))
         workspace = _Workspace(job, RunRoot(job.root), pathlib.Path(scratch))
-        yield (report := Report(platform.node(), *workspace.status()))
+        yield (report := JobStatus(platform.node(), *workspace.status()))
         with workspace.log() as log, _process(job, workspace, log) as process:
             while process.poll() is None:
                 workspace.push_if_due(log)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_LOOK_PERIOD_S)
-                if (now := Report(report.host, *workspace.status())) != report:
+                if (now := JobStatus(report.host, *workspace.status())) != report:
                     yield (report := now)
         workspace.push()
         code = process.returncode
-        yield Report(report.host, *workspace.status(), code, workspace.last_words(code) if code else "")
+        yield JobStatus(report.host, *workspace.status(), code, workspace.last_words(code) if code else "")
 
 
 class _Workspace:
@@ -111,7 +111,7 @@ class _Workspace:
     def __init__(self, job: Job, root: RunRoot, scratch: pathlib.Path):
         self._job = job
         self._root = root
-        self._local = scratch / "runs" if root.is_remote else pathlib.Path(root.place)
+        self._local = scratch / "runs" if root.is_remote else pathlib.Path(root.location)
         self.scratch = scratch
         self.run_directory = self._local / job.name
         self._log = self._local / LOGS / f"{job.name}.log"

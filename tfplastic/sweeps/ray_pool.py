@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from tfplastic._text.lines import last_line
 from tfplastic.sweeps import job as job_module
-from tfplastic.sweeps.job import Job, Report, import_path
+from tfplastic.sweeps.job import Job, JobStatus, import_path
 
 LOCAL = "local"
 """Address of Ray started on this machine, for one sweep."""
@@ -67,7 +67,7 @@ class RayPool:
         """Returns one of the tasks that has something to report, or none, after at most so many seconds."""
         return self._ray.wait(tasks, timeout=timeout_s)[0]
 
-    def next(self, task: Any) -> Report | None:
+    def next(self, task: Any) -> JobStatus | None:
         """Returns the next report of a task that is ready, None after the last one.
 
         Raises:

@@ -4,17 +4,19 @@ import os
 import pathlib
 from typing import Any
 
+from tfplastic import _renames
 from tfplastic.writers import atomic_file
 
 
+@_renames.accept_old_arguments("RunRoot")
 class RunRoot:
     """A directory that all nodes see, or an object store (anything with `://`, even `file://`).
 
     Args:
-        place: a path, taken from the working directory, or a URL.
+        location: a path, taken from the working directory, or a URL.
 
     Attributes:
-        place: the absolute path, or the URL without a last `/`.
+        location: the absolute path, or the URL without a last `/`.
         is_remote: whether it is a URL.
 
     Raises:
@@ -28,19 +30,19 @@ class RunRoot:
         ('{}', None)
     """
 
-    def __init__(self, place: str | os.PathLike[str]):
-        text = os.fspath(place)
+    def __init__(self, location: str | os.PathLike[str]):
+        text = os.fspath(location)
         self.is_remote = "://" in text
-        self.place = text.rstrip("/") if self.is_remote else os.path.abspath(text)
+        self.location = text.rstrip("/") if self.is_remote else os.path.abspath(text)
         if self.is_remote:
-            self.filesystem, self.path = _filesystem(self.place)
+            self.filesystem, self.path = _filesystem(self.location)
 
     def read(self, name: str) -> str | None:
         """Returns the text of a file in it, or None; bytes that are not UTF-8 are replaced."""
         try:
             if self.is_remote:
                 return self.filesystem.cat_file(f"{self.path}/{name}").decode(errors="replace")
-            return pathlib.Path(self.place, name).read_text(encoding="utf-8", errors="replace")
+            return pathlib.Path(self.location, name).read_text(encoding="utf-8", errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -50,14 +52,14 @@ class RunRoot:
             self.filesystem.makedirs(f"{self.path}/{name}".rpartition("/")[0], exist_ok=True)
             self.filesystem.pipe_file(f"{self.path}/{name}", text.encode())
             return
-        path = pathlib.Path(self.place, name)
+        path = pathlib.Path(self.location, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as file:
             file.write(text.encode())
 
     def of(self, name: str) -> str:
         """Returns the path or the URL of an entry in it."""
-        return f"{self.place}/{name}"
+        return f"{self.location}/{name}"
 
 
 def _filesystem(url: str) -> tuple[Any, str]:

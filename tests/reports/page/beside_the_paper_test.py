@@ -8,7 +8,7 @@ from tests.reports.run_directories import write_run
 from tfplastic.reports import paper_cells, read_runs
 from tfplastic.reports.page import landscape
 from tfplastic.reports.page.arms import fixed_factors
-from tfplastic.reports.page.content import Material
+from tfplastic.reports.page.content import ReportInput
 from tfplastic.reports.page.paper import beside_the_paper
 from tfplastic.reports.statistics.factors import factors_of
 
@@ -30,7 +30,7 @@ def cells_of_the_paper(tmp_path):
 
 
 def test_cells_are_put_beside_the_papers(cells_of_the_paper):
-    section = beside_the_paper(Material(cells_of_the_paper, "t"))
+    section = beside_the_paper(ReportInput(cells_of_the_paper, "t"))
     tables = {table.name: table.frame for table in section.tables}
     cells = tables["paper_cells"].set_index(["data", "architecture", "intervention"])
     assert len(cells) == 48
@@ -52,7 +52,7 @@ def test_other_tasks_are_not_compared_with_the_papers_agents(tmp_path):
     for arm in ("none", "layer_norm"):
         config = "RandomLabelTask.dataset = 'mnist'\nRandomLabelTask.network = @mlp\n"
         write_run(tmp_path / f"{arm}-seed0", 0, {"probe/final_loss": [(0, 0.1), (9, 0.4)]}, config=config)
-    section = beside_the_paper(Material(read_runs(tmp_path), "t"))
+    section = beside_the_paper(ReportInput(read_runs(tmp_path), "t"))
     assert not section.tables and section.texts[0].startswith("Nothing to compare")
 
 
@@ -63,7 +63,7 @@ def test_data_and_network_may_come_from_the_configuration(tmp_path):
     write_run(tmp_path / "none-seed0", 0, {"probe/final_loss": [(0, 0.1), (9, 0.4)]}, config=config)
     runs = read_runs(tmp_path)
     assert fixed_factors(runs) == {"data": "cifar10", "architecture": "cnn"}
-    (table,) = beside_the_paper(Material(runs, "t")).tables
+    (table,) = beside_the_paper(ReportInput(runs, "t")).tables
     assert table.frame[["data", "architecture", "intervention"]].iloc[0].tolist() == [
         "cifar10",
         "cnn",
@@ -81,13 +81,13 @@ def test_data_and_network_may_come_from_the_configuration(tmp_path):
     ],
 )
 def test_figures_of_the_paper_where_runs_have_what_they_show(tmp_path, make, figure, table):
-    section = beside_the_paper(Material(make(tmp_path), "t"))
+    section = beside_the_paper(ReportInput(make(tmp_path), "t"))
     assert f"paper_fig{figure:02}" in [picture.name for picture in section.pictures]
     assert table is None or table in [each.name for each in section.tables]
 
 
 def test_a_network_beside_its_twin_at_both_ends(tmp_path):
-    section = beside_the_paper(Material(paper_runs.landscape(tmp_path), "t"))
+    section = beside_the_paper(ReportInput(paper_runs.landscape(tmp_path), "t"))
     (table,) = section.tables
     assert table.frame["arm"].unique().tolist() == ["gradient_descent"]
     assert table.frame["runs"].unique().tolist() == [2]
@@ -99,22 +99,22 @@ def test_a_network_beside_its_twin_at_both_ends(tmp_path):
 
 
 def test_runs_without_twins_have_no_figure_2(tmp_path):
-    section = beside_the_paper(Material(paper_runs.atari(tmp_path), "t"))
+    section = beside_the_paper(ReportInput(paper_runs.atari(tmp_path), "t"))
     assert "paper_fig02" not in [picture.name for picture in section.pictures]
 
 
 def test_matrices_and_spectra_of_twins_are_on_the_page(tmp_path):
-    material = Material(paper_runs.landscape(tmp_path), "t")
-    (matrices,) = landscape.covariances(material).pictures
+    contents = ReportInput(paper_runs.landscape(tmp_path), "t")
+    (matrices,) = landscape.covariances(contents).pictures
     rows = [ax.get_ylabel() for ax in matrices.figure.axes if ax.get_ylabel()]
     assert rows[:2] == ["gradient_descent", "twin of gradient_descent"]
-    names = [picture.name for picture in landscape.spectra(material).pictures]
+    names = [picture.name for picture in landscape.spectra(contents).pictures]
     names_of_both = [f"{prefix}_hessian_spectral_density_all" for prefix in ("diagnostics", "brownian_twin")]
     assert names == names_of_both
 
 
 def test_improvements_on_games_beside_the_papers(tmp_path):
-    section = beside_the_paper(Material(paper_runs.atari(tmp_path), "t"))
+    section = beside_the_paper(ReportInput(paper_runs.atari(tmp_path), "t"))
     games = section.tables[0].frame.set_index("game")
     assert games.loc["Freeway", "paper, %"] == 40.7
     assert np.isnan(games.loc["Qbert", "ours, %"])
@@ -158,7 +158,7 @@ def test_learning_sharpness_and_probe_curves_are_drawn_from_the_arms_of_their_ex
             tmp_path / "fig18" / f"{arm}-seed0", 0, {}, curves, config=config.replace("mnist", "cifar10")
         )
     drawn = {
-        name: names_of(beside_the_paper(Material(read_runs(tmp_path / name), "")))
+        name: names_of(beside_the_paper(ReportInput(read_runs(tmp_path / name), "")))
         for name in ("fig12", "fig17", "fig18")
     }
     assert drawn == {

@@ -8,7 +8,7 @@ import pytest
 from tests.reports.run_directories import write_run
 from tfplastic import reports
 from tfplastic.command_line.report import command
-from tfplastic.reports.page import Material, sections
+from tfplastic.reports.page import ReportInput, sections
 
 COVARIANCE = "diagnostics/gradient_covariance/all"
 
@@ -42,9 +42,9 @@ ARRAYS = {
 @pytest.mark.parametrize("damage", ARRAYS)
 @pytest.mark.parametrize("tag", [COVARIANCE, "diagnostics/hessian_spectral_density/all"])
 def test_an_array_file(root, tag, damage):
-    whole = {section.title: section for section in sections(Material(reports.read_runs(root), "x"))}
+    whole = {section.title: section for section in sections(ReportInput(reports.read_runs(root), "x"))}
     ARRAYS[damage](root / "a-seed0/arrays" / tag / "0.npz")
-    found = sections(Material(reports.read_runs(root), "x"))
+    found = sections(ReportInput(reports.read_runs(root), "x"))
     named = [
         section for section in found if any("a-seed0 is left out here" in text for text in section.texts)
     ]
@@ -84,7 +84,7 @@ def test_a_file_of_text(root, name, tmp_path, capsys):
         (root / "a-seed0" / name).write_bytes(content)
         runs = reports.read_runs(root)
         assert [run.name for run in runs] == ["a-seed0", "a-seed1"]
-        assert sections(Material(runs, "x"))
+        assert sections(ReportInput(runs, "x"))
         runs.table()
         if number == 0:
             assert command.main([f"--runs={root}", f"--out={tmp_path / 'out'}"]) == 0

@@ -61,9 +61,9 @@ def hostile(tmp_path_factory):
     }
     write_run(root / EVIL, 0, evil, made_up_sweep.arrays_of(0.3, 0), config=config, device=HOSTILE)
     found = discovery.find([str(root)])
-    material = page.Material(found.runs, f"title {HOSTILE}", f"bin/report {HOSTILE}", found.errors)
+    contents = page.ReportInput(found.runs, f"title {HOSTILE}", f"bin/report {HOSTILE}", found.errors)
     out = tmp_path_factory.mktemp("out") / "report"
-    return page.write(material, out)
+    return page.write(contents, out)
 
 
 def test_nothing_from_runs_is_markup(hostile):
@@ -122,20 +122,20 @@ def test_sections_and_their_links(hostile):
 
 def test_sections_without_data_say_why(tmp_path):
     write_run(tmp_path / "only-seed0")
-    parts = page.sections(page.Material(read_runs(tmp_path), "t"))
+    parts = page.sections(page.ReportInput(read_runs(tmp_path), "t"))
     assert [part.title for part in parts] == SECTIONS
     for part in parts[1:-1]:
         assert len(part.texts) == 1 and not part.pictures and not part.tables
-    (path,) = [page.write(page.Material(read_runs(tmp_path), "t"), tmp_path / "report")]
+    (path,) = [page.write(page.ReportInput(read_runs(tmp_path), "t"), tmp_path / "report")]
     assert "No run was probed" in path.read_text()
 
 
 def test_the_same_runs_give_the_same_bytes(tmp_path):
     root = made_up_sweep.write_sweep(tmp_path / "runs", ("a", "b"), (0, 1), length=2, rich=False)
-    material = page.Material(discovery.find([str(root)]).runs, "t")
-    first, second = (page.write(material, tmp_path / name) for name in ("one", "two"))
+    contents = page.ReportInput(discovery.find([str(root)]).runs, "t")
+    first, second = (page.write(contents, tmp_path / name) for name in ("one", "two"))
     assert first.read_bytes() == second.read_bytes()
-    forked = page.write(material, tmp_path / "three", num_processes=2)
+    forked = page.write(contents, tmp_path / "three", num_processes=2)
     assert forked.read_bytes() == first.read_bytes()
 
 
@@ -144,6 +144,6 @@ def test_many_arms_share_panels(tmp_path):
         f"{data}-{name}" for data in ("cifar10", "mnist") for name in ("none", "layer_norm", "w", "x", "y")
     ]
     root = made_up_sweep.write_sweep(tmp_path, arms, (0,), rich=False)
-    curves = page.sections(page.Material(discovery.find([str(root)]).runs, "t"))[2]
+    curves = page.sections(page.ReportInput(discovery.find([str(root)]).runs, "t"))[2]
     assert [ax.get_title() for ax in curves.pictures[0].figure.axes] == ["cifar10", "mnist"]
     assert curves.pictures[0].is_wide

@@ -7,7 +7,7 @@ import pytest
 from tests.reports.run_directories import write_run
 from tfplastic.reports import read_runs, style
 from tfplastic.reports.page import curves, layers, summary
-from tfplastic.reports.page.content import Material
+from tfplastic.reports.page.content import ReportInput
 from tfplastic.reports.page.tables import as_csv, as_markdown
 
 
@@ -61,7 +61,7 @@ def test_the_configuration_that_tells_arms_apart(tmp_path):
     for arm, norm in (("plain", "None"), ("ln", "'layer'")):
         extra = "ln.epsilon = 1e-5\n" if arm == "ln" else ""
         write_run(tmp_path / f"{arm}-seed0", 0, config=f"mlp.norm = {norm}\nmlp.hidden = (8,)\n{extra}")
-    section = summary.runs_and_configuration(Material(read_runs(tmp_path), "t"))
+    section = summary.runs_and_configuration(ReportInput(read_runs(tmp_path), "t"))
     tables = {table.name: table.frame for table in section.tables}
     assert tables["configuration_shared"].to_numpy().tolist() == [["mlp.hidden", "(8,)"]]
     assert sorted(tables["configuration_differences"].to_numpy().tolist()) == [
@@ -89,7 +89,7 @@ def test_the_worst_layer_is_beside_the_mean(tmp_path):
             "diagnostics/weight_norm/all": [(9, 5.0)],
         }
         write_run(tmp_path / f"a-seed{seed}", seed, tags)
-    (table,) = summary.summary(Material(read_runs(tmp_path), "title")).tables
+    (table,) = summary.summary(ReportInput(read_runs(tmp_path), "title")).tables
     row = table.frame.iloc[0]
     assert row["dead units, worst layer"] == "1 [0.9, 1] hidden1"
     assert row["dead units, mean of layers"] == "0.55 [0.5, 0.55]"
@@ -103,6 +103,6 @@ def test_two_curves_of_one_thing_are_shown_once(tmp_path):
         accuracy = [(0, 0.1), (9, 0.5 + seed / 10)]
         tags = {"evaluation/accuracy": accuracy, "evaluation/optimal_actions": accuracy}
         write_run(tmp_path / f"a-seed{seed}", seed, {**tags, "train/accuracy": [(0, 0.1), (9, 0.4)]})
-    section = curves.learning_curves(Material(read_runs(tmp_path), "title"))
+    section = curves.learning_curves(ReportInput(read_runs(tmp_path), "title"))
     assert [each.name for each in section.pictures] == ["curves_evaluation_accuracy", "curves_train_accuracy"]
     assert "evaluation/optimal_actions is the same as evaluation/accuracy in these runs." in section.texts

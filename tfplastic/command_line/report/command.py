@@ -54,8 +54,8 @@ def _act(given: options.Options, command: str) -> int:
     _check_out(given.out)
     experiment = given.experiment or found.experiment
     name = pathlib.Path(experiment).stem if experiment else pathlib.Path(given.runs[0]).resolve().name
-    material = page.Material(found.runs, given.title or name, command, found.errors)
-    path = page.write(material, given.out, num_processes=min(_MOST_PROCESSES, os.cpu_count() or 1))
+    contents = page.ReportInput(found.runs, given.title or name, command, found.errors)
+    path = page.write(contents, given.out, num_processes=min(_MOST_PROCESSES, os.cpu_count() or 1))
     print_line(f"{_count(found.runs, 'run')} of {_count(found.runs.arms, 'arm')}: {path}")
     for line in [line for line in found.runs.problems()][:5]:
         print_line(f"  {line}")

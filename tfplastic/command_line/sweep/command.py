@@ -72,7 +72,7 @@ def _act(given: options.Options) -> int:
     runs = plan.grid(answers)
     todo = plan.jobs(runs, answers, _template(given, roots[0]), given.limit)
     if given.dry_run:
-        print_line(f"{given.experiment} in {roots[0].place}")
+        print_line(f"{given.experiment} in {roots[0].location}")
         print_line(plan.describe(answers, runs, todo, _num_slots(given), given.gpus_per_run))
         return 0
     records = Records(roots[0], given.experiment, experiment.arms, experiment.seeds, given.gin_bindings, runs)
@@ -97,7 +97,7 @@ def _check(given: options.Options, experiment: Experiment, roots: Sequence[RunRo
     request = Request(
         arms=[(arm.name, list(arm.files), [*arm.bindings, *given.gin_bindings]) for arm in experiment.arms],
         seeds=list(experiment.seeds),
-        roots=[root.place for root in roots],
+        roots=[root.location for root in roots],
         device="auto" if given.gpus_per_run else "cpu",
         is_timed=given.dry_run,
         debug=given.debug,
@@ -134,7 +134,7 @@ def _template(given: options.Options, root: RunRoot) -> Job:
         arm="",
         seed=0,
         config="",
-        root=root.place,
+        root=root.location,
         device=given.device,
         threads=_threads(given),
         sync_period_s=given.sync_period,

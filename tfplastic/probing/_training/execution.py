@@ -2,13 +2,13 @@
 
 import tensorflow as tf
 
-from tfplastic.probing._training.trainers import OneAfterAnother, Program, SideBySide
+from tfplastic.probing._training.trainers import OneAfterAnother, SideBySide, Trainer
 from tfplastic.probing._training.training_copy import TrainingCopy
 from tfplastic.training.execution.compilation import is_convolutional
 
 AUTO = "auto"
 EXECUTIONS = ("one_after_another", "side_by_side")
-_CLASSES: dict[str, type[Program]] = {"one_after_another": OneAfterAnother, "side_by_side": SideBySide}
+_CLASSES: dict[str, type[Trainer]] = {"one_after_another": OneAfterAnother, "side_by_side": SideBySide}
 _NAMES = {
     "one_after_another": "targets one after another",
     "side_by_side": "targets side by side",
@@ -38,9 +38,9 @@ _RULES = {
 }
 
 
-def make_program(
+def make_trainer(
     training_copy: TrainingCopy, num_targets: int, execution: str, compiler: str, is_masked: bool = False
-) -> tuple[Program, str]:
+) -> tuple[Trainer, str]:
     """Returns a program for a probe, and in words how it trains.
 
     Args:

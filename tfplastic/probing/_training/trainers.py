@@ -13,7 +13,7 @@ from tfplastic.probing._training.training_copy import TrainingCopy
 STEPS_PER_CALL = 100  # a compiled loop cannot be interrupted, so it comes back after these many
 
 
-class Program(abc.ABC):
+class Trainer(abc.ABC):
     """Training of a network on each of several targets, from the same weights.
 
     Args:
@@ -52,7 +52,7 @@ class Program(abc.ABC):
             return self._program(*arguments)
 
 
-class OneAfterAnother(Program):
+class OneAfterAnother(Trainer):
     """One target at a time, on the variables of the copy itself: for any optimizer of Keras."""
 
     def train(
@@ -78,7 +78,7 @@ class OneAfterAnother(Program):
         return tf.while_loop(lambda step, _: step < count, body, (0, curve), parallel_iterations=1)[1]
 
 
-class SideBySide(Program):
+class SideBySide(Trainer):
     """All targets at once: each operation of the step is batched over the networks.
 
     Raises:

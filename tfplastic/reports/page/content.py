@@ -10,7 +10,7 @@ from tfplastic.reports.runs import Runs
 
 
 @dataclasses.dataclass(frozen=True)
-class Material:
+class ReportInput:
     """Input of a report.
 
     Attributes:

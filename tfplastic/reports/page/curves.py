@@ -11,7 +11,7 @@ from tfplastic.reports import aggregate, style
 from tfplastic.reports._frames import floats, groups, where
 from tfplastic.reports.figures import forms
 from tfplastic.reports.page.arms import looks, panels_of
-from tfplastic.reports.page.content import Material, Picture, Section, Table, listed
+from tfplastic.reports.page.content import Picture, ReportInput, Section, Table, listed
 from tfplastic.reports.runs import Runs
 
 _PANEL_IN = (4.6, 3.1)
@@ -21,9 +21,9 @@ _MOST_FIGURES = 6
 _NO_CURVES = ("evaluation/task",)
 
 
-def learning_curves(material: Material) -> Section:
+def learning_curves(contents: ReportInput) -> Section:
     """Returns the curves of training and evaluation by gradient step: medians over seeds, by arm."""
-    runs, title = material.runs, "Learning curves"
+    runs, title = contents.runs, "Learning curves"
     tags = [tag for tag in runs.tags() if tag.startswith(("evaluation/", "train/"))]
     tags = sorted((tag for tag in tags if tag not in _NO_CURVES), key=_order)
     tags, same_as = _distinct(runs, tags)

@@ -3,38 +3,38 @@
 import dataclasses
 from collections.abc import Callable
 
-from tfplastic.reports.page.content import Material, Section
+from tfplastic.reports.page.content import ReportInput, Section
 from tfplastic.reports.runs import Run, Runs
 
 
-def of_readable(part: Callable[[Material], Section], material: Material) -> Section:
+def of_readable(part: Callable[[ReportInput], Section], contents: ReportInput) -> Section:
     """Makes a section without the runs from which alone it cannot be made, and names each of them in it.
 
     Args:
         part: makes a section.
-        material: input of the report, with all runs.
+        contents: input of the report, with all runs.
 
     Raises:
         Exception: error of `part` where no single run is at fault.
     """
     try:
-        return part(material)
+        return part(contents)
     except Exception as error:  # whatever damaged arrays make of it
-        faults = {run.path: _fault(part, material, run) for run in material.runs}
+        faults = {run.path: _fault(part, contents, run) for run in contents.runs}
         if not any(faults.values()):
             raise error
-        good = material.runs.where(lambda run: not faults[run.path])
-        section = part(dataclasses.replace(material, runs=good))
+        good = contents.runs.where(lambda run: not faults[run.path])
+        section = part(dataclasses.replace(contents, runs=good))
         lines = [
-            f"{run.name} is left out here: {faults[run.path]}." for run in material.runs if faults[run.path]
+            f"{run.name} is left out here: {faults[run.path]}." for run in contents.runs if faults[run.path]
         ]
         return dataclasses.replace(section, texts=[*section.texts, *lines])
 
 
-def _fault(part: Callable[[Material], Section], material: Material, run: Run) -> str:
+def _fault(part: Callable[[ReportInput], Section], contents: ReportInput, run: Run) -> str:
     """Describes the problem of a run for this section, '' where there is none."""
     try:
-        part(dataclasses.replace(material, runs=Runs([run])))
+        part(dataclasses.replace(contents, runs=Runs([run])))
     except Exception as error:
         return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
     return ""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 
 from tfplastic.reports.figures import caption
-from tfplastic.reports.page.content import Material, Picture, Section
+from tfplastic.reports.page.content import Picture, ReportInput, Section
 from tfplastic.reports.page.markup import Markup, element
 from tfplastic.reports.page.tables import as_html
 
@@ -16,19 +16,19 @@ _SCALE = 1.12  # of figures on the page, for text of a size that reads well next
 _NARROWEST, _WIDE_NARROWEST = 345, 680  # pixels, below which a figure scrolls instead of shrinking
 
 
-def document(material: Material, sections: Sequence[Section], drawings: Mapping[str, str]) -> Markup:
+def document(contents: ReportInput, sections: Sequence[Section], drawings: Mapping[str, str]) -> Markup:
     """Returns the whole page.
 
     Args:
-        material: input of the report.
+        contents: input of the report.
         sections: in their order.
         drawings: {name of a picture: its SVG file}.
     """
     links = [element("a", section.title, href=f"#{section.anchor}") for section in sections]
-    of_runs = element("p", caption(material.runs), class_="lead")
-    head = [element("h1", material.title), of_runs]
-    if material.command:
-        head.append(element("p", "Made by ", element("code", material.command), class_="note"))
+    of_runs = element("p", caption(contents.runs), class_="lead")
+    head = [element("h1", contents.title), of_runs]
+    if contents.command:
+        head.append(element("p", "Made by ", element("code", contents.command), class_="note"))
     body = [
         element("header", *head),
         element("nav", *links, aria_label="Sections"),
@@ -46,7 +46,7 @@ def document(material: Material, sections: Sequence[Section], drawings: Mapping[
             http_equiv="Content-Security-Policy",
             content="default-src 'none'; style-src 'unsafe-inline'; img-src data:",
         ),
-        element("title", material.title),
+        element("title", contents.title),
         element("style", Markup(css)),
     ]
     page = element("html", element("head", *top), element("body", *body), lang="en")

@@ -9,7 +9,7 @@ from tfplastic.reports import style
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.figures.spectra import common_axis, has_nodes, limits
 from tfplastic.reports.page.arms import TOGETHER, looks
-from tfplastic.reports.page.content import Material, Picture, Section, listed
+from tfplastic.reports.page.content import Picture, ReportInput, Section, listed
 from tfplastic.reports.runs import Arrays, Runs
 
 _COVARIANCES = "diagnostics/gradient_covariance/"
@@ -18,9 +18,9 @@ _MOST_ARMS, _MOST_SPECTRA = 8, 2 * TOGETHER
 _PANEL_IN = 1.9
 
 
-def covariances(material: Material) -> Section:
+def covariances(contents: ReportInput) -> Section:
     """Draws C_k along training, a row per arm and twin, of its first run: a mean of C_k is not a C_k."""
-    runs, title = material.runs, "Gradient covariance"
+    runs, title = contents.runs, "Gradient covariance"
     tags = [tag for tag in runs.array_tags() if tag.startswith(_COVARIANCES)]
     if not tags:
         return Section(title, ["No run has gradient covariances (the diagnostic gradient_covariance)."])
@@ -38,9 +38,9 @@ def covariances(material: Material) -> Section:
     return Section(title, texts, pictures=[_matrices(shown)])
 
 
-def spectra(material: Material) -> Section:
+def spectra(contents: ReportInput) -> Section:
     """Returns the density of the Hessian's eigenvalues at the first and the last step that has one."""
-    runs, title = material.runs, "Spectra of the loss"
+    runs, title = contents.runs, "Spectra of the loss"
     there = [tag for tag in (*_sources.SPECTRA, _sources.TWIN_SPECTRUM) if tag in runs.array_tags()]
     if not there:
         program = as_started("bin/diagnose spectrum")

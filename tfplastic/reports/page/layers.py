@@ -9,7 +9,7 @@ from matplotlib.ticker import LogFormatter
 
 from tfplastic.reports import style
 from tfplastic.reports._frames import floats, groups, where
-from tfplastic.reports.page.content import Material, Picture, Section, Table, listed
+from tfplastic.reports.page.content import Picture, ReportInput, Section, Table, listed
 
 _PREFIX = "diagnostics/"
 _FIRST = (
@@ -27,9 +27,9 @@ _ARM_IN, _LAYER_IN = 1.15, 0.3
 _MOST_IN = 13.0
 
 
-def heat_maps(material: Material) -> Section:
+def heat_maps(contents: ReportInput) -> Section:
     """Returns each quantity by layer and gradient step, a map for each arm: medians over seeds."""
-    rows, title = material.runs.scalars(f"{_PREFIX}*"), "Layers over time"
+    rows, title = contents.runs.scalars(f"{_PREFIX}*"), "Layers over time"
     if rows.empty:
         return Section(title, ["No run has scalars of diagnostics."])
     parts = {tag: tag.removeprefix(_PREFIX).partition("/") for tag in set(rows["tag"])}
@@ -39,7 +39,7 @@ def heat_maps(material: Material) -> Section:
     pictures = []
     for quantity in quantities[:_MOST_FIGURES]:
         of_quantity = where(rows, rows["quantity"] == quantity)
-        pictures.append(_picture(of_quantity, quantity, material.runs.arms))
+        pictures.append(_picture(of_quantity, quantity, contents.runs.arms))
     texts = ["Rows are layers, an arm's columns its gradient steps; medians over seeds. Gray: not measured."]
     if len(quantities) > _MOST_FIGURES:
         texts.append(f"In the table alone: {listed(quantities[_MOST_FIGURES:], 40)}.")

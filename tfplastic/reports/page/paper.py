@@ -9,7 +9,7 @@ from tfplastic.reports.agreement import agreement
 from tfplastic.reports.falsification import correlations, verdicts
 from tfplastic.reports.figures import FIGURES, _sources, atari, caption, correlates
 from tfplastic.reports.page.arms import fixed_factors
-from tfplastic.reports.page.content import Material, Picture, Section, Table
+from tfplastic.reports.page.content import Picture, ReportInput, Section, Table
 from tfplastic.reports.page.twins import twins
 from tfplastic.reports.paper import CELL, paper_cells, paper_numbers
 from tfplastic.reports.runs import Runs
@@ -30,9 +30,9 @@ _MEASURES = {
 }
 
 
-def beside_the_paper(material: Material) -> Section:
+def beside_the_paper(contents: ReportInput) -> Section:
     """Compares cells, games, widths and correlates with the paper's."""
-    runs = material.runs
+    runs = contents.runs
     factors = factors_of(runs.arms)
     parts = [
         part

@@ -8,7 +8,7 @@ from tfplastic.reports import aggregate, style
 from tfplastic.reports._frames import floats, groups, where
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.page import curves
-from tfplastic.reports.page.content import Material, Picture, Section, Table, listed
+from tfplastic.reports.page.content import Picture, ReportInput, Section, Table, listed
 from tfplastic.reports.runs import Arrays, Runs
 from tfplastic.reports.statistics.factorial import PROBE_LOSS, probe_losses
 
@@ -20,9 +20,9 @@ _HIGHEST = 2.0  # loss that is shown, in variances of the targets: the first ste
 _PANEL_IN = (3.0, 2.4)
 
 
-def probes(material: Material) -> Section:
+def probes(contents: ReportInput) -> Section:
     """Returns the probe losses of each arm, along training and along the probes."""
-    runs, title = material.runs, "Probes"
+    runs, title = contents.runs, "Probes"
     tags = runs.tags()
     if PROBE_LOSS not in tags and _sources.PROBE_CURVES not in runs.array_tags():
         return Section(title, ["No run was probed (gin/probes/ has files that add probes)."])

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tfplastic.reports import aggregate
 from tfplastic.reports._frames import floats, groups, where
-from tfplastic.reports.page.content import Material, Section, Table
+from tfplastic.reports.page.content import ReportInput, Section, Table
 from tfplastic.reports.runs import Runs
 
 _HEADLINES = {
@@ -27,9 +27,9 @@ _WORST = {"diagnostics/dead_units/*": np.argmax, "diagnostics/feature_srank/*": 
 _LONG = 60  # letters of a value in the table of configurations
 
 
-def summary(material: Material) -> Section:
+def summary(contents: ReportInput) -> Section:
     """Returns the number of runs, their states and errors, and the final values of each arm."""
-    runs = material.runs
+    runs = contents.runs
     finished = sum(run.state == "finished" and not run.errors for run in runs)
     missing = runs.missing()
     steps = max((int(run.status.get("step") or 0) for run in runs), default=0)
@@ -42,16 +42,16 @@ def summary(material: Material) -> Section:
         (f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min", "of runs"),
     ]
     problems = [*runs.problems()]
-    problems += [f"{arm}: seed {seed}: {error}" for (arm, seed), error in material.errors.items()]
+    problems += [f"{arm}: seed {seed}: {error}" for (arm, seed), error in contents.errors.items()]
     lists = {"Not as it should be": problems} if problems else {}
     texts = [] if problems else ["All runs that should be there are, and have finished without errors."]
     tables = [_arms(runs)] if len(runs) else []
     return Section("Summary", texts, lists, tables=tables, facts=facts)
 
 
-def runs_and_configuration(material: Material) -> Section:
+def runs_and_configuration(contents: ReportInput) -> Section:
     """Returns the table of every run, the differences of the arms, and the settings that all share."""
-    runs = material.runs
+    runs = contents.runs
     if not len(runs):
         return Section("Runs", ["There are no runs."])
     table = runs.table()

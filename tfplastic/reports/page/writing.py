@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tfplastic.reports import style
 from tfplastic.reports.figures import caption
-from tfplastic.reports.page.content import Material, Section
+from tfplastic.reports.page.content import ReportInput, Section
 from tfplastic.reports.page.curves import learning_curves
 from tfplastic.reports.page.damage import of_readable
 from tfplastic.reports.page.document import document
@@ -30,17 +30,17 @@ _PARTS = (
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
 
 
-def sections(material: Material) -> list[Section]:
+def sections(contents: ReportInput) -> list[Section]:
     """Returns all sections of the page, drawn; one without data says why in a line."""
     with style.styled():
-        return [of_readable(part, material) for part in _PARTS]
+        return [of_readable(part, contents) for part in _PARTS]
 
 
-def write(material: Material, directory: str | os.PathLike[str], num_processes: int = 1) -> Path:
+def write(contents: ReportInput, directory: str | os.PathLike[str], num_processes: int = 1) -> Path:
     """Writes `index.html`, `figures/` (PNG, SVG), `tables/` (CSV, Markdown) and `captions.md`.
 
     Args:
-        material: input of the report.
+        contents: input of the report.
         directory: made as needed; files of these names are replaced.
         num_processes: processes that draw; more than one for a program that has no threads.
 
@@ -51,10 +51,10 @@ def write(material: Material, directory: str | os.PathLike[str], num_processes: 
         OSError: it cannot be written.
     """
     directory = Path(directory)
-    make = functools.partial(_made, material=material, directory=directory / FIGURES)
+    make = functools.partial(_made, contents=contents, directory=directory / FIGURES)
     if num_processes > 1:
-        material.runs.tags()  # What all parts ask for is found once, before they are given copies.
-        material.runs.array_tags()
+        contents.runs.tags()  # What all parts ask for is found once, before they are given copies.
+        contents.runs.array_tags()
         # Forked, so that they begin at once.
         with ProcessPoolExecutor(num_processes, multiprocessing.get_context("fork")) as pool:
             made = list(pool.map(make, _PARTS))
@@ -65,17 +65,17 @@ def write(material: Material, directory: str | os.PathLike[str], num_processes: 
     for table in (table for part in parts for table in part.tables):
         for ending, text in ((".csv", as_csv(table.frame)), (".md", as_markdown(table.frame))):
             _write(directory / TABLES / f"{_file_name(table.name)}{ending}", text)
-    _write(directory / CAPTIONS, _captions(material, parts))
-    _write(directory / PAGE, document(material, parts, drawings))
+    _write(directory / CAPTIONS, _captions(contents, parts))
+    _write(directory / PAGE, document(contents, parts, drawings))
     return directory / PAGE
 
 
 def _made(
-    part: Callable[[Material], Section], material: Material, directory: Path
+    part: Callable[[ReportInput], Section], contents: ReportInput, directory: Path
 ) -> tuple[Section, dict[str, str]]:
     """Returns a section, whose pictures are saved, and their SVG files by name."""
     with style.styled():
-        section = of_readable(part, material)
+        section = of_readable(part, contents)
     drawings = {}
     for picture in section.pictures:
         path = directory / _file_name(picture.name)
@@ -86,14 +86,14 @@ def _made(
     return section, drawings
 
 
-def _captions(material: Material, parts: Sequence[Section]) -> str:
-    of_runs, drawn = caption(material.runs), f" Drawn by: {material.command}" if material.command else ""
+def _captions(contents: ReportInput, parts: Sequence[Section]) -> str:
+    of_runs, drawn = caption(contents.runs), f" Drawn by: {contents.command}" if contents.command else ""
     lines = [
         f"- {FIGURES}/{_file_name(picture.name)}: {_once(picture.caption, of_runs)}{drawn}"
         for part in parts
         for picture in part.pictures
     ]
-    return "\n".join([f"# {material.title}", "", *lines, ""])
+    return "\n".join([f"# {contents.title}", "", *lines, ""])
 
 
 def _once(text: str, sentence: str) -> str:
