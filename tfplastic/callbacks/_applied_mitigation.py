@@ -30,7 +30,7 @@ class AppliedMitigation:
 
     Raises:
         TypeError: `mitigation` is not a mitigation.
-        ValueError: it does something else than act after updates, or reads parts that are not there.
+        ValueError: it does more than act after updates, or reads parts that do not exist here.
     """
 
     def __init__(self, argument: str, mitigation: Any, supplied: tuple[str, ...], seed: int):
@@ -47,7 +47,7 @@ class AppliedMitigation:
         self._model: Any = None
 
     def build(self, model: Any, optimizer: Any, number: int) -> None:
-        """Makes ready for a model, at most once for each.
+        """Prepares the mitigation for a model, once per model.
 
         Args:
             model: model that is trained.

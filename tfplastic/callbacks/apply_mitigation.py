@@ -15,16 +15,16 @@ SUPPLIED = ("activations", "batch", "gradients", "outputs", "step")
 
 
 class ApplyMitigation(keras.callbacks.Callback):
-    """Application of a mitigation to a model that Keras' own `fit` trains; its class stays as it is.
+    """Callback that applies a mitigation in Keras' own `fit`; the model's class stays as it is.
 
     Rule: the mitigation acts after the updates of steps `period`, 2 `period` and so on, counted over all
         calls of `fit` with this callback, in the program that takes the steps. It reads the activations and
         the gradients of that very step, so that no forward pass is added.
-    Departures: none from `training.PlasticModel`: by the same batches, the same weights.
+    Departures: none from `training.PlasticModel`: the same batches give the same weights.
     Works with: every mitigation that acts after updates and does nothing else. Penalties, transforms of
         gradients and mitigations that read a second batch or older weights need a `PlasticModel`.
 
-    While `fit` runs, the model's `train_step` is wrapped, one of its own included; `steps_per_execution` and
+    While `fit` runs, the model's `train_step` is wrapped, a custom one included; `steps_per_execution` and
     `jit_compile` are followed. Several callbacks act in their order. Models under a `tf.distribute` strategy
     of several replicas are refused. After a `fit` that was interrupted call `on_train_end`, which gives the
     model its own `train_step` again.
@@ -38,7 +38,7 @@ class ApplyMitigation(keras.callbacks.Callback):
 
     Raises:
         TypeError: `mitigation` is not a mitigation.
-        ValueError: it does something else than act after updates, or has no period; when training begins, the
+        ValueError: it does more than act after updates, or has no period; when training begins, the
             model is not built, is a `PlasticModel`, or does not suit the mitigation.
 
     Example:

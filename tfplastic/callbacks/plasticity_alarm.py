@@ -22,11 +22,11 @@ _NUMBER = 1_000  # among the mitigations of a model; those of `ApplyMitigation` 
 
 
 class PlasticityAlarm(PlasticityDiagnostics):
-    """Alarm when a quantity of a probe batch crosses a threshold: a warning, the end of training, or a cure.
+    """Callback that warns, stops training or applies a mitigation when a quantity crosses a threshold.
 
-    The quantity is measured every so many gradient steps, step 0 included, as by `PlasticityDiagnostics`. A
-    layer that crosses the threshold raises one alarm, and another one only after it has been back, unless
-    `repeat` is set. Every alarm is logged as a warning.
+    The quantity is measured on a probe batch every `every` gradient steps, step 0 included, as by
+    `PlasticityDiagnostics`. A layer that crosses the threshold raises one alarm, and another one only after
+    it has returned, unless `repeat` is set. Every alarm is logged as a warning.
 
     A mitigation acts at once, after the step's update, whatever its own period is. It reads the activations
     of the probe batch, at inference, and the gradients of the loss there, which take `y_probe`.
@@ -48,7 +48,7 @@ class PlasticityAlarm(PlasticityDiagnostics):
 
     Raises:
         TypeError: `rule` is not a `Threshold`, or `action` is none of the three.
-        ValueError: the mitigation does something else than act after updates; when training begins, as for
+        ValueError: the mitigation does more than act after updates; when training begins, as for
             `PlasticityDiagnostics`, or the mitigation cannot act on the model.
 
     Example:

@@ -48,9 +48,9 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
             `diagnostics/<quantity>/<layer name>`; None: nowhere. A `metrics.csv` there is continued; one of
             another callback is logged, as steps then come twice.
         budget: `'cheap'`, `'medium'` or `'full'`: which quantities, as for `diagnostics.diagnose`.
-        quantities: instead of the budget's: functions of a snapshot, or {name: function}.
-        loss: instead of the compiled loss, as for `diagnostics.Snapshot`.
-        layers: which layers to look at, as for `diagnostics.Snapshot`.
+        quantities: functions of a snapshot, or {name: function}, in place of the budget's.
+        loss: loss in place of the compiled one, as for `diagnostics.Snapshot`.
+        layers: layers to measure, as for `diagnostics.Snapshot`.
         batch_size: most examples to take at a time.
         model: the part of the trained model to watch, such as `vae.encoder`; None: the trained model itself.
             Its loss and optimizer are its own, if it has been compiled.
@@ -226,7 +226,7 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
         self._record(self._measured(snapshot))
 
     def _measured(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-        """Returns the values that can be had; a quantity that fails is named once, and training continues."""
+        """Returns the available values; a quantity that fails is reported once, and training continues."""
         values: dict[str, dict[str, Any]] = {}
         prepare(snapshot, self._quantities)
         for name, quantity in self._quantities.items():

@@ -19,7 +19,7 @@ class Threshold:
         quantity: function of a snapshot, such as `diagnostics.dead_units`, or a `functools.partial` of one.
         above: the bound is crossed by values above it; or None.
         below: the bound is crossed by values below it; or None. Exactly one of the two is given.
-        layer: name of the one layer that is meant, as the quantity has it; None: any layer.
+        layer: name of the only layer to check, as in the quantity's result; None: any layer.
 
     Values that are NaN cross nothing, and neither do arrays.
 

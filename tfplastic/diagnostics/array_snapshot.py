@@ -47,7 +47,7 @@ class _Model:
 class ArraySnapshot(Snapshot):
     """Snapshot of activations, weights and gradients that are given as arrays; see `from_arrays`.
 
-    Quantities that ask for more, such as curvature, raise `ValueError`.
+    Quantities that need more than arrays, such as curvature, raise `ValueError`.
 
     Args:
         activations: {layer: `[n, ..., units]`}, or None.

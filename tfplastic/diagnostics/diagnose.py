@@ -39,7 +39,7 @@ def diagnose(
     log_dir: str | os.PathLike[str] | None = None,
     step: int = 0,
 ) -> Report:
-    """Measures all that a budget allows of a model on a batch; the model is left as it is, bit for bit.
+    """Measures every quantity of a budget on a batch; the model is left bit-identical.
 
     Measurements of more than ten seconds report their progress and remaining time on the standard error.
 
@@ -56,11 +56,11 @@ def diagnose(
             the next update too; `'full'`: with gradients of single examples, the kernel and curvature as
             well, which take minutes for large models. Quantities that lack an argument or do not suit the
             model are in `Report.left_out` with the reason.
-        quantities: replacement of the budget's quantities: functions of a snapshot, or {name: function};
-            their errors are raised.
+        quantities: functions of a snapshot, or {name: function}, in place of the budget's; their errors are
+            raised.
         optimizer: the model's Keras optimizer, for quantities of its next update.
         reference: a `Reference`, for quantities of change.
-        layers: which layers to look at; see `Snapshot`. None: all.
+        layers: layers to measure; see `Snapshot`. None: all.
         batch_size: most examples to take at a time.
         sample_weight: weights of the examples, as in `fit`; see `Snapshot`.
         class_weight: {class: weight}, as in `fit`.
@@ -68,7 +68,7 @@ def diagnose(
         max_examples: most examples to take, the first ones; None: of a stream of batches 512, of arrays all.
         log_dir: directory for TensorBoard, where all values are written, histograms of activations and
             gradients among them, under `diagnostics/<quantity>/<layer name>`; None: nowhere.
-        step: gradient step under which they are written.
+        step: gradient step under which the values are written.
 
     Returns:
         A `Report`, which prints as tables.
@@ -164,7 +164,7 @@ def measure_available(
     """Measures the available quantities.
 
     Returns:
-        {quantity: {layer name: value}}, and {quantity: why it cannot be had}.
+        {quantity: {layer name: value}}, and {quantity: reason} of the others.
     """
     values: dict[str, dict[str, Any]] = {}
     left_out: dict[str, str] = {}

@@ -26,14 +26,14 @@ def from_arrays(
     layout: str = "keras",
     quantities: Sequence[QuantityFn] | Mapping[str, QuantityFn] | None = None,
 ) -> Report:
-    """Measures the quantities of `diagnose` that can be had from arrays, without a model.
+    """Measures the quantities of `diagnose` that arrays suffice for, without a model.
 
-    Values equal those of `diagnose` for a Keras model with these arrays. Quantities that ask for more than
-    the given arrays are in `Report.left_out` with the reason.
+    Values equal those of `diagnose` for a Keras model with these arrays. Quantities that need more than the
+    given arrays are in `Report.left_out` with the reason.
 
     Args:
         activations: {layer: `[n, ..., units]`}, outputs of hidden nonlinearities in the order of calls, for
-            quantities of units and of feature ranks. Everything that `numpy.asarray` takes.
+            quantities of units and of feature ranks. Any type that `numpy.asarray` takes.
         weights: {layer: array, list of arrays or {name: array}}. Of a list, arrays of two axes or more are
             kernels. Kernels are `[..., inputs, units]`.
         gradients: gradients of the loss by the weights, in the form of `weights`.
@@ -42,8 +42,8 @@ def from_arrays(
             `linearized_units`.
         layout: `'keras'`, and Flax's: units last. Or `'pytorch'`: activations `[n, units, height, width]`,
             kernels `[units, inputs]` and `[units, inputs, height, width]`, which are transposed here.
-        quantities: functions of a snapshot, or {name: function}, whose errors are raised; None: all that can
-            be had.
+        quantities: functions of a snapshot, or {name: function}, whose errors are raised; None: all available
+            ones.
 
     Returns:
         A `Report`, which prints as tables.

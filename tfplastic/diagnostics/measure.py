@@ -18,9 +18,9 @@ def measure(
 
     Args:
         snapshot: snapshot to measure. It is not refreshed here.
-        quantities: functions of a snapshot that return {layer name: value}, such as `dead_units`. They go by
-            their names, a `functools.partial` by that of its function; to have one function twice, with
-            different arguments, give a mapping {name: function}.
+        quantities: functions of a snapshot that return {layer name: value}, such as `dead_units`. Results are
+            named after the functions, a `functools.partial` after its function; to measure one function
+            twice, with different arguments, give a mapping {name: function}.
 
     Returns:
         {quantity name: {layer name: value}}, in the order of `quantities`.
@@ -46,7 +46,7 @@ def measure(
 
 
 def measure_checked(snapshot: Snapshot, quantities: Mapping[str, QuantityFn]) -> dict[str, dict[str, Any]]:
-    """Computes quantities as `measure` does, whose arguments are checked already."""
+    """Computes quantities as `measure` does, without checking their arguments."""
     prepare(snapshot, quantities)
     return {name: quantity(snapshot) for name, quantity in quantities.items()}
 

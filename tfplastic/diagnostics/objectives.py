@@ -1,4 +1,4 @@
-"""The objective on which networks are compared that were trained on different ones, or on none."""
+"""An objective to compare networks on that were trained on different ones, or on none."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,12 +26,12 @@ def noisy_self_targets(model: Any, inputs: Any, seed: int = 0) -> tuple[np.ndarr
     the gradient and the noise eps ~ N(0, 1) is drawn once. Its value is the mean of eps^2, whatever the
     weights are; its gradient is 2 mean_o eps_io grad f_o, and its Hessian 2 mean_o (grad f_o grad f_o^T +
     eps_io grad^2 f_o), of which the first term, a Gauss-Newton matrix, is the mean over draws of the noise.
-    So curvature and the angles between gradients are those of the network, not of how well it does. The noise
-    having either sign, half of the cosines of two examples' gradients are negative on average, whatever the
-    network is: look at their size and at rank, not at their sign.
+    So curvature and the angles between gradients describe the network and not its performance. As the noise
+    has either sign, half of the cosines of two examples' gradients are negative on average, for any network:
+    read their size and the rank, not their sign.
 
-    Outputs are the model's outputs, whatever they stand for: of C51 and two-hot heads the logits, one for
-    each action and atom, and not the values that they encode.
+    Outputs are the model's raw outputs: for C51 and two-hot heads the logits, one for each action and atom,
+    and not the values that they encode.
 
     Args:
         model: a Keras model, built, that returns one tensor, `[n, ...]`.
@@ -43,7 +43,7 @@ def noisy_self_targets(model: Any, inputs: Any, seed: int = 0) -> tuple[np.ndarr
         `Snapshot`.
 
     Raises:
-        ValueError: the model is not built, or returns something else than one tensor.
+        ValueError: the model is not built, or does not return exactly one tensor.
 
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 4.2 and appendix A.1. The
         paper leaves open whether all outputs count or that of the taken action alone, whether they are summed

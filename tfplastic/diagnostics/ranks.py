@@ -1,7 +1,7 @@
 """Ranks of a matrix, as functions of its singular values.
 
-Everywhere: singular values are `[k]` floats, at least 0, in any order, k at least 1; sums are in float64. A
-matrix of zeros has rank 0 in every sense here. NaN where a singular value is NaN or infinite.
+In all functions, singular values are `[k]` floats, at least 0, in any order, k at least 1; sums are in
+float64. A matrix of zeros has rank 0 in every sense here. NaN where a singular value is NaN or infinite.
 """
 
 from collections.abc import Callable
@@ -88,7 +88,7 @@ def effective_rank(singular_values: ArrayLike) -> float:
 def absolute_rank(singular_values: ArrayLike, num_examples: int, epsilon: float = 0.01) -> float:
     """Returns the number of singular values of Phi / sqrt(n) above epsilon: #{i : s_i / sqrt(n) > epsilon}.
 
-    The threshold is absolute, no share of the largest: features that are all small have a small rank.
+    The threshold is absolute and not a share of the largest: features that are all small have a small rank.
 
     Args:
         singular_values: `[k]` floats, of the features Phi `[n, d]`.

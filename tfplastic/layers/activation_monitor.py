@@ -31,9 +31,10 @@ class ActivationMonitor(keras.layers.Layer):
 
         s <- s + (1 - momentum) (s_batch - s),    w <- w + (1 - momentum) (1 - w);    `result` gives s / w.
 
-    So the first batch counts in full, and after many the mean is that of BatchNormalization's statistics with
-    the same momentum; with a zero fraction of one in every batch the result is exactly one. The variance is
-    the running mean of the batches' variances, as BatchNormalization's is; means that drift do not add to it.
+    So the first batch counts in full, and after many batches the mean is weighted as BatchNormalization's
+    statistics with the same momentum; with a zero fraction of one in every batch the result is exactly one.
+    The variance is the running mean of the batches' variances, as BatchNormalization's is; means that drift
+    do not add to it.
 
     Like BatchNormalization, and unlike every other layer here, it changes weights of its own in a call, if
     the call is one of training. It changes neither outputs nor gradients. In each setting:

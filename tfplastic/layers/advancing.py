@@ -10,7 +10,7 @@ class Advancing(abc.ABC):
     """The interface of a layer with a state that changes between gradient steps.
 
     A forward pass assigns nothing, so that measuring a network leaves it as it was; `advance` is the one
-    place where such a layer changes its non-trainable variables, and whoever trains calls it.
+    place where such a layer changes its non-trainable variables, and the training loop calls it.
     """
 
     @abc.abstractmethod
@@ -22,7 +22,7 @@ def advance(model: Any) -> None:
     """Advances every layer of a model that changes between gradient steps, once each.
 
     The training loop calls it after every gradient step and after whatever else changed the weights in that
-    step, such as a reset; a program of your own should do the same. Other layers are left alone.
+    step, such as a reset; a custom training loop should do the same. Other layers are not changed.
 
     Args:
         model: a Keras model or layer that is built; layers inside layers are found.

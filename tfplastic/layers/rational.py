@@ -20,7 +20,7 @@ class Rational(keras.layers.Layer):
     """Rational function with trained coefficients: y = sum_(i=0..5) a_i x^i / (1 + |sum_(j=1..4) b_j x^j|).
 
     Rule: the ten coefficients are weights of the layer, shared by all of its units. The denominator is at
-        least 1, so that there are no poles.
+        least 1, so there are no poles.
     Defaults: the coefficients start where they fit ReLU.
     Source: Molina et al. 2020, "Pade activation units"; Delfosse et al. 2024, "Adaptive rational activations
         to boost deep reinforcement learning", for plasticity.

@@ -10,7 +10,7 @@ from tfplastic._keras import keras
 
 @keras.utils.register_keras_serializable(package="tfplastic")
 class SelfAttention(keras.layers.Layer):
-    """Scaled dot-product attention in several heads: softmax(q k' / sqrt(d)) v, the heads side by side.
+    """Scaled dot-product attention in several heads: softmax(q k' / sqrt(d)) v, with the heads concatenated.
 
     Vaswani et al. 2017, "Attention is all you need", section 3.2. It has no weights: the queries, keys and
     values come from one dense layer before it, whose outputs are split in three in this order, and another

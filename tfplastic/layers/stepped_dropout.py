@@ -19,7 +19,7 @@ class SteppedDropout(Advancing, keras.layers.Layer):
     Srivastava et al. 2014, in the usual form that scales while training and is the identity at inference. The
     mask is a function of `seed`, of the layer's step, a non-trainable weight, and of the shape of the inputs:
     no generator is advanced by a call. So a training run that resumes from a checkpoint draws the same masks
-    as an uninterrupted one, and a forward pass on the side changes nothing. `advance` moves to the next mask;
+    as an uninterrupted one, and an extra forward pass changes nothing. `advance` moves to the next mask;
     without it every call while training has the same one.
 
     Args:

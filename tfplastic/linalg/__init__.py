@@ -1,7 +1,7 @@
 """Matrix-free linear algebra of functions of `tf.Variable`s. Knows nothing of plasticity.
 
-Works on whatever a `tf.GradientTape` can differentiate twice: Keras 2 and Keras 3 models, even in one
-process, TF-Agents networks, plain functions.
+Works on everything that a `tf.GradientTape` can differentiate twice: models of Keras 2 and Keras 3, even in
+one process, TF-Agents networks and plain functions.
 """
 
 from tfplastic import _renames

@@ -1,4 +1,4 @@
-"""Hutchinson's method: a mean over random probes, until it is known well enough."""
+"""Hutchinson's method: a mean over random probes, sampled up to a tolerance."""
 
 from collections.abc import Callable
 
@@ -18,9 +18,10 @@ MINIMUM_PROBES = 16
 def hutchinson(products: Products, statistic: Statistic, name: str, tol: float, seed: int) -> Estimate:
     """Estimates sum_i s(e_i, A e_i) over the unit vectors e_i, s being a quadratic form in its probe.
 
-    For probes v of independent signs, E s(v, A v) is that sum. Sampled until the norm of the standard error
-    is at most `tol` times that of the value, looked at after each block once there are `MINIMUM_PROBES`; or
-    until the budget is used up. A budget that covers n is spent on the unit vectors themselves: exact.
+    For probes v of independent signs, E s(v, A v) is that sum. Probes are drawn until the norm of the
+    standard error is at most `tol` times that of the value, checked after each block from `MINIMUM_PROBES`
+    on, or until the budget is used up. A budget of at least n is spent on the unit vectors, and the value is
+    exact.
 
     Returns:
         An `Estimate` whose value and standard error are arrays, `[]` or `[n]`.

@@ -28,9 +28,9 @@ def diagonal(
     has mean A_ii and variance sum_{j != i} A_ij^2: small diagonals of matrices with large off-diagonal
     entries take many probes. A need not be symmetric.
 
-    Sampled until |standard error|_2 <= tol |value|_2, looked at after each block from 16 probes on, or until
-    `max_products` are used up. Where `max_products` is at least n, n products with the unit vectors are made
-    instead, and the value is exact.
+    Probes are drawn until |standard error|_2 <= tol |value|_2, checked after each block from 16 probes on, or
+    until `max_products` are used up. Where `max_products` is at least n, n products with the unit vectors are
+    made instead, and the value is exact.
 
     Args:
         operator: with `shape` (n, n), `dtype` float32 or float64, and `matvec` from `[n]` to `[n]` or

@@ -29,7 +29,7 @@ class Eigen(ShortRepr):
     Attributes:
         values: `[k] float64`: descending for 'LA', ascending for 'SA', descending in magnitude for 'LM'.
         vectors: `[n, k]` in the operator's dtype; column i belongs to `values[i]` and has norm 1. Signs are
-            arbitrary. `[n, 0]` if they were not asked for.
+            arbitrary. `[n, 0]` if not requested.
         residuals: `[k] float64`, |A v - theta v| as Lanczos estimates it, and at least 10 epsilon |A|, its
             rounding error. An eigenvalue of A lies this near `values[i]`.
         num_steps: products made.
@@ -66,13 +66,13 @@ def eigsh(
     within rounding of the largest |theta| count as met. A Ritz value lies inside the spectrum: the largest
     one is not above the largest eigenvalue, but for rounding.
 
-    Small residuals do not show that no eigenvalue was skipped: one start vector sees a multiple eigenvalue
-    once, and may have next to nothing of another. So for k above 1 a second random vector, orthogonal to all
-    before it, starts a chain of its own, which either finds a missing eigenvalue, and then another one
-    follows, or grows until anything above the last of the k values would have shown in it with a probability
-    of 0.999 (see `_krylov.completeness`). For k = 1 the first chain grows until the same holds for it. The
-    guard costs products: 8 instead of 5 for k = 1 and 19 instead of 12 for k = 5 with outliers above a bulk
-    of 3,000; several times as many where value k lies in a dense part of the spectrum.
+    Small residuals do not show that no eigenvalue was skipped: one start vector finds a multiple eigenvalue
+    once, and may be nearly orthogonal to another one's eigenvector. So for k above 1 a second random vector,
+    orthogonal to all before it, starts a chain of its own, which either finds a missing eigenvalue, and then
+    another one follows, or grows until anything above the last of the k values would have shown in it with a
+    probability of 0.999 (see `_krylov.completeness`). For k = 1 the first chain grows until the same holds
+    for it. The guard costs products: 8 instead of 5 for k = 1 and 19 instead of 12 for k = 5 with outliers
+    above a bulk of 3,000; several times as many where value k lies in a dense part of the spectrum.
 
     Args:
         operator: symmetric, with `shape` (n, n), `dtype` float32 or float64, and `matvec` from `[n]` to
@@ -88,8 +88,8 @@ def eigsh(
         progress: called after each product with their number so far and the number planned at most.
 
     Returns:
-        An `Eigen`. Where `max_steps` were not enough its best values so far, with `converged` False and the
-        `advice` that goes with it.
+        An `Eigen`. Where `max_steps` do not suffice, the best values so far, with `converged` False and an
+        `advice`.
 
     Raises:
         NonFiniteError: a product held NaN or Inf; names the step.

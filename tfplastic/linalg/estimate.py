@@ -21,8 +21,9 @@ class Estimate(ShortRepr, Generic[Value]):
             num_probes - 1 in its denominator). In the form of `value`. 0 where the value is exact, NaN after
             one probe.
         num_probes: number of probes; 0 where the value is exact.
-        num_products: matrix-vector products made, all of them: those spent on other things than probes too.
-        converged: whether the tolerance that was asked for was met; True where none was, or it is exact.
+        num_products: number of all matrix-vector products, including those not spent on probes.
+        converged: whether the requested tolerance was met; True without a tolerance, or where the value is
+            exact.
         advice: where not converged, the reason and the remedy, in one line; else empty.
 
     Example:

@@ -1,4 +1,4 @@
-"""The Lanczos process: a small tridiagonal matrix that stands for a large symmetric one."""
+"""The Lanczos process: a small tridiagonal matrix that approximates a large symmetric one."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -59,8 +59,8 @@ def lanczos(
 
     Step j multiplies once, w = A q_j, sets alpha_j = q_j . w, takes from w its parts along q_j and q_{j-1},
     and sets beta_j = |w|, q_{j+1} = w / beta_j. In exact arithmetic all q are orthonormal; rounding undoes
-    that as soon as Ritz values converge (Paige 1971), and then eigenvalues come back as copies. Against it,
-    `reorthogonalize`:
+    that as soon as Ritz values converge (Paige 1971), and then eigenvalues appear several times.
+    `reorthogonalize` prevents this:
 
     - 'full': w is made orthogonal to all earlier vectors in each step, twice. Inner products of rows stay at
       the rounding error of the dtype. 4 m n multiplications and additions in step m.

@@ -21,8 +21,9 @@ class Norms(ShortRepr):
     """Norms of a symmetric operator with eigenvalues lambda_i.
 
     Attributes:
-        spectral: max_i |lambda_i|, the largest Ritz value's magnitude: not above the truth but for rounding.
-        spectral_residual: some eigenvalue lies this near the Ritz value.
+        spectral: max_i |lambda_i|, the largest Ritz value's magnitude: at most the true value, except for
+            rounding.
+        spectral_residual: distance from the Ritz value within which an eigenvalue lies.
         frobenius: sqrt(sum_i lambda_i^2).
         nuclear: sum_i |lambda_i|.
         num_products: matrix-vector products made for all three.

@@ -83,7 +83,7 @@ class HiddenLayers:
             value, as in `SpectralDense` and `SpectralConv2D`, where the matrix of a convolution's kernel is
             given; call `tfplastic.layers.advance` between steps. Lyle et al. 2023, section 6.2, normalize
             "the first linear layer", which may be `('hidden1',)` or `('conv1',)`.
-        width: multiplies the channels and units of every hidden layer; at least one is left. 1 to 16 in the
+        width: factor of the channels and units of every hidden layer; at least one remains. 1 to 16 in the
             paper's Fig. 5.
         trim_width: whether all hidden layers are narrowed by one factor, the largest at which the network has
             no more trainable weights than with ReLU; for activations with two features for each unit. Kumar
@@ -148,7 +148,7 @@ class HiddenLayers:
         return features_per_unit(self.activation)
 
     def trimmed(self, num_weights: Callable[["HiddenLayers"], int]) -> "HiddenLayers":
-        """Returns the settings with the width that `trim_width` asks for.
+        """Returns the settings with the width that `trim_width` requests.
 
         Args:
             num_weights: trainable weights of the network, but for a constant, with given settings; it grows
@@ -190,7 +190,7 @@ class HiddenLayers:
         return [layer, *nonlinearity, *normalization]
 
     def normalization(self, name: str, rank: int) -> list[keras.layers.Layer]:
-        """Returns the normalization `<name>_norm` of outputs that have `rank` axes, if there is one."""
+        """Returns the normalization `<name>_norm` of outputs that have `rank` axes, if any."""
         if self.norm is None:
             return []
         make = NORMS[self.norm]
@@ -204,7 +204,7 @@ class HiddenLayers:
         return [activation, *monitor]
 
     def dense(self, units: int, name: str, fan_in: int) -> keras.layers.Layer:
-        """Returns a fully connected layer of `fan_in` inputs, spectrally normalized if asked for."""
+        """Returns a fully connected layer of `fan_in` inputs, spectrally normalized if requested."""
         weights = initializers_of(self.initializer, self.seed, name, fan_in)
         arguments: dict[str, Any] = {"name": name, "dtype": self.dtype, **weights}
         if name in self.spectral_norm_layers:
@@ -233,7 +233,7 @@ class HiddenLayers:
         channels: int,
         **arguments: Any,
     ) -> keras.layers.Layer:
-        """Returns a convolution of `channels`, with its spectral normalization if it is to have one."""
+        """Returns a convolution of `channels`, spectrally normalized if requested."""
         weights = initializers_of(self.initializer, self.seed, name, kernel_size * kernel_size * channels)
         arguments |= {"name": name, "dtype": self.dtype, **weights}
         if name in self.spectral_norm_layers:

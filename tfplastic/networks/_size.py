@@ -1,4 +1,4 @@
-"""The number of weights of a network before it is built, so that one beyond the memory is refused at once."""
+"""The number of weights of a network before it is built, so that one too large is refused early."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ def convolution(kernel_size: int, channels: int, filters: int) -> int:
 
 
 def check_size(num_weights: int, arguments: dict[str, Any]) -> None:
-    """Checks that a network of so many weights fits into the memory of the machine.
+    """Checks that a network with this number of weights fits into the memory of the machine.
 
     Args:
         num_weights: number of weights of the whole network.

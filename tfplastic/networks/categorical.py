@@ -1,4 +1,4 @@
-"""Values as categorical distributions over bins: encodings, their loss, and the value that is read back.
+"""Values as categorical distributions over bins: encoding, loss and decoding.
 
 A head with logits over `bins` values instead of one output turns a regression into a classification. The bins
 are named by their centers, the `support`: `[bins] float32`, ascending.

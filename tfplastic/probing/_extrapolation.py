@@ -34,8 +34,8 @@ def at_full_length(result: ProbeResult) -> ProbeResult:
 def extrapolated(curves: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Extrapolates loss curves to as many steps as the reference has.
 
-    As if each curve were the reference at another speed: a network that has after s steps the level that the
-    reference had after phi s will after S steps have the level that the reference has after phi S. Beyond its
+    Each curve is taken for the reference at another speed: a network that has after s steps the level that
+    the reference had after phi s has after S steps the level that the reference has after phi S. Beyond its
     end the reference continues as the power of the step that fits its second half. A curve that is still
     above the reference's beginning, as that of a value network whose outputs are large, continues as its own
     power of the step, down to that beginning. Where nothing is learnt, or training diverges, it stays.

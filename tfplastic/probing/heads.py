@@ -18,7 +18,7 @@ class Head(abc.ABC):
     """The outputs of a network as predictions, the loss that fits them and the error that is reported.
 
     Args:
-        outputs: which outputs are fitted, by their places on the first axis after the batch; None for all.
+        outputs: indices of the outputs to fit, on the first axis after the batch; None for all.
     """
 
     outputs: Sequence[int] | None = None

@@ -27,7 +27,7 @@ class Probe(Protocol):
 
     The paper is Lyle et al. 2023. From a copy of a network, an optimizer is run on each of several targets g
     that the network has never seen; the same is done with networks that have just been initialized, on the
-    same targets and batches. Where the network then stands among those is the verdict.
+    same targets and batches. The verdict says where the network stands among them.
 
     The loss that is minimized is that of the `head` with `model.losses` (regularizers, `add_loss`), which
     `fit` adds to a loss as well; the compiled loss has no part, as its targets are others. Results are errors
@@ -42,18 +42,19 @@ class Probe(Protocol):
         num_steps: gradient steps on each target. 2,000 in the paper.
         batch_size: inputs of a step, drawn with replacement. The paper does not say; with 5,000 inputs and 32
             a fresh MLP of 2 x 512 ends at 0.20 of a variance of 0.5, with 256 near 0.
-        baselines: M, how many fresh networks to compare with; 0 for none, and no verdict. The paper compares
-            with the one that the run began with, but fresh networks differ more than targets do. With 8 an
-            MLP, an MLP with LayerNorm and a CNN, fresh, were called lost or gained in 5.1, 4.4 and 5.4 % of
-            4,000 draws from 64 networks each; more baselines do not lower that but sharpen the interval.
-        quick_steps: if given, the network itself trains for so many steps only, and its final losses are
+        baselines: M, the number of fresh networks to compare with; 0 for none, and then no verdict. The paper
+            compares with the network at the start of the run, but fresh networks differ more than targets do.
+            With 8 an MLP, an MLP with LayerNorm and a CNN, fresh, were called lost or gained in 5.1, 4.4 and
+            5.4 % of 4,000 draws from 64 networks each; more baselines do not lower that but sharpen the
+            interval.
+        quick_steps: if given, the network itself trains for only this many steps, and its final losses are
             extrapolated along the curves of fresh networks, which train once and in full; for frequent
             probes. From 500 of 2,000 steps, the final losses of 34 checkpoints (MLPs of 2 x 100 on random
             labels of MNIST and on an MDP) were off by 0.042 on average, of a variance of 0.5, and all
             verdicts stayed; docs/plasticity.md has more.
         num_inputs: number of inputs to draw from the given ones; None for all. Needed for a replay buffer.
-        targets: `SineTargets`, `RandomNetworkTargets`, `RandomLabels`, `GivenTargets`, or an array of a
-            user's own as `GivenTargets` takes it, whose number then replaces `num_targets`.
+        targets: `SineTargets`, `RandomNetworkTargets`, `RandomLabels`, `GivenTargets`, or your own array as
+            for `GivenTargets`, whose length then replaces `num_targets`.
         head: `Regression`, `TwoHot` or `Classification`: the meaning of the outputs.
         optimizer_state: `'fresh'`, or `'copied'` from the optimizer that is given. Fresh networks begin with
             fresh ones. The paper does not say.
@@ -61,8 +62,8 @@ class Probe(Protocol):
             those of the first and the last batch, before their updates. The paper does not say.
         execution: `'side_by_side'` or `'one_after_another'`, how targets train; `'auto'` for the faster.
         compiler: `'graph'`, `'xla'`, or `'auto'` for the faster.
-        make_model: from a seed to a network of the architecture, initialized by it; for networks that cannot
-            be made again from their configuration.
+        make_model: function from a seed to a new network of the architecture, for networks that cannot be
+            rebuilt from their configuration.
         standardize: whether to probe a second time, with outputs mapped to each target's mean and scale
             before the probe: f'(x) = m + s (f(x) - mean f) / std f, constants for each output, of fresh
             networks as well. `ProbeResult.standardized` holds the result. A network that has trained starts
@@ -72,7 +73,7 @@ class Probe(Protocol):
             of targets and fresh networks, also those of runs with different `train.seed`: numbers can be
             compared, and if that draw is an unlucky one, all verdicts are wrong together. Give another seed
             to check a verdict, or one for each run where verdicts are to be counted.
-        cache: shared among probes of a run.
+        cache: cache that the probes of a run share.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -107,7 +108,7 @@ class Probe(Protocol):
                 compiled with. The paper takes that of the main task.
 
         Raises:
-            ValueError: if the network cannot be made again, or does not fit the inputs, the head or the
+            ValueError: if the network cannot be rebuilt, or does not fit the inputs, the head or the
                 optimizer.
         """
         check_backend("model", model)

@@ -133,15 +133,15 @@ class RandomLabels(Targets):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GivenTargets(Targets):
-    """A user's own targets.
+    """Targets given as an array.
 
     Args:
         values: `[targets, n, ...]`: floats for a regression, of the shape of the predictions after their
-            first axis; integers for a classification. Their number is that of the targets.
+            first axis; integers for a classification. Their length is the number of targets.
 
     Raises:
-        ValueError: if they are not of at least two axes, or not finite numbers; from a probe, if their second
-            axis is not that of the inputs.
+        ValueError: if they have fewer than two axes or are not finite; from a probe, if their second axis is
+            not that of the inputs.
 
     Example:
         >>> import numpy as np, tfplastic as tp

@@ -35,9 +35,9 @@ class Engine:
 
     Args:
         records: records of the runs.
-        pool: runs the jobs.
-        display: shows the progress.
-        retries: number of restarts of a run that did not get further than the last time.
+        pool: pool that runs the jobs.
+        display: display of the progress.
+        retries: number of restarts of a run without progress since the last one.
     """
 
     def __init__(self, records: Records, pool: Pool, display: Display, retries: int):
@@ -49,7 +49,7 @@ class Engine:
         self._ends: dict[str, tuple[int, int]] = {}  # the furthest step, and how often it ended there
 
     def run(self, jobs: Sequence[Job], stop: Stop) -> None:
-        """Does the jobs, in their order as far as slots are free; returns when all have ended.
+        """Runs the jobs in their order, as slots become free; returns when all have ended.
 
         Args:
             jobs: jobs to run.

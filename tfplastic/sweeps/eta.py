@@ -11,12 +11,12 @@ class Eta:
     """The time left of the runs of a sweep.
 
     The speed of a run is measured since it was first seen running. A run that has not been seen running is
-    taken to be as fast as the median run of its arm, or else of all arms. All together need the sum of their
-    remaining times, divided by the number of running jobs, and at least the longest remaining time.
+    taken to be as fast as the median run of its arm, or else of all arms. All runs together need the sum of
+    their remaining times divided by the number of running jobs, and at least the longest remaining time.
 
     Args:
         records: records of the runs.
-        clock: seconds, from anywhere.
+        clock: function that returns seconds, from any origin.
     """
 
     def __init__(self, records: Records, clock: Callable[[], float] = time.monotonic):
@@ -26,7 +26,7 @@ class Eta:
         self._seconds_per_step: dict[str, float] = {}
 
     def update(self) -> None:
-        """Looks at the runs; to be called every other second."""
+        """Updates the speeds from the runs; call it every other second."""
         now = self._clock()
         for run in self._records.runs:
             if run.state not in ("running", "finished"):

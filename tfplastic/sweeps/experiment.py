@@ -31,13 +31,13 @@ class Arm:
 
 @gin.register("sweep", module="tfplastic.sweeps")
 class Experiment:
-    """A grid of arms and seeds, as a gin file of `bin/sweep` says it.
+    """A grid of arms and seeds, as configured by a gin file of `bin/sweep`.
 
     Args:
         base: gin files that every run reads first.
         arms: {name of an arm: entries to read after `base`}: gin files, and gin statements, which are
-            recognized by their `=`. A list of such dictionaries is a grid: each way to take one entry from
-            each of them is an arm, whose name is theirs, joined by `-`.
+            recognized by their `=`. A list of such dictionaries is a grid: each combination of one entry from
+            each is an arm, named by their names joined by `-`.
         seeds: root seeds; each arm is run with each of them.
 
     Attributes:
@@ -45,7 +45,7 @@ class Experiment:
         seeds: the seeds.
 
     Raises:
-        ValueError: if one of them is malformed, or a name or a seed is there twice.
+        ValueError: if one of them is malformed, or a name or a seed occurs twice.
 
     Example:
         >>> from tfplastic import sweeps

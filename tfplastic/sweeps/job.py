@@ -85,7 +85,7 @@ class JobStatus(NamedTuple):
 
 
 def work(job: Job) -> Iterator[JobStatus]:
-    """Trains; reports as it begins, whenever a run has got further, and when the process has ended.
+    """Yields the job's status at its start, after progress and at its end, while it trains.
 
     An interrupt (`KeyboardInterrupt`) stops the run, which saves a checkpoint, and is raised to the caller.
     """

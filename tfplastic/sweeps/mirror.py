@@ -32,7 +32,7 @@ class Mirror:
         self._copied: dict[str, tuple[int, int]] = {}  # name -> (size, time of change) when it was copied
 
     def pull(self) -> None:
-        """Fetches the run if the store has one. To be called before anything is here."""
+        """Fetches the run if the store has one. Call it before the local directory has files."""
         self._filesystem.invalidate_cache()
         if not self._filesystem.exists(f"{self._path}/{_FIRST}"):
             return
@@ -44,7 +44,7 @@ class Mirror:
             self._copied[name] = _signature(local)
 
     def push(self) -> None:
-        """Brings the copy up to date; the run may continue meanwhile."""
+        """Updates the copy; the run may continue in the meantime."""
         # The list of checkpoints is older than what is read of the metrics, so that these cover them.
         checkpoints = {name for name in self._names() if name.startswith(_CHECKPOINTS)}
         others = {name for name in self._names() if not name.startswith(_CHECKPOINTS)}

@@ -34,12 +34,12 @@ def jobs(
     template: Job,
     limit: int | None,
 ) -> list[Job]:
-    """Returns the jobs that do the first `limit` of the runs that are not finished, one for each run.
+    """Returns the jobs of the first `limit` unfinished runs, one for each run.
 
     Args:
         runs: all runs, in their order.
         answers: facts about the arms.
-        template: a job with all that jobs have in common.
+        template: a job with the common settings of all jobs.
         limit: None for all runs.
     """
     configs = {answer.arm: answer.config for answer in answers}

@@ -64,7 +64,7 @@ class RayPool:
         return self._task.remote(job)
 
     def ready(self, tasks: Sequence[Any], timeout_s: float) -> list[Any]:
-        """Returns one of the tasks that has something to report, or none, after at most so many seconds."""
+        """Returns a task with something to report, or None after the given seconds."""
         return self._ray.wait(tasks, timeout=timeout_s)[0]
 
     def next(self, task: Any) -> JobStatus | None:

@@ -30,7 +30,7 @@ class Run:
         step: gradient steps done.
         attempts: number of times this sweep has started it.
         error: the error of the last attempt, in one line, or None.
-        host: where it was started last.
+        host: node of the last start.
     """
 
     arm: str
@@ -50,7 +50,7 @@ class Run:
 
 
 class Records:
-    """The runs of a sweep, and the file that says how they stand.
+    """The runs of a sweep, and the file with their states.
 
     `sweep.json` holds `experiment` (the gin file), `gin_bindings`, `arms` (`{name: {'files', 'bindings'}}`),
     `seeds`, `runs` (a list of `Run` as dictionaries; a run that is taken from elsewhere has its directory
@@ -61,7 +61,7 @@ class Records:
         experiment: name of the gin file.
         arms: arms of the experiment.
         seeds: its seeds.
-        gin_bindings: statements that were given for all runs.
+        gin_bindings: statements given for all runs.
         runs: all runs of the grid.
     """
 

@@ -25,7 +25,7 @@ _THREAD_VARIABLES = (
 
 
 def thread_limits(threads: int) -> dict[str, str]:
-    """Returns the environment variables that give TensorFlow and numpy so many threads."""
+    """Returns the environment variables that give TensorFlow and numpy this number of threads."""
     return dict.fromkeys(_THREAD_VARIABLES, str(threads))
 
 

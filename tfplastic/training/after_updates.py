@@ -47,21 +47,21 @@ class AfterUpdates:
     """The mitigations that act after updates, each at the multiples of its own period or at boundaries.
 
     Args:
-        mitigations: all of a run, built; only those that act after updates play a part here.
-        model: whose weights they change.
-        optimizer: whose slots they change.
+        mitigations: all mitigations of a run, built; only those that act after updates are used here.
+        model: model whose weights they change.
+        optimizer: optimizer whose slots they change.
         seed: root seed of the run.
         boundary_period: period of the task's boundaries, for mitigations that have none of their own.
         in_program: whether those that come more often than every 10 steps are called by the program that
             takes the gradient steps, with `in_program`. All others are called by the loop, with `act`.
-        twin: makes its step after every gradient step and after the mitigations, the last of whom has
-            the number before its own.
+        twin: Brownian twin, which takes its step after every gradient step and after the mitigations; its
+            number follows theirs.
         gradient_step: makes the contexts of mitigations; needed if there is one that acts after updates.
         has_uneven_boundaries: whether the task has boundaries without having a period of them. `act` is then
             due at them, and the program of gradient steps has to end at each.
 
     Attributes:
-        moment: gives the last gradient step's end; set by the one who takes the steps.
+        moment: function that returns the end of the last gradient step; set by the driver.
         times: {place among the mitigations: when its `after_update` is called, in words}. At one step, those
             in the program precede all others.
         at_boundary: whether a boundary of the task follows a gradient step, the last one; set likewise.

@@ -11,12 +11,12 @@ from tfplastic._keras import keras
 
 @gin.register(module="tfplastic.training")
 class BrownianTwin:
-    """A copy of the network that starts where training starts and makes random steps as long as training's.
+    """A copy of the network that takes random steps of the same lengths as training, from the same start.
 
     After each gradient step theta_{t-1} -> theta_t of the model, the weights phi of the twin become phi +
     ||theta_t - theta_{t-1}|| z / ||z||, z standard normal, the norms being those of all trainable weights
-    together. An effect that is seen in the model and not in its twin is due to the directions of the steps,
-    not to their lengths. The model is left alone.
+    together. An effect seen in the model and not in its twin comes from the directions of the steps, not from
+    their lengths. The model is not changed.
 
     Norms are taken in float64; the length of a float32 step is right to about 1e-6.
 

@@ -22,9 +22,9 @@ def run_directory_of(checkpoint: Checkpoint) -> pathlib.Path:
 
 
 def find_checkpoints(run_directory: str) -> list[Checkpoint]:
-    """Returns all that are as they were written, the newest last; at least one.
+    """Returns all undamaged checkpoints, the newest last; at least one.
 
-    Says on the standard output which are damaged.
+    Prints the damaged ones.
 
     Raises:
         UsageError: there is no such directory, run or checkpoint, or all of them are damaged.
@@ -64,15 +64,15 @@ def first_readable(
 ) -> tuple[Checkpoint, Value]:
     """Returns the first of some checkpoints that can be read, and the result of `read`.
 
-    Says on the standard output which cannot: checkpoints of an older version, which have no checksums, and
+    Prints those that cannot be read: checkpoints of an older version, which have no checksums, and
     those that the run has removed in the meantime.
 
     Args:
-        found: at least one.
-        read: reads one of them; raises `UsageError` where it cannot be read.
+        found: checkpoints, at least one.
+        read: function that reads one of them; raises `UsageError` where it cannot be read.
 
     Raises:
-        UsageError: none of them can be read; of the last one.
+        UsageError: none of them can be read; the error is that of the last one.
     """
     waiting = list(found)
     while True:

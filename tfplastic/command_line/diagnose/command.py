@@ -1,4 +1,4 @@
-"""`bin/diagnose`: finds the command and lets it act."""
+"""`bin/diagnose`: finds the command and runs it."""
 
 import sys
 from collections.abc import Sequence

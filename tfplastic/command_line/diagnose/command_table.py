@@ -31,7 +31,7 @@ class Command:
     """One of the commands.
 
     Attributes:
-        name: its word.
+        name: its name on the command line.
         summary: its purpose, for the list of commands; half a line.
         introduction: its purpose, in a few lines.
         usage: the forms of its use.
@@ -39,9 +39,9 @@ class Command:
         flags: its flags, without those of every program.
         rules: rule for the value of a flag, by name, for errors.
         options: the dataclass of its flags' values, with a field for each flag.
-        check: raises `UsageError` unless the options go together; also given the names of the flags that
-            are there.
-        act: does it.
+        check: function that raises `UsageError` unless the options go together; also given the names of the
+            flags that are there.
+        act: function that runs the command.
     """
 
     name: str

@@ -18,7 +18,7 @@ def read_data(path: str) -> tuple[np.ndarray, np.ndarray]:
 
     Raises:
         UsageError: there is no such file, it is not a `.npz` file or lacks the keys; or the arrays are empty,
-            not numbers, or not as long as each other.
+            not numbers, or of different lengths.
     """
     x, y = _read_arrays(path, _KEYS, "the arrays x and y, or x_train and y_train")
     return x, y

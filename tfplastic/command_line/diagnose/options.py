@@ -1,4 +1,4 @@
-"""The commands of `bin/diagnose`, and which of them a command line asks for."""
+"""The commands of `bin/diagnose`, and the choice of one by a command line."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

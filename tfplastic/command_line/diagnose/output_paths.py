@@ -45,7 +45,7 @@ class OutputPaths:
         return cls(directory, directory, f"{path.stem}_{command}")
 
     def check(self) -> None:
-        """Raises `UsageError` if the outputs could not be written, before work has gone into them."""
+        """Raises `UsageError` if the outputs cannot be written, before any work."""
         if importlib.util.find_spec("matplotlib") is None:
             raise UsageError("the figure needs matplotlib: pip install '.[reports]'")
         for directory in (self.arrays, self.figures):

@@ -120,7 +120,7 @@ def check_function(argument: str, function: Any, subject: str) -> None:
         subject: subject of the functions of this package that fit: 'snapshot', 'activations'.
 
     Raises:
-        TypeError: it is none, or not of that subject.
+        TypeError: it is not a function, or not of that subject.
         ValueError: one of its own arguments breaks its rule.
     """
     if not hasattr(_unwrapped(function), "__name__") or not is_of(function, subject, 1):
@@ -142,7 +142,7 @@ def is_ours(function: Any) -> bool:
 
 
 def is_of(function: Any, subject: str, count: int) -> bool:
-    """Returns whether it is ours and of that subject, or another function that takes `count` arguments."""
+    """Returns whether a function is ours and of that subject, or another one that takes `count` arguments."""
     inner = _unwrapped(function)
     if not callable(function) or isinstance(inner, type):
         return False

@@ -58,11 +58,11 @@ def quantity(
 ) -> Callable[[F], F]:
     """Returns a decorator that makes a function of a snapshot a quantity.
 
-    This is the only place in which a quantity is declared, in this package and outside: by it, the function
-    belongs to the budgets of `diagnose` and `train.diagnostics`, has its column in the table of its group,
-    its tags `diagnostics/<name>/<layer name>`, and its name in gin files (`@<name>`, once the module is
-    imported). `python -m tfplastic.diagnostics.declaration.quantities_page` prints the page of all
-    quantities, from the sections Formula, Range, NaN, Cost and Source of their docstrings.
+    This decorator is the only declaration of a quantity, in this package and outside: it makes the function
+    belong to the budgets of `diagnose` and `train.diagnostics`, gives it a column in the table of its group,
+    tags `diagnostics/<name>/<layer name>`, and a name in gin files (`@<name>`, once the module is imported).
+    `python -m tfplastic.diagnostics.declaration.quantities_page` prints the page of all quantities, from the
+    sections Formula, Range, NaN, Cost and Source of their docstrings.
 
     Args:
         cost: `'cheap'`: at most one forward pass; `'medium'`: gradients; `'full'`: products with curvature,
@@ -70,8 +70,8 @@ def quantity(
         group: title of the table in which a report prints it.
         needs: arguments of the snapshot without which it cannot be measured: `'loss'`, `'optimizer'` and
             `'reference'`. Without one, a report leaves it out and says why.
-        reads: names of the parts of a snapshot (see `Snapshot.prepare`) that it takes, so that many
-            quantities share one pass; others may be read all the same.
+        reads: names of the parts of a snapshot (see `Snapshot.prepare`) that it reads, so that many
+            quantities share one pass; reading others is allowed and slower.
         rules: {name of an argument besides the snapshot: a function of its name and a value that raises an
             error of one line}.
         of_activations: whether it takes one layer's activations as well, instead of a snapshot.

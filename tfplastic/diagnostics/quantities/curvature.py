@@ -32,7 +32,7 @@ _ENDS = {"LA": "Largest eigenvalue of the Hessian", "SA": "Smallest eigenvalue o
 def sharpness(snapshot: Snapshot, tol: float = 1e-3, max_steps: int = 50, seed: int = 0) -> dict[str, float]:
     """Returns the largest eigenvalue of the Hessian of the loss over all trainable variables.
 
-    The algebraically largest. Where `max_steps` are too few the value is a lower bound of it.
+    This is the algebraically largest eigenvalue. With too few `max_steps` the value is a lower bound.
 
     Formula: lambda_1 of H
     Range: any sign
@@ -72,8 +72,8 @@ def smallest_eigenvalue(
 ) -> dict[str, float]:
     """Returns the smallest eigenvalue of the Hessian of the loss.
 
-    The algebraically smallest, below zero where the loss is not convex. Where `max_steps` are too few the
-    value is an upper bound of it.
+    This is the algebraically smallest eigenvalue, below zero where the loss is not convex. With too few
+    `max_steps` the value is an upper bound.
 
     Formula: lambda_d of H
     Range: any sign
@@ -186,8 +186,8 @@ def hessian_spectral_density(
 ) -> dict[str, np.ndarray]:
     """Returns the spectral density of the Hessian of the loss, as quantiles of its eigenvalues.
 
-    By stochastic Lanczos quadrature (`linalg.spectral_density`), for evenly spaced q from 0 to 1. The first
-    and the last are the smallest and the largest eigenvalue that Lanczos found, whatever their share.
+    It uses stochastic Lanczos quadrature (`linalg.spectral_density`), for evenly spaced q from 0 to 1. The
+    first and the last are the smallest and the largest eigenvalue that Lanczos found, whatever their share.
 
     Formula: the smallest t with a share of at least q of the eigenvalues up to t
     Range: any sign, ascending

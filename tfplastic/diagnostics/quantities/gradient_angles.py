@@ -29,7 +29,7 @@ Embedding = Callable[[Snapshot, np.ndarray], np.ndarray]
 
 @gin.register(module="tfplastic.diagnostics")
 def gradient_directions(snapshot: Snapshot, cosines: np.ndarray) -> np.ndarray:
-    """Returns points with the inner products of the directions g_i / |g_i| of the gradients.
+    """Returns points whose inner products are those of the gradients' directions g_i / |g_i|.
 
     With C = V diag(w) V^T they are the rows of V diag(sqrt(w)), whose inner products are C: k-means on them
     is k-means on the normalized gradients.
@@ -97,7 +97,7 @@ def gradient_covariance(
 
     Args:
         snapshot: snapshot of the model, with a loss.
-        num_examples: k, how many of the first examples to take; all where there are fewer.
+        num_examples: k, the number of first examples to take; all where there are fewer.
         num_clusters: number of clusters of k-means; no more than there are examples.
         cluster_by: points that k-means compares: a function of the snapshot and of C_k of whole gradients
             that returns a point for each example, such as `gradient_directions`, `cosine_rows` or
@@ -199,7 +199,7 @@ def gradient_effective_rank(snapshot: Snapshot, num_examples: int = 512) -> dict
 
     Args:
         snapshot: snapshot of the model, with a loss.
-        num_examples: k, how many of the first examples to take; all where there are fewer.
+        num_examples: k, the number of first examples to take; all where there are fewer.
 
     Returns:
         {layer name: rank} for every layer with variables of its own, and under 'all' the rank of whole

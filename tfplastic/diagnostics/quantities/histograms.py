@@ -16,7 +16,7 @@ __all__ = ["activation_histogram", "gradient_histogram"]
 def activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> dict[str, np.ndarray]:
     """Returns the activations of each layer, of all inputs, positions and units, for a histogram.
 
-    Of more than `max_values`, as many are taken as in `pre_activation_histogram`, spread evenly over inputs,
+    Of more values, `max_values` are taken as in `pre_activation_histogram`, spread evenly over inputs,
     positions and units.
 
     Formula: h_i(x) for inputs x, positions and units i
@@ -47,8 +47,8 @@ def activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> dict[s
 def gradient_histogram(snapshot: Snapshot, max_values: int = 10_000) -> dict[str, np.ndarray]:
     """Returns the entries of the loss's gradient by the weights of each layer, for a histogram.
 
-    Of more than `max_values`, as many are taken as in `pre_activation_histogram`, spread evenly over the
-    variables of the layer one after the other.
+    Of more values, `max_values` are taken as in `pre_activation_histogram`, spread evenly over the layer's
+    variables in their order.
 
     Formula: dL / dtheta_i for the trainable weights theta_i of the layer
     Range: any sign

@@ -16,8 +16,8 @@ __all__ = ["churn", "same_batch_loss_change"]
 def same_batch_loss_change(snapshot: Snapshot) -> dict[str, float]:
     """Returns how much the optimizer's next update changes the loss on its own batch.
 
-    Negative where the update helps. Above zero it overshoots: the first thing to be seen of a learning rate
-    too large for the curvature. The update is that of `virtual_step`.
+    Negative where the update helps. Above zero it overshoots: the first sign of a learning rate too large for
+    the curvature. The update is that of `virtual_step`.
 
     Formula: L(theta') - L(theta)
     Range: any sign

@@ -1,4 +1,4 @@
-"""Where the pre-activations of a layer's units are, and how far they have moved.
+"""Location of the pre-activations of a layer's units, and their shift since a reference.
 
 A unit is defined as in `units`: a channel is one unit over all positions, or with `per_position` at each of
 them. Values are NaN for a layer of which a pre-activation is unknown, NaN or infinite.
@@ -29,7 +29,7 @@ _READS = ("pre_mean", "pre_variance")
 def pre_activation_histogram(snapshot: Snapshot, max_values: int = 10_000) -> dict[str, np.ndarray]:
     """Returns the pre-activations of each layer, of all inputs, positions and units, for a histogram.
 
-    Of more than `max_values`, as many are taken that are spread evenly over inputs, positions and units:
+    Of more values, `max_values` are taken, spread evenly over inputs, positions and units:
     number floor(size * frac(j * golden ratio)) for j = 0, 1, ...; in equal steps they could be all of one
     unit.
 

@@ -123,9 +123,9 @@ def ntk_condition_number(snapshot: Snapshot, num_examples: int = 64, seed: int =
 
 @quantity("full", group="kernel")
 def ntk_alignment(snapshot: Snapshot, num_examples: int = 64, seed: int = 0) -> dict[str, float]:
-    """Returns how near the empirical neural tangent kernel K is to a I + u u^T: the cosine between the two.
+    """Returns the alignment of the empirical neural tangent kernel K with a I + u u^T: the cosine of the two.
 
-    Of all a and u the ones that fit best, min |K - a I - u u^T|_F: u along the first eigenvector, and a the
+    The a and u are those that fit best, min |K - a I - u u^T|_F: u along the first eigenvector, and a the
     mean of the other eigenvalues, a = (tr K - lambda_1) / (m - 1). The cosine <K, A> / (|K|_F |A|_F) is then
     |A|_F / |K|_F. At 1 the kernel has collapsed: examples share one direction and are otherwise memorized one
     by one.

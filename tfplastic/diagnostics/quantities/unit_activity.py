@@ -6,7 +6,7 @@ Sokar et al. 2023. Of CReLU and deep Fourier features, which give
 each unit two features, the unit is the pair (see `layers.CReLU`). With `per_position` a channel counts as a
 unit of its own at each position instead. Images are channels-last.
 
-All values are NaN for a layer of which an activation (where the pre-activation is meant: that) is NaN or
+All values are NaN for a layer with an activation, or a pre-activation where that is measured, that is NaN or
 infinite, and for layers in `Snapshot.unmeasured`. Note: TensorFlow's fused CPU ReLU maps NaN to 0.
 
 `dead_units` and `dormant_units` also take one layer's activations instead of a snapshot, and then return a
@@ -42,7 +42,7 @@ def dead_units(snapshot: Snapshot, per_position: bool = False) -> dict[str, floa
 def dead_units(snapshot: Snapshot | tf.Tensor, per_position: bool = False) -> dict[str, float] | tf.Tensor:
     """Returns the fraction of units that are dead: exactly zero on the whole batch.
 
-    The zero is exact, whatever the activation function is: a saturated tanh or a leaky ReLU does not count.
+    The zero is exact for every activation function: a saturated tanh or a leaky ReLU does not count.
 
     Formula: #{i : h_i(x) = 0 for every input x and position} / #units
     Range: [0, 1]
@@ -133,7 +133,7 @@ def dormant_units(
 def active_units(snapshot: Snapshot) -> dict[str, float]:
     """Returns the fraction of active units (FAU): the share of activations that are not exactly zero.
 
-    The mean is over inputs, positions and units alike, so that there is nothing to choose for convolutions.
+    The mean is over inputs, positions and units alike, so convolutions need no choice.
 
     Formula: mean over inputs x, positions and units i of [h_i(x) != 0]
     Range: [0, 1], at most 1 - `dead_units`
@@ -161,7 +161,8 @@ def saturated_units(
     p_i is the share of inputs and positions with |h_i| > 0.99 for tanh, with h_i < 0.01 or h_i > 0.99 for
     sigmoid, and so for their hard versions; softsign as tanh; ReLU6 where h is 0 or 6; ELU (alpha 1) and SELU
     at their lower ends, h < -0.99 and h < 0.99 of -1.7581. `dead_units` counts ReLU's flat side. For
-    softplus, GELU, SiLU and their kin a value near 0 does not distinguish the flat side from the middle.
+    softplus, GELU, SiLU and similar functions a value near 0 does not distinguish the flat side from the
+    middle.
 
     Formula: #{i : p_i >= min_fraction} / #units, p_i = share of inputs and positions at which unit i is
         saturated
@@ -200,9 +201,9 @@ def linearized_units(
 ) -> dict[str, float]:
     """Returns the fraction of units that act as a linear function on the batch ("zombie" units).
 
-    ReLU, ELU and their kin are linear above zero, leaky ReLU, PReLU and CReLU below as well; ReLU6 passes
-    for ReLU. For other activations, so narrow a piece of a smooth curve is nearly straight. A dead ReLU unit
-    is not among them.
+    ReLU, ELU and similar functions are linear above zero, leaky ReLU, PReLU and CReLU below as well; ReLU6
+    passes for ReLU. For other activations, so narrow a piece of a smooth curve is nearly straight. A dead
+    ReLU unit is not among them.
 
     Formula: #{i : z_i > 0 for every input and position} / #units; for leaky ReLU, PReLU and CReLU also
         z_i <= 0 for every one; for other activations std(z_i) <= tolerance, z_i being the pre-activation

@@ -152,7 +152,7 @@ def effective_learning_rate(snapshot: Snapshot, layers: Sequence[str] | None = N
     Args:
         snapshot: snapshot of the model, with a loss and an optimizer.
         layers: names of the normalized layers. None: the layers with units in the model's `UnitMap` and a
-            normalization behind them. Layers between, such as ReLU or pooling, are assumed to keep scales;
+            normalization behind them. Layers in between, such as ReLU or pooling, are assumed to keep scales;
             tanh does not.
 
     Returns:

@@ -13,7 +13,7 @@ from tfplastic.training.run.bindings import parse_bindings
 
 
 def speed_key(loop: Loop, operative_text: str) -> tuple[Any, ...]:
-    """Returns everything that decides on the speed of a gradient step, so that equal arms are timed once.
+    """Returns a key of all settings that affect the speed of a step, so that equal arms are timed once.
 
     Runs that differ in nothing but strings, such as the game, and the size of the last layer take as long.
 
@@ -34,7 +34,8 @@ def seconds_per_step(loop: Loop) -> float:
 def probe_steps(loop: Loop) -> int:
     """Returns the gradient steps that the probes of a run take, on all targets, fresh networks included.
 
-    They need no acting and no target network: taken for as long as the run's own, they are rather too long.
+    They need no acting and no target network, so counting them like the run's own steps overestimates their
+    time.
     """
     probe = loop.config.probe
     if probe is None:
@@ -47,7 +48,7 @@ def probe_steps(loop: Loop) -> int:
 def disk_bytes(loop: Loop) -> int:
     """Returns the size of all checkpoints that a run keeps: variables, state of the task, replay.
 
-    Metrics and event files come on top, some kilobytes for each time that something is logged.
+    Metrics and event files are extra, a few kilobytes for each log.
     """
     with tempfile.TemporaryDirectory() as scratch:
         tf.train.Checkpoint(**loop.parts.trackables()).write(str(pathlib.Path(scratch, "variables")))

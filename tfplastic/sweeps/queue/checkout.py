@@ -90,10 +90,10 @@ class Checkout:
         """Commits the files below `directory` and nothing else, whatever else is staged or changed.
 
         Waits a while for another git process, a rebase or a merge to end. The file `lock` is locked
-        meanwhile, so that who rebases the checkout can wait for it: `flock LOCK git rebase ...`.
+        meanwhile, so that a rebase of the checkout can wait for it: `flock LOCK git rebase ...`.
 
         Returns:
-            '' or why it is not committed, in one line; then it can be tried again at any time.
+            '' or the reason, in one line, why it is not committed; it can be tried again at any time.
         """
         path, deadline = os.fspath(directory), time.monotonic() + _PATIENCE_S
         while True:

@@ -27,7 +27,7 @@ _SMALLER = (np.float16, np.float32)
 
 
 def keep(run: Path, arrays: Sequence[str], target: Path, scratch: Path) -> None:
-    """Copies the files of a run to commit, in one move; replaces `target`.
+    """Copies the files of a run that are committed, in one move; replaces `target`.
 
     Large arrays of floats, such as C_k or curves of probes, are kept in float16 where it has three digits of
     each number, else in float32.

@@ -40,7 +40,7 @@ def task_snapshot(
         batch: batch of the task, such as its `diagnostics_batch`.
         inputs: inputs of the network in that batch.
         optimizer: for quantities of the next update.
-        loss: `train.diagnostics_loss`, instead of the task's.
+        loss: `train.diagnostics_loss`, in place of the task's.
     """
     if loss is not None:
         return Snapshot(task.model, inputs, *loss(task.model, inputs), optimizer=optimizer)
@@ -149,10 +149,10 @@ class RunDiagnostics(Event):
 
         Args:
             step: gradient steps done.
-            make_snapshot: makes a snapshot of the network with a loss, None for the task's; called once for
-                each loss, at the first measurement.
+            make_snapshot: function that makes a snapshot of the network with a loss, None for the task's;
+                called once per loss, at the first measurement.
             run_directory: holds the reference.
-            writer: where to.
+            writer: writer of the values.
         """
         if not self._has_snapshots:
             self._make_snapshots(step, make_snapshot, run_directory)

@@ -22,7 +22,7 @@ class MeasuredNetwork:
             warning that says why; of another it is an error.
         prefix: prefix of tags, `<prefix>/<quantity>/<layer>`.
         category: category of its charts on TensorBoard's page.
-        whose: ends the warnings.
+        whose: words at the end of the warnings.
 
     Attributes:
         snapshot: snapshot of the network, given before the first measurement.
@@ -51,12 +51,12 @@ class MeasuredNetwork:
         return charts(self._quantities, self._prefix, self._category) if self._quantities else {}
 
     def measure(self, step: int, names: Collection[str], writer: Writer) -> None:
-        """Measures those of its quantities that are among `names`, of the weights as they are; writes them.
+        """Measures the quantities of `names` with the present weights, and writes them.
 
         Args:
             step: gradient steps done.
             names: names of the quantities that are due.
-            writer: where to.
+            writer: writer of the values.
         """
         due = {name: each for name, each in self._quantities.items() if name in names}
         if due:

@@ -81,12 +81,13 @@ class RunProbes(Event):
 
         Args:
             step: gradient steps done.
-            task: whose network is probed.
+            task: task whose network is probed.
             optimizer: optimizer of the run.
-            draw: inputs of that network, from their number and a key: the task's `probe_inputs`.
+            draw: function that draws inputs of that network, by their number and a key: the task's
+                `probe_inputs`.
             run_directory: holds the inputs.
             seed: root seed of the run.
-            writer: where to: scalars and an image under `probe/`, arrays under `probe/curves`.
+            writer: writer of scalars and an image under `probe/`, and of arrays under `probe/curves`.
 
         Returns:
             The scalars by name.

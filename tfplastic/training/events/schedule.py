@@ -13,7 +13,7 @@ class Schedule:
         when: a period, whose multiples are meant, 0 included; or a list of steps.
 
     Raises:
-        ValueError: `when` is not a positive integer and no list of steps, or an empty one.
+        ValueError: `when` is neither a positive integer nor a list of steps, or the list is empty.
 
     Example:
         >>> from tfplastic.training.events.schedule import Schedule

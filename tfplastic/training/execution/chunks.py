@@ -17,9 +17,9 @@ class Chunks:
         """Returns the result of `program`, whose first part is the step that was reached.
 
         Args:
-            step: where it is.
-            last: not beyond this one.
-            program: called once, with the number of the step to advance to at most.
+            step: gradient steps done.
+            last: gradient step to stop at, at the latest.
+            program: function that is called once, with the last step to advance to.
         """
         target = min(last, step + self._length)
         begun = time.perf_counter()

@@ -34,7 +34,7 @@ class Driver(abc.ABC):
 
         Args:
             step: gradient steps done.
-            last: not beyond this one.
+            last: gradient step to stop at, at the latest.
             sums: sums of each step's metrics, by name.
 
         Returns:
@@ -108,7 +108,7 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
-        """Takes up the state that `save` wrote, exactly."""
+        """Restores the state that `save` wrote, exactly."""
 
     @abc.abstractmethod
     def describe(
@@ -118,7 +118,7 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     def seconds_per_step(self) -> float:
-        """Returns how long a gradient step takes here, by trying; the task is of no use after this."""
+        """Returns the seconds that a gradient step takes here, by a trial; discard the task afterwards."""
 
     @abc.abstractmethod
     def state_bytes(self) -> int:

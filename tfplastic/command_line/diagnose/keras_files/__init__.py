@@ -1,1 +1,1 @@
-"""Keras files of strangers, read as data, and rebuilt from the objects that may be named."""
+"""Untrusted Keras files, read as data and rebuilt from allowed objects only."""

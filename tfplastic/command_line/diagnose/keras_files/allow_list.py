@@ -1,7 +1,7 @@
-"""The objects that a stranger's model file may name. Keras would call anything that it names.
+"""The objects that an untrusted model file may name. Keras would call anything that it names.
 
 A file's config names classes and functions by module and name. Keras 2 imports any module for it; either
-Keras finds functions of its own that read files. So the config is gone through before it is loaded: each name
+Keras finds functions of its own that read files. So the config is checked before it is loaded: each name
 in it must be a layer, loss, metric, initializer, regularizer, constraint, optimizer, operation or activation
 of Keras or of this library, or of a module that the user trusts.
 """
@@ -75,7 +75,7 @@ class AllowList:
         self._allowed = {id(each) for each in everything}
 
     def first_refused(self, config: Any) -> str:
-        """Says which name in a config is refused, where and why; '' where none is.
+        """Returns which name in a config is refused, where and why; '' where none is.
 
         Args:
             config: config of a model, parsed from JSON.

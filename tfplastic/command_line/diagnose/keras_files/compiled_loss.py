@@ -1,4 +1,4 @@
-"""The loss that a Keras file says its model was compiled with."""
+"""The compiled loss of a model in a Keras file."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""A Keras file as something to diagnose."""
+"""A Keras file as the subject of a diagnosis."""
 
 import importlib
 import pathlib
@@ -27,7 +27,7 @@ class KerasFile:
 
     Args:
         saved: the file, read as data.
-        trust: whether to load whatever it names, which may run any command.
+        trust: whether to load everything that it names, which may run any command.
         trusted: modules of the user's that the file may name.
 
     Attributes:
@@ -128,7 +128,7 @@ class KerasFile:
         return inputs, targets
 
     def optimizer(self, name: str | None, saved: dict[str, Any] | None, learning_rate: float | None) -> Any:
-        """Returns an optimizer of the file's Keras, that has seen no step.
+        """Returns a new optimizer of the file's Keras.
 
         Args:
             name: name of a Keras optimizer; None for `saved`.

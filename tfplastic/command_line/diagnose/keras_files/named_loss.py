@@ -1,6 +1,6 @@
 """Keras losses by name, strict about their arguments.
 
-Keras broadcasts targets and outputs of unequal shapes, and takes logits for probabilities; both give numbers,
+Keras broadcasts targets and outputs of unequal shapes and takes logits for probabilities; both give the value
 of another loss.
 """
 
@@ -104,7 +104,7 @@ def check_labels(targets: np.ndarray, num_classes: int, loss: str) -> None:
 
 
 def shape_text(sizes: Any) -> str:
-    """Returns the shape of a batch of things of shape `sizes`.
+    """Returns the shape of a batch of examples of shape `sizes`, as text.
 
     Example:
         >>> from tfplastic.command_line.diagnose import named_loss

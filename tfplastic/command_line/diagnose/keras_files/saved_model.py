@@ -18,7 +18,7 @@ _RULE = "must be in the format .keras or .h5, as model.save('name.keras') writes
 
 @dataclasses.dataclass(frozen=True)
 class SavedModel:
-    """The parts of a saved model that are known without loading it.
+    """The parts of a saved model that can be read without loading it.
 
     Attributes:
         path: the file, or the directory of a TensorFlow SavedModel.

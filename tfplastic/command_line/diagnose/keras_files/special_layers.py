@@ -1,4 +1,4 @@
-"""Layers of Keras that are as dangerous as their arguments: code, operations, names of files."""
+"""Layers of Keras whose arguments may be dangerous: code, operations, names of files."""
 
 from typing import Any
 
@@ -66,7 +66,7 @@ def refused(name: str, config: Any) -> str:
 
 
 def hidden(found: Any) -> str:
-    """Says why a class of Keras is not on the list whatever it is given, '' where it is."""
+    """Returns why a class of Keras is refused for all arguments, '' where it is not."""
     bases = [base.__name__ for base in getattr(found, "__mro__", ())]
     return next((_HIDDEN[name] for name in bases if name in _HIDDEN), "")
 

@@ -1,4 +1,4 @@
-"""Modules of the user's, which he trusts by `--trust_module`."""
+"""Modules that the user trusts by `--trust_module`."""
 
 import importlib
 import sys

@@ -36,7 +36,7 @@ def convergence_remarks(snapshot: Snapshot) -> dict[str, str]:
 
 
 class ConvergenceWarnings:
-    """Log of the remarks of one measurement after another, each kind of value once."""
+    """Log of remarks over several measurements, each kind of value once."""
 
     def __init__(self):
         self._told: set[str] = set()
@@ -46,7 +46,7 @@ class ConvergenceWarnings:
 
         Args:
             snapshot: just measured.
-            where: begins the line, such as 'Step 100'.
+            where: beginning of the line, such as 'Step 100'.
         """
         for what, remark in convergence_remarks(snapshot).items():
             if what not in self._told:

@@ -22,8 +22,8 @@ def gram_matrices(snapshot: Snapshot, num_examples: int = 512) -> dict[str, np.n
     """Returns G_ij = g_i . g_j, inner products of the gradients of single examples, by layer.
 
     g_i is the gradient of example i's own loss. Most statistics of a set of gradients follow from their Gram
-    matrix: |g_i|^2 is G_ii, |mean of g|^2 the mean of all G_ij. Made once for all users, until the snapshot's
-    `refresh`.
+    matrix: |g_i|^2 is G_ii, |mean of g|^2 the mean of all G_ij. The result is kept until the snapshot's
+        `refresh`.
 
     Where an example's gradient by a matrix is an outer product, as that of a dense layer's kernel is, only
     its two factors are kept. The gradients by other variables are made a part at a time, so that all examples
@@ -31,7 +31,7 @@ def gram_matrices(snapshot: Snapshot, num_examples: int = 512) -> dict[str, np.n
 
     Args:
         snapshot: snapshot of the model, with a loss.
-        num_examples: k, how many of the first examples to take; all where there are fewer. 512 as in Lyle et
+        num_examples: k, the number of first examples to take; all where there are fewer. 512 as in Lyle et
             al. 2023, appendix A.1.
 
     Returns:

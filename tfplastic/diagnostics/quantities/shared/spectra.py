@@ -1,4 +1,4 @@
-"""Singular values of the features and weights of a snapshot, made once for all the quantities that ask."""
+"""Singular values of the features and weights of a snapshot, computed once and shared by all quantities."""
 
 import functools
 from collections.abc import Iterator
@@ -92,7 +92,7 @@ def _eigenvalues(matrix: np.ndarray) -> np.ndarray:
 def feature_spectra(snapshot: Snapshot) -> dict[str, Spectrum]:
     """Returns the outputs of each hidden nonlinearity and linear layer as a matrix `[n, positions * units]`.
 
-    They are kept until `refresh`.
+    The matrices are kept until `refresh`.
     """
 
     def spectra() -> dict[str, Spectrum]:

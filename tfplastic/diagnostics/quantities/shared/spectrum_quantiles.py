@@ -9,7 +9,7 @@ from tfplastic.linalg import SpectralDensity
 
 
 class SpectrumQuantiles(np.ndarray):
-    """An array of quantiles, `[points] float64`, as any other.
+    """An array of quantiles, `[points] float64`, like any other.
 
     Attributes:
         arrays: contents of an array file in place of a histogram: `nodes` and `weights`,

@@ -31,12 +31,12 @@ class VirtualStep(ShortRepr):
 
 
 def virtual_step(snapshot: Snapshot) -> VirtualStep:
-    """Takes the optimizer's next update on the snapshot's batch, looks, and undoes it bit for bit.
+    """Takes the optimizer's next update on the snapshot's batch, measures it, and undoes it bit for bit.
 
     The update is the optimizer's own: its slots, learning rate, clipping, decay and count of steps as they
     are now, on the gradient of the mean loss with `training=False`, over all trainable variables of the
-    model. Penalties and transforms of a training loop have no part in it. A loss scale has none either: the
-    update is that of the optimizer inside. Made once for all that ask, until the snapshot's `refresh`.
+    model. Penalties and transforms of a training loop are left out, and so is a loss scale: the update is
+    that of the optimizer inside. The result is kept until the snapshot's `refresh`.
 
     Args:
         snapshot: snapshot of the model, with a loss and an optimizer, which is built for the model if it was
