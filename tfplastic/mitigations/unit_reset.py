@@ -68,13 +68,24 @@ class UnitReset:
         self._fresh_outgoing = WeightReinitializer(self._own(self._outgoing * bool(self._scale)))
 
     def reset(self, chosen: Mapping[str, tf.Tensor], slots: Slots, key: tf.Tensor) -> None:
-        """Resets units; traceable.
+        """Resets units; traceable. Where none is chosen nothing is drawn.
 
         Args:
             chosen: {layer: `[units] bool`}; layers that are missing stay.
             slots: slots of the optimizer, see `Mitigation.after_update`.
             key: `[2] int32`, seed of the fresh weights.
         """
+        if not chosen:
+            return
+        is_any = tf.reduce_any(tf.concat(list(chosen.values()), axis=0))
+
+        def reset() -> tf.Tensor:
+            self._reset(chosen, slots, key)
+            return tf.constant(True)
+
+        tf.cond(is_any, reset, lambda: tf.constant(False))
+
+    def _reset(self, chosen: Mapping[str, tf.Tensor], slots: Slots, key: tf.Tensor) -> None:
         for (layer, part), value in zip(self._incoming, self._fresh.draw(key), strict=True):
             if layer in chosen:
                 _put(part, chosen[layer], value, slots)
