@@ -10,17 +10,6 @@ LARGE_ROWS = (
     "tests/command_line/diagnose/spectrum/action_test.py::test_the_real_program_on_a_keras_3_classifier",
     "tests/contracts/diagnostics_contract_test.py::test_only_reads_and_gives_what_it_says[cnn-",
     "tests/contracts/diagnostics_contract_test.py::test_only_reads_and_gives_what_it_says[mlp-",
-    "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[NormalizeAndProject]",
-    "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[ParsevalRegularization]",
-    "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[ResampledInit]",
-    "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[ResetLastLayer]",
-    "tests/contracts/mitigations_contract_test.py"
-    "::test_each_kind_of_program_does_the_same[ResetOptimizerState]",
-    "tests/contracts/mitigations_contract_test.py"
-    "::test_each_kind_of_program_does_the_same[SpectralRegularization]",
-    "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[WassersteinInit]",
-    "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[WeightClipping]",
-    "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[WeightDecay]",
     "tests/diagnostics/prepare_test.py::test_one_pass_gives_what_each_quantity_gives_alone[2-",
     "tests/diagnostics/reading/linear_layers_test.py::test_activations_keep_their_bits[resnet18]",
     "tests/diagnostics/reading/masks_test.py::test_a_layer_for_each_time_step",

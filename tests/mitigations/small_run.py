@@ -74,9 +74,13 @@ class SmallRun:
             for each in trainable_weights(self.model)
         }
 
+    def variables(self):
+        """All variables of model and optimizer."""
+        return [*self.model.variables, *self.optimizer.variables]
+
     def everything(self):
         """The values of all variables of model and optimizer."""
-        return [each.numpy() for each in (*self.model.variables, *self.optimizer.variables)]
+        return [each.numpy() for each in self.variables()]
 
     def _loop(self):
         def body(step, loss):
