@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.large_rows import LARGE_ROWS
+from tests.large_rows import COLLECTED, LARGE_ROWS, SMALL_ROWS
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -23,6 +23,7 @@ _ONCE = (
     "tests/linalg/architectures_test.py",
     "tests/linalg/operators/from_model_test.py",
     "tests/probing/",
+    "tests/tf/derivatives_test.py",
 )
 # But for these, which meet both in `make test` too.
 _BOTH = ("tests/losses/keras_loss_test.py::test_value_and_gradient_are_those_of_keras",)
@@ -33,21 +34,31 @@ _FIRST = ("tests/keras3_test.py", "tests/smoke_test.py", "tests/command_line/swe
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+    collected = config.stash[COLLECTED] = {}
     for item in items:
-        if item.nodeid.startswith(LARGE_ROWS):
+        test, _, row = item.nodeid.partition("[")
+        is_large = test in SMALL_ROWS and not row.startswith(SMALL_ROWS[test])
+        if is_large or item.nodeid.startswith(LARGE_ROWS):
             item.add_marker(pytest.mark.slow)
         parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
         takes_keras_3 = any(getattr(each, "__name__", "") == "keras" for each in parameters)
         if takes_keras_3 and item.nodeid.startswith(_ONCE) and not item.nodeid.startswith(_BOTH):
             item.add_marker(pytest.mark.slow)
+        is_slow = item.get_closest_marker("slow") is not None
+        collected.setdefault(test, [0, 0])[is_slow] += 1
 
 
 def pytest_collection_finish() -> None:
-    """Spares the garbage collector all modules and tests that exist by now (8 % of the CPU time)."""
+    """Spares the garbage collector all modules and tests that exist by now (8 % of the CPU time).
+
+    A program is traced in thousands of objects that live as long as a test: with its own thresholds the
+    collector looks through them again and again (another 4 %).
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(tryfirst=True)

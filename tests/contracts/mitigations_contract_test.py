@@ -112,8 +112,8 @@ EVERY_STEP = {
     "SelfNormalizedResets",
 }  # which observe all steps: they take no period
 EVERY_ROW = pytest.mark.parametrize(("name", "row"), TABLE.items(), ids=TABLE)
-# One that acts after updates and draws, one with a penalty, one that transforms gradients: four programs of each
-# are compiled. All others are compiled in `make test-slow`.
+# One that acts after updates and draws, one with a penalty, one that transforms gradients. Four programs of
+# each are compiled; those of all others in `make test-slow`.
 IN_ALL_PROGRAMS = {"ReDo", "ResampledInit", "GradientClipping"}
 
 

@@ -1,5 +1,6 @@
 """`PlasticModel`: `fit` is the loop's gradient step, and the compiled loss is Keras' own."""
 
+import functools
 import io
 from typing import Any
 
@@ -64,6 +65,18 @@ def fitted(**arguments):
     return model
 
 
+@functools.cache
+def plain():
+    """A model fitted without mitigations, for tests that only read it."""
+    return fitted()
+
+
+@functools.cache
+def with_all_kinds():
+    """A model fitted with mitigations of all kinds, for tests that only read it."""
+    return fitted(mitigations=all_kinds())
+
+
 def weights(model):
     return [np.asarray(variable) for variable in model.get_weights()]
 
@@ -90,21 +103,21 @@ def by_the_loop(path, with_mitigations):
 
 
 def test_fit_and_the_loop_lead_to_the_same_weights(tmp_path):
-    assert_same(weights(fitted(mitigations=all_kinds()).network), by_the_loop(tmp_path, all_kinds()))
+    assert_same(weights(with_all_kinds().network), by_the_loop(tmp_path, all_kinds()))
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 5])
 def test_how_many_steps_a_call_takes_leaves_no_trace(steps_per_execution):
     model = fitted(mitigations=all_kinds(), steps_per_execution=steps_per_execution)
-    assert_same(weights(model), weights(fitted(mitigations=all_kinds())))
+    assert_same(weights(model), weights(with_all_kinds()))
     assert model.gradient_steps == STEPS
 
 
 def test_without_mitigations_it_is_keras_own_fit():
-    plain = task().model
-    plain.compile(optimizer(), "mse", jit_compile=False)
-    plain.fit(*data(), batch_size=8, shuffle=False, verbose=0)
-    for one, other in zip(weights(fitted().network), weights(plain), strict=True):
+    by_keras = task().model
+    by_keras.compile(optimizer(), "mse", jit_compile=False)
+    by_keras.fit(*data(), batch_size=8, shuffle=False, verbose=0)
+    for one, other in zip(weights(plain().network), weights(by_keras), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
@@ -119,13 +132,13 @@ def test_masks_weights_and_regularizers_are_those_of_keras_own_fit(reduction):
     x, y = (generator.normal(size=(6, 4, size)).astype(np.float32) for size in (2, 1))
     x[:3, 2:] = x[4, 1:] = 0
     batch = x, y, np.arange(6, dtype=np.float32)
-    plain, model = network(), PlasticModel(network())
-    model.network.set_weights(plain.get_weights())
-    for each in (plain, model):
+    by_keras, model = network(), PlasticModel(network())
+    model.network.set_weights(by_keras.get_weights())
+    for each in (by_keras, model):
         loss = keras.losses.MeanSquaredError(reduction=reduction)
         each.compile(keras.optimizers.SGD(0.05), loss, loss_weights=[2.0], jit_compile=False)
         each.fit(*batch[:2], sample_weight=batch[2], batch_size=3, shuffle=False, verbose=0)
-    for one, other in zip(weights(model.network), weights(plain), strict=True):
+    for one, other in zip(weights(model.network), weights(by_keras), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
@@ -138,7 +151,7 @@ def test_the_seed_is_that_of_the_mitigations():
 
 
 def test_every_kind_of_mitigation_has_an_effect():
-    nothing = weights(fitted())
+    nothing = weights(plain())
     for mitigation in all_kinds():
         changed = weights(fitted(mitigations=[mitigation]))
         assert max(np.abs(a - b).max() for a, b in zip(nothing, changed, strict=True)) > 1e-6, mitigation
@@ -258,7 +271,7 @@ def test_hessian_vector_product_is_that_of_the_compiled_loss(weighted):
 
 
 def test_is_saved_and_loaded_without_what_compile_was_given(tmp_path):
-    model = fitted()
+    model = plain()
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded).__name__ == "PlasticModel"
@@ -376,11 +389,8 @@ def test_errors():
 @pytest.mark.skipif(not is_legacy(), reason="Keras 3 has no legacy optimizers")
 def test_legacy_optimizers_take_mitigations_as_others_do():
     legacy = keras.optimizers.legacy.Adam(0.01, epsilon=1e-7)
-    models = []
-    for each in (legacy, optimizer()):
-        model = PlasticModel(task().model)
-        model.compile(each, "mse", mitigations=all_kinds(), seed=SEED)
-        model.fit(*data(), batch_size=8, shuffle=False, verbose=0)
-        models.append(weights(model))
-    for ours, theirs in zip(*models, strict=True):
+    model = PlasticModel(task().model)
+    model.compile(legacy, "mse", mitigations=all_kinds(), seed=SEED)
+    model.fit(*data(), batch_size=8, shuffle=False, verbose=0)
+    for ours, theirs in zip(weights(model), weights(with_all_kinds()), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)

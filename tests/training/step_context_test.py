@@ -1,5 +1,6 @@
 """The context of a step as hooks read it, in each kind of program, against the step by hand in float64."""
 
+import functools
 import signal
 from typing import Any
 
@@ -69,7 +70,8 @@ class Spy(Mitigation):
         return self.kept
 
 
-def by_hand(steps, learning_rate=1e-2):
+@functools.cache
+def by_hand(steps):
     """The same run, eagerly: a spy's values of the last step, found with float64."""
     loop = make_loop()
     task, optimizer = loop.task, loop.config.optimizer
@@ -242,7 +244,7 @@ def fit(spy, data=None, **more):
     return x, model
 
 
-@pytest.mark.parametrize("more", [{}, {"jit_compile": True}])
+@pytest.mark.parametrize("more", [{}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)])
 def test_parts_in_fit(more):
     spy = FitSpy()
     x, model = fit(spy, data=True, **more)

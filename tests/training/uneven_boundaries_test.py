@@ -101,7 +101,7 @@ def expected():
     return by_hand(resets())
 
 
-@pytest.mark.parametrize("compiler", ["graph", "xla"])
+@pytest.mark.parametrize("compiler", ["graph", pytest.param("xla", marks=pytest.mark.slow)])
 def test_resets_are_those_of_eager_steps_after_the_boundaries_and_their_evaluations(
     compiler, tmp_path, expected
 ):

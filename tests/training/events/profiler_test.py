@@ -22,14 +22,14 @@ def names(first, last):
     return [f"train_step {number}" for number in range(first + 1, last + 1)]
 
 
-@pytest.mark.parametrize(("first", "last"), [(5, 8), (2, 12)])
+@pytest.mark.parametrize(("first", "last"), [pytest.param(5, 8, marks=pytest.mark.slow), (2, 12)])
 def test_steps_from_the_host_are_all_shown(tmp_path, first, last):
     steps = xprof_pages.steps(profiled(tmp_path, make_loop(), first, last))
     assert list(steps) == names(first, last)  # XProf itself leaves out the two at the ends of a long trace
     assert all(0 < milliseconds < 10_000 for milliseconds in steps.values())
 
 
-@pytest.mark.parametrize("program", ["graph", "xla"])
+@pytest.mark.parametrize("program", ["graph", pytest.param("xla", marks=pytest.mark.slow)])
 def test_steps_of_a_compiled_loop_are_shown_one_by_one(tmp_path, program):
     trace = profiled(tmp_path, graph_loop_test.make_loop(compiler=program), 10, 18)
     steps = xprof_pages.steps(trace)
