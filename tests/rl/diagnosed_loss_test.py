@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.rl import agents_test, two_hot_agent_test
+from tests.rl.agents import q_agents_test, two_hot_agent_test
 from tfplastic.diagnostics import Snapshot
 
 
 def _agent_and_batch(name, n_step):
     if name == "two_hot_dqn":
         return two_hot_agent_test.make(n_step=n_step), two_hot_agent_test.trajectories(n_step)
-    agent = agents_test.make(name, n_step=n_step)
-    agents_test.disturb_target(agent)
-    return agent, agents_test.trajectories(n_step)
+    agent = q_agents_test.make(name, n_step=n_step)
+    q_agents_test.disturb_target(agent)
+    return agent, q_agents_test.trajectories(n_step)
 
 
-@pytest.mark.parametrize("name", [*agents_test.MAKERS, "two_hot_dqn"])
+@pytest.mark.parametrize("name", [*q_agents_test.MAKERS, "two_hot_dqn"])
 @pytest.mark.parametrize("n_step", [1, 3])
 @pytest.mark.parametrize("batch_size", [512, 5])
 def test_the_mean_of_the_examples_is_the_loss(name, n_step, batch_size):

@@ -15,7 +15,7 @@ from tf_agents.networks import (
 )
 from tf_agents.specs import tensor_spec
 
-from tests.rl import agents_test
+from tests.rl.agents import q_agents_test
 from tfplastic.rl import _tf_agents
 
 SPEC = tf.TensorSpec([12, 12, 2], tf.uint8, "observation")
@@ -70,6 +70,6 @@ def test_the_notices_are_not_shown():
 
 @pytest.mark.parametrize("name", ["dqn", "c51"])
 def test_the_agents_own_train_names_what_to_use_instead(name):
-    agent = agents_test.make(name)
+    agent = q_agents_test.make(name)
     with pytest.raises(ValueError, match="no optimizer. Use `training.Loop`.*`QAgent.loss"):
-        agent.agent.train(agents_test.trajectories(1))
+        agent.agent.train(q_agents_test.trajectories(1))
