@@ -312,10 +312,6 @@ SMALL_ROWS = {
         "Breakout",
         "MsPacman",
     ),
-    "tests/rl/atari_task_test.py::test_agent_steps_per_gradient_step_are_exact": (
-        "1-4",
-        "3-1",
-    ),
     "tests/rl/atari_task_test.py::test_the_warm_up_pauses_every_hundred_agent_steps_and_stops_exactly": (
         "101",
         "2]",
