@@ -1,4 +1,4 @@
-r"""C-CHAIN (Tang et al. 2025, "Mitigating plasticity loss in continual RL by reducing churn").
+r"""A short C-CHAIN (Tang et al. 2025), of which `tfplastic.mitigations.CChain` has all arguments.
 
 Run it from the root of the repository:
 
@@ -16,10 +16,10 @@ from tfplastic.mitigations import Mitigation
 
 
 @gin.register(module="examples")
-class CChain(Mitigation):
+class ChurnPenalty(Mitigation):
     """Penalty lambda * mean (f_theta(B') - f_older(B'))^2: outputs on other data should not move.
 
-    B' is a second batch, and the older network the one of two updates ago. lambda is `first` for `window`
+    B' is a second batch, and the older network the one before the last update. lambda is `first` for `window`
     // 5 updates, then `share` times the mean of |loss| over that of the churn in the last `window` updates.
 
     Args:
@@ -29,7 +29,7 @@ class CChain(Mitigation):
     """
 
     reads = ("further_batch", "loss", "step")
-    history = 2
+    history = 1
     turn = 100  # a penalty
 
     def __init__(self, first: float = 50.0, share: float = 0.01, window: int = 50_000):
@@ -41,7 +41,7 @@ class CChain(Mitigation):
 
     def penalty(self, variables: Sequence[Any], context: Any) -> tf.Tensor:
         batch = context.further_batch
-        outputs, older = context.outputs_on(batch), context.outputs_on(batch, context.older_weights(2))
+        outputs, older = context.outputs_on(batch), context.outputs_on(batch, context.older_weights(1))
         churn = tf.reduce_mean(tf.square(outputs - older))  # []
         place = [[tf.cast((context.step - 1) % self._window, tf.int32)]]
         losses, churns = self._kept["losses"], self._kept["churns"]

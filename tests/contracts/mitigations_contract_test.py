@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from tests.mitigations.small_run import PROGRAMS, SmallRun, network, same_bits
 from tfplastic import mitigations
-from tfplastic.mitigations import Mitigation, StepContext
+from tfplastic._keras import tf_variable
+from tfplastic.mitigations import Mitigation
 
 ALL = {f"{layer}/{role}" for layer in ("hidden1", "hidden2", "output") for role in ("kernel", "bias")}
 ALL |= {f"{layer}_norm/{role}" for layer in ("hidden1", "hidden2") for role in ("gamma", "beta")}
@@ -49,10 +50,23 @@ class Row(NamedTuple):
 
 ALL_BUT_NORMS = {each for each in ALL if not each.endswith(("gamma", "beta"))}
 KERNELS = {each for each in ALL if each.endswith("kernel")}
+BELOW_HEAD = ALL - HEAD
 HIDDEN_KERNELS = {"hidden1/kernel", "hidden2/kernel"}
 TABLE = {
     "DASH": Row({"reset_slots": True}, {"floor": 1.0, "reset_slots": False}, ALL, ALL, draws=False),
     "FIRE": Row({"reset_slots": True}, None, KERNELS, KERNELS, draws=False),
+    # Right after it is built, the present weights are the older ones, unless training has moved them.
+    "CChain": Row(
+        {"first": 1.0, "warm_up": 3, "window": 4},
+        {"first": 0.0, "share": 0.0},
+        set(),
+        set(),
+        False,
+        penalty_of=ALL,
+        zero_at_start=True,
+    ),
+    "InFeR": Row({"num_heads": 3}, {"coefficient": 0.0}, set(), set(), True, penalty_of=BELOW_HEAD),
+    "L2ER": Row({}, {"step_size": 0.0, "decay": 0.0}, BELOW_HEAD, set(), False, 1, penalty_of=ALL),
     "GradientClipping": Row({"max_norm": 0.01}, {"max_norm": 1e30}, set(), set(), False),
     # Right after it is built weights have their norms, and biases alone change.
     "NormalizeAndProject": Row({}, None, {"hidden1/bias", "hidden2/bias"}, set(), False, period=1),
@@ -106,6 +120,7 @@ TABLE = {
 }
 WITH_STRENGTH = {name: row for name, row in TABLE.items() if row.zero_strength is not None}
 WITHOUT = {"FIRE", "NormalizeAndProject", "ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
+WITH_OWN_WEIGHTS = {"InFeR"}
 EVERY_STEP = {
     "HareAndTortoise",
     "PartialResets",
@@ -203,39 +218,44 @@ def test_it_acts_on_these_weights_and_their_slots_together_and_on_no_other(name,
                 assert same_bits([value], [slots[each][slot]])
 
 
-def penalty_and_gradients(mitigation, training):
-    variables = training.model.trainable_variables
-    context = StepContext(mitigation, {"step": lambda: 1}, training.model, lambda *_, **__: None)
-    with tf.GradientTape() as tape:
-        tape.watch(variables)
-        penalty = mitigation.penalty(variables, context)
-    return float(penalty), dict(zip(training.weights(), tape.gradient(penalty, variables), strict=True))
-
-
 @EVERY_ROW
 def test_its_penalty_has_a_gradient_for_every_weight_of_every_layer_that_it_is_of(name, row):
-    training = SmallRun()
     mitigation = make(name, row)
-    mitigation.build(training.model, training.optimizer, seed=0)
+    training = SmallRun([mitigation])
     if not mitigation.adds_penalty:
         assert not row.penalty_of
         return
-    at_start, gradients = penalty_and_gradients(mitigation, training)
+    at_start, gradients = training.penalty_and_gradients(mitigation)
     if row.zero_at_start:
-        assert at_start == 0 and not any(
-            each.numpy().any() for each in gradients.values() if each is not None
-        )
-    penalty, gradients = penalty_and_gradients(mitigation, at_the_end(training))
+        assert at_start == 0 and not any(each.numpy().any() for each in gradients if each is not None)
+    remembers = mitigation.history or mitigation.trainable_variables
+    penalty, gradients = (training.train() if remembers else at_the_end(training)).penalty_and_gradients(
+        mitigation
+    )
     assert penalty > 0
-    moved = {each for each, gradient in gradients.items() if gradient is not None and gradient.numpy().any()}
-    assert moved == row.penalty_of
+    has_gradient = [each is not None and each.numpy().any() for each in gradients]
+    names = list(training.weights())
+    assert {each for each, has in zip(names, has_gradient, strict=False) if has} == row.penalty_of
+    assert all(has_gradient[len(names) :])  # its own weights
+
+
+@EVERY_ROW
+def test_the_optimizer_trains_its_own_weights(name, row):
+    mitigation = make(name, row)
+    training = SmallRun([mitigation])
+    before = [tf_variable(each).numpy() for each in mitigation.trainable_variables]
+    assert bool(before) == (name in WITH_OWN_WEIGHTS)
+    training._step(tf.constant(1, tf.int64))
+    after = [tf_variable(each).numpy() for each in mitigation.trainable_variables]
+    assert not any((one == other).any() for one, other in zip(before, after, strict=True))
+    state = {id(each) for each in mitigation.state.values()}
+    assert {id(tf_variable(each)) for each in mitigation.trainable_variables} <= state
 
 
 @EVERY_ROW
 def test_its_copies_share_no_memory_with_the_weights(name, row):
-    training = SmallRun()
     mitigation = make(name, row)
-    mitigation.build(training.model, training.optimizer, seed=0)
+    training = SmallRun([mitigation])
     before = [each.numpy() for each in mitigation.state.values()]
     for each in training.model.trainable_variables:
         each.assign_add(tf.ones(each.shape))
@@ -276,6 +296,7 @@ def test_what_it_remembers_is_in_its_state(name, row):
 
     mitigation = make(name, row)
     with tf.variable_creator_scope(remember):
+        mitigation.make_trainable(training.model, seed=0)
         mitigation.build(training.model, training.optimizer, seed=0)
     assert {id(each) for each in made} == {id(each) for each in mitigation.state.values()}
 

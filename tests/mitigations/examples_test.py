@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfplastic as tp
-from examples.mitigations.c_chain import CChain
+from examples.mitigations.c_chain import ChurnPenalty
 from tests.made_up_data import no_configuration_left  # noqa: F401
 from tests.mitigations.numpy_network import backward, descend, loss_and_gradients, outputs
 from tests.training.graph_loop_test import make_task, run
@@ -56,13 +56,13 @@ def key_of(name, number, *more):
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_c_chain(tmp_path, compiler):
     steps, first, share, window = 5, 1.0, 0.002, 10
-    loop = make_loop([CChain(first, share, window)], steps, compiler)
+    loop = make_loop([ChurnPenalty(first, share, window)], steps, compiler)
     weights, older, losses, churns = values(loop), [], [], []
     for number, (x, labels, state) in enumerate(batches(loop.task, steps), start=1):
         further = loop.task.further_batch(state, key_of("further_batch", number))
         other = further.images.numpy().astype(np.float64).reshape(8, -1)
         loss, gradients = loss_and_gradients(weights, x, labels)
-        before = older[-2] if len(older) > 1 else (older or [weights])[0]
+        before = (older or [weights])[-1]
         change = outputs(weights, other)[2] - outputs(before, other)[2]
         weight = first if number <= window // 5 else share * np.sum(losses) / np.sum(churns)
         churn = backward(weights, other, 2 * weight * change / change.size)
@@ -80,7 +80,7 @@ def all_four():
     return [
         ContinualBackprop(0.05, 1),
         SelfNormalizedResets(max_threshold=120),
-        CChain(1.0),
+        ChurnPenalty(1.0),
         DASH(max_batches=2),
     ]
 

@@ -9,8 +9,10 @@ import tensorflow as tf
 from tfplastic import networks, seeds
 from tfplastic.mitigations import StepContext
 from tfplastic.mitigations._weights import trainable_weights
+from tfplastic.mitigations.build_all import build_all, own_weights
 from tfplastic.optimizers import adam, slots
 from tfplastic.tasks import DataBatches, TaskLoss
+from tfplastic.training.weight_history import WeightHistory
 
 NUM_STEPS, PERIOD = 6, 2
 PROGRAMS = ("eager", "graph", "loop", "xla")
@@ -33,11 +35,12 @@ class SmallRun:
     def __init__(self, mitigations=(), model=None, optimizer=None, seed=0):
         self.model = network() if model is None else model
         self.optimizer = adam(0.01, epsilon=1e-3) if optimizer is None else optimizer
-        self.optimizer.build(self.model.trainable_variables)
         self.slots = functools.partial(slots, self.optimizer)
         self.mitigations = list(mitigations)
-        for mitigation in self.mitigations:
-            mitigation.build(self.model, self.optimizer, seed)
+        build_all(self.mitigations, self.model, self.optimizer, seed)
+        self.own_weights = own_weights(self.mitigations)
+        most = max((each.history for each in self.mitigations), default=0)
+        self.history = WeightHistory(self.model.trainable_variables, most)
         self.keys = [tf.constant(seeds.derive(seed, "mitigation", n)) for n in range(len(self.mitigations))]
         generator = np.random.default_rng(0)
         self.inputs = tf.constant(generator.normal(size=(NUM_STEPS, 8, 4)), tf.float32)
@@ -57,11 +60,22 @@ class SmallRun:
     def act(self, mitigation, seed=0, is_built=False):
         """Builds a mitigation that played no part in the training, calls it once and returns itself."""
         if not is_built:
+            mitigation.make_trainable(self.model, seed)
             mitigation.build(self.model, self.optimizer, seed)
         key, step = tf.constant(seeds.derive(seed, "act")), tf.constant(NUM_STEPS, tf.int64)
         context = self._context(mitigation, self._differentiate(step)[2]) if mitigation.reads else None
         mitigation.after_update(step, self.model, self.slots, key, context)
         return self
+
+    def penalty_and_gradients(self, mitigation):
+        """A mitigation's penalty in the last step, and its gradients by all weights and by its own."""
+        parts, step = {}, tf.constant(NUM_STEPS, tf.int64)
+        weights = [*self.model.trainable_variables, *mitigation.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            self._task_loss(step, parts)
+            penalty = mitigation.penalty(self.model.trainable_variables, self._context(mitigation, parts))
+        return penalty, tape.gradient(penalty, weights)
 
     def weights(self):
         """{'layer/role': value} of the trainable weights."""
@@ -95,35 +109,47 @@ class SmallRun:
         for mitigation in self.mitigations:
             if mitigation.transforms_gradients:
                 gradients = mitigation.transform_gradients(gradients, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.history.note()
+        trained = [*variables, *self.own_weights]
+        self.optimizer.apply_gradients(zip([*gradients, *parts["own"]], trained, strict=True))
         tf.cond(step % PERIOD == 0, lambda: self._after_update(step, parts), lambda: tf.constant(False))
         return loss
 
     def _differentiate(self, step):
         """The loss with its penalties, its gradients, and the parts of the step's context."""
-        inputs, labels, activations = self.inputs[step - 1], self.labels[step - 1], {}
-        parts = {"batch": lambda: (inputs, labels), "step": lambda: step}
-        parts |= {"activations": lambda: activations, "at_boundary": lambda: step % PERIOD == 0}
-        data = DataBatches(tf.constant(NUM_STEPS), lambda n: (self.inputs[n], self.labels[n]))
-        parts["data"] = lambda: data
+        parts: dict[str, Any] = {}
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
-            logits = inputs
-            for layer in self.model.layers:
-                logits = layer(logits, training=True) if _knows_training(layer) else layer(logits)
-                if "relu" in layer.name:
-                    activations[layer.name] = logits
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-            parts["loss"] = lambda value=loss: value
+            loss = self._task_loss(step, parts)
             for mitigation in self.mitigations:
                 if mitigation.adds_penalty:
                     loss += mitigation.penalty(variables, self._context(mitigation, parts))
-        gradients = tape.gradient(loss, variables)
+        gradients = tape.gradient(loss, [*variables, *self.own_weights])
+        gradients, parts["own"] = gradients[: len(variables)], gradients[len(variables) :]
         parts["gradients"] = lambda: gradients
         return loss, gradients, parts
 
+    def _task_loss(self, step, parts):
+        """The loss without penalties, whose parts of the step's context are put into `parts`."""
+        inputs, labels, activations = self.inputs[step - 1], self.labels[step - 1], {}
+        other = step % NUM_STEPS
+        parts |= {"batch": lambda: (inputs, labels), "step": lambda: step}
+        parts |= {"activations": lambda: activations, "at_boundary": lambda: step % PERIOD == 0}
+        parts |= {"further_batch": lambda: (self.inputs[other], self.labels[other])}
+        data = DataBatches(tf.constant(NUM_STEPS), lambda n: (self.inputs[n], self.labels[n]))
+        parts["data"] = lambda: data
+        logits = features = inputs
+        for layer in self.model.layers:
+            features = logits
+            logits = layer(logits, training=True) if _knows_training(layer) else layer(logits)
+            if "relu" in layer.name:
+                activations[layer.name] = logits
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        parts |= {"features": lambda: features, "loss": lambda: loss}
+        return loss
+
     def _context(self, mitigation, parts):
-        return StepContext(mitigation, parts, self.model, loss_of)
+        return StepContext(mitigation, parts, self.model, loss_of, self.history.older)
 
     def _after_update(self, step, parts):
         for mitigation, key in zip(self.mitigations, self.keys, strict=True):

@@ -9,13 +9,16 @@ import pytest
 import tensorflow as tf
 
 import tfplastic as tp
-from examples.mitigations.c_chain import CChain
+from examples.mitigations.c_chain import ChurnPenalty
 from tests.rl import atari_task_test
 from tests.training.graph_loop_test import run
 from tfplastic.mitigations import (
     DASH,
+    L2ER,
+    CChain,
     ContinualBackprop,
     GraMa,
+    InFeR,
     PartialResets,
     ReDo,
     ResetNetwork,
@@ -72,7 +75,12 @@ def test_all_four_on_reinforcement_learning(tmp_path, kind):
         return atari_task_test.make(network=network, target_update_period=3)
 
     steps, dash = 6, NotedDash(max_batches=2)
-    mitigations = [ContinualBackprop(0.05, 1), SelfNormalizedResets(max_threshold=120), CChain(1.0), dash]
+    mitigations = [
+        ContinualBackprop(0.05, 1),
+        SelfNormalizedResets(max_threshold=120),
+        ChurnPenalty(1.0),
+        dash,
+    ]
     loop = Loop(TrainConfig(make_task(), tp.optimizers.adam(1e-3), steps, mitigations=mitigations))
     run(tmp_path, loop)
     check_that_each_acted(mitigations, steps)
@@ -81,6 +89,9 @@ def test_all_four_on_reinforcement_learning(tmp_path, kind):
 
 
 METHODS = [
+    CChain(warm_up=2, window=2),
+    InFeR(),
+    L2ER(),
     ContinualBackprop(1.0, 0),
     GraMa(2, 1e3),
     PartialResets(0.1, 2),

@@ -20,6 +20,7 @@ EVERY = (
     "at_boundary",
     "batch",
     "data",
+    "features",
     "further_batch",
     "gradients",
     "loss",
@@ -27,6 +28,7 @@ EVERY = (
     "step",
 )
 SHAPES = {"values": [8], "mean_abs": [8], "gradient": [8, 10], "of_units": [8], "older": [10], "hidden": [8]}
+SHAPES |= {"features": [8], "features_again": [8]}
 SCALARS = ("loss", "step", "boundaries", "further", "data", "outputs", "again")
 
 
@@ -60,6 +62,8 @@ class Spy(Mitigation):
             "outputs": tf.reduce_sum(context.outputs),
             "again": tf.reduce_sum(context.outputs_on(context.batch, context.older_weights(1))),
             "hidden": context.activations_on(context.batch, context.older_weights(1))["hidden2_relu"][0],
+            "features": context.features[0],
+            "features_again": context.features_on(context.batch, context.older_weights(1))[0],
         }
         for name, value in read.items():
             self.kept[name].assign(tf.cast(value, tf.float64))
@@ -104,7 +108,7 @@ def by_hand(steps):
         "data": 64,
         "outputs": logits.sum(),
         "again": logits.sum(),  # with the weights before the update
-        "hidden": h2[0],
+        **dict.fromkeys(("hidden", "features", "features_again"), h2[0]),
     }
 
 

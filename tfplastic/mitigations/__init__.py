@@ -1,6 +1,7 @@
 """Methods that change the loss, the gradients, or weights and optimizer slots to keep a network plastic."""
 
 from tfplastic import _renames
+from tfplastic.mitigations.c_chain import CChain
 from tfplastic.mitigations.continual_backprop import ContinualBackprop
 from tfplastic.mitigations.dash import DASH
 from tfplastic.mitigations.fire import FIRE
@@ -8,6 +9,8 @@ from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.gradient_clipping import GradientClipping
 from tfplastic.mitigations.grama import GraMa
 from tfplastic.mitigations.hare_and_tortoise import HareAndTortoise
+from tfplastic.mitigations.infer import InFeR
+from tfplastic.mitigations.l2_er import L2ER
 from tfplastic.mitigations.l2_init import L2Init
 from tfplastic.mitigations.mitigation import Mitigation, Slots
 from tfplastic.mitigations.normalize_and_project import NormalizeAndProject
@@ -30,10 +33,13 @@ from tfplastic.mitigations.weight_decay import WeightDecay
 __all__ = [
     "DASH",
     "FIRE",
+    "L2ER",
+    "CChain",
     "ContinualBackprop",
     "GraMa",
     "GradientClipping",
     "HareAndTortoise",
+    "InFeR",
     "L2Init",
     "Mitigation",
     "NormalizeAndProject",

@@ -21,6 +21,9 @@ class Mitigation:
     under XLA, so they are made of TensorFlow operations and keep their changing state in variables of their
     own, made in `build` and named in `state`.
 
+    A penalty may have weights of its own, such as heads on the model's features: `make_trainable` makes them,
+    and the run's optimizer trains those in `trainable_variables` together with the model's.
+
     `penalty` and `after_update` get a `StepContext`, which gives parts of the gradient step: its batch, its
     forward pass, its gradients, a second batch, older weights, a pass over the data. A class lists those that
     it reads in `reads`. A mitigation that acts every ten steps or more rarely does so between programs, after
@@ -123,6 +126,26 @@ class Mitigation:
             context: context of the gradient step that was taken. Its forward pass and gradients precede the
                 update.
         """
+
+    def make_trainable(self, model: Any, seed: int) -> None:
+        """Makes `trainable_variables`; called once, before the optimizer is built and so before `build`.
+
+        Args:
+            model: the Keras model that is trained, built.
+            seed: the root seed of the run.
+
+        Raises:
+            ValueError: if it cannot act on this model.
+        """
+
+    @property
+    def trainable_variables(self) -> Sequence[Any]:
+        """Weights of the mitigation's own, which the optimizer trains together with those of the model.
+
+        Their gradients are those of the loss with the penalties. They have slots, clipping by the optimizer
+        counts them, and no transform of gradients sees them. They belong to `state` too.
+        """
+        return ()
 
     @property
     def evaluation_weights(self) -> Sequence[tuple[Any, tf.Variable]]:

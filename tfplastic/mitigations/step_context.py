@@ -17,6 +17,7 @@ PARTS = (
     "at_boundary",
     "batch",
     "data",
+    "features",
     "further_batch",
     "gradients",
     "loss",
@@ -25,7 +26,7 @@ PARTS = (
 )
 """Names of the parts that a class of mitigations may list in its `reads`."""
 
-HANDED_ON = ("activations", "batch", "gradients", "loss", "outputs")
+HANDED_ON = ("activations", "batch", "features", "gradients", "loss", "outputs")
 """The parts that exist inside the gradient step only, which hands them on to later functions."""
 
 STATISTICS = ("mean", "mean_abs", "variance", "zero_fraction")
@@ -103,6 +104,11 @@ class StepContext:
         others are given, as `[values, units]`.
         """
         return self._read("activations")
+
+    @property
+    def features(self) -> tf.Tensor:
+        """Inputs of the last layer with a kernel in that call, `[batch, features]`: the penultimate layer."""
+        return self._read("features")
 
     @property
     def gradients(self) -> list[tf.Tensor]:
@@ -205,7 +211,18 @@ class StepContext:
             batch: batch to evaluate, see `outputs_on`.
             weights: weights to use, see `outputs_on`.
         """
+        if tf.executing_eagerly():  # where layers cannot be found by their operations
+            return tf.function(lambda: self.activations_on(batch, weights), autograph=False)()
         return self._called_on(batch, weights, lambda call: call.activations(units_last=True))
+
+    def features_on(self, batch: Any, weights: Sequence[tf.Tensor] | None = None) -> tf.Tensor:
+        """Returns the inputs of the last layer with a kernel on another batch, `[batch, features]`.
+
+        Args:
+            batch: batch to evaluate, see `outputs_on`.
+            weights: weights to use, see `outputs_on`.
+        """
+        return self._called_on(batch, weights, lambda call: call.features)
 
     def gradients_on(self, batch: Any, training: bool = False) -> list[tf.Tensor]:
         """Returns the gradients of the task's loss on another batch, one for each trainable variable.
@@ -285,6 +302,7 @@ def _assign(variables: Sequence[tf.Variable], values: Sequence[tf.Tensor]) -> No
 _EAGER = "an eager step has none; compile the step"
 _ABSENT = {
     "activations": _EAGER,
+    "features": _EAGER,
     "gradients": "they exist from the update on, so read them in `after_update`",
     "outputs": _EAGER,
 }

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tfplastic.optimizers._keras_form import index_of
+
 
 def is_optimizer(received: Any) -> bool:
     """Returns whether it is a Keras optimizer of any kind."""
@@ -22,6 +24,16 @@ def build_optimizer(optimizer: Any, variables: Sequence[Any]) -> None:
         optimizer._create_all_weights(variables)  # leaves those that are there
     elif not getattr(optimizer, "built", getattr(optimizer, "_built", False)):
         optimizer.build(variables)
+
+
+def was_built_for(optimizer: Any, variables: Sequence[Any]) -> bool:
+    """Returns whether a built optimizer has slots for all of `variables`, or needs none."""
+    if is_legacy_kind(optimizer):
+        return True
+    try:
+        return all(index_of(optimizer, variable) is not None for variable in variables)
+    except (AttributeError, KeyError):
+        return False
 
 
 def seed_optimizer(optimizer: Any, seed: int) -> None:

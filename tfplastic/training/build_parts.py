@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tfplastic.diagnostics.measure import check_quantities
-from tfplastic.optimizers.any_keras import build_optimizer, seed_optimizer
+from tfplastic.mitigations.build_all import build_all
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.events.checkpoint import SavingCheckpoint
 from tfplastic.training.events.diagnostics import RunDiagnostics
@@ -35,10 +35,7 @@ def build_parts(config: TrainConfig, is_new: bool) -> RunParts:
     if config.init_from is not None and is_new:  # before mitigations and the twin look at the weights
         load_weights(find_source(config.init_from), task.model)
         task.weights_replaced()
-    build_optimizer(optimizer, task.model.trainable_variables)
-    seed_optimizer(optimizer, seed)
-    for mitigation in config.mitigations:
-        mitigation.build(task.model, optimizer, seed)
+    build_all(config.mitigations, task.model, optimizer, seed)
     if config.twin is not None:
         config.twin.build(task.model)
     statistics = check_quantities("step_statistics", config.step_statistics, "activations")

@@ -15,8 +15,8 @@ from tfplastic._tf.replicas import once_for_all_replicas
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.linalg import HessianOperator
 from tfplastic.mitigations import Mitigation
+from tfplastic.mitigations.build_all import build_all
 from tfplastic.mitigations.compatibility import check_mitigations
-from tfplastic.optimizers.any_keras import build_optimizer, seed_optimizer
 from tfplastic.training.after_updates import AfterUpdates, Moment
 from tfplastic.training.compiled_loss import CompiledLoss
 from tfplastic.training.execution.non_finite import Examination
@@ -293,10 +293,7 @@ class _Training:
         seed: int,
         jit_compile: bool,
     ):
-        build_optimizer(optimizer, network.trainable_variables)
-        seed_optimizer(optimizer, seed)
-        for mitigation in mitigations:
-            mitigation.build(network, optimizer, seed)
+        build_all(mitigations, network, optimizer, seed)
         self.loss, self.mitigations = loss, mitigations
         self.means = _Means()
         self.step = tf.Variable(

@@ -14,6 +14,7 @@ from tfplastic._tf.variables import as_tf_variables
 from tfplastic.diagnostics import RecordedCall, recorded_call
 from tfplastic.layers import advance
 from tfplastic.mitigations import Mitigation, StepContext
+from tfplastic.mitigations.build_all import own_weights
 from tfplastic.mitigations.step_context import HANDED_ON
 from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.tasks import TaskLoss
@@ -73,7 +74,8 @@ class Differentiated(NamedTuple):
     Attributes:
         output: output of the task's loss.
         penalties: penalties of the mitigations that add one, each `[]`.
-        gradients: gradients of their sum, one for each trainable variable.
+        gradients: gradients of their sum, one for each trainable variable of the model.
+        own_gradients: gradients for the weights that mitigations have of their own.
         parts: parts of the step's context, {name: function that makes it}.
         call: the model's first call, recorded if anything reads it.
     """
@@ -81,6 +83,7 @@ class Differentiated(NamedTuple):
     output: TaskLoss
     penalties: list[tf.Tensor]
     gradients: list[Any]
+    own_gradients: list[Any]
     parts: Parts
     call: RecordedCall | None
 
@@ -95,6 +98,8 @@ class HasLoss(Protocol):
 
 class GradientStep:
     """theta <- optimizer(theta, transform(grad(loss + penalties))) on a batch; traceable by `tf.function`.
+
+    Weights that mitigations have of their own are trained with the model's, by gradients as they are.
 
     Layers that change between steps (`layers.advance`) do so before all else.
 
@@ -147,8 +152,9 @@ class GradientStep:
         after = [set(each.reads) for each in mitigations if each.acts_after_update]
         self._handed_on = [name for name in HANDED_ON if any(name in reads for reads in after)]
         every = {name for each in mitigations for name in each.reads}
-        self._records = bool(self._statistics or every & {"activations", "outputs"})
-        build_optimizer(optimizer, model.trainable_variables)
+        self._records = bool(self._statistics or every & {"activations", "features", "outputs"})
+        self._own_weights = own_weights(mitigations)
+        build_optimizer(optimizer, [*self._own_weights, *model.trainable_variables])
 
     def __call__(self, batch: Any, step: tf.Tensor | None = None, state: Any = None) -> StepOutput:
         """Takes one update on a batch.
@@ -161,11 +167,12 @@ class GradientStep:
         advance(self._model)  # first, because a mitigation may have changed the weights since the last step
         variables = self._model.trainable_variables
         is_shared = num_replicas() > 1
-        output, penalties, gradients, parts, call = self.gradients(batch, step, state)
+        output, penalties, gradients, own, parts, call = self.gradients(batch, step, state)
         loss = output.loss  # []
         if is_shared:
             # Dense, which sparse gradients of embeddings are not: a sum over replicas takes tensors.
             gradients = sum_over_replicas([tf.convert_to_tensor(each) for each in gradients])
+            own = sum_over_replicas(own) if own else own
             loss = sum_over_replicas(loss)
         metrics = {**output.metrics, "gradient_norm": global_norm(gradients, _is_one_example(batch))}
         if penalties:
@@ -178,11 +185,12 @@ class GradientStep:
         handed_on = {name: parts[name]() for name in self._handed_on if name in parts}
         for mitigation in self._mitigations:  # those that transform nothing return the same
             gradients = mitigation.transform_gradients(gradients, variables)
+        gradients, trained = [*own, *gradients], [*self._own_weights, *variables]
         if is_shared:  # Keras adds up the gradients of the replicas, some of its optimizers clipped
             gradients = [tf.where(replica_id() == 0, each, tf.zeros_like(each)) for each in gradients]
         with tf.control_dependencies([tf.debugging.assert_all_finite(loss, self.NOT_FINITE)]):
             self.history.note()
-            self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            self._optimizer.apply_gradients(zip(gradients, trained, strict=True))
         if self._measures_plasticity:
             after = self._task.loss(self._model, batch, training=False).per_example_loss  # [batch]
             metrics["sample_plasticity"] = sample_plasticity(output.per_example_loss, after)
@@ -203,24 +211,27 @@ class GradientStep:
         penalized = self.penalized(all_penalties)
         parts: Parts = {} if self._supply is None else self._supply.parts(step, state)
         parts["batch"] = lambda: batch
+        differentiated = as_tf_variables([*self._own_weights, *variables])
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(as_tf_variables(variables))
+            tape.watch(differentiated)
             with self._recording() as call:
                 output = self._task.loss(self._model, batch, training=True)
             parts["loss"] = lambda: output.loss
             if call is not None:
                 parts["outputs"] = lambda: call.outputs
                 parts["activations"] = lambda: call.activations(units_last=True)
+                parts["features"] = lambda: call.features
             penalties = [each.penalty(variables, self.context(each, parts)) for each in penalized]  # each []
             # A replica's loss is its part of the global batch's; penalties are of what all replicas share.
             replicas = num_replicas()
             shares = [penalty / replicas for penalty in penalties] if replicas > 1 else penalties
             total = tf.add_n([output.loss, *shares])  # []
-        gradients = tape.gradient(  # each of its variable's shape
-            total, as_tf_variables(variables), unconnected_gradients=tf.UnconnectedGradients.ZERO
+        found = tape.gradient(  # each of its variable's shape
+            total, differentiated, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
+        own, gradients = found[: len(self._own_weights)], found[len(self._own_weights) :]
         parts["gradients"] = lambda: [tf.convert_to_tensor(each) for each in gradients]
-        return Differentiated(output, penalties, gradients, parts, call)
+        return Differentiated(output, penalties, gradients, own, parts, call)
 
     def penalized(self, all_penalties: bool = True) -> list[Mitigation]:
         """Returns the mitigations that add penalties, in the order of `Differentiated.penalties`.

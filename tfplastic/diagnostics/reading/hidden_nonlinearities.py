@@ -1,6 +1,7 @@
 """The hidden nonlinearities in a call of a model: of layers, and called as bare functions."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -58,7 +59,7 @@ class RecordedCall:
     """The first call of a model while `recorded_call` is open, for the program that is being traced."""
 
     def __init__(self, layers: Mapping[str, Any]):
-        self._model_name = next(iter(layers))
+        self._layers, self._model_name = layers, next(iter(layers))
         self._made: list[ModelCall] = []
         self._hidden: dict[str, Call] | None = None
 
@@ -66,6 +67,23 @@ class RecordedCall:
     def outputs(self) -> Any:
         """The result of the call."""
         return self._first.result
+
+    @property
+    def features(self) -> tf.Tensor:
+        """The inputs of the last layer with a kernel, `[batch, features]`.
+
+        Raises:
+            ValueError: no layer has one.
+        """
+        mixing = [
+            call
+            for call in self._first.calls
+            if not call.activation and model_layers.owns_kernel(self._layers[call.name])
+        ]
+        if not mixing:
+            raise ValueError(f"`model` must have a layer with a kernel. Received: {self._model_name!r}")
+        inputs = tf.convert_to_tensor(mixing[-1].inputs)
+        return tf.reshape(inputs, [tf.shape(inputs)[0], math.prod(inputs.shape[1:])])
 
     def activations(self, units_last: bool = False, of_units: bool = False) -> dict[str, tf.Tensor]:
         """Returns the outputs of the hidden nonlinearities, {layer name: tensor} in call order.

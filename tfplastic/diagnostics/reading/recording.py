@@ -25,6 +25,7 @@ class Call:
         argument: input of a nonlinearity; None where it is not its pre-activation.
         activation: name of the nonlinearity; empty for the call of a layer that is none.
         is_recurrent: whether the layer is a recurrent one.
+        inputs: first tensor that the layer or function got; None without any.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Call:
     argument: tf.Tensor | None
     activation: str
     is_recurrent: bool
+    inputs: tf.Tensor | None = None
 
 
 @contextlib.contextmanager
@@ -82,10 +84,11 @@ class _Recorded:
             graph = tf.compat.v1.get_default_graph()
             first = len(graph.get_operations())
             result = self.original(*args, **kwargs)
-            argument = tf.nest.flatten((args, kwargs))[0] if self.takes_pre_activation else None
+            inputs = next(iter(tf.nest.flatten((args, kwargs))), None)
+            argument = inputs if self.takes_pre_activation else None
             span, tensor = (first, len(graph.get_operations())), tf.nest.flatten(result)[0]
             self.calls.append(
-                Call(self.name, graph, span, tensor, argument, self.activation, self.is_recurrent)
+                Call(self.name, graph, span, tensor, argument, self.activation, self.is_recurrent, inputs)
             )
             return result
 
