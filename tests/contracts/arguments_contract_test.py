@@ -163,6 +163,12 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("0 0.5", "momentum")
         | may("None", "max_gradient_norm"),
     ),
+    "CChain": (tp.mitigations.CChain, may("0 0.5 L", "first", "share") | may("L", "warm_up")),
+    "InFeR": (tp.mitigations.InFeR, may("0 0.5 L", "coefficient", "scale") | may("-1", "scale")),
+    "L2ER": (
+        tp.mitigations.L2ER,
+        may("0 0.5 L", "step_size", "decay") | may("None L", "period", "num_layers"),
+    ),
     "GradientClipping": (tp.mitigations.GradientClipping, may("0.5 L", "max_norm")),
     "NormalizeAndProject": (
         tp.mitigations.NormalizeAndProject,

@@ -1,4 +1,4 @@
-"""Methods that add penalties by the step's context in the loop: stopped, resumed, and with other optimizers."""
+"""Methods with penalties by the step's context: stopped and resumed, and with other optimizers."""
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ def all_methods():
     return [CChain(1.0, 0.1, warm_up=3, window=4), InFeR(num_heads=3), L2ER(1e-3)]
 
 
+@pytest.mark.slow  # a fast row: every variable is in the state, of which the loop's own test resumes
 def test_stopped_and_resumed_is_the_same_as_not_stopped(tmp_path):
     whole, _ = run(tmp_path / "whole", make_loop(compiler="graph", mitigations=all_methods()))
     _, code = run(tmp_path / "parts", make_loop(compiler="graph", mitigations=all_methods()), interrupt_at=5)
@@ -44,14 +45,8 @@ def small_model():
 def test_the_output_layer_is_not_taken_for_a_hidden_matrix():
     model, optimizer = small_model(), muon()
     build_all([InFeR(num_heads=2)], model, optimizer, 0)
-    assert optimizer.pure.hidden == (
-        True,
-        False,
-        True,
-        False,
-        False,
-        False,
-    )  # heads, hidden layer, output layer
+    # Heads, hidden layer and output layer, each with a bias.
+    assert optimizer.pure.hidden == (True, False, True, False, False, False)
     without_heads = muon(exclude=["dense_1", "infer_heads"])
     build_all([InFeR(num_heads=2)], small_model(), without_heads, 0)
     assert without_heads.pure.hidden[0] is False

@@ -6,7 +6,12 @@ from typing import Any
 import gin
 import tensorflow as tf
 
-from tfplastic._checks import check_integer, check_non_negative, check_positive_integer
+from tfplastic._checks import (
+    check_fits_in_memory,
+    check_integer,
+    check_non_negative,
+    check_positive_integer,
+)
 from tfplastic.mitigations.mitigation import Mitigation
 
 EPSILON = 1e-8
@@ -32,9 +37,10 @@ class CChain(Mitigation):
     Args:
         first: lambda in the first updates, at least 0.
         share: fraction of the loss that the penalty has later, at least 0. With both 0 nothing is added.
-        warm_up: number of first updates, above `updates`.
+        warm_up: number of first updates, at least 2.
         window: updates of the means, at least 1. Each takes eight bytes.
-        updates: number of updates that the older weights are behind, at least 1. Keeps as many copies.
+        updates: number of updates that the older weights are behind, at least 1 and below `warm_up`. Keeps as
+            many copies.
 
     Raises:
         ValueError: an argument is outside its range.
@@ -59,9 +65,10 @@ class CChain(Mitigation):
     ):
         self._first = check_non_negative("first", first)
         self._share = check_non_negative("share", share)
-        self.history = check_positive_integer("updates", updates)
-        self._warm_up = check_integer("warm_up", warm_up, minimum=self.history + 1)
+        self._warm_up = check_integer("warm_up", warm_up, minimum=2)
         self._window = check_positive_integer("window", window)
+        check_fits_in_memory("window", window, 8 * self._window)
+        self.history = check_integer("updates", updates, minimum=1, maximum=self._warm_up - 1)
         self._kept: dict[str, tf.Variable] = {}
 
     def build(self, model: Any, optimizer: Any, seed: int) -> None:

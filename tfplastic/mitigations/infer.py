@@ -6,7 +6,13 @@ from typing import Any
 import gin
 import tensorflow as tf
 
-from tfplastic._checks import check_finite, check_non_negative, check_one_of, check_positive_integer
+from tfplastic._checks import (
+    check_finite,
+    check_fits_in_memory,
+    check_non_negative,
+    check_one_of,
+    check_positive_integer,
+)
 from tfplastic._keras import keras, tf_variable
 from tfplastic.mitigations._starts import Starts
 from tfplastic.mitigations._weights import trainable_weights
@@ -62,6 +68,7 @@ class InFeR(Mitigation):
         self._coefficient = check_non_negative("coefficient", coefficient)
         self._scale = check_finite("scale", scale)
         self._num_heads = check_positive_integer("num_heads", num_heads)
+        check_fits_in_memory("num_heads", num_heads, 8 * self._num_heads)
         self._initializer = check_one_of("initializer", initializer, INITIALIZERS)
         self._heads: Any = None
         self._starts = Starts([])
@@ -78,7 +85,7 @@ class InFeR(Mitigation):
         size = num_features(model)
         weights = initializers_of(self._initializer, seed, "infer_heads", size)
         self._heads = keras.layers.Dense(self._num_heads, name="infer_heads", dtype="float32", **weights)
-        self._heads.build((None, size))
+        self._heads(tf.zeros([1, size]))  # builds it, with its name in those of its weights
 
     def build(self, model: Any, optimizer: Any, seed: int) -> None:
         """Copies the network and the heads."""
