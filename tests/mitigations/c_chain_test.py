@@ -69,8 +69,8 @@ def test_the_defaults_are_those_of_the_code():
         ({"first": -1.0}, "`first` must be a finite number of at least 0. Received: -1.0"),
         ({"share": -1.0}, "`share` must be a finite number of at least 0. Received: -1.0"),
         ({"window": 0}, "`window` must be an integer of at least 1. Received: 0"),
-        ({"updates": 0}, "`updates` must be an integer from 1 to 9999. Received: 0"),
-        ({"updates": 3, "warm_up": 3}, "`updates` must be an integer from 1 to 2. Received: 3"),
+        ({"updates": 0}, "`updates` must be an integer of at least 1. Received: 0"),
+        ({"updates": 3, "warm_up": 3}, "`updates` must be at most 2. Received: 3"),
         ({"warm_up": 1}, "`warm_up` must be an integer of at least 2. Received: 1"),
     ],
 )
