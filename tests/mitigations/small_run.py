@@ -117,7 +117,7 @@ class SmallRun:
 
     def _differentiate(self, step):
         """The loss with its penalties, its gradients, and the parts of the step's context."""
-        parts: dict[str, Any] = {}
+        parts = {}
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
             loss = self._task_loss(step, parts)
