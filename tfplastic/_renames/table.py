@@ -50,6 +50,7 @@ PYTHON: Mapping[str, Mapping[str, str]] = {
     },
     "tfplastic.mitigations": {"FreshWeights": "WeightReinitializer"},
     "tfplastic.reports": {"human_normalised": "human_normalized"},
+    "tfplastic.reports.page": {"Material": "ReportInput"},
     "tfplastic.reports.style": {"COLOURS": "COLORS"},
     "tfplastic.rl.atari": {"FinishedEpisode": "tfplastic.rl.episodic_environment.FinishedEpisode"},
 }

@@ -17,8 +17,8 @@ def build_loop(sources: Sequence[Binding], path_of: Callable[[int], str] | None 
 
     Args:
         sources: result of `gin_config.parse`, for errors.
-        path_of: gives the run directory of a seed, which decides whether `train.init_from` is read, and of
-            which step; None where first weights are not needed.
+        path_of: function that returns the run directory of a seed, which decides whether `train.init_from` is
+            read, and of which step; None where first weights are not needed.
 
     Raises:
         UsageError: something cannot be built; says where it is configured.

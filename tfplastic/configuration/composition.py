@@ -2,7 +2,7 @@
 
 A file of gin/mitigations/ binds `mitigations.weight_decay = @WeightDecay()`: a member has a name of its own,
 so no file overrides another's. Once all is read, the members become `train.mitigations`, in an order that
-does not depend on that of the files. A run's configuration has this list, whoever wrote it.
+does not depend on that of the files. A run's configuration holds this list.
 """
 
 import abc
@@ -35,7 +35,7 @@ def compose(bindings: Sequence[Binding]) -> list[Binding]:
         bindings: settled, in the order in which gin reads them.
 
     Raises:
-        UsageError: a member is no such thing, is named twice or excludes another; names the places.
+        UsageError: a member is of the wrong kind, is named twice or excludes another; names the places.
     """
     bindings = displace(bindings)
     meaning = Macros(bindings).resolved
@@ -80,7 +80,7 @@ class _Group(abc.ABC):
         gin.external_configurable(members, name, module=MODULE)
 
     def is_same(self, earlier: Any, later: Any) -> bool:
-        """Returns whether a member that two files name is one and the same."""
+        """Returns whether a member that two files name is the same."""
         return repr(earlier) == repr(later)  # gin compares references without their scopes.
 
     def check_whole(self, whole: Binding, meaning: Callable[[Any], Any]) -> None:
@@ -88,7 +88,7 @@ class _Group(abc.ABC):
 
         Args:
             whole: binding of the argument itself.
-            meaning: gives the value that a macro stands for.
+            meaning: function that returns the value of a macro.
         """
 
     @abc.abstractmethod
@@ -100,7 +100,7 @@ class _Group(abc.ABC):
         Args:
             whole: binding of the argument itself, if there is one.
             members: at least one, in the order in which gin reads them.
-            meaning: gives the value that a macro stands for. The value keeps the macros themselves.
+            meaning: function that returns the value of a macro. The value keeps the macros themselves.
         """
 
     def refuse(self, binding: Binding, rule: str) -> UsageError:

@@ -27,7 +27,7 @@ def parse(device: str) -> tuple[str, int]:
 
 
 def select(device: str, deterministic: bool = False) -> str:
-    """Makes TensorFlow compute on `device` only; to be called before TensorFlow computes anything.
+    """Makes TensorFlow compute on `device` only; call it before TensorFlow computes anything.
 
     The other GPUs are hidden, and memory on the chosen one grows as needed, so that programs can share it.
 
@@ -39,7 +39,7 @@ def select(device: str, deterministic: bool = False) -> str:
         A name to print and to record, such as 'CPU (2 cores, AMD EPYC)' or 'GPU 0 (NVIDIA H200)'.
 
     Raises:
-        UsageError: `device` is malformed or asks for a GPU that is not there.
+        UsageError: `device` is malformed or requests a GPU that does not exist.
     """
     kind, index = parse(device)
     import tensorflow as tf  # Here, so that a malformed device is an error before TensorFlow's slow import.

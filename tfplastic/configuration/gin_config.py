@@ -46,8 +46,8 @@ def parse(
     """Replaces gin's configuration by that of `files` and, after them, `bindings`.
 
     A later binding overrides an earlier one (`precedence`), where the file that names the task counts as the
-    first, wherever it is given; members add up (`composition`). Names that have changed since an earlier
-    version are taken (`gin_files.rename_notes` reports them).
+    first, wherever it is given; members add up (`composition`). Names of earlier versions are accepted
+    (`gin_files.rename_notes` reports them).
 
     Args:
         files: names of gin files, looked for from the working directory, then from `gin_files.root()`.

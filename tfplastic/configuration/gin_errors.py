@@ -1,7 +1,7 @@
 """Errors of gin as one line with the place, the name and the rule.
 
-gin appends lines to the message of every error that passes through it ("In call to configurable ..."), for a
-reader of tracebacks. Whoever wrote a gin file needs the place in it, the name, the rule and the value.
+gin appends lines to the message of every error that passes through it ("In call to configurable ..."), for
+readers of tracebacks. The author of a gin file needs the place in it, the name, the rule and the value.
 """
 
 import contextlib

@@ -18,7 +18,7 @@ class GinTrust:
 
     Attributes:
         imports: modules that may be imported, with all below them; None for any.
-        is_own_text: whether the user wrote or named it himself. In others, such as that of a run directory,
+        is_own_text: whether the user wrote or named it. In others, such as that of a run directory,
             nothing is included, nothing is registered dynamically and no function of another library is
             called.
     """

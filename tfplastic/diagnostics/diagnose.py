@@ -108,27 +108,42 @@ def diagnose(
         include_model_losses=include_model_losses,
         max_examples=max_examples,
     )
-    for name in ("inputs", "targets", "sample_weight"):
-        check_all_finite(name, getattr(snapshot, name))
-    outputs = getattr(snapshot.model, "outputs", None)  # only functional and Sequential models say them
-    if targets is not None and outputs and names_keras_loss(loss):  # a compiled loss may leave outputs out
-        check_targets(snapshot.targets, outputs, loss)
+    _check_data(snapshot, targets, loss)
     if quantities is None:
         report = diagnose_snapshot(snapshot, budget)
     else:
-        chosen = check_quantities("quantities", quantities)
-        with Progress(snapshot.model.name, chosen) as progress:
-            reasons = snapshot.unmeasured
-            values = measure_checked(snapshot, progress.watched(chosen))
-        report = _report(snapshot, reasons, chosen, values, {})
+        report = _diagnose_by(snapshot, quantities)
     if log_dir is not None:
-        with TensorBoardWriter(log_dir) as writer:
-            written: dict[str, dict[str, Any]] = dict(report.to_dict())
-            for name, arrays in report.arrays.items():
-                written[name] = {**written.get(name, {}), **arrays}
-            writer.layout(charts(written))
-            write(writer, step, written)
+        _write_to_tensorboard(report, log_dir, step)
     return report
+
+
+def _check_data(snapshot: Snapshot, targets: Any, loss: Any) -> None:
+    """Checks that the data are finite and that targets fit the outputs, where a Keras loss is given."""
+    for name in ("inputs", "targets", "sample_weight"):
+        check_all_finite(name, getattr(snapshot, name))
+    outputs = getattr(snapshot.model, "outputs", None)  # only functional and Sequential models say them
+    if (
+        snapshot.targets is not None and outputs and names_keras_loss(loss)
+    ):  # a compiled one may leave some out
+        check_targets(snapshot.targets, outputs, loss)
+
+
+def _diagnose_by(snapshot: Snapshot, quantities: Sequence[QuantityFn] | Mapping[str, QuantityFn]) -> Report:
+    chosen = check_quantities("quantities", quantities)
+    with Progress(snapshot.model.name, chosen) as progress:
+        reasons = snapshot.unmeasured
+        values = measure_checked(snapshot, progress.watched(chosen))
+    return _report(snapshot, reasons, chosen, values, {})
+
+
+def _write_to_tensorboard(report: Report, log_dir: str | os.PathLike[str], step: int) -> None:
+    written: dict[str, dict[str, Any]] = dict(report.to_dict())
+    for name, arrays in report.arrays.items():
+        written[name] = {**written.get(name, {}), **arrays}
+    with TensorBoardWriter(log_dir) as writer:
+        writer.layout(charts(written))
+        write(writer, step, written)
 
 
 def diagnose_snapshot(snapshot: Snapshot, budget: str = "medium") -> Report:

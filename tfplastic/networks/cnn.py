@@ -57,11 +57,7 @@ def cnn(
     convolutions = _check_convolutions(filters, kernel_sizes, strides)
     check_one_of("padding", padding, ("same", "valid"))
     shape = _parts.check_image_shape("input_shape", input_shape)
-    if padding == "valid":
-        _check_pixels(shape, convolutions)
-    if max(strides, default=1) > max(shape[:2]):
-        rule = f"must be at most the {max(shape[:2])} pixels of an image"
-        raise ValueError(f"`strides` {rule}. Received: {strides!r}")
+    _check_pixels(shape, convolutions, padding, strides)
     counts = _parts.check_counts("hidden", hidden)
 
     def num_weights(of: _parts.HiddenLayers) -> int:
@@ -79,22 +75,32 @@ def cnn(
     names = [f"conv{number}" for number in range(1, len(convolutions) + 1)]
     settings.check_layer_names([*names, *(f"hidden{number}" for number in range(1, len(units) + 1))])
 
-    layers: list[keras.layers.Layer] = [keras.layers.InputLayer(shape, name="inputs")]
-    height, width_in_pixels, channels = shape
-    for name, (count, kernel_size, stride) in zip(names, convolutions, strict=True):
-        filters_of_layer = settings.widened(count)
-        convolution = settings.convolution(
-            filters_of_layer, kernel_size, stride, name, channels, padding=padding
-        )
-        layers += settings.around(convolution, rank=4)
-        channels = filters_of_layer * settings.features_per_unit
-        lost = kernel_size - 1 if padding == "valid" else 0
-        height, width_in_pixels = (-(-(size - lost) // stride) for size in (height, width_in_pixels))
-    layers.append(keras.layers.Flatten(name="flatten", dtype=settings.dtype))
-    fan_in = height * width_in_pixels * channels
+    convolutional, fan_in = _convolutional_layers(settings, shape, names, convolutions, padding)
+    layers = [keras.layers.InputLayer(shape, name="inputs"), *convolutional]
     layers += settings.dense_layers(units, fan_in)
     layers += settings.head(output_shape, units[-1] * settings.features_per_unit if units else fan_in)
     return keras.Sequential(layers, name="cnn")
+
+
+def _convolutional_layers(
+    settings: _parts.HiddenLayers,
+    shape: tuple[int, int, int],
+    names: Sequence[str],
+    convolutions: Sequence[tuple[int, int, int]],
+    padding: str,
+) -> tuple[list[keras.layers.Layer], int]:
+    """Returns the layers up to the flat features, and the number of these."""
+    layers: list[keras.layers.Layer] = []
+    height, width, channels = shape
+    for name, (count, kernel_size, stride) in zip(names, convolutions, strict=True):
+        filters = settings.widened(count)
+        convolution = settings.convolution(filters, kernel_size, stride, name, channels, padding=padding)
+        layers += settings.around(convolution, rank=4)
+        channels = filters * settings.features_per_unit
+        lost = kernel_size - 1 if padding == "valid" else 0
+        height, width = (-(-(size - lost) // stride) for size in (height, width))
+    layers.append(keras.layers.Flatten(name="flatten", dtype=settings.dtype))
+    return layers, height * width * channels
 
 
 def _num_weights(
@@ -132,10 +138,18 @@ def _check_convolutions(
     return list(zip(*counts.values(), strict=True))
 
 
-def _check_pixels(shape: tuple[int, int, int], convolutions: list[tuple[int, int, int]]) -> None:
+def _check_pixels(
+    shape: tuple[int, int, int],
+    convolutions: list[tuple[int, int, int]],
+    padding: str,
+    strides: Sequence[int],
+) -> None:
     pixels = min(shape[:2])
-    for _, kernel_size, stride in convolutions:
+    for _, kernel_size, stride in convolutions if padding == "valid" else ():
         pixels = (pixels - kernel_size) // stride + 1
         if pixels < 1:
             rule = "must leave every convolution with padding 'valid' at least one pixel"
             raise ValueError(f"`input_shape` {rule}. Received: {shape!r}")
+    if max(strides, default=1) > max(shape[:2]):
+        rule = f"must be at most the {max(shape[:2])} pixels of an image"
+        raise ValueError(f"`strides` {rule}. Received: {strides!r}")

@@ -92,16 +92,9 @@ def vit(
     """
     output_shape = _parts.check_output_shape(num_outputs)
     shape = _parts.check_image_shape("input_shape", input_shape)
-    if check_positive_integer("patch_size", patch_size) > max(shape[:2]):
-        rule = f"must be at most the {max(shape[:2])} pixels of an image"
-        raise ValueError(f"`patch_size` {rule}. Received: {patch_size}")
+    _check_patches(patch_size, shape)
     check_one_of("pooling", pooling, _POOLINGS)
-    check_positive_integer("num_heads", num_heads)
-    if check_positive_integer("model_dim", model_dim) % num_heads:
-        raise ValueError(f"`model_dim` must be a multiple of the {num_heads} heads. Received: {model_dim}")
-    check_positive_integer("feed_forward_dim", feed_forward_dim)
-    if check_fraction("dropout", dropout) == 1:
-        raise ValueError(f"`dropout` must be below 1. Received: {dropout!r}")
+    _check_block(num_heads, model_dim, feed_forward_dim, dropout)
     check_positive_integer("num_blocks", num_blocks)
 
     def num_feed_forward_weights(of: _parts.HiddenLayers) -> int:
@@ -137,6 +130,21 @@ def vit(
     for layer in settings.head(output_shape, model_dim):
         x = layer(x)
     return keras.Model(inputs, x, name="vit")
+
+
+def _check_patches(patch_size: int, shape: Sequence[int]) -> None:
+    if check_positive_integer("patch_size", patch_size) > max(shape[:2]):
+        rule = f"must be at most the {max(shape[:2])} pixels of an image"
+        raise ValueError(f"`patch_size` {rule}. Received: {patch_size}")
+
+
+def _check_block(num_heads: int, model_dim: int, feed_forward_dim: int, dropout: float) -> None:
+    check_positive_integer("num_heads", num_heads)
+    if check_positive_integer("model_dim", model_dim) % num_heads:
+        raise ValueError(f"`model_dim` must be a multiple of the {num_heads} heads. Received: {model_dim}")
+    check_positive_integer("feed_forward_dim", feed_forward_dim)
+    if check_fraction("dropout", dropout) == 1:
+        raise ValueError(f"`dropout` must be below 1. Received: {dropout!r}")
 
 
 def _pooled(x: Any, pooling: str, dtype: str | None) -> Any:

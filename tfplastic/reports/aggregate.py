@@ -1,8 +1,8 @@
 """Many scores in one number, with an interval: by resampling from six runs on, else their range.
 
-A percentile bootstrap of two or three runs is their range under another name, and covers the median of the
-distribution with 50 or 75 % instead of 95. So fewer than `FEWEST_RUNS` runs have their smallest and largest
-value for bounds, and `Interval.kind` says so; `student_t` is an interval of the mean for any number.
+A percentile bootstrap of two or three runs equals their range, and covers the median of the distribution with
+50 or 75 % instead of 95. So the bounds of fewer than `FEWEST_RUNS` runs are their smallest and largest value,
+and `Interval.kind` says so; `student_t` is an interval of the mean for any number.
 
 Scores are a mapping {task: `[runs]` floats}: the scores of the runs, one for each seed, on each task; tasks
 may have different numbers of runs. A NaN among them makes the results NaN: the caller decides how a failed
@@ -73,7 +73,8 @@ def bootstrap(
         statistic: `mean`, `median`, `median_of_tasks`, `interquartile_mean`, `optimality_gap`, or any other
             function of that form.
         confidence: probability that the interval should have, in [0, 1]. 0.95 in Agarwal et al.
-        num_resamples: 2,000, as Agarwal et al. say is enough for the interval of an aggregate.
+        num_resamples: number of resamples. 2,000 suffice for the interval of an aggregate, according to
+            Agarwal et al.
         seed: same seed, same interval.
 
     Raises:
@@ -251,7 +252,7 @@ def band(
     says which. From six on it is the percentile interval of the median.
 
     Args:
-        curves: `[runs, points]` floats; NaN where a run has no value, which then has no part in that point.
+        curves: `[runs, points]` floats; NaN where a run has no value, which is then left out of that point.
         confidence: see `bootstrap`; of each point separately.
         num_resamples: see `bootstrap`.
         seed: see `bootstrap`.
@@ -293,7 +294,7 @@ def band(
 
 
 def band_name(num_runs: Sequence[int]) -> str:
-    """Describes in words the bands of `band`, for curves of so many runs each.
+    """Describes the bands of `band` in words, for curves of the given numbers of runs.
 
     Example:
         >>> from tfplastic.reports import aggregate

@@ -39,7 +39,7 @@ def agreement(
 
     The ceiling is the mean of a measure over simulated replications, in which both sides are noisy: a printed
     value is the true mean plus normal noise with the standard deviation s / sqrt(`num_runs`), and so is a
-    replication's. Nothing else being known of the true mean, a replication is normal around the printed value
+    replication's. As nothing else is known of the true mean, a replication is normal around the printed value
     with the variance 2 s^2 / `num_runs`. It is compared with the printed values, as ours is. The final
     losses, whose spreads the paper does not print, get the noise of the differences. Noise in the replication
     alone, as if the printed values were the truth, would give ceilings too high to reach. Where a measure is
@@ -47,7 +47,7 @@ def agreement(
 
     Args:
         ours: columns `data`, `architecture`, `intervention`, `plasticity_loss`, `final_loss`, a row for each
-            cell, values that are means over runs. Cells the paper does not have are not looked at; NaN makes
+            cell, values that are means over runs. Cells that the paper lacks are ignored; NaN makes
             a cell disagree in sign, and a correlation NaN.
         paper: cells of the paper, from `paper_cells`.
         num_runs: runs of the paper per cell. The paper does not say; 3 is assumed, its number on Atari.
@@ -61,7 +61,7 @@ def agreement(
         correlation is of fewer than three.
 
     Raises:
-        ValueError: a column of `ours` is missing, or a cell is there twice; or a count is below 1.
+        ValueError: a column of `ours` is missing, or a cell occurs twice; or a count is below 1.
     """
     check_positive_integer("num_runs", num_runs)
     check_positive_integer("num_simulations", num_simulations)

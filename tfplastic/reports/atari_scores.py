@@ -29,8 +29,8 @@ def human_normalized(game: str, score: float) -> float:
 def improvement(game: str, score: float, baseline: float) -> float:
     """Returns (score - baseline) / (max(human, baseline) - random): the gain as a share of the possible gain.
 
-    The measure of Fig. 7 of the paper, there in percent. By the human's score where the baseline is weaker,
-    so that doubling a tiny score is not a great gain.
+    The measure of Fig. 7 of the paper, there in percent. The human's score is the measure where the baseline
+    is weaker, so that doubling a tiny score is not a large gain.
 
     Args:
         game: one of the 57 games of the benchmark, such as 'Pong'.

@@ -1,4 +1,4 @@
-"""The runs of a report: the runs in run roots, and the runs that should be there."""
+"""The runs of a report: existing runs in run roots, and expected ones."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,12 +26,12 @@ class Found(NamedTuple):
 def find(paths: Sequence[str], grid: Mapping[str, Iterable[int]] | None = None) -> Found:
     """Reads the runs of `paths`, and arms and seeds of `sweep.json` there or a level below.
 
-    Runs that a sweep took from elsewhere are read there. A `sweep.json` that is not as `bin/sweep` writes it
-    is one of the runs' problems, and says nothing.
+    Runs that a sweep took from elsewhere are read there. A malformed `sweep.json` is ignored and listed among
+    the runs' problems.
 
     Args:
         paths: directories.
-        grid: {arm: seeds} that there should be, in place of the entries of `sweep.json`.
+        grid: {arm: seeds} that are expected, in place of the entries of `sweep.json`.
 
     Raises:
         ValueError: one of `paths` is not a directory.

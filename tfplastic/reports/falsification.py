@@ -36,7 +36,7 @@ def correlations(
     Args:
         points: a row for each run, with the columns that are named in the other arguments.
         statistics: columns of measured quantities, such as 'weight_norm'.
-        splits: columns that tell groups of runs apart, such as 'architecture'.
+        splits: columns that distinguish groups of runs, such as 'architecture'.
         outcome: column of the loss of plasticity.
         confidence: probability that an interval should have. The paper gives no intervals.
         num_resamples: number of resamples of a group's runs.
@@ -75,7 +75,7 @@ def correlations(
 def verdicts(correlations: pd.DataFrame) -> pd.DataFrame:
     """Returns the verdict of each split of the runs on each statistic as a cause of lost plasticity.
 
-    A cause would have the same sign whatever else is changed (Buhlmann 2020). The sign in a group is known if
+    A cause would keep its sign whatever else changes (Buhlmann 2020). The sign in a group is known if
     it has at least six runs and the interval of rho does not contain 0. Then the verdict is
 
     - 'reversed': one group is known to be positive and one negative; the statistic alone is not a cause;

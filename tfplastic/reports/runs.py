@@ -80,11 +80,11 @@ class Arrays:
 
 
 class Runs(Sequence[Run]):
-    """Several runs, as a report shows them: all of them, whatever became of them.
+    """Several runs, as a report shows them: finished, failed and unfinished ones.
 
     Args:
         runs: in the order of the tables.
-        expected: {arm: seeds}, the runs there should be. By default each arm should have every seed that any
+        expected: {arm: seeds}, the expected runs. By default each arm should have every seed that any
             arm has.
         notes: further problems, a line each.
 
@@ -123,7 +123,7 @@ class Runs(Sequence[Run]):
         return Runs(run for run in self._runs if condition(run))
 
     def missing(self) -> list[tuple[str, int]]:
-        """Returns the (arm, seed) that should be there and are not, by arm."""
+        """Returns the (arm, seed) of expected runs that are missing, by arm."""
         there = {(run.arm, run.seed) for run in self._runs}
         seeds = sorted({run.seed for run in self._runs if run.seed is not None})
         expected = dict.fromkeys(self.arms, seeds) if self._expected is None else self._expected
@@ -181,8 +181,8 @@ class Runs(Sequence[Run]):
         """Returns the scalars whose tag fits one of `patterns`: run, arm, seed, step, tag, value.
 
         Args:
-            *patterns: tags, in which `*` stands for anything, such as `diagnostics/dead_units/*`. Names of
-                quantities that have changed since are taken too.
+            *patterns: tags, in which `*` stands for anything, such as `diagnostics/dead_units/*`. Former
+                names of quantities are accepted too.
         """
         chosen = [rows for tag, rows in self._rows_of_tags.items() if _fits(tag, patterns)]
         if not chosen:

@@ -68,7 +68,7 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(width: float = 6.0, height: float = 4.0) -> tuple[Figure, Axes]:
-    """Returns a figure with one pair of axes, without pyplot and so without a window or a memory of it.
+    """Returns a figure with one pair of axes, made without pyplot, which would keep a reference to it.
 
     Args:
         width: in inches.

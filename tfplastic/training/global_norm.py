@@ -1,4 +1,4 @@
-"""The norm of all gradients together, in a form that compiled programs are fast at."""
+"""The norm of all gradients together, in a form that is fast in compiled programs."""
 
 from collections.abc import Sequence
 

@@ -15,7 +15,7 @@ from tfplastic.training.train_config import TrainConfig
 
 
 class Loop:
-    """Training of one configuration in one run directory; stops and resumes without a trace in its results.
+    """Training of one configuration in one run directory; stopping and resuming do not change its results.
 
     Constructing it builds everything that is configured and starts no environment.
 
@@ -29,7 +29,7 @@ class Loop:
     Attributes:
         config: the given configuration.
         task: task to train on, built.
-        driver: takes the gradient steps.
+        driver: driver that takes the gradient steps.
         events: events between gradient steps, in this order.
         parts: all that the configuration describes, built.
     """
@@ -50,7 +50,7 @@ class Loop:
         """Trains from the last checkpoint, if there is one, to the last step, a signal or an error.
 
         Args:
-            run_directory: where everything is written.
+            run_directory: directory of all output.
             profile_steps: gradient steps (A, B); the steps after step A up to step B are traced for
                 TensorBoard.
             device: the device's name, for `status.json`.

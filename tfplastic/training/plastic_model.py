@@ -123,7 +123,7 @@ class PlasticModel(keras.Model):
             **kwargs: further arguments of Keras, such as `weighted_metrics` or `steps_per_execution`.
 
         Raises:
-            TypeError: a loss or statistic is none.
+            TypeError: a loss or statistic has the wrong type.
             ValueError: an argument is outside its range, or a mitigation cannot act on this network.
         """
         check_mitigations(mitigations, "ShrinkAndPerturb(period=100)")
@@ -233,7 +233,7 @@ class PlasticModel(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "PlasticModel":
-        """Returns the model of a config; it is to be compiled again."""
+        """Returns the model of a config; compile it again."""
         network = keras.layers.deserialize(config["network"], custom_objects=custom_objects)
         return cls(**{**config, "network": network})
 

@@ -20,7 +20,7 @@ class RunParts:
         config: the configuration.
         gradient_step: the gradient step.
         after_updates: mitigations and the twin, after updates.
-        driver: takes the gradient steps.
+        driver: driver that takes the gradient steps.
         events: events between gradient steps, in this order.
     """
 

@@ -39,10 +39,10 @@ class Session:
         step: gradient steps done.
         sums: sums of the metrics of each gradient step since the last row of metrics, by name.
         count: number of these gradient steps.
-        pending: names of the events that are still to run at this step, in order.
-        writer: writes into the run directory.
+        pending: names of the events still to run at this step, in order.
+        writer: writer of the run directory.
         profiler: traces gradient steps.
-        failures: explains losses and weights that are not finite.
+        failures: explanation of losses and weights that are not finite.
         is_resumed: whether the run continues from a checkpoint.
     """
 
@@ -177,7 +177,7 @@ class Session:
         self.write_status("running")
 
     def end(self) -> int:
-        """Saves and says where the run stands; returns the exit code."""
+        """Saves and reports the state of the run; returns the exit code."""
         self.save()
         self.writer.close()
         if self.step == self.config.total_steps and not self.pending:

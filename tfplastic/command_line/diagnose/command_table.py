@@ -55,6 +55,12 @@ class Command:
     check: Callable[[Any, Set[str]], None]
     act: Callable[[Any], None]
 
+    @classmethod
+    def of(cls, name: str, summary: str, options: Any, act: Callable[[Any], None]) -> "Command":
+        """Returns the command whose texts, flags, rules and check are those of its module `options`."""
+        texts = (options.INTRODUCTION, options.USAGE, options.EXAMPLES)
+        return cls(name, summary, *texts, options.FLAGS, options.RULES, options.Options, options.check, act)
+
     def parse(self, arguments: Sequence[str]) -> Any:
         """Returns the options that `arguments`, without the command's name, give.
 

@@ -1,7 +1,7 @@
 """The figures of the paper, one function each, and the forms they share.
 
-Each takes `Runs` and Matplotlib axes, draws, and returns the axes; those with several panels put them into
-the place of the axes. Draw within `reports.style.styled()`.
+Each draws `Runs` on Matplotlib axes and returns the axes; figures with several panels put them in the place
+of the axes. Draw within `reports.style.styled()`.
 """
 
 from tfplastic.reports.figures.atari import figure_7, figure_19, figure_20, improvements

@@ -27,8 +27,8 @@ def improvements(
     Args:
         runs: with `evaluation/episode_return`, of which each run's last counts.
         factors: parts of the arms' names, 'game' and 'intervention' among them.
-        intervention: to judge.
-        baseline: to judge it by.
+        intervention: intervention to judge.
+        baseline: intervention to compare with.
 
     Returns:
         Columns `game`, `score` and `baseline`, the means over runs, and `improvement`, of `improvement`, a
@@ -60,7 +60,7 @@ def figure_7(
 
     Args:
         runs: with `evaluation/episode_return`, and arrays of the gradient covariance if they are to be shown.
-        ax: to draw on.
+        ax: axes to draw on.
         factors: parts of the arms' names, 'game' and 'intervention' among them, 'layer_norm' and 'none'
             among the interventions.
         games: games whose C_k is shown.
@@ -95,7 +95,7 @@ def figure_19(runs: Runs, ax: Axes, num_runs: int = 3) -> Axes:
 
     Args:
         runs: with `evaluation/episode_return` and arrays of the gradient covariance; others are not shown.
-        ax: to draw on.
+        ax: axes to draw on.
         num_runs: number of runs.
 
     Raises:

@@ -56,7 +56,7 @@ def figure_3(
 
     Args:
         runs: with probes, and the statistics.
-        ax: to draw on.
+        ax: axes to draw on.
         factors: parts of the arms' names, those by which `panels` split among them; by default environment,
             data and architecture, or the kinds that the names show.
         panels: {statistic: (tag, column that splits the runs)}.

@@ -62,7 +62,7 @@ def curves(
 
     Args:
         rows: columns `run`, `step`, `value` and that of `by`; of each run one value per step.
-        ax: to draw on.
+        ax: axes to draw on.
         by: column that distinguishes the groups.
         colors: {group: color}; by default those of the style, in the order of the groups.
         linestyle: style of all lines.
@@ -113,7 +113,7 @@ def matrix(values: Any, ax: Axes, limit: float = 1.0) -> Axes:
 
     Args:
         values: `[k, k]`; NaN is gray.
-        ax: to draw on. Its ticks are the first and the last row and column, counted from 1.
+        ax: axes to draw on. Its ticks are the first and the last row and column, counted from 1.
         limit: limit of the colors, in both directions.
     """
     values = np.asarray(values, np.float64)
@@ -144,7 +144,7 @@ def heat_map(
 
     Args:
         table: numbers, rows by its index; a NaN is gray.
-        ax: to draw on.
+        ax: axes to draw on.
         texts: texts of the cells, with the same rows and columns; the numbers by default.
         limits: the values of the first and the last color; by default the smallest and the largest.
     """
@@ -180,7 +180,7 @@ def densities(
         files: with the keys `nodes` and `weights`, `[probes, m]` each. Older files: `grid` and `density`,
             `[points]` each, a line as it is; or `counts`, `[bins]`, and `edges`, `[bins + 1]`, which become
             the steps of a density with integral 1.
-        ax: to draw on.
+        ax: axes to draw on.
         labels: one for each.
         axis: axis of the densities, where other panels share it; by default that of `files`.
     """
@@ -217,7 +217,7 @@ def probe_curves(files: Sequence[Arrays], ax: Axes, steps: Sequence[int] | None 
 
     Args:
         files: with the key `curves`, `[targets, steps]`.
-        ax: to draw on.
+        ax: axes to draw on.
         steps: steps of the checkpoints to show; all by default.
     """
     shown = sorted({file.step for file in files if steps is None or file.step in steps})
@@ -238,7 +238,7 @@ def scatter(points: pd.DataFrame, ax: Axes, x: str, y: str, by: str) -> Axes:
 
     Args:
         points: the columns that are named.
-        ax: to draw on.
+        ax: axes to draw on.
         x: column of the horizontal axis.
         y: column of the vertical axis.
         by: column that distinguishes the groups.
@@ -260,7 +260,7 @@ def bars(values: pd.Series, ax: Axes, beside: pd.Series | None = None, label: st
 
     Args:
         values: by name; NaN has no bar, and stands first.
-        ax: to draw on.
+        ax: axes to draw on.
         beside: other values of the same names, drawn as dots.
         label: label of the other values.
     """

@@ -21,7 +21,7 @@ def figure_1(runs: Runs, ax: Axes) -> Axes:
     Args:
         runs: with `evaluation/accuracy`, `diagnostics/dead_units/*`,
             and `evaluation/task`, whose changes are the tasks' ends, if there is one.
-        ax: to draw on.
+        ax: axes to draw on.
 
     Raises:
         ValueError: no run has one of the first two.

@@ -23,7 +23,7 @@ def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes
 
     Args:
         runs: with at least two probes each.
-        ax: to draw on.
+        ax: axes to draw on.
         factors: parts of the arms' names, 'architecture' and 'intervention' among them; by default the kinds
             that the names show. With 'data', as in `gin/paper/small/fig06.gin`, runs on other data are left
             out; else all are taken to be on the figure's data.
@@ -52,7 +52,7 @@ def figure_10(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axe
 
     Args:
         runs: see `figure_6`.
-        ax: to draw on.
+        ax: axes to draw on.
         factors: see `figure_6`.
 
     Raises:

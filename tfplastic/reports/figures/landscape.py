@@ -21,13 +21,13 @@ def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axe
 
     Fig. 2 of the paper, section 4.2. A column for each arm, and one for its Brownian twin where it has one:
     on top the density of the Hessian's eigenvalues at the first and the last step that has one, all smoothed
-    by one kernel on one axis, below C_k, whose rows and columns are examples ordered by clusters, at
-    the first step after 0 and at the last that have one. Of several seeds the first run is shown, since an
-    average of spectra is none.
+    by one kernel on one axis, below C_k, whose rows and columns are examples ordered by clusters, at the
+    first step after 0 and at the last that have one. Of several seeds the first run is shown, since an
+    average of spectra is not a spectrum.
 
     Args:
         runs: with spectra, by `bin/diagnose spectrum` or of a training run, and arrays of `covariance`.
-        ax: to draw on.
+        ax: axes to draw on.
         covariance: tag of C_k, key `matrix`.
 
     Raises:
@@ -80,7 +80,7 @@ def figure_14(
 
     Args:
         runs: with scalars of `sharpness`.
-        ax: to draw on.
+        ax: axes to draw on.
         factors: parts of the arms' names, 'environment' and 'intervention' among them, which is the default
             where the names do not say more.
         sharpness: tag of the eigenvalue.
@@ -111,7 +111,7 @@ def figure_21(runs: Runs, ax: Axes, factors: Sequence[str] = ("game", "intervent
 
     Args:
         runs: with spectra, by `bin/diagnose spectrum` or of a training run.
-        ax: to draw on.
+        ax: axes to draw on.
         factors: parts of the arms' names, 'game' and 'intervention' among them.
 
     Raises:

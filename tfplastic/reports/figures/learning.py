@@ -22,7 +22,7 @@ def figure_12(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axe
 
     Args:
         runs: with `evaluation/accuracy`.
-        ax: to draw on.
+        ax: axes to draw on.
         factors: parts of the arms' names, 'environment', 'architecture' and 'intervention' among them; by
             default the kinds that the names show. With 'data' the runs on other data are left out.
 
@@ -44,7 +44,7 @@ def figure_15(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axe
 
     Args:
         runs: with `evaluation/td_loss`.
-        ax: to draw on.
+        ax: axes to draw on.
         factors: see `figure_12`.
 
     Raises:

@@ -21,7 +21,7 @@ def figure_4(runs: Runs, ax: Axes, steps: Sequence[int] | None = None) -> Axes:
 
     Args:
         runs: runs of one arm, with arrays `probe/curves`.
-        ax: to draw on.
+        ax: axes to draw on.
         steps: steps of the checkpoints; by default five of them, evenly from the first to the last.
 
     Raises:
@@ -45,7 +45,7 @@ def figure_17(
 
     Args:
         runs: with arrays `probe/curves`.
-        ax: to draw on.
+        ax: axes to draw on.
         factors: parts of the arms' names, 'intervention' among them; by default the kinds that the names
             show. With 'data' runs on other data are left out, with 'architecture' those of other networks
             than a CNN.

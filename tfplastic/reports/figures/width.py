@@ -33,7 +33,7 @@ def figure_5(
 
     Args:
         runs: with at least two probes each.
-        ax: to draw on.
+        ax: axes to draw on.
         factors: parts of the arms' names, 'width', a number, among them, and 'target_period', if it varies;
             by default architecture, data, target period and width, or the kinds that the names show.
 

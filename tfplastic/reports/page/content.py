@@ -14,9 +14,9 @@ class ReportInput:
     """Input of a report.
 
     Attributes:
-        runs: all of them.
+        runs: all runs.
         title: title of the page.
-        command: by which the report is made.
+        command: command that makes the report.
         errors: {(arm, seed): error that a sweep records of a run that has left no directory}.
     """
 

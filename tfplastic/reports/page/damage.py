@@ -8,10 +8,10 @@ from tfplastic.reports.runs import Run, Runs
 
 
 def of_readable(part: Callable[[ReportInput], Section], contents: ReportInput) -> Section:
-    """Makes a section without the runs from which alone it cannot be made, and names each of them in it.
+    """Makes a section without the damaged runs, which it names.
 
     Args:
-        part: makes a section.
+        part: function that makes a section.
         contents: input of the report, with all runs.
 
     Raises:

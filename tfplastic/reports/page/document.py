@@ -1,4 +1,4 @@
-"""The page: sections as one HTML file that needs no other."""
+"""The page: sections as one self-contained HTML file."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""HTML in which nothing that comes from runs can be anything but text."""
+"""HTML that escapes everything that comes from runs."""
 
 import html
 from typing import Any

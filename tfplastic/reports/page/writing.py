@@ -41,8 +41,8 @@ def write(contents: ReportInput, directory: str | os.PathLike[str], num_processe
 
     Args:
         contents: input of the report.
-        directory: made as needed; files of these names are replaced.
-        num_processes: processes that draw; more than one for a program that has no threads.
+        directory: directory, made as needed; files of these names are replaced.
+        num_processes: number of drawing processes; above 1 only in a program without threads.
 
     Returns:
         The path of the page.

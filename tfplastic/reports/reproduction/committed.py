@@ -91,8 +91,8 @@ class Committed:
     Args:
         folder: folder of the page, with a folder for each experiment.
         grid: runs that there should be.
-        listed: {path of a run from the page}: only these are looked at, such as those that an earlier page
-            lists; all by default.
+        listed: {path of a run from the page}: the runs to consider, such as those that an earlier page lists;
+            all by default.
     """
 
     def __init__(self, folder: Path, grid: Grid, listed: Collection[str] | None = None):

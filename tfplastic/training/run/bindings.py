@@ -43,7 +43,7 @@ class _Delegate(config_parser.ParserDelegate):
 def parse_bindings(text: str) -> dict[str, str]:
     r"""Returns the bindings of a gin config as `{'scope/name.argument': value}`, each value in one spelling.
 
-    Order, whitespace and comments of the text leave no trace, nor does the order of the keys of a dictionary.
+    Order, whitespace and comments of the text do not matter, nor does the order of a dictionary's keys.
     Macros are replaced by their values and are themselves no bindings. The config is only read: nothing is
     looked up, so that a config of another version of this library can be read too; names of earlier versions
     are replaced by today's.

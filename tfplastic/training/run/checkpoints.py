@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, and resumable bit for bit."""
+"""Checkpoints: complete or absent, and resumable bit for bit."""
 
 import dataclasses
 import json
@@ -30,7 +30,7 @@ class Checkpoints:
         root: the folder `checkpoints` in a run directory; made when first needed.
         trackables: TensorFlow objects whose variables are saved, by name.
         keep: number of checkpoints to keep, at least 1.
-        optional: names of trackables that a checkpoint of before may lack.
+        optional: names of trackables that an older checkpoint may lack.
         changing: names of events that may change variables; where one was pending in a checkpoint, that of
             the same step after it is another.
     """
@@ -56,8 +56,8 @@ class Checkpoints:
         Args:
             step: gradient steps done.
             state: JSON-able numbers of the loop.
-            save_task: called with the checkpoint's folder and the shared folder; returns the shared files it
-                needs.
+            save_task: function called with the checkpoint's folder and the shared folder; returns the shared
+                files it needs.
         """
         with writing(self.root.parent):
             self._save(step, state, save_task)

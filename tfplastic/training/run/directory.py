@@ -179,7 +179,7 @@ class RunDirectory:
     def status(self) -> dict[str, Any]:
         """Returns the entries of `status.json`; empty where there is none yet, or a garbled one.
 
-        It is a record and nothing is resumed from it, so that damage to it stops nothing.
+        It is only a record: nothing is resumed from it, so damage to it stops no run.
         """
         return run_format.known_status(self._read_status_bytes())
 
@@ -201,11 +201,11 @@ class RunDirectory:
         """Removes everything written after a checkpoint, so that a run that resumes from it writes it once.
 
         `metrics.csv` is cut to its length at the checkpoint, array files and TensorBoard summaries of later
-        steps are removed. To be called before the writers of the resumed part are opened.
+        steps are removed. Call it before the writers of the resumed part are opened.
 
         Args:
-            step: the gradient step of the checkpoint; -1 to begin again from nothing.
-            metrics_position: `MetricsFileWriter.position()` at the checkpoint; 0 to begin again from nothing.
+            step: the gradient step of the checkpoint; -1 to start again from nothing.
+            metrics_position: `MetricsFileWriter.position()` at the checkpoint; 0 to start again from nothing.
 
         Raises:
             RunDirectoryError: if `metrics.csv` is shorter than it was, or has no row that ends there; nothing

@@ -20,11 +20,11 @@ class Failures:
     """Stop of a run whose weights or loss are not finite, with an explanation.
 
     Args:
-        driver: takes the gradient steps of the run.
-        act: acts for the mitigations after a gradient step.
+        driver: driver of the run.
+        act: function that applies the mitigations after a gradient step.
         examination: examination of the gradient step.
         checkpoints: checkpoints of the run.
-        run_directory: where it is.
+        run_directory: directory of the run.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Failures:
     def check_gradient(self, step: int, before: Mapping[str, float], now: Mapping[str, float]) -> None:
         """Raises if gradients since the last sums were not finite and made weights so.
 
-        Nothing is computed where the gradients are finite, and a gradient that has changed no weight, being
-        clipped or scaled, is none of our business.
+        Nothing is computed where the gradients are finite, and a gradient that has changed no weight, because
+        it was clipped or scaled, is ignored.
 
         Args:
             step: gradient steps done.
@@ -78,7 +78,7 @@ class Failures:
             raise self.explained(NonFiniteLossError(step, "weights"))
 
     def checkpoint_saved(self) -> None:
-        """Lets go of the beginning, which is not needed any more."""
+        """Drops the copy of the beginning, which is no longer needed."""
         self._begin_again = None
 
     @contextlib.contextmanager

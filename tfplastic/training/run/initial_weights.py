@@ -30,7 +30,7 @@ def find_source(text: str) -> Checkpoint:
         text: `RUN_DIR` or `RUN_DIR@STEP`.
 
     Raises:
-        ValueError: there is no such run or checkpoint, or it is damaged; lists the steps at hand.
+        ValueError: there is no such run or checkpoint, or it is damaged; lists the available steps.
     """
     directory, step = parse_source(text)
     root = directory / CHECKPOINTS_DIRECTORY

@@ -27,7 +27,7 @@ class RunWriter(ManyWriters):
 
     Args:
         path: run directory.
-        writers: others, which are open already.
+        writers: further writers, which are open already.
     """
 
     def __init__(self, path: Path, writers: Iterable[Writer] = ()):
@@ -36,7 +36,7 @@ class RunWriter(ManyWriters):
         self._metrics: MetricsFileWriter | None = None
 
     def open(self, tensorboard: Path) -> None:
-        """Begins to write, after whatever is in the files.
+        """Starts to write, after the present content of the files.
 
         Args:
             tensorboard: folder of TensorBoard's events.
