@@ -104,6 +104,10 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         given(tp.networks.nature_dqn, num_outputs=2, observation_shape=(36, 36, 1), seed=0),
         NETWORK,
     ),
+    "replicated_mlp": (
+        given(tp.networks.replicated_mlp, num_outputs=2, hidden=(3,), input_shape=(2, 4)),
+        NETWORK | may("0 L", "first_replicate"),
+    ),
     "minatar_cnn": (given(tp.networks.minatar_cnn, num_outputs=2, seed=0), NETWORK),
     "resnet18": (given(tp.networks.resnet18, num_outputs=2, input_shape=(8, 8, 1)), NETWORK),
     "vit": (
@@ -304,7 +308,12 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         ),
         may("0.5", "drift"),
     ),
+    "SlowlyChangingRegression": (
+        built(tp.tasks.SlowlyChangingRegression, network=tp.networks.replicated_mlp, replicates=2),
+        may("L", "steps_per_task") | may("0 0.5 -1 L", "threshold"),
+    ),
     "BackwardTransfer": (tp.training.BackwardTransfer, set()),
+    "ReplicateScores": (tp.training.ReplicateScores, may("L", "period")),
     "ClassificationMdpTask": (
         built(
             tp.rl.ClassificationMdpTask,

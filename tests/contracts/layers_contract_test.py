@@ -17,6 +17,7 @@ TABLE = {
     "PositionEmbedding": ({"initializer": "ones"}, [(4, 5), (6,)]),
     "RMSNormalization": ({"axis": -1, "epsilon": 1e-3}, [(6,), (4, 5, 2)]),
     "Rational": ({"initial": "tanh"}, [(6,), (4, 5, 2)]),
+    "ReplicatedDense": ({"units": 3, **SEEDED}, [(4, 5)]),
     "SelfAttention": ({"num_heads": 2}, [(4, 12)]),
     "SharedBias": ({"initializer": "ones"}, [(6,), (4, 5, 2), (1,)]),
     "SpectralConv2D": (

@@ -15,6 +15,7 @@ TABLE = {
     "cnn": ("input_shape", (8, 6, 2), {"filters": (4, 3), "hidden": (5,)}, ("layer", "batch", "rms")),
     "mlp": ("input_shape", (3, 2), {"hidden": (6, 5)}, ("layer", "batch", "rms")),
     "resnet18": ("input_shape", (8, 6, 2), {"width": 0.05}, ("batch",)),
+    "replicated_mlp": ("input_shape", (3, 4), {"hidden": (6, 5)}, ()),
     "vit": (
         "input_shape",
         (7, 6, 2),

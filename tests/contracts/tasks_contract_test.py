@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from tests.rl.atari_task_test import make as atari
 from tests.rl.mdp_task_test import built as built_mdp
-from tests.tasks import example_streams
 from tfplastic import networks, rl, seeds, tasks
 from tfplastic.tasks import GraphTask, HostTask, TaskLoss
 
@@ -53,9 +52,9 @@ def gradual_drift(seed: int) -> GraphTask:
     return task
 
 
-def slowly_changing(seed: int) -> GraphTask:
-    task = example_streams.SlowlyChangingRegression(
-        example_streams.learners, num_learners=LEARNERS, num_units=9, batch_size=8, steps_per_task=PERIOD
+def replicated(seed: int, kind: Callable[..., Any], **arguments: Any) -> GraphTask:
+    task = kind(
+        networks.replicated_mlp, replicates=LEARNERS, batch_size=8, steps_per_task=PERIOD, **arguments
     )
     task.build(seed)
     return task
@@ -145,7 +144,12 @@ TABLE = {
         period=None,
     ),
     "gradual_drift": Row(gradual_drift, cross_entropy),
-    "slowly_changing_regression": Row(slowly_changing, squared_error, total=LEARNERS, has_end=False),
+    "slowly_changing_regression": Row(
+        functools.partial(replicated, kind=tasks.SlowlyChangingRegression, num_units=9),
+        squared_error,
+        total=LEARNERS,
+        has_end=False,
+    ),
     "true_label_mdp": Row(functools.partial(mdp, kind=tasks.true_label_mdp), squared_td_error),
     "random_label_mdp": Row(
         functools.partial(mdp, kind=tasks.random_label_mdp, agent=rl.dqn),

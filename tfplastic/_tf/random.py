@@ -46,5 +46,19 @@ def normal(shape: Sequence[int], key: Any, stddev: float = 1.0) -> tf.Tensor:
     """
     bits = tf.random.stateless_uniform(shape, key, None, None, tf.uint32, alg="philox")
     integers = tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.int32)  # of [0, 2^23)
-    symmetric = (tf.cast(integers, tf.float32) + 0.5) * 2.0**-22 - 1  # in (-1, 1), exactly
-    return stddev * math.sqrt(2) * tf.math.erfinv(symmetric)
+    return stddev * math.sqrt(2) * _inverse_error_function(integers)
+
+
+def unit_normals(integers: tf.Tensor) -> tf.Tensor:
+    """Returns the normal of each integer, N(0, 1) if they are uniform; float32, of the same shape.
+
+    Args:
+        integers: int32 in [0, 2^23).
+    """
+    return math.sqrt(2) * _inverse_error_function(integers)
+
+
+def _inverse_error_function(integers: tf.Tensor) -> tf.Tensor:
+    """Returns erf^-1 of integers in [0, 2^23), moved to (-1, 1)."""
+    symmetric = (tf.cast(integers, tf.float32) + 0.5) * 2.0**-22 - 1  # exactly
+    return tf.math.erfinv(symmetric)

@@ -8,6 +8,7 @@ from tfplastic.layers.crelu import CReLU
 from tfplastic.layers.deep_fourier import DeepFourier
 from tfplastic.layers.position_embedding import PositionEmbedding
 from tfplastic.layers.rational import Rational
+from tfplastic.layers.replicated_dense import ReplicatedDense
 from tfplastic.layers.rms_normalization import RMSNormalization
 from tfplastic.layers.self_attention import SelfAttention
 from tfplastic.layers.shared_bias import SharedBias
@@ -23,6 +24,7 @@ __all__ = [
     "PositionEmbedding",
     "RMSNormalization",
     "Rational",
+    "ReplicatedDense",
     "SelfAttention",
     "SharedBias",
     "SpectralConv2D",

@@ -12,6 +12,7 @@ from tfplastic.networks.cnn import cnn
 from tfplastic.networks.minatar_cnn import minatar_cnn
 from tfplastic.networks.mlp import mlp
 from tfplastic.networks.nature_dqn import nature_dqn
+from tfplastic.networks.replicated_mlp import replicated_mlp
 from tfplastic.networks.resnet18 import resnet18
 from tfplastic.networks.vit import vit
 
@@ -24,6 +25,7 @@ __all__ = [
     "minatar_cnn",
     "mlp",
     "nature_dqn",
+    "replicated_mlp",
     "resnet18",
     "two_hot",
     "vit",

@@ -1,13 +1,20 @@
 """Activation functions of the network builders: Keras' by name, and this library's layers."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from tfplastic._keras import keras
 from tfplastic._text.near_names import near_matches
 from tfplastic.layers import CReLU, DeepFourier, Rational
 
-LAYERS = {"crelu": CReLU, "deep_fourier": DeepFourier, "rational": Rational}
-"""Layers of this library by the name of their activation."""
+LAYERS: dict[str, Callable[..., keras.layers.Layer]] = {
+    "crelu": CReLU,
+    "deep_fourier": DeepFourier,
+    "pytorch_leaky_relu": functools.partial(keras.layers.LeakyReLU, 0.01),
+    "rational": Rational,
+}
+"""Layers by the name of their activation, beyond the functions of Keras."""
 
 _FEATURES = {"crelu": 2, "deep_fourier": 2}
 

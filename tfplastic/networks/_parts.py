@@ -31,8 +31,10 @@ POLICIES = (None, "float32", "mixed_bfloat16", "mixed_float16", "float64")
 _INITIALIZERS = (
     *("lecun_normal", "lecun_uniform", "he_normal", "he_uniform"),
     *("glorot_normal", "glorot_uniform", "orthogonal"),
+    "kaiming_uniform",
     "pytorch",
 )
+_GAINS = {"tanh": 5 / 3, "sigmoid": 1.0, "linear": 1.0, "pytorch_leaky_relu": math.sqrt(2 / (1 + 0.01**2))}
 
 
 def _layer_norm(rank: int, affine: bool, **arguments: Any) -> keras.layers.Layer:
@@ -74,11 +76,14 @@ class HiddenLayers:
         norm_affine: whether the normalization has trainable gains and offsets. The paper does not say; Haiku
             asks for a choice.
         activation: name of a Keras activation for the hidden layers, or of a layer of this library:
-            `'crelu'` (`CReLU`), `'deep_fourier'` (`DeepFourier`) or `'rational'` (`Rational`). ReLU in the
-            paper. With the first two, the next layer has two inputs for each unit.
+            `'crelu'` (`CReLU`), `'deep_fourier'` (`DeepFourier`) or `'rational'` (`Rational`), or
+            `'pytorch_leaky_relu'` with PyTorch's slope of 0.01 below zero. ReLU in the paper. With the first
+            two, the next layer has two inputs for each unit.
         initializer: name of a Keras initializer for the kernels; biases start at zero. Or `'pytorch'`:
-            kernels and biases uniform in +-1/sqrt(fan-in), as in PyTorch's `Linear` and `Conv2d`. The paper
-            names none; LeCun's truncated normal with zero biases is Haiku's default.
+            kernels and biases uniform in +-1/sqrt(fan-in), as in PyTorch's `Linear` and `Conv2d`. Or
+            `'kaiming_uniform'`: kernels uniform in +-gain sqrt(3/fan-in), with the gain that Dohare et al.
+            2024 have from PyTorch: 5/3 for tanh, 1 for sigmoid and the outputs, else that of ReLU, sqrt(2).
+            The paper names none; LeCun's truncated normal with zero biases is Haiku's default.
         spectral_norm_layers: names of the hidden layers whose kernel is divided by its largest singular
             value, as in `SpectralDense` and `SpectralConv2D`, where the matrix of a convolution's kernel is
             given; call `tfplastic.layers.advance` between steps. Lyle et al. 2023, section 6.2, normalize
@@ -147,6 +152,11 @@ class HiddenLayers:
         """Returns the number of outputs of the nonlinearity for each unit, 1 or 2."""
         return features_per_unit(self.activation)
 
+    @property
+    def gain(self) -> float:
+        """Returns the gain of the nonlinearity, for `'kaiming_uniform'`."""
+        return _GAINS.get(self.activation, math.sqrt(2))
+
     def trimmed(self, num_weights: Callable[["HiddenLayers"], int]) -> "HiddenLayers":
         """Returns the settings with the width that `trim_width` requests.
 
@@ -205,7 +215,7 @@ class HiddenLayers:
 
     def dense(self, units: int, name: str, fan_in: int) -> keras.layers.Layer:
         """Returns a fully connected layer of `fan_in` inputs, spectrally normalized if requested."""
-        weights = initializers_of(self.initializer, self.seed, name, fan_in)
+        weights = initializers_of(self.initializer, self.seed, name, fan_in, self.gain)
         arguments: dict[str, Any] = {"name": name, "dtype": self.dtype, **weights}
         if name in self.spectral_norm_layers:
             return SpectralDense(units, seed=_initial_seed(self.seed, name, "u"), **arguments)
@@ -234,7 +244,8 @@ class HiddenLayers:
         **arguments: Any,
     ) -> keras.layers.Layer:
         """Returns a convolution of `channels`, spectrally normalized if requested."""
-        weights = initializers_of(self.initializer, self.seed, name, kernel_size * kernel_size * channels)
+        fan_in = kernel_size * kernel_size * channels
+        weights = initializers_of(self.initializer, self.seed, name, fan_in, self.gain)
         arguments |= {"name": name, "dtype": self.dtype, **weights}
         if name in self.spectral_norm_layers:
             u_seed = _initial_seed(self.seed, name, "u")
@@ -275,7 +286,7 @@ def uniform_by_fan_in(seed: int, name: str, fan_in: int) -> Initializers:
     }
 
 
-def initializers_of(initializer: str, seed: int, name: str, fan_in: int) -> Initializers:
+def initializers_of(initializer: str, seed: int, name: str, fan_in: int, gain: float = 1.0) -> Initializers:
     """Returns Keras' initializer of that name with the seed of the layer `name`, and a bias of zeros.
 
     `'pytorch'` is the default of PyTorch's `Linear` and `Conv2d`: the kernel is drawn by
@@ -284,6 +295,10 @@ def initializers_of(initializer: str, seed: int, name: str, fan_in: int) -> Init
     if initializer == "pytorch":
         return uniform_by_fan_in(seed, name, fan_in)
     kind = "kernel_initializer"
+    if initializer == "kaiming_uniform":
+        bound = gain * math.sqrt(3 / fan_in)
+        kernel = keras.initializers.RandomUniform(-bound, bound, seed=_initial_seed(seed, name, kind))
+        return {kind: kernel, "bias_initializer": keras.initializers.Zeros()}
     config = {"class_name": initializer, "config": {"seed": _initial_seed(seed, name, kind)}}
     return {kind: keras.initializers.get(config), "bias_initializer": keras.initializers.Zeros()}
 

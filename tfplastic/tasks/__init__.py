@@ -12,6 +12,7 @@ from tfplastic.tasks.graph_task import GraphTask, State
 from tfplastic.tasks.host_task import HostTask, TaskProgress
 from tfplastic.tasks.image_stream import ImageStream
 from tfplastic.tasks.random_label_task import RandomLabelTask
+from tfplastic.tasks.replicated_stream import ReplicatedStream
 from tfplastic.tasks.stream_parts.accuracy import (
     average_online_accuracy,
     end_of_task_accuracy,
@@ -33,6 +34,7 @@ from tfplastic.tasks.streams.gradual_drift import GradualDrift
 from tfplastic.tasks.streams.partial_label_reset import PartialLabelReset
 from tfplastic.tasks.streams.permuted_labels import PermutedLabels
 from tfplastic.tasks.streams.permuted_pixels import PermutedPixels
+from tfplastic.tasks.streams.slowly_changing_regression import SlowlyChangingRegression
 from tfplastic.tasks.streams.warm_start import WarmStart
 from tfplastic.tasks.supervised_stream import SupervisedStream
 from tfplastic.tasks.task_loss import TaskLoss
@@ -53,6 +55,8 @@ __all__ = [
     "PermutedLabels",
     "PermutedPixels",
     "RandomLabelTask",
+    "ReplicatedStream",
+    "SlowlyChangingRegression",
     "State",
     "StreamBatch",
     "StreamState",

@@ -4,6 +4,7 @@ from tfplastic import _renames
 from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.events.backward_transfer import BackwardTransfer
 from tfplastic.training.events.event import Event
+from tfplastic.training.events.replicate_scores import ReplicateScores
 from tfplastic.training.loop import Loop
 from tfplastic.training.plastic_model import PlasticModel
 from tfplastic.training.run.directory import RunDirectory, RunDirectoryError
@@ -19,6 +20,7 @@ __all__ = [
     "Loop",
     "NonFiniteLossError",
     "PlasticModel",
+    "ReplicateScores",
     "RunDirectory",
     "RunDirectoryError",
     "Session",

@@ -43,7 +43,11 @@ def _norms(values: tf.Tensor) -> tf.Tensor:
 
 
 def _norms_of_rows(tensor: tf.Tensor) -> tf.Tensor:
-    """Returns `[..., n]` -> `[rows]`; all there is in one row if it has a single axis or none."""
-    columns = tensor.shape[-1] if tensor.shape.rank > 1 else tensor.shape.num_elements()
+    """Returns `[..., n]` -> `[rows]`, rows of as many of the last axes as make up 32 entries, or of all."""
+    columns = 1
+    for size in reversed(tensor.shape):
+        columns *= size
+        if columns >= _ROWS:
+            break
     squares = tf.square(tf.reshape(tensor, [-1, columns]))
     return tf.sqrt(tf.matmul(squares, tf.ones([columns, 1], tensor.dtype))[:, 0])
