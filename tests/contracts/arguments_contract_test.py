@@ -310,7 +310,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
     ),
     "SlowlyChangingRegression": (
         built(tp.tasks.SlowlyChangingRegression, network=tp.networks.replicated_mlp, replicates=2),
-        may("L", "steps_per_task") | may("0 0.5 -1 L", "threshold"),
+        may("L", "steps_per_task") | may("0 0.5 -1 L", "threshold") | may("0", "first_replicate"),
     ),
     "BackwardTransfer": (tp.training.BackwardTransfer, set()),
     "ReplicateScores": (tp.training.ReplicateScores, may("L", "period")),

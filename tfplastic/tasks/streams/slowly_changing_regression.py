@@ -37,11 +37,11 @@ class SlowlyChangingRegression(ReplicatedStream):
         its input w_i x is above theta_i = (`num_bits` + 1) `threshold` - S_i, else 0, where S_i is the number
         of its weights that are -1; the output is the signed sum of the units. Inputs have a constant bit
         1 as well. Each learner has a target and bits of its own.
-    Defaults: those of the paper, 20 bits, 15 slow ones, 100 units, threshold 0.7, a flip every 10,000
-        examples, one example a step and 100 learners.
+    Defaults: 20 bits, 15 slow ones, 100 units, threshold 0.7, a flip every 10,000
+        examples, one example a step and 100 learners, as in the paper.
     Source: Dohare et al. 2024, "Loss of plasticity in deep continual learning", section "Slowly-Changing
         Regression", and its released code.
-    Departures: none from the text. The released code differs: it draws all slow bits anew
+    Departures: none from the text. The released code differs: it draws all slow bits again
         (`flips='all'`; its configurations `flip_one` flip one), has no constant bit (`constant_bit=False`),
         and its targets have biases of +-1 in both layers, with S_i = (n - sum w_i + b_i) / 2 of n inputs and
         the bias added to the unit's input (`target_biases=True`).
@@ -54,7 +54,7 @@ class SlowlyChangingRegression(ReplicatedStream):
         num_slow: slow ones among them.
         num_units: threshold units of the target.
         threshold: beta, share of the inputs at which a unit begins to fire.
-        flips: `'one'` or `'all'`: slow bits that change between tasks, the latter drawn uniformly anew.
+        flips: `'one'` or `'all'`: slow bits that change between tasks, the latter drawn uniformly.
         constant_bit: whether inputs have a constant bit.
         target_biases: whether targets have biases.
         steps_per_task: gradient steps between changes.

@@ -1,4 +1,4 @@
-"""Scores of the learners that train side by side in one run, each by itself."""
+"""Scores of each of the learners that train side by side in one run."""
 
 from typing import TYPE_CHECKING, Any
 
