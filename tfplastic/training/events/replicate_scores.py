@@ -59,11 +59,12 @@ class ReplicateScores(Event):
             raise ValueError(f"`task` {rule}. Received: {type(session.task).__name__}")
 
     def run(self, session: "Session") -> bool:
+        task: Any = session.task
         state: Any = session.driver.moment().state
         total = state.total_score.numpy()  # [replicates]
         before = self._before.numpy()
         mean = (total - (before if len(before) else 0.0)) / self._period
-        session.writer.arrays(session.step, f"online_{session.task.objective.score}", mean=mean)
+        session.writer.arrays(session.step, f"online_{task.objective.score}", mean=mean)
         self._before.assign(total)
         return True
 
