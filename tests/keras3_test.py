@@ -50,15 +50,18 @@ sys.exit(code)
 
 
 @pytest.mark.parametrize(
-    ("paths", "selected", "fewest"),
+    ("paths", "selected", "marked", "fewest"),
     [
-        pytest.param(CREATED, f"{SELECTED} and not ({LARGE})", 100, id="created"),
-        pytest.param(CREATED, f"{SELECTED} and ({LARGE})", 80, id="large", marks=pytest.mark.slow),
-        pytest.param(REST, SELECTED, 100, id="rest", marks=pytest.mark.slow),
+        pytest.param(CREATED, f"{SELECTED} and not ({LARGE})", "not slow", 100, id="created"),
+        pytest.param(
+            CREATED, f"{SELECTED} and ({LARGE})", "not slow", 80, id="large", marks=pytest.mark.slow
+        ),
+        pytest.param(CREATED, SELECTED, "slow", 30, id="slow rows", marks=pytest.mark.slow),
+        pytest.param(REST, SELECTED, "not slow", 100, id="rest", marks=pytest.mark.slow),
     ],
 )
-def test_what_needs_no_tf_agents_passes_under_keras_3(paths, selected, fewest):
-    options = ["-q", "-p", "no:cacheprovider", "-W", "ignore", "-k", selected]
+def test_what_needs_no_tf_agents_passes_under_keras_3(paths, selected, marked, fewest):
+    options = ["-q", "-p", "no:cacheprovider", "-W", "ignore", "-k", selected, "-m", marked]
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, *options, *paths],
         cwd=ROOT,

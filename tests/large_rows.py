@@ -68,6 +68,19 @@ LARGE_ROWS = (
 
 # Of these tests `make test` runs the rows that begin like this, and `make test-slow` all others.
 SMALL_ROWS = {
+    "tests/gin_configs_test.py::test_a_mitigation_or_a_network_goes_with_every_kind_of_task": (
+        "gin/mdp_true_label_digits.gin-gin/diagnostics/full",
+        "gin/mdp_true_label_digits.gin-gin/mitigations/re",
+        "gin/mdp_true_label_digits.gin-gin/networks",
+        "gin/mdp_true_label_digits.gin-gin/optimizers/a",
+        "gin/random_labels",
+    ),
+    "tests/optimizers/pure_test.py::test_a_hundred_steps_equal_a_float64_transcription": (
+        "graph-",
+        "xla-PureAdam-",
+        "xla-PureMuon-",
+        "xla-PureSGD-",
+    ),
     "tests/callbacks/plasticity_diagnostics_test.py::test_training_goes_on_as_without_it": ("medium",),
     "tests/command_line/diagnose/keras_files/saved_model_test.py::test_honest_files_load": ("keras2-h5",),
     "tests/command_line/diagnose/keras_files/saved_model_test.py::test_the_optimizer_of_an_honest_file": (

@@ -26,6 +26,7 @@ SMALL = (
     "train.total_steps = 60",
     "train.log_period = 10",
     "train.diagnostics_period = 30",
+    "train.diagnostics = [@dead_units, @dormant_units, @weight_norm, @gradient_norm]",  # not the sharpness
     "train.checkpoint_period = 20",
     "AtariTask.warm_up_agent_steps = 200",
     "AtariTask.replay_capacity = 400",  # 440 agent steps, so that the ring wraps around

@@ -15,6 +15,7 @@ from tfplastic.sweeps.preflight.requests import Answer, SeedState
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SHORT = (
     "train.total_steps = 60",
+    "train.compiler = 'graph'",
     "steps_per_task = 20",
     "RandomLabelTask.num_examples = 64",
     "RandomLabelTask.batch_size = 16",

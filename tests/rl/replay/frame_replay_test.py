@@ -147,7 +147,7 @@ def test_samples_are_the_steps_that_were_added(seed, num_envs, stack_size, n_ste
         seen.add(start)
         for name in Step._fields:
             steps = np.array([getattr(step, name) for step in expected[start]])
-            np.testing.assert_array_equal(getattr(batch, name)[index], steps, err_msg=name)
+            assert np.array_equal(getattr(batch, name)[index], steps), name
     assert seen == expected.keys()
 
 

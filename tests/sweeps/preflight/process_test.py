@@ -56,7 +56,8 @@ def test_a_fresh_arm():
 
 
 def test_speed_and_disk():
-    arms = [("a", DIGITS, SHORT), ("b", TUNED, SHORT), ("c", DIGITS, [*SHORT, "train.seed = 7"])]
+    quick = [*SHORT, "train.compiler = 'graph'"]
+    arms = [("a", DIGITS, quick), ("b", TUNED, quick), ("c", DIGITS, [*quick, "train.seed = 7"])]
     checks = Checks(request(*arms, is_timed=True))
     first, second, third = checks.answers()
     assert first.seconds_per_step is not None and 1e-6 < first.seconds_per_step < 1

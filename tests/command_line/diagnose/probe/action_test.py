@@ -139,6 +139,8 @@ def test_a_run_without_a_probe_of_its_own(capsys):
 def test_a_task_in_memory(tmp_path, capsys):
     bindings = [
         "train.total_steps = 4",
+        "train.compiler = 'graph'",
+        "train.diagnostics = []",
         "mlp.hidden = (4,)",
         "RandomLabelTask.num_examples = 30",
         "RandomLabelTask.batch_size = 8",

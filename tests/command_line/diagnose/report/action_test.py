@@ -162,16 +162,17 @@ def test_a_task_in_memory(tmp_path):
 
 @pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 class TestModel:
-    def test_what_diagnose_says_of_it(self, keras, capsys):
+    @pytest.mark.parametrize("budget", ["medium", pytest.param("full", marks=pytest.mark.slow)])
+    def test_what_diagnose_says_of_it(self, keras, budget, capsys):
         layers = [keras.layers.InputLayer((5,)), keras.layers.Dense(3, "tanh"), keras.layers.Dense(1)]
         model = keras.Sequential(layers)
         model.save("net.keras")
         regression(keras, "linear.keras")
         arguments = ["--model=net.keras", "--data=data.npz", "--loss=mse", "--num_examples=7"]
-        assert diagnose.main(["report", *arguments, "--budget=full", "--device=cpu"]) == 0
+        assert diagnose.main(["report", *arguments, f"--budget={budget}", "--device=cpu"]) == 0
         data = arrays("data.npz")
         x, y = data["x"][:7].astype(np.float32), data["y"][:7, None]
-        expected = diagnostics.diagnose(model, x, y, "mse", "full")
+        expected = diagnostics.diagnose(model, x, y, "mse", budget)
         rows = read_csv("net_report.csv")
         assert len(rows) == sum(map(len, expected.to_dict().values()))
         for quantity, by_layer in expected.to_dict().items():
@@ -184,7 +185,7 @@ class TestModel:
                 np.testing.assert_allclose(found, value, rtol=1e-3, atol=1e-4, err_msg=quantity)
         assert json.loads(pathlib.Path("net_report.json").read_text())["left_out"] == expected.left_out
         out = capsys.readouterr().out
-        assert "net.keras: full budget on 7 examples" in out and expected.summary() in out
+        assert f"net.keras: {budget} budget on 7 examples" in out and expected.summary() in out
 
     def test_the_loss_that_it_was_compiled_with(self, keras, capsys):
         dense = keras.layers.Dense(2, "softmax", kernel_regularizer=keras.regularizers.L2(0.1))

@@ -11,6 +11,7 @@ from tfplastic.command_line.diagnose import command
 
 SMALL = (
     "train.total_steps = 4",
+    "train.compiler = 'graph'",
     "train.diagnostics = [@sharpness]",
     "train.diagnostics_period = 4",
     "mlp.hidden = (4,)",
