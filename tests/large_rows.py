@@ -68,6 +68,16 @@ LARGE_ROWS = (
 
 # Of these tests `make test` runs the rows that begin like this, and `make test-slow` all others.
 SMALL_ROWS = {
+    "tests/mitigations/combinations_test.py::test_combinations_train": (
+        "0]",
+        "1]",
+        "4]",
+        "6]",
+        "7]",
+        "8]",
+        "11]",
+        "17]",
+    ),
     "tests/gin_configs_test.py::test_a_mitigation_or_a_network_goes_with_every_kind_of_task": (
         "gin/mdp_true_label_digits.gin-gin/diagnostics/full",
         "gin/mdp_true_label_digits.gin-gin/mitigations/re",
