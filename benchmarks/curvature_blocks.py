@@ -39,8 +39,8 @@ class Contender:
     Native vectors are those of the library.
 
     Args:
-        problem: whose loss it is.
-        vectors: to multiply with, `[k, n]`.
+        problem: problem of the loss.
+        vectors: vectors to multiply with, `[k, n]`.
     """
 
     packages: Sequence[str] = ("numpy",)
@@ -111,8 +111,8 @@ def serve(make: Callable[..., Any], packages: Sequence[str]) -> None:
     """Makes a library's adapter, and answers requests until the driver closes the pipe.
 
     Args:
-        make: called with the problem and the vectors. A `Contender`, or anything with a method `answer` from
-            a request to a reply.
+        make: function of the problem and the vectors that returns a `Contender`, or anything with a method
+            `answer` from a request to a reply.
         packages: distributions whose versions are reported.
     """
     replies = os.fdopen(os.dup(1), "w")

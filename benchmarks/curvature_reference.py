@@ -17,7 +17,7 @@ class Reference:
     """Judge of the saved results of contenders.
 
     Args:
-        problem: whose Hessian it is.
+        problem: problem of the Hessian.
         vectors: vectors that contenders multiplied.
     """
 

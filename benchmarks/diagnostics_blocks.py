@@ -24,7 +24,7 @@ class Contender:
     """A library that diagnoses a problem's network.
 
     Args:
-        problem: whose network it is.
+        problem: problem of the network.
     """
 
     packages: Sequence[str] = ()

@@ -71,8 +71,8 @@ def serve(
     """Answers requests for blocks of gradient steps until the driver closes the pipe.
 
     Args:
-        make: called once for each problem and way to train it, with the `Problem` and the settings of the
-            way.
+        make: function called once for each problem and way to train it, with the `Problem` and the settings
+            of the way.
         packages: distributions whose versions are reported.
         problems: by name.
     """

@@ -58,7 +58,7 @@ class StartRecorder:
     """An operator that keeps the first vector it is multiplied with: the start vector of a density.
 
     Args:
-        operator: whose products it gives.
+        operator: operator that gives the products.
     """
 
     def __init__(self, operator: Any):

@@ -20,7 +20,7 @@ def test_a_row_is_a_test(row):
 
 @pytest.mark.parametrize("test", SMALL_ROWS)
 def test_a_product_keeps_a_row(test, request):
-    """Of a test that was collected too, as in `make test` every one is."""
+    """Checks the tests that were collected, which in `make test` are all of them."""
     fast, slow = request.config.stash[COLLECTED].get(test, (1, 1))
     assert fast and slow
 

@@ -27,7 +27,11 @@ PAGES = sorted(
 )
 GIN_FILES = sorted(str(file.relative_to(ROOT)) for file in ROOT.glob("gin/**/*.gin"))
 OPENING = re.compile(r"(What|How|Of|As|That|Those)\b")
-ARGUMENT = re.compile(r"^ +\*{0,2}(?!Cost:)\w+: (of|as|that|those|what|how)\b", re.MULTILINE | re.IGNORECASE)
+ARGUMENT = re.compile(
+    r"^ +\*{0,2}(?!Cost:|NaN:|Departures:)\w+: (of|as|that|those|what|how|whose|where|which|called|chooses"
+    r"|gives|holds|makes|maps|returns|takes)\b",
+    re.MULTILINE | re.IGNORECASE,
+)
 FORBIDDEN = {
     r"\bdear(er|est)?\b": "expensive",
     r"\b(go|goes|going|gone|went) on\b": "continue or resume",
@@ -310,4 +314,5 @@ def test_the_rules_find_what_they_forbid(tmp_path):
     assert forbidden('promised, analysed, "optimisation readiness"') == []
     assert is_verb("Returns,") and not is_verb("The") and not is_verb("Inputs")
     assert ARGUMENT.search("\n    batch_size: of a gradient step.\n")
+    assert ARGUMENT.search("\n    make_model: makes a network.\n")
     assert not ARGUMENT.search("\n    batch_size: examples per gradient step.\n")

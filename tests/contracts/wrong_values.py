@@ -41,7 +41,7 @@ def faults(
     """Calls with each wrong value of each argument, one at a time.
 
     Args:
-        function: whose signature says the arguments.
+        function: function whose signature gives the arguments.
         call: call with one argument by name; the others have values that fit.
         allowed: values that may pass.
         arguments: names of those to try; all by default.

@@ -36,7 +36,7 @@ def chosen_losses(
         include_model_losses: the `include_model_losses` of `Snapshot`.
         call: calls the model with `training=False`.
         num_examples: number of all examples.
-        blocks: returns the examples block by block.
+        blocks: function that returns the examples block by block.
         outputs_only: whether the losses of the model have no part even in the compiled loss.
 
     Raises:

@@ -67,11 +67,11 @@ class FunctionLosses(Losses):
     """Losses of a function.
 
     Args:
-        loss: takes targets and outputs, and returns the block's mean loss, `[]`, or the examples', `[b]` or
-            `[b, ...]`, of which an example's loss is the mean.
-        example_losses: instead of it, takes targets only and returns the examples' losses.
+        loss: function that takes targets and outputs, and returns the block's mean loss, `[]`, or the
+            examples', `[b]` or `[b, ...]`, of which an example's loss is the mean.
+        example_losses: function, instead of `loss`, of targets only that returns the examples' losses.
         call: call of the model.
-        model: whose `losses` are added with `include_model_losses`.
+        model: model whose `losses` are added with `include_model_losses`.
         include_model_losses: see `Snapshot`.
     """
 

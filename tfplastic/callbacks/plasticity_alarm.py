@@ -40,7 +40,7 @@ class PlasticityAlarm(PlasticityDiagnostics):
             `ReDo()`. Penalties and transforms need a `PlasticModel`.
         repeat: whether a layer raises an alarm at each measurement beyond the threshold.
         seed: root seed of the mitigation's draws.
-        log_dir: where to write the quantity, as for `PlasticityDiagnostics`; None: nowhere.
+        log_dir: directory of the written quantity, as for `PlasticityDiagnostics`; None: none.
         **kwargs: further arguments of `PlasticityDiagnostics`, such as `loss`, `layers` and `model`.
 
     Attributes:

@@ -44,8 +44,8 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
             hold the targets and sample weights as well: its first 512 examples, which are kept.
         y_probe: targets for the loss, `[n, ...]`; without any, quantities of the loss are left out.
         every: gradient steps between measurements.
-        log_dir: where to write TensorBoard events, `metrics.csv` and `arrays/`, all under the tags
-            `diagnostics/<quantity>/<layer name>`; None: nowhere. A `metrics.csv` there is continued; one of
+        log_dir: directory of TensorBoard events, `metrics.csv` and `arrays/`, all under the tags
+            `diagnostics/<quantity>/<layer name>`; None: none. A `metrics.csv` there is continued; one of
             another callback is logged, as steps then come twice.
         budget: `'cheap'`, `'medium'` or `'full'`: which quantities, as for `diagnostics.diagnose`.
         quantities: functions of a snapshot, or {name: function}, in place of the budget's.

@@ -18,7 +18,7 @@ def run(program: str, parse: Callable[[], Any], act: Callable[[Any], int]) -> in
 
     Args:
         program: its name in a clone, for errors.
-        parse: gives its options, which have an attribute `debug`.
+        parse: function that returns its options, which have an attribute `debug`.
         act: carries out the request and returns the exit code.
 
     Returns:

@@ -39,7 +39,7 @@ def finalizing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
     """Turns the errors of gin's final checks into `UsageError`.
 
     Args:
-        sources: where each binding stands.
+        sources: places of the bindings.
     """
     try:
         yield
@@ -63,7 +63,7 @@ def constructing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
     """Turns the errors of constructing the configured objects into `UsageError`.
 
     Args:
-        sources: where each binding stands.
+        sources: places of the bindings.
     """
     try:
         yield

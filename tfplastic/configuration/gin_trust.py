@@ -41,7 +41,7 @@ class GinTrust:
 
         Args:
             module: the module that it names, complete.
-            source: where it stands.
+            source: place of the statement.
 
         Raises:
             UsageError: the module is not one of `imports`.
@@ -63,7 +63,7 @@ class GinTrust:
         Args:
             path: path of the file that would be read.
             name: name of that file, as in the statement.
-            source: where the statement stands.
+            source: place of the statement.
             roots: directories below which includes stay.
 
         Raises:

@@ -56,12 +56,12 @@ class Snapshot:
             Keras, its name, or a nest of them for several outputs, with its own reduction. Of a function
             that returns the mean an example's loss is taken to be its value
             on a batch of that one. Without targets it takes None for them.
-        example_losses: instead of `loss`, a function of `targets` that returns the losses of the examples,
+        example_losses: function of `targets`, instead of `loss`, that returns the losses of the examples,
             `[n]`, and calls the model itself, with `training=False`; for losses that take more than
             one call, such as that of temporal differences. It is given blocks of `targets`.
         optimizer: the model's Keras optimizer, for quantities of its next update.
         reference: earlier state that quantities of change compare with.
-        layers: which layers to look at: a function of a layer, a class or its name, or a list of the layers'
+        layers: layers to measure: a function of a layer, a class or its name, or a list of the layers'
             names. Weights, gradients and the Hessian are those of these layers as well. None: all.
         batch_size: most examples to take at a time; a smaller last block counts by its examples.
         sample_weight: weights of the examples, as in `fit`, `[n]` or `[n, ...]`, or a nest of them for

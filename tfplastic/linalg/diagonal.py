@@ -40,7 +40,7 @@ def diagonal(
         seed: seed of the probes. They are the same whatever the block size.
         block_size: columns of a `matmat`. Memory beyond the operator's own is about 5 `block_size` float64
             vectors of n.
-        progress: called with (products done, `max_products`) after each product or `matmat`.
+        progress: function called with (products done, `max_products`) after each product or `matmat`.
 
     Returns:
         An `Estimate` with `value` and `standard_error` `[n] float64`. Where `max_products` did not suffice

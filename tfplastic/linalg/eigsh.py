@@ -35,7 +35,7 @@ class Eigen(ShortRepr):
         num_steps: products made.
         converged: whether every residual met the tolerance, and no eigenvalue is missing among `values`, but
             for a chance of 1 in 1,000.
-        advice: where not converged, the values in doubt and the remedy, in one line; else empty.
+        advice: the values in doubt and the remedy, in one line, where not converged; else empty.
         num_complete: number of the first `values` that are proven to be the first eigenvalues, in [0, k]; k
             where converged. Among the others an eigenvalue may be missing.
     """
@@ -85,7 +85,7 @@ def eigsh(
             and the 1.7 million float32 weights of the Nature DQN, taken up as steps are made.
         seed: seed of the start vector.
         return_eigenvectors: whether to compute the vectors, which takes k vectors of n more.
-        progress: called after each product with their number so far and the number planned at most.
+        progress: function called after each product with their number so far and the number planned at most.
 
     Returns:
         An `Eigen`. Where `max_steps` do not suffice, the best values so far, with `converged` False and an

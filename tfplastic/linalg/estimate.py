@@ -24,7 +24,7 @@ class Estimate(ShortRepr, Generic[Value]):
         num_products: number of all matrix-vector products, including those not spent on probes.
         converged: whether the requested tolerance was met; True without a tolerance, or where the value is
             exact.
-        advice: where not converged, the reason and the remedy, in one line; else empty.
+        advice: the reason and the remedy, in one line, where not converged; else empty.
 
     Example:
         >>> from tfplastic import linalg

@@ -83,7 +83,7 @@ def lanczos(
         seed: seed of the start vector, standard normal and then normalized.
         reorthogonalize: 'full', 'partial' or 'none'; True and False are 'full' and 'none'. The first two keep
             the basis, `num_steps` vectors of n.
-        progress: called after each product with their number so far and the number planned.
+        progress: function called after each product with their number so far and the number planned.
 
     Returns:
         The `Tridiagonal` of m = min(num_steps, n) steps, or fewer with 'none'.
@@ -123,7 +123,7 @@ def runs(
         num_steps: number of steps, as in `lanczos`.
         seeds: seeds of the start vectors.
         reorthogonalize: reorthogonalization, as in `lanczos`.
-        progress: called with the products of all runs so far and the number planned.
+        progress: function called with the products of all runs so far and the number planned.
         is_enough: function of the result after a step: whether to end the run there.
         memory: memory of the basis; the operator's own by default, if it has one.
     """

@@ -75,7 +75,8 @@ def norms(
         num_probes: for the nuclear norm, at least 1. The default is that of `spectral_density`.
         seed: seed of the random vectors.
         block_size: columns of a `matmat`.
-        progress: called with (products done, products planned at most) after each product or `matmat`.
+        progress: function called with (products done, products planned at most) after each product or
+            `matmat`.
 
     Returns:
         The `Norms`.

@@ -170,7 +170,8 @@ def spectral_density(
             of n. 90 as in Figure 1 of Ghorbani et al. 2019.
         num_probes: random vectors, at least 1. 10 as there.
         seed: seed of the vectors, which are normal and then normalized.
-        progress: called with (products done, products planned) after each product, of all probes together.
+        progress: function called with (products done, products planned) after each product, of all probes
+            together.
 
     Returns:
         A `SpectralDensity` with m = min(num_steps, n).

@@ -56,7 +56,7 @@ def trace(
         block_size: columns of a `matmat`. Memory beyond the operator's own is about 5 `block_size` vectors of
             n in the operator's dtype, and for 'hutch++' Q, `max_products` / 3 vectors: 680 MB for the default
             and the 1.7 million float32 weights of the Nature DQN, taken up as Q grows.
-        progress: called with (products done, `max_products`) after each product or `matmat`.
+        progress: function called with (products done, `max_products`) after each product or `matmat`.
 
     Returns:
         An `Estimate`. Where `max_products` did not suffice `converged` is False, and `advice` names the

@@ -121,7 +121,7 @@ class Mitigation:
         Args:
             step: `[] int64`, number of the gradient step that was taken, from 1.
             model: the one that `build` got.
-            slots: gives the optimizer's slots of one of the model's trainable variables.
+            slots: function that returns the optimizer's slots of one of the model's trainable variables.
             key: `[2] int32`, a seed that no other step and no other mitigation of the run has.
             context: context of the gradient step that was taken. Its forward pass and gradients precede the
                 update.

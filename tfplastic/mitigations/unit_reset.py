@@ -32,7 +32,7 @@ class UnitReset:
     such normalization, and units whose outputs were 0.
 
     Args:
-        model: whose units they are, built.
+        model: model of the units, built.
         units: the map of its units, such as a `diagnostics.UnitMap`.
         initializer: a Keras initializer of all incoming weights, in place of their layers' own.
         outgoing_scale: at least 0; outgoing weights become this multiple of fresh ones.

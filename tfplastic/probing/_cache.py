@@ -28,7 +28,7 @@ class ProbeCache:
         Args:
             kind: kind of value; the last few of each kind are kept.
             key: everything that the value depends on.
-            make: makes it.
+            make: function that makes it.
         """
         entries = self._kinds.setdefault(kind, collections.OrderedDict())
         if key not in entries:

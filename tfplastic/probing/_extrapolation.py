@@ -16,7 +16,7 @@ def at_full_length(result: ProbeResult) -> ProbeResult:
     Those of fresh networks are extrapolated from as many steps, too, so that both have the same errors.
 
     Args:
-        result: whose curves have fewer steps than those of its fresh networks.
+        result: result whose curves have fewer steps than those of its fresh networks.
     """
     steps, fresh = result.curves.shape[-1], result.fresh
     flat = fresh.curves.reshape(-1, fresh.curves.shape[-1])

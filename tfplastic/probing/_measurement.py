@@ -31,7 +31,7 @@ class _Task(NamedTuple):
         targets: `[targets, n, ...]`, without the offsets.
         variances: `[targets]`, b.
         batches: `[targets, steps, batch] int32`, places of inputs.
-        mask: which predictions count, `[n, ...] bool`; None: all.
+        mask: whether each prediction counts, `[n, ...] bool`; None: all.
     """
 
     targets: np.ndarray

@@ -33,7 +33,8 @@ class SharedProbe:
 
     Args:
         probe: a `Probe`.
-        directory: holds a file for each result; made as needed. Several processes may use it at once.
+        directory: directory with a file for each result; made as needed. Several processes may use it at
+            once.
     """
 
     def __init__(self, probe: Any, directory: Path):

@@ -129,6 +129,7 @@ class Probe(Protocol):
         """Returns this probe reading its results from a folder where the same probe has left them.
 
         Args:
-            directory: holds a file for each result; made as needed. Several processes may use it at once.
+            directory: directory with a file for each result; made as needed. Several processes may use it at
+                once.
         """
         return SharedProbe(self, directory)

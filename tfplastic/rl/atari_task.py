@@ -37,7 +37,7 @@ class AtariTask(ReplayTask):
             the smaller one up to 1,000, are exact.
         target_update_period: gradient steps between hard copies to the target network. 120,000 frames = 7,500
             gradient steps in DQN Zoo's `double_q`.
-        epsilon: maps agent steps since the warm-up to the probability of a random action.
+        epsilon: function that maps agent steps since the warm-up to the probability of a random action.
         evaluation: settings of the evaluation.
         diagnostics_batch_size: size of the batch that diagnostics see, drawn once at the end of the warm-up.
 

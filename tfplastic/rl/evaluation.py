@@ -64,7 +64,7 @@ class Evaluation:
         """Plays `num_episodes` episodes.
 
         Args:
-            greedy_actions: maps `[batch, height, width, stack] uint8` to `[batch] int`.
+            greedy_actions: function that maps `[batch, height, width, stack] uint8` to `[batch] int`.
             game: name of the game.
             protocol: protocol of the game, such as an `AtariProtocol`.
             seed: seed of the episodes and of the random actions; same seed and policy, same returns.

@@ -60,7 +60,7 @@ class Player:
     """Environments side by side, in which a policy acts; it knows no network, no replay and no gradient step.
 
     Args:
-        make_environment: makes the environments, from a seed that is an integer.
+        make_environment: function that makes the environments, from a seed that is an integer.
         seed: root seed.
 
     Attributes:
@@ -95,7 +95,7 @@ class Player:
         """Takes one step in every environment.
 
         Args:
-            policy: chooses the actions. The key that it gets is another one in each call.
+            policy: function that chooses the actions. The key that it gets is another one in each call.
 
         Returns:
             Observations, actions and rewards, arrays `[num_envs, ...]`, and the type of the next step. An

@@ -21,7 +21,7 @@ class QLearner:
     """A value-based agent, its replay memory and its target network; it knows no environment.
 
     Args:
-        agent: whose networks learn.
+        agent: agent whose networks learn.
         replay: replay of the played steps.
         batch_size: transitions per gradient step.
         target_update_period: gradient steps between copies to the target network.

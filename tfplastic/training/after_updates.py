@@ -56,7 +56,8 @@ class AfterUpdates:
             takes the gradient steps, with `in_program`. All others are called by the loop, with `act`.
         twin: Brownian twin, which takes its step after every gradient step and after the mitigations; its
             number follows theirs.
-        gradient_step: makes the contexts of mitigations; needed if there is one that acts after updates.
+        gradient_step: function that makes the contexts of mitigations; needed if there is one that acts after
+            updates.
         has_uneven_boundaries: whether the task has boundaries without having a period of them. `act` is then
             due at them, and the program of gradient steps has to end at each.
 

@@ -54,7 +54,8 @@ class Loop:
             profile_steps: gradient steps (A, B); the steps after step A up to step B are traced for
                 TensorBoard.
             device: the device's name, for `status.json`.
-            progress: makes the progress line from the total, the first step and the fields of the task.
+            progress: function that makes the progress line from the total, the first step and the fields of
+                the task.
 
         Returns:
             The exit code: 0 when the run is finished or was interrupted (SIGINT), 143 when terminated

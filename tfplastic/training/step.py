@@ -113,7 +113,7 @@ class GradientStep:
         task: supplies `loss(model, batch, training) -> TaskLoss`.
         model: its trainable variables are updated.
         optimizer: a Keras optimizer.
-        mitigations: whose penalties are added to the loss and whose transforms change the gradients, in this
+        mitigations: mitigations that add penalties to the loss and transform the gradients, in this
             order.
         statistics: by name, of the activations of each hidden nonlinearity in the first call of the model,
             before the update.

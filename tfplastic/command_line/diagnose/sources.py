@@ -128,7 +128,7 @@ def check(
         present: names of the flags that are given.
         with_run: flags that go with `--run_dir` alone.
         with_model: flags that go with `--model` alone.
-        required: which of these must be given.
+        required: names of those that must be given.
 
     Raises:
         UsageError: they do not go together.

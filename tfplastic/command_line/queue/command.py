@@ -149,7 +149,7 @@ class Queue:
     Args:
         checkout: checkout that they are committed into.
         scratch: directory for clones of the commits and for unfinished runs.
-        folder: where they are committed.
+        folder: folder of the committed runs.
         runs: all of them, in order.
     """
 

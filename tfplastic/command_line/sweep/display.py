@@ -25,7 +25,7 @@ class Display:
 
     Args:
         records: records of the runs.
-        stream: where to write; standard output unless given.
+        stream: output stream; standard output unless given.
         plain_interval_s: seconds between plain lines of counts.
     """
 

@@ -87,7 +87,8 @@ def checked(
 
     Args:
         function: function of the subject.
-        rules: instead of `RULES`, by the name of the argument. Functions of other packages have only these.
+        rules: rules by the name of the argument, instead of `RULES`. Functions of other packages have only
+            these.
         subjects: possible subjects of its first argument: 'snapshot', 'activations', 'model'.
     """
     signature = inspect.signature(function)

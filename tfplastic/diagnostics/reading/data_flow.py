@@ -10,7 +10,7 @@ class Flow:
     """The operations of a call of a model that depend on its inputs, and those that have weights.
 
     Args:
-        graph: where the call was made.
+        graph: graph in which the call was made.
         inputs: the tensors that the model was given.
         end: the number of the operation after the call's last.
 

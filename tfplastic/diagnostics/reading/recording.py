@@ -19,7 +19,7 @@ class Call:
 
     Attributes:
         name: the layer's.
-        graph: where it was made.
+        graph: graph in which it was made.
         span: the numbers of the first operation it made there, and of the one after its last.
         result: output, a tensor; recurrent layers may return their states next to it.
         argument: input of a nonlinearity; None where it is not its pre-activation.

@@ -25,7 +25,7 @@ def write(
     `matrix`.
 
     Args:
-        writer: where to.
+        writer: writer of the values.
         step: gradient steps done.
         measured: {quantity name: {layer name: value}}.
         prefix: prefix of the tags, which distinguishes networks.

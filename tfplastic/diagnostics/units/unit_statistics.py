@@ -77,7 +77,7 @@ class UnitStatistics(ShortRepr):
         """Returns the same of some positions, `[positions, units]`: each channel at each of them.
 
         Args:
-            positions: which, `[*positions] bool`; None: those that are `counted`.
+            positions: whether each position counts, `[*positions] bool`; None: those that are `counted`.
         """
         chosen = self.counted if positions is None else positions
         count = np.broadcast_to(self.count, chosen.shape)[chosen]
@@ -108,7 +108,7 @@ def traced_statistics(
         given: the pre-activations, `[examples, ..., units]`, or None.
         activation: name of the activation function.
         names: names of the arrays to make; with a variance its mean, which `_pooled` takes.
-        mask: which of the values count, `[examples, ...] bool` over the first axes; None: all.
+        mask: whether each value counts, `[examples, ...] bool` over the first axes; None: all.
     """
     values = values_of_units(values, activation)
     take = functools.partial(_mean, mask=mask)
@@ -180,7 +180,8 @@ def _mean(
 
     Args:
         values: `[examples, ...]`.
-        function: maps some of them as rows, `[rows, -1]`, to as many numbers in the dtype to sum them in.
+        function: function that maps some of them as rows, `[rows, -1]`, to as many numbers in the dtype to
+            sum them in.
         mask: see `traced_statistics`.
     """
     shape = tf.shape(values)

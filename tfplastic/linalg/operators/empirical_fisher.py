@@ -21,8 +21,9 @@ class EmpiricalFisherOperator(Operator):
     natural gradient descent"); `GaussNewtonOperator` is, for cross-entropy.
 
     Args:
-        per_example_loss_fn: returns the losses, `[batch]` of floating point, entry i of example i alone.
-            Takes nothing, or with `data` the elements of a batch. Must be a fixed function of the variables.
+        per_example_loss_fn: function that returns the losses, `[batch]` of floating point, entry i of example
+            i alone. Takes nothing, or with `data` the elements of a batch. Must be a fixed function of the
+            variables.
         variables: variables of TensorFlow, Keras 2 or Keras 3, distinct, all float32 or all float64.
         data: data, as in `HessianOperator`.
         batch_size: examples per batch, as in `HessianOperator`.

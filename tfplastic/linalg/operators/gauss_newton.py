@@ -23,9 +23,10 @@ class GaussNewtonOperator(Operator):
     predictions (Martens 2020, "New insights and perspectives on the natural gradient method", section 9.2).
 
     Args:
-        output_fn: returns the outputs, a floating-point tensor. Takes nothing, or with `data` the first
+        output_fn: function that returns the outputs, a floating-point tensor. Takes nothing, or with `data`
+            the first
             element of a batch: `output_fn(x)`. Must be a fixed function of the variables.
-        loss_on_outputs: takes the outputs, and with `data` the other elements of a batch:
+        loss_on_outputs: function that takes the outputs, and with `data` the other elements of a batch:
             `loss_on_outputs(outputs, y)`. Returns the loss, a floating-point scalar.
         variables: variables of TensorFlow, Keras 2 or Keras 3, distinct, all float32 or all float64.
         data: data, as in `HessianOperator`.

@@ -29,7 +29,8 @@ class HessianOperator(Operator):
     right.
 
     Args:
-        loss_fn: returns the loss L, a floating-point scalar. Takes nothing, or with `data` the elements of a
+        loss_fn: function that returns the loss L, a floating-point scalar. Takes nothing, or with `data` the
+            elements of a
             batch: `loss_fn(x, y)`. Must be a fixed function of the variables: no dropout, no update of
             statistics.
         variables: theta: variables of TensorFlow, Keras 2 or Keras 3, distinct, all float32 or all float64.

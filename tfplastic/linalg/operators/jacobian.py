@@ -14,7 +14,7 @@ class Jacobian:
     linear in u: two backward passes, of which the one recorded here serves all v.
 
     Args:
-        function: returns a tensor.
+        function: function that returns a tensor.
         variables: the variables.
 
     Attributes:

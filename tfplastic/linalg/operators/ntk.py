@@ -20,8 +20,8 @@ class NTKOperator(Operator):
     matrix of half the summed squared error.
 
     Args:
-        output_fn: takes the inputs, returns the outputs, a floating-point tensor of a known shape. Must be a
-            fixed function of the variables.
+        output_fn: function that takes the inputs, returns the outputs, a floating-point tensor of a known
+            shape. Must be a fixed function of the variables.
         variables: variables of TensorFlow, Keras 2 or Keras 3, distinct, all float32 or all float64.
         inputs: a batch: an array or a dict of arrays, all in one product.
 

@@ -137,8 +137,8 @@ class Operator(abc.ABC):
 
         Args:
             start: the first vector, `[n]`, in the operator's dtype.
-            advance: takes a product, `[n]`, whose memory serves the next one; returns the next vector, or
-                None to stop. Its errors are raised here.
+            advance: function that takes a product, `[n]`, whose memory serves the next one; returns the next
+                vector, or None to stop. Its errors are raised here.
         """
         if self._batches.single is None:
             vector: np.ndarray | None = start

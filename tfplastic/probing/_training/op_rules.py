@@ -32,8 +32,8 @@ class Rule(NamedTuple):
     """An operation as a function of values.
 
     Attributes:
-        compute: maps the operation and its inputs, variables being their values, to its outputs, followed by
-            the values that it assigns.
+        compute: function that maps the operation and its inputs, variables being their values, to its
+            outputs, followed by the values that it assigns.
         count: number of these tensors.
         assigns: the inputs that are assigned, by their position.
     """

@@ -33,7 +33,7 @@ def rebuild(model: Any, seed: int, example: Any, make_model: MakeModel | None = 
         model: a Keras model, of Keras 2 or Keras 3, or a TF-Agents network; built.
         seed: an integer in [0, 2^31).
         example: a nest of inputs `[1, ...]`, to build it with.
-        make_model: makes the network instead, from a seed.
+        make_model: function that makes the network instead, from a seed.
 
     Raises:
         ValueError: if it cannot be rebuilt, or is another one.

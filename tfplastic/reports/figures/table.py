@@ -30,7 +30,8 @@ class PaperFigure:
     Attributes:
         number: in the paper.
         title: subject of the figure.
-        draw: takes runs and axes, returns the axes; further arguments give the meaning of the arms' names.
+        draw: function that takes runs and axes, returns the axes; further arguments give the meaning of the
+            arms' names.
         scalars: tags or patterns that at least one run must have.
         arrays: tags of arrays that at least one run must have; of a tuple of tags, one of them.
         size: width and height that suit it, in inches.

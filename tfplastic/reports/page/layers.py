@@ -51,7 +51,7 @@ def layers_over_time(rows: pd.DataFrame, ax: Axes, arms: list[str] | None = None
 
     Args:
         rows: columns `arm`, `layer`, `step`, `value`; medians are taken over runs.
-        ax: to draw on.
+        ax: axes to draw on.
         arms: in their order; by default those of `rows`.
     """
     arms = list(dict.fromkeys(rows["arm"])) if arms is None else arms

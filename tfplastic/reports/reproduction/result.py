@@ -15,7 +15,7 @@ class Claim:
     """Statement of the paper, with our measurement.
 
     Attributes:
-        name: by which the page's texts explain a disagreement.
+        name: name under which the page's texts explain a disagreement.
         paper: statement of the paper.
         ours: our measurement, with its numbers.
         agrees: None where the runs cannot say.

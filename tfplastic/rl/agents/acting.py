@@ -24,7 +24,8 @@ def epsilon_greedy(
     """Draws actions, row by row uniformly random with probability epsilon and greedy otherwise.
 
     Args:
-        greedy_actions: maps `observation` to `[batch] int`; not called where every row explores.
+        greedy_actions: function that maps `observation` to `[batch] int`; not called where every row
+            explores.
         observation: `[batch, ...]`.
         epsilon: probability of a random action, in [0, 1].
         num_actions: random actions are uniform over 0 .. num_actions - 1.

@@ -185,7 +185,7 @@ def categorical_agent(
     """Returns an agent whose networks give a categorical distribution over `support` for each action.
 
     Args:
-        make_agent: makes TF-Agents' agent, from the arguments of a `CategoricalDqnAgent`.
+        make_agent: function that makes TF-Agents' agent, from the arguments of a `CategoricalDqnAgent`.
         support: `[atoms] float32`, their values.
         settings: the arguments that all agents share.
     """

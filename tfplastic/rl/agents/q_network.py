@@ -15,7 +15,7 @@ class QNetwork(network.Network):
 
     Args:
         input_tensor_spec: spec of one observation.
-        build_model: makes the model; called once for each copy of the network.
+        build_model: function that makes the model; called once for each copy of the network.
         num_atoms: size of the last axis of a categorical head, which C51 asks for.
         name: name of the network.
     """

@@ -18,7 +18,7 @@ class AgentSettings:
     """The arguments that all builders of agents share.
 
     Attributes:
-        build_model: makes a Keras model with the number of outputs that it gets, or with
+        build_model: function that makes a Keras model with the number of outputs that it gets, or with
             `(actions, atoms)` for a categorical head; called for each network.
         time_step_spec: TF-Agents specs of a time step, without batch.
         action_spec: spec of an action; a scalar integer from 0.

@@ -186,7 +186,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
         """Writes the rows since the last save as one segment file, if there are any.
 
         Args:
-            directory: where the segments lie; made if missing.
+            directory: directory of the segments; made if missing.
 
         Returns:
             The names of all files in `directory` that a checkpoint made now needs; other segments may be
@@ -198,7 +198,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
         """Puts back the rows, the head and the counters as they were when `save` returned `names`.
 
         Args:
-            directory: where the segments lie.
+            directory: directory of the segments.
             names: names from `save`.
 
         Raises:

@@ -66,7 +66,7 @@ class SegmentLog:
         renamed. No copy of the rows is made in memory.
 
         Args:
-            directory: where the segments lie; made if missing.
+            directory: directory of the segments; made if missing.
             oldest: the first row that is held.
             added: one past the last row.
 
@@ -90,7 +90,7 @@ class SegmentLog:
         All files are checked before the first row is changed.
 
         Args:
-            directory: where the segments lie.
+            directory: directory of the segments.
             names: names from `save`. No names at all give the empty ring.
 
         Returns:

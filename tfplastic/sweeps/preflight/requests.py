@@ -88,7 +88,7 @@ def check(request: Request, threads: int, on_answer: Callable[[int], None]) -> l
     Args:
         request: the request.
         threads: number of TensorFlow's threads in that process.
-        on_answer: called with the number of arms that are done.
+        on_answer: function called with the number of arms that are done.
 
     Raises:
         UsageError: an arm cannot be built, or a run directory holds another run; says which and why.

@@ -16,7 +16,7 @@ class Entry(NamedTuple):
     Attributes:
         figure: name of the folder next to the queue's file into which its runs are committed.
         experiment: gin file, by its path in the commit.
-        commit: at which its runs are made.
+        commit: commit at which its runs are made.
         arrays: tags whose array files are committed too; `*` stands for anything.
     """
 

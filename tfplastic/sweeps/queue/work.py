@@ -31,8 +31,8 @@ class Run:
         seed: its root seed.
         commit: 40 digits.
         code: the clone of that commit.
-        directory: where it is made.
-        kept: where it is committed.
+        directory: directory in which it is made.
+        kept: folder of its committed files.
     """
 
     entry: Entry
@@ -100,9 +100,9 @@ def runs_of(entries: list[Entry], checkout: Checkout, scratch: Path, kept: Path)
 
     Args:
         entries: entries of the queue.
-        checkout: holds their commits.
+        checkout: checkout that holds their commits.
         scratch: directory for clones of the commits and for unfinished runs.
-        kept: where runs are committed.
+        kept: folder of committed runs.
 
     Raises:
         UsageError: an experiment is missing or malformed, or two runs would be committed to one path.

@@ -22,7 +22,7 @@ class Archives(NamedTuple):
 
     Attributes:
         files: names of the archives, each of which must be there.
-        source: where they are published.
+        source: source of the archives.
     """
 
     files: Sequence[str]

@@ -11,7 +11,7 @@ class DataBatches(NamedTuple):
 
     Attributes:
         count: `[] int32`.
-        at: gives the batch of an index `[] int32` below `count`; traceable.
+        at: function that returns the batch of an index `[] int32` below `count`; traceable.
     """
 
     count: tf.Tensor

@@ -151,7 +151,7 @@ class RunDiagnostics(Event):
             step: gradient steps done.
             make_snapshot: function that makes a snapshot of the network with a loss, None for the task's;
                 called once per loss, at the first measurement.
-            run_directory: holds the reference.
+            run_directory: directory of the reference.
             writer: writer of the values.
         """
         if not self._has_snapshots:

@@ -85,7 +85,7 @@ class RunProbes(Event):
             optimizer: optimizer of the run.
             draw: function that draws inputs of that network, by their number and a key: the task's
                 `probe_inputs`.
-            run_directory: holds the inputs.
+            run_directory: directory of the inputs.
             seed: root seed of the run.
             writer: writer of scalars and an image under `probe/`, and of arrays under `probe/curves`.
 

@@ -21,7 +21,8 @@ class RetakenSteps:
 
     Args:
         driver: driver of the run.
-        step_begin: gives the batch and the state of a gradient step, the one after the present state.
+        step_begin: function that returns the batch and the state of a gradient step, the one after the
+            present state.
         after_updates: mitigations that act between steps.
         restore: brings weights and task back to where steps are at hand from, and returns that gradient step.
         examination: examination of the task's gradient step.

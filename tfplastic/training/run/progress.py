@@ -54,9 +54,9 @@ class Progress:
     Args:
         total_steps: gradient steps of the whole run.
         initial_step: gradient steps done before, by the run that this one resumes.
-        fields: which of `agent_steps`, `episode_return`, `accuracy` and `epsilon` the run has, and names of
-            other scores; what is not among them is not shown.
-        stream: where to write; standard error unless given.
+        fields: names among `agent_steps`, `episode_return`, `accuracy` and `epsilon` that the run has, and
+            names of other scores; other values are not shown.
+        stream: output stream; standard error unless given.
         plain_interval_s: seconds between plain lines.
 
     Example:

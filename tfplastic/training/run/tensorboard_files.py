@@ -17,7 +17,7 @@ def cut_event_files(directory: Path, step: int) -> None:
     one or the new one.
 
     Args:
-        directory: where a `TensorBoardWriter` wrote; may be absent.
+        directory: directory of a `TensorBoardWriter`; may be absent.
         step: the last gradient step whose summaries stay; -1 for none.
     """
     for path in sorted(directory.glob("*.tfevents.*")):

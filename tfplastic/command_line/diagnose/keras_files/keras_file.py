@@ -133,7 +133,7 @@ class KerasFile:
         Args:
             name: name of a Keras optimizer; None for `saved`.
             saved: the settings of the one that the model was compiled with.
-            learning_rate: in place of its own.
+            learning_rate: learning rate in place of its own.
 
         Raises:
             UsageError: there is no such optimizer (names near matches), or it cannot be made from `saved`.

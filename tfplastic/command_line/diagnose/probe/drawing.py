@@ -28,7 +28,7 @@ def draw(course: Course) -> Figure:
     targets, around their dashed mean; the dotted line is the target variance, at which nothing is learned.
 
     Args:
-        course: to show.
+        course: course to show.
     """
     with figures.drawn(_SIZE_IN, ConstrainedLayoutEngine(h_pad=0.06)) as figure:
         axes = figure.subplots()

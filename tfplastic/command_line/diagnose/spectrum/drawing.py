@@ -27,7 +27,7 @@ def draw(spectrum: Spectrum, subject: Subject) -> Figure:
     are so far out that the bulk becomes a line, an inset shows the bulk, with a kernel of its own.
 
     Args:
-        spectrum: to show.
+        spectrum: spectrum to show.
         subject: name of the run or the model.
     """
     with figures.drawn(_SIZE_IN, ConstrainedLayoutEngine(h_pad=0.06, hspace=0)) as figure:

@@ -16,7 +16,7 @@ class ProductsProgress:
     """Progress of phases of work, one after another, each as products done of those planned at most.
 
     Args:
-        stream: where to write; standard error unless given.
+        stream: output stream; standard error unless given.
         plain_interval_s: seconds between plain lines of one phase.
 
     Example:

@@ -14,7 +14,8 @@ def summed(tensor: Any, function: Callable[[np.ndarray], Any]) -> float:
 
     Args:
         tensor: a tensor or a variable.
-        function: maps a block of entries, `[b] float64`, which it may overwrite, to its part of the sum.
+        function: function that maps a block of entries, `[b] float64`, which it may overwrite, to its part of
+            the sum.
     """
     return float(sum(function(block) for block in blocks(tensor)))
 

@@ -78,7 +78,7 @@ class GramMatrices:
 
     Args:
         name: name of the argument that `function` came from, for errors.
-        function: maps one element to a scalar that depends on the weights; traceable.
+        function: function that maps one element to a scalar that depends on the weights; traceable.
         weights: {layer name: [variable, ...]}.
         elements: a nest of tensors `[k, ...]`.
         max_bytes: bytes of the gradients of all elements that are made at a time.

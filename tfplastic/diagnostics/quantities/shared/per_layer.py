@@ -22,7 +22,8 @@ def by_layer(
         snapshot: snapshot of the model.
         reads: the arrays that `measure` takes, and `finite`.
         per_position: whether a channel's statistics are taken position by position, or over all of them.
-        measure: takes statistics whose arrays are `[units]`, or `[positions, units]` with `per_position`.
+        measure: function that takes statistics whose arrays are `[units]`, or `[positions, units]` with
+            `per_position`.
         finite: the array that must be finite. The value is NaN where it is not, and for layers whose
             statistics are unknown.
     """
