@@ -22,6 +22,10 @@ OF_PIXELS = [
     "PermutedPixels.epochs_per_task = None",
 ]
 OF_LABELS = ["RandomLabelTask.num_examples = 48", "RandomLabelTask.steps_per_task = 3"]
+OF_BITS = [
+    *("SlowlyChangingRegression.replicates = 3", "SlowlyChangingRegression.steps_per_task = 3"),
+    "ReplicateScores.period = 3",
+]
 FAST = ("kumar_table2", "l2_init")
 ARMS = [
     pytest.param(
@@ -38,13 +42,14 @@ ARMS = [
 @pytest.mark.parametrize(("experiment", "name"), ARMS)
 def test_an_arm_trains(experiment, name, tmp_path):
     (arm,) = [arm for arm in experiment_file.read(experiment).arms if arm.name == name]
-    kind = OF_LABELS if "random_label" in experiment else OF_PIXELS
+    kind = OF_BITS if "regression" in experiment else OF_LABELS if "random_label" in experiment else OF_PIXELS
+    score = "error" if "regression" in experiment else "accuracy"
     sources = gin_config.parse(arm.files, [*arm.bindings, *SMALL, *kind])
     loop: Any = Loop(gin.get_configurable(TrainConfig)())
     unused.check_all_bindings_used(sources)
     _, code = run(tmp_path, loop)
-    assert code == 0 and len(values_of(tmp_path, "train/accuracy")) == 2
-    average = values_of(tmp_path, "evaluation/average_online_accuracy")
-    assert average[-1] == pytest.approx(sum(values_of(tmp_path, "train/accuracy")) / 2, rel=1e-6)
+    assert code == 0 and len(values_of(tmp_path, f"train/{score}")) == 2
+    average = values_of(tmp_path, f"evaluation/average_online_{score}")
+    assert average[-1] == pytest.approx(sum(values_of(tmp_path, f"train/{score}")) / 2, rel=1e-6)
     if "table2" in experiment:
         assert len(values_of(tmp_path, "evaluation/backward_transfer")) == 1

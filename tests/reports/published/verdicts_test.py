@@ -114,6 +114,35 @@ def test_dohare(tmp_path):
     assert made("never rises", np.linspace(0.9, 0.8, 20), flat(0.9)) == ([False, True], "partly")
 
 
+def of_learners(curve, spread=0.1):
+    """Errors of eight learners around a curve, as arrays of a run."""
+    around = np.random.default_rng(0).normal(0, spread, 8)
+    return {"online_error": {40 * (step + 1): {"mean": value + around} for step, value in enumerate(curve)}}
+
+
+def regression(folder, **curves):
+    """Writes a run for each learner, whose error is 1 at its best and rises to 2 by default."""
+    for optimizer in ("sgd", "adam"):
+        for name in ("linear", "relu", "leaky_relu", "tanh", "sigmoid", "elu", "swish"):
+            usual = [1.5] * 20 if name == "linear" else np.r_[1.2, np.linspace(1.0, 2.0, 19)]
+            if name == "elu":
+                usual = np.r_[1.2, np.linspace(1.0, 1.5, 19)]
+            arrays = of_learners(curves.get(f"{name}_{optimizer}", usual))
+            write_run(folder / f"{name}-{optimizer}-seed0", 0, {"train/error": [(1, 1.0)]}, arrays)
+    planned = {path.name.removesuffix("-seed0"): [0] for path in folder.iterdir()}
+    found, verdict = published.judged(
+        ROWS["slowly_changing_regression"], published.select(read_runs(folder), planned)
+    )
+    return [claim.agrees for claim in found.claims], verdict
+
+
+def test_slowly_changing_regression(tmp_path):
+    assert regression(tmp_path / "right") == ([True] * 5, "agree")
+    falling, low = np.linspace(2.0, 1.0, 20), np.r_[1.0, np.linspace(0.9, 1.2, 19)]
+    claims, verdict = regression(tmp_path / "wrong", relu_sgd=low, tanh_sgd=low, swish_adam=falling)
+    assert (claims, verdict) == ([True, False, False, False, False], "partly")
+
+
 def test_a_row_without_all_of_its_runs_says_how_many_there_are(tmp_path):
     write_run(tmp_path / "baseline-seed0", 0, OUTSIDE)
     write_run(tmp_path / "l2_init-seed7", 7, INSIDE)  # not planned
