@@ -312,6 +312,21 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         built(tp.tasks.SlowlyChangingRegression, network=tp.networks.replicated_mlp, replicates=2),
         may("L", "steps_per_task") | may("0 0.5 -1 L", "threshold") | may("0", "first_replicate"),
     ),
+    "TwoInputRegression": (
+        built(tp.tasks.TwoInputRegression, network=tp.networks.replicated_mlp),
+        may("L", "steps_per_task") | may("0 0.5 -1 L", "scale") | may("0", "first_replicate"),
+    ),
+    "OffsetRegression": (
+        built(tp.tasks.OffsetRegression, dataset="digits", network=_MLP, num_examples=150),
+        may("L", "steps_per_task")
+        | may("None", "epochs_per_task")
+        | may("0.5 L", "noise")
+        | may("[-1] [10000000000000]", "offsets"),
+    ),
+    "RandomNetworkRegression": (
+        built(tp.tasks.RandomNetworkRegression, dataset="digits", network=_MLP, num_examples=150),
+        may("L", "steps_per_task") | may("None", "epochs_per_task") | may("[]", "hidden"),
+    ),
     "BackwardTransfer": (tp.training.BackwardTransfer, set()),
     "ReplicateScores": (tp.training.ReplicateScores, may("L", "period")),
     "ClassificationMdpTask": (

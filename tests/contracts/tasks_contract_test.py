@@ -150,6 +150,21 @@ TABLE = {
         total=LEARNERS,
         has_end=False,
     ),
+    "two_input_regression": Row(
+        functools.partial(replicated, kind=tasks.TwoInputRegression),
+        squared_error,
+        total=LEARNERS,
+        has_end=False,
+    ),
+    "offset_regression": Row(
+        functools.partial(stream_of_images, kind=tasks.OffsetRegression, steps_per_task=PERIOD), squared_error
+    ),
+    "random_network_regression": Row(
+        functools.partial(
+            stream_of_images, kind=tasks.RandomNetworkRegression, hidden=(5,), steps_per_task=PERIOD
+        ),
+        squared_error,
+    ),
     "true_label_mdp": Row(functools.partial(mdp, kind=tasks.true_label_mdp), squared_td_error),
     "random_label_mdp": Row(
         functools.partial(mdp, kind=tasks.random_label_mdp, agent=rl.dqn),
@@ -163,6 +178,7 @@ SLOW = ("random_label_mdp", "sparse_reward_mdp")
 SLOW_UNDER_XLA = (
     *(*SLOW, "random_labels_replacement", "permuted_pixels", "slowly_changing_regression"),
     *("permuted_labels", "partial_label_reset", "class_split", "gradual_drift"),
+    *("two_input_regression", "offset_regression"),
 )
 
 

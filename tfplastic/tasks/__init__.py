@@ -31,10 +31,13 @@ from tfplastic.tasks.stream_parts.schedules import (
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 from tfplastic.tasks.streams.class_split import ClassSplit
 from tfplastic.tasks.streams.gradual_drift import GradualDrift
+from tfplastic.tasks.streams.offset_regression import OffsetRegression
 from tfplastic.tasks.streams.partial_label_reset import PartialLabelReset
 from tfplastic.tasks.streams.permuted_labels import PermutedLabels
 from tfplastic.tasks.streams.permuted_pixels import PermutedPixels
+from tfplastic.tasks.streams.random_network_regression import RandomNetworkRegression
 from tfplastic.tasks.streams.slowly_changing_regression import SlowlyChangingRegression
+from tfplastic.tasks.streams.two_input_regression import TwoInputRegression
 from tfplastic.tasks.streams.warm_start import WarmStart
 from tfplastic.tasks.supervised_stream import SupervisedStream
 from tfplastic.tasks.task_loss import TaskLoss
@@ -51,10 +54,12 @@ __all__ = [
     "HostTask",
     "ImageStream",
     "Objective",
+    "OffsetRegression",
     "PartialLabelReset",
     "PermutedLabels",
     "PermutedPixels",
     "RandomLabelTask",
+    "RandomNetworkRegression",
     "ReplicatedStream",
     "SlowlyChangingRegression",
     "State",
@@ -63,6 +68,7 @@ __all__ = [
     "SupervisedStream",
     "TaskLoss",
     "TaskProgress",
+    "TwoInputRegression",
     "WarmStart",
     "average_online_accuracy",
     "choose_examples",

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic import seeds
-from tfplastic._checks import check_integer, check_makes, check_positive_integer
+from tfplastic._checks import check_integer, check_makes
 from tfplastic._keras import keras
 from tfplastic._tf.random import unit_normals
 from tfplastic.tasks.stream_parts.objectives import REGRESSION
@@ -14,7 +14,7 @@ from tfplastic.tasks.stream_parts.stream_state import StreamBatch
 from tfplastic.tasks.supervised_stream import SupervisedStream
 from tfplastic.tasks.task_loss import TaskLoss
 
-_MOST = 1_000_000  # of the first replicate: its draws follow those of all before it
+_MOST = 1_000_000  # replicates, and the first one: its draws follow those of all before it
 
 
 class ReplicatedStream(SupervisedStream):
@@ -51,7 +51,7 @@ class ReplicatedStream(SupervisedStream):
         first_replicate: int = 0,
         **settings: Any,
     ):
-        self.replicates = check_positive_integer("replicates", replicates)
+        self.replicates = check_integer("replicates", replicates, 1, _MOST)
         self.first_replicate = check_integer("first_replicate", first_replicate, 0, _MOST)
         self.score_shape = (replicates,)
         super().__init__(network, **settings)
