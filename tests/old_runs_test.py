@@ -1,5 +1,6 @@
 """Every run that is committed under docs/ stays usable: reused by sweeps, read by reports, built again."""
 
+import os
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import gin
 import pytest
 
+from tests import made_up_data
 from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
 from tfplastic import reports
 from tfplastic.command_line.diagnose.checkpoints import find_checkpoints
@@ -48,6 +50,12 @@ QUEUE = queue_file.read(DOCS / "paper" / "queue.txt")
 RUNS: dict[Path, list[Path]] = defaultdict(list)  # {the place given to --reuse: its run directories}
 for config in sorted(DOCS.rglob("operative_config.gin")):
     RUNS[config.parents[1]].append(config.parent)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def whole_mnist(data_at_hand):  # noqa: F811
+    """As many images as the runs of published numbers take."""
+    made_up_data.write(Path(os.environ["TFPLASTIC_DATA_DIR"]), "mnist", num_train=60_000)
 
 
 def names(places):
