@@ -202,6 +202,10 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         given(tp.mitigations.HareAndTortoise, reset_period=2),
         may("L", "reset_period") | may("0 0.5", "decay"),
     ),
+    "PlasticityInjection": (
+        given(tp.mitigations.PlasticityInjection, after=2),
+        may("L", "after") | may("None 'misspelt'", "head"),
+    ),
     "FIRE": (tp.mitigations.FIRE, may("None L", "period") | may("L", "num_iterations")),
     "GraMa": (
         tp.mitigations.GraMa,

@@ -109,6 +109,7 @@ TABLE = {
     ),
     # With such a threshold every unit is reset.
     "ReDo": Row({"threshold": 1e3}, {"max_units": 0}, HIDDEN, HIDDEN, draws=True, period=1_000),
+    "PlasticityInjection": Row({"after": 2}, {"after": 1_000_000}, HEAD, HEAD, draws=True, period=2),
     "ResetLastLayer": Row({}, {"num_layers": 0}, HEAD, HEAD, draws=True),
     "ResetNetwork": Row({}, None, ALL, ALL, draws=True),
     "ResetOptimizerState": Row({}, None, set(), ALL, draws=False),
@@ -121,11 +122,8 @@ TABLE = {
 WITH_STRENGTH = {name: row for name, row in TABLE.items() if row.zero_strength is not None}
 WITHOUT = {"FIRE", "NormalizeAndProject", "ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
 WITH_OWN_WEIGHTS = {"InFeR"}
-EVERY_STEP = {
-    "HareAndTortoise",
-    "PartialResets",
-    "SelfNormalizedResets",
-}  # which observe all steps: they take no period
+# They observe all steps, or act once.
+WITHOUT_PERIOD = {"HareAndTortoise", "PartialResets", "PlasticityInjection", "SelfNormalizedResets"}
 EVERY_ROW = pytest.mark.parametrize(("name", "row"), TABLE.items(), ids=TABLE)
 # One that acts after updates and draws, one with a penalty, one that transforms gradients. Four programs of
 # each are compiled; those of all others in `make test-slow`.
@@ -200,7 +198,7 @@ def test_at_zero_strength_it_does_nothing_bit_for_bit(name, row):
 def test_it_acts_on_these_weights_and_their_slots_together_and_on_no_other(name, row):
     training, mitigation = SmallRun(), make(name, row)
     if row.is_built_first:
-        mitigation.build(training.model, training.optimizer, 0)
+        training.build(mitigation)
     at_the_end(training)
     if row.silent:
         silenced(training)
@@ -295,9 +293,10 @@ def test_what_it_remembers_is_in_its_state(name, row):
         return made[-1]
 
     mitigation = make(name, row)
+    model = mitigation.extend_network(training.model)
     with tf.variable_creator_scope(remember):
-        mitigation.make_trainable(training.model, seed=0)
-        mitigation.build(training.model, training.optimizer, seed=0)
+        mitigation.make_trainable(model, seed=0)
+        mitigation.build(model, training.optimizer, seed=0)
     assert {id(each) for each in made} == {id(each) for each in mitigation.state.values()}
 
 
@@ -305,7 +304,7 @@ def test_what_it_remembers_is_in_its_state(name, row):
 def test_its_class_says_where_it_acts(name, row):
     mitigation = make(name, row)
     assert mitigation.acts_after_update == bool(row.weights | row.slots)
-    assert mitigation.acts_after_update == (has_period(name) or name in EVERY_STEP)
+    assert mitigation.acts_after_update == (has_period(name) or name in WITHOUT_PERIOD)
     assert mitigation.adds_penalty == ("penalty" in vars(type(mitigation)))
     assert mitigation.transforms_gradients == ("transform_gradients" in vars(type(mitigation)))
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfplastic import networks, seeds
 from tfplastic.mitigations import StepContext
+from tfplastic.mitigations._frozen_heads import FrozenHeads
 from tfplastic.mitigations._weights import trainable_weights
 from tfplastic.mitigations.build_all import build_all, own_weights
 from tfplastic.optimizers import adam, slots
@@ -33,7 +34,9 @@ class SmallRun:
     """
 
     def __init__(self, mitigations=(), model=None, optimizer=None, seed=0):
-        self.model = network() if model is None else model
+        self.network = self.model = network() if model is None else model
+        for mitigation in mitigations:
+            self.model = mitigation.extend_network(self.model)
         self.optimizer = adam(0.01, epsilon=1e-3) if optimizer is None else optimizer
         self.slots = functools.partial(slots, self.optimizer)
         self.mitigations = list(mitigations)
@@ -60,12 +63,17 @@ class SmallRun:
     def act(self, mitigation, seed=0, is_built=False):
         """Builds a mitigation that played no part in the training, calls it once and returns itself."""
         if not is_built:
-            mitigation.make_trainable(self.model, seed)
-            mitigation.build(self.model, self.optimizer, seed)
+            self.build(mitigation, seed)
         key, step = tf.constant(seeds.derive(seed, "act")), tf.constant(NUM_STEPS, tf.int64)
         context = self._context(mitigation, self._differentiate(step)[2]) if mitigation.reads else None
         mitigation.after_update(step, self.model, self.slots, key, context)
         return self
+
+    def build(self, mitigation, seed=0):
+        """Builds a mitigation for the network, which it may extend."""
+        self.model = mitigation.extend_network(self.model)
+        mitigation.make_trainable(self.model, seed)
+        mitigation.build(self.model, self.optimizer, seed)
 
     def penalty_and_gradients(self, mitigation):
         """A mitigation's penalty in the last step, and its gradients by all weights and by its own."""
@@ -89,11 +97,11 @@ class SmallRun:
         }
 
     def variables(self):
-        """All variables of model and optimizer."""
-        return [*self.model.variables, *self.optimizer.variables]
+        """All variables of the network, without what extends it, and of the optimizer."""
+        return [*self.network.variables, *self.optimizer.variables]
 
     def everything(self):
-        """The values of all variables of model and optimizer."""
+        """The values of all `variables`."""
         return [each.numpy() for each in self.variables()]
 
     def _loop(self):
@@ -138,9 +146,12 @@ class SmallRun:
         parts |= {"further_batch": lambda: (self.inputs[other], self.labels[other])}
         data = DataBatches(tf.constant(NUM_STEPS), lambda n: (self.inputs[n], self.labels[n]))
         parts["data"] = lambda: data
-        logits = features = inputs
+        logits, given = inputs, {}
         for layer in self.model.layers:
-            features = logits
+            if isinstance(layer, FrozenHeads):
+                logits = layer([logits, given[layer.old.layers[1].name]])
+                continue
+            given[layer.name] = features = logits
             logits = layer(logits, training=True) if _knows_training(layer) else layer(logits)
             if "relu" in layer.name:
                 activations[layer.name] = logits

@@ -10,18 +10,20 @@ import pytest
 import tfplastic as tp
 from tests.rl import atari_task_test
 from tests.training.graph_loop_test import make_task, run, values_of, weights
-from tfplastic.mitigations import DASH, FIRE, HareAndTortoise
+from tfplastic.mitigations import DASH, FIRE, HareAndTortoise, PlasticityInjection
+from tfplastic.mitigations._frozen_heads import frozen_heads_of
 from tfplastic.training import Loop, TrainConfig
 from tfplastic.training.mitigated_network import evaluation_weights
 
 STEPS = 12
 
 
-def all_together():
-    return [HareAndTortoise(7, 0.9), DASH(6, max_batches=2), FIRE(5)]
+def all_together(kind):
+    head = None if kind == "nature_dqn" else "hidden2"
+    return [HareAndTortoise(7, 0.9), DASH(6, max_batches=2), FIRE(5), PlasticityInjection(4, head=head)]
 
 
-def make_loop(kind="stream", compiler="graph", mitigations=None) -> Any:
+def make_loop(kind="stream", compiler="graph") -> Any:
     network = functools.partial(tp.networks.mlp, hidden=(16, 8), norm="layer")
     if kind == "mdp":
         settings: Any = dict(replay_capacity=120, warm_up_agent_steps=40, diagnostics_batch_size=8)
@@ -41,7 +43,7 @@ def make_loop(kind="stream", compiler="graph", mitigations=None) -> Any:
     else:
         task = make_task()
     periods: Any = dict(log_period=4, evaluation_period=6, checkpoint_period=5)
-    mitigations = all_together() if mitigations is None else mitigations
+    mitigations = all_together(kind)
     optimizer = tp.optimizers.adam(1e-2)
     return Loop(TrainConfig(task, optimizer, STEPS, mitigations=mitigations, compiler=compiler, **periods))
 
@@ -55,10 +57,12 @@ def whole(tmp_path_factory):
 def check_that_they_acted(path, loop):
     """The tortoise alone is evaluated, and each method has left its trace."""
     hare, *_ = loop.config.mitigations
-    slow = [each.numpy() for each in hare.state.values()]
+    slow = [tortoise.numpy() for _, tortoise in hare.evaluation_weights]
     assert all(np.isfinite(each).all() for each in (*slow, *weights(loop)))
     moved = [np.abs(one - two).max() for one, two in zip(slow, hare_of(hare), strict=True)]
     assert min(moved) > 0
+    heads: Any = frozen_heads_of(loop.task.model)
+    assert float(heads.is_on) == 1
     with evaluation_weights([hare]):
         scalars = loop.driver.evaluate(STEPS, lambda: False)
     for tag, value in scalars.items():

@@ -16,6 +16,7 @@ from tfplastic.mitigations.mitigation import Mitigation, Slots
 from tfplastic.mitigations.normalize_and_project import NormalizeAndProject
 from tfplastic.mitigations.parseval_regularization import ParsevalRegularization
 from tfplastic.mitigations.partial_resets import PartialResets
+from tfplastic.mitigations.plasticity_injection import PlasticityInjection
 from tfplastic.mitigations.redo import ReDo
 from tfplastic.mitigations.resampled_init import ResampledInit
 from tfplastic.mitigations.reset_last_layer import ResetLastLayer
@@ -45,6 +46,7 @@ __all__ = [
     "NormalizeAndProject",
     "ParsevalRegularization",
     "PartialResets",
+    "PlasticityInjection",
     "ReDo",
     "ResampledInit",
     "ResetLastLayer",

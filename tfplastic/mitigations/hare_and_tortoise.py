@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfplastic._checks import check_fraction, check_positive_integer
 from tfplastic._keras import keras, tf_variable
 from tfplastic.diagnostics.reading.model_layers import named_layers
+from tfplastic.mitigations._frozen_heads import frozen_heads_of, trained_head_of
 from tfplastic.mitigations._weights import trainable_weights
 from tfplastic.mitigations.mitigation import Mitigation, Slots
 
@@ -27,7 +28,8 @@ class HareAndTortoise(Mitigation):
     Departures: copies share no memory; those of the code share it until the next update. At zero decay both
         are the same, bit for bit.
     Outputs: they change where the hare returns to the tortoise.
-    Works with: all other mitigations, which act on the hare. Evaluations of the loop, `evaluate` and
+    Works with: all other mitigations, which act on the hare. After `PlasticityInjection` the average of the
+        head starts again from the new head. Evaluations of the loop, `evaluate` and
         `predict` of a `PlasticModel` and its validation in `fit` are of the tortoise; diagnostics and probes
         are of the hare. A callback in Keras' own `fit` trains in the same way, but evaluates the hare.
 
@@ -53,12 +55,14 @@ class HareAndTortoise(Mitigation):
     """
 
     period = 1
+    turn = 450  # after resets of weights
     excludes = ("HareAndTortoise",)
 
     def __init__(self, reset_period: int, decay: float = 0.999):
         self._reset_period = check_positive_integer("reset_period", reset_period)
         self._decay = check_fraction("decay", decay)
         self._pairs: dict[str, tuple[Any, tf.Variable]] = {}
+        self._switch: _Switch | None = None
 
     def build(self, model: Any, optimizer: Any, seed: int) -> None:
         """Makes the tortoise, a copy of the weights.
@@ -71,14 +75,18 @@ class HareAndTortoise(Mitigation):
             name: (each, tf.Variable(tf.identity(tf_variable(each)), trainable=False))
             for name, each in hare.items()
         }
+        self._switch = None if frozen_heads_of(model) is None else _Switch(model)
 
     def after_update(
         self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor, context: Any = None
     ) -> None:
+        decay_of_head = self._decay if self._switch is None else self._switch.decay(self._decay)
         for hare, tortoise in self._pairs.values():
             value = tf.convert_to_tensor(hare)
+            is_of_head = self._switch is not None and id(hare) in self._switch.head
+            decay = decay_of_head if is_of_head else self._decay
             # In this form a weight that has not moved keeps its bits.
-            tortoise.assign(value + self._decay * (tortoise - value))
+            tortoise.assign(value + decay * (tortoise - value))
 
         def go_back() -> tf.Tensor:
             for hare, tortoise in self._pairs.values():
@@ -94,7 +102,24 @@ class HareAndTortoise(Mitigation):
     @property
     def state(self) -> dict[str, tf.Variable]:
         """The tortoise's weights, {tortoise/name: variable}."""
-        return {f"tortoise/{name}": tortoise for name, (_, tortoise) in self._pairs.items()}
+        copies = {f"tortoise/{name}": tortoise for name, (_, tortoise) in self._pairs.items()}
+        return copies if self._switch is None else {**copies, "is_on": self._switch.was_on}
+
+
+class _Switch:
+    """The change of a model's head by plasticity injection, as its frozen heads are switched on."""
+
+    def __init__(self, model: Any):
+        self._heads: Any = frozen_heads_of(model)
+        self.head = {id(each) for each in trained_head_of(model)}
+        self.was_on = tf.Variable(tf.convert_to_tensor(self._heads.is_on), trainable=False)
+
+    def decay(self, decay: float) -> tf.Tensor:
+        """Returns `decay`, or 0 where the head is a new one since the last call; traceable."""
+        is_on = tf.convert_to_tensor(self._heads.is_on)
+        found = tf.where(tf.equal(is_on, tf.convert_to_tensor(self.was_on)), decay, 0.0)
+        self.was_on.assign(is_on)
+        return found
 
 
 def _moving_statistics(model: Any) -> dict[str, Any]:

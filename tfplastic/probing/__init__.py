@@ -12,6 +12,7 @@
 from tfplastic import _renames
 from tfplastic.probing._cache import ProbeCache
 from tfplastic.probing.heads import Classification, Head, Regression, TwoHot
+from tfplastic.probing.injection import InjectionResult, measure_injection
 from tfplastic.probing.measure import measure_plasticity
 from tfplastic.probing.probe import Probe
 from tfplastic.probing.result import FreshNetworks, ProbeResult
@@ -29,6 +30,7 @@ __all__ = [
     "FreshNetworks",
     "GivenTargets",
     "Head",
+    "InjectionResult",
     "Probe",
     "ProbeCache",
     "ProbeResult",
@@ -39,6 +41,7 @@ __all__ = [
     "TargetSource",
     "Targets",
     "TwoHot",
+    "measure_injection",
     "measure_plasticity",
 ]
 

@@ -1,6 +1,5 @@
 """Value-based agents on a classification MDP, as a part of the compiled training loop."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -189,7 +188,10 @@ class ClassificationMdpTask(GraphTask):
         action_spec = tensor_spec.from_spec(
             array_spec.BoundedArraySpec((), np.int32, 0, self.mdp.num_states - 1, "action")
         )
-        build_model = functools.partial(self._make_network, input_shape=image_shape, seed=seed)
+
+        def build_model(outputs: Any) -> keras.Model:
+            return self.extend_network(self._make_network(outputs, input_shape=image_shape, seed=seed))
+
         self._agent = self._make_agent(
             build_model, ts.time_step_spec(observation_spec), action_spec, batch_size=self.batch_size
         )

@@ -1,7 +1,6 @@
 """Value-based agents with a replay memory on games, as a task of the training loop."""
 
 import fractions
-import functools
 import json
 import math
 import time
@@ -138,7 +137,10 @@ class ReplayTask(HostTask):
         action_spec = tensor_spec.from_spec(
             array_spec.BoundedArraySpec((), np.int32, 0, self._num_actions - 1, "action")
         )
-        build_model = functools.partial(self._make_network, observation_shape=shape, seed=seed)
+
+        def build_model(outputs: Any) -> keras.Model:
+            return self.extend_network(self._make_network(outputs, observation_shape=shape, seed=seed))
+
         try:
             agent = self._make_agent(
                 build_model, ts.time_step_spec(observation_spec), action_spec, batch_size=self.batch_size

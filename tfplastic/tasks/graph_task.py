@@ -1,7 +1,7 @@
 """The contract between the training loop and a task whose data is in memory."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ class GraphTask(abc.ABC):
     count gradient steps, from 1.
 
     Attributes:
+        extend_network: function of each network that `build` makes, whose result is used instead; set by the
+            loop for mitigations that extend networks.
         name: name of the task.
         kind: `'supervised'` or `'mdp'`, as the rule table of programs knows it.
         progress_fields: fields of `TaskProgress` that the task knows.
@@ -39,6 +41,7 @@ class GraphTask(abc.ABC):
     progress_fields: Sequence[str]
     model: keras.Model
     boundary_period: int | None
+    extend_network: Callable[[keras.Model], keras.Model] = staticmethod(lambda model: model)
 
     @abc.abstractmethod
     def build(self, seed: int) -> None:

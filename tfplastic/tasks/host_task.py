@@ -30,6 +30,8 @@ class HostTask(abc.ABC):
     buffers; `start` or `restore` begins the interaction. Steps and periods count gradient steps.
 
     Attributes:
+        extend_network: function of each network that `build` makes, whose result is used instead; set by the
+            loop for mitigations that extend networks.
         name: name of the task.
         progress_fields: fields of `TaskProgress` that the task knows, at least from some time on.
         model: the network that is trained, from `build` on.
@@ -42,6 +44,7 @@ class HostTask(abc.ABC):
     progress_fields: Sequence[str] = ("agent_steps", "episode_return", "epsilon")
     model: keras.Model
     boundary_period: int | None
+    extend_network: Callable[[keras.Model], keras.Model] = staticmethod(lambda model: model)
 
     @abc.abstractmethod
     def build(self, seed: int) -> None:

@@ -216,7 +216,8 @@ class SupervisedStream(GraphTask):
         self.seed = seed
         num_outputs, input_shape = self.load(seed)
         self._check_first_tasks()
-        self.model = self.network(num_outputs, input_shape=tuple(input_shape), seed=seed)
+        network = self.network(num_outputs, input_shape=tuple(input_shape), seed=seed)
+        self.model = self.extend_network(network)
         check_batch_fits("batch_size", self.batch_size, self.model)
         self._mean_score = tf.function(self._traced_mean_score, autograph=False)
 

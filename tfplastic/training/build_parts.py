@@ -13,6 +13,7 @@ from tfplastic.training.events.logging import Logging
 from tfplastic.training.events.mitigations import Mitigating
 from tfplastic.training.events.probes import RunProbes
 from tfplastic.training.execution.choose_driver import has_boundaries, make_driver, runs_in_program
+from tfplastic.training.mitigated_network import extension
 from tfplastic.training.run.initial_weights import find_source, load_weights
 from tfplastic.training.run_parts import RunParts
 from tfplastic.training.step import GradientStep
@@ -31,6 +32,7 @@ def build_parts(config: TrainConfig, is_new: bool) -> RunParts:
         ValueError: something that is configured cannot be built, or `config.init_from` does not fit.
     """
     task, optimizer, seed = config.task, config.optimizer, config.seed
+    task.extend_network = extension(config.mitigations)
     task.build(seed)
     if config.init_from is not None and is_new:  # before mitigations and the twin look at the weights
         load_weights(find_source(config.init_from), task.model)

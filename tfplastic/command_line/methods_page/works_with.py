@@ -143,7 +143,7 @@ def _networks(mitigation: Mitigation) -> str:
         optimizer = adam()
         optimizer.build(model.trainable_variables)
         try:
-            mitigation.build(model, optimizer, 0)
+            mitigation.build(mitigation.extend_network(model), optimizer, 0)
         except ValueError as error:
             reasons.append(f"{name}: {one_line(error)}")
     return f"not those with {'; '.join(reasons)}." if reasons else "all of these kinds."

@@ -153,7 +153,8 @@ def owns_weights(layer: Any) -> bool:
 
 def owns_kernel(layer: Any) -> bool:
     """Returns whether `layer` has a kernel among them, by which it mixes the units that it is given."""
-    return any(map(is_kernel, _own_weights(layer)))
+    # A layer that keeps frozen copies of others says so.
+    return getattr(layer, "mixes_units", True) and any(map(is_kernel, _own_weights(layer)))
 
 
 def is_kernel(variable: Any) -> bool:
