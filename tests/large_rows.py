@@ -7,6 +7,8 @@ COLLECTED = pytest.StashKey[dict[str, list[int]]]()
 
 # Each is the beginning of the name that pytest gives to a test.
 LARGE_ROWS = (
+    "tests/sweeps/experiments_test.py::test_an_arm_builds[gin/paper/fig05.gin",
+    "tests/sweeps/experiments_test.py::test_an_arm_builds[gin/paper/small/fig06_vit.gin",
     "tests/command_line/diagnose/report/action_test.py"
     "::TestRun::test_along_the_run_is_what_it_measured_itself",
     "tests/command_line/diagnose/report/action_test.py::test_a_task_in_memory",
@@ -68,6 +70,77 @@ LARGE_ROWS = (
 
 # Of these tests `make test` runs the rows that begin like this, and `make test-slow` all others.
 SMALL_ROWS = {
+    "tests/data/examples_test.py::test_diagnose_and_snapshot": ("keras_2",),
+    "tests/data/examples_test.py::test_the_callback": ("keras_3",),
+    "tests/diagnostics/diagnose_test.py::test_edge_cases_make_a_whole_report": (
+        "all_dead",
+        "batch_of_one",
+    ),
+    "tests/diagnostics/quantities/pre_activations_test.py::test_against_numpy": ("True-keras_2",),
+    "tests/diagnostics/quantities/shared/example_gradients_test.py::test_other_dtypes": (
+        "bfloat16",
+        "mixed_float16",
+    ),
+    "tests/diagnostics/quantities/shared/example_gradients_test.py::test_parts_of_any_size_give_the_same": (
+        "1]",
+    ),
+    "tests/diagnostics/units/unit_axes_test.py::test_half_of_the_filters_dead": (
+        "activation layer",
+        "back",
+        "flatten",
+        "norm",
+        "one dimension",
+        "pooled",
+    ),
+    "tests/diagnostics/units/unit_layouts_test.py::test_some_layouts": (
+        "channels first",
+        "groups",
+        "self-attention",
+    ),
+    "tests/layers/activation_monitor_axes_test.py::test_statistics_are_of_the_units_wherever_their_axis_is": (
+        "channels",
+        "depthwise",
+        "distributed",
+        "flattened",
+        "lambda",
+        "pooled",
+        "put",
+        "reshaped",
+        "separable",
+    ),
+    "tests/losses/keras_loss_test.py::test_the_callback_with_several_losses": ("dict of losses",),
+    "tests/mitigations/continual_backprop_test.py::test_the_rule": ("dense",),
+    "tests/mitigations/fresh_test.py::test_fresh_weights_of_a_model_are_as_its_first": (
+        "attention",
+        "cnn",
+        "depthwise",
+        "mlp",
+        "recurrent",
+        "separable",
+        "vit",
+    ),
+    "tests/mitigations/grama_test.py::test_the_rule": ("convolutional",),
+    "tests/mitigations/partial_resets_test.py::test_the_rule": ("dense",),
+    "tests/mitigations/redo_test.py::test_the_rule": ("convolutional-2",),
+    "tests/mitigations/self_normalized_resets_test.py::test_the_rule": ("dense",),
+    "tests/mitigations/shrink_and_perturb_test.py::test_every_step_in_each_form": (
+        "convolutional-initial-updated",
+    ),
+    "tests/optimizers/per_entry_steps_test.py::test_entries_that_are_reset_count_again_from_one": ("means",),
+    "tests/probing/training/batched_trace_test.py::test_equals_each_function_alone": ("None",),
+    "tests/training/execution/non_finite_test.py::test_output_or_gradient_of_a_layer": (
+        "gradient-graph",
+        "output-graph",
+    ),
+    "tests/training/graph_loop_test.py::test_stopped_and_resumed_is_the_same_as_not_stopped": ("graph-5",),
+    "tests/training/plastic_model_test.py::test_hessian_vector_product_is_that_of_the_compiled_loss": (
+        "True",
+    ),
+    "tests/training/plastic_model_test.py::test_masks_weights_and_regularizers_are_those_of_keras_own_fit": (
+        "sum_over",
+    ),
+    "tests/training/run/write_errors_test.py::test_a_full_disk": ("1000",),
+    "tests/training/step_context_test.py::test_parts_of_a_task_in_memory": ("graph",),
     "tests/mitigations/combinations_test.py::test_combinations_train": (
         "0]",
         "1]",
@@ -140,7 +213,6 @@ SMALL_ROWS = {
         "vit-rms",
     ),
     "tests/contracts/tasks_contract_test.py::test_batches_under_xla_are_those_of_eager_code": (
-        "growing_data",
         "true_label_mdp",
     ),
     "tests/diagnostics/prepare_test.py::test_a_loss_with_another_pass_keeps_its_own": (
