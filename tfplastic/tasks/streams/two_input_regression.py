@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 import gin
 import tensorflow as tf
 
+from tfplastic import seeds
 from tfplastic._checks import check_finite, check_integer, check_one_of
 from tfplastic._keras import keras
+from tfplastic._tf.random import fold_in
 from tfplastic.tasks.replicated_stream import ReplicatedStream
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 
@@ -84,7 +86,8 @@ class TwoInputRegression(ReplicatedStream):
 
     def examples(self, state: StreamState, indices: tf.Tensor, key: tf.Tensor) -> StreamBatch:
         count = indices.shape[0] or 0
-        drawn = self.normals(key, count * self.num_inputs)
+        of_run = fold_in(key, seeds.derive_integer(self.seed, self.name))
+        drawn = self.normals(of_run, count * self.num_inputs)
         inputs = tf.transpose(
             tf.reshape(drawn, [self.replicates, count, self.num_inputs]), [1, 0, 2]
         )  # [batch, replicates, inputs]
