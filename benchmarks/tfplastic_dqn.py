@@ -25,7 +25,7 @@ from tfplastic.training.loop import Loop, TrainConfig
 from tfplastic.training.run.directory import RunDirectory
 from tfplastic.training.run.progress import Progress
 
-_NEVER = 10**9
+NEVER = 10**9
 _AGENTS = {"dqn": dqn, "double_dqn": double_dqn}
 # The time that no part takes is that of the gradient step: the loop around it costs microseconds.
 _WATCHED = (
@@ -81,11 +81,11 @@ def main() -> None:
     config = TrainConfig(
         task,
         centered_rmsprop(),
-        total_steps=_NEVER,
-        log_period=_NEVER,
-        diagnostics_period=_NEVER,
-        evaluation_period=_NEVER,
-        checkpoint_period=_NEVER,
+        total_steps=NEVER,
+        log_period=NEVER,
+        diagnostics_period=NEVER,
+        evaluation_period=NEVER,
+        checkpoint_period=NEVER,
     )
     about = {"optimizer": "centered RMSProp 2.5e-4", "rest": "gradient step"}
     packages = ("tensorflow", "tf-keras", "tf-agents", "ale-py", "numpy")

@@ -22,14 +22,16 @@ def names(pattern):
 
 FILES = names("gin/*.gin")
 ATARI = names("gin/atari_*.gin")
+MINATAR = names("gin/minatar_*.gin")
 ATARI_BASES = ["gin/atari_c51.gin", "gin/atari_dqn.gin"]
 CONVOLUTIONS = [
     ("gin/networks/mdp_cnn.gin",),
     ("gin/networks/mdp_cnn.gin", "gin/networks/cnn_ln.gin", "gin/networks/cnn_bfloat16.gin"),
     ("gin/networks/cnn_spectral_norm.gin", "gin/networks/mdp_cnn.gin"),
 ]
-IN_MEMORY = sorted(set(FILES) - set(ATARI))
+IN_MEMORY = sorted(set(FILES) - {*ATARI, *MINATAR})
 ATARI_SIZES = [f"gin/sizes/{size}.gin" for size in ("100k", "cpu", "paper", "quick")]
+MINATAR_SIZES = [f"gin/sizes/minatar_{size}.gin" for size in ("1m", "cpu", "paper", "quick")]
 SMALL_REPLAY = ["AtariTask.replay_capacity = 20_000"]  # saves the test 0.7 GB
 TUNED_ADAM = (
     {"adam.beta_2 = 0.999", "adam.epsilon_root = 0.0"},
@@ -49,6 +51,10 @@ ADDED = [
         (f"gin/atari_{agent}.gin", "nature_dqn_ln", {"nature_dqn.norm = None"}, {"nature_dqn.norm = 'layer'"})
         for agent in ("dqn", "c51")
     ],
+    (
+        *("gin/minatar_dqn.gin", "minatar_cnn_ln"),
+        *({"minatar_cnn.norm = None"}, {"minatar_cnn.norm = 'layer'"}),
+    ),
     *[
         (f"gin/{name}.gin", f"{network}_ln", set(), {f"{network}.norm = 'layer'"})
         for name in PLAIN
@@ -75,6 +81,8 @@ def test_there_are_files():
         "atari_c51",
         "atari_dqn",
         "atari_dqn_ln",
+        "minatar_dqn",
+        "minatar_dqn_ln",
         *PLAIN,
         "mdp_true_label_mnist_two_hot",
         "mdp_true_label_digits",
@@ -83,7 +91,7 @@ def test_there_are_files():
     }
     assert {f"gin/{name}.gin" for name in wanted} == set(FILES)
     in_memory_sizes = [f"gin/sizes/{size}.gin" for size in ("mdp_quick", "random_labels_quick")]
-    assert sorted([*ATARI_SIZES, *in_memory_sizes]) == names("gin/sizes/*.gin")
+    assert sorted([*ATARI_SIZES, *MINATAR_SIZES, *in_memory_sizes]) == names("gin/sizes/*.gin")
 
 
 @pytest.mark.parametrize("file", ATARI)
@@ -96,6 +104,24 @@ def test_a_file_builds_on_its_own_at_the_size_of_the_paper(file):
 @pytest.mark.parametrize("size", ATARI_SIZES)
 def test_every_size_of_atari_builds(size):
     build("gin/atari_dqn_ln.gin", size, bindings=SMALL_REPLAY)
+
+
+@pytest.mark.parametrize(
+    "files", [[name] for name in MINATAR] + [[MINATAR[1], size] for size in MINATAR_SIZES]
+)
+def test_every_file_and_every_size_of_minatar_builds(files):
+    loop = build(*files)
+    plan = dict(loop.task.describe(loop.config.total_steps, 1, 1))["agent steps"]
+    size = Path(files[-1]).stem.removeprefix("minatar_") if len(files) > 1 else "paper"
+    agent_steps = {"paper": "5,000,000", "1m": "1,000,000", "cpu": "500,000", "quick": "5,000"}[size]
+    assert plan.startswith(f"{agent_steps}, the first ")
+
+
+def test_agents_take_the_place_of_that_of_minatar():
+    for agent in names("gin/agents/minatar_*.gin"):
+        loop = build("gin/minatar_dqn_ln.gin", agent, "gin/sizes/minatar_quick.gin")
+        outputs = (None, 6, 51) if "c51" in agent else (None, 6)
+        assert loop.task.model.output_shape == outputs
 
 
 @pytest.mark.parametrize("file", IN_MEMORY)
@@ -169,9 +195,10 @@ def test_layer_norm_on_atari_is_an_include_away():
     assert statements == ["include 'gin/atari_dqn.gin'", "include 'gin/networks/nature_dqn_ln.gin'"]
 
 
-@pytest.mark.parametrize("file", ATARI)
+@pytest.mark.parametrize("file", [*ATARI, *MINATAR])
 def test_the_size_of_the_paper_is_the_default(file):
-    assert bindings_in_force(file, "gin/sizes/paper.gin") == bindings_in_force(file)
+    size = "minatar_paper" if file in MINATAR else "paper"
+    assert bindings_in_force(file, f"gin/sizes/{size}.gin") == bindings_in_force(file)
 
 
 def test_the_operative_text_holds_what_is_called_later():

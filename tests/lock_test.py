@@ -43,7 +43,7 @@ def test_lock_meets_the_ranges_of_setup_cfg(python: str):
     extras = configuration["options.extras_require"]
     texts = [
         configuration["options"]["install_requires"],
-        *(extras[name] for name in ("rl", "reports", "sweeps", "dev")),
+        *(extras[name] for name in ("rl", "minatar", "reports", "sweeps", "dev")),
     ]
     requirements = [Requirement(line) for text in texts for line in text.split("\n") if line]
     assert len(requirements) > 20
@@ -57,7 +57,7 @@ def test_lock_holds_tf_agents_with_what_it_imports_but_does_not_get_from_pip(pyt
     locked = pins("requirements.lock", python)
     assert locked["tf-agents"] == "0.19.0"
     assert locked["gym"] == "0.23.0"
-    assert "pygame" not in locked
+    assert "pygame" not in locked and "seaborn" not in locked
     assert {"setuptools", "wheel"} <= set(locked)
 
 

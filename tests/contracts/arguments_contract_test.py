@@ -251,6 +251,10 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         SOLVER | may("L", "num_steps"),
     ),
     "AtariProtocol": (tp.rl.AtariProtocol, may("0", "max_noops") | may("0 0.5", "sticky_actions")),
+    "MinAtarProtocol": (
+        tp.rl.MinAtarProtocol,
+        may("0 0.5", "sticky_actions") | may("L", "max_steps_per_episode"),
+    ),
     "Evaluation": (tp.rl.Evaluation, may("0 0.5", "epsilon") | may("L", "num_episodes", "num_envs")),
     "LinearEpsilon": (
         tp.rl.LinearEpsilon,
@@ -353,6 +357,17 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
             game="Pong",
             agent=tp.rl.double_dqn,
             network=functools.partial(tp.networks.nature_dqn, width=0.05),
+            replay_capacity=1_000,
+            warm_up_agent_steps=100,
+        ),
+        may("0.5 L", "replay_ratio") | may("L", "target_update_period"),
+    ),
+    "MinAtarTask": (
+        given(
+            tp.rl.MinAtarTask,
+            game="breakout",
+            agent=tp.rl.dqn,
+            network=tp.networks.minatar_cnn,
             replay_capacity=1_000,
             warm_up_agent_steps=100,
         ),

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tests.rl.atari_task_test import make as atari
 from tests.rl.mdp_task_test import built as built_mdp
+from tests.rl.minatar_task_test import make as minatar
 from tfplastic import networks, rl, seeds, tasks
 from tfplastic.tasks import GraphTask, HostTask, TaskLoss
 
@@ -67,6 +68,12 @@ def mdp(seed: int, kind: Callable[..., Any], agent: Callable[..., Any] = rl.doub
 
 def game(seed: int) -> HostTask:
     task = atari(target_update_period=PERIOD)
+    task.build(seed)
+    return task
+
+
+def small_game(seed: int) -> HostTask:
+    task = minatar(target_update_period=PERIOD, num_envs=2, replay_ratio=0.5)
     task.build(seed)
     return task
 
@@ -172,7 +179,9 @@ TABLE = {
     ),
     "sparse_reward_mdp": Row(functools.partial(mdp, kind=tasks.sparse_reward_mdp), squared_td_error),
     "atari": Row(game, squared_td_error),
+    "minatar": Row(small_game, functools.partial(squared_td_error, double_q=False)),
 }
+OF_GAMES = ("atari", "minatar")
 # What another row shows too; of programs under XLA, the most expensive part, the fast suite has three.
 SLOW = ("random_label_mdp", "sparse_reward_mdp")
 SLOW_UNDER_XLA = (
@@ -189,7 +198,7 @@ def parametrized(names: Sequence[str], slow: Sequence[str] = SLOW) -> pytest.Mar
 
 
 EVERY_ROW = parametrized([*TABLE])
-EVERY_ROW_IN_PROGRAM = parametrized([name for name in TABLE if name != "atari"], SLOW_UNDER_XLA)
+EVERY_ROW_IN_PROGRAM = parametrized([name for name in TABLE if name not in OF_GAMES], SLOW_UNDER_XLA)
 EVERY_ROW_WITH_AN_END = parametrized([name for name, row in TABLE.items() if row.has_end])
 
 
@@ -448,7 +457,7 @@ def test_a_pass_over_the_data_has_each_example_at_most_once(name, row, streamed)
     batches = streamed(name).source.pass_over_data()
     columns = [np.concatenate(column) for column in zip(*map(tf.nest.flatten, batches), strict=True)]
     examples = [b"".join(column[index].tobytes() for column in columns) for index in range(len(columns[0]))]
-    if name == "atari":
+    if name in OF_GAMES:
         assert len(examples) > 40  # of the warm-up; steps of a game may repeat
     elif name.endswith("mdp"):
         assert len(examples) == 64  # all that the replay holds; images come again

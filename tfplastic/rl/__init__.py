@@ -1,7 +1,8 @@
-"""TF-Agents agents on the Arcade Learning Environment. The only importer of tf_agents and ale_py.
+"""TF-Agents agents on the Arcade Learning Environment and MinAtar. The only importer of tf_agents and ale_py.
 
 Units: the training loop counts gradient steps; here agent steps (decisions) appear too, of which the paper's
-protocol has 4 per gradient step, and emulator frames, of which there are 4 per agent step.
+protocol has 4 per gradient step, and emulator frames, of which there are 4 per agent step on Atari and 1
+on MinAtar.
 """
 
 from tfplastic import _renames
@@ -27,6 +28,8 @@ from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
 from tfplastic.rl.atari_task import AtariTask
 from tfplastic.rl.evaluation import Evaluation
 from tfplastic.rl.mdp_task import ClassificationMdpTask
+from tfplastic.rl.minatar import MinAtarEnvironment, MinAtarProtocol
+from tfplastic.rl.minatar_task import MinAtarTask
 from tfplastic.rl.player import Player
 from tfplastic.rl.q_learner import QLearner
 from tfplastic.rl.replay import FrameReplay
@@ -41,6 +44,9 @@ __all__ = [
     "FrameReplay",
     "GraphReplay",
     "LinearEpsilon",
+    "MinAtarEnvironment",
+    "MinAtarProtocol",
+    "MinAtarTask",
     "Player",
     "QAgent",
     "QLearner",
