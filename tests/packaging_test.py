@@ -86,7 +86,7 @@ def test_wheel_asks_pip_for_nothing_that_pip_cannot_resolve(wheel: zipfile.ZipFi
     (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     lines = wheel.read(name).decode().splitlines()
     extras = {line.removeprefix("Provides-Extra: ") for line in lines if line.startswith("Provides-Extra: ")}
-    assert extras == {"rl", "reports", "sweeps", "profile", "all", "gpu", "dev"}
+    assert extras == {"rl", "minatar", "reports", "sweeps", "profile", "all", "gpu", "dev"}
     assert 'Requires-Dist: tfplastic[reports,rl,sweeps]; extra == "all"' in lines
     requirements = [line for line in lines if line.startswith("Requires-Dist: ")]
     assert any("tensorflow<" in line for line in requirements)
