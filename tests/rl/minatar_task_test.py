@@ -1,16 +1,16 @@
 import functools
 import re
+from typing import Any
 
 import pytest
 
 from tfplastic import networks, rl
 from tfplastic.rl import Evaluation, LinearEpsilon, MinAtarProtocol, MinAtarTask
-from tfplastic.tasks import HostTask
 
 WARM_UP = 40
 
 
-def make(game="breakout", agent=rl.dqn, network=None, **arguments) -> HostTask:
+def make(game="breakout", agent=rl.dqn, network=None, **arguments) -> Any:
     defaults = {
         "protocol": MinAtarProtocol(max_steps_per_episode=33),
         "replay_capacity": 600,
@@ -25,7 +25,7 @@ def make(game="breakout", agent=rl.dqn, network=None, **arguments) -> HostTask:
     return MinAtarTask(game, agent, network, **{**defaults, **arguments})
 
 
-def warmed_up(**arguments):
+def warmed_up(**arguments) -> Any:
     task = make(**arguments)
     task.build(0)
     task.start()
@@ -71,7 +71,7 @@ def test_the_defaults_are_those_of_young_and_tian():
     )
     assert (task.replay_ratio, task.target_update_period, task.num_envs) == (1, 1_000, 1)
     assert [task.epsilon(steps) for steps in (-1, 0, 50_000, 100_000, 10**6)] == [1, 1, 0.55, 0.1, 0.1]
-    protocol = task.protocol
+    protocol: Any = task.protocol
     assert (protocol.sticky_actions, protocol.difficulty_ramping, protocol.full_action_set) == (
         0.1,
         True,

@@ -1,3 +1,4 @@
+import importlib
 import re
 import sys
 import types
@@ -24,9 +25,7 @@ def peer(monkeypatch):
         setattr(sys.modules["matplotlib"], name, sys.modules[f"matplotlib.{name}"])
     for name in [name for name in sys.modules if name.partition(".")[0] == "minatar"]:
         monkeypatch.delitem(sys.modules, name)
-    from minatar import Environment
-
-    return Environment
+    return importlib.import_module("minatar").Environment
 
 
 def actions(num_envs, count, num_actions=6, seed=0):

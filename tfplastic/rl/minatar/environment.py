@@ -166,7 +166,7 @@ class MinAtarEnvironment(EpisodicEnvironment):
         self._step_type = np.where(is_last, ts.StepType.LAST, ts.StepType.MID)
 
     def _checksum(self) -> np.ndarray:
-        return np.array([zlib.crc32(each) for each in self._observations], np.int64)
+        return np.array([zlib.crc32(each.tobytes()) for each in self._observations], np.int64)
 
     def _observation(self) -> np.ndarray:
         return self._observations
