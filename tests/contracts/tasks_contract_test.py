@@ -166,7 +166,7 @@ TABLE = {
     "offset_regression": Row(
         functools.partial(stream_of_images, kind=tasks.OffsetRegression, steps_per_task=PERIOD), squared_error
     ),
-    "random_network_regression": Row(
+    "iterated_random_network_regression": Row(
         functools.partial(
             stream_of_images, kind=tasks.RandomNetworkRegression, hidden=(5,), steps_per_task=PERIOD
         ),
