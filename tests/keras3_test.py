@@ -31,7 +31,9 @@ REST = (
 )
 # What takes a Keras as its parameter has met both already. One network stands for all of them, and draws and
 # long trainings are the same code.
-SELECTED = "not keras_2 and not keras_3"
+# Pages and gin files of agents need TF-Agents.
+NEEDS_TF_AGENTS = "tf_agents or a_file_chooses_the_activation or each_has_a_turn_a_gin_file"
+SELECTED = f"not keras_2 and not keras_3 and not ({NEEDS_TF_AGENTS})"
 LARGE = "resnet18 or vit or cnn or nature_dqn or a_graph_draws or a_hundred_steps"
 PROGRAM = f"""
 import sys

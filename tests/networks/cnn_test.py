@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests.networks.oracle import assert_uniform, disturb, forward, weights
 from tfplastic import layers
+from tfplastic._keras import is_legacy
 from tfplastic.networks import cnn
 
 SHAPE = (7, 6, 2)
@@ -160,7 +161,9 @@ def test_every_argument_changes_the_outputs(base, changed):
         (
             {"activation": "rellu"},
             "`activation` must name a Keras activation. Received: 'rellu'. "
-            "Did you mean 'relu' or 'crelu' or 'elu'?",
+            + ("Did you mean 'relu' or 'crelu' or 'elu'?", "Did you mean 'relu' or 'relu6' or 'crelu'?")[
+                not is_legacy()
+            ],
         ),
         (
             {"spectral_norm_layers": ("conv3",)},

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tfplastic._keras import keras
+from tfplastic._keras import is_legacy, keras
 from tfplastic.networks import nature_dqn
 
 STRIDES = {"conv1": 4, "conv2": 2, "conv3": 1}
@@ -269,7 +269,9 @@ def test_is_saved_and_loaded(tmp_path):
         (
             {"activation": "rellu"},
             "`activation` must name a Keras activation. Received: 'rellu'. "
-            "Did you mean 'relu' or 'crelu' or 'elu'?",
+            + ("Did you mean 'relu' or 'crelu' or 'elu'?", "Did you mean 'relu' or 'relu6' or 'crelu'?")[
+                not is_legacy()
+            ],
         ),
         ({"activation": None}, "`activation` must name a Keras activation. Received: None"),
         ({"width": 0}, "`width` must be a finite number above 0. Received: 0"),

@@ -31,8 +31,7 @@ def as_tf_variables(variables: Sequence[Any]) -> list[tf.Variable]:
         if not isinstance(each, tf.Variable):
             raise TypeError(f"`variables` must hold variables only. Received: a {type(each).__name__}")
     if len({id(each) for each in found}) < len(found):
-        names = [each.name for each in found]
-        raise ValueError(f"`variables` must be distinct. Received: {names}")
+        raise ValueError(f"`variables` must be distinct. Received: {names(variables)}")
     return found
 
 

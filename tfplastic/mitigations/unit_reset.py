@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_non_negative
 from tfplastic._tf.random import fold_in
+from tfplastic._tf.variables import names
 from tfplastic.diagnostics import Slice, Units
 from tfplastic.mitigations._weights import trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
@@ -106,15 +107,15 @@ class UnitReset:
                 _put(part, which, _IDENTITY[role], slots if is_trained else lambda variable: {})
 
     def _own(self, parts: list[tuple[str, Slice]]) -> list[Any]:
-        frozen = [part.variable.name for _, part in parts if id(part.variable) not in self._weights]
+        frozen = names([part.variable for _, part in parts if id(part.variable) not in self._weights])
         if frozen:
             raise ValueError(f"`units` must be of trained kernels. Received: {frozen[0]!r}, which is not")
         return [self._weights[id(part.variable)] for _, part in parts]
 
 
-def _parts_of(units: Mapping[str, Units], *names: str) -> Iterator[tuple[str, Slice]]:
+def _parts_of(units: Mapping[str, Units], *kinds: str) -> Iterator[tuple[str, Slice]]:
     for layer, each in units.items():
-        for part in (getattr(each, name) for name in names):
+        for part in (getattr(each, kind) for kind in kinds):
             if part is not None:
                 yield layer, part
 

@@ -86,7 +86,7 @@ def quantity(
         >>> from tfplastic import diagnostics
         >>> @diagnostics.quantity('cheap', group='units', reads=('activations',))
         ... def largest_activation(snapshot):
-        ...     return {layer: float(tf.reduce_max(each)) for layer, each in snapshot.activations.items()}
+        ...     return {layer: float(each.numpy().max()) for layer, each in snapshot.activations.items()}
         >>> model = tf.keras.Sequential([tf.keras.layers.ReLU(name='relu'), tf.keras.layers.Dense(1)])
         >>> _ = model(tf.constant([[-1., 2.]]))  # builds it
         >>> report = diagnostics.diagnose(model, tf.constant([[-1., 2.]]), budget='cheap')
