@@ -7,6 +7,7 @@ import pytest
 
 from tests.mitigations.combinations import pairs_of_all, pairwise
 from tests.mitigations.small_run import SmallRun, network, same_bits
+from tfplastic import mitigations, optimizers
 from tfplastic.mitigations import ResetLastLayer, ResetOptimizerState, ShrinkAndPerturb, WeightDecay
 from tfplastic.optimizers import adam, centered_rmsprop, sgd
 
@@ -24,13 +25,64 @@ CHOICES = {
     ],
     "program": ["eager", "loop"],
 }
+NEWER = {
+    "units": [
+        None,
+        lambda: mitigations.ReDo(2, 0.3),
+        lambda: mitigations.GraMa(2, 0.3),
+        lambda: mitigations.ContinualBackprop(0.2, 1),
+        lambda: mitigations.SelfNormalizedResets(max_threshold=16, min_threshold=8),
+        lambda: mitigations.PartialResets(0.1, reset_period=2),
+    ],
+    "penalty": [
+        None,
+        lambda: mitigations.L2Init(0.1),
+        lambda: mitigations.SpectralRegularization(0.01),
+        lambda: mitigations.ParsevalRegularization(0.01),
+        lambda: mitigations.InFeR(0.01, num_heads=2),
+        lambda: mitigations.CChain(1.0, warm_up=3, window=3),
+        lambda: mitigations.L2ER(0.01),
+    ],
+    "weights": [
+        None,
+        lambda: mitigations.WeightClipping(2.0),
+        lambda: mitigations.NormalizeAndProject(),
+        lambda: mitigations.DASH(),
+        lambda: mitigations.FIRE(),
+        lambda: mitigations.HareAndTortoise(period=2),
+        lambda: mitigations.ShrinkAndPerturb(2, noise="normal", shrinks="older"),
+    ],
+    "optimizer": [
+        lambda: adam(0.01, per_entry_steps=True),
+        lambda: optimizers.adamw(0.01),
+        lambda: optimizers.muon(0.01),
+        lambda: optimizers.upgd(0.01),
+        lambda: optimizers.trac(adam(0.01)),
+        lambda: optimizers.obgd(0.1, trace_decay=0.5),
+        lambda: optimizers.adamo(0.1, 0.01),
+    ],
+    "norm": [None, "layer", "batch"],
+    "program": ["graph", "loop"],
+}
 MITIGATIONS = ("reset", "shrink", "decay", "optimizer_state")
 COMBINATIONS = pairwise(CHOICES)
 
 
 def run(reset, shrink, decay, optimizer_state, norm, optimizer, program):
-    mitigations = [make() for make in (reset, shrink, decay, optimizer_state) if make]
-    return SmallRun(mitigations, network(norm), optimizer()).train(program)
+    made = [make() for make in (reset, shrink, decay, optimizer_state) if make]
+    return SmallRun(made, network(norm), optimizer()).train(program)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", pairwise(NEWER))
+def test_newer_methods_and_optimizers_train_together(choice):
+    kinds = ("penalty", "weights", "units")  # in the order of their turns
+    made = [choice[kind]() for kind in kinds if choice[kind]]
+    training = SmallRun(made, network(choice["norm"]), choice["optimizer"]()).train(choice["program"])
+    assert np.isfinite(training.losses).all()
+    assert all(np.isfinite(value).all() for value in training.everything())
+    for each in made:
+        assert all(np.isfinite(value.numpy()).all() for value in each.state.values())
 
 
 def test_every_two_choices_meet_in_at_most_20_combinations():

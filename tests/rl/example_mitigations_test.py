@@ -102,13 +102,54 @@ METHODS = [
 ]
 
 
+OPTIMIZERS = {
+    "ada_upgd": lambda: tp.optimizers.ada_upgd(1e-3),
+    "adamo": lambda: tp.optimizers.adamo(0.1),
+    "adamw": tp.optimizers.adamw,
+    "muon": tp.optimizers.muon,
+    "obgd": lambda: tp.optimizers.obgd(trace_decay=0.0),
+    "trac": lambda: tp.optimizers.trac(tp.optimizers.adam(1e-3)),
+    "upgd": tp.optimizers.upgd,
+}
+
+
+def nature_dqn_task():
+    network = functools.partial(tp.networks.nature_dqn, width=0.1, norm="layer")
+    return atari_task_test.make(
+        network=network, protocol=dataclasses.replace(atari_task_test.SHORT, frame_size=36)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_on_the_nature_dqn(tmp_path, name):
+    loop = Loop(TrainConfig(nature_dqn_task(), OPTIMIZERS[name](), 4))
+    before = [each.numpy() for each in loop.task.model.trainable_variables]
+    _, code = run(tmp_path, loop)
+    after = [each.numpy() for each in loop.task.model.trainable_variables]
+    assert code == 0 and all(np.isfinite(each).all() for each in after)
+    assert all((one != other).any() for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_in_fit_of_keras_and_of_a_plastic_model(name):
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(24, 4)).astype(np.float32), draw.normal(size=(24, 2)).astype(np.float32)
+    trained = []
+    for wrap in (lambda network: network, tp.training.PlasticModel):
+        model = wrap(tp.networks.mlp(2, (6, 5), input_shape=(4,)))
+        model.compile(OPTIMIZERS[name](), "mse")
+        model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
+        trained.append(model.get_weights())
+    for one, other in zip(*trained, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 def test_a_method_on_the_nature_dqn(tmp_path, method):
-    network = functools.partial(tp.networks.nature_dqn, width=0.1, norm="layer")
-    protocol = dataclasses.replace(atari_task_test.SHORT, frame_size=36)
-    task = atari_task_test.make(network=network, protocol=protocol)
-    loop = Loop(TrainConfig(task, tp.optimizers.adam(1e-3), 4, mitigations=[method]))
+    loop = Loop(TrainConfig(nature_dqn_task(), tp.optimizers.adam(1e-3), 4, mitigations=[method]))
     _, code = run(tmp_path, loop)
     model = loop.task.model
     assert code == 0 and all(np.isfinite(each.numpy()).all() for each in model.variables)

@@ -83,6 +83,18 @@ ROWS: dict[str, tuple[Any, Any, Any, Any]] = {
     "adam of Keras": (mlp, lambda: keras.optimizers.Adam(0.01), every_mitigation, "mse"),
     "epsilon inside": (mlp, lambda: optimizers.adam(0.01, epsilon_root=1e-3), lambda: [], "mae"),
     **{
+        name: (mlp, make, lambda: [], "mse")
+        for name, make in {
+            "ada_upgd": lambda: optimizers.ada_upgd(0.01),
+            "adamo": lambda: optimizers.adamo(0.1, 0.01),
+            "adamw": lambda: optimizers.adamw(0.01),
+            "muon": lambda: optimizers.muon(0.01),
+            "obgd": lambda: optimizers.obgd(0.1, trace_decay=0.5),
+            "trac": lambda: optimizers.trac(optimizers.adam(0.01)),
+            "upgd": lambda: optimizers.upgd(0.01),
+        }.items()
+    },
+    **{
         type(each).__name__: (mlp, adam, lambda each=each: [each], "mse")  # one run after another
         for each in every_mitigation()
     },

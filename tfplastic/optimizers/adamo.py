@@ -106,7 +106,8 @@ def adamo(
         each hidden matrix W, for a wide one 4 (W W^T - I) W. The pull, the gradient of |W^T W - I|_F^2, is
         part of neither moment. A kernel of a convolution is a matrix `[height * width * in, out]`.
     Defaults: constants of Adam. The strength has none.
-    Source: AdamO, arXiv 2606.09762.
+    Source: Rosseau, Mueller and Nowe 2026, "Preserving plasticity in continual learning via dynamical
+        isometry" (arXiv 2606.09762), AdamO with its isometry step size at the learning rate.
     Departures: which matrices are pulled is ours: all kernels but the last, and those of embeddings.
 
     Args:

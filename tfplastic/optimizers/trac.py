@@ -156,8 +156,10 @@ class TRAC(PureForm):
         if not isinstance(getattr(base, "pure", None), PureOptimizer):
             rule = "must be an optimizer of this package, such as adam()"
             raise ValueError(f"`base` {rule}. Received: {shown(base)}")
-        rate = base._learning_rate
-        kwargs.setdefault("learning_rate", float(np.asarray(rate)) if hasattr(rate, "assign") else rate)
+        rate = base._learning_rate  # a variable, of all replicas in the scope of a strategy, or a schedule
+        kwargs.setdefault(
+            "learning_rate", float(tf.convert_to_tensor(rate)) if hasattr(rate, "assign") else rate
+        )
         kwargs.setdefault("global_clipnorm", base.global_clipnorm)
         pure = dataclasses.replace(base.pure, learning_rate=1.0, max_gradient_norm=None)
         super().__init__(base=pure, **kwargs)
