@@ -49,7 +49,7 @@ NEWER = {
         lambda: mitigations.NormalizeAndProject(),
         lambda: mitigations.DASH(),
         lambda: mitigations.FIRE(),
-        lambda: mitigations.HareAndTortoise(period=2),
+        lambda: mitigations.HareAndTortoise(reset_period=2),
         lambda: mitigations.ShrinkAndPerturb(2, noise="normal", shrinks="older"),
     ],
     "optimizer": [
@@ -62,7 +62,7 @@ NEWER = {
         lambda: optimizers.adamo(0.1, 0.01),
     ],
     "norm": [None, "layer", "batch"],
-    "program": ["graph", "loop"],
+    "program": ["eager"],
 }
 MITIGATIONS = ("reset", "shrink", "decay", "optimizer_state")
 COMBINATIONS = pairwise(CHOICES)
