@@ -17,16 +17,16 @@ from tfplastic.optimizers import (
     PureUPGD,
 )
 
-RATE = {"learning_rate": 0.01}
+RATE = 0.01
 PURE = {
-    "adamo": PureAdamO(**RATE, strength=0.1, hidden=(True, False)),
-    "adamw": PureAdamW(**RATE),
-    "muon": PureMuon(**RATE, hidden=(True, False)),
-    "obgd": PureObGD(**RATE),
-    "trac": PureTRAC(**RATE, base=PureSGD(**RATE)),
-    "upgd": PureUPGD(**RATE),
-    "local second-order upgd": PureUPGD(**RATE, scaling="local", order=2),
-    "ada_upgd": PureAdaUPGD(**RATE),
+    "adamo": PureAdamO(learning_rate=RATE, strength=0.1, hidden=(True, False)),
+    "adamw": PureAdamW(learning_rate=RATE),
+    "muon": PureMuon(learning_rate=RATE, hidden=(True, False)),
+    "obgd": PureObGD(learning_rate=RATE),
+    "trac": PureTRAC(learning_rate=RATE, base=PureSGD(learning_rate=RATE)),
+    "upgd": PureUPGD(learning_rate=RATE),
+    "local second-order upgd": PureUPGD(learning_rate=RATE, scaling="local", order=2),
+    "ada_upgd": PureAdaUPGD(learning_rate=RATE),
 }
 STEPS, SEEDS = 3, 2
 
