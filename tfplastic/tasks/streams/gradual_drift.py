@@ -95,8 +95,12 @@ class GradualDrift(SupervisedStream):
             self._stream.examples(each, indices, fold_in(key, 0)) for each in states
         )
         share = self.share(state.step)
-        draws = tf.random.stateless_uniform([indices.shape[0]], fold_in(key, 1), alg="philox")
-        is_new = draws < share  # [batch]
+        # Of integers, which are the same under XLA.
+        integers = tf.random.stateless_uniform(
+            [indices.shape[0]], fold_in(key, 1), None, None, tf.int32, alg="philox"
+        )
+        draws = tf.cast(integers, tf.float64) * 2.0**-32 + 0.5  # [batch], uniform in [0, 1)
+        is_new = draws < tf.cast(share, tf.float64)  # [batch]
         targets = _chosen(is_new, new_targets, old_targets)
         if self._is_of_inputs:
             return StreamBatch((1.0 - share) * old_inputs + share * new_inputs, targets)
