@@ -156,7 +156,8 @@ def test_every_argument_changes_the_outputs(base, changed):
         (
             {"initializer": "zeros"},
             "`initializer` must be one of 'lecun_normal', 'lecun_uniform', 'he_normal', 'he_uniform', "
-            "'glorot_normal', 'glorot_uniform', 'orthogonal', 'kaiming_uniform', 'pytorch'. Received: 'zeros'",
+            "'glorot_normal', 'glorot_uniform', 'orthogonal', 'kaiming_uniform', 'pytorch'. "
+            "Received: 'zeros'",
         ),
         ({"norm_affine": "no"}, "`norm_affine` must be one of True, False. Received: 'no'"),
         (
