@@ -32,7 +32,9 @@ def test_the_plan_is_of_the_queue_and_of_small_forms_beside_it():
     assert count["fig06_coefficients"] == 2 * 2 * 3
     assert "fig02" not in grid and "fig04" not in grid  # in the queue under other names
     assert count["fig07"] == 342
-    small = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gin/paper/small").glob("fig*.gin")}
+    folder = ROOT / "gin/paper/small"
+    found = [*folder.glob("fig*.gin"), *folder.glob("minatar_*.gin")]
+    small = {path.relative_to(ROOT).as_posix() for path in found}
     assert small == {file for of_place in files.values() for file in of_place if "/small/" in file}
 
 
