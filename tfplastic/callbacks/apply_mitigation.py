@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import keras, replaced_attribute
-from tfplastic.callbacks._applied_mitigation import AppliedMitigation
+from tfplastic.callbacks.applied_mitigation import AppliedMitigation
 from tfplastic.diagnostics import recorded_call
 
 SUPPLIED = ("activations", "batch", "gradients", "outputs", "step")

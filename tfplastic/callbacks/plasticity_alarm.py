@@ -9,7 +9,7 @@ from absl import logging
 from tfplastic._checks import check_boolean, shown
 from tfplastic._keras import tf_variable
 from tfplastic._losses.model_loss import call_of
-from tfplastic.callbacks._applied_mitigation import AppliedMitigation
+from tfplastic.callbacks.applied_mitigation import AppliedMitigation
 from tfplastic.callbacks.plasticity_diagnostics import PlasticityDiagnostics
 from tfplastic.callbacks.threshold import Threshold
 from tfplastic.diagnostics import Snapshot, recorded_call

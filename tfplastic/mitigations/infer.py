@@ -17,7 +17,7 @@ from tfplastic._keras import keras, tf_variable
 from tfplastic.mitigations._starts import Starts
 from tfplastic.mitigations._weights import trainable_weights
 from tfplastic.mitigations.mitigation import Mitigation
-from tfplastic.networks._parts import initializers_of
+from tfplastic.networks.parts import initializers_of
 
 INITIALIZERS = ("lecun_normal", "pytorch")
 """Names of the distributions of the first heads."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tfplastic._checks import check_boolean
 from tfplastic._keras import keras
-from tfplastic.networks import _parts, _size
+from tfplastic.networks import _size, parts
 
 
 class Convolution(NamedTuple):
@@ -60,7 +60,7 @@ class PixelNetwork:
         num_outputs: int | Sequence[int],
         observation_shape: Sequence[int],
         shared_bias: bool,
-        settings: _parts.HiddenLayers,
+        settings: parts.HiddenLayers,
     ) -> keras.Model:
         """Builds the model; weights and biases are uniform in +-1/sqrt(fan_in).
 
@@ -73,11 +73,11 @@ class PixelNetwork:
         Raises:
             ValueError: if a count, size, name or factor is out of its range.
         """
-        output_shape = _parts.check_output_shape(num_outputs)
+        output_shape = parts.check_output_shape(num_outputs)
         check_boolean("shared_bias", shared_bias)
-        shape = _parts.check_image_shape("observation_shape", observation_shape, self.smallest_image)
+        shape = parts.check_image_shape("observation_shape", observation_shape, self.smallest_image)
 
-        def num_weights(of: _parts.HiddenLayers) -> int:
+        def num_weights(of: parts.HiddenLayers) -> int:
             return self._num_weights(of, shape, _size.outputs(output_shape))
 
         settings = settings.trimmed(num_weights)
@@ -92,7 +92,7 @@ class PixelNetwork:
         height, width, channels = shape
         for number, each in enumerate(self.convolutions, start=1):
             name = f"conv{number}"
-            initializers = _parts.uniform_by_fan_in(settings.seed, name, each.kernel_size**2 * channels)
+            initializers = parts.uniform_by_fan_in(settings.seed, name, each.kernel_size**2 * channels)
             filters = settings.widened(each.filters)
             convolution = keras.layers.Conv2D(
                 filters, each.kernel_size, each.stride, name=name, **initializers
@@ -101,15 +101,15 @@ class PixelNetwork:
             channels = filters * settings.features_per_unit
             height, width = each.outputs(height), each.outputs(width)
         layers.append(keras.layers.Flatten(name="flatten"))
-        initializers = _parts.uniform_by_fan_in(settings.seed, "dense", height * width * channels)
+        initializers = parts.uniform_by_fan_in(settings.seed, "dense", height * width * channels)
         units = settings.widened(self.dense_units)
         layers += settings.around(keras.layers.Dense(units, name="dense", **initializers), rank=2)
-        of_output = _parts.uniform_by_fan_in(settings.seed, "output", units * settings.features_per_unit)
-        layers += _parts.head(output_shape, of_output, shared_bias)
+        of_output = parts.uniform_by_fan_in(settings.seed, "output", units * settings.features_per_unit)
+        layers += parts.head(output_shape, of_output, shared_bias)
         return keras.Sequential(layers, name=self.name)
 
     def _num_weights(
-        self, settings: _parts.HiddenLayers, shape: tuple[int, int, int], num_outputs: int
+        self, settings: parts.HiddenLayers, shape: tuple[int, int, int], num_outputs: int
     ) -> int:
         height, width, channels = shape
         count = 0

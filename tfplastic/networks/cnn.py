@@ -7,11 +7,11 @@ import gin
 from tfplastic._checks import check_one_of
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import shares_arguments
-from tfplastic.networks import _parts, _size
+from tfplastic.networks import _size, parts
 
 
 @gin.register(module="tfplastic.networks")
-@shares_arguments(_parts.HiddenLayers, omit=("norms",))
+@shares_arguments(parts.HiddenLayers, omit=("norms",))
 def cnn(
     num_outputs: int | Sequence[int],
     *,
@@ -21,7 +21,7 @@ def cnn(
     strides: Sequence[int] = (1, 1),
     padding: str = "same",
     hidden: Sequence[int] = (256, 256),
-    settings: _parts.HiddenLayers,
+    settings: parts.HiddenLayers,
 ) -> keras.Model:
     """Builds conv 64@5 -> conv 64@3 -> dense 256 -> dense 256 -> linear, the CNN of Lyle et al. 2023, A.2.
 
@@ -53,14 +53,14 @@ def cnn(
         >>> network.output_shape, network.count_params()
         ((None, 10), 69786)
     """
-    output_shape = _parts.check_output_shape(num_outputs)
+    output_shape = parts.check_output_shape(num_outputs)
     convolutions = _check_convolutions(filters, kernel_sizes, strides)
     check_one_of("padding", padding, ("same", "valid"))
-    shape = _parts.check_image_shape("input_shape", input_shape)
+    shape = parts.check_image_shape("input_shape", input_shape)
     _check_pixels(shape, convolutions, padding, strides)
-    counts = _parts.check_counts("hidden", hidden)
+    counts = parts.check_counts("hidden", hidden)
 
-    def num_weights(of: _parts.HiddenLayers) -> int:
+    def num_weights(of: parts.HiddenLayers) -> int:
         return _num_weights(of, shape, convolutions, padding, counts, _size.outputs(output_shape))
 
     settings = settings.trimmed(num_weights)
@@ -83,7 +83,7 @@ def cnn(
 
 
 def _convolutional_layers(
-    settings: _parts.HiddenLayers,
+    settings: parts.HiddenLayers,
     shape: tuple[int, int, int],
     names: Sequence[str],
     convolutions: Sequence[tuple[int, int, int]],
@@ -104,7 +104,7 @@ def _convolutional_layers(
 
 
 def _num_weights(
-    settings: _parts.HiddenLayers,
+    settings: parts.HiddenLayers,
     shape: tuple[int, int, int],
     convolutions: Sequence[tuple[int, int, int]],
     padding: str,
@@ -130,7 +130,7 @@ def _check_convolutions(
     filters: Sequence[int], kernel_sizes: Sequence[int], strides: Sequence[int]
 ) -> list[tuple[int, int, int]]:
     arguments = {"filters": filters, "kernel_sizes": kernel_sizes, "strides": strides}
-    counts = {name: _parts.check_counts(name, value) for name, value in arguments.items()}
+    counts = {name: parts.check_counts(name, value) for name, value in arguments.items()}
     for name, values in counts.items():
         if len(values) != len(counts["filters"]):
             rule = f"must have one value for each of the {len(counts['filters'])} `filters`"

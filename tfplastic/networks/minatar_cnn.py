@@ -6,7 +6,7 @@ import gin
 
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import REQUIRED, shares_arguments
-from tfplastic.networks import _parts
+from tfplastic.networks import parts
 from tfplastic.networks._pixel_network import Convolution, PixelNetwork
 
 # The sizes of Young and Tian 2019, section 3. Observations are 0 and 1 already.
@@ -15,7 +15,7 @@ _NETWORK = PixelNetwork("minatar_cnn", scale=1.0, convolutions=(Convolution(16, 
 
 @gin.register(module="tfplastic.networks")
 @shares_arguments(
-    _parts.HiddenLayers,
+    parts.HiddenLayers,
     omit=("norms", "norm_affine", "initializer", "spectral_norm_layers", "dtype"),
     norms=("layer",),
     seed=REQUIRED,
@@ -25,7 +25,7 @@ def minatar_cnn(
     observation_shape: Sequence[int] = (10, 10, 4),
     *,
     shared_bias: bool = False,
-    settings: _parts.HiddenLayers,
+    settings: parts.HiddenLayers,
 ) -> keras.Model:
     """Builds pixels -> conv 16@3/1 -> dense 128 -> linear, the network of Young and Tian 2019, section 3.
 

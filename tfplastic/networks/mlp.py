@@ -7,17 +7,17 @@ import gin
 
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import shares_arguments
-from tfplastic.networks import _parts, _size
+from tfplastic.networks import _size, parts
 
 
 @gin.register(module="tfplastic.networks")
-@shares_arguments(_parts.HiddenLayers, omit=("norms",))
+@shares_arguments(parts.HiddenLayers, omit=("norms",))
 def mlp(
     num_outputs: int | Sequence[int],
     hidden: Sequence[int] = (512, 512),
     *,
     input_shape: Sequence[int] = (28, 28, 1),
-    settings: _parts.HiddenLayers,
+    settings: parts.HiddenLayers,
 ) -> keras.Model:
     """Builds inputs -> dense -> ... -> dense -> linear; by default the MLP of Lyle et al. 2023, appendix A.2.
 
@@ -44,11 +44,11 @@ def mlp(
         >>> [layer.name for layer in network.layers][-4:]
         ['hidden2', 'hidden2_norm', 'hidden2_relu', 'output']
     """
-    output_shape = _parts.check_output_shape(num_outputs)
-    counts = _parts.check_counts("hidden", hidden)
-    shape = _parts.check_counts("input_shape", input_shape, fewest=1)
+    output_shape = parts.check_output_shape(num_outputs)
+    counts = parts.check_counts("hidden", hidden)
+    shape = parts.check_counts("input_shape", input_shape, fewest=1)
 
-    def num_weights(of: _parts.HiddenLayers) -> int:
+    def num_weights(of: parts.HiddenLayers) -> int:
         units = [of.widened(count) for count in counts]
         sizes = [_size.outputs(shape), *units, _size.outputs(output_shape)]
         return _size.dense(sizes, of.features_per_unit) + of.norm_weights(sum(units))

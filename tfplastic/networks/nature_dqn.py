@@ -6,7 +6,7 @@ import gin
 
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import REQUIRED, shares_arguments
-from tfplastic.networks import _parts
+from tfplastic.networks import parts
 from tfplastic.networks._pixel_network import Convolution, PixelNetwork
 
 # The sizes of Mnih et al. 2015, Methods.
@@ -16,7 +16,7 @@ _NETWORK = PixelNetwork("nature_dqn", scale=1 / 255, convolutions=_CONVOLUTIONS,
 
 @gin.register(module="tfplastic.networks")
 @shares_arguments(
-    _parts.HiddenLayers,
+    parts.HiddenLayers,
     omit=("norms", "norm_affine", "initializer", "spectral_norm_layers", "dtype"),
     norms=("layer",),
     seed=REQUIRED,
@@ -26,7 +26,7 @@ def nature_dqn(
     observation_shape: Sequence[int] = (84, 84, 4),
     *,
     shared_bias: bool = False,
-    settings: _parts.HiddenLayers,
+    settings: parts.HiddenLayers,
 ) -> keras.Model:
     """Builds pixels / 255 -> conv 32@8/4 -> conv 64@4/2 -> conv 64@3/1 -> dense 512 -> linear.
 

@@ -12,7 +12,7 @@ from tfplastic._checks import check_integer
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import shares_arguments
 from tfplastic.layers.replicated_dense import ReplicatedDense, Stacked
-from tfplastic.networks import _parts, _size
+from tfplastic.networks import _size, parts
 
 
 def replicate_seed(seed: int, replicate: int) -> int:
@@ -26,14 +26,14 @@ def replicate_seed(seed: int, replicate: int) -> int:
 
 
 @gin.register(module="tfplastic.networks")
-@shares_arguments(_parts.HiddenLayers, omit=("norms",), norms=())
+@shares_arguments(parts.HiddenLayers, omit=("norms",), norms=())
 def replicated_mlp(
     num_outputs: int | Sequence[int],
     hidden: Sequence[int] = (5,),
     *,
     input_shape: Sequence[int] = (100, 21),
     first_replicate: int = 0,
-    settings: _parts.HiddenLayers,
+    settings: parts.HiddenLayers,
 ) -> keras.Model:
     """Builds several MLPs side by side, such as the runs of an experiment with small networks.
 
@@ -61,9 +61,9 @@ def replicated_mlp(
         >>> tp.networks.replicated_mlp(100, hidden=(5,), input_shape=(100, 21), seed=0).output_shape
         (None, 100)
     """
-    output_shape = _parts.check_output_shape(num_outputs)
-    counts = _parts.check_counts("hidden", hidden)
-    shape = _parts.check_counts("input_shape", input_shape, fewest=1)
+    output_shape = parts.check_output_shape(num_outputs)
+    counts = parts.check_counts("hidden", hidden)
+    shape = parts.check_counts("input_shape", input_shape, fewest=1)
     check_integer("first_replicate", first_replicate, 0)
     if len(shape) != 2:
         raise ValueError(f"`input_shape` must be (replicates, inputs). Received: {tuple(input_shape)!r}")
@@ -74,7 +74,7 @@ def replicated_mlp(
     outputs = math.prod(output_shape[1:])
     settings.check_layer_names([])
 
-    def num_weights(of: _parts.HiddenLayers) -> int:
+    def num_weights(of: parts.HiddenLayers) -> int:
         sizes = [fan_in, *(of.widened(count) for count in counts), outputs]
         return replicates * _size.dense(sizes, of.features_per_unit)
 
@@ -91,15 +91,15 @@ def replicated_mlp(
         layers.append(ReplicatedDense(units, name=name, dtype=settings.dtype, **weights))
         layers += settings.nonlinearity(name)
         fan_in = units * settings.features_per_unit
-    dtype = _parts.outputs_dtype(settings.dtype)
+    dtype = parts.outputs_dtype(settings.dtype)
     units_out = outputs if len(output_shape) > 1 else None
     layers.append(ReplicatedDense(units_out, name="output", dtype=dtype, **_stacked(each, "output", fan_in)))
     return keras.Sequential(layers, name="replicated_mlp")
 
 
 def _stacked(
-    settings: Sequence[_parts.HiddenLayers], name: str, fan_in: int, gain: float = 1.0
+    settings: Sequence[parts.HiddenLayers], name: str, fan_in: int, gain: float = 1.0
 ) -> dict[str, Any]:
     """Returns the initializers of a layer, which are those of each replicate."""
-    found = [_parts.initializers_of(each.initializer, each.seed, name, fan_in, gain) for each in settings]
+    found = [parts.initializers_of(each.initializer, each.seed, name, fan_in, gain) for each in settings]
     return {kind: Stacked([each[kind] for each in found]) for kind in found[0]}

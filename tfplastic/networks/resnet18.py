@@ -8,7 +8,7 @@ import gin
 from tfplastic._checks import check_one_of
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import shares_arguments
-from tfplastic.networks import _parts, _size
+from tfplastic.networks import _size, parts
 
 # (channels, stride of the first convolution) of the eight blocks of He et al. 2016, Table 1, 18 layers.
 _BLOCKS = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))
@@ -18,7 +18,7 @@ _STEMS = {"cifar": (3, 1, False), "imagenet": (7, 2, True)}
 
 @gin.register(module="tfplastic.networks")
 @shares_arguments(
-    _parts.HiddenLayers,
+    parts.HiddenLayers,
     omit=("norms", "norm_position", "norm_affine", "spectral_norm_layers"),
     norm="batch",
     initializer="he_normal",
@@ -28,7 +28,7 @@ def resnet18(
     *,
     input_shape: Sequence[int] = (32, 32, 3),
     stem: str = "cifar",
-    settings: _parts.HiddenLayers,
+    settings: parts.HiddenLayers,
 ) -> keras.Model:
     """Builds the 18-layer residual network of He et al. 2016, section 4.1, for small images.
 
@@ -70,11 +70,11 @@ def resnet18(
         >>> network.output_shape, network.get_layer('block8_conv2').kernel.shape[-1]
         ((None, 10), 64)
     """
-    output_shape = _parts.check_output_shape(num_outputs)
-    shape = _parts.check_image_shape("input_shape", input_shape)
+    output_shape = parts.check_output_shape(num_outputs)
+    shape = parts.check_image_shape("input_shape", input_shape)
     check_one_of("stem", stem, tuple(_STEMS))
 
-    def num_weights(of: _parts.HiddenLayers) -> int:
+    def num_weights(of: parts.HiddenLayers) -> int:
         return _num_weights(of, shape, _STEMS[stem], _size.outputs(output_shape))
 
     settings = settings.trimmed(num_weights)
@@ -100,7 +100,7 @@ def resnet18(
 
 
 def _num_weights(
-    settings: _parts.HiddenLayers,
+    settings: parts.HiddenLayers,
     shape: tuple[int, int, int],
     stem: tuple[int, int, bool],
     num_outputs: int,
@@ -129,7 +129,7 @@ def _num_weights(
 
 
 class _Blocks:
-    def __init__(self, around: _parts.HiddenLayers):
+    def __init__(self, around: parts.HiddenLayers):
         self._around = around
 
     def convolved(self, x: Any, name: str, channels: int, kernel_size: int, stride: int) -> Any:

@@ -9,7 +9,7 @@ from tfplastic._checks import check_fraction, check_one_of, check_positive_integ
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import shares_arguments
 from tfplastic.layers import ClassToken, PositionEmbedding, RMSNormalization, SelfAttention
-from tfplastic.networks import _parts, _size
+from tfplastic.networks import _size, parts
 
 _NORMS = {"layer": keras.layers.LayerNormalization, "rms": RMSNormalization}
 _POOLINGS = ("mean", "token")
@@ -17,7 +17,7 @@ _POOLINGS = ("mean", "token")
 
 @gin.register(module="tfplastic.networks")
 @shares_arguments(
-    _parts.HiddenLayers,
+    parts.HiddenLayers,
     omit=("norms", "norm_affine", "spectral_norm_layers", "width"),
     norms=tuple(_NORMS),
     norm="layer",
@@ -35,7 +35,7 @@ def vit(
     num_heads: int = 8,
     dropout: float = 0.1,
     pooling: str = "mean",
-    settings: _parts.HiddenLayers,
+    settings: parts.HiddenLayers,
 ) -> keras.Model:
     """Builds patches -> + positions -> blocks of attention and feed-forward -> pooling -> linear.
 
@@ -90,14 +90,14 @@ def vit(
         >>> network.output_shape, network.get_layer('positions').embedding.shape[0]
         ((None, 10), 121)
     """
-    output_shape = _parts.check_output_shape(num_outputs)
-    shape = _parts.check_image_shape("input_shape", input_shape)
+    output_shape = parts.check_output_shape(num_outputs)
+    shape = parts.check_image_shape("input_shape", input_shape)
     _check_patches(patch_size, shape)
     check_one_of("pooling", pooling, _POOLINGS)
     _check_block(num_heads, model_dim, feed_forward_dim, dropout)
     check_positive_integer("num_blocks", num_blocks)
 
-    def num_feed_forward_weights(of: _parts.HiddenLayers) -> int:
+    def num_feed_forward_weights(of: parts.HiddenLayers) -> int:
         return _size.dense([model_dim, of.widened(feed_forward_dim), model_dim], of.features_per_unit)
 
     settings = settings.trimmed(num_feed_forward_weights)
@@ -111,7 +111,7 @@ def vit(
             **{"num_blocks": num_blocks, "num_outputs": num_outputs, "input_shape": input_shape},
         },
     )
-    parts = _Transformer(settings, dropout)
+    transformer = _Transformer(settings, dropout)
 
     inputs = keras.Input(shape, name="inputs")
     patches = settings.convolution(model_dim, patch_size, patch_size, "patches", shape[-1], padding="same")
@@ -119,13 +119,13 @@ def vit(
     x = keras.layers.Reshape((-1, model_dim), name="tokens", dtype=settings.dtype)(x)
     if pooling == "token":
         x = ClassToken(name="class_token", dtype=settings.dtype)(x)
-    positions = _parts.normal(0.02, settings.seed, "positions")
+    positions = transformer.normal(0.02, settings.seed, "positions")
     x = PositionEmbedding(positions, name="positions", dtype=settings.dtype)(x)
-    x = parts.dropout("positions")(x)
+    x = transformer.dropout("positions")(x)
     for number in range(1, num_blocks + 1):
-        x = parts.block(x, f"block{number}", num_heads, hidden_dim)
+        x = transformer.block(x, f"block{number}", num_heads, hidden_dim)
     if settings.norm_position == "before":
-        x = parts.normalized(x, "last")
+        x = transformer.normalized(x, "last")
     x = _pooled(x, pooling, settings.dtype)
     for layer in settings.head(output_shape, model_dim):
         x = layer(x)
@@ -155,7 +155,7 @@ def _pooled(x: Any, pooling: str, dtype: str | None) -> Any:
 
 
 class _Transformer:
-    def __init__(self, hidden: _parts.HiddenLayers, rate: float):
+    def __init__(self, hidden: parts.HiddenLayers, rate: float):
         self._hidden = hidden
         self._rate = rate
 
@@ -187,7 +187,7 @@ class _Transformer:
 
     def dropout(self, name: str) -> keras.layers.Layer:
         """Returns dropout after the layer `name`, with a seed of its own."""
-        return _parts.dropout(self._rate, self._hidden.seed, name, self._hidden.dtype)
+        return parts.dropout(self._rate, self._hidden.seed, name, self._hidden.dtype)
 
     def _residual(self, x: Any, layers: list[keras.layers.Layer], name: str) -> Any:
         before = self._hidden.norm_position == "before"

@@ -10,8 +10,8 @@ from tfplastic import layers, mitigations, networks, optimizers
 from tfplastic._shared_arguments import attribute_texts
 from tfplastic.configuration import gin_files
 from tfplastic.mitigations import Mitigation
-from tfplastic.networks import _activations
-from tfplastic.networks._parts import HiddenLayers
+from tfplastic.networks import activations
+from tfplastic.networks.parts import HiddenLayers
 
 FACTS: tuple[str, ...] = ("Rule", "Defaults", "Source", "Departures")
 """Sections of a method's docstring, each of which the page has a line for."""
@@ -117,7 +117,7 @@ def _optimizers() -> list[Method]:
 
 def _layers() -> list[Method]:
     public = [getattr(layers, name) for name in layers.__all__]
-    chosen = {each: rf"\w+\.activation = '{name}'" for name, each in _activations.LAYERS.items()}
+    chosen = {each: rf"\w+\.activation = '{name}'" for name, each in activations.LAYERS.items()}
     chosen |= dict.fromkeys([layers.SpectralConv2D, layers.SpectralDense], r"\w+\.spectral_norm_layers = ")
     chosen |= {layers.RMSNormalization: r"\w+\.norm = 'rms'"}
     return [

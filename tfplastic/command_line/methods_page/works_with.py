@@ -10,7 +10,7 @@ from typing import Any
 from tfplastic import networks
 from tfplastic._keras import keras
 from tfplastic._text.lines import one_line
-from tfplastic.callbacks._applied_mitigation import unfit
+from tfplastic.callbacks.applied_mitigation import unfit
 from tfplastic.callbacks.apply_mitigation import SUPPLIED
 from tfplastic.command_line.methods_page.catalogue import Method, facts_of, gin_texts
 from tfplastic.mitigations import Mitigation

@@ -22,7 +22,7 @@ from tfplastic.layers import (
     SpectralDense,
     SteppedDropout,
 )
-from tfplastic.networks._activations import activation_layer, check_activation, features_per_unit
+from tfplastic.networks.activations import activation_layer, check_activation, features_per_unit
 from tfplastic.networks.image_sizes import TooSmallImageError
 
 Initializers = dict[str, keras.initializers.Initializer]
