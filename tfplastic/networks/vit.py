@@ -119,7 +119,7 @@ def vit(
     x = keras.layers.Reshape((-1, model_dim), name="tokens", dtype=settings.dtype)(x)
     if pooling == "token":
         x = ClassToken(name="class_token", dtype=settings.dtype)(x)
-    positions = transformer.normal(0.02, settings.seed, "positions")
+    positions = parts.normal(0.02, settings.seed, "positions")
     x = PositionEmbedding(positions, name="positions", dtype=settings.dtype)(x)
     x = transformer.dropout("positions")(x)
     for number in range(1, num_blocks + 1):
