@@ -20,7 +20,7 @@ from benchmarks.loop_blocks import (
 )
 from benchmarks.probe_problems import NUM_TARGETS, PROBLEMS, STEPS, probe_data
 from tfplastic.probing import Regression
-from tfplastic.probing._training.execution import make_program
+from tfplastic.probing._training.execution import make_trainer
 from tfplastic.probing._training.reinitialized import rebuild, weights_of
 from tfplastic.probing._training.training_copy import TrainingCopy
 
@@ -49,7 +49,7 @@ def make(problem: Problem, execution: str = "auto", program: str = "auto") -> Ta
     training_copy = TrainingCopy(rebuild(model, 0, images[:1]), optimizer, Regression())
     training_copy.inputs = tf.constant(images)
     training_copy.trace(targets[0], problem.batch_size)
-    trainer, _ = make_program(training_copy, NUM_TARGETS, execution, program)
+    trainer, _ = make_trainer(training_copy, NUM_TARGETS, execution, program)
     size = (NUM_TARGETS, STEPS, problem.batch_size)
     batches = np.random.default_rng(0).integers(len(images), size=size, dtype=np.int32)
     weights = weights_of(model)

@@ -54,7 +54,7 @@ for config in sorted(DOCS.rglob("operative_config.gin")):
 
 @pytest.fixture(autouse=True, scope="module")
 def whole_mnist(data_at_hand):  # noqa: F811
-    """As many images as the runs of published numbers take."""
+    """Makes as many images as the runs of published numbers take."""
     made_up_data.write(Path(os.environ["TFPLASTIC_DATA_DIR"]), "mnist", num_train=60_000)
 
 

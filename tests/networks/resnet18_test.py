@@ -22,7 +22,7 @@ def images(size=3, shape=SHAPE):
 
 @functools.cache
 def outputs():
-    """Of the network with its defaults."""
+    """Returns outputs of the network with its defaults."""
     return small()(images())
 
 

@@ -24,7 +24,7 @@ def images(size=4, shape=SHAPE):
 
 @functools.cache
 def outputs():
-    """Of the network with its defaults."""
+    """Returns outputs of the network with its defaults."""
     return small()(images())
 
 

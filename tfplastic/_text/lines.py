@@ -11,8 +11,8 @@ def one_line(text: object) -> str:
         The line, without white space at its ends.
 
     Example:
-        >>> from tfplastic import _lines
-        >>> _lines.one_line(ValueError('first\n   second'))
+        >>> from tfplastic._text import lines
+        >>> lines.one_line(ValueError('first\n   second'))
         'first second'
     """
     return " ".join(str(text).split())
@@ -28,8 +28,8 @@ def last_line(text: object) -> str:
         The line, without white space at its ends, or '' if there is none.
 
     Example:
-        >>> from tfplastic import _lines
-        >>> _lines.last_line('Traceback:\n  somewhere\nValueError: no\n\n')
+        >>> from tfplastic._text import lines
+        >>> lines.last_line('Traceback:\n  somewhere\nValueError: no\n\n')
         'ValueError: no'
     """
     return next((line.strip() for line in reversed(str(text).splitlines()) if line.strip()), "")

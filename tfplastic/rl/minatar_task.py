@@ -34,8 +34,8 @@ class MinAtarTask(ReplayTask):
         replay_ratio: gradient steps per agent step, above 0. Ratios of two integers, the smaller one up to
             1,000, are exact.
         target_update_period: gradient steps between hard copies to the target network.
-        epsilon: maps agent steps since the warm-up to the probability of a random action. To 0.1 over
-            100,000 frames in `dqn.py`.
+        epsilon: function from agent steps since the warm-up to the probability of a random action. To
+            0.1 over 100,000 frames in `dqn.py`.
         evaluation: settings of the evaluation.
         diagnostics_batch_size: size of the batch that diagnostics see, drawn once at the end of the warm-up.
 

@@ -22,9 +22,8 @@ NEWEST = "checkpoints/step_000000000006"
 
 
 def loop_of(init_from=None, network: Any = None, **config) -> Any:
-    task = make_task(num_examples=16)
-    if network is not None:
-        task._make_network = network
+    settings: dict[str, Any] = dict(num_examples=16, steps_per_task=10, batch_size=8)
+    task = tp.tasks.RandomLabelTask("digits", network, **settings) if network else make_task(**settings)
     return make_loop(task=task, compiler="graph", init_from=init_from, **{**SIZES, **config})
 
 

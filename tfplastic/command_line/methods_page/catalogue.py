@@ -155,7 +155,7 @@ def gin_texts() -> dict[str, str]:
     """Returns {path: text} of the gin files that choose a method."""
     root = gin_files.root()
     paths = [path for folder in _FOLDERS for path in sorted((root / "gin" / folder).glob("*.gin"))]
-    return {path.relative_to(root).as_posix(): path.read_text() for path in paths}
+    return {path.relative_to(root).as_posix(): path.read_text("utf-8") for path in paths}
 
 
 def _with(pattern: str) -> tuple[str, ...]:

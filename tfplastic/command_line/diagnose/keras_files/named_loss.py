@@ -107,7 +107,7 @@ def shape_text(sizes: Any) -> str:
     """Returns the shape of a batch of examples of shape `sizes`, as text.
 
     Example:
-        >>> from tfplastic.command_line.diagnose import named_loss
+        >>> from tfplastic.command_line.diagnose.keras_files import named_loss
         >>> named_loss.shape_text((28, 28))
         '[examples, 28, 28]'
     """
