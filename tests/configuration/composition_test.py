@@ -71,8 +71,14 @@ MEMBER = re.compile(r"^mitigations\.(\w+) = @((?:\w+/)?(\w+))\(\)$", re.MULTILIN
 def test_the_files_of_the_folder_act_together_by_turn_and_name_in_any_order():
     members = {}
     for path in sorted(FOLDER.glob("*.gin")):
-        ((name, kind, unscoped),) = MEMBER.findall(path.read_text())
-        assert name == path.stem
+        found = MEMBER.findall(path.read_text())
+        if path.stem not in (names := [name for name, _, _ in found]):
+            # Another form of a member that has a file, such as shrink_and_perturb_ash.gin.
+            assert any(
+                path.stem.startswith(f"{name}_") and (FOLDER / f"{name}.gin").exists() for name in names
+            )
+            continue
+        ((name, kind, unscoped),) = found
         members[kind] = (getattr(mitigations, unscoped).turn, unscoped, kind), name
     assert (
         FILES.items() <= {kind: f"gin/mitigations/{name}.gin" for kind, (_, name) in members.items()}.items()

@@ -33,6 +33,15 @@ SMALL = {
         *("PartialLabelReset.num_examples = 48", "PartialLabelReset.batch_size = 4"),
         "PartialLabelReset.steps_per_task = 4",
     ],
+    "lyle_offset_regression_mnist": [
+        *("OffsetRegression.num_examples = 48", "OffsetRegression.batch_size = 4"),
+        "OffsetRegression.steps_per_task = 4",
+    ],
+    "lyle_random_network_regression_mnist": [
+        *("RandomNetworkRegression.num_examples = 48", "RandomNetworkRegression.batch_size = 4"),
+        "RandomNetworkRegression.steps_per_task = 4",
+    ],
+    "upgd_two_inputs": ["TwoInputRegression.steps_per_task = 4"],
     "upgd_label_permuted_emnist": ["PermutedLabels.num_examples = 48", "PermutedLabels.steps_per_task = 4"],
 }
 FAST = "kumar_5_plus_1_cifar100"
@@ -75,4 +84,5 @@ def test_a_protocol_trains(name, tmp_path):
     _, code = run(tmp_path / "run", loop)
     assert code == 0 and len(values_of(tmp_path / "run", "train/loss")) == 2
     assert max(values_of(tmp_path / "run", "evaluation/task")) == 1
-    assert np.isfinite(values_of(tmp_path / "run", "evaluation/accuracy")).all()
+    measured = [values_of(tmp_path / "run", f"evaluation/{name}") for name in ("accuracy", "error")]
+    assert any(measured) and np.isfinite(sum(measured, [])).all()
