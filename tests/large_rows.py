@@ -7,6 +7,13 @@ COLLECTED = pytest.StashKey[dict[str, list[int]]]()
 
 # Each is the beginning of the name that pytest gives to a test.
 LARGE_ROWS = (
+    "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[GradientClipping]",
+    "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[ResampledInit]",
+    "tests/mitigations/examples_test.py::test_all_four_do_the_same_under_xla[one]",
+    "tests/rl/mdp_loop_test.py::test_stopped_and_resumed_is_the_same_as_not_stopped[3]",
+    "tests/rl/penalties_in_the_loop_test.py::test_stopped_and_resumed_is_the_same_as_not_stopped",
+    "tests/rl/probed_runs_test.py::test_a_run_with_probes_is_the_run_without[atari]",
+    "tests/tasks/random_label_task_test.py::test_xla_gives_the_same_batches_as_the_graph",
     "tests/sweeps/experiments_test.py::test_an_arm_builds[gin/paper/fig05.gin",
     "tests/sweeps/experiments_test.py::test_an_arm_builds[gin/paper/small/fig06_vit.gin",
     "tests/command_line/diagnose/report/action_test.py"
