@@ -77,7 +77,6 @@ class QAgent:
             " bins count as their ends; set max_value (and min_value) of the agent"
         )
 
-    @tf.function
     def update_target(self) -> None:
         """Copies the online weights to the target network."""
         common.soft_variables_update(self.model.variables, self.target_model.variables, tau=1.0)
