@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.rl.atari_task_test import make as atari
 from tests.rl.mdp_task_test import built as built_mdp
 from tests.rl.minatar_task_test import make as minatar
+from tests.rl.small_atari import make as atari
 from tfplastic import networks, rl, seeds, tasks
 from tfplastic.tasks import GraphTask, HostTask, TaskLoss
 

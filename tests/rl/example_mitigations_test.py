@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import tfplastic as tp
 from examples.mitigations.c_chain import ChurnPenalty
-from tests.rl import atari_task_test
+from tests.rl import small_atari
 from tests.training.graph_loop_test import run
 from tfplastic.mitigations import (
     DASH,
@@ -72,7 +72,7 @@ def test_all_four_on_reinforcement_learning(tmp_path, kind):
                 batch_size=4,
                 **settings,
             )
-        return atari_task_test.make(network=network, target_update_period=3)
+        return small_atari.make(network=network, target_update_period=3)
 
     steps, dash = 6, NotedDash(max_batches=2)
     mitigations = [
@@ -115,9 +115,7 @@ OPTIMIZERS = {
 
 def nature_dqn_task():
     network = functools.partial(tp.networks.nature_dqn, width=0.1, norm="layer")
-    return atari_task_test.make(
-        network=network, protocol=dataclasses.replace(atari_task_test.SHORT, frame_size=36)
-    )
+    return small_atari.make(network=network, protocol=dataclasses.replace(small_atari.SHORT, frame_size=36))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfplastic as tp
-from tests.rl import atari_task_test
+from tests.rl import small_atari
 from tests.training import graph_loop_test, loop_test
 from tests.training.execution.non_finite_test import Sabotage, message_of, network
 from tfplastic._keras import keras
@@ -74,7 +74,7 @@ def atari_network(num_outputs, observation_shape, seed):
 
 
 def test_atari(tmp_path):
-    task = atari_task_test.make(network=atari_network)
+    task = small_atari.make(network=atari_network)
     mitigations = [Sabotage("root", "scale", np.inf, at=5, period=5)]
     optimizer = keras.optimizers.SGD(1e-4)
     loop = Loop(TrainConfig(task, optimizer, total_steps=8, checkpoint_period=4, mitigations=mitigations))

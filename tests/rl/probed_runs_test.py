@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from tests.rl import atari_task_test
+from tests.rl import small_atari
 from tests.training.loop_test import QuietProgress, rows
 from tfplastic import networks, optimizers, probing, rl
 from tfplastic._keras import keras
@@ -40,7 +40,7 @@ def atari():
     return rl.AtariTask(
         "Breakout",
         rl.double_dqn,
-        atari_task_test.dense,
+        small_atari.dense,
         protocol=rl.AtariProtocol(frame_size=12, stack_size=2, max_frames_per_episode=132),
         replay_capacity=200,
         batch_size=4,

@@ -3,14 +3,14 @@
 import pytest
 
 from tests import xprof_pages
-from tests.rl import atari_task_test, mdp_loop_test
+from tests.rl import mdp_loop_test, small_atari
 from tests.training.events.profiler_test import names, profiled
 from tfplastic._keras import keras
 from tfplastic.training import Loop, TrainConfig
 
 
 def test_atari(tmp_path):
-    config = TrainConfig(atari_task_test.make(), keras.optimizers.SGD(0.01), total_steps=12)
+    config = TrainConfig(small_atari.make(), keras.optimizers.SGD(0.01), total_steps=12)
     trace = profiled(tmp_path, Loop(config), 3, 10)
     steps = xprof_pages.steps(trace)
     assert list(steps) == names(3, 10)

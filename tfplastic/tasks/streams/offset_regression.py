@@ -10,13 +10,11 @@ from tfplastic import seeds
 from tfplastic._checks import check_finite, check_positive, check_sequence
 from tfplastic._keras import keras
 from tfplastic._tf.random import fold_in, normal
-from tfplastic.tasks.image_stream import ImageStream
-from tfplastic.tasks.stream_parts.objectives import REGRESSION
-from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
+from tfplastic.tasks.image_regression import ImageRegression
 
 
 @gin.register(module="tfplastic.tasks")
-class OffsetRegression(ImageStream):
+class OffsetRegression(ImageRegression):
     """Targets c + eps(x) of the images x: noise to memorize around a mean c, which the tasks differ in.
 
     A network that has learned a large mean has its features point one way, and learns the noise of the next
@@ -54,7 +52,6 @@ class OffsetRegression(ImageStream):
     """
 
     name = "offset_regression"
-    objective = REGRESSION
 
     def __init__(
         self,
@@ -88,10 +85,6 @@ class OffsetRegression(ImageStream):
             pixel_range=pixel_range,
         )
 
-    def load(self, seed: int) -> tuple[int, Sequence[int]]:
-        _, shape = super().load(seed)
-        return 1, shape
-
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
         """Returns the targets of the task, `[num_examples] float32`."""
         del previous
@@ -99,8 +92,3 @@ class OffsetRegression(ImageStream):
         place = tf.minimum(task, len(self.offsets) - 1)
         noise = normal([len(self.images)], key, self.noise)
         return tf.gather(tf.constant(self.offsets, tf.float32), place) + noise
-
-    def examples(self, state: StreamState, indices: tf.Tensor, key: tf.Tensor) -> StreamBatch:
-        del key
-        targets = tf.gather(state.content, indices)[:, tf.newaxis]  # [batch, 1]
-        return StreamBatch(tf.gather(self.images, indices), targets)

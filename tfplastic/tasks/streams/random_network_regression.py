@@ -11,15 +11,13 @@ from tfplastic import seeds
 from tfplastic._checks import check_integer, check_sequence
 from tfplastic._keras import keras
 from tfplastic._tf.random import fold_in, normal
-from tfplastic.tasks.image_stream import ImageStream
-from tfplastic.tasks.stream_parts.objectives import REGRESSION
-from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
+from tfplastic.tasks.image_regression import ImageRegression
 
 _MOST = 16_384  # units of a layer of the target
 
 
 @gin.register(module="tfplastic.tasks")
-class RandomNetworkRegression(ImageStream):
+class RandomNetworkRegression(ImageRegression):
     """Targets of a random network, which each task draws again: how well does a network still fit the next?
 
     Protocol: the targets of a task are the outputs of an MLP with ReLUs, whose weights are N(0, 1/fan-in),
@@ -54,7 +52,6 @@ class RandomNetworkRegression(ImageStream):
     """
 
     name = "random_network_regression"
-    objective = REGRESSION
 
     def __init__(
         self,
@@ -84,10 +81,6 @@ class RandomNetworkRegression(ImageStream):
             pixel_range=pixel_range,
         )
 
-    def load(self, seed: int) -> tuple[int, Sequence[int]]:
-        _, shape = super().load(seed)
-        return 1, shape
-
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:
         """Returns the targets of the task, `[num_examples] float32`."""
         del previous
@@ -98,8 +91,3 @@ class RandomNetworkRegression(ImageStream):
             weights = normal(shape, fold_in(key, place), shape[0] ** -0.5)
             outputs = tf.matmul(tf.nn.relu(outputs) if place else outputs, weights)
         return outputs[:, 0]
-
-    def examples(self, state: StreamState, indices: tf.Tensor, key: tf.Tensor) -> StreamBatch:
-        del key
-        targets = tf.gather(state.content, indices)[:, tf.newaxis]  # [batch, 1]
-        return StreamBatch(tf.gather(self.images, indices), targets)
