@@ -71,6 +71,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     one of the same seed continue its draws, and to make them again takes longer than many a test.
     """
     random.seed(0)
+    if "tf_keras.src.backend" in sys.modules:  # an earlier test's `set_random_seed` leaves a generator behind
+        vars(sys.modules["tf_keras.src.backend"]._SEED_GENERATOR).pop("generator", None)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)
     if "tensorflow" in sys.modules:
