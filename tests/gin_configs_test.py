@@ -55,6 +55,14 @@ ADDED = [
         *("gin/minatar_dqn.gin", "minatar_cnn_ln"),
         *({"minatar_cnn.norm = None"}, {"minatar_cnn.norm = 'layer'"}),
     ),
+    (
+        *("gin/minatar_dqn.gin", "minatar_cnn_dueling"),
+        *(set(), {"minatar_cnn.dueling = True"}),
+    ),
+    (
+        *("gin/atari_dqn.gin", "nature_dqn_dueling", {"nature_dqn.shared_bias = True"}),
+        {"nature_dqn.dueling = True", "nature_dqn.shared_bias = False"},
+    ),
     *[
         (f"gin/{name}.gin", f"{network}_ln", set(), {f"{network}.norm = 'layer'"})
         for name in PLAIN

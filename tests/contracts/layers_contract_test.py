@@ -14,6 +14,7 @@ TABLE = {
     "CReLU": ({"axis": -1}, [(6,), (4, 5, 2)]),
     "ClassToken": ({"initializer": "ones"}, [(4, 5)]),
     "DeepFourier": ({"axis": -1}, [(6,), (4, 5, 2)]),
+    "Dueling": ({}, [(6,), (4, 5)]),
     "PositionEmbedding": ({"initializer": "ones"}, [(4, 5), (6,)]),
     "RMSNormalization": ({"axis": -1, "epsilon": 1e-3}, [(6,), (4, 5, 2)]),
     "Rational": ({"initial": "tanh"}, [(6,), (4, 5, 2)]),

@@ -6,6 +6,7 @@ from tfplastic.layers.advancing import Advancing, advance
 from tfplastic.layers.class_token import ClassToken
 from tfplastic.layers.crelu import CReLU
 from tfplastic.layers.deep_fourier import DeepFourier
+from tfplastic.layers.dueling import Dueling
 from tfplastic.layers.position_embedding import PositionEmbedding
 from tfplastic.layers.rational import Rational
 from tfplastic.layers.replicated_dense import ReplicatedDense
@@ -21,6 +22,7 @@ __all__ = [
     "CReLU",
     "ClassToken",
     "DeepFourier",
+    "Dueling",
     "PositionEmbedding",
     "RMSNormalization",
     "Rational",

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_boolean, check_fraction, check_one_of
 from tfplastic._keras import tf_variable
+from tfplastic.diagnostics.reading.output_layers import output_layers
 from tfplastic.mitigations._starts import Starts
 from tfplastic.mitigations._weights import Weight, trainable_weights
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
@@ -82,7 +83,8 @@ class NormalizeAndProject(Mitigation):
         """
         weights = trainable_weights(model)
         kernels = [each for each in weights if each.is_kernel]
-        hidden = [each for each in kernels if each.layer is not kernels[-1].layer]
+        outputs = {id(each) for each in output_layers(model, [each.layer for each in kernels])}
+        hidden = [each for each in kernels if id(each.layer) not in outputs]
         if not hidden:
             rule = "must have a layer with a kernel before its last one"
             raise ValueError(f"`model` {rule}. Received: {model.name!r}")
@@ -96,9 +98,8 @@ class NormalizeAndProject(Mitigation):
         self._rhos = [tf.Variable(_norm(group), trainable=False) for group in self._projected]
         self._decayed = [each for each in weights if each.is_norm and self._norms == "decay"]
         self._starts = Starts(self._decayed)
-        last = kernels[-1].layer
         is_hidden_bias = [
-            each.is_bias and not each.is_norm and each.layer is not last and self._zero_biases
+            each.is_bias and not each.is_norm and id(each.layer) not in outputs and self._zero_biases
             for each in weights
         ]
         self._biases = [each for each, is_one in zip(weights, is_hidden_bias, strict=True) if is_one]

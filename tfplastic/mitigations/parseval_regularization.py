@@ -7,6 +7,7 @@ import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_boolean, check_non_negative, check_positive, check_positive_integer
+from tfplastic.diagnostics.reading.output_layers import output_layers
 from tfplastic.mitigations._matrices import KernelMatrix
 from tfplastic.mitigations._weights import Weight, trainable_weights, values_of
 from tfplastic.mitigations.mitigation import Mitigation
@@ -76,7 +77,8 @@ class ParsevalRegularization(Mitigation):
             ValueError: there are none, or the outputs of one cannot be divided into the groups.
         """
         kernels = [each for each in trainable_weights(model) if each.is_kernel]
-        self._kernels = [each for each in kernels if each.layer is not kernels[-1].layer]
+        outputs = {id(each) for each in output_layers(model, [each.layer for each in kernels])}
+        self._kernels = [each for each in kernels if id(each.layer) not in outputs]
         if not self._kernels:
             rule = "must have a layer with a kernel before its last one"
             raise ValueError(f"`model` {rule}. Received: {model.name!r}")

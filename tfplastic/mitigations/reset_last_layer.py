@@ -6,6 +6,7 @@ import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_integer
+from tfplastic.diagnostics.reading.output_layers import output_layers
 from tfplastic.mitigations._weights import Weight, reset_slots, trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
@@ -18,7 +19,7 @@ class ResetLastLayer(Mitigation):
     Rule: every trainable weight of the last `num_layers` layers gets a new draw of its layer's initializer,
         and optimizer slots of zero. A layer counts if it has a kernel; layers without one that follow it,
         such as a bias for all outputs or a normalization, are reset with it. The order is that of
-        `model.trainable_variables`.
+        `model.trainable_variables`. Output layers side by side, such as both of a dueling head, count as one.
     Defaults: one layer, at each target update, as in Lyle et al. 2023.
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 6.2; Nikishin et al.
         2022, "The primacy bias in deep reinforcement learning".
@@ -70,9 +71,12 @@ class ResetLastLayer(Mitigation):
 def _last_layers(model: Any, count: int) -> list[Weight]:
     weights = trainable_weights(model)
     with_kernel = {id(weight.layer) for weight in weights if weight.is_kernel}
-    if count > len(with_kernel):
-        rule = f"must be at most {len(with_kernel)}, the number of layers of `model` with a kernel"
+    outputs = {id(each) for each in output_layers(model, [each.layer for each in weights if each.is_kernel])}
+    most = len(with_kernel) - len(outputs) + bool(outputs)
+    if count > most:
+        rule = f"must be at most {most}, the number of layers of `model` with a kernel"
         raise ValueError(f"`num_layers` {rule}. Received: {count}")
     first = {id(weight.layer): index for index, weight in reversed(list(enumerate(weights)))}
-    starts = sorted(first[layer] for layer in with_kernel)
+    starts = sorted(first[layer] for layer in with_kernel - outputs)
+    starts += [min(first[layer] for layer in outputs)] if outputs else []
     return weights[starts[-count] :] if count else []

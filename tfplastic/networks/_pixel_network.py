@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tfplastic._checks import check_boolean
 from tfplastic._keras import keras
 from tfplastic.networks import _size, parts
+from tfplastic.networks._q_head import QHead
 
 
 class Convolution(NamedTuple):
@@ -59,7 +59,7 @@ class PixelNetwork:
         self,
         num_outputs: int | Sequence[int],
         observation_shape: Sequence[int],
-        shared_bias: bool,
+        head: QHead,
         settings: parts.HiddenLayers,
     ) -> keras.Model:
         """Builds the model; weights and biases are uniform in +-1/sqrt(fan_in).
@@ -67,18 +67,17 @@ class PixelNetwork:
         Args:
             num_outputs: number of outputs, or their shape.
             observation_shape: `(height, width, channels)` of uint8 pixels.
-            shared_bias: one bias for all outputs instead of one each.
+            head: form of the fully connected part.
             settings: settings of the hidden layers.
 
         Raises:
             ValueError: if a count, size, name or factor is out of its range.
         """
         output_shape = parts.check_output_shape(num_outputs)
-        check_boolean("shared_bias", shared_bias)
         shape = parts.check_image_shape("observation_shape", observation_shape, self.smallest_image)
 
         def num_weights(of: parts.HiddenLayers) -> int:
-            return self._num_weights(of, shape, _size.outputs(output_shape))
+            return self._num_weights(of, shape, output_shape, head)
 
         settings = settings.trimmed(num_weights)
         _size.check_size(
@@ -101,15 +100,15 @@ class PixelNetwork:
             channels = filters * settings.features_per_unit
             height, width = each.outputs(height), each.outputs(width)
         layers.append(keras.layers.Flatten(name="flatten"))
-        initializers = parts.uniform_by_fan_in(settings.seed, "dense", height * width * channels)
         units = settings.widened(self.dense_units)
-        layers += settings.around(keras.layers.Dense(units, name="dense", **initializers), rank=2)
-        of_output = parts.uniform_by_fan_in(settings.seed, "output", units * settings.features_per_unit)
-        layers += parts.head(output_shape, of_output, shared_bias)
-        return keras.Sequential(layers, name=self.name)
+        return head.model(layers, settings, height * width * channels, units, output_shape, self.name)
 
     def _num_weights(
-        self, settings: parts.HiddenLayers, shape: tuple[int, int, int], num_outputs: int
+        self,
+        settings: parts.HiddenLayers,
+        shape: tuple[int, int, int],
+        output_shape: tuple[int, ...],
+        head: QHead,
     ) -> int:
         height, width, channels = shape
         count = 0
@@ -120,5 +119,4 @@ class PixelNetwork:
             count += settings.norm_weights(height * width * filters)
             channels = filters * settings.features_per_unit
         units = settings.widened(self.dense_units)
-        sizes = [height * width * channels, units, num_outputs]
-        return count + _size.dense(sizes, settings.features_per_unit) + settings.norm_weights(units)
+        return count + head.num_weights(settings, height * width * channels, units, output_shape)

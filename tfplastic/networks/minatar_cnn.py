@@ -8,6 +8,7 @@ from tfplastic._keras import keras
 from tfplastic._shared_arguments import REQUIRED, shares_arguments
 from tfplastic.networks import parts
 from tfplastic.networks._pixel_network import Convolution, PixelNetwork
+from tfplastic.networks._q_head import QHead
 
 # The sizes of Young and Tian 2019, section 3. Observations are 0 and 1 already.
 _NETWORK = PixelNetwork("minatar_cnn", scale=1.0, convolutions=(Convolution(16, 3, 1),), dense_units=128)
@@ -25,6 +26,7 @@ def minatar_cnn(
     observation_shape: Sequence[int] = (10, 10, 4),
     *,
     shared_bias: bool = False,
+    dueling: bool = False,
     settings: parts.HiddenLayers,
 ) -> keras.Model:
     """Builds pixels -> conv 16@3/1 -> dense 128 -> linear, the network of Young and Tian 2019, section 3.
@@ -42,10 +44,15 @@ def minatar_cnn(
             sample (height, width and channels for the convolution), with a gain and an offset per feature.
             Young and Tian have none; Lyle et al. 2023, section 6.3, add it "after each hidden layer".
         shared_bias: one bias for all outputs instead of one each.
+        dueling: whether the state's value and the actions' advantages have streams of their own, each with a
+            hidden layer as large as `dense`: `value_dense` -> `value` and `advantage_dense` -> `advantage`,
+            which `layers.Dueling` adds (Wang et al. 2016). Their factor of 1/sqrt(2) on the gradient where
+            the streams part is left out, as in Hessel et al. 2018.
         settings: settings of the hidden layers, see `HiddenLayers`.
 
     Returns:
-        A `keras.Sequential` from `[batch, height, width, channels] uint8` to `[batch, *num_outputs] float32`.
+        A Keras model, Sequential without `dueling`, from `[batch, height, width, channels] uint8` to
+        `[batch, *num_outputs] float32`.
 
     Raises:
         ValueError: if a count, size, name or factor is out of its range.
@@ -56,4 +63,4 @@ def minatar_cnn(
         >>> network.output_shape, network.count_params()
         ((None, 6), 132566)
     """
-    return _NETWORK.build(num_outputs, observation_shape, shared_bias, settings)
+    return _NETWORK.build(num_outputs, observation_shape, QHead(shared_bias, dueling), settings)

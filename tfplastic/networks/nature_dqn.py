@@ -8,6 +8,7 @@ from tfplastic._keras import keras
 from tfplastic._shared_arguments import REQUIRED, shares_arguments
 from tfplastic.networks import parts
 from tfplastic.networks._pixel_network import Convolution, PixelNetwork
+from tfplastic.networks._q_head import QHead
 
 # The sizes of Mnih et al. 2015, Methods.
 _CONVOLUTIONS = (Convolution(32, 8, 4), Convolution(64, 4, 2), Convolution(64, 3, 1))
@@ -26,6 +27,7 @@ def nature_dqn(
     observation_shape: Sequence[int] = (84, 84, 4),
     *,
     shared_bias: bool = False,
+    dueling: bool = False,
     settings: parts.HiddenLayers,
 ) -> keras.Model:
     """Builds pixels / 255 -> conv 32@8/4 -> conv 64@4/2 -> conv 64@3/1 -> dense 512 -> linear.
@@ -45,10 +47,15 @@ def nature_dqn(
             whether affine, they leave open.
         shared_bias: one bias for all outputs instead of one each, as Double DQN (tuned) has it (van Hasselt
             et al. 2016; DQN Zoo's `double_q`).
+        dueling: whether the state's value and the actions' advantages have streams of their own, each with a
+            hidden layer as large as `dense`: `value_dense` -> `value` and `advantage_dense` -> `advantage`,
+            which `layers.Dueling` adds (Wang et al. 2016). Their factor of 1/sqrt(2) on the gradient where
+            the streams part is left out, as in Hessel et al. 2018.
         settings: settings of the hidden layers, see `HiddenLayers`.
 
     Returns:
-        A `keras.Sequential` from `[batch, height, width, channels] uint8` to `[batch, *num_outputs] float32`.
+        A Keras model, Sequential without `dueling`, from `[batch, height, width, channels] uint8` to
+        `[batch, *num_outputs] float32`.
 
     Raises:
         ValueError: if a count, size, name or factor is out of its range.
@@ -59,4 +66,4 @@ def nature_dqn(
         >>> network.output_shape
         (None, 6)
     """
-    return _NETWORK.build(num_outputs, observation_shape, shared_bias, settings)
+    return _NETWORK.build(num_outputs, observation_shape, QHead(shared_bias, dueling), settings)

@@ -36,7 +36,7 @@ WITH_KERNELS = frozenset(
 )
 ATTENTION = frozenset({"GroupedQueryAttention", "MultiHeadAttention"})
 WRAPPERS = frozenset({"Bidirectional", "TimeDistributed"})
-MERGES = frozenset({"Add", "Average", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"})
+MERGES = frozenset({"Add", "Average", "Dot", "Dueling", "Maximum", "Minimum", "Multiply", "Subtract"})
 NORMS = frozenset(
     {
         "BatchNormalization",
