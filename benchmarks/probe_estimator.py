@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.probe_results import Probed, read
 from benchmarks.processes import ROOT, BenchmarkError, exit_code, table
 from tfplastic.probing import FreshNetworks, ProbeResult
-from tfplastic.probing._extrapolation import at_full_length
+from tfplastic.probing._measuring.extrapolation import at_full_length
 
 
 def quick(full: ProbeResult, steps: int) -> ProbeResult:

@@ -24,7 +24,7 @@ from tfplastic.diagnostics.quantities.shared.spectra import Spectrum
 from tfplastic.tasks import StreamBatch, StreamState, SupervisedStream, TaskLoss
 from tfplastic.training import GradientStep
 from tfplastic.training.after_updates import AfterUpdates
-from tfplastic.training.events.diagnostics import task_snapshot
+from tfplastic.training.events.measurements.diagnostics import task_snapshot
 from tfplastic.training.execution.compilation import choose_compiler
 from tfplastic.training.execution.graph_steps import GraphSteps
 

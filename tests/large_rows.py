@@ -64,9 +64,9 @@ LARGE_ROWS = (
     "tests/sweeps/experiments_test.py::test_an_arm_builds[gin/paper/small/fig06_resnet18.gin",
     "tests/sweeps/experiments_test.py::test_fig07_has_all_games_at_the_size_of_the_paper",
     "tests/training/brownian_twin_test.py::test_directions_are_random_and_independent",
-    "tests/training/events/twin_diagnostics_test.py::test_a_budget_is_measured_of_both",
-    "tests/training/events/twin_diagnostics_test.py::test_a_resumed_run_writes_the_same_files",
-    "tests/training/events/twin_diagnostics_test.py"
+    "tests/training/events/measurements/twin_diagnostics_test.py::test_a_budget_is_measured_of_both",
+    "tests/training/events/measurements/twin_diagnostics_test.py::test_a_resumed_run_writes_the_same_files",
+    "tests/training/events/measurements/twin_diagnostics_test.py"
     "::test_without_its_own_loss_what_needs_one_is_left_out_in_so_many_words",
     "tests/training/graph_loop_test.py::test_a_loss_that_is_not_finite_stops_the_run_at_its_step[xla",
     "tests/training/graph_loop_test.py::test_a_run_with_measurements_is_the_run_without[xla]",
@@ -125,7 +125,7 @@ SMALL_ROWS = {
         "separable",
     ),
     "tests/losses/keras_loss_test.py::test_the_callback_with_several_losses": ("dict of losses",),
-    "tests/mitigations/continual_backprop_test.py::test_the_rule": ("dense",),
+    "tests/mitigations/unit_resets/continual_backprop_test.py::test_the_rule": ("dense",),
     "tests/mitigations/fresh_test.py::test_fresh_weights_of_a_model_are_as_its_first": (
         "attention",
         "cnn",
@@ -135,11 +135,11 @@ SMALL_ROWS = {
         "separable",
         "vit",
     ),
-    "tests/mitigations/grama_test.py::test_the_rule": ("convolutional",),
-    "tests/mitigations/partial_resets_test.py::test_the_rule": ("dense",),
-    "tests/mitigations/redo_test.py::test_the_rule": ("convolutional-2",),
-    "tests/mitigations/self_normalized_resets_test.py::test_the_rule": ("dense",),
-    "tests/mitigations/shrink_and_perturb_test.py::test_every_step_in_each_form": (
+    "tests/mitigations/unit_resets/grama_test.py::test_the_rule": ("convolutional",),
+    "tests/mitigations/unit_resets/partial_resets_test.py::test_the_rule": ("dense",),
+    "tests/mitigations/unit_resets/redo_test.py::test_the_rule": ("convolutional-2",),
+    "tests/mitigations/unit_resets/self_normalized_resets_test.py::test_the_rule": ("dense",),
+    "tests/mitigations/network_resets/shrink_and_perturb_test.py::test_every_step_in_each_form": (
         "convolutional-initial-updated",
     ),
     "tests/optimizers/per_entry_steps_test.py::test_entries_that_are_reset_count_again_from_one": ("means",),
@@ -329,13 +329,13 @@ SMALL_ROWS = {
         "Orthogonal0",
         "TruncatedNormal",
     ),
-    "tests/mitigations/gradient_clipping_test.py::test_ten_steps": ("dense",),
-    "tests/mitigations/l2_init_test.py::test_ten_steps": ("l2-convolutional",),
-    "tests/mitigations/normalize_and_project_test.py::test_ten_steps": ("True-convolutional",),
-    "tests/mitigations/parseval_regularization_test.py::test_ten_steps": ("convolutional",),
-    "tests/mitigations/spectral_regularization_test.py::test_ten_steps": ("2-1.0-False-dense",),
-    "tests/mitigations/wasserstein_init_test.py::test_ten_steps": ("sum-convolutional",),
-    "tests/mitigations/weight_clipping_test.py::test_ten_steps": ("convolutional",),
+    "tests/mitigations/constraints/gradient_clipping_test.py::test_ten_steps": ("dense",),
+    "tests/mitigations/penalties/l2_init_test.py::test_ten_steps": ("l2-convolutional",),
+    "tests/mitigations/constraints/normalize_and_project_test.py::test_ten_steps": ("True-convolutional",),
+    "tests/mitigations/penalties/parseval_regularization_test.py::test_ten_steps": ("convolutional",),
+    "tests/mitigations/penalties/spectral_regularization_test.py::test_ten_steps": ("2-1.0-False-dense",),
+    "tests/mitigations/penalties/wasserstein_init_test.py::test_ten_steps": ("sum-convolutional",),
+    "tests/mitigations/constraints/weight_clipping_test.py::test_ten_steps": ("convolutional",),
     "tests/networks/activations_test.py"
     "::test_a_trimmed_network_has_as_many_weights_as_with_relu_or_just_fewer": (
         "cnn-layer",
@@ -364,11 +364,11 @@ SMALL_ROWS = {
         "True-num_outputs1-before-tanh",
     ),
     "tests/networks/resnet18_test.py::test_number_of_parameters": ("arguments0",),
-    "tests/optimizers/hidden_matrices_test.py::test_adamo_equals_a_float64_transcription": (
+    "tests/optimizers/forms/hidden_matrices_test.py::test_adamo_equals_a_float64_transcription": (
         "{'max_gradient_norm': 0.5}-xla",
         "{}-graph",
     ),
-    "tests/optimizers/hidden_matrices_test.py::test_muon_equals_a_float64_transcription": (
+    "tests/optimizers/forms/hidden_matrices_test.py::test_muon_equals_a_float64_transcription": (
         "False-graph",
         "True-xla",
     ),
@@ -396,7 +396,7 @@ SMALL_ROWS = {
         "5-normal",
         "6-normal",
     ),
-    "tests/reports/falsification_test.py::test_noise_is_seldom_called_a_correlation": (
+    "tests/reports/statistics/falsification_test.py::test_noise_is_seldom_called_a_correlation": (
         "lognormal-10",
         "lognormal-4",
         "normal-3",

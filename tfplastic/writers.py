@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from tfplastic._checks import check_integer
-from tfplastic._tags import FORBIDDEN_CHARACTERS, FORBIDDEN_PARTS, path_of
+from tfplastic._text.tags import FORBIDDEN_CHARACTERS, FORBIDDEN_PARTS, path_of
 from tfplastic.run_format import ARRAYS_DIRECTORY, METRICS_FILE, METRICS_HEADER
 
 HISTOGRAM_BINS = 30

@@ -6,7 +6,7 @@ import pytest
 import tf_keras as keras_2
 
 from tfplastic import reports
-from tfplastic._tags import path_of, tag_of
+from tfplastic._text.tags import path_of, tag_of
 from tfplastic.callbacks import PlasticityDiagnostics
 from tfplastic.diagnostics import dead_units, feature_singular_values
 

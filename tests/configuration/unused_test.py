@@ -4,8 +4,9 @@ import gin
 import pytest
 
 from tests.made_up_data import data_at_hand, no_configuration_left  # noqa: F401
-from tfplastic.configuration import description, gin_config, unused
+from tfplastic.configuration import gin_config, unused
 from tfplastic.configuration.build import build_loop
+from tfplastic.configuration.composing import description
 from tfplastic.configuration.errors import UsageError
 
 MDP, LABELS = "gin/mdp_true_label_digits.gin", "gin/random_labels_digits.gin"

@@ -410,7 +410,7 @@ WITHOUT_ARGUMENTS = {
     "true_label_mdp",
     "random_label_mdp",
 }
-# They hold members by whatever names files give them; tests/configuration/composition_test.py has the errors.
+# Members of any names; tests/configuration/composing/composition_test.py has the errors.
 MEMBERS = {"diagnostics", "diagnostics_losses", "diagnostics_periods", "mitigations", "step_statistics"}
 
 

@@ -22,7 +22,7 @@ from tfplastic._data.examples import (
 from tfplastic.callbacks import PlasticityDiagnostics
 from tfplastic.diagnostics import Snapshot, diagnose
 from tfplastic.probing import Probe
-from tfplastic.probing._inputs import as_inputs
+from tfplastic.probing._measuring.inputs import as_inputs
 from tfplastic.training import PlasticModel
 
 BOTH = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])

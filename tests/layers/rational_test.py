@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfplastic import diagnostics, networks, seeds
 from tfplastic.layers import Rational
 from tfplastic.layers.rational import rational_fit
-from tfplastic.mitigations._weights import trainable_weights
+from tfplastic.mitigations._weights.trainable import trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
 
 POINTS = np.linspace(-3, 3, 601)

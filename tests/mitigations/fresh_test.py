@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfplastic import networks
 from tfplastic._keras import keras
 from tfplastic.mitigations import WeightReinitializer
-from tfplastic.mitigations._weights import Weight, trainable_weights
+from tfplastic.mitigations._weights.trainable import Weight, trainable_weights
 from tfplastic.mitigations.fresh import stateless_initializer
 
 initializers = keras.initializers

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tfplastic as tp
 from tests.mitigations.numpy_network import loss_and_gradients, outputs
 from tests.training.graph_loop_test import run
-from tfplastic.mitigations._weights import trainable_weights
+from tfplastic.mitigations._weights.trainable import trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.training import Loop, TrainConfig
 

@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from tfplastic import networks, seeds
 from tfplastic.mitigations import StepContext
-from tfplastic.mitigations._frozen_heads import FrozenHeads
-from tfplastic.mitigations._weights import trainable_weights
+from tfplastic.mitigations._weights.trainable import trainable_weights
 from tfplastic.mitigations.build_all import build_all, own_weights
+from tfplastic.mitigations.network_resets._frozen_heads import FrozenHeads
 from tfplastic.optimizers import adam, slots
 from tfplastic.tasks import DataBatches, TaskLoss
-from tfplastic.training.weight_history import WeightHistory
+from tfplastic.training.step_parts.weight_history import WeightHistory
 
 NUM_STEPS, PERIOD = 6, 2
 PROGRAMS = ("eager", "graph", "loop", "xla")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tfplastic as tp
-from tfplastic.mitigations._frozen_heads import frozen_heads_of
+from tfplastic.mitigations.network_resets._frozen_heads import frozen_heads_of
 from tfplastic.probing.injection import _copy
 
 DRAW = np.random.default_rng(0)

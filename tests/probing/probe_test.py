@@ -12,7 +12,7 @@ from tests.probing import models
 from tfplastic import optimizers, probing, seeds
 from tfplastic._keras import keras
 from tfplastic.networks import CategoricalHead
-from tfplastic.probing._extrapolation import extrapolated
+from tfplastic.probing._measuring.extrapolation import extrapolated
 
 KERASES = pytest.mark.parametrize("keras", [keras_2, keras_3], ids=["keras_2", "keras_3"])
 EXECUTIONS = pytest.mark.parametrize("execution", ["side_by_side", "one_after_another"])

@@ -10,7 +10,7 @@ import tfplastic as tp
 from tests.rl import methods_together
 from tests.training.graph_loop_test import run, values_of, weights
 from tfplastic.mitigations import DASH, FIRE, HareAndTortoise, PlasticityInjection
-from tfplastic.mitigations._frozen_heads import frozen_heads_of
+from tfplastic.mitigations.network_resets._frozen_heads import frozen_heads_of
 from tfplastic.training.mitigated_network import evaluation_weights
 
 

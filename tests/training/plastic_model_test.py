@@ -14,8 +14,8 @@ from tfplastic._keras import is_legacy, keras
 from tfplastic.diagnostics import dead_units, dormant_units
 from tfplastic.layers import ActivationMonitor
 from tfplastic.training import Loop, NonFiniteLossError, PlasticModel, RunDirectory, TrainConfig
-from tfplastic.training.compiled_loss import CompiledLoss
 from tfplastic.training.run.progress import Progress
+from tfplastic.training.step_parts.compiled_loss import CompiledLoss
 
 STEPS = 12
 SEED = 3

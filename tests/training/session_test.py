@@ -4,8 +4,8 @@ import pytest
 
 from tests.training.loop_test import make_loop, run
 from tfplastic.training import Event, Loop
-from tfplastic.training.events.diagnostics_plan import DiagnosticsPlan
-from tfplastic.training.events.probe_plan import ProbePlan
+from tfplastic.training.events.measurements.diagnostics_plan import DiagnosticsPlan
+from tfplastic.training.events.measurements.probe_plan import ProbePlan
 
 
 class Watching(Event):

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._shapes import agree, shown
+from tfplastic._data.shapes import agree, shown
 from tfplastic._text.lines import one_line
 
 # How the Kerases begin to say that inputs do not fit a layer.

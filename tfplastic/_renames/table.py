@@ -100,6 +100,34 @@ MODULES: Mapping[str, str] = {
     "tfplastic.tasks.stream_state": "tfplastic.tasks.stream_parts.stream_state",
     "tfplastic.tasks.task_sizes": "tfplastic.tasks.stream_parts.task_sizes",
     "tfplastic.training.run_directory": "tfplastic.training.run.directory",
+    **{
+        f"tfplastic.{package}.{module}": f"tfplastic.{package}.{wing}.{module}"
+        for package, wing, modules in (
+            ("layers", "attention", "class_token position_embedding self_attention"),
+            ("layers", "feature_pairs", "crelu deep_fourier"),
+            ("mitigations", "constraints", "gradient_clipping normalize_and_project weight_clipping"),
+            (
+                "mitigations",
+                "network_resets",
+                "dash fire hare_and_tortoise plasticity_injection reset_last_layer reset_network"
+                " reset_optimizer_state shrink_and_perturb",
+            ),
+            (
+                "mitigations",
+                "penalties",
+                "c_chain infer l2_er l2_init parseval_regularization resampled_init spectral_regularization"
+                " wasserstein_init weight_decay",
+            ),
+            (
+                "mitigations",
+                "unit_resets",
+                "continual_backprop grama partial_resets redo self_normalized_resets unit_reset",
+            ),
+            ("reports", "statistics", "atari_scores falsification"),
+            ("training.events", "measurements", "backward_transfer replicate_scores"),
+        )
+        for module in modules.split()
+    },
 }
 """{module with public names: {old name: name}}; `_renames.modules` accepts the old ones."""
 

@@ -18,7 +18,8 @@ import gin
 import tfplastic
 from tfplastic._renames.gin_text import Renamer
 from tfplastic._text.lines import one_line
-from tfplastic.configuration import composition, gin_errors, gin_files, gin_trust, members, precedence, unused
+from tfplastic.configuration import gin_errors, gin_files, gin_trust, unused
+from tfplastic.configuration.composing import composition, members, precedence
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 

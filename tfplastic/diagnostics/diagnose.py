@@ -6,7 +6,7 @@ from typing import Any
 
 from tfplastic import _checks
 from tfplastic._data.numbers import check_all_finite
-from tfplastic._shapes import check_targets, names_keras_loss
+from tfplastic._data.shapes import check_targets, names_keras_loss
 from tfplastic.diagnostics.declaration.budgets import BUDGETS
 from tfplastic.diagnostics.declaration.quantity import Need, QuantityFn, group_of, needs_of, reads_of
 from tfplastic.diagnostics.measure import check_quantities, measure_checked, prepare

@@ -3,15 +3,15 @@
 from tfplastic import _renames
 from tfplastic.layers.activation_monitor import ActivationMonitor
 from tfplastic.layers.advancing import Advancing, advance
-from tfplastic.layers.class_token import ClassToken
-from tfplastic.layers.crelu import CReLU
-from tfplastic.layers.deep_fourier import DeepFourier
+from tfplastic.layers.attention.class_token import ClassToken
+from tfplastic.layers.attention.position_embedding import PositionEmbedding
+from tfplastic.layers.attention.self_attention import SelfAttention
 from tfplastic.layers.dueling import Dueling
-from tfplastic.layers.position_embedding import PositionEmbedding
+from tfplastic.layers.feature_pairs.crelu import CReLU
+from tfplastic.layers.feature_pairs.deep_fourier import DeepFourier
 from tfplastic.layers.rational import Rational
 from tfplastic.layers.replicated_dense import ReplicatedDense
 from tfplastic.layers.rms_normalization import RMSNormalization
-from tfplastic.layers.self_attention import SelfAttention
 from tfplastic.layers.shared_bias import SharedBias
 from tfplastic.layers.spectral_normalization import SpectralConv2D, SpectralDense
 from tfplastic.layers.stepped_dropout import SteppedDropout

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfplastic._keras import keras
 from tfplastic._tf.random import fold_in
 from tfplastic.layers import RMSNormalization
-from tfplastic.mitigations._weights import Weight
+from tfplastic.mitigations._weights.trainable import Weight
 
 Draw = Callable[[Sequence[int], tf.Tensor], tf.Tensor]
 """From a shape and a key `[2] int32` to `float64` values; traceable."""

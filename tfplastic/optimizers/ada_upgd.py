@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_positive
 from tfplastic._keras import keras
-from tfplastic.optimizers._pure_form import PureForm
+from tfplastic.optimizers._forms.pure_form import PureForm
 from tfplastic.optimizers.pure import OptimizerState, check_decay, moments, one_minus_power
 from tfplastic.optimizers.upgd import PureUPGD
 

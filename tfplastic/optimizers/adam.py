@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_positive
 from tfplastic._keras import keras
-from tfplastic.optimizers._keras_form import add_slots, apply_rule, check_form, index_of
+from tfplastic.optimizers._forms.keras_form import add_slots, apply_rule, check_form, index_of
 from tfplastic.optimizers.pure import PureAdam
 
 

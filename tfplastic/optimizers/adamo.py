@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_non_negative, check_positive
 from tfplastic._keras import keras
-from tfplastic.optimizers._hidden_matrices import HiddenMatricesForm, as_matrix, check_hidden, hidden_of
+from tfplastic.optimizers._forms.hidden_matrices import HiddenMatricesForm, as_matrix, check_hidden, hidden_of
 from tfplastic.optimizers.pure import OptimizerState, PureAdam, cast_to
 
 

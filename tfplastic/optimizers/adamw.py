@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_boolean, check_non_negative, check_positive
 from tfplastic._keras import keras
-from tfplastic.optimizers._keras_form import check_form
+from tfplastic.optimizers._forms.keras_form import check_form
 from tfplastic.optimizers.adam import Adam
 from tfplastic.optimizers.pure import PureAdam, cast_to
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tfplastic.optimizers._keras_form import index_of
+from tfplastic.optimizers._forms.keras_form import index_of
 
 
 def is_optimizer(received: Any) -> bool:

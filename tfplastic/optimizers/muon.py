@@ -14,7 +14,7 @@ from tfplastic._checks import (
     check_positive,
 )
 from tfplastic._keras import keras
-from tfplastic.optimizers._hidden_matrices import HiddenMatricesForm, as_matrix, check_hidden, hidden_of
+from tfplastic.optimizers._forms.hidden_matrices import HiddenMatricesForm, as_matrix, check_hidden, hidden_of
 from tfplastic.optimizers.pure import OptimizerState, PureAdam, PureOptimizer, cast_to, check_decay
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan's quintic iteration

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_fraction, check_positive
 from tfplastic._keras import keras
-from tfplastic.optimizers._pure_form import PureForm
+from tfplastic.optimizers._forms.pure_form import PureForm
 from tfplastic.optimizers.pure import OptimizerState, PureOptimizer, cast_to
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_positive
 from tfplastic._keras import is_legacy, keras
-from tfplastic.optimizers._keras_form import apply_rule, check_form, index_of
+from tfplastic.optimizers._forms.keras_form import apply_rule, check_form, index_of
 from tfplastic.optimizers.pure import PureCenteredRMSprop
 
 

@@ -6,7 +6,7 @@ import gin
 
 from tfplastic._checks import check_fraction, check_positive
 from tfplastic._keras import keras
-from tfplastic.optimizers._keras_form import apply_rule, check_form, index_of
+from tfplastic.optimizers._forms.keras_form import apply_rule, check_form, index_of
 from tfplastic.optimizers.pure import PureSGD
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import tf_variable
-from tfplastic.optimizers._keras_form import index_of
+from tfplastic.optimizers._forms.keras_form import index_of
 from tfplastic.optimizers.any_keras import is_legacy_kind, legacy_slots
 
 # Lists with one variable for each weight, all zero at first, by the optimizer's attribute that holds them.

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_instance, check_positive, check_sequence, shown
 from tfplastic._keras import keras
-from tfplastic.optimizers._pure_form import PureForm
+from tfplastic.optimizers._forms.pure_form import PureForm
 from tfplastic.optimizers.pure import OptimizerState, PureOptimizer, check_decay
 
 DISCOUNTS = (0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)

@@ -17,7 +17,7 @@ from tfplastic._checks import (
 )
 from tfplastic._keras import keras
 from tfplastic._tf.random import fold_in, normal
-from tfplastic.optimizers._pure_form import PureForm
+from tfplastic.optimizers._forms.pure_form import PureForm
 from tfplastic.optimizers.pure import OptimizerState, PureOptimizer, cast_to, check_decay, one_minus_power
 
 SCALINGS = ("global", "local")

@@ -10,7 +10,7 @@
 """
 
 from tfplastic import _renames
-from tfplastic.probing._cache import ProbeCache
+from tfplastic.probing._measuring.cache import ProbeCache
 from tfplastic.probing.heads import Classification, Head, Regression, TwoHot
 from tfplastic.probing.injection import InjectionResult, measure_injection
 from tfplastic.probing.measure import measure_plasticity

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tfplastic.probing._cache import ProbeCache
+from tfplastic.probing._measuring.cache import ProbeCache
 from tfplastic.probing.probe import Probe
 from tfplastic.probing.result import ProbeResult
 

@@ -9,12 +9,12 @@ import gin
 from tfplastic import _renames
 from tfplastic._checks import check_instance
 from tfplastic._keras import check_backend
-from tfplastic.probing._cache import ProbeCache
-from tfplastic.probing._inputs import as_inputs
-from tfplastic.probing._measurement import Measurement
-from tfplastic.probing._protocol import Protocol
-from tfplastic.probing._shared import SharedProbe
-from tfplastic.probing._standardized import standardized
+from tfplastic.probing._measuring.cache import ProbeCache
+from tfplastic.probing._measuring.inputs import as_inputs
+from tfplastic.probing._measuring.measurement import Measurement
+from tfplastic.probing._measuring.protocol import Protocol
+from tfplastic.probing._measuring.shared import SharedProbe
+from tfplastic.probing._measuring.standardized import standardized
 from tfplastic.probing._training.optimizers import optimizer_of
 from tfplastic.probing.result import ProbeResult
 

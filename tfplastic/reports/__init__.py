@@ -16,11 +16,11 @@ except ImportError as error:
 from tfplastic import _renames
 from tfplastic.reports import aggregate, figures, style
 from tfplastic.reports.agreement import agreement, missing_cells
-from tfplastic.reports.atari_scores import human_normalized, improvement
-from tfplastic.reports.falsification import correlations, verdicts
 from tfplastic.reports.paper import paper_cells, paper_numbers
 from tfplastic.reports.runs import Arrays, Run, Runs, read_runs
+from tfplastic.reports.statistics.atari_scores import human_normalized, improvement
 from tfplastic.reports.statistics.factorial import probe_cells, probe_losses, with_factors
+from tfplastic.reports.statistics.falsification import correlations, verdicts
 
 __all__ = [
     "Arrays",

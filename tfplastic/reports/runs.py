@@ -15,8 +15,8 @@ import pandas as pd
 
 from tfplastic import _renames
 from tfplastic._renames import gin_text
-from tfplastic._tags import tag_at
 from tfplastic._text.lines import one_line
+from tfplastic._text.tags import tag_at
 from tfplastic.run_format import (
     ARRAYS_DIRECTORY,
     METRICS_FILE,

@@ -2,9 +2,9 @@
 
 from tfplastic import _renames
 from tfplastic.training.brownian_twin import BrownianTwin
-from tfplastic.training.events.backward_transfer import BackwardTransfer
 from tfplastic.training.events.event import Event
-from tfplastic.training.events.replicate_scores import ReplicateScores
+from tfplastic.training.events.measurements.backward_transfer import BackwardTransfer
+from tfplastic.training.events.measurements.replicate_scores import ReplicateScores
 from tfplastic.training.loop import Loop
 from tfplastic.training.plastic_model import PlasticModel
 from tfplastic.training.run.directory import RunDirectory, RunDirectoryError

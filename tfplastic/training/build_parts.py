@@ -6,18 +6,18 @@ from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.mitigations.build_all import build_all
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.events.checkpoint import SavingCheckpoint
-from tfplastic.training.events.diagnostics import RunDiagnostics
 from tfplastic.training.events.evaluation import Evaluation
 from tfplastic.training.events.event import Event
 from tfplastic.training.events.logging import Logging
+from tfplastic.training.events.measurements.diagnostics import RunDiagnostics
+from tfplastic.training.events.measurements.probes import RunProbes
 from tfplastic.training.events.mitigations import Mitigating
-from tfplastic.training.events.probes import RunProbes
 from tfplastic.training.execution.choose_driver import has_boundaries, make_driver, runs_in_program
 from tfplastic.training.mitigated_network import extension
 from tfplastic.training.run.initial_weights import find_source, load_weights
 from tfplastic.training.run_parts import RunParts
 from tfplastic.training.step import GradientStep
-from tfplastic.training.step_supply import supply_of
+from tfplastic.training.step_parts.step_supply import supply_of
 from tfplastic.training.train_config import TrainConfig
 
 

@@ -18,12 +18,12 @@ from tfplastic.mitigations import Mitigation
 from tfplastic.mitigations.build_all import build_all
 from tfplastic.mitigations.compatibility import check_mitigations
 from tfplastic.training.after_updates import AfterUpdates, Moment
-from tfplastic.training.compiled_loss import CompiledLoss
 from tfplastic.training.execution.non_finite import Examination
 from tfplastic.training.execution.noted_batch import NotedBatch
 from tfplastic.training.mitigated_network import evaluation_weights, extension
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic
-from tfplastic.training.step_supply import ArraySupply
+from tfplastic.training.step_parts.compiled_loss import CompiledLoss
+from tfplastic.training.step_parts.step_supply import ArraySupply
 
 _OPTIMIZERS = ("adadelta", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam", "rmsprop", "sgd")
 

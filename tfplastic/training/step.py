@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from tfplastic._keras import keras
-from tfplastic._tags import tag_of
+from tfplastic._text.tags import tag_of
 from tfplastic._tf.replicas import num_replicas, replica_id, sum_over_replicas
 from tfplastic._tf.variables import as_tf_variables
 from tfplastic.diagnostics import RecordedCall, recorded_call
@@ -18,10 +18,10 @@ from tfplastic.mitigations.build_all import own_weights
 from tfplastic.mitigations.step_context import HANDED_ON
 from tfplastic.optimizers.any_keras import build_optimizer
 from tfplastic.tasks import TaskLoss
-from tfplastic.training.global_norm import global_norm
-from tfplastic.training.sample_plasticity import sample_plasticity
-from tfplastic.training.step_supply import Parts, StepSupply
-from tfplastic.training.weight_history import WeightHistory
+from tfplastic.training.step_parts.global_norm import global_norm
+from tfplastic.training.step_parts.sample_plasticity import sample_plasticity
+from tfplastic.training.step_parts.step_supply import Parts, StepSupply
+from tfplastic.training.step_parts.weight_history import WeightHistory
 
 StepStatistic = Callable[[tf.Tensor], tf.Tensor]
 """A scalar of a layer's activations `[batch, ..., units]`; traceable, such as `diagnostics.dead_units`."""

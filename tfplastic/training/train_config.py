@@ -26,9 +26,9 @@ from tfplastic.mitigations import Mitigation
 from tfplastic.mitigations.compatibility import check_mitigations
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.brownian_twin import BrownianTwin
-from tfplastic.training.events.diagnostics_plan import DiagnosticsPlan
 from tfplastic.training.events.event import Event
-from tfplastic.training.events.probe_plan import ProbePlan
+from tfplastic.training.events.measurements.diagnostics_plan import DiagnosticsPlan
+from tfplastic.training.events.measurements.probe_plan import ProbePlan
 from tfplastic.training.execution.compilation import AUTO, COMPILERS
 from tfplastic.training.step import StepStatistic
 

@@ -16,8 +16,8 @@ from tfplastic.command_line.diagnose.probe import run_inputs
 from tfplastic.command_line.diagnose.report import run_reference
 from tfplastic.command_line.diagnose.trained_run import TrainedRun
 from tfplastic.configuration.errors import UsageError
-from tfplastic.training.events.diagnostics import REFERENCE_FILE
-from tfplastic.training.events.probes import INPUTS_FILE
+from tfplastic.training.events.measurements.diagnostics import REFERENCE_FILE
+from tfplastic.training.events.measurements.probes import INPUTS_FILE
 
 pytestmark = pytest.mark.usefixtures("undisturbed")
 SMALL = ("--device=cpu", "--num_eigenvalues=1", "--num_steps=3", "--num_probes=1")

@@ -6,10 +6,10 @@ import pytest
 from tests.reports import paper_runs
 from tests.reports.run_directories import write_run
 from tfplastic.reports import paper_cells, read_runs
-from tfplastic.reports.page import landscape
-from tfplastic.reports.page.arms import fixed_factors
 from tfplastic.reports.page.content import ReportInput
-from tfplastic.reports.page.paper import beside_the_paper
+from tfplastic.reports.page.parts import landscape
+from tfplastic.reports.page.parts.arms import fixed_factors
+from tfplastic.reports.page.parts.paper import beside_the_paper
 from tfplastic.reports.statistics.factors import factors_of
 
 MDP = "ClassificationMdpTask.mdp = @true_label_mdp\n"

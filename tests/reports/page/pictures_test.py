@@ -6,8 +6,8 @@ import pytest
 
 from tests.reports.run_directories import write_run
 from tfplastic.reports import read_runs, style
-from tfplastic.reports.page import curves, layers, summary
 from tfplastic.reports.page.content import ReportInput
+from tfplastic.reports.page.parts import curves, layers, summary
 from tfplastic.reports.page.tables import as_csv, as_markdown
 
 

@@ -19,7 +19,7 @@ from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 from tfplastic.diagnostics import Snapshot
 from tfplastic.run_format import ARRAY_FILE_ERRORS, OPERATIVE_CONFIG_FILE
-from tfplastic.training.events.diagnostics import task_snapshot
+from tfplastic.training.events.measurements.diagnostics import task_snapshot
 from tfplastic.training.loop import TrainConfig
 from tfplastic.training.run.bindings import parse_bindings
 from tfplastic.training.run.config_differences import missing_old_values

@@ -12,8 +12,9 @@ from tfplastic._text.lines import one_line
 from tfplastic.command_line import entry_point, messages
 from tfplastic.command_line.entry_point import print_line, refuse
 from tfplastic.command_line.train import options
-from tfplastic.configuration import description, device, gin_config, gin_files, initial_run, quiet, unused
+from tfplastic.configuration import device, gin_config, gin_files, initial_run, quiet, unused
 from tfplastic.configuration.build import build_loop
+from tfplastic.configuration.composing import description
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tfplastic._tags import tag_of
+from tfplastic._text.tags import tag_of
 from tfplastic.writers import Writer
 
 _NEGATIVE, _ZERO, _POSITIVE = (33, 102, 172), (247, 247, 247), (178, 24, 43)  # ColorBrewer's RdBu

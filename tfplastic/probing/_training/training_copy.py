@@ -10,7 +10,7 @@ from tfplastic._tf.determinism import deterministic_sums
 from tfplastic._tf.variables import as_tf_variables
 from tfplastic.layers import advance
 from tfplastic.optimizers.any_keras import build_optimizer, variables_of
-from tfplastic.probing._counted import counted, in_batch, mask_of
+from tfplastic.probing._measuring.counted import counted, in_batch, mask_of
 from tfplastic.probing._training.batched_trace import Variable
 from tfplastic.probing._training.optimizers import scaled
 from tfplastic.probing._training.reinitialized import call

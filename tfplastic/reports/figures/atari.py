@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from tfplastic.reports._frames import floats, groups
-from tfplastic.reports.atari_scores import improvement
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.paper import paper_numbers
 from tfplastic.reports.runs import Run, Runs
+from tfplastic.reports.statistics.atari_scores import improvement
 from tfplastic.reports.statistics.factorial import arm_factors, with_factors
 
 _MATRICES = 4  # along the training of a run

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from tfplastic.reports.falsification import correlations, verdicts
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.runs import Runs
 from tfplastic.reports.statistics.factorial import probe_losses, with_factors
 from tfplastic.reports.statistics.factors import chosen_factors
+from tfplastic.reports.statistics.falsification import correlations, verdicts
 
 PANELS = {
     "weight norm": ("diagnostics/weight_norm/all", "data"),

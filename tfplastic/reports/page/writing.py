@@ -11,14 +11,14 @@ from pathlib import Path
 from tfplastic.reports import style
 from tfplastic.reports.figures import caption
 from tfplastic.reports.page.content import ReportInput, Section
-from tfplastic.reports.page.curves import learning_curves
 from tfplastic.reports.page.damage import of_readable
 from tfplastic.reports.page.document import document
-from tfplastic.reports.page.landscape import covariances, spectra
-from tfplastic.reports.page.layers import heat_maps
-from tfplastic.reports.page.paper import beside_the_paper
-from tfplastic.reports.page.probes import probes
-from tfplastic.reports.page.summary import runs_and_configuration, summary
+from tfplastic.reports.page.parts.curves import learning_curves
+from tfplastic.reports.page.parts.landscape import covariances, spectra
+from tfplastic.reports.page.parts.layers import heat_maps
+from tfplastic.reports.page.parts.paper import beside_the_paper
+from tfplastic.reports.page.parts.probes import probes
+from tfplastic.reports.page.parts.summary import runs_and_configuration, summary
 from tfplastic.reports.page.tables import as_csv, as_markdown
 from tfplastic.writers import atomic_file
 

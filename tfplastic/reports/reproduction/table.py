@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from tfplastic.reports.reproduction import (
+from tfplastic.reports.reproduction.committed import PARTS, Committed
+from tfplastic.reports.reproduction.result import Result
+from tfplastic.reports.reproduction.results import (
     correlates,
     instability,
     interventions,
@@ -11,8 +13,6 @@ from tfplastic.reports.reproduction import (
     probes,
     width,
 )
-from tfplastic.reports.reproduction.committed import PARTS, Committed
-from tfplastic.reports.reproduction.result import Result
 
 _MAKE: Mapping[int, Callable[[Committed], Result]] = {
     1: instability.figure_1,

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic.training import Loop
-from tfplastic.training.events.schedule import Schedule
+from tfplastic.training.events.measurements.schedule import Schedule
 from tfplastic.training.run.bindings import parse_bindings
 
 

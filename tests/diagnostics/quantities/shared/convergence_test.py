@@ -10,7 +10,7 @@ from tfplastic import diagnostics
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Snapshot
 from tfplastic.diagnostics.quantities.shared.convergence import convergence_remarks
-from tfplastic.training.events.measured_network import MeasuredNetwork
+from tfplastic.training.events.measurements.measured_network import MeasuredNetwork
 from tfplastic.writers import MemoryWriter
 
 SHORT = {

@@ -10,7 +10,7 @@ from tfplastic._checkpoint_files import Checkpoint
 from tfplastic.command_line.diagnose import checkpoints
 from tfplastic.command_line.diagnose.trained_run import TrainedRun
 from tfplastic.command_line.entry_point import print_line
-from tfplastic.training.events.probes import INPUTS_FILE, UnreadableInputsError, load_inputs
+from tfplastic.training.events.measurements.probes import INPUTS_FILE, UnreadableInputsError, load_inputs
 
 
 def of_run(run: TrainedRun, found: Sequence[Checkpoint], count: int) -> tuple[Any, str]:

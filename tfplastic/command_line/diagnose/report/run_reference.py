@@ -5,7 +5,7 @@ import pathlib
 from tfplastic._text.lines import one_line
 from tfplastic.command_line.entry_point import print_line
 from tfplastic.diagnostics import Reference
-from tfplastic.training.events.diagnostics import REFERENCE_FILE
+from tfplastic.training.events.measurements.diagnostics import REFERENCE_FILE
 
 
 def of_run(run_directory: str) -> Reference | None:

@@ -1,0 +1,1 @@
+"""The composition of gin files, in any order, to one configuration."""

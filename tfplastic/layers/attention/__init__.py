@@ -1,0 +1,1 @@
+"""Layers of networks with attention."""

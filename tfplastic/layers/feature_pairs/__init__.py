@@ -1,0 +1,1 @@
+"""Layers that give each unit two features."""

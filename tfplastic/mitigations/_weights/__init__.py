@@ -1,0 +1,1 @@
+"""The weights of a model as mitigations read and change them."""

@@ -1,0 +1,1 @@
+"""Mitigations that keep gradients or weights within bounds."""

@@ -1,0 +1,1 @@
+"""Mitigations that add a penalty to the loss."""

@@ -1,0 +1,1 @@
+"""Mitigations that make single units fresh."""

@@ -1,0 +1,1 @@
+"""The pure optimizers' forms for Keras."""

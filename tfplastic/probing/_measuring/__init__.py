@@ -1,0 +1,1 @@
+"""The course of one measurement, and its parts."""

@@ -1,0 +1,1 @@
+"""Results of the paper's figures, one file for the figures of one question."""
