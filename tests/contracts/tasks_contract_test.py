@@ -442,7 +442,7 @@ def test_batches_under_xla_are_those_of_eager_code(name, row, streamed):
     compiled = GraphStream(row.make(0), is_compiled=True)
     for batch in batches[:5]:  # into the second task
         for one, other in zip(tf.nest.flatten(compiled.next()), tf.nest.flatten(batch), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)  # draws near zero round
+            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)  # a normal is r cos(t)
 
 
 @EVERY_ROW
