@@ -65,7 +65,7 @@ def assert_as_by_hand(kind, mitigations, transform=None, after=None, **arguments
     expected, without = by_hand(kind, **given), by_hand(kind)
     found = fitted(kind, mitigations, **arguments).get_weights()
     for one, other, plain in zip(found, expected, without, strict=True):
-        scale = max(1.0, np.abs(other).max())  # float32 rounds a small entry by as much as its large neighbours
+        scale = max(1.0, np.abs(other).max())  # float32 rounds small entries like large neighbours
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-6 * scale)
         assert one.ndim == 1 or np.abs(one - plain).max() > 1e-5
 
