@@ -132,6 +132,14 @@ def test_agents_take_the_place_of_that_of_minatar():
         assert loop.task.model.output_shape == outputs
 
 
+def test_the_replay_is_prioritized_with_any_agent():
+    files = ["gin/minatar_dqn.gin", "gin/sizes/minatar_quick.gin", "gin/replays/minatar_prioritized.gin"]
+    assert build(*files, "gin/agents/minatar_c51.gin").task.prioritization.exponent == 0.6
+    gin_config.parse(["gin/atari_c51.gin", "gin/replays/atari_prioritized.gin"], [])
+    # To the end of a run of the size of the paper.
+    assert gin.query_parameter("Prioritization.importance_steps") == gin.query_parameter("train.total_steps")
+
+
 @pytest.mark.parametrize("file", IN_MEMORY)
 def test_a_file_whose_data_is_in_memory_builds_on_its_own_and_in_its_quick_size(file):
     size = "mdp" if "mdp" in file else "random_labels"

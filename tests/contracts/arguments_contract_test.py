@@ -264,6 +264,12 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         given(tp.rl.FrameReplay, capacity=100),
         may("L", "stack_size", "n_step"),  # told of `capacity`
     ),
+    "Prioritization": (
+        tp.rl.Prioritization,
+        may("0 0.5", "exponent", "importance_begin", "importance_end")
+        | may("0 L", "importance_steps")
+        | may("0 0.5 L", "offset"),
+    ),
     "c51": (agent(tp.rl.c51), AGENT | may("0.5 L", "max_value") | may("L", "n_step")),
     "dqn": (agent(tp.rl.dqn), AGENT | may("0.5 L", "grad_error_bound") | may("L", "n_step")),
     "double_dqn": (agent(tp.rl.double_dqn), AGENT | may("0.5 L", "grad_error_bound") | may("L", "n_step")),
@@ -360,7 +366,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
             replay_capacity=1_000,
             warm_up_agent_steps=100,
         ),
-        may("0.5 L", "replay_ratio") | may("L", "target_update_period"),
+        may("0.5 L", "replay_ratio") | may("L", "target_update_period") | may("None", "prioritization"),
     ),
     "MinAtarTask": (
         given(
@@ -371,7 +377,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
             replay_capacity=1_000,
             warm_up_agent_steps=100,
         ),
-        may("0.5 L", "replay_ratio") | may("L", "target_update_period"),
+        may("0.5 L", "replay_ratio") | may("L", "target_update_period") | may("None", "prioritization"),
     ),
     "sparse_reward_mdp": (given(tp.tasks.sparse_reward_mdp, labels=[0, 1], num_classes=2, seed=0), set()),
     "load_dataset": (tp.tasks.load_dataset, set()),

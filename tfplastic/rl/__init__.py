@@ -32,7 +32,7 @@ from tfplastic.rl.minatar import MinAtarEnvironment, MinAtarProtocol
 from tfplastic.rl.minatar_task import MinAtarTask
 from tfplastic.rl.player import Player
 from tfplastic.rl.q_learner import QLearner
-from tfplastic.rl.replay import FrameReplay
+from tfplastic.rl.replay import FrameReplay, Prioritization, PrioritizedReplay
 from tfplastic.rl.replay.graph_replay import GraphReplay
 
 __all__ = [
@@ -48,6 +48,8 @@ __all__ = [
     "MinAtarProtocol",
     "MinAtarTask",
     "Player",
+    "PrioritizedReplay",
+    "Prioritization",
     "QAgent",
     "QLearner",
     "QNetwork",

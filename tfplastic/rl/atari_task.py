@@ -12,6 +12,7 @@ from tfplastic.rl.agents.acting import LinearEpsilon
 from tfplastic.rl.atari import AtariProtocol
 from tfplastic.rl.atari.games import check_game
 from tfplastic.rl.evaluation import Evaluation
+from tfplastic.rl.replay import Prioritization
 from tfplastic.rl.replay_task import ReplayTask
 
 
@@ -39,6 +40,7 @@ class AtariTask(ReplayTask):
             gradient steps in DQN Zoo's `double_q`.
         epsilon: function that maps agent steps since the warm-up to the probability of a random action.
         evaluation: settings of the evaluation.
+        prioritization: settings of draws from the replay by priority; None for uniform draws.
         diagnostics_batch_size: size of the batch that diagnostics see, drawn once at the end of the warm-up.
 
     Raises:
@@ -77,6 +79,7 @@ class AtariTask(ReplayTask):
         target_update_period: int = 7_500,
         epsilon: Callable[[int], float] = LinearEpsilon(),  # noqa: B008 (frozen)
         evaluation: Evaluation = Evaluation(),  # noqa: B008 (frozen)
+        prioritization: Prioritization | None = None,
         diagnostics_batch_size: int = 128,
     ):
         check_instance("protocol", protocol, AtariProtocol, "@AtariProtocol()")
@@ -93,5 +96,6 @@ class AtariTask(ReplayTask):
             target_update_period=target_update_period,
             epsilon=epsilon,
             evaluation=evaluation,
+            prioritization=prioritization,
             diagnostics_batch_size=diagnostics_batch_size,
         )

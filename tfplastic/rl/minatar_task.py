@@ -11,6 +11,7 @@ from tfplastic.rl.agents.acting import LinearEpsilon
 from tfplastic.rl.evaluation import Evaluation
 from tfplastic.rl.minatar import MinAtarProtocol
 from tfplastic.rl.minatar.games import check_game
+from tfplastic.rl.replay import Prioritization
 from tfplastic.rl.replay_task import ReplayTask
 
 
@@ -37,6 +38,7 @@ class MinAtarTask(ReplayTask):
         epsilon: function from agent steps since the warm-up to the probability of a random action. To
             0.1 over 100,000 frames in `dqn.py`.
         evaluation: settings of the evaluation.
+        prioritization: settings of draws from the replay by priority; None for uniform draws.
         diagnostics_batch_size: size of the batch that diagnostics see, drawn once at the end of the warm-up.
 
     Raises:
@@ -74,6 +76,7 @@ class MinAtarTask(ReplayTask):
         target_update_period: int = 1_000,
         epsilon: Callable[[int], float] = LinearEpsilon(decay_agent_steps=100_000),  # noqa: B008 (frozen)
         evaluation: Evaluation = Evaluation(),  # noqa: B008 (frozen)
+        prioritization: Prioritization | None = None,
         diagnostics_batch_size: int = 128,
     ):
         check_instance("protocol", protocol, MinAtarProtocol, "@MinAtarProtocol()")
@@ -90,5 +93,6 @@ class MinAtarTask(ReplayTask):
             target_update_period=target_update_period,
             epsilon=epsilon,
             evaluation=evaluation,
+            prioritization=prioritization,
             diagnostics_batch_size=diagnostics_batch_size,
         )

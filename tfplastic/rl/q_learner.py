@@ -13,7 +13,8 @@ from tfplastic import seeds
 from tfplastic._keras import keras
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.player import Trace
-from tfplastic.rl.replay import FrameReplay
+from tfplastic.rl.replay import FrameReplay, PrioritizedReplay
+from tfplastic.rl.replay.prioritized_replay import PrioritizedSample, with_weights
 from tfplastic.tasks import TaskLoss
 
 
@@ -22,7 +23,8 @@ class QLearner:
 
     Args:
         agent: agent whose networks learn.
-        replay: replay of the played steps.
+        replay: replay of the played steps. From a `PrioritizedReplay` batches are drawn by priority, with
+            importance weights in their `policy_info`; the batch of diagnostics is drawn uniformly.
         batch_size: transitions per gradient step.
         target_update_period: gradient steps between copies to the target network.
         seed: root seed.
@@ -37,6 +39,9 @@ class QLearner:
     ):
         self.agent = agent
         self._replay = replay
+        self._prioritized = replay if isinstance(replay, PrioritizedReplay) else None
+        self._places = np.zeros(0, np.int64)  # of the last batch in the replay
+        self._weights = np.zeros(0, np.float32)
         self._batch_size = batch_size
         self._target_update_period = target_update_period
         self._seed = seed
@@ -52,17 +57,30 @@ class QLearner:
         """Draws the batch of the next gradient step, arrays `[batch, n_step + 1, ...]`."""
         self.gradient_steps += 1
         with Trace("replay_sample"):
-            return self._replay.sample(
-                self._batch_size, seeds.derive(self._seed, "sample", self.gradient_steps)
-            )
+            key = seeds.derive(self._seed, "sample", self.gradient_steps)
+            if self._prioritized is None:
+                return self._replay.sample(self._batch_size, key)
+            batch, self._weights, self._places = self._sample_by_priority(self._prioritized, key)
+            return with_weights(batch, self._weights)
 
     def further_batch(self, step: int) -> trajectory.Trajectory:
         """Draws another batch for gradient step `step`."""
-        return self._replay.sample(self._batch_size, seeds.derive(self._seed, "further_batch", step))
+        key = seeds.derive(self._seed, "further_batch", step)
+        if self._prioritized is None:
+            return self._replay.sample(self._batch_size, key)
+        batch, weights, _ = self._sample_by_priority(self._prioritized, key)
+        return with_weights(batch, weights)
 
     def data_batches(self) -> Sequence[trajectory.Trajectory]:
         """Returns all transitions in the replay, in whole batches."""
-        return self._replay.batches(self._batch_size)
+        batches = self._replay.batches(self._batch_size)
+        return batches if self._prioritized is None else _Weighted(batches)
+
+    def note_losses(self, losses: tf.Tensor) -> None:
+        """Sets the priorities of the last batch by its examples' losses `[batch]`, before the update."""
+        if self._prioritized is not None:
+            unweighted = losses.numpy().astype(np.float64) / self._weights
+            self._prioritized.set_priorities(self._places, self.agent.priorities(unweighted))
 
     def loss(self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False) -> TaskLoss:
         """Returns the agent's loss of a batch; traceable.
@@ -82,7 +100,8 @@ class QLearner:
     def draw_diagnostics_batch(self, size: int) -> None:
         """Draws the batch that diagnostics see, once; later calls change nothing."""
         if self._diagnostics_batch is None:
-            self._diagnostics_batch = self._replay.sample(size, seeds.derive(self._seed, "diagnostics"))
+            batch = self._replay.sample(size, seeds.derive(self._seed, "diagnostics"))
+            self._diagnostics_batch = batch if self._prioritized is None else with_weights(batch)
 
     def diagnostics_batch(self) -> tuple[trajectory.Trajectory, tf.Tensor]:
         """Returns the batch that was drawn for diagnostics, and the network's inputs in it.
@@ -106,7 +125,7 @@ class QLearner:
             step_type=np.full(leading, ts.StepType.MID),
             observation=np.zeros((*leading, *observation_shape), np.uint8),
             action=np.zeros(leading, np.int32),
-            policy_info=(),
+            policy_info=() if self._prioritized is None else np.ones(self._batch_size, np.float32),
             next_step_type=np.full(leading, ts.StepType.MID),
             reward=np.zeros(leading, np.float32),
             discount=np.ones(leading, np.float32),
@@ -128,9 +147,11 @@ class QLearner:
         """
         if self._diagnostics_batch is not None:
             batch = self._diagnostics_batch._asdict()
-            del batch["policy_info"]  # ()
+            del batch["policy_info"]  # () or ones
             arrays: dict[str, Any] = batch
             np.savez(directory / "diagnostics_batch.npz", **arrays)
+        if self._prioritized is not None:
+            self._prioritized.save_priorities(directory)
         return {"gradient_steps": self.gradient_steps}, self._replay.save(shared)
 
     def restore(
@@ -138,7 +159,28 @@ class QLearner:
     ) -> None:
         """Takes up the state that `save` wrote and returned, exactly."""
         self._replay.restore(shared, shared_files)
+        if self._prioritized is not None:
+            self._prioritized.restore_priorities(directory)
         self.gradient_steps = counters["gradient_steps"]
         if (directory / "diagnostics_batch.npz").exists():
             with np.load(directory / "diagnostics_batch.npz") as arrays:
-                self._diagnostics_batch = trajectory.Trajectory(policy_info=(), **arrays)
+                batch = trajectory.Trajectory(policy_info=(), **arrays)
+            self._diagnostics_batch = batch if self._prioritized is None else with_weights(batch)
+
+    def _sample_by_priority(self, replay: PrioritizedReplay, key: np.ndarray) -> PrioritizedSample:
+        importance = replay.prioritization.importance(self.gradient_steps)
+        return replay.sample_by_priority(self._batch_size, key, importance)
+
+
+class _Weighted(Sequence[trajectory.Trajectory]):
+    """Batches with importance weights of 1."""
+
+    def __init__(self, batches: Sequence[trajectory.Trajectory]):
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: Any) -> Any:
+        batch: Any = self._batches[index]
+        return with_weights(batch)

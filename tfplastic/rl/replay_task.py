@@ -17,6 +17,7 @@ from tf_agents.trajectories import trajectory
 from tfplastic import seeds
 from tfplastic._checks import (
     check_fits_in_memory,
+    check_instance,
     check_integer,
     check_makes,
     check_positive,
@@ -31,7 +32,8 @@ from tfplastic.rl.evaluation import EMULATOR_BYTES, Evaluation, scalars_of_retur
 from tfplastic.rl.game_protocol import GameProtocol
 from tfplastic.rl.player import Player
 from tfplastic.rl.q_learner import QLearner
-from tfplastic.rl.replay.frame_replay import FrameReplay, replay_bytes
+from tfplastic.rl.replay import FrameReplay, Prioritization, PrioritizedReplay
+from tfplastic.rl.replay.frame_replay import replay_bytes
 from tfplastic.tasks import HostTask, TaskLoss, TaskProgress
 from tfplastic.tasks.batch_memory import check_batch_fits
 
@@ -58,6 +60,8 @@ class ReplayTask(HostTask):
         target_update_period: gradient steps between hard copies to the target network.
         epsilon: function that maps agent steps since the warm-up to the probability of a random action.
         evaluation: settings of the evaluation.
+        prioritization: settings of draws by priority, with `importance_steps` in gradient steps; None for
+            uniform draws.
         diagnostics_batch_size: size of the batch that diagnostics see, drawn once at the end of the warm-up.
 
     Raises:
@@ -79,6 +83,7 @@ class ReplayTask(HostTask):
         target_update_period: int,
         epsilon: Callable[[int], float],
         evaluation: Evaluation,
+        prioritization: Prioritization | None,
         diagnostics_batch_size: int,
     ):
         self.game = game
@@ -100,6 +105,9 @@ class ReplayTask(HostTask):
         self.boundary_period = self.target_update_period
         self.epsilon = epsilon
         self.evaluation = evaluation
+        if prioritization is not None:
+            check_instance("prioritization", prioritization, Prioritization, "@Prioritization()")
+        self.prioritization = prioritization
         self.diagnostics_batch_size = check_positive_integer("diagnostics_batch_size", diagnostics_batch_size)
         if warm_up_agent_steps >= replay_capacity:
             raise ValueError(
@@ -157,13 +165,12 @@ class ReplayTask(HostTask):
                 f"Received: {self.warm_up_agent_steps}"
             )
         self._player = Player(self._make_environment, seed)
-        replay = FrameReplay(
-            self.replay_capacity,
-            self.num_envs,
-            self._frame_shape,
-            stack_size=self.protocol.stack_size,
-            n_step=agent.n_step,
-        )
+        arguments = {"stack_size": self.protocol.stack_size, "n_step": agent.n_step}
+        sizes = self.replay_capacity, self.num_envs, self._frame_shape
+        if self.prioritization is None:
+            replay = FrameReplay(*sizes, **arguments)
+        else:
+            replay = PrioritizedReplay(*sizes, **arguments, prioritization=self.prioritization)
         self._learner = QLearner(agent, replay, self.batch_size, self.target_update_period, seed)
 
     def start(self) -> None:
@@ -198,6 +205,9 @@ class ReplayTask(HostTask):
 
     def loss(self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False) -> TaskLoss:
         return self._learner.loss(model, batch, training)
+
+    def note_losses(self, losses: tf.Tensor) -> None:
+        self._learner.note_losses(losses)
 
     def after_step(self, step: int) -> None:
         self._learner.after_step(step)
@@ -287,7 +297,10 @@ class ReplayTask(HostTask):
             ("gradient steps", f"{total_steps:,}, {self._ratio_in_words()}"),
             ("target network", f"copied every {self.target_update_period:,} gradient steps"),
             ("evaluation", f"{self.evaluation.num_episodes} episodes at epsilon {self.evaluation.epsilon:g}"),
-            ("replay memory", f"{self.replay_capacity:,} steps, {gigabytes(self.replay_capacity)}"),
+            (
+                "replay memory",
+                f"{self.replay_capacity:,} steps, {gigabytes(self.replay_capacity)}{self._draws_in_words()}",
+            ),
             ("replay on disk", f"up to {gigabytes(kept)}, {gigabytes(peak)} while a checkpoint is written"),
         ]
 
@@ -306,6 +319,9 @@ class ReplayTask(HostTask):
         if steps >= 1:
             return f"one per {'' if steps == 1 else f'{float(steps):g} '}agent step{'s' * (steps != 1)}"
         return f"{float(1 / steps):g} per agent step"
+
+    def _draws_in_words(self) -> str:
+        return "" if self.prioritization is None else f", by priority^{self.prioritization.exponent:g}"
 
     def _epsilon(self) -> float:
         return self.epsilon(self._player.agent_steps - self.warm_up_agent_steps)

@@ -92,6 +92,9 @@ class HostTask(abc.ABC):
     def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:
         """Returns the loss of a batch; traceable, differentiable in the weights of `model`."""
 
+    def note_losses(self, losses: Any) -> None:
+        """Takes the loss of each example of the last batch, `[batch] float32`, from before the update."""
+
     def after_step(self, step: int) -> None:
         """Runs the work between steps, such as target networks; called after gradient step `step`, from 1."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_files import Binding
 
-_CHOICES = {"agents", "networks", "optimizers"}
+_CHOICES = {"agents", "networks", "optimizers", "replays"}
 """Folders of files of which each is one choice; those that set one argument differently are alternatives."""
 _MEMBERS = {
     ("", "tfplastic.training.train", argument): f"{argument}.NAME = {value}"

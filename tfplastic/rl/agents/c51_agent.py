@@ -13,7 +13,8 @@ class PerExampleC51Agent(categorical_dqn_agent.CategoricalDqnAgent):
     """`CategoricalDqnAgent` whose public `loss` fills `extra.td_loss`, which TF-Agents leaves empty.
 
     The loss is the cross-entropy between the projected target distribution (Bellemare et al. 2017, Algorithm
-    1) and the predicted one, averaged over the batch; equal to the parent's, for n steps too.
+    1) and the predicted one, averaged over the batch with the weights of the examples; equal to
+    the parent's, which takes no weights, for n steps too.
     """
 
     def _loss(
@@ -25,7 +26,7 @@ class PerExampleC51Agent(categorical_dqn_agent.CategoricalDqnAgent):
         weights: Any = None,
         training: bool = False,
     ) -> tf_agent.LossInfo:
-        del td_errors_loss_fn, weights  # as in the parent, which uses neither
+        del td_errors_loss_fn  # as in the parent, which does not use it either
         time_steps, policy_steps, next_time_steps = self._as_transition(experience)
         logits, _ = self._q_network(time_steps.observation, training=training)  # [batch, actions, atoms]
         logits = tf.gather(logits, policy_steps.action, batch_dims=1)  # [batch, atoms]
@@ -36,4 +37,5 @@ class PerExampleC51Agent(categorical_dqn_agent.CategoricalDqnAgent):
         )  # [batch, atoms]
         per_example = tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(target), logits)  # [batch]
         extra = dqn_agent.DqnLossInfo(td_loss=per_example, td_error=())
-        return tf_agent.LossInfo(tf.reduce_mean(per_example), extra)
+        weighted = per_example if weights is None else weights * per_example  # [batch]
+        return tf_agent.LossInfo(tf.reduce_mean(weighted), extra)

@@ -30,6 +30,11 @@ class QAgent:
         support: `[atoms] float32` values of a categorical head, or None where the outputs are Q-values.
         discount: gamma per agent step.
         n_step: steps that the agent folds into one return.
+        priorities: function from the loss of examples to their priorities in a prioritized replay, both
+            `[batch] float64`; the loss itself by default.
+
+    Attributes:
+        priorities: the argument.
     """
 
     def __init__(
@@ -40,8 +45,10 @@ class QAgent:
         support: tf.Tensor | None,
         discount: float,
         n_step: int,
+        priorities: Callable[[np.ndarray], np.ndarray] = lambda losses: losses,
     ):
         self.agent = agent
+        self.priorities = priorities
         agent.__dict__["train"] = _train_is_elsewhere
         self.model = q_network.model
         self.target_model = target_network.model
@@ -102,13 +109,20 @@ class QAgent:
     def loss(self, experience: trajectory.Trajectory, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the loss `[]` and each example's `[batch]`, on `[batch, n_step + 1, ...]` experience.
 
+        Importance weights `[batch]` may stand in `experience.policy_info`; they are factors of the examples'
+        losses, whose mean the loss is.
+
         The agent's public `loss` takes gamma as an argument, 1 by default, and only its `train` passes the
         agent's own. TF-Agents writes summaries from within its loss, which must not get into a compiled
         program.
         """
+        has_weights = tf.is_tensor(experience.policy_info) or isinstance(experience.policy_info, np.ndarray)
+        weights = tf.convert_to_tensor(experience.policy_info) if has_weights else None  # [batch]
+        experience = experience.replace(policy_info=())
         with tf.summary.record_if(False):
-            info = self.agent.loss(experience, training=training, gamma=self.discount)
-        return info.loss, info.extra.td_loss
+            info = self.agent.loss(experience, weights=weights, training=training, gamma=self.discount)
+        losses = info.extra.td_loss  # [batch]
+        return info.loss, losses if weights is None else weights * losses
 
 
 @gin.register(module="tfplastic.rl")
@@ -231,7 +245,15 @@ def _td_agent(
         td_errors_loss_fn=clipped_error,
         gamma=settings.discount,
     )
-    return QAgent(agent, *networks, None, settings.discount, settings.n_step)
+    td_errors = functools.partial(_td_errors, threshold=threshold)
+    return QAgent(agent, *networks, None, settings.discount, settings.n_step, td_errors)
+
+
+def _td_errors(losses: np.ndarray, threshold: float) -> np.ndarray:
+    """Returns the magnitudes of TD errors by their Huber losses."""
+    return np.where(
+        losses <= threshold**2 / 2, np.sqrt(2 * np.maximum(losses, 0)), losses / threshold + threshold / 2
+    )
 
 
 def _train_is_elsewhere(*arguments: Any, **keywords: Any) -> None:

@@ -2,5 +2,7 @@
 
 from tfplastic.rl.replay.frame_replay import FrameReplay
 from tfplastic.rl.replay.graph_replay import GraphReplay
+from tfplastic.rl.replay.prioritization import Prioritization
+from tfplastic.rl.replay.prioritized_replay import PrioritizedReplay
 
-__all__ = ["FrameReplay", "GraphReplay"]
+__all__ = ["FrameReplay", "GraphReplay", "PrioritizedReplay", "Prioritization"]

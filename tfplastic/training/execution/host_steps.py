@@ -53,6 +53,7 @@ class HostSteps(Driver):
                 raise
             raise NonFiniteLossError(step + 1) from None
         self._parts = output.parts
+        self._task.note_losses(output.per_example_loss)
         self._task.after_step(step + 1)
         reported = {name: float(value) for name, value in output.metrics.items()}
         self._last_penalty = reported.get("penalty", 0.0)
