@@ -35,7 +35,9 @@ class Flow:
             for each in before:
                 self._after[each].append(number)
         variables = {each.op.name for each in graph.internal_captures if each.dtype == tf.resource}
-        given = {each.op.name for each in inputs if each.graph is graph}
+        # Keras 3 gives its layers a tensor of eager execution as it is; the graph has captured it.
+        of_graph = [each if hasattr(each, "graph") else graph.capture(each) for each in inputs]
+        given = {each.op.name for each in of_graph if each.graph is graph}
         self.data: set[int] = set()
         self.weighted: set[int] = set()
         of_variables: set[int] = set()
