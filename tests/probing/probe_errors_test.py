@@ -6,7 +6,9 @@ import pytest
 
 from tests.probing import models
 from tests.probing.probe_test import probe
-from tfplastic import probing
+from tfplastic import networks, optimizers, probing
+from tfplastic.mitigations import InFeR
+from tfplastic.mitigations.build_all import build_all
 
 
 @pytest.mark.parametrize(
@@ -70,8 +72,9 @@ def measured(model=None, x=None, optimizer="sgd", **settings):
         ),
         (
             dict(optimizer_state="copied", optimizer=keras_3.optimizers.Adam(0.1)),
-            "`optimizer` must have been built for the model, with 10 variables, for its state to be copied."
-            " Received: a Adam with 2",
+            "`optimizer` must be built for the model alone, with 10 variables, for its state to be copied."
+            " Received: Adam with 2 variables. Give one that trains the model alone, or set"
+            " optimizer_state='fresh'",
         ),
         (
             dict(targets=np.zeros([2, 30])),
@@ -121,3 +124,11 @@ def test_errors_of_measurements(settings, message):
     with pytest.raises(ValueError) as caught:
         measured(**settings)
     assert str(caught.value) == message
+
+
+def test_the_state_of_an_optimizer_that_trains_heads_of_a_mitigation_too_is_not_copied():
+    model, adam = networks.mlp(2, (4,), input_shape=(3,)), optimizers.adam(0.01)
+    build_all([InFeR(num_heads=2)], model, adam, 0)
+    with pytest.raises(ValueError, match="Received: Adam with 13 variables. Give one that trains the model"):
+        measured(model, optimizer=adam, optimizer_state="copied")
+    assert np.isfinite(measured(model, optimizer=adam, num_targets=1, baselines=0).final_losses).all()

@@ -12,19 +12,7 @@ import tfplastic as tp
 from examples.mitigations.c_chain import ChurnPenalty
 from tests.rl import small_atari
 from tests.training.graph_loop_test import run
-from tfplastic.mitigations import (
-    DASH,
-    L2ER,
-    CChain,
-    ContinualBackprop,
-    GraMa,
-    InFeR,
-    PartialResets,
-    ReDo,
-    ResetNetwork,
-    SelfNormalizedResets,
-    ShrinkAndPerturb,
-)
+from tfplastic.mitigations import DASH, ContinualBackprop, SelfNormalizedResets
 from tfplastic.training import Loop, TrainConfig
 
 
@@ -88,20 +76,6 @@ def test_all_four_on_reinforcement_learning(tmp_path, kind):
     assert 0.3 * before <= after < before
 
 
-METHODS = [
-    CChain(warm_up=2, window=2),
-    InFeR(),
-    L2ER(),
-    ContinualBackprop(1.0, 0),
-    GraMa(2, 1e3),
-    PartialResets(0.1, 2),
-    ReDo(2, 1e3),
-    ResetNetwork(2),
-    SelfNormalizedResets(max_threshold=120),
-    ShrinkAndPerturb(2, noise="initial"),
-]
-
-
 OPTIMIZERS = {
     "ada_upgd": lambda: tp.optimizers.ada_upgd(1e-3),
     "adamo": lambda: tp.optimizers.adamo(0.1),
@@ -142,17 +116,3 @@ def test_an_optimizer_in_fit_of_keras_and_of_a_plastic_model(name):
         trained.append(model.get_weights())
     for one, other in zip(*trained, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
-def test_a_method_on_the_nature_dqn(tmp_path, method):
-    loop = Loop(TrainConfig(nature_dqn_task(), tp.optimizers.adam(1e-3), 4, mitigations=[method]))
-    _, code = run(tmp_path, loop)
-    model = loop.task.model
-    assert code == 0 and all(np.isfinite(each.numpy()).all() for each in model.variables)
-    head = model.get_layer("output").kernel.numpy()
-    if isinstance(method, (ContinualBackprop, GraMa, ReDo)):
-        assert not head.any()  # each unit is new after the last step
-    else:
-        assert head.any()

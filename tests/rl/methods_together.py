@@ -16,7 +16,9 @@ from tfplastic.training import Loop, TrainConfig
 STEPS = 12
 
 
-def make_loop(mitigations: Sequence[Mitigation], kind: str, compiler: str, nature_dqn: Any) -> Any:
+def make_loop(
+    mitigations: Sequence[Mitigation], kind: str, compiler: str, nature_dqn: Any, steps: int = STEPS
+) -> Any:
     """Makes the loop of a run; `nature_dqn` builds the network of the kind of that name."""
     network = functools.partial(tp.networks.mlp, hidden=(16, 8), norm="layer")
     if kind == "mdp":
@@ -38,7 +40,7 @@ def make_loop(mitigations: Sequence[Mitigation], kind: str, compiler: str, natur
         task = make_task()
     periods: Any = dict(log_period=4, evaluation_period=6, checkpoint_period=5)
     optimizer = tp.optimizers.adam(1e-2)
-    return Loop(TrainConfig(task, optimizer, STEPS, mitigations=mitigations, compiler=compiler, **periods))
+    return Loop(TrainConfig(task, optimizer, steps, mitigations=mitigations, compiler=compiler, **periods))
 
 
 def assert_resumes(path, make_one, whole):

@@ -51,6 +51,8 @@ def state_of(optimizer: Any, count: int) -> list[np.ndarray]:
     """
     variables = variables_of(optimizer)
     if len(variables) != count:
-        rule = f"must have been built for the model, with {count} variables, for its state to be copied"
-        raise ValueError(f"`optimizer` {rule}. Received: a {type(optimizer).__name__} with {len(variables)}")
+        rule = f"must be built for the model alone, with {count} variables, for its state to be copied"
+        received = f"{type(optimizer).__name__} with {len(variables)} variables"
+        action = "Give one that trains the model alone, or set optimizer_state='fresh'"
+        raise ValueError(f"`optimizer` {rule}. Received: {received}. {action}")
     return [np.array(tf.convert_to_tensor(each)) for each in variables]
