@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfplastic import diagnostics, layers, mitigations, optimizers
+from tfplastic import callbacks, diagnostics, layers, mitigations, optimizers
 from tfplastic._keras import keras
 from tfplastic.training import PlasticModel
 
@@ -57,6 +57,13 @@ def every_layer():
     )
 
 
+def with_a_head():
+    head = [keras.layers.Dense(3, "relu", name="head"), keras.layers.Dense(1)]
+    return keras.Sequential(
+        [keras.Input((6, 6, 2)), keras.layers.Flatten(), keras.layers.Dense(4, "relu"), *head]
+    )
+
+
 def every_mitigation():
     return [
         mitigations.WeightDecay(0.01),
@@ -64,6 +71,29 @@ def every_mitigation():
         mitigations.ResetOptimizerState(period=4),
         mitigations.ResetLastLayer(period=5),
     ]
+
+
+def every_other_mitigation():
+    """The rest of those that read nothing of the step."""
+    return [
+        mitigations.L2Init(0.01),
+        mitigations.WassersteinInit(0.01),
+        mitigations.SpectralRegularization(0.01),
+        mitigations.ParsevalRegularization(1e-4),
+        mitigations.GradientClipping(1.0),
+        mitigations.WeightClipping(2.0),
+        mitigations.NormalizeAndProject(),
+        mitigations.FIRE(period=3),
+        mitigations.ResetNetwork(period=5),
+    ]
+
+
+def hare():
+    return mitigations.HareAndTortoise(reset_period=4, decay=0.5)
+
+
+def injection():
+    return mitigations.PlasticityInjection(after=2, head="head")
 
 
 def sgd():
@@ -94,6 +124,10 @@ ROWS: dict[str, tuple[Any, Any, Any, Any]] = {
             "upgd": lambda: optimizers.upgd(0.01),
         }.items()
     },
+    "other mitigations": (mlp, adam, every_other_mitigation, "mse"),
+    "hare": (mlp, adam, lambda: [hare()], "mse"),
+    "injection": (with_a_head, adam, lambda: [injection()], "mse"),
+    "hare and injection": (with_a_head, adam, lambda: [hare(), injection()], "mse"),
     **{
         type(each).__name__: (mlp, adam, lambda each=each: [each], "mse")  # one run after another
         for each in every_mitigation()
@@ -108,6 +142,8 @@ def trained(strategy, network, optimizer, mitigation, loss):
         model = PlasticModel(network())
         model.compile(optimizer(), loss, mitigations=mitigation(), seed=1)
     history = model.fit(IMAGES, TARGETS, batch_size=4, epochs=1, shuffle=False, verbose=0).history
+    if model._mitigations and any(each.evaluation_weights for each in model._mitigations):
+        history["evaluation"] = [model.evaluate(IMAGES, TARGETS, batch_size=4, verbose=0)]
     slots: Any = model.optimizer.variables
     slots = slots() if callable(slots) else slots
     assert len(history["loss"]) == 1 and model.gradient_steps == 6
@@ -129,15 +165,27 @@ def differences(mirrored, rows):
 
 def refusals(mirrored):
     """The lines about limits of replicas."""
-    lines = []
-    for arguments in ({"step_statistics": [diagnostics.dead_units]}, {"jit_compile": True}):
-        with mirrored.scope():
-            model = PlasticModel(mlp())
-            try:
-                model.compile("sgd", "mse", **arguments)
-            except ValueError as error:
-                lines.append(str(error))
-    return lines
+    reads, keeps = mitigations.ReDo(period=2), mitigations.CChain()
+    refused = ({"step_statistics": [diagnostics.dead_units]}, {"jit_compile": True})
+    refused += ({"mitigations": [reads]}, {"mitigations": [keeps]})
+    with mirrored.scope():
+        plain, model = mlp(), PlasticModel(mlp())
+        plain.compile("sgd", "mse")
+    lines = [line_of(model.compile, "sgd", "mse", **each) for each in refused]
+    rule = callbacks.Threshold(diagnostics.dead_units, above=-1.0)
+    alarm = callbacks.PlasticityAlarm(IMAGES, rule=rule, action=mitigations.ReDo())
+    return lines + [
+        line_of(plain.fit, IMAGES, TARGETS, callbacks=[each], verbose=0)
+        for each in (callbacks.ApplyMitigation(reads), alarm)
+    ]
+
+
+def line_of(function, *args, **kwargs):
+    try:
+        function(*args, **kwargs)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 if __name__ == "__main__":

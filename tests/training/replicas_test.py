@@ -32,9 +32,16 @@ def test_two_replicas_train_as_one_device_does(legacy_keras, rows):
     found = json.loads(process.stdout.splitlines()[-1])
     assert set(rows) <= set(found["differences"])
     assert max(found["differences"].values()) < 2e-5, found["differences"]
-    statistics, xla = found["refusals"]
+    statistics, xla, reads, keeps, *callbacks = found["refusals"]
     assert statistics == (
         "`step_statistics` must be empty under a `tf.distribute` strategy of several replicas. "
         "Received: dead_units. Use layers.ActivationMonitor, which reads all replicas."
     )
     assert xla.startswith("`jit_compile` must be False under a") and "\n" not in xla
+    assert reads == (
+        "`mitigations` must read no context under a `tf.distribute` strategy of several replicas. "
+        "Received: ReDo, which reads the step's context. Train on one device."
+    )
+    assert "Received: CChain, which reads" in keeps
+    one_device = "`model` must be trained on one device by a callback that applies a mitigation"
+    assert callbacks == [f"{one_device}. Received: 2 replicas. Train on one device"] * 2

@@ -68,6 +68,14 @@ class AppliedMitigation:
         self._model, self._optimizer = model, optimizer
         self._key = tf.constant(seeds.derive(self._seed, "mitigation", number))
 
+    def check_replicas(self, model: Any) -> None:
+        """Raises `ValueError` if a model trains on several replicas of a `tf.distribute` strategy."""
+        strategy = getattr(model, "distribute_strategy", None)
+        if strategy is not None and strategy.num_replicas_in_sync > 1:
+            rule = "must be trained on one device by a callback that applies a mitigation"
+            action = "Train on one device" if self.reads else _INSTEAD.removesuffix(".")
+            raise ValueError(f"`model` {rule}. Received: {strategy.num_replicas_in_sync} replicas. {action}")
+
     def act(self, step: tf.Tensor, parts: Mapping[str, Any], loss: LossFunction | None = None) -> None:
         """Acts once; traceable.
 

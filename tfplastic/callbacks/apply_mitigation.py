@@ -66,11 +66,7 @@ class ApplyMitigation(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         model: Any = self.model
-        strategy = getattr(model, "distribute_strategy", None)
-        if strategy is not None and strategy.num_replicas_in_sync > 1:
-            rule = "must be trained on one device by a callback that applies a mitigation"
-            received = f"{strategy.num_replicas_in_sync} replicas. Use tfplastic.training.PlasticModel"
-            raise ValueError(f"`model` {rule}. Received: {received}")
+        self._applied.check_replicas(model)
         before = vars(model).get("train_step")
         steps = (
             before if isinstance(before, _Steps) and before.fit is self.params else _Steps(model, self.params)

@@ -100,11 +100,7 @@ class PlasticityAlarm(PlasticityDiagnostics):
         snapshot = self._snapshot
         if self._applied is not None and snapshot is not None:
             trained: Any = self.model
-            strategy = getattr(trained, "distribute_strategy", None)
-            if strategy is not None and strategy.num_replicas_in_sync > 1:
-                rule = "must be trained on one device by a callback that applies a mitigation"
-                received = f"{strategy.num_replicas_in_sync} replicas. Use tfplastic.training.PlasticModel"
-                raise ValueError(f"`model` {rule}. Received: {received}")
+            self._applied.check_replicas(trained)
             build_optimizer(trained.optimizer, trained.trainable_variables)
             self._applied.build(snapshot.model, trained.optimizer, _NUMBER)
             self._program = tf.function(self._acted, autograph=False)
