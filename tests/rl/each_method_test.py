@@ -12,7 +12,7 @@ from tests.contracts import mitigations_contract_test
 from tests.rl import methods_together
 from tests.training.graph_loop_test import run
 from tfplastic import mitigations
-from tfplastic.mitigations.l2_er import effective_rank
+from tfplastic.mitigations.penalties.l2_er import effective_rank
 
 STEPS = 6
 # With arguments by which each of them acts within six steps.
