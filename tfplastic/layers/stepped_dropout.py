@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_seed
 from tfplastic._keras import keras
+from tfplastic._tf.random import random_bits
 from tfplastic._tf.replicas import num_replicas, replica_id
 from tfplastic.layers.advancing import Advancing
 
@@ -65,8 +66,8 @@ class SteppedDropout(Advancing, keras.layers.Layer):
         inputs = tf.convert_to_tensor(inputs)
         if not training or self.rate == 0:
             return inputs
-        key = tf.random.experimental.stateless_fold_in(self._key, tf.convert_to_tensor(self.step), "philox")
-        draws = _draws(tf.shape(inputs), key)
+        step = tf.convert_to_tensor(self.step)
+        draws = _draws(tf.shape(inputs), tf.stack([random_bits([], self._key, step.dtype), step]))
         threshold = min(round(self.rate * 2**32), 2**32 - 1) - 2**31
         kept = tf.where(draws >= threshold, inputs, tf.zeros_like(inputs))
         return kept / tf.cast(1 - self.rate, inputs.dtype)
@@ -83,6 +84,6 @@ def _draws(shape: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
     size = shape[0]
     if num_replicas() > 1:
         shape = tf.concat([[size * num_replicas()], shape[1:]], axis=0)
-    draws = tf.random.stateless_uniform(shape, key, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    draws = random_bits(shape, key)
     first = tf.convert_to_tensor(replica_id()) * size
     return draws if num_replicas() == 1 else draws[first : first + size]

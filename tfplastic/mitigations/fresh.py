@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import keras
-from tfplastic._tf.random import fold_in
+from tfplastic._tf.random import fold_in, random_bits
 from tfplastic.layers import RMSNormalization
 from tfplastic.mitigations._weights.trainable import Weight
 
@@ -193,5 +193,5 @@ def _normal(shape: Sequence[int], key: tf.Tensor, stddev: float, truncated_at: f
 
 def _random_integers(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
     # Of [0, 2^32), as float64. XLA and a graph draw the same integers by Philox, but not the same floats.
-    bits = tf.random.stateless_uniform(shape, key, None, None, tf.uint32, alg="philox")
+    bits = random_bits(shape, key, tf.uint32)
     return tf.cast(bits, tf.float64)

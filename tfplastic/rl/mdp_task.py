@@ -20,7 +20,7 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic._keras import keras
-from tfplastic._tf.random import fold_in
+from tfplastic._tf.random import fold_in, split
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.replay.graph_replay import GraphReplay
 from tfplastic.tasks import (
@@ -229,7 +229,7 @@ class ClassificationMdpTask(GraphTask):
         return warmed_up()
 
     def next(self, state: MdpTaskState, key: tf.Tensor) -> tuple[trajectory.Trajectory, MdpTaskState]:
-        act_key, sample_key = tf.unstack(_split(key, 2))
+        act_key, sample_key = tf.unstack(split(key, 2))
         state = self._act(state, act_key, self._epsilon_greedy_actions)
         with tf.name_scope("replay_sample"):
             return self._batch(state.replay.sample(self.batch_size, sample_key)), state
@@ -302,7 +302,7 @@ class ClassificationMdpTask(GraphTask):
         }
 
     def diagnostics_batch(self) -> tuple[trajectory.Trajectory, tf.Tensor]:
-        keys = _split(tf.constant(seeds.derive(self._seed, "diagnostics")), 2)
+        keys = split(tf.constant(seeds.derive(self._seed, "diagnostics")), 2)
         begin = self._begin(self.diagnostics_batch_size, keys[0])
         batch = self._batch(self._transition(*begin, keys[1], self._random_actions)[0])
         return batch, batch.observation[:, 0]
@@ -335,7 +335,7 @@ class ClassificationMdpTask(GraphTask):
 
     def _begin(self, count: int, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws states and their observations, each `[count] int32`, at the begin of the interaction."""
-        keys = _split(key, 2)
+        keys = split(key, 2)
         states = self.mdp.initial_states(count, keys[0])
         return states, self.mdp.observe(states, keys[1])
 
@@ -356,7 +356,7 @@ class ClassificationMdpTask(GraphTask):
         policy: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     ) -> tuple[Transition, tf.Tensor]:
         """Returns a policy's experience, from observations and a key to actions, and the states after it."""
-        policy_key, step_key, observe_key = tf.unstack(_split(key, 3))
+        policy_key, step_key, observe_key = tf.unstack(split(key, 3))
         with tf.name_scope("acting"):  # scopes that separates operations in a profile
             actions = policy(observation, policy_key)  # [count]
         with tf.name_scope("environment"):
@@ -368,7 +368,7 @@ class ClassificationMdpTask(GraphTask):
         return uniform_integers(observation.shape[0], key, self.mdp.num_states)
 
     def _epsilon_greedy_actions(self, observation: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        keys = _split(key, 2)
+        keys = split(key, 2)
         # Not a float draw, which is another one under XLA.
         explores = uniform_integers(observation.shape[0], keys[0], 2**30) < round(self.epsilon * 2**30)
         greedy = tf.argmax(self._q_values(observation), axis=-1, output_type=tf.int32)  # [count]
@@ -397,8 +397,3 @@ class ClassificationMdpTask(GraphTask):
             reward=transitions.reward[:, None] * tf.cast(first, tf.float32),
             discount=tf.ones(observation.shape),
         )
-
-
-def _split(key: tf.Tensor, count: int) -> tf.Tensor:
-    """Returns `[count, 2] int32`: independent keys; Philox, so that a graph and XLA draw alike."""
-    return tf.random.split(key, count, alg="philox")

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._checks import check_one_of, check_positive_integer
+from tfplastic._tf.random import random_bits
 from tfplastic.tasks.stream_parts.schedules import random_labels
 
 
@@ -209,6 +210,6 @@ def uniform_integers(count: int, key: tf.Tensor, limit: int | tf.Tensor) -> tf.T
     Each integer has its probability to within 1 in 2^32. TensorFlow's own integer draws take one limit for
     all, and its float64 draws are other ones under XLA.
     """
-    bits = tf.random.stateless_uniform([count], key, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    bits = random_bits([count], key)
     draws = tf.cast(bits, tf.int64) + 2**31  # uniform over 0 .. 2^32 - 1
     return tf.cast(tf.bitwise.right_shift(draws * tf.cast(limit, tf.int64), 32), tf.int32)

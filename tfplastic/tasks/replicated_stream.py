@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_integer, check_makes
 from tfplastic._keras import keras
-from tfplastic._tf.random import unit_normals
+from tfplastic._tf.random import fold_in, random_bits, unit_normals
 from tfplastic.tasks.stream_parts.objectives import REGRESSION
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch
 from tfplastic.tasks.supervised_stream import SupervisedStream
@@ -68,7 +68,7 @@ class ReplicatedStream(SupervisedStream):
     def key(self, name: str, task: int | tf.Tensor) -> tf.Tensor:
         """Returns the seed `[2] int32` of the draws of a task that go by this name; traceable."""
         root = tf.constant(seeds.derive(self.seed, self.name, name))
-        return tf.random.experimental.stateless_fold_in(root, tf.cast(task, tf.int32), alg="philox")
+        return fold_in(root, task)
 
     def integers(self, key: tf.Tensor, count: int, below: int) -> tf.Tensor:
         """Returns draws of each replicate, uniform in [0, `below`), `[replicates, count] int32`."""
@@ -81,7 +81,7 @@ class ReplicatedStream(SupervisedStream):
     def _bits(self, key: tf.Tensor, count: int) -> tf.Tensor:
         # The first draws do not depend on how many there are: Philox counts.
         shape = [self.numbers.stop, count]
-        bits = tf.random.stateless_uniform(shape, key, None, None, tf.int32, alg="philox")
+        bits = random_bits(shape, key)
         return tf.bitwise.bitwise_and(bits, 2**31 - 1)[self.first_replicate :]
 
     def loss(self, model: keras.Model, batch: StreamBatch, training: bool = False) -> TaskLoss:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_makes, check_one_of, check_positive_integer
 from tfplastic._keras import keras
-from tfplastic._tf.random import fold_in
+from tfplastic._tf.random import fold_in, random_integers
 from tfplastic.tasks.batch_memory import check_batch_fits
 from tfplastic.tasks.classification_mdp import uniform_integers
 from tfplastic.tasks.graph_task import GraphTask
@@ -353,7 +353,7 @@ class SupervisedStream(GraphTask):
         size = self._size(state.task)
         if self._sizes_differ:
             return uniform_integers(self.batch_size, key, size)
-        return tf.random.stateless_uniform([self.batch_size], key, maxval=size, dtype=tf.int32, alg="philox")
+        return random_integers([self.batch_size], key, size)
 
     def _next_of_order(self, state: StreamState) -> tf.Tensor:
         """Returns the next examples of the epoch, `[batch] int32`."""

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_instance
 from tfplastic._keras import keras
+from tfplastic._tf.random import split
 
 
 @gin.register(module="tfplastic.training")
@@ -51,7 +52,7 @@ class BrownianTwin:
         """
         weights = [tf.convert_to_tensor(each) for each in self._trained.trainable_variables]
         length = _norm([now - before for now, before in zip(weights, self._before, strict=True)])
-        keys = tf.random.split(key, len(weights), alg="philox")
+        keys = split(key, len(weights))
         draws = [
             tf.random.stateless_normal(each.shape, keys[number], dtype=each.dtype, alg="philox")
             for number, each in enumerate(weights)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._checks import check_boolean, check_non_negative, check_positive, check_positive_integer
-from tfplastic._tf.random import fold_in
+from tfplastic._tf.random import fold_in, random_bits
 from tfplastic.mitigations._weights.matrices import KernelMatrix
 from tfplastic.mitigations._weights.trainable import trainable_weights, values_of
 from tfplastic.mitigations.mitigation import Mitigation
@@ -98,7 +98,7 @@ class SpectralRegularization(Mitigation):
         """Returns u'Wv of the kernel with this number."""
         fixed = tf.stop_gradient(matrix)  # [inputs, outputs]
         key = fold_in(self._key, number)
-        bits = tf.random.stateless_uniform([matrix.shape[0]], key, None, None, tf.int32, alg="philox")
+        bits = random_bits([matrix.shape[0]], key)
         u = tf.cast(_unit(tf.cast(bits, tf.float64)), matrix.dtype)  # [inputs]
         for _ in range(self._num_iterations - 1):
             u = _unit(tf.linalg.matvec(fixed, tf.linalg.matvec(fixed, u, transpose_a=True)))

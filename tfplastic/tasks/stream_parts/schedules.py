@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._checks import check_integer, check_positive_integer
-from tfplastic._tf.random import fold_in
+from tfplastic._tf.random import fold_in, random_bits, random_integers
 
 
 def random_labels(num_examples: int, num_classes: int, seed: int, task: int | tf.Tensor) -> tf.Tensor:
@@ -43,7 +43,7 @@ def random_labels(num_examples: int, num_classes: int, seed: int, task: int | tf
     check_positive_integer("num_examples", num_examples)
     check_positive_integer("num_classes", num_classes)
     key = _folded_key(seed, "random_labels", "task", task)
-    return tf.random.stateless_uniform([num_examples], key, maxval=num_classes, dtype=tf.int32, alg="philox")
+    return random_integers([num_examples], key, num_classes)
 
 
 def shuffled_labels(labels: tf.Tensor, seed: int, task: int | tf.Tensor) -> tf.Tensor:
@@ -175,10 +175,7 @@ def chosen_examples(num_examples: int, count: int, seed: int, task: int | tf.Ten
 def _permutation(count: int, key: tf.Tensor) -> tf.Tensor:
     # `stateless_shuffle` has no XLA kernel. In a third of all orders two of 60,000 draws of 32 bits are
     # equal; the stable sort then keeps their examples in sequence, everywhere alike.
-    draws = tf.random.stateless_uniform(
-        [count], key, minval=None, maxval=None, dtype=tf.int32, alg="philox"
-    )  # [count]
-    return tf.argsort(draws, stable=True)
+    return tf.argsort(random_bits([count], key), stable=True)
 
 
 def _folded_key(seed: int, name: str, number_name: str, number: int | tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_instance, check_one_of, check_positive
-from tfplastic._tf.random import fold_in
+from tfplastic._tf.random import fold_in, random_bits
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 from tfplastic.tasks.supervised_stream import SupervisedStream
 
@@ -96,9 +96,7 @@ class GradualDrift(SupervisedStream):
         )
         share = self.share(state.step)
         # Of integers, which are the same under XLA.
-        integers = tf.random.stateless_uniform(
-            [indices.shape[0]], fold_in(key, 1), None, None, tf.int32, alg="philox"
-        )
+        integers = random_bits([indices.shape[0]], fold_in(key, 1))
         draws = tf.cast(integers, tf.float64) * 2.0**-32 + 0.5  # [batch], uniform in [0, 1)
         is_new = draws < tf.cast(share, tf.float64)  # [batch]
         targets = _chosen(is_new, new_targets, old_targets)

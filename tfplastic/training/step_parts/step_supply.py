@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
-from tfplastic._tf.random import fold_in
+from tfplastic._tf.random import fold_in, random_integers
 from tfplastic.tasks import DataBatches, GraphTask, HostTask
 
 Parts = dict[str, Callable[[], Any]]
@@ -140,7 +140,7 @@ class ArraySupply(StepSupply):
     def _further_batch(self, step: tf.Tensor, state: Any) -> Any:
         examples, size = self._sizes(state)
         key = fold_in(tf.constant(self._key), step)
-        places = tf.random.stateless_uniform([size], key, maxval=examples, dtype=tf.int32, alg="philox")
+        places = random_integers([size], key, examples)
         return _each(lambda array: tf.gather(array, places), self._arrays)
 
     def _data(self, state: Any) -> DataBatches:
