@@ -16,14 +16,34 @@ HOW_TO_INSTALL = (
 )
 
 
-def run_python(code: str, legacy_keras: bool = False) -> str:
+# One process for all that needs a new one with TensorFlow in it: without TF-Agents at first, then with it.
+IN_A_NEW_PROCESS = f"""
+import sys
+for name in {RL_ONLY}: sys.modules[name] = None
+import tfplastic as tp
+for name in tp.__all__:
+    if name != 'rl': assert getattr(tp, name) is sys.modules[f'tfplastic.{{name}}']
+from tfplastic._keras import keras
+print(keras.Model.__module__.split('.')[0], 'tfplastic.rl' in sys.modules, sep=';')
+for name in {RL_ONLY[1:]}: del sys.modules[name]
+try: tp.rl
+except ImportError as error: print(error)
+del sys.modules['tf_agents']
+print(tp.rl.QNetwork.__module__)
+from tfplastic.diagnostics.feature_ranks import feature_srank as old
+from tfplastic.diagnostics import feature_srank
+print(old is feature_srank)
+"""
+
+
+def run_python(code: str, *options: str, legacy_keras: bool = False) -> tuple[str, str]:
     environment = {
         "TF_USE_LEGACY_KERAS": str(int(legacy_keras)),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *options, "-c", code],
         env=environment,
         capture_output=True,
         text=True,
@@ -31,44 +51,55 @@ def run_python(code: str, legacy_keras: bool = False) -> str:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return done.stdout.strip(), done.stderr
 
 
 def test_import_is_lazy_and_quick():
-    loaded, seconds = run_python(
+    shown, _ = run_python(
         "import sys, time\n"
         "start = time.perf_counter()\n"
         "import tfplastic as tp\n"
         "seconds = time.perf_counter() - start\n"
         f"heavy = {('tensorflow', 'keras', 'numpy', *RL_ONLY)}\n"
         "print([name for name in heavy if name in sys.modules], seconds, sep=';')"
-    ).split(";")
+    )
+    loaded, seconds = shown.split(";")
     assert loaded == "[]"
     assert float(seconds) < 0.3
 
 
-def test_everything_but_rl_loads_without_tf_agents_and_rl_says_how_to_install_it():
+@pytest.fixture(scope="module")
+def new_process() -> tuple[list[str], str]:
+    """What the new process printed, and its warnings."""
+    shown, warned = run_python(IN_A_NEW_PROCESS, "-W", "always::DeprecationWarning", legacy_keras=True)
+    return shown.splitlines(), warned
+
+
+def test_everything_but_rl_loads_without_tf_agents_and_rl_says_how_to_install_it(new_process):
     """With Keras 2; with Keras 3 as tests/keras3_test.py begins."""
-    keras_package, rl_loaded, message = run_python(
-        "import sys\n"
-        f"for name in {RL_ONLY}: sys.modules[name] = None\n"
-        "import tfplastic as tp\n"
-        "for name in tp.__all__:\n"
-        "    if name != 'rl': assert getattr(tp, name) is sys.modules[f'tfplastic.{name}']\n"
-        "from tfplastic._keras import keras\n"
-        "print(keras.Model.__module__.split('.')[0], 'tfplastic.rl' in sys.modules, sep=';', end=';')\n"
-        f"for name in {RL_ONLY[1:]}: del sys.modules[name]\n"
-        "try: tp.rl\n"
-        "except ImportError as error: print(error)",
-        legacy_keras=True,
-    ).split(";")
-    assert (keras_package, rl_loaded) == ("tf_keras", "False")
+    (loaded, message, afterwards, _), _ = new_process
+    assert loaded == "tf_keras;False"
     assert message == HOW_TO_INSTALL.format("tf_agents")
+    assert afterwards.startswith("tfplastic.rl.")  # once it is there
+
+
+def test_notices_of_tf_agents_are_not_shown(new_process):
+    _, warned = new_process
+    assert "distutils" not in warned and "unmaintained" not in warned
+
+
+def test_names_of_old_modules_are_found_and_the_warning_names_the_line(new_process):
+    (*_, is_the_same), warned = new_process
+    assert is_the_same == "True"
+    line = 1 + IN_A_NEW_PROCESS.splitlines().index(
+        "from tfplastic.diagnostics.feature_ranks import feature_srank as old"
+    )
+    assert f"<string>:{line}: DeprecationWarning: tfplastic.diagnostics.feature_ranks is called" in warned
 
 
 @pytest.mark.slow
 def test_rl_says_how_to_install_the_emulator():
-    message = run_python(
+    message, _ = run_python(
         "import sys\n"
         "sys.modules['ale_py'] = None\n"
         "import tfplastic as tp\n"

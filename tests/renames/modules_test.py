@@ -1,6 +1,5 @@
 import importlib
 import re
-import subprocess
 import sys
 
 import pytest
@@ -21,21 +20,6 @@ def test_an_old_name_is_the_module_of_today_with_a_warning(old, new, monkeypatch
     monkeypatch.setattr(package, name, getattr(package, name, None), raising=False)
     assert imported(old) is importlib.import_module(new)
     assert vars(importlib.import_module(new))["__spec__"].name == new  # which `importlib.reload` goes by
-
-
-def test_names_of_old_modules_are_found_and_the_warning_names_the_line():
-    code = (
-        "from tfplastic.diagnostics.feature_ranks import feature_srank as old\n"
-        "from tfplastic.diagnostics import feature_srank\n"
-        "assert old is feature_srank"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "always::DeprecationWarning:__main__", "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "<string>:1: DeprecationWarning: tfplastic.diagnostics.feature_ranks is called" in done.stderr
 
 
 def test_a_module_that_never_was_is_not_found():

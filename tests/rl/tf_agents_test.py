@@ -1,8 +1,5 @@
-"""TF-Agents' own networks on our environment's spec, and its notices."""
+"""TF-Agents' own networks on our environment's spec."""
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -58,14 +55,6 @@ def test_mending_twice_changes_nothing():
     before = tensor_spec.sample_bounded_spec
     _tf_agents.mend()
     assert tensor_spec.sample_bounded_spec is before
-
-
-def test_the_notices_are_not_shown():
-    code = "import tfplastic as tp; tp.rl.QNetwork"
-    command = [sys.executable, "-W", "always::DeprecationWarning", "-c", code]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
-    assert result.returncode == 0, result.stderr
-    assert "distutils" not in result.stderr and "unmaintained" not in result.stderr
 
 
 @pytest.mark.parametrize("name", ["dqn", "c51"])
