@@ -15,6 +15,7 @@ from tfplastic.training import loop as loop_module
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 QUICK = ["--gin_file=gin/atari_dqn_ln.gin", "--gin_file=gin/sizes/quick.gin", "--device=cpu"]
+NARROW = "--gin_bindings=nature_dqn.width = 0.1"
 
 
 @pytest.fixture(autouse=True)
@@ -214,9 +215,16 @@ def test_fast_answers_import_no_tensorflow(arguments, tmp_path):
     assert (answer.stdout == "") == (arguments != ["--help"])
 
 
+def test_a_dry_run_builds_what_it_tells_and_writes_nothing(tmp_path, capsys):
+    assert train.main([*QUICK, NARROW, "--dry_run"]) == 0
+    shown = capsys.readouterr().out
+    assert "nature_dqn" in shown and "2,000" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow  # tests/smoke_test.py looks for chatter of its own process
 def test_a_real_dry_run_from_another_directory(tmp_path):
-    narrow = "--gin_bindings=nature_dqn.width = 0.1"
-    answer = run(*QUICK[:2], narrow, "--device=auto", "--dry_run")
+    answer = run(*QUICK[:2], NARROW, "--device=auto", "--dry_run")
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == ""  # No chatter of TensorFlow, gym or gin.
     assert "nature_dqn" in answer.stdout and "2,000" in answer.stdout
