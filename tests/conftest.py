@@ -13,6 +13,7 @@ from tests.large_rows import COLLECTED, LARGE_ROWS, SMALL_ROWS
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+gc.disable()  # until the tests are collected: imports leave hardly any garbage
 
 # What takes models of either Keras meets both in `make test-slow`, and only TF-Agents' one in `make test`:
 # to trace all of it twice takes minutes.
@@ -61,6 +62,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

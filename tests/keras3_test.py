@@ -38,7 +38,8 @@ SELECTED = f"not keras_2 and not keras_3 and not ({NEEDS_TF_AGENTS})"
 LARGE = "resnet18 or vit or cnn or nature_dqn or a_graph_draws or a_hundred_steps"
 LARGE += " or transcription or pure_test or slots_test or per_entry_steps_test or spectral_normalization_test"
 PROGRAM = f"""
-import sys
+import gc, sys
+gc.disable()  # as tests/conftest.py
 for name in {RL_ONLY}:
     sys.modules[name] = None
 
