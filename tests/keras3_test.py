@@ -37,6 +37,10 @@ NEEDS_TF_AGENTS = "tf_agents or a_file_chooses_the_activation or each_has_a_turn
 SELECTED = f"not keras_2 and not keras_3 and not ({NEEDS_TF_AGENTS})"
 LARGE = "resnet18 or vit or cnn or nature_dqn or a_graph_draws or a_hundred_steps"
 LARGE += " or transcription or pure_test or slots_test or per_entry_steps_test or spectral_normalization_test"
+# One optimizer, network and layer stand for these, whose programs are compiled.
+LARGE += (
+    " or obgd_test or trac_test or mlp_test or axes_test or root_seed or a_graph_and_xla or a_compiled_loop"
+)
 PROGRAM = f"""
 import gc, sys
 gc.disable()  # as tests/conftest.py

@@ -263,8 +263,9 @@ def test_its_copies_share_no_memory_with_the_weights(name, row):
 @EVERY_ROW
 def test_same_seed_same_bits_and_other_seed_other_bits_if_it_draws(name, row):
     first = first_run(name)
-    assert same_bits(small_run(name, row).train().everything(), first)
     assert same_bits(small_run(name, row, seed=1).train().everything(), first) != row.draws
+    if row.draws:  # the others have the same bits whatever the seed
+        assert same_bits(small_run(name, row).train().everything(), first)
 
 
 @pytest.mark.parametrize(
