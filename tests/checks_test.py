@@ -1,3 +1,4 @@
+import fractions
 import math
 import re
 
@@ -77,3 +78,20 @@ def test_near_matches_ignores_case_and_is_empty_where_nothing_is_near(word, choi
 
 def test_a_number_is_passed_on_exactly():
     assert _checks.check_positive("x", math.pi) == math.pi
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), fractions.Fraction(10**400, 3)])
+@pytest.mark.parametrize("check", ["positive", "non_negative", "fraction", "finite"])
+def test_a_number_beyond_all_floats_is_not_finite(check, value):
+    with pytest.raises(ValueError, match=r"^`size` must be a .*\. Received: "):
+        getattr(_checks, f"check_{check}")("size", value)
+
+
+def test_what_has_no_repr_is_shown_by_its_type():
+    class Broken:
+        def __repr__(self):
+            raise RuntimeError
+
+    assert _checks.shown(Broken()) == "<Broken that cannot be shown>"
+    with pytest.raises(ValueError, match=r"Received: <int that cannot be shown>$"):
+        _checks.check_integer("size", -(10**5_000))

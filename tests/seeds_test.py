@@ -80,3 +80,26 @@ def test_a_key_starts_philox_at_its_64_bits():
     key = np.array([-2, 5], np.int32)
     expected = np.random.Generator(np.random.Philox(key=(5 << 32) + 2**32 - 2))
     np.testing.assert_array_equal(seeds.generator(key).random(8), expected.random(8))
+
+
+@pytest.mark.parametrize("root", [True, 1.0, float("nan"), None, "1", 2**63, -(2**63) - 1])
+def test_a_root_is_an_integer_of_64_bits(root):
+    error = TypeError if not isinstance(root, int) or root is True else ValueError
+    with pytest.raises(error, match=r"^`seed` must be .*Received: "):
+        seeds.derive(root, "act")
+    assert seeds.derive(2**63 - 1).tolist() != seeds.derive(-(2**63)).tolist()
+
+
+@pytest.mark.parametrize("name", [float("nan"), None, 1.5, ["a"]])
+def test_names_are_texts_and_integers(name):
+    with pytest.raises(TypeError, match=r"^`names` must be texts and integers\. Received: "):
+        seeds.derive(0, "act", name)
+    assert seeds.derive(0, np.int64(3)).tolist() == seeds.derive(0, "3").tolist()
+
+
+@pytest.mark.parametrize("key", [None, "x", 3, [1], [1, 2, 3], [1.5, 2.0], [2**40, 1], [[1, 2]]])
+def test_a_generator_starts_at_a_key(key):
+    with pytest.raises(ValueError, match=r"^`key` must be two int32 numbers, as from `derive`\. Received: "):
+        seeds.generator(key)
+    drawn = seeds.generator(tf.constant([1, -2])).random()
+    assert drawn == seeds.generator(np.array([1, -2], np.int64)).random()

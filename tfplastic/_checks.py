@@ -93,7 +93,7 @@ def check_interval(name: str, value: Any) -> tuple[float, float]:
 
 def check_sequence(name: str, value: Any, example: str) -> Any:
     """Returns `value` if it is a sequence other than a text, else raises `ValueError` with an example."""
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise ValueError(f"`{name}` must be a list, such as {example}. Received: {shown(value)}")
     return value
 
@@ -122,7 +122,7 @@ def _memory_bytes() -> int:
 
 
 def _gigabytes(num_bytes: float) -> str:
-    gigabytes = num_bytes / 1e9
+    gigabytes = min(num_bytes, 10**30) / 1e9  # integers may be beyond all floats
     return f"{gigabytes:,.0f} GB" if gigabytes >= 10 else f"{gigabytes:.1f} GB"
 
 
@@ -189,7 +189,10 @@ def shown(value: Any) -> str:
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape is not None and dtype is not None and not isinstance(value, type) and len(shape):
         return f"{getattr(dtype, 'name', dtype)} of shape {list(shape)}"
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # of an integer of more than 4,300 digits, or an object that fails
+        text = f"<{type(value).__name__} that cannot be shown>"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
@@ -218,4 +221,9 @@ def _is_among(value: Any, choices: Collection[Any]) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer or a fraction beyond all floats
+        return False

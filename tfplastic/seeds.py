@@ -10,16 +10,22 @@ import numbers
 
 import numpy as np
 
+from tfplastic._checks import check_integer, shown
+
 
 def derive(root: int, *names: str | int) -> np.ndarray:
     """Returns the sub-seed of `root` for `names`: the first 64 bits of BLAKE2b over the root and the names.
 
     Args:
-        root: the root seed of a run, any integer; else a `TypeError`.
-        *names: purpose of the seed, such as `'act', 1200`.
+        root: the root seed of a run, an integer from -2**63 to 2**63 - 1.
+        *names: purpose of the seed, texts and integers, such as `'act', 1200`.
 
     Returns:
         `[2] int32`, the form that TensorFlow's stateless operations take.
+
+    Raises:
+        TypeError: `root` is not an integer, or one of the names is neither a text nor an integer.
+        ValueError: `root` is outside its range.
 
     Example:
         >>> from tfplastic import seeds
@@ -28,8 +34,12 @@ def derive(root: int, *names: str | int) -> np.ndarray:
         >>> bool((seeds.derive(0, 'init') == seeds.derive(1, 'init')).all())
         False
     """
-    if not isinstance(root, numbers.Integral):
-        raise TypeError(f"`seed` must be an integer. Received: {root!r}")
+    if not isinstance(root, numbers.Integral) or isinstance(root, bool):
+        raise TypeError(f"`seed` must be an integer. Received: {shown(root)}")
+    check_integer("seed", int(root), -(2**63), 2**63 - 1)
+    for name in names:
+        if not isinstance(name, str | numbers.Integral):
+            raise TypeError(f"`names` must be texts and integers. Received: {shown(name)}")
     text = "\0".join([str(int(root)), *map(str, names)])
     return np.frombuffer(hashlib.blake2b(text.encode(), digest_size=8).digest(), np.int32)
 
@@ -51,11 +61,17 @@ def generator(key: np.ndarray) -> np.random.Generator:
     Args:
         key: `[2] int32` from `derive`.
 
+    Raises:
+        ValueError: `key` is something else.
+
     Example:
         >>> from tfplastic import seeds
         >>> key = seeds.derive(0, 'sample', 7)
         >>> bool(seeds.generator(key).random() == seeds.generator(key).random())
         True
     """
-    words = np.asarray(key, np.int32).astype(np.uint32)
+    words = np.asarray(key)
+    if words.shape != (2,) or words.dtype.kind not in "iu" or np.any(words != words.astype(np.int32)):
+        raise ValueError(f"`key` must be two int32 numbers, as from `derive`. Received: {shown(key)}")
+    words = words.astype(np.uint32)
     return np.random.Generator(np.random.Philox(key=int(words[0]) | int(words[1]) << 32))

@@ -126,3 +126,24 @@ def test_gauss_newton_through_a_bilinear_resize():
     np.testing.assert_allclose(
         operator.to_dense(), tf.matmul(jacobian, jacobian, transpose_a=True), atol=1e-5
     )
+
+
+def _entropy(values):
+    return tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(values), 2 * values)
+
+
+def _mutual(values):
+    """Two networks that teach each other."""
+    one, other = tf.unstack(values)
+    return tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(one), other) * tf.reduce_sum(other)
+
+
+@pytest.mark.parametrize("loss_of", [_entropy, _mutual, lambda values: _entropy(tf.sin(values)) ** 2])
+def test_a_cross_entropy_whose_labels_depend_on_the_weights(loss_of):
+    """Of which TensorFlow forgets that the gradient in the logits, softmax - labels, has labels in it."""
+    weight = tf.Variable(np.random.default_rng(0).standard_normal((2, 3)))
+
+    def loss():
+        return tf.reduce_sum(loss_of(weight))
+
+    assert relative_error(linalg.HessianOperator(loss, [weight]), loss, 1e-5) < 1e-6

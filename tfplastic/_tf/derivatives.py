@@ -85,7 +85,9 @@ class _Registry:
                 raise
             return self._gap(name)
         is_dropped = found is None and self._is_strict and name not in _CONSTANT
-        return self._gap(name) if is_dropped else found
+        if is_dropped:
+            return self._gap(name)
+        return _COMPLETED[name](found) if self._is_strict and name in _COMPLETED else found
 
     def _gap(self, name: str) -> Rule:
         def rule(op: Any, *gradients: Any) -> list[None]:
@@ -245,6 +247,21 @@ def _local_response_normalization(op: Any, gradient: tf.Tensor) -> list[Any]:
     return [gradient * norm**-beta - 2 * alpha * beta * values * inner]
 
 
+def _with_labels(rule: Rule) -> Rule:
+    """Returns TensorFlow's rule of a softmax' cross-entropy with the term that it forgets.
+
+    The operation's second output is the gradient in the logits, softmax - labels, which `rule` differentiates
+    in the logits alone. Labels that depend on weights are those of distillation and of entropies.
+    """
+
+    def complete(op: Any, of_losses: tf.Tensor, of_gradient: tf.Tensor | None) -> list[Any]:
+        in_logits, in_labels = rule(op, of_losses, of_gradient)
+        return [in_logits, in_labels if of_gradient is None else in_labels - of_gradient]
+
+    return complete
+
+
+_COMPLETED: dict[str, Callable[[Rule], Rule]] = {"SoftmaxCrossEntropyWithLogits": _with_labels}
 _RULES: dict[str, Rule] = {
     "CropAndResizeGradImage": _crop_and_resize_image,
     "LRN": _local_response_normalization,

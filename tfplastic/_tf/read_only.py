@@ -172,7 +172,7 @@ def _not_differentiable(name: str, is_twice: bool, received: str) -> ValueError:
         "must be twice differentiable in TensorFlow" if is_twice else "must be differentiable in TensorFlow"
     )
     action = "Use another operation there, or leave out " + ("curvature." if is_twice else "gradients.")
-    return ValueError(f"{name} {rule}. Received: {received}. {action}")
+    return ValueError(f"{name} {rule}. Received: {received.removesuffix('.')}. {action}")
 
 
 def _concrete_function(function: Callable[..., Any], signature: Any) -> Any:

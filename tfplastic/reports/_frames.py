@@ -1,10 +1,23 @@
 """A few operations on tables, with one type each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from tfplastic._checks import shown
+
+
+def check_columns(name: str, frame: Any, columns: Sequence[str]) -> pd.DataFrame:
+    """Returns `frame` if it is a frame of pandas with these columns, else raises an error of that name."""
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"`{name}` must be a pandas.DataFrame. Received: {shown(frame)}")
+    absent = [column for column in columns if column not in frame]
+    if absent:
+        rule = f"must have the columns {', '.join(map(str, columns))}"
+        raise ValueError(f"`{name}` {rule}. Received: no {absent[0]!r}")
+    return frame
 
 
 def where(frame: pd.DataFrame, condition: Any) -> pd.DataFrame:

@@ -10,14 +10,24 @@ run counts.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from tfplastic import seeds
-from tfplastic._checks import check_fraction, check_integer, check_positive_integer
+from tfplastic._checks import (
+    check_callable,
+    check_finite,
+    check_fits_in_memory,
+    check_fraction,
+    check_integer,
+    check_mapping,
+    check_positive_integer,
+    check_sequence,
+    shown,
+)
 
 Scores = Mapping[str, Any]
 Statistic = Callable[[Sequence[np.ndarray]], np.ndarray]
@@ -87,7 +97,8 @@ def bootstrap(
         ('1 [0, 2]', 'range')
     """
     arrays = _arrays(scores)
-    check_positive_integer("num_resamples", num_resamples)
+    check_callable("statistic", statistic, "aggregate.mean")
+    _check_num_resamples(num_resamples, sum(map(len, arrays)))
     if _is_few(arrays):
         check_fraction("confidence", confidence)
         ends = [float(statistic([end(each, axis=-1, keepdims=True) for each in arrays])) for end in _ENDS]
@@ -117,13 +128,16 @@ def student_t(runs: Any, confidence: float = CONFIDENCE) -> Interval:
         >>> str(aggregate.student_t([1.0, 2.0, 3.0]))  # 4.303 / sqrt(3) on each side
         '2 [-0.484, 4.48]'
     """
-    (values,) = _arrays([runs])
+    values = _numbers("runs", runs)
     check_fraction("confidence", confidence)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"`runs` must be of shape [n], n at least 1. Received: shape {list(values.shape)}")
     point, count = float(np.mean(values)), len(values)
     if count < 2:
         return Interval(point, float("nan"), float("nan"), STUDENT_T)
     quantile = stats.t.ppf((1 + confidence) / 2, count - 1)
-    half = float(quantile * np.std(values, ddof=1) / np.sqrt(count))
+    with np.errstate(invalid="ignore"):  # of infinite runs
+        half = float(quantile * np.std(values, ddof=1) / np.sqrt(count))
     return Interval(point, point - half, point + half, STUDENT_T)
 
 
@@ -159,6 +173,7 @@ def optimality_gap(scores: Scores | Sequence[np.ndarray], gamma: float = 1.0) ->
 
     gamma - mean over tasks of the mean over runs of min(score, gamma).
     """
+    gamma = check_finite("gamma", gamma)
     return gamma - mean([np.minimum(of_task, gamma) for of_task in _arrays(scores)])
 
 
@@ -191,13 +206,15 @@ def probability_of_improvement(
         >>> aggregate.probability_of_improvement({'Pong': [1.0, 3.0]}, {'Pong': [2.0, 2.0]}).point
         0.5
     """
+    for name, given in (("scores", scores), ("baseline", baseline)):
+        check_mapping(name, given, "{'Pong': [1.0, 2.0]}")
     if set(scores) != set(baseline):
-        different = sorted(set(scores) ^ set(baseline))
+        different = sorted(set(scores) ^ set(baseline), key=str)
         raise ValueError(
             f"`baseline` must have the tasks of `scores`. Received: {different[0]!r} in one only"
         )
-    ours, theirs = _arrays(scores), _arrays({task: baseline[task] for task in scores})
-    check_positive_integer("num_resamples", num_resamples)
+    ours, theirs = _arrays(scores), _arrays([baseline[task] for task in scores], "baseline")
+    _check_num_resamples(num_resamples, sum(map(len, [*ours, *theirs])))
     if _is_few(ours) or _is_few(theirs):
         check_fraction("confidence", confidence)
         return Interval(float(_improvements(ours, theirs)), float("nan"), float("nan"), RANGE)
@@ -232,12 +249,11 @@ def performance_profile(
     Raises:
         ValueError: there are no scores, or an argument is outside its range.
     """
-    arrays = _arrays(scores)
+    arrays, levels = _arrays(scores), _numbers("thresholds", thresholds)
+    if levels.ndim != 1:
+        raise ValueError(f"`thresholds` must be of shape [k]. Received: shape {list(levels.shape)}")
     resampled = _resamples(arrays, num_resamples, seed, "bootstrap")
-    intervals = [
-        _interval(float(_above(arrays, tau)), _above(resampled, tau), confidence)
-        for tau in np.asarray(thresholds, np.float64)
-    ]
+    intervals = [_interval(float(_above(arrays, tau)), _above(resampled, tau), confidence) for tau in levels]
     point, low, high = np.array([(each.point, each.low, each.high) for each in intervals]).reshape(-1, 3).T
     missing = np.full_like(point, np.nan)
     return (point, missing, missing.copy()) if _is_few(arrays) else (point, low, high)
@@ -264,10 +280,10 @@ def band(
     Raises:
         ValueError: there are no curves, or an argument is outside its range.
     """
-    curves = np.asarray(curves, np.float64)
+    curves = _numbers("curves", curves)
     if curves.ndim != 2 or not len(curves):
         raise ValueError(f"`curves` must be of shape [runs, points]. Received: {list(curves.shape)}")
-    check_positive_integer("num_resamples", num_resamples)
+    _check_num_resamples(num_resamples, len(curves))
     tail = 100 * (1 - check_fraction("confidence", confidence)) / 2
     draws = _generator(seed, "band").random((num_resamples, len(curves)))
     results = np.full((3, curves.shape[1]), np.nan)
@@ -303,6 +319,8 @@ def band_name(num_runs: Sequence[int]) -> str:
         >>> aggregate.band_name([3, 10])
         'range of fewer than 6 runs, else 95 % bootstrap interval of the median'
     """
+    for count in check_sequence("num_runs", num_runs, "[3, 10]"):
+        check_integer("num_runs", count)
     by_resampling = f"{100 * CONFIDENCE:.0f} % bootstrap interval of the median"
     if all(count < FEWEST_RUNS for count in num_runs):
         return "range of the runs"
@@ -315,20 +333,39 @@ def _is_few(arrays: Sequence[np.ndarray]) -> bool:
     return sum(array.shape[-1] for array in arrays) < FEWEST_RUNS
 
 
-def _arrays(scores: Scores | Sequence[np.ndarray]) -> list[np.ndarray]:
+def _arrays(scores: Scores | Sequence[np.ndarray], name: str = "scores") -> list[np.ndarray]:
     of_tasks = scores.values() if isinstance(scores, Mapping) else scores
-    arrays = [np.asarray(of_task, np.float64) for of_task in of_tasks]
+    if isinstance(of_tasks, str | bytes) or not isinstance(of_tasks, Iterable):
+        raise TypeError(
+            f"`{name}` must be a dictionary, such as {{'Pong': [1.0]}}. Received: {shown(scores)}"
+        )
+    arrays = [_numbers(name, of_task) for of_task in of_tasks]
     if not arrays or not all(array.ndim and array.shape[-1] for array in arrays):
         shapes = [list(array.shape) for array in arrays]
         raise ValueError(
-            f"`scores` must have at least one run of at least one task. Received: shapes {shapes}"
+            f"`{name}` must have at least one run of at least one task. Received: shapes {shapes}"
         )
     return arrays
 
 
+def _numbers(name: str, values: Any) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "USO" and array.size and None not in array:
+            raise TypeError
+        return array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):  # texts, objects, nests of several lengths
+        raise ValueError(f"`{name}` must be numbers. Received: {shown(values)}") from None
+
+
+def _check_num_resamples(count: int, num_runs: int) -> None:
+    check_positive_integer("num_resamples", count)
+    check_fits_in_memory("num_resamples", count, 16 * count * num_runs)
+
+
 def _resamples(arrays: Sequence[np.ndarray], count: int, seed: int, name: str) -> list[np.ndarray]:
     """Returns `[count, runs]` for each task."""
-    check_positive_integer("num_resamples", count)
+    _check_num_resamples(count, sum(map(len, arrays)))
     generator = _generator(seed, name)
     return [array[generator.integers(len(array), size=(count, len(array)))] for array in arrays]
 
@@ -339,7 +376,8 @@ def _generator(seed: int, name: str) -> np.random.Generator:
 
 def _interval(point: float, resampled: np.ndarray, confidence: float) -> Interval:
     tail = 100 * (1 - check_fraction("confidence", confidence)) / 2
-    low, high = np.percentile(resampled, [tail, 100 - tail])
+    with np.errstate(invalid="ignore"):  # between two infinite values
+        low, high = np.percentile(resampled, [tail, 100 - tail])
     return Interval(point, float(low), float(high))
 
 

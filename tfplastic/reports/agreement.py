@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 
 from tfplastic import seeds
-from tfplastic._checks import check_integer, check_positive_integer
+from tfplastic._checks import check_fits_in_memory, check_integer, check_positive_integer
+from tfplastic.reports._frames import check_columns
 from tfplastic.reports.paper import CELL, paper_cells
 from tfplastic.reports.statistics.spearman import spearman
 
 NUM_RUNS = 3
 _NONE = "none"
+_LOSSES = ("plasticity_loss", "final_loss")
 _FEWEST = 3  # cells that a correlation is of
 _MEASURES = (
     "sign_of_clear_differences",
@@ -63,9 +65,12 @@ def agreement(
     Raises:
         ValueError: a column of `ours` is missing, or a cell occurs twice; or a count is below 1.
     """
-    check_positive_integer("num_runs", num_runs)
+    check_integer("num_runs", num_runs, 1, 10**9)
     check_positive_integer("num_simulations", num_simulations)
-    cells = _common_cells(ours, paper_cells() if paper is None else paper)
+    paper = paper_cells() if paper is None else paper
+    check_columns("paper", paper, [*CELL, "spread", *_LOSSES])
+    cells = _common_cells(check_columns("ours", ours, [*CELL, *_LOSSES]), paper)
+    check_fits_in_memory("num_simulations", num_simulations, 64 * num_simulations * len(cells))
     generator = seeds.generator(seeds.derive(check_integer("seed", seed), "reports", "replications"))
     deviation = cells["spread"].to_numpy() * np.sqrt(2 / num_runs)  # of a replication from the printed value
     noise = deviation * generator.standard_normal((2, num_simulations, len(cells)))
@@ -89,16 +94,13 @@ def agreement(
 
 def missing_cells(ours: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.DataFrame:
     """Returns the paper's cells that `ours` lacks: columns `data`, `architecture`, `intervention`."""
-    cells = (paper_cells() if paper is None else paper)[CELL]
+    cells = check_columns("paper", paper_cells() if paper is None else paper, CELL)[CELL]
+    check_columns("ours", ours, CELL)
     merged = cells.merge(ours[CELL], how="left", on=CELL, indicator=True)
     return merged.loc[merged["_merge"] == "left_only", CELL].reset_index(drop=True)
 
 
 def _common_cells(ours: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
-    needed = [*CELL, "plasticity_loss", "final_loss"]
-    absent = [column for column in needed if column not in ours]
-    if absent:
-        raise ValueError(f"`ours` must have the columns {', '.join(needed)}. Received: no {absent[0]!r}")
     if ours.duplicated(CELL).any():
         first = tuple(ours.loc[ours.duplicated(CELL), CELL].iloc[0])
         raise ValueError(f"`ours` must have each cell once. Received: {first} again")

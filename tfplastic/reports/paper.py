@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from tfplastic._checks import check_one_of
+
 CELL = ["data", "architecture", "intervention"]
 INTERVENTIONS = (
     *("two_hot", "reset_last_layer", "weight_decay", "spectral_norm", "layer_norm", "shrink_and_perturb"),
@@ -67,6 +69,9 @@ def paper_numbers(figure: int | None = None) -> pd.DataFrame:
     Args:
         figure: only the rows of that figure.
 
+    Raises:
+        ValueError: the paper prints no numbers in that figure.
+
     Example:
         >>> from tfplastic import reports
         >>> numbers = reports.paper_numbers(7)
@@ -74,6 +79,8 @@ def paper_numbers(figure: int | None = None) -> pd.DataFrame:
         (57, 22.2)
     """
     numbers: Any = _read()
+    if figure is not None:
+        check_one_of("figure", figure, sorted(map(int, set(numbers["figure"]))))
     return (numbers if figure is None else numbers[numbers["figure"] == figure]).reset_index(drop=True)
 
 

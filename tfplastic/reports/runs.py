@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tfplastic import _renames
+from tfplastic._checks import check_mapping, shown
 from tfplastic._renames import gin_text
 from tfplastic._text.lines import one_line
 from tfplastic._text.tags import tag_at
@@ -102,6 +103,8 @@ class Runs(Sequence[Run]):
     ):
         self._runs = tuple(runs)
         self._notes = tuple(notes)
+        if expected is not None:
+            check_mapping("expected", expected, "{'adam': [0, 1]}")
         self._expected = None if expected is None else {arm: list(seeds) for arm, seeds in expected.items()}
 
     def __getitem__(self, index: Any) -> Any:
@@ -238,7 +241,10 @@ def read_runs(*paths: str | os.PathLike[str], expected: Mapping[str, Iterable[in
         ValueError: one of `paths` is not a directory.
     """
     runs = []
-    for root in map(Path, paths):
+    for path in paths:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"`paths` must be directories. Received: {shown(path)}")
+        root = Path(path)
         if not root.is_dir():
             raise ValueError(f"`paths` must be directories. Received: {os.fspath(root)!r}")
         found = [_read_run(path, _name(path, root)) for path in _run_directories(root)]

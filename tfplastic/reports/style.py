@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tfplastic import _renames
+from tfplastic._checks import check_positive
 
 __getattr__ = _renames.module_getattr(__name__)
 
@@ -74,6 +75,8 @@ def new_figure(width: float = 6.0, height: float = 4.0) -> tuple[Figure, Axes]:
         width: in inches.
         height: in inches.
     """
+    check_positive("width", width)
+    check_positive("height", height)
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()

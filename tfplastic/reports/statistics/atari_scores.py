@@ -2,8 +2,12 @@
 
 import csv
 import functools
+import math
+import numbers
 from importlib import resources
+from typing import Any
 
+from tfplastic._checks import check_finite, shown
 from tfplastic._text.near_names import near_matches
 
 
@@ -23,6 +27,7 @@ def human_normalized(game: str, score: float) -> float:
     Source of the scores: Wang et al. 2016, "Dueling network architectures", appendix, Table 2.
     """
     random, human = _reference(game)
+    score = _number("score", score)
     return (score - random) / (human - random)
 
 
@@ -52,14 +57,26 @@ def improvement(game: str, score: float, baseline: float) -> float:
         1.0417
     """
     random, human = _reference(game)
+    score, baseline = _number("score", score), _number("baseline", baseline)
     return (score - baseline) / (max(human, baseline) - random)
+
+
+def _number(name: str, value: Any) -> Any:
+    """Returns `value` if it is a number, or an array of them."""
+    is_array = getattr(getattr(value, "dtype", None), "kind", "") in ("f", "i", "u")
+    if not is_array and (not isinstance(value, numbers.Real) or isinstance(value, bool)):
+        raise TypeError(f"`{name}` must be a number. Received: {shown(value)}")
+    is_finite = not is_array and value == value and value not in (math.inf, -math.inf)
+    return check_finite(name, value) if is_finite else value
 
 
 def _reference(game: str) -> tuple[float, float]:
     scores = _scores()
-    if game not in scores:
+    if not isinstance(game, str) or game not in scores:
         hint = near_matches(str(game), scores)
-        raise ValueError(f"`game` must be one of the 57 games of the benchmark. Received: {game!r}.{hint}")
+        raise ValueError(
+            f"`game` must be one of the 57 games of the benchmark. Received: {shown(game)}.{hint}"
+        )
     return scores[game]
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from tfplastic.reports._frames import floats, groups
+from tfplastic._checks import check_instance, check_sequence
+from tfplastic.reports._frames import check_columns, floats, groups
 from tfplastic.reports.runs import Runs
 
 PROBE_LOSS = "probe/final_loss"
@@ -29,7 +30,9 @@ def with_factors(rows: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
         >>> rows.iloc[0].tolist()
         ['grid/cnn-two_hot', 'cnn', 'two_hot']
     """
-    parts = [arm.rpartition("/")[2].split("-") for arm in rows["arm"]]
+    check_columns("rows", rows, ["arm"])
+    check_sequence("factors", factors, "['data', 'architecture']")
+    parts = [str(arm).rpartition("/")[2].split("-") for arm in rows["arm"]]
     for arm, of_arm in zip(rows["arm"], parts, strict=True):
         if len(of_arm) != len(factors):
             rule = f"must have names of {len(factors)} parts joined by '-': {', '.join(factors)}"
@@ -55,6 +58,8 @@ def probe_losses(runs: Runs, tag: str = PROBE_LOSS) -> pd.DataFrame:
         Columns `run`, `arm`, `seed`, `initial_loss`, of the run's first probe, `final_loss`, of its last, and
         `plasticity_loss`, their difference: above 0 where plasticity was lost. NaN with one probe only.
     """
+    check_instance("runs", runs, Runs, "read_runs('results')")
+    check_instance("tag", tag, str, "'probe/final_loss'")
     rows = runs.scalars(tag).sort_values("step", kind="stable")
     columns = ["run", "arm", "seed", "initial_loss", "final_loss", "plasticity_loss"]
     found = []

@@ -7,7 +7,15 @@ import numpy as np
 import pandas as pd
 
 from tfplastic import seeds
-from tfplastic._checks import check_fraction, check_integer, check_positive_integer
+from tfplastic._checks import (
+    check_fits_in_memory,
+    check_fraction,
+    check_instance,
+    check_integer,
+    check_positive_integer,
+    check_sequence,
+)
+from tfplastic.reports._frames import check_columns
 from tfplastic.reports.statistics.spearman import spearman
 
 SIGN_CONSISTENT, REVERSED, UNDETERMINED = "sign-consistent", "reversed", "undetermined"
@@ -54,9 +62,14 @@ def correlations(
     """
     check_fraction("confidence", confidence)
     check_positive_integer("num_resamples", num_resamples)
+    check_sequence("statistics", statistics, "['dead_units']")
+    check_sequence("splits", splits, "['architecture']")
+    check_instance("outcome", outcome, str, "'plasticity_loss'")
+    check_columns("points", points, [])
     absent = [name for name in (*statistics, *splits, outcome) if name not in points]
     if absent:
         raise ValueError(f"`points` must have a column for each name. Received: no {absent[0]!r}")
+    check_fits_in_memory("num_resamples", num_resamples, 16 * num_resamples * len(points))
     rows = []
     for statistic in statistics:
         for split in splits:
@@ -88,6 +101,7 @@ def verdicts(correlations: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns `statistic`, `split`, `verdict`.
     """
+    check_columns("correlations", correlations, ["statistic", "split", "low", "high"])
     groups: Any = correlations.groupby(["statistic", "split"], sort=False)
     rows = [
         {"statistic": statistic, "split": split, "verdict": _verdict(group["low"], group["high"])}
