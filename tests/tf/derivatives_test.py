@@ -140,7 +140,7 @@ def _mutual(values):
 
 @pytest.mark.parametrize("loss_of", [_entropy, _mutual, lambda values: _entropy(tf.sin(values)) ** 2])
 def test_a_cross_entropy_whose_labels_depend_on_the_weights(loss_of):
-    """Of which TensorFlow forgets that the gradient in the logits, softmax - labels, has labels in it."""
+    """TensorFlow forgets that the gradient in the logits, softmax - labels, has labels in it."""
     weight = tf.Variable(np.random.default_rng(0).standard_normal((2, 3)))
 
     def loss():
