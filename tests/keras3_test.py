@@ -26,7 +26,7 @@ CREATED = (
 REST = (
     *("tests/linalg", "tests/tasks", "tests/docs_test.py", "tests/networks", "tests/mitigations"),
     "tests/training/step_context_test.py",
-    *(f"tests/callbacks/{name}_test.py" for name in ("apply_mitigation", "plasticity_alarm")),
+    *(f"tests/callbacks/{name}_test.py" for name in ("apply_mitigation", "either_keras", "plasticity_alarm")),
     *(f"tests/diagnostics/{name}_test.py" for name in ("measure", "report", "quantities/unit_activity")),
     *(f"tfplastic/{name}" for name in ("linalg", "diagnostics", "tasks", "probing")),
 )

@@ -1,5 +1,6 @@
 import hashlib
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,7 +95,8 @@ def test_a_root_is_an_integer_of_64_bits(root):
 def test_names_are_texts_and_integers(name):
     with pytest.raises(TypeError, match=r"^`names` must be texts and integers\. Received: "):
         seeds.derive(0, "act", name)
-    assert seeds.derive(0, np.int64(3)).tolist() == seeds.derive(0, "3").tolist()
+    whole: Any = np.int64(3)
+    assert seeds.derive(0, whole).tolist() == seeds.derive(0, "3").tolist()
 
 
 @pytest.mark.parametrize("key", [None, "x", 3, [1], [1, 2, 3], [1.5, 2.0], [2**40, 1], [[1, 2]]])

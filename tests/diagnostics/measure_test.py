@@ -75,6 +75,9 @@ def test_errors(snapshot):
         "`quantities` must have distinct names, or be a mapping {name: function}. "
         "Received: dormant_units, dormant_units"
     )
+    for received in (None, 1.0, [1.0], {"hidden": "much"}, {"hidden": None}, {"hidden": [[1.0], [1.0, 2.0]]}):
+        with pytest.raises(TypeError, match=r"^`quantities` must return {layer name: number or array}\. Rec"):
+            diagnostics.measure(snapshot, {"mine": lambda snapshot, received=received: received})
     wrongs: list[Any] = ["dead_units", 1]
     for wrong in wrongs:
         with pytest.raises(TypeError, match=r"^`quantities` must hold functions of a snapshot. Received: "):

@@ -62,6 +62,7 @@ REFUSED = {
     "FakeQuantWithMinMaxArgsGradient": tf.quantization.fake_quant_with_min_max_args,
     "EagerPyFunc": _squared,
     "PyFunc": _squared_by_numpy,
+    "QuantizeAndDequantizeV4Grad": lambda values: tf.quantization.quantize_and_dequantize_v2(values, -1, 1),
     "recompute_grad": tf.recompute_grad(tf.square),
 }
 

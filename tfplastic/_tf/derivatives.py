@@ -84,10 +84,22 @@ class _Registry:
             if "PartitionedCall" in name or name.startswith("__"):  # functions, which TensorFlow looks into
                 raise
             return self._gap(name)
-        is_dropped = found is None and self._is_strict and name not in _CONSTANT
-        if is_dropped:
-            return self._gap(name)
-        return _COMPLETED[name](found) if self._is_strict and name in _COMPLETED else found
+        if found is None:
+            return self._gap(name) if self._is_strict and name not in _CONSTANT else None
+        if not self._is_strict or op_def_registry.get(name) is None:  # a gradient that the user defines
+            return found
+        return self._guarded(name, _COMPLETED[name](found) if name in _COMPLETED else found)
+
+    def _guarded(self, name: str, found: Rule) -> Rule:
+        """Returns a rule that notes where TensorFlow's own fails, such as that of quantization."""
+
+        def rule(op: Any, *gradients: Any) -> Any:
+            try:
+                return found(op, *gradients)
+            except (LookupError, TypeError):
+                return self._gap(name)(op, *gradients)
+
+        return rule
 
     def _gap(self, name: str) -> Rule:
         def rule(op: Any, *gradients: Any) -> list[None]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._keras import keras, replaced_attribute
+from tfplastic._keras import replaced_attribute
+from tfplastic.callbacks._either_keras import CallbackOfEither
 from tfplastic.callbacks.applied_mitigation import AppliedMitigation
 from tfplastic.diagnostics import recorded_call
 
@@ -14,7 +15,7 @@ SUPPLIED = ("activations", "batch", "gradients", "outputs", "step")
 """Names of the parts of a gradient step's context that mitigations can read in Keras' own `fit`."""
 
 
-class ApplyMitigation(keras.callbacks.Callback):
+class ApplyMitigation(CallbackOfEither):
     """Callback that applies a mitigation in Keras' own `fit`; the model's class stays as it is.
 
     Rule: the mitigation acts after the updates of steps `period`, 2 `period` and so on, counted over all

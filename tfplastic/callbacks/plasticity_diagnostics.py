@@ -13,7 +13,7 @@ from absl import logging
 from tfplastic._checks import check_positive_integer, shown
 from tfplastic._data.examples import examples
 from tfplastic._data.numbers import check_all_finite
-from tfplastic._keras import keras
+from tfplastic.callbacks._either_keras import CallbackOfEither
 from tfplastic.diagnostics import Reference, Snapshot
 from tfplastic.diagnostics.declaration.quantity import Need, QuantityFn, needs_of
 from tfplastic.diagnostics.diagnose import left_out_layers, measure_available, quantities_of_budget
@@ -27,7 +27,7 @@ from tfplastic.writers import ManyWriters, MetricsFileWriter, NullWriter, Tensor
 _MOST_CHARACTERS = 300  # of a message
 
 
-class PlasticityDiagnostics(keras.callbacks.Callback):
+class PlasticityDiagnostics(CallbackOfEither):
     """Callback that measures quantities of a probe batch every `every` gradient steps, step 0 included.
 
     Training continues as without it, bit for bit: measuring only reads. The step counts batches that `fit`
@@ -35,8 +35,8 @@ class PlasticityDiagnostics(keras.callbacks.Callback):
     pass, the measurement follows at the next step that Keras reports. Quantities of change compare with the
     weights at the first start of training; those of the next update use the optimizer of the model; those of
     the loss its compiled loss, if there is `y_probe`. It follows `compile`, changed `trainable` flags and
-    replaced layers: a layer that is trained later is compared with its weights at that time. Under Keras 2,
-    models of Keras 3 can be watched as well.
+    replaced layers: a layer that is trained later is compared with its weights at that time. Models of
+    either Keras can be watched.
 
     Args:
         x_probe: the batch to measure on, `[n, ...]`: an array, a tensor, a frame of pandas or a nest of them.

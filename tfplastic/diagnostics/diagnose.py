@@ -7,9 +7,10 @@ from typing import Any
 from tfplastic import _checks
 from tfplastic._data.numbers import check_all_finite
 from tfplastic._data.shapes import check_targets, names_keras_loss
+from tfplastic._text.lines import last_line, one_line
 from tfplastic.diagnostics.declaration.budgets import BUDGETS
 from tfplastic.diagnostics.declaration.quantity import Need, QuantityFn, group_of, needs_of, reads_of
-from tfplastic.diagnostics.measure import check_quantities, measure_checked, prepare
+from tfplastic.diagnostics.measure import check_quantities, measure_checked, measured, prepare
 from tfplastic.diagnostics.quantities.shared.convergence import convergence_remarks
 from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.diagnostics.report import Report
@@ -18,6 +19,8 @@ from tfplastic.diagnostics.reporting.writing import charts, write
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.diagnostics.units.unit_statistics import ARRAYS
 from tfplastic.writers import TensorBoardWriter
+
+_MOST_CHARACTERS = 400  # of a reason
 
 
 def diagnose(
@@ -160,7 +163,7 @@ def diagnose_snapshot(snapshot: Snapshot, budget: str = "medium") -> Report:
     chosen = quantities_of_budget(budget)
     with Progress(snapshot.model.name, chosen) as progress:
         reasons = snapshot.unmeasured
-        values, left_out = measure_available(snapshot, progress.watched(chosen))
+        values, left_out = measure_available(snapshot, progress.watched(chosen), unsuited=Exception)
     return _report(snapshot, reasons, chosen, values, left_out)
 
 
@@ -174,9 +177,16 @@ def quantities_of_budget(budget: str) -> Mapping[str, QuantityFn]:
 
 
 def measure_available(
-    snapshot: Snapshot, quantities: Mapping[str, QuantityFn]
+    snapshot: Snapshot,
+    quantities: Mapping[str, QuantityFn],
+    unsuited: type[Exception] = ValueError,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Measures the available quantities.
+
+    Args:
+        snapshot: the snapshot.
+        quantities: the quantities by name.
+        unsuited: errors that leave a quantity out; others are raised.
 
     Returns:
         {quantity: {layer name: value}}, and {quantity: reason} of the others.
@@ -190,10 +200,17 @@ def measure_available(
             left_out[name] = f"needs {' and '.join(missing)}"
             continue
         try:
-            values[name] = quantity(snapshot)
-        except ValueError as error:  # what the quantity says of a model that it does not suit
-            left_out[name] = str(error)
+            values[name] = measured(snapshot, name, quantity)
+        except unsuited as error:
+            left_out[name] = _reason(error)
     return values, left_out
+
+
+def _reason(error: Exception) -> str:
+    """Returns one line: what the quantity says of a model that it does not suit, or what failed in it."""
+    if isinstance(error, ValueError):
+        return one_line(error)[:_MOST_CHARACTERS]
+    return f"failed: {type(error).__name__}: {last_line(error)[:_MOST_CHARACTERS]}"
 
 
 def left_out_layers(snapshot: Snapshot, quantities: Mapping[str, QuantityFn]) -> dict[str, str]:

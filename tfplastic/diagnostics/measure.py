@@ -4,6 +4,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tfplastic._checks import shown
 from tfplastic._tf.read_only import RunError
 from tfplastic.diagnostics.declaration.arguments import SUBJECTS, check_function
@@ -26,7 +28,7 @@ def measure(
         {quantity name: {layer name: value}}, in the order of `quantities`.
 
     Raises:
-        TypeError: one of `quantities` is not callable, or has no name.
+        TypeError: one of `quantities` is not callable, has no name, or returns something else.
         ValueError: two of `quantities` have the same name; or from a quantity.
 
     Example:
@@ -48,7 +50,28 @@ def measure(
 def measure_checked(snapshot: Snapshot, quantities: Mapping[str, QuantityFn]) -> dict[str, dict[str, Any]]:
     """Computes quantities as `measure` does, without checking their arguments."""
     prepare(snapshot, quantities)
-    return {name: quantity(snapshot) for name, quantity in quantities.items()}
+    return {name: measured(snapshot, name, quantity) for name, quantity in quantities.items()}
+
+
+def measured(snapshot: Snapshot, name: str, quantity: QuantityFn) -> dict[str, Any]:
+    """Returns the values of one quantity, {layer name: number or array}.
+
+    Raises:
+        TypeError: the function returns something else.
+    """
+    values = quantity(snapshot)
+    is_fit = isinstance(values, Mapping) and all(map(_is_number_or_array, values.values()))
+    if not is_fit:
+        rule = "must return {layer name: number or array}"
+        raise TypeError(f"`quantities` {rule}. Received: {shown(values)} of {name!r}")
+    return values
+
+
+def _is_number_or_array(value: Any) -> bool:
+    try:
+        return np.asarray(value).dtype.kind in "fiub"
+    except (TypeError, ValueError):  # a list of rows of several lengths
+        return False
 
 
 def prepare(snapshot: Snapshot, quantities: Mapping[str, QuantityFn]) -> None:

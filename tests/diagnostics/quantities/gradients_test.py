@@ -9,6 +9,7 @@ import tf_keras as keras_2
 from tests.diagnostics import models, oracles
 from tfplastic.diagnostics import (
     Snapshot,
+    UnitMap,
     dormant_gradients,
     gradient_l0_norm,
     gradient_l1_norm,
@@ -161,3 +162,17 @@ def test_arguments(keras):
             quantity(Snapshot(model, inputs))
     with pytest.raises(ValueError, match=r"^`tau` must be a finite number of at least 0\. Received: -1$"):
         dormant_gradients(Snapshot(model, inputs, loss=_zero_targets_loss), tau=-1)
+
+
+def test_units_of_a_layer_with_lora_are_those_of_its_second_factor():
+    """The trained part of its kernel is A B, of which B is zero at first, so that A has no gradient."""
+    keras = keras_3
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(4, name="hidden"), keras.layers.Dense(2, name="output")]
+    )
+    model.layers[1].set_weights([np.array([[1.0, 1], [1, 1], [0, 0], [1, 1]]), np.zeros(2)])
+    model.layers[0].enable_lora(2)
+    snapshot = Snapshot(model, np.ones((5, 3), np.float32), np.ones((5, 2), np.float32), "mse")
+    assert dormant_gradients(snapshot)["hidden"] == 0.25  # unit 2, which the output does not read
+    with pytest.raises(ValueError, match="'hidden': its kernel is computed from other weights, as with LoRA"):
+        UnitMap(model)

@@ -1,6 +1,7 @@
 """C_k: alignment of the gradients of single examples."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -247,6 +248,7 @@ def _order(
 def _k_means(points: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
     try:
         from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
     except ImportError:
         needed = "`gradient_covariance` needs scikit-learn: pip install 'tfplastic[reports]'"
         raise ImportError(needed) from None
@@ -254,7 +256,9 @@ def _k_means(points: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
     integer = seeds.derive_integer(seed, "diagnostics", "gradient_covariance")
     # 10 starts, of which the best counts: one alone depends much on the seed.
     settings: dict[str, Any] = {"n_init": 10, "random_state": integer}
-    return np.asarray(KMeans(min(num_clusters, distinct), **settings).fit_predict(points))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # points that are almost the same are one cluster
+        return np.asarray(KMeans(min(num_clusters, distinct), **settings).fit_predict(points))
 
 
 def _of_pairs(gram: np.ndarray, statistic: Callable[[np.ndarray], np.floating]) -> float:

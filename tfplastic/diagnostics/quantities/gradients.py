@@ -17,6 +17,8 @@ from tfplastic.diagnostics.units.unit_slices import Slice
 
 __all__ = ["dormant_gradients", "gradient_l0_norm", "gradient_l1_norm", "gradient_norm"]
 
+_KERNELS = ("kernel", "lora_kernel_b")  # names of variables whose last axis counts units
+
 
 @quantity("medium", group="gradients", needs=("loss",), reads=("gradients",))
 def gradient_norm(snapshot: Snapshot) -> dict[str, float]:
@@ -119,7 +121,7 @@ def dormant_gradients(snapshot: Snapshot, tau: float = 0.01) -> dict[str, float]
 
     Units are channels, of depthwise convolutions too; features of each head in `EinsumDense`; the units of
     recurrent layers, all gates and the recurrent kernel together. Of layers that Keras does not have the last
-    axis of a variable called 'kernel' counts them.
+    axis of a variable called 'kernel' counts them; with LoRA that of the second factor, the trained one.
 
     Formula: #{i : G_i <= tau} / #units, G_i = m_i / ((1/K) sum_k m_k)
     Range: [0, 1]
@@ -156,7 +158,7 @@ def _magnitudes_by_unit(
 ) -> np.ndarray:
     """Returns the mean |gradient| of the weights into each unit, `[units] float64`; empty without units."""
     slices = incoming_of(layer) or [
-        Slice(each, -1) for each in variables if each.name.split("/")[-1].split(":")[0] == "kernel"
+        Slice(each, -1) for each in variables if each.name.split("/")[-1].split(":")[0] in _KERNELS
     ]
     sums = counts = np.zeros(0)
     for part in slices:

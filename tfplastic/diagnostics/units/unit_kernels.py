@@ -6,7 +6,7 @@ Layers go by the names of their classes, as in `_unit_rules`. Labels are those o
 import dataclasses
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,12 @@ from tfplastic.diagnostics.units.unit_slices import Slice
 
 class Mixed(Exception):
     """A layer's weights do not tell units apart; its text says why."""
+
+
+def check_variables(tensors: Iterable[Any], pronoun: str = "its") -> None:
+    """Raises `Mixed` if one is not a variable, as the kernel of a layer with LoRA."""
+    if not all(hasattr(each, "assign") for each in tensors):
+        raise Mixed(f"{pronoun} kernel is computed from other weights, as with LoRA")
 
 
 class Read(NamedTuple):
@@ -272,11 +278,11 @@ def incoming_of(layer: Any) -> list[Slice]:
     )
     try:
         own = kernel and kernel.own(types.SimpleNamespace(cell=layer) if is_cell else layer)
+        found = [] if own is None else [own.incoming] + [own.recurrent] * (own.recurrent is not None)
+        check_variables(each.variable for each in found)
     except Mixed:
         return []
-    if own is None:
-        return []
-    return [own.incoming] if own.recurrent is None else [own.incoming, own.recurrent]
+    return found
 
 
 _MAKERS: dict[Callable[[], Kernel], tuple[str, ...]] = {

@@ -15,6 +15,7 @@ from tfplastic.diagnostics.units.unit_kernels import (
     Own,
     Read,
     adds_bias_to_columns,
+    check_variables,
     kernel_of,
 )
 from tfplastic.diagnostics.units.unit_rules import (
@@ -178,7 +179,9 @@ class _Tracer:
         """Returns the output of a layer with kernels: its own units."""
         name = self._name(layer)
         try:
-            self._read(name, kernel.reads(layer, labels))
+            reads = kernel.reads(layer, labels)
+            check_variables((each.variable for each in reads), "whose")
+            self._read(name, reads)
         except Mixed as error:
             positions = f"its units are at different positions where {self._quoted(layer)} reads them"
             into = f"its outputs go into {self._quoted(layer)}, {error}"
@@ -203,7 +206,9 @@ class _Tracer:
     def _source(self, kernel: Kernel, layer: Any, name: str) -> _Source:
         if name not in self._sources:
             start = sum(source.count for source in self._sources.values())
-            self._sources[name] = _Source(name, layer, kernel.own(layer), start)
+            own = kernel.own(layer)
+            check_variables([own.incoming.variable])
+            self._sources[name] = _Source(name, layer, own, start)
             if not kernel.is_elementwise(layer):
                 self._excluded.setdefault(name, "its activation mixes units")
         return self._sources[name]
