@@ -1,5 +1,7 @@
 """Callbacks in `fit` of either Keras, whichever `tf.keras` is."""
 
+from typing import Any
+
 import keras as keras_3
 import numpy as np
 import tf_keras as keras_2
@@ -22,7 +24,7 @@ def test_a_model_of_either_is_watched():
 
 
 def test_a_quantity_that_returns_no_values_is_told_and_training_continues():
-    model = keras_2.Sequential([keras_2.Input((3,)), keras_2.layers.Dense(1)])
+    model: Any = keras_2.Sequential([keras_2.Input((3,)), keras_2.layers.Dense(1)])
     model.compile("sgd", "mse", run_eagerly=True)
 
     def nothing(snapshot):
@@ -31,7 +33,8 @@ def test_a_quantity_that_returns_no_values_is_told_and_training_continues():
     def texts(snapshot):
         return {"dense": "large"}
 
-    watch = PlasticityDiagnostics(X, every=1, quantities=[nothing, texts])
+    wrong: Any = [nothing, texts]
+    watch = PlasticityDiagnostics(X, every=1, quantities=wrong)
     model.fit(X, X[:, :1], batch_size=4, verbose=0, callbacks=[watch])
     rule = "`quantities` must return {layer name: number or array}. Received: "
     assert watch.step == 2 and watch.history == []

@@ -77,7 +77,8 @@ def test_errors(snapshot):
     )
     for received in (None, 1.0, [1.0], {"hidden": "much"}, {"hidden": None}, {"hidden": [[1.0], [1.0, 2.0]]}):
         with pytest.raises(TypeError, match=r"^`quantities` must return {layer name: number or array}\. Rec"):
-            diagnostics.measure(snapshot, {"mine": lambda snapshot, received=received: received})
+            mine: Any = {"mine": lambda snapshot, received=received: received}
+            diagnostics.measure(snapshot, mine)
     wrongs: list[Any] = ["dead_units", 1]
     for wrong in wrongs:
         with pytest.raises(TypeError, match=r"^`quantities` must hold functions of a snapshot. Received: "):

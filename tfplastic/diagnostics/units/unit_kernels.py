@@ -278,7 +278,7 @@ def incoming_of(layer: Any) -> list[Slice]:
     )
     try:
         own = kernel and kernel.own(types.SimpleNamespace(cell=layer) if is_cell else layer)
-        found = [] if own is None else [own.incoming] + [own.recurrent] * (own.recurrent is not None)
+        found = [] if own is None else [each for each in (own.incoming, own.recurrent) if each is not None]
         check_variables(each.variable for each in found)
     except Mixed:
         return []
