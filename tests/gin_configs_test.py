@@ -32,7 +32,7 @@ CONVOLUTIONS = [
 IN_MEMORY = sorted(set(FILES) - {*ATARI, *MINATAR})
 ATARI_SIZES = [f"gin/sizes/{size}.gin" for size in ("100k", "cpu", "paper", "quick")]
 MINATAR_SIZES = [f"gin/sizes/minatar_{size}.gin" for size in ("1m", "cpu", "paper", "quick")]
-SMALL_REPLAY = ["AtariTask.replay_capacity = 20_000"]  # saves the test 0.7 GB
+SMALL_REPLAY = ["AtariTask.replay_capacity = 25_000"]  # saves the test 0.7 GB
 TUNED_ADAM = (
     {"adam.beta_2 = 0.999", "adam.epsilon_root = 0.0"},
     {"adam.beta_2 = 0.9", "adam.epsilon_root = 0.001"},
@@ -58,6 +58,11 @@ ADDED = [
     (
         *("gin/minatar_dqn.gin", "minatar_cnn_dueling"),
         *(set(), {"minatar_cnn.dueling = True"}),
+    ),
+    (
+        *("gin/minatar_dqn.gin", "minatar_cnn_noisy"),
+        {"LinearEpsilon.begin = 1.0", "LinearEpsilon.end = 0.1"},
+        {"minatar_cnn.noise = 0.5", "LinearEpsilon.begin = 0.0", "LinearEpsilon.end = 0.0"},
     ),
     (
         *("gin/atari_dqn.gin", "nature_dqn_dueling", {"nature_dqn.shared_bias = True"}),
@@ -89,8 +94,11 @@ def test_there_are_files():
         "atari_c51",
         "atari_dqn",
         "atari_dqn_ln",
+        "atari_qr_dqn",
+        "atari_rainbow",
         "minatar_dqn",
         "minatar_dqn_ln",
+        "minatar_rainbow",
         *PLAIN,
         "mdp_true_label_mnist_two_hot",
         "mdp_true_label_digits",
@@ -115,7 +123,7 @@ def test_every_size_of_atari_builds(size):
 
 
 @pytest.mark.parametrize(
-    "files", [[name] for name in MINATAR] + [[MINATAR[1], size] for size in MINATAR_SIZES]
+    "files", [[name] for name in MINATAR] + [["gin/minatar_dqn_ln.gin", size] for size in MINATAR_SIZES]
 )
 def test_every_file_and_every_size_of_minatar_builds(files):
     loop = build(*files)
@@ -128,7 +136,8 @@ def test_every_file_and_every_size_of_minatar_builds(files):
 def test_agents_take_the_place_of_that_of_minatar():
     for agent in names("gin/agents/minatar_*.gin"):
         loop = build("gin/minatar_dqn_ln.gin", agent, "gin/sizes/minatar_quick.gin")
-        outputs = (None, 6, 51) if "c51" in agent else (None, 6)
+        atoms = {"c51": 51, "rainbow": 51, "qr_dqn": 200}.get(Path(agent).stem.removeprefix("minatar_"))
+        outputs = (None, 6) if atoms is None else (None, 6, atoms)
         assert loop.task.model.output_shape == outputs
 
 

@@ -102,13 +102,16 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
     ),
     "nature_dqn": (
         given(tp.networks.nature_dqn, num_outputs=2, observation_shape=(36, 36, 1), seed=0),
-        NETWORK,
+        NETWORK | may("None 0 0.5 L", "noise"),
     ),
     "replicated_mlp": (
         given(tp.networks.replicated_mlp, num_outputs=2, hidden=(3,), input_shape=(2, 4)),
         NETWORK | may("0 L", "first_replicate"),
     ),
-    "minatar_cnn": (given(tp.networks.minatar_cnn, num_outputs=2, seed=0), NETWORK),
+    "minatar_cnn": (
+        given(tp.networks.minatar_cnn, num_outputs=2, seed=0),
+        NETWORK | may("None 0 0.5 L", "noise"),
+    ),
     "resnet18": (given(tp.networks.resnet18, num_outputs=2, input_shape=(8, 8, 1)), NETWORK),
     "vit": (
         given(tp.networks.vit, num_outputs=2, input_shape=(6, 6, 1), model_dim=8),
@@ -273,6 +276,8 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
     "c51": (agent(tp.rl.c51), AGENT | may("0.5 L", "max_value") | may("L", "n_step")),
     "dqn": (agent(tp.rl.dqn), AGENT | may("0.5 L", "grad_error_bound") | may("L", "n_step")),
     "double_dqn": (agent(tp.rl.double_dqn), AGENT | may("0.5 L", "grad_error_bound") | may("L", "n_step")),
+    "qr_dqn": (agent(tp.rl.qr_dqn), AGENT | may("L", "n_step") | may("0 0.5 L", "threshold")),
+    "rainbow": (agent(tp.rl.rainbow), AGENT | may("0.5 L", "max_value") | may("L", "n_step")),
     "two_hot_dqn": (
         agent(tp.rl.two_hot_dqn),
         AGENT | may("L", "n_step", "max_value") | may("None 0.5", "max_value") | may("-1 0 0.5", "min_value"),
@@ -404,7 +409,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
 # Arguments that the library gives, which no gin file binds.
 INTERNAL = {
     **dict.fromkeys(
-        ("c51", "dqn", "double_dqn", "two_hot_dqn"),
+        ("c51", "dqn", "double_dqn", "qr_dqn", "rainbow", "two_hot_dqn"),
         {"build_model", "time_step_spec", "action_spec", "batch_size"},
     ),
     "sparse_reward_mdp": {"labels", "num_classes", "seed"},

@@ -15,6 +15,7 @@ TABLE = {
     "ClassToken": ({"initializer": "ones"}, [(4, 5)]),
     "DeepFourier": ({"axis": -1}, [(6,), (4, 5, 2)]),
     "Dueling": ({}, [(6,), (4, 5)]),
+    "NoisyDense": ({"units": 3, "seed": 3, "sigma": 0.4, **SEEDED}, [(6,), (4, 5)]),
     "PositionEmbedding": ({"initializer": "ones"}, [(4, 5), (6,)]),
     "RMSNormalization": ({"axis": -1, "epsilon": 1e-3}, [(6,), (4, 5, 2)]),
     "Rational": ({"initial": "tanh"}, [(6,), (4, 5, 2)]),
@@ -29,6 +30,7 @@ TABLE = {
     "SteppedDropout": ({"rate": 0.25, "seed": 3}, [(4, 5, 2)]),
 }
 ASSIGN_WHILE_TRAINING = {"ActivationMonitor"}  # as BatchNormalization does
+NOISY_WHILE_TRAINING = {"NoisyDense"}
 ROWS = [(name, arguments, shape) for name, (arguments, shapes) in TABLE.items() for shape in shapes]
 EVERY_ROW = pytest.mark.parametrize(("name", "arguments", "shape"), ROWS)
 
@@ -127,7 +129,8 @@ def test_a_gradient_reaches_inputs_and_every_weight(name, arguments, shape):
     layer, inputs = make(name, arguments), tf.constant(batch_of(shape))
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        loss = tf.reduce_sum(layer(inputs) ** 3)  # squares of sine and cosine sum to 1
+        outputs = layer(inputs, **({"training": True} if name in NOISY_WHILE_TRAINING else {}))
+        loss = tf.reduce_sum(outputs**3)  # squares of sine and cosine sum to 1
     gradients = tape.gradient(loss, [inputs, *layer.trainable_variables])
     assert all(gradient is not None and np.abs(gradient).max() > 0 for gradient in gradients)
 

@@ -9,6 +9,7 @@ from tfplastic.layers.attention.self_attention import SelfAttention
 from tfplastic.layers.dueling import Dueling
 from tfplastic.layers.feature_pairs.crelu import CReLU
 from tfplastic.layers.feature_pairs.deep_fourier import DeepFourier
+from tfplastic.layers.noisy_dense import NoisyDense
 from tfplastic.layers.rational import Rational
 from tfplastic.layers.replicated_dense import ReplicatedDense
 from tfplastic.layers.rms_normalization import RMSNormalization
@@ -23,6 +24,7 @@ __all__ = [
     "ClassToken",
     "DeepFourier",
     "Dueling",
+    "NoisyDense",
     "PositionEmbedding",
     "RMSNormalization",
     "Rational",

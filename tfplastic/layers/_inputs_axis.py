@@ -12,7 +12,7 @@ _PLAIN = {
     "Activation", "ActivationMonitor", "Add", "BatchNormalization", "Dense", "Dropout", "Flatten",
     "InputLayer", "LayerNormalization", "RMSNormalization", "ReLU", "Rescaling",
     "AveragePooling1D", "AveragePooling2D", "AveragePooling3D",
-    "Conv1D", "Conv2D", "Conv3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
+    "Conv1D", "Conv2D", "Conv3D", "NoisyDense", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
     "ClassToken", "PositionEmbedding", "Rational", "SelfAttention", "SharedBias", "SpectralConv2D",
     "SpectralDense", "SteppedDropout",
 }  # fmt: skip

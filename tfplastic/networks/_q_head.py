@@ -4,9 +4,10 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from tfplastic._checks import check_boolean
+from tfplastic import seeds
+from tfplastic._checks import check_boolean, check_non_negative
 from tfplastic._keras import keras
-from tfplastic.layers import Dueling
+from tfplastic.layers import Dueling, NoisyDense
 from tfplastic.networks import _size, parts
 
 
@@ -20,10 +21,13 @@ class QHead:
     Attributes:
         shared_bias: one bias for all outputs instead of one each.
         dueling: whether state values and advantages have streams of their own.
+        noise: scale of the noise at the beginning of all layers here, which are `NoisyDense` then; None for
+            layers without.
     """
 
     shared_bias: bool = False
     dueling: bool = False
+    noise: float | None = None
 
     def __post_init__(self) -> None:
         check_boolean("shared_bias", self.shared_bias)
@@ -33,6 +37,10 @@ class QHead:
                 "`shared_bias` must be False with `dueling`, whose value has a bias for all actions. "
                 "Received: True"
             )
+        if self.noise is not None:
+            check_non_negative("noise", self.noise)
+            if self.shared_bias:
+                raise ValueError("`shared_bias` must be False with `noise`. Received: True")
 
     def num_weights(
         self, settings: parts.HiddenLayers, fan_in: int, units: int, output_shape: tuple[int, ...]
@@ -41,7 +49,8 @@ class QHead:
         count = 0
         for shape in self._streams(output_shape).values():
             sizes = [fan_in, units, _size.outputs(shape)]
-            count += _size.dense(sizes, settings.features_per_unit) + settings.norm_weights(units)
+            dense = _size.dense(sizes, settings.features_per_unit)
+            count += dense * (1 if self.noise is None else 2) + settings.norm_weights(units)
         return count
 
     def model(
@@ -65,8 +74,11 @@ class QHead:
         """
         if not self.dueling:
             hidden = self._hidden(settings, "dense", fan_in, units)
-            weights = parts.uniform_by_fan_in(settings.seed, "output", units * settings.features_per_unit)
+            features = units * settings.features_per_unit
+            weights = parts.uniform_by_fan_in(settings.seed, "output", features)
             head = parts.head(output_shape, weights, self.shared_bias)
+            if self.noise is not None:  # in place of the linear layer
+                head[0] = self._linear(settings, "output", features, math.prod(output_shape))
             return keras.Sequential([*body, *hidden, *head], name=name)
         inputs, *others = body
         pixels = x = inputs.output
@@ -77,8 +89,8 @@ class QHead:
             each = x
             for layer in self._hidden(settings, f"{stream}_dense", fan_in, units):
                 each = layer(each)
-            weights = parts.uniform_by_fan_in(settings.seed, stream, units * settings.features_per_unit)
-            streams.append(keras.layers.Dense(math.prod(shape), name=stream, **weights)(each))
+            features = units * settings.features_per_unit
+            streams.append(self._linear(settings, stream, features, math.prod(shape))(each))
         actions, *rest = output_shape
         joined = keras.layers.Concatenate(name="streams")(streams)
         joined = keras.layers.Reshape((1 + actions, *rest), name="streams_shape")(joined)
@@ -90,7 +102,14 @@ class QHead:
             return {"output": output_shape}
         return {"value": (1, *output_shape[1:]), "advantage": output_shape}
 
-    @staticmethod
-    def _hidden(settings: parts.HiddenLayers, name: str, fan_in: int, units: int) -> list[keras.layers.Layer]:
+    def _hidden(
+        self, settings: parts.HiddenLayers, name: str, fan_in: int, units: int
+    ) -> list[keras.layers.Layer]:
+        return settings.around(self._linear(settings, name, fan_in, units), rank=2)
+
+    def _linear(self, settings: parts.HiddenLayers, name: str, fan_in: int, units: int) -> keras.layers.Layer:
         weights = parts.uniform_by_fan_in(settings.seed, name, fan_in)
-        return settings.around(keras.layers.Dense(units, name=name, **weights), rank=2)
+        if self.noise is None:
+            return keras.layers.Dense(units, name=name, **weights)
+        seed = seeds.derive_integer(settings.seed, name, "noise")
+        return NoisyDense(units, name=name, sigma=self.noise, seed=seed, **weights)

@@ -27,6 +27,7 @@ def minatar_cnn(
     *,
     shared_bias: bool = False,
     dueling: bool = False,
+    noise: float | None = None,
     settings: parts.HiddenLayers,
 ) -> keras.Model:
     """Builds pixels -> conv 16@3/1 -> dense 128 -> linear, the network of Young and Tian 2019, section 3.
@@ -48,6 +49,9 @@ def minatar_cnn(
             hidden layer as large as `dense`: `value_dense` -> `value` and `advantage_dense` -> `advantage`,
             which `layers.Dueling` adds (Wang et al. 2016). Their factor of 1/sqrt(2) on the gradient where
             the streams part is left out, as in Hessel et al. 2018.
+        noise: scale at the beginning of the noise on the weights of all fully connected layers, which are
+            `layers.NoisyDense` then; None for layers without. 0.5 in Fortunato et al. 2018 and Hessel et al.
+            2018, 0.1 in DQN Zoo's `rainbow`.
         settings: settings of the hidden layers, see `HiddenLayers`.
 
     Returns:
@@ -63,4 +67,4 @@ def minatar_cnn(
         >>> network.output_shape, network.count_params()
         ((None, 6), 132566)
     """
-    return _NETWORK.build(num_outputs, observation_shape, QHead(shared_bias, dueling), settings)
+    return _NETWORK.build(num_outputs, observation_shape, QHead(shared_bias, dueling, noise), settings)

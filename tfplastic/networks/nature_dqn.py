@@ -28,6 +28,7 @@ def nature_dqn(
     *,
     shared_bias: bool = False,
     dueling: bool = False,
+    noise: float | None = None,
     settings: parts.HiddenLayers,
 ) -> keras.Model:
     """Builds pixels / 255 -> conv 32@8/4 -> conv 64@4/2 -> conv 64@3/1 -> dense 512 -> linear.
@@ -51,6 +52,9 @@ def nature_dqn(
             hidden layer as large as `dense`: `value_dense` -> `value` and `advantage_dense` -> `advantage`,
             which `layers.Dueling` adds (Wang et al. 2016). Their factor of 1/sqrt(2) on the gradient where
             the streams part is left out, as in Hessel et al. 2018.
+        noise: scale at the beginning of the noise on the weights of all fully connected layers, which are
+            `layers.NoisyDense` then; None for layers without. 0.5 in Fortunato et al. 2018 and Hessel et al.
+            2018, 0.1 in DQN Zoo's `rainbow`.
         settings: settings of the hidden layers, see `HiddenLayers`.
 
     Returns:
@@ -66,4 +70,4 @@ def nature_dqn(
         >>> network.output_shape
         (None, 6)
     """
-    return _NETWORK.build(num_outputs, observation_shape, QHead(shared_bias, dueling), settings)
+    return _NETWORK.build(num_outputs, observation_shape, QHead(shared_bias, dueling, noise), settings)

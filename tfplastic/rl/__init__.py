@@ -20,9 +20,10 @@ except ImportError as error:
         "pip install 'tfplastic[rl]' && pip install --no-deps tf-agents==0.19.0"
     ) from error
 
-from tfplastic.rl.agents import QAgent, c51, double_dqn, dqn
+from tfplastic.rl.agents import QAgent, c51, double_dqn, dqn, rainbow
 from tfplastic.rl.agents.acting import LinearEpsilon, epsilon_greedy
 from tfplastic.rl.agents.q_network import QNetwork
+from tfplastic.rl.agents.quantile_agent import qr_dqn, quantile_huber_loss
 from tfplastic.rl.agents.two_hot_agent import two_hot_dqn
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
 from tfplastic.rl.atari_task import AtariTask
@@ -57,6 +58,9 @@ __all__ = [
     "double_dqn",
     "dqn",
     "epsilon_greedy",
+    "qr_dqn",
+    "quantile_huber_loss",
+    "rainbow",
     "two_hot_dqn",
 ]
 

@@ -26,7 +26,7 @@ class AtariTask(ReplayTask):
 
     Args:
         game: ALE name, such as `'Breakout'`.
-        agent: `dqn`, `double_dqn` or `c51`.
+        agent: `dqn`, `double_dqn`, `c51`, `qr_dqn`, `two_hot_dqn` or `rainbow`.
         network: builder of the model; called with the number of outputs and `observation_shape`, `seed`.
         protocol: protocol of the emulator.
         num_envs: environments side by side. 1 in the paper.

@@ -78,7 +78,7 @@ class ClassificationMdpTask(GraphTask):
         dataset: a name that `load_dataset` knows; its training images are used.
         mdp: `true_label_mdp`, `random_label_mdp` or `sparse_reward_mdp`; called with the labels, the number
             of classes and the seed.
-        agent: `dqn`, `double_dqn`, `two_hot_dqn` or `c51`, with returns of one step.
+        agent: `dqn`, `double_dqn`, `two_hot_dqn`, `qr_dqn` or `c51`, with returns of one step.
         network: builder of the model; called with the number of outputs and `input_shape`, `seed`.
         num_examples: images, drawn once from the data set; None for all. Not given.
         pixel_range: new values of the levels 0 and 255. Not given.

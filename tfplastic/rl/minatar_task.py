@@ -25,7 +25,7 @@ class MinAtarTask(ReplayTask):
 
     Args:
         game: `'asterix'`, `'breakout'`, `'freeway'`, `'seaquest'` or `'space_invaders'`.
-        agent: `dqn`, `double_dqn` or `c51`.
+        agent: `dqn`, `double_dqn`, `c51`, `qr_dqn`, `two_hot_dqn` or `rainbow`.
         network: builder of the model; called with the number of outputs and `observation_shape`, `seed`.
         protocol: protocol of the game.
         num_envs: environments side by side, which act in one call of the network.

@@ -48,7 +48,7 @@ class ReplayTask(HostTask):
 
     Args:
         game: name of the game, which `protocol` knows.
-        agent: `dqn`, `double_dqn` or `c51`.
+        agent: `dqn`, `double_dqn`, `c51`, `qr_dqn`, `two_hot_dqn` or `rainbow`.
         network: builder of the model; called with the number of outputs and `observation_shape`, `seed`.
         protocol: protocol of the game.
         num_envs: environments side by side, which act in one call of the network.
@@ -183,6 +183,7 @@ class ReplayTask(HostTask):
                 pause_at = self._player.agent_steps + _AGENT_STEPS_PER_YIELD
                 yield
             self._act()
+            self._learner.agent.advance_noise()  # which gradient steps do later
         self._learner.draw_diagnostics_batch(self.diagnostics_batch_size)
 
     def next(self) -> trajectory.Trajectory:
@@ -331,8 +332,8 @@ class ReplayTask(HostTask):
         self._learner.add(self._player.play(self._actions))
 
     def _actions(self, observation: np.ndarray, key: np.ndarray) -> np.ndarray:
-        greedy_actions = self._learner.agent.greedy_actions
-        return epsilon_greedy(greedy_actions, observation, self._epsilon(), self._num_actions, key)
+        best_actions = self._learner.agent.exploring_actions
+        return epsilon_greedy(best_actions, observation, self._epsilon(), self._num_actions, key)
 
 
 def _agent_steps_per_gradient_step(replay_ratio: float) -> fractions.Fraction:

@@ -82,7 +82,8 @@ class _Dense(Kernel):
     def reads(self, layer: Any, labels: Labels) -> list[Read]:
         channels, groups = _channels(layer, labels), getattr(layer, "groups", 1)
         if groups == 1:
-            return [Read(layer.kernel, -2, channels)]
+            scale = getattr(layer, "kernel_scale", None)  # of a noisy layer
+            return [Read(each, -2, channels) for each in (layer.kernel, scale) if each is not None]
         in_groups = channels.reshape(groups, -1).T  # [inputs of a group, groups]
         return [Read(layer.kernel, -2, in_groups.repeat(layer.kernel.shape[-1] // groups, axis=1))]
 

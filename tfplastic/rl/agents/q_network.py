@@ -1,6 +1,7 @@
 """A Keras model as a network of TF-Agents."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -8,6 +9,8 @@ from tf_agents.networks import network
 from tf_agents.trajectories import time_step as ts
 
 from tfplastic._keras import keras
+from tfplastic.layers import NoisyDense
+from tfplastic.layers.noisy_dense import noise_stream
 
 
 class QNetwork(network.Network):
@@ -26,6 +29,8 @@ class QNetwork(network.Network):
         super().__init__(input_tensor_spec=input_tensor_spec, state_spec=(), name=name)
         self.model = build_model()
         self.num_atoms = num_atoms
+        self.noise_stream = 1  # of calls that are not those for training
+        self._is_noisy = False
 
     def create_variables(self, input_tensor_spec: Any = None, **kwargs: Any) -> tf.TensorSpec:
         """Builds the variables in the way of the parent, on an input of zeros.
@@ -41,7 +46,24 @@ class QNetwork(network.Network):
             self._network_output_spec = tf.TensorSpec(outputs.shape[1:], outputs.dtype)
         return self._network_output_spec
 
+    @property
+    def noisy_layers(self) -> list[NoisyDense]:
+        """The layers of the model with noise on their weights."""
+        return [each for each in self.model._flatten_layers() if isinstance(each, NoisyDense)]
+
+    @contextlib.contextmanager
+    def with_noise(self) -> Iterator[None]:
+        """While open, calls that are not for training have noise as well, independent of that in training."""
+        self._is_noisy = bool(self.noisy_layers)
+        try:
+            yield
+        finally:
+            self._is_noisy = False
+
     def call(
         self, observation: tf.Tensor, step_type: Any = None, network_state: Any = (), training: bool = False
     ) -> tuple[tf.Tensor, Any]:
+        if self._is_noisy and not training:
+            with noise_stream(self.noise_stream):
+                return self.model(observation, training=True), network_state
         return self.model(observation, training=training), network_state
