@@ -141,13 +141,14 @@ def test_an_initializer_that_is_not_known(initializer, name):
     with pytest.raises(ValueError) as error:
         WeightReinitializer(trainable_weights(model))
     rule = "must have weights with initializers that can be drawn from again"
-    assert str(error.value) == f"`model` {rule}. Received: strange/kernel with {name}"
+    action = "Give the layer an initializer of Keras, or leave the method out"
+    assert str(error.value) == f"`model` {rule}. Received: strange/kernel with {name}. {action}"
 
 
 def test_a_weight_whose_initializer_the_layer_does_not_keep():
     # It starts with ones for the forget gate, which its initializer does not say.
     model = keras.Sequential([keras.Input((4, 3)), keras.layers.LSTM(2, name="recurrent")])
-    with pytest.raises(ValueError, match=r"Received: recurrent/lstm_cell\w*/bias with none$"):
+    with pytest.raises(ValueError, match=r"Received: recurrent/lstm_cell\w*/bias with none\. Give the layer"):
         WeightReinitializer(trainable_weights(model))
 
 

@@ -11,7 +11,7 @@ def build_all(mitigations: Sequence[Mitigation], model: Any, optimizer: Any, see
     """Builds the optimizer and the mitigations, with the weights of their own that it trains.
 
     Args:
-        mitigations: all of a run, in their order.
+        mitigations: mitigations of a run, in their order.
         model: the Keras model that is trained, built.
         optimizer: a Keras optimizer.
         seed: the root seed of the run.
@@ -22,13 +22,13 @@ def build_all(mitigations: Sequence[Mitigation], model: Any, optimizer: Any, see
     """
     for mitigation in mitigations:
         mitigation.make_trainable(model, seed)
-    # First, because optimizers of hidden matrices take the last kernel for that of the output layer.
+    # Own weights first: optimizers of hidden matrices take the last kernel for the output layer's.
     build_optimizer(optimizer, [*own_weights(mitigations), *model.trainable_variables])
     seed_optimizer(optimizer, seed)
     for mitigation in mitigations:
         if not was_built_for(optimizer, mitigation.trainable_variables):
             rule = f"must not be built before `{type(mitigation).__name__}` has made weights for it to train"
-            action = "Give a new one"
+            action = "Give one that is not built"
             raise ValueError(f"`optimizer` {rule}. Received: a built {type(optimizer).__name__}. {action}")
         mitigation.build(model, optimizer, seed)
 

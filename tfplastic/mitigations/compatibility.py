@@ -1,4 +1,4 @@
-"""The check of mitigations that are to act in one run."""
+"""The check of the mitigations of one run."""
 
 import itertools
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ def check_mitigations(mitigations: Any, example: str) -> Sequence[Mitigation]:
 
     Args:
         mitigations: any value.
-        example: example of one, for the errors.
+        example: text of a mitigation, for the errors.
 
     Raises:
         ValueError: it is not a list of mitigations; one excludes another; or two of one class have the same
-            arguments, as if the method were given twice by mistake.
+            arguments, probably one that is given twice by mistake.
     """
     for each in check_sequence("mitigations", mitigations, f"[{example}]"):
         if not isinstance(each, Mitigation):

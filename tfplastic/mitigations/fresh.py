@@ -24,10 +24,10 @@ class WeightReinitializer:
     under XLA but for the last bit of one value in a thousand: all is computed in float64 and rounded to the
     weight's dtype at the end.
 
-    Known are Keras' Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling with
-    all its forms of other names (Glorot, He, LeCun) and Orthogonal; in layers that keep the initializer of
-    their weight `x` or `x_kernel` as `x_initializer`, as Keras' do, or that of their only weight as
-    `initializer`, and in this library's. Not known is the bias of an LSTM with `unit_forget_bias`.
+    Supports Keras' Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling under
+    all its names (Glorot, He, LeCun), and Orthogonal. A layer has to keep the initializer of its weight `x`
+    or `x_kernel` as `x_initializer`, as the layers of Keras and of this library do, or the initializer of its
+    only weight as `initializer`. The bias of an LSTM with `unit_forget_bias` is not supported.
 
     Args:
         weights: weights of a model.
@@ -80,7 +80,8 @@ def _draw_of(weight: Weight, initializer: Any = None) -> Draw:
     if draw is None:
         what = f"{weight} with {'none' if initializer is None else type(initializer).__name__}"
         rule = "must have weights with initializers that can be drawn from again"
-        raise ValueError(f"`model` {rule}. Received: {what}")
+        action = "Give the layer an initializer of Keras, or leave the method out"
+        raise ValueError(f"`model` {rule}. Received: {what}. {action}")
     return draw
 
 

@@ -26,8 +26,8 @@ class Mitigation:
 
     `penalty` and `after_update` get a `StepContext`, which gives parts of the gradient step: its batch, its
     forward pass, its gradients, a second batch, older weights, a pass over the data. A class lists those that
-    it reads in `reads`. A mitigation that acts every ten steps or more rarely does so between programs, after
-    that step's evaluation and diagnostics; the step hands on the listed parts.
+    it reads in `reads`. A mitigation that acts at most every tenth step does so between calls of the
+    compiled program, after that step's evaluation and diagnostics, and gets the listed parts of the step.
 
     Attributes:
         period: gradient steps between calls of `after_update`, which then follows steps `period`,
@@ -84,7 +84,7 @@ class Mitigation:
         return model
 
     def build(self, model: Any, optimizer: Any, seed: int) -> None:
-        """Makes ready for one run: checks that it can act on the model, makes its variables.
+        """Prepares for one run: checks that it can act on the model, and makes its variables.
 
         Args:
             model: the Keras model that is trained, built.
@@ -120,7 +120,7 @@ class Mitigation:
 
         Args:
             step: `[] int64`, number of the gradient step that was taken, from 1.
-            model: the one that `build` got.
+            model: model that `build` was given.
             slots: function that returns the optimizer's slots of one of the model's trainable variables.
             key: `[2] int32`, a seed that no other step and no other mitigation of the run has.
             context: context of the gradient step that was taken. Its forward pass and gradients precede the
@@ -140,10 +140,10 @@ class Mitigation:
 
     @property
     def trainable_variables(self) -> Sequence[Any]:
-        """Weights of the mitigation's own, which the optimizer trains together with those of the model.
+        """The mitigation's own weights, which the optimizer trains together with the model's.
 
-        Their gradients are those of the loss with the penalties. They have slots, clipping by the optimizer
-        counts them, and no transform of gradients sees them. They belong to `state` too.
+        Their gradients are those of the loss with the penalties. They have slots and count in the optimizer's
+        clipping; transforms of gradients do not see them. They belong to `state` too.
         """
         return ()
 

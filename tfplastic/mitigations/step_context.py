@@ -44,10 +44,10 @@ class StepContext:
     gradients.
 
     Args:
-        mitigation: the one that reads.
+        mitigation: mitigation that reads.
         parts: {name: function that makes it}, of `PARTS`.
         model: the Keras model that is trained.
-        loss: the task's.
+        loss: loss of the task.
         older: values of the trainable variables 1, 2, ... updates ago.
 
     Raises:
@@ -169,7 +169,7 @@ class StepContext:
             name: 'mean', 'mean_abs', 'variance' or 'zero_fraction', as in `diagnostics.UnitStatistics`.
 
         Raises:
-            ValueError: the name is another.
+            ValueError: `name` is not one of these.
         """
         if name not in STATISTICS:
             raise ValueError(f"`name` must be one of {', '.join(STATISTICS)}. Received: {name!r}")
@@ -179,13 +179,13 @@ class StepContext:
         """Returns the trainable variables' values as they were some updates ago.
 
         In `penalty`, 1 means the weights before the last update; in `after_update`, those before this step's.
-        In the first steps they are the first weights.
+        In the first steps they are the initial weights.
 
         Args:
             updates: number of updates to go back, from 1 to the `history` of the class.
 
         Raises:
-            ValueError: the class keeps fewer.
+            ValueError: the `history` of the class is shorter.
         """
         if check_positive_integer("updates", updates) > self._mitigation.history:
             action = f"Set `history = {updates}` in {type(self._mitigation).__name__}."
@@ -197,10 +197,10 @@ class StepContext:
         """Returns the outputs of the model on another batch, at inference.
 
         Args:
-            batch: a nest as the step's own, such as `further_batch`.
+            batch: a nest of the form of `batch`, such as `further_batch`.
             weights: values for the trainable variables, such as `older_weights(2)`; by default their own, and
-                then the result is differentiable in them. Other weights are put in and taken out again, two
-                copies of all weights.
+                then the result is differentiable in them. Other weights are assigned and then replaced by the
+                model's own again, which takes two copies of all weights.
         """
         return self._called_on(batch, weights, lambda call: call.outputs)
 
@@ -228,7 +228,7 @@ class StepContext:
         """Returns the gradients of the task's loss on another batch, one for each trainable variable.
 
         Args:
-            batch: a nest as the step's own.
+            batch: a nest of the form of `batch`.
             training: whether layers act as in training. Such a pass changes their state, such as moving
                 averages.
         """
@@ -251,7 +251,7 @@ class StepContext:
         Args:
             function: `(state, batch) -> state`, traceable.
             initial: the first state, a nest of tensors.
-            max_batches: no more than these; None for all.
+            max_batches: largest number of batches; None for all.
         """
         batches = self._read("data")
         count = batches.count if max_batches is None else tf.minimum(batches.count, max_batches)
@@ -278,7 +278,7 @@ class StepContext:
         found = read(call)
         if weights is None:
             return found
-        _assign(variables, own)  # after the reads: TensorFlow keeps the order of what is done to a variable
+        _assign(variables, own)  # after the reads: TensorFlow keeps the order of operations on a variable
         return tf.nest.map_structure(tf.stop_gradient, found)
 
     def _read(self, name: str) -> Any:
@@ -289,7 +289,7 @@ class StepContext:
                 f"`{kind}` reads `{name}` without listing it. Set `reads = {listed}` in the class"
             )
         if name not in self._parts:
-            remedy = _ABSENT.get(name, "the run has none; leave it out")
+            remedy = _ABSENT.get(name, "this run has none; leave the mitigation out")
             raise ValueError(f"`{kind}` cannot read `{name}` here: {remedy}")
         return self._parts[name]()
 

@@ -114,8 +114,8 @@ def ada_upgd(
         m_hat and v_hat those of Adam, noise and s those of `upgd`.
     Defaults: constants of the released code.
     Source: Elsayed and Mahmood 2024, the released code, `core/run/rl/adaupgd.py` of mohmdelsayed/upgd.
-    Departures: the factor is 2 there, which the paper does not have: `step_factor`. For the largest utility
-        that is not above 0 see `upgd`.
+    Departures: the paper does not have the code's factor of 2, `step_factor`. If no utility is above 0, see
+        `upgd`.
 
     Args:
         learning_rate: above 0.
@@ -126,7 +126,7 @@ def ada_upgd(
         beta_2: decay of v, in [0, 1).
         epsilon: outside the root, above 0.
         scaling: `'global'` or `'local'`, see `upgd`.
-        protects: whether useful weights move less, not get less noise alone.
+        protects: whether useful weights also get less of the direction, or only less noise.
         corrects_maximum: see `upgd`.
         guards_maximum: see `upgd`.
         step_factor: factor of the learning rate in the second term, above 0.

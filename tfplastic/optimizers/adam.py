@@ -119,9 +119,8 @@ def adam(
     Rule: m and v are running means of g and g^2. lr_t = lr sqrt(1 - beta_2^t) / (1 - beta_1^t) corrects the
         bias of both in step t. With `bias_correction='means'` the means themselves are corrected before an
         epsilon is added: lr m_hat / (sqrt(v_hat + epsilon_root) + epsilon), with m_hat = m / (1 - beta_1^t)
-        and v_hat = v / (1 - beta_2^t). There the epsilon that equals this one is
-        epsilon / sqrt(1 - beta_2^t), 32 times as large in the first step and within 1 % after 4,000, for the
-        default beta_2.
+        and v_hat = v / (1 - beta_2^t). The same effect there takes an epsilon of epsilon / sqrt(1 -
+        beta_2^t): with the default beta_2, 32 times as large in the first step and 1 % larger after 4,000.
     Defaults: learning rate, epsilon and bias correction of DQN Zoo's `c51`; decays of Kingma and Ba 2015.
     Source: Kingma and Ba 2015, "Adam: a method for stochastic optimization", the second form in section 2,
         which Keras has; its Algorithm 1, Eq. 6 of Lyle et al. 2023 and Optax have `'means'`.
@@ -138,10 +137,10 @@ def adam(
         bias_correction: `'step_size'` or `'means'`, as above.
         max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it. 10 in DQN
             Zoo's `c51`.
-        per_entry_steps: whether each entry of a weight has a t of its own, one more slot, which the reset of
-            its unit zeroes with m and v: the next update then corrects the bias of the new means. Continual
-            backprop (Dohare et al. 2024) trains so, `AdamGnT` in its code. Without resets of units both are
-            the same.
+        per_entry_steps: whether each entry of a weight has a t of its own, kept in one more slot. The reset
+            of a unit zeroes it with m and v, so that the next update corrects the bias of the new means.
+            Continual backprop (Dohare et al. 2024) trains in this way, with `AdamGnT` in its code. Without
+            resets of units both are the same.
 
     Returns:
         A Keras optimizer; its `pure` is the same as pure functions.

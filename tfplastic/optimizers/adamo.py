@@ -108,7 +108,7 @@ def adamo(
     Defaults: constants of Adam. The strength has none.
     Source: Rosseau, Mueller and Nowe 2026, "Preserving plasticity in continual learning via dynamical
         isometry" (arXiv 2606.09762), AdamO with its isometry step size at the learning rate.
-    Departures: which matrices are pulled is ours: all kernels but the last, and those of embeddings.
+    Departures: the choice of matrices is ours: all kernels but the last one and those of embeddings.
 
     Args:
         strength: factor of the pull, at least 0.

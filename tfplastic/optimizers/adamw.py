@@ -108,10 +108,10 @@ def adamw(
 
     Rule: theta <- (1 - lr decay) theta - lr m_hat / (sqrt(v_hat + epsilon_root) + epsilon), the second term
         that of `adam`. The decay is not part of the gradient: it changes neither means nor clipping.
-    Defaults: PyTorch's `AdamW` has the same.
+    Defaults: constants of PyTorch's `AdamW`.
     Source: Loshchilov and Hutter 2019, "Decoupled weight decay regularization", Algorithm 2.
-    Departures: the learning rate multiplies the decay, as in PyTorch and Keras; in the paper a schedule
-        alone does.
+    Departures: the learning rate multiplies the decay, as in PyTorch and Keras; in the paper only a schedule
+        does.
 
     Args:
         learning_rate: above 0.

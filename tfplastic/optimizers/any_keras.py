@@ -56,6 +56,6 @@ def legacy_slots(optimizer: Any, variable: Any) -> dict[str, Any]:
     Raises:
         KeyError: the optimizer was not built for the weight.
     """
-    if not optimizer.weights:  # nor has it names of slots
+    if not optimizer.weights:  # and has no names of slots
         raise KeyError(variable.name)
     return {name: optimizer.get_slot(variable, name) for name in optimizer.get_slot_names()}

@@ -181,8 +181,8 @@ def muon(
     Defaults: constants of `keras.optimizers.Muon` of Keras 3.
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; `rms_rate` of
         Liu et al. 2025, "Muon is scalable for LLM training".
-    Departures: the last kernel goes to AdamW without being named, as Jordan asks; in Keras it has to be
-        excluded. Kernels of convolutions go to AdamW, as in Keras; Jordan's code flattens them,
+    Departures: the last kernel goes to AdamW by default, as Jordan recommends; in Keras it has to be excluded
+        by name. Kernels of convolutions go to AdamW, as in Keras; Jordan's code flattens them,
         `flattens_convolutions`.
 
     Args:

@@ -68,7 +68,7 @@ class PureObGD(PureOptimizer):
             gradients: one for each parameter, of minus the prediction if `error` is a temporal difference.
             state: from `init` or the last update.
             parameters: tensors.
-            error: `[]` temporal-difference error; 1 for gradients of a loss.
+            error: `[]`, the temporal-difference error; 1 for gradients of a loss.
             ends: `[] bool`, whether the episode ends with this step, after which traces are zero.
 
         Returns:
@@ -134,9 +134,10 @@ def obgd(
     Departures: none. Sparse initial weights, LayerNorm and the normalization of observations and rewards,
         which stream-x uses with it, are not part of the optimizer.
 
-    For temporal differences, g is the gradient of minus the value, or of minus the log of the policy, and
-    the caller assigns `optimizer.error` and `optimizer.ends` before each update. For gradients of a loss the
-    error stays 1, and `trace_decay=0` gives plain descent with a bounded step; with a decay, z is a momentum.
+    For temporal differences, g is the gradient of minus the value, or of minus the log of the policy, and the
+    caller assigns `optimizer.error` and `optimizer.ends` before each update. For gradients of a loss the
+    error stays 1, and `trace_decay=0` gives plain descent with a bounded step; with a decay above 0, z acts
+    as a momentum.
 
     Args:
         learning_rate: above 0.

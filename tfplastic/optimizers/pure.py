@@ -197,7 +197,7 @@ class PureAdam(PureOptimizer):
         return ("mean", "mean_square", *(["steps"] if self.per_entry_steps else []))
 
     def slot_dtype(self, name: str, dtype: tf.DType) -> tf.DType:
-        # 16 bits do not count beyond 256.
+        # 16-bit floats cannot count beyond 256.
         return tf.float32 if name == "steps" and dtype.size < tf.float32.size else dtype
 
     def corrections(self, step: Any, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
@@ -289,7 +289,7 @@ class PureCenteredRMSprop(PureOptimizer):
 class PureSGD(PureOptimizer):
     """Stochastic gradient descent: u <- momentum u - lr g, theta <- theta + u.
 
-    The learning rate is inside u, as in Keras: if it changes, the increments of past steps keep theirs.
+    The learning rate is inside u, as in Keras: if it changes, increments of past steps keep the old one.
 
     Args:
         learning_rate: see `PureOptimizer`.

@@ -198,9 +198,9 @@ def upgd(
     Defaults: constants in the paper for input-permuted MNIST.
     Source: Elsayed and Mahmood 2024, "Addressing loss of plasticity and catastrophic forgetting in continual
         learning", Algorithm 1, and the released code, mohmdelsayed/upgd.
-    Departures: the code divides U_hat by the largest U, the default here; Algorithm 1 by the largest U_hat,
-        `corrects_maximum=True`. Where no utility is above 0, M <= 0, the code divides by it, which protects
-        the least useful weights, or makes NaN of zeros. Here M is then the largest |U|, so that the most
+    Departures: the code divides U_hat by the largest U, the default here; Algorithm 1 divides by the largest
+        U_hat, `corrects_maximum=True`. If no utility is above 0, the code still divides by M <= 0, which
+        protects the least useful weights or gives NaN. Here M is then the largest |U|, so that the most
         useful weight keeps the largest s, at most 0.5; `guards_maximum=False` divides as the code does. The
         example in the code's README has `step_factor=2`, weight decay 1e-3, utility decay 0.999 and noise
         1e-3. The code skips parameters with "gate" in their names; this optimizer updates all that it gets.
@@ -216,7 +216,7 @@ def upgd(
         noise_scale: standard deviation of the noise, at least 0.
         utility_decay: decay of the utilities, in [0, 1).
         scaling: `'global'` or `'local'`.
-        protects: whether useful weights get less of the gradient, not of the noise alone.
+        protects: whether useful weights also get less of the gradient, or only less noise.
         order: 1 or 2, the order of the expansion that gives a utility.
         corrects_maximum: whether M is corrected for its bias.
         guards_maximum: whether M is replaced where it is not above 0.

@@ -1,4 +1,4 @@
-"""TF-Agents imported without its notices, and mended where numpy 2 breaks it."""
+"""TF-Agents imported without its notices, and repaired for numpy 2."""
 
 import contextlib
 import warnings
@@ -13,9 +13,9 @@ _NARROW = (tf.uint8, tf.int8, tf.uint16, tf.int16)
 
 @contextlib.contextmanager
 def notices_held_back() -> Iterator[None]:
-    """Imports TF-Agents within the block without notices that its users cannot act on.
+    """Imports TF-Agents within the block without notices that users cannot act on.
 
-    Those are gym's that it is unmaintained, and warnings of distutils' version classes.
+    They are gym's notice that it is unmaintained, and warnings of distutils' version classes.
     """
     with contextlib.suppress(ImportError):
         from gym_notices import notices
@@ -27,7 +27,7 @@ def notices_held_back() -> Iterator[None]:
 
 
 def mend() -> None:
-    """Makes TF-Agents' own networks work with our environment's spec, or another with small integers.
+    """Makes TF-Agents' own networks work with our environment's spec, or another one with small integers.
 
     TF-Agents builds a network on a random observation, whose upper bound 255 + 1 is 0 in uint8 under numpy 2,
     and takes `int()` of an array with one element for the number of actions, an error since numpy 2.4.

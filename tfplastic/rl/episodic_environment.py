@@ -1,4 +1,4 @@
-"""Games side by side as a batched TF-Agents environment whose episodes are their seeds and their actions."""
+"""Games side by side as a batched TF-Agents environment whose episodes follow from seeds and actions."""
 
 import abc
 from typing import NamedTuple

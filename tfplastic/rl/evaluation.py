@@ -68,7 +68,8 @@ class Evaluation:
             game: name of the game.
             protocol: protocol of the game, such as an `AtariProtocol`.
             seed: seed of the episodes and of the random actions; same seed and policy, same returns.
-            should_stop: asked after each step; if it answers yes, the evaluation ends without a result.
+            should_stop: function that is called after each step; if it returns True, the evaluation ends
+                without a result.
 
         Returns:
             `[num_episodes] float64` unclipped returns, or None if stopped.

@@ -1,4 +1,4 @@
-"""The interface of protocols of games: all that a task and an evaluation know of a kind of games."""
+"""The interface of game protocols: everything that tasks and evaluations need to know of a kind of games."""
 
 import abc
 

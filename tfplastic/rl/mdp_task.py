@@ -95,8 +95,8 @@ class ClassificationMdpTask(GraphTask):
         evaluation_size: images of the greedy accuracy, drawn once, or all if there are fewer. 4,096 in the
             paper's appendix A.1.
         diagnostics_batch_size: transitions that diagnostics and the evaluation see, drawn once from the
-            random policy. No rank exceeds it: with 512, of appendix A.1 for C_k, ranks of the paper's
-            networks are not cut off.
+            random policy. No rank can exceed it; 512, as in appendix A.1 for C_k, is enough for the paper's
+            networks.
 
     Raises:
         ValueError: if an argument is out of its range; from `build` on, if there is no such data, or the
@@ -334,7 +334,7 @@ class ClassificationMdpTask(GraphTask):
         ]
 
     def _begin(self, count: int, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Draws states and their observations, each `[count] int32`, at the begin of the interaction."""
+        """Draws states and their observations, each `[count] int32`, at the beginning of the interaction."""
         keys = split(key, 2)
         states = self.mdp.initial_states(count, keys[0])
         return states, self.mdp.observe(states, keys[1])

@@ -12,7 +12,7 @@ from tf_agents.trajectories import trajectory
 
 from tfplastic import seeds
 
-# Names a part of the step in a trace of `--profile_steps`; costs nothing while none is taken.
+# Names a part of the step in a trace of `--profile_steps`; costs nothing otherwise.
 Trace = tf.profiler.experimental.Trace
 
 RETURN_WINDOW = 100  # episodes in the running mean of the return
@@ -57,7 +57,7 @@ class Environment(Protocol):
 
 
 class Player:
-    """Environments side by side, in which a policy acts; it knows no network, no replay and no gradient step.
+    """Environments side by side in which a policy acts, without a network, replay or gradient step.
 
     Args:
         make_environment: function that makes the environments, from a seed that is an integer.

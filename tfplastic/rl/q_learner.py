@@ -19,7 +19,7 @@ from tfplastic.tasks import TaskLoss
 
 
 class QLearner:
-    """A value-based agent, its replay memory and its target network; it knows no environment.
+    """A value-based agent with its replay memory and its target network, without an environment.
 
     Args:
         agent: agent whose networks learn.

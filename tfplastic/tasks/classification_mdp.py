@@ -118,9 +118,10 @@ class ClassificationMdp:
     def optimal_values(self, discount: float) -> np.ndarray:
         """Returns Q*(s, a), `[states, actions] float64`, to within 1e-6, by value iteration.
 
-        With `advances` naming the class is not always best: it takes a low state to the reward in many small
-        steps, any wrong action on average in fewer. With ten states and discounts from 0.8 on it is best in
-        the last four, so that an optimal policy has an accuracy of 0.4.
+        With `advances` naming the class is not always best: from a low state it reaches the reward in many
+        single steps, while a wrong action leads to a random state, on average nearer to it. With ten states
+        and discounts from 0.8 on it is best in the last four, so that an optimal policy has an accuracy of
+        0.4.
 
         Args:
             discount: gamma, in [0, 1).

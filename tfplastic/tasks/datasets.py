@@ -78,12 +78,12 @@ def check_dataset_name(argument: str, name: str) -> str:
 
 @gin.register(module="tfplastic.tasks")
 def load_dataset(name: str) -> Dataset:
-    """Returns the data set of this name and no other.
+    """Returns the data set of a name, and never another one in its place.
 
     `'digits'` comes with scikit-learn: 8 x 8 images, whose levels 0 to 16 become 0 to 255 here, rounded. It
     has no split of its own; its first 1,500 images are for training, the other 297 for testing.
 
-    Each other name is looked for in three places, in this order:
+    All others are searched for in this order:
 
     1. the file `<name>.npz` in the directory that the environment variable `TFPLASTIC_DATA_DIR` names, with
        the arrays `x_train`, `y_train`, `x_test` and `y_test` of Keras' loaders; it may hold a part of the
@@ -91,8 +91,8 @@ def load_dataset(name: str) -> Dataset:
     2. Keras' cache, by default `~/.keras/datasets`,
     3. the network, from which Keras fills its cache.
 
-    Keras does not load `'emnist'`, the balanced split, and `'imagenet32'`: of these the archives of their
-    authors are read in the same two directories, `gzip.zip`, and `Imagenet32_train_npz.zip` with
+    Keras has no loader for `'emnist'` (the balanced split) and `'imagenet32'`. Their authors' archives are
+    read from the same two directories: `gzip.zip`, and `Imagenet32_train_npz.zip` with
     `Imagenet32_val_npz.zip`. EMNIST's images are as stored, with rows and columns exchanged.
 
     Args:

@@ -28,7 +28,7 @@ class GraphTask(abc.ABC):
         extend_network: function of each network that `build` makes, whose result is used instead; set by the
             loop for mitigations that extend networks.
         name: name of the task.
-        kind: `'supervised'` or `'mdp'`, as the rule table of programs knows it.
+        kind: `'supervised'` or `'mdp'`, the kind that the rule table of compilers knows.
         progress_fields: fields of `TaskProgress` that the task knows.
         model: the network that is trained, from `build` on.
         boundary_period: gradient steps between changes of the network's targets: copies to the target

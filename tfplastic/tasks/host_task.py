@@ -15,7 +15,7 @@ _TIMED_BATCHES = 10
 
 
 class TaskProgress(TypedDict, total=False):
-    """A task's part of the progress line. Streams with another score have it under its name."""
+    """A task's part of the progress line. A stream with another score reports it by its name."""
 
     agent_steps: int
     episode_return: float
@@ -78,7 +78,7 @@ class HostTask(abc.ABC):
         raise ValueError(f"`{type(self).__name__}` gives no further batches. Override `further_batch` in it")
 
     def data_batches(self) -> Sequence[Any]:
-        """Returns all data in whole batches; one is made when it is asked for.
+        """Returns all data in whole batches, each made when it is read.
 
         Raises:
             ValueError: the task has none.

@@ -23,7 +23,7 @@ class ImageStream(SupervisedStream):
         epochs_per_task: epochs per task, see `SupervisedStream`.
         batch_size: examples per gradient step, see `SupervisedStream`.
         sampling: order of the examples, see `SupervisedStream`.
-        drop_last: batch that an epoch gives up, see `SupervisedStream`.
+        drop_last: batch that an epoch leaves out, see `SupervisedStream`.
         pixel_range: new values of the levels 0 and 255.
 
     Attributes:

@@ -32,19 +32,20 @@ class RandomLabelTask(ImageStream):
 
     Protocol: by the root seed, `num_examples` images are drawn once. Task t has labels of its own,
         independent of those of other tasks: uniform over the classes, or the true labels in a random order.
-        Tasks follow each other without notice, and epochs run on over their boundaries.
+        Tasks follow each other without notice, and epochs continue across their boundaries.
     Defaults: Kumar et al. train 30,000 steps of 16 of 1,200 images, 400 epochs, scaled to [-1, 1], over 50
-        tasks (`gin/protocols/kumar_random_label_mnist.gin`). 5,000 images are of the paper.
+        tasks (`gin/protocols/kumar_random_label_mnist.gin`). The 5,000 images are the paper's.
     Source: Lyle et al. 2023, section 4.1, appendix A.1 and Fig. 1 ("the paper"); Kumar et al. 2023, section
         4.2.
     Departures: Kumar et al. write uniform labels; their code shuffles the true ones (`labels='shuffled'`) and
-        gives up the last batch of each epoch (`drop_last='any'`).
+        leaves out the last batch of each epoch (`drop_last='any'`).
 
-    Metrics of a step are its `accuracy` before the update. Both papers look when a task ends, so let the
-    evaluation period be `steps_per_task`. Evaluations report
+    The metric of a step is its `accuracy` before the update. Both papers evaluate at the end of a task: set
+    the evaluation period to `steps_per_task`. Evaluations report
 
     - `evaluation/task`: number of the task, from 0,
-    - `evaluation/accuracy`: of all images with the task's labels (the paper logs that of a sample of 4,096),
+    - `evaluation/accuracy`: accuracy on all images with the task's labels (in the paper on a sample of
+      4,096),
     - `evaluation/online_accuracy`: mean over the task's steps so far (Kumar et al., section 4.1),
     - `evaluation/average_online_accuracy`: mean over all steps so far (the same),
     - `evaluation/final_epoch_accuracy`: mean over the task's final epoch, the last
@@ -60,10 +61,10 @@ class RandomLabelTask(ImageStream):
             not say; 30,000 in Kumar et al.
         epochs_per_task: passes over the images between labellings, in place of `steps_per_task`.
         batch_size: examples per gradient step. The paper does not say; 16 in Kumar et al.
-        sampling: `'epochs'`: in a new random order each time all images have been used, which gives up at
-            most `batch_size - 1` of an order's end; or `'replacement'`: each batch drawn independently. The
-            paper does not say; Kumar et al. train in epochs.
-        drop_last: batch that an epoch gives up, `'partial'` or `'any'`, see `SupervisedStream`.
+        sampling: `'epochs'`: in a new random order each time all images have been used, which leaves out at
+            most `batch_size - 1` at the end of an order; or `'replacement'`: each batch drawn independently.
+            The paper does not say; Kumar et al. train in epochs.
+        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
         labels: `'uniform'` over the classes, each independent; or `'shuffled'`: the true labels in a random
             order, so that each class keeps its number of images.
         pixel_range: new values of the levels 0 and 255. (-1, 1) in Kumar et al.; the paper does not say.

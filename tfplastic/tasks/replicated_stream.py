@@ -1,4 +1,4 @@
-"""Streams of which several learners each have their own, side by side in one run."""
+"""Streams for several learners side by side in one run, each with examples of its own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,8 +33,8 @@ class ReplicatedStream(SupervisedStream):
         network: builder of the model, called with `replicates` as the number of outputs and `input_shape`
             `(replicates, inputs)`, `seed`.
         replicates: number of learners.
-        first_replicate: number of the first one; others than 0 make a part of a larger run, and the network
-            is then called with `first_replicate`, too.
+        first_replicate: number of the first learner. Above 0 the run is a part of a larger one, and the
+            network is also called with `first_replicate`.
         **settings: arguments of `SupervisedStream`.
 
     Raises:

@@ -41,8 +41,8 @@ class SupervisedStream(GraphTask):
     - `examples`, the inputs and the targets of given examples under the present content,
     - and, for other losses than the cross-entropy, `objective`.
 
-    A stream may have an end to its examples (`num_examples`), of which each epoch has every one, or none:
-    then its examples are numbered without end, and `examples` makes each from its number or from a seed.
+    A stream has `num_examples` examples, all of which are in each epoch; or it has no end: then examples are
+    numbered without end, and `examples` makes each one from its number or from a seed.
 
     The score of a step is that of its batch before the update. Evaluations report, with the score's name
     (`accuracy` here) of the objective,
@@ -55,21 +55,21 @@ class SupervisedStream(GraphTask):
       `num_examples // batch_size` of its steps (see `drop_last`), or all if there are fewer: each before its
       update. NaN until the final epoch has started. Not for examples without end.
 
-    A task ends with its last gradient step, which the next one's first step follows: until then evaluations
-    see the task that has just ended.
+    A task ends with its last gradient step. Until the first step of the next one, evaluations see the task
+    that has just ended.
 
     Args:
         network: builder of the model; called with the number of outputs and `input_shape`, `seed`.
-        num_examples: examples of a task, the most of any one; None if they have no end.
+        num_examples: examples of a task, or of the largest one; None if they have no end.
         steps_per_task: gradient steps of a task, in place of `epochs_per_task`.
         epochs_per_task: passes over the examples of a task, in place of `steps_per_task`; 1 is online
             learning of each task.
         batch_size: examples per gradient step; at most `num_examples` in epochs.
-        sampling: `'epochs'`: in a new random order each time all examples have been used, which gives up at
-            most `batch_size - 1` of an order's end; or `'replacement'`: each batch drawn independently.
-        drop_last: batch that an epoch gives up: its last one where that is `'partial'`; or `'any'`, whole or
-            not, as in the released code of Kumar et al. 2023, whose epochs of 1,200 examples in batches of 16
-            have 74 batches instead of 75.
+        sampling: `'epochs'`: in a new random order each time all examples have been used, which leaves out at
+            most `batch_size - 1` at the end of an order; or `'replacement'`: each batch drawn independently.
+        drop_last: batch that an epoch leaves out: its last one if that is not whole, `'partial'`; or its last
+            one, whole or not, `'any'`, as in the released code of Kumar et al. 2023, whose epochs of 1,200
+            examples in batches of 16 have 74 batches instead of 75.
 
     Attributes:
         network: builder of the model.

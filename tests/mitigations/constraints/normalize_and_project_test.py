@@ -78,7 +78,8 @@ def test_a_network_of_one_layer():
     with pytest.raises(ValueError) as error:
         NormalizeAndProject().build(model, None, 0)
     rule = "must have a layer with a kernel before its last one"
-    assert str(error.value) == f"`model` {rule}. Received: 'single'"
+    action = "Add a hidden layer, or leave the method out"
+    assert str(error.value) == f"`model` {rule}. Received: 'single'. {action}"
 
 
 RULE = "must be a number in [0, 1] with norms='decay', and None otherwise"

@@ -63,7 +63,10 @@ def test_a_model_without_kernels():
     model = keras.Sequential([keras.Input((3,)), keras.layers.LayerNormalization()], name="norms")
     with pytest.raises(ValueError) as error:
         WeightClipping().build(model, None, 0)
-    assert str(error.value) == "`model` must have kernels to clip. Received: 'norms'"
+    assert str(error.value) == (
+        "`model` must have kernels to clip. Received: 'norms'."
+        " Choose other `weights`, or leave the method out"
+    )
 
 
 def test_a_weight_that_is_not_a_number_stays_so():

@@ -75,7 +75,7 @@ def test_an_optimizer_that_was_built_before_is_refused():
         model.compile(optimizer, "mse", mitigations=[InFeR()])
     assert str(error.value) == (
         "`optimizer` must not be built before `InFeR` has made weights for it to train."
-        " Received: a built SGD. Give a new one"
+        " Received: a built SGD. Give one that is not built"
     )
 
 
@@ -95,7 +95,10 @@ def test_an_optimizer_that_was_built_before_is_refused():
 def test_models_without_features(model, received):
     with pytest.raises(ValueError) as error:
         InFeR().make_trainable(model(), 0)
-    assert str(error.value) == f"`model` must end with a dense layer on the features. Received: {received}"
+    assert str(error.value) == (
+        f"`model` must end with a dense layer on the features. Received: {received}."
+        " Add a dense output layer, or leave InFeR out"
+    )
 
 
 @pytest.mark.parametrize(

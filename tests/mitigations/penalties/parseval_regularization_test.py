@@ -63,7 +63,8 @@ def test_networks_that_do_not_fit():
     with pytest.raises(ValueError) as error:
         ParsevalRegularization().build(model, None, 0)
     rule = "must have a layer with a kernel before its last one"
-    assert str(error.value) == f"`model` {rule}. Received: 'single'"
+    action = "Add a hidden layer, or leave the method out"
+    assert str(error.value) == f"`model` {rule}. Received: 'single'. {action}"
     model = keras.Sequential([*model.layers, keras.layers.Dense(1)])
     model.build((None, 4))
     with pytest.raises(ValueError) as error:

@@ -103,7 +103,10 @@ def test_a_model_without_kernels():
     model = keras.Sequential([keras.Input((3,)), keras.layers.LayerNormalization()], name="norms")
     with pytest.raises(ValueError) as error:
         built(model, weights="kernels")
-    assert str(error.value) == "`model` must have kernels to decay. Received: 'norms'"
+    assert str(error.value) == (
+        "`model` must have kernels to decay. Received: 'norms'."
+        " Choose other `weights`, or leave the method out"
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ _INTRODUCTION = """\
 
 <!-- Written by `make methods` from classes, docstrings and gin files: edit these, not this page. -->
 
-All methods of the package that keep a network plastic. Rules, defaults, sources and departures from
-sources are those of the docstrings (`help(tp.mitigations.ReDo)`), which also have the arguments. Every
-mitigation works in `bin/train` on streams, MDPs and Atari, in the graph and under XLA, and together with all
-others, unless one excludes another. The other places where it works follow from its class. The networks that
-it accepts are found by building it on small ones, with
+All methods of the package that keep a network plastic, with their rules, defaults, sources and departures
+from the sources. The texts are taken from the docstrings (`help(tp.mitigations.ReDo)`), which also explain
+the arguments. Every mitigation works in `bin/train` on streams, MDPs and Atari, in the graph and under XLA,
+and together with all others, unless one excludes another. The lines on other places where it works follow
+from its class. The networks that it accepts were found by building it on small networks with
 {networks}.
 A method's gin file is given after that of a task:
 
@@ -26,6 +26,17 @@ bin/train --gin_file=gin/random_labels_digits.gin --gin_file=gin/mitigations/red
 
 A method of your own is one class: [extending](extending.md).
 """
+_LEFT_OUT = """\
+## Left out
+
+Methods of the field that are missing because their rules are not known well enough to be written without
+guessing:
+
+- AltNet (arXiv 2512.01034): two networks take turns at acting, and the passive one is reset. The full rule was
+  not available.
+- CCBP, of the family of CPR (`PartialResets`); sample weight decay; SingularClip; Reinit (arXiv 2508.00212);
+  smooth-leaky activations (arXiv 2509.22562); AID: their sources were not read in full.
+"""
 _MARKUP = re.compile(r"(`[^`]*`)|([\\*<|]|(?<!\w)_|_(?!\w))")
 
 
@@ -34,7 +45,7 @@ def page() -> str:
     methods = catalogue()
     *first, last = NETWORKS
     introduction = _INTRODUCTION.format(networks=f"{', '.join(first)} and {last}")
-    return "\n".join([introduction, *_overview(methods), "", *_kinds(methods)])
+    return "\n".join([introduction, *_overview(methods), "", *_kinds(methods), _LEFT_OUT])
 
 
 def anchor(method: Method) -> str:

@@ -19,7 +19,7 @@ class Weight(NamedTuple):
 
     Attributes:
         variable: the variable of the model.
-        layer: the innermost that owns it.
+        layer: innermost layer that owns it.
         role: its name in that layer, such as 'kernel' or 'gamma'.
         path: the layer's path below the model, such as 'block_1/attention/query'.
     """
@@ -31,7 +31,7 @@ class Weight(NamedTuple):
 
     @property
     def is_kernel(self) -> bool:
-        """Whether it multiplies inputs from other units: no bias, and no gain or offset of a norm."""
+        """Whether it multiplies inputs from other units, unlike a bias, and a gain or offset of a norm."""
         return self.role.endswith(_KERNELS)
 
     @property
@@ -88,8 +88,8 @@ def chosen_weights(model: Any, which: str) -> list[Weight]:
     """
     found = select(trainable_weights(model), which)
     if not found:
-        rule = f"must select weights, of which {model.name!r} has none of this kind"
-        raise ValueError(f"`weights` {rule}. Received: {which!r}")
+        rule = f"must select trainable weights of {model.name!r}, which has none of this kind"
+        raise ValueError(f"`weights` {rule}. Received: {which!r}. Choose 'all', or leave the method out")
     return found
 
 

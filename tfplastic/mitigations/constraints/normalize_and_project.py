@@ -17,18 +17,19 @@ from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 class NormalizeAndProject(Mitigation):
     """Projection of each hidden weight matrix to the Frobenius norm that it starts with.
 
-    It is the second half of the method. The first is the network's: a layer or RMS norm before every
-    nonlinearity, such as `networks.mlp(norm='layer')`, after which the norm of a matrix has no effect on
-    the outputs. As the effective step size no longer falls while weights grow, a schedule of the learning
-    rate is a part of the method too.
+    It is half of the method. The other half is in the network: a layer or RMS norm before every nonlinearity,
+    as in `networks.mlp(norm='layer')`, so that the norm of a matrix has no effect on the outputs. Weights no
+    longer grow, so the effective step size no longer falls: a schedule of the learning rate is part of the
+    method too.
 
     Rule: after each update, W <- W rho / ||W||_F of each kernel but those of the last layer, with rho its
         initial norm; hidden biases <- 0; gain s and offset b of each norm <- (s, b) rho / ||(s, b)||
         (`'project'`) or (s, b) + decay_rate ((s_0, b_0) - (s, b)) (`'decay'`). Optimizer slots stay.
-    Defaults: projection after every update, as in the paper, where every 1,000 is about as good.
+    Defaults: projection after every update, as in the paper, where projection after every 1,000 works about
+        as well.
     Source: Lyle et al. 2024, "Normalization and effective learning rates in reinforcement learning".
     Departures: the paper removes biases, which equals biases that start at 0 and stay there; the bias of the
-        last layer stays. Its rate of decay is not known, so that `decay_rate` has no default. Plasticine
+        last layer stays. The paper's rate of decay is not known, so `decay_rate` has no default. Plasticine
         projects the last layer too, every 10,000 environment steps, in networks without norms.
     Outputs: the projection of a kernel keeps them where a norm follows each hidden layer, up to the norm's
         epsilon. Biases of 0 and projected gains and offsets may change them.
@@ -87,7 +88,8 @@ class NormalizeAndProject(Mitigation):
         hidden = [each for each in kernels if id(each.layer) not in outputs]
         if not hidden:
             rule = "must have a layer with a kernel before its last one"
-            raise ValueError(f"`model` {rule}. Received: {model.name!r}")
+            action = "Add a hidden layer, or leave the method out"
+            raise ValueError(f"`model` {rule}. Received: {model.name!r}. {action}")
         of_norms: dict[int, list[Weight]] = {}
         for each in weights:
             if each.is_norm:

@@ -20,10 +20,9 @@ class WeightClipping(Mitigation):
         bound of PyTorch's uniform initialization. A bias has the b of its own layer. Optimizer slots stay.
     Defaults: the released code's. The paper's runs have kappa from 1 to 5, mostly 2 or 3.
     Source: Elsayed et al. 2024, "Weight clipping for deep continual and reinforcement learning".
-    Departures: none from the code, where gains and offsets of a norm have the b of the last kernel before
-        them, by which a gain of 1 is clipped far below 1; `weights='all_but_norms'` leaves them alone.
-        Weights before any kernel, such as those of a norm of the inputs, have no such bound and are not
-        clipped.
+    Departures: none from the code. As there, gains and offsets of a norm have the b of the last kernel before
+        them, which clips a gain of 1 far below 1; `weights='all_but_norms'` leaves them alone. Weights before
+        any kernel, such as those of a norm of the inputs, have no such bound and are not clipped.
     Outputs: they change where a weight is outside of its bound.
 
     Args:
@@ -60,7 +59,8 @@ class WeightClipping(Mitigation):
         bounds = _bounds(weights)
         chosen = [each for each in select(weights, self._which) if str(each) in bounds]
         if not chosen:
-            raise ValueError(f"`model` must have kernels to clip. Received: {model.name!r}")
+            action = "Choose other `weights`, or leave the method out"
+            raise ValueError(f"`model` must have kernels to clip. Received: {model.name!r}. {action}")
         self._bounds = [(each, self._kappa * bounds[str(each)]) for each in chosen]
 
     def after_update(

@@ -89,7 +89,8 @@ def with_frozen_heads(model: Any, first: str | None) -> Any:
     kind = {base.__name__ for base in type(model).__mro__}
     if not kind & {"Functional", "Sequential"} or len(model.outputs) != 1:
         rule = "must be Sequential or functional, with one output"
-        raise ValueError(f"`model` {rule}. Received: {model.name!r}")
+        action = "Build it with keras.Model(inputs, outputs), or leave plasticity injection out"
+        raise ValueError(f"`model` {rule}. Received: {model.name!r}. {action}")
     names = _candidates(model) if first is None else [first]
     found = ((name, _head(model, name)) for name in names)
     name, head = next(((name, head) for name, head in found if head is not None), (None, None))

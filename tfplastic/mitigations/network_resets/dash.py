@@ -27,7 +27,7 @@ class DASH(Mitigation):
         code.
     Departures: the paper's data grow, and its pass is over old and new ones; here it is over those that
         training sees next: the inputs with the labels of the next task, or the replay memory. Layers act as
-        in inference in it. The source does not name norms, embeddings and the optimizer's slots.
+        at inference during the pass. The source does not name norms, embeddings and the optimizer's slots.
     Outputs: they change.
     Works with: all other mitigations, in the loop. `PlasticModel` needs `compile(..., data=(x, y))` and a
         `period`. A callback in Keras' own `fit` has no pass over data.

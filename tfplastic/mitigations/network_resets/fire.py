@@ -30,8 +30,8 @@ class FIRE(Mitigation):
         and keys are whole matrices, not split by heads. Embeddings stay. The source is silent about the
         optimizer's slots; here they stay by default. A kernel of zeros stays.
     Outputs: they change.
-    Works with: all other mitigations. Small singular values need more iterations: one grows by 1.5 at most in
-        each, from its share of the norm.
+    Works with: all other mitigations. Small singular values need more iterations: each multiplies one by 1.5
+        at most, from its share of the norm on.
 
     Args:
         period: see `Mitigation`.

@@ -1,4 +1,4 @@
-"""Hare and Tortoise: a slow average of the weights, to which training returns now and then."""
+"""Hare and Tortoise: a slow average of the weights, to which training returns periodically."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,11 +21,11 @@ class HareAndTortoise(Mitigation):
     Rule: after each update tortoise <- decay * tortoise + (1 - decay) * hare, for all trained weights and the
         moving statistics of batch normalization; after steps `reset_period`, `2 * reset_period` and so on
         hare <- tortoise. The optimizer's slots stay those of the hare. The tortoise is evaluated.
-    Defaults: decay 0.999. The period is 10 epochs in the paper's classification; that in its reinforcement
-        learning is not known, so that there is no default.
+    Defaults: decay 0.999. The period is 10 epochs in the paper's classification. Its period in reinforcement
+        learning is not known, so there is no default.
     Source: Lee et al. 2024, "Slow and steady wins the race: Maintaining plasticity with Hare and Tortoise
         networks", and its code.
-    Departures: copies share no memory; those of the code share it until the next update. At zero decay both
+    Departures: copies share no memory; in the released code they do until the next update. At zero decay both
         are the same, bit for bit.
     Outputs: they change where the hare returns to the tortoise.
     Works with: all other mitigations, which act on the hare. After `PlasticityInjection` the average of the

@@ -21,7 +21,7 @@ _UNITS = ("steps", "boundaries")
 
 @gin.register(module="tfplastic.mitigations")
 class PlasticityInjection(Mitigation):
-    """Plasticity injection: from some time on a fresh head is trained, and outputs stay as they were.
+    """Plasticity injection: a fresh head is trained from some time on, with unchanged outputs at that time.
 
     Rule: at the time the head h of the network is frozen; a new one is drawn, and a frozen copy of it made.
         From then on the network is h_old(z) + h_new(z) - h_copy(z), z being the encoder's outputs; at the
@@ -32,8 +32,8 @@ class PlasticityInjection(Mitigation):
     Source: Nikishin et al. 2023, "Deep reinforcement learning with plasticity injection".
     Departures: the variables of the trained head become those of the new one, and the frozen heads are there
         from the start, so that nothing is added to a running program, its optimizer and its checkpoints. All
-        three heads are computed in each step. Of a linear head alone the sum is again a linear head: name an
-        earlier layer as `head` for more than an optimizer that starts again.
+        three heads are computed in each step. With a linear head alone the sum is a linear head again, and
+        only the optimizer starts again: name an earlier layer as `head`.
     Outputs: they stay exactly as they are.
     Works with: the loop, whose tasks extend their networks; `PlasticModel`, whose `compile` does; a callback
         in Keras' own `fit` if the model is the result of `extend_network`. Other mitigations act on the

@@ -20,8 +20,8 @@ class ResetNetwork(Mitigation):
     Rule: every trainable weight gets a new draw of its layer's initializer; moving means of batch
         normalization become 0 and moving variances 1; the optimizer's slots become 0, and by default its
         count of steps. The task's data, such as a replay memory, stay.
-    Defaults: no period is common to the field. Nikishin et al. reset all of SAC every 200,000 gradient steps.
-        Here it is, as for other resets, each target update or new task.
+    Defaults: at each target update or new task, as for other resets. The field has no common period; Nikishin
+        et al. reset all of SAC every 200,000 gradient steps.
     Source: Nikishin et al. 2022, "The primacy bias in deep reinforcement learning".
     Departures: they reset target networks as well; here a target network keeps its weights until its next
         copy. Frozen layers stay.

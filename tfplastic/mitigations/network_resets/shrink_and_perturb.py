@@ -26,7 +26,7 @@ class ShrinkAndPerturb(Mitigation):
         the run started with (`'initial'`), or a draw of N(0, 1) for every entry (`'normal'`). With fresh ones
         a bias that starts at zero is only shrunk, and a gain that starts at one moves towards one. Statistics
         that are not trained, as of BatchNormalization, are left alone. With `shrink` 1 and `perturb` 0
-        nothing happens, to slots neither. The forms of the field, with their published values:
+        nothing changes, not even slots. The forms of the field, with their published values:
 
         - Ash and Adams: when new data arrive, shrink 0.4 to 0.6, and noise of a standard deviation of 0.01
           (`noise='normal'`, `perturb=0.01`) or a scaled fresh network.
@@ -45,8 +45,8 @@ class ShrinkAndPerturb(Mitigation):
         leave a gain of one as it is.
     Source: Ash and Adams 2020, "On warm-starting neural network training"; Lyle et al. 2023, section 6.2, at
         each target update.
-    Departures: papers are silent about the optimizer's slots, and their codes leave them; so it is here,
-        unless `reset_slots`.
+    Departures: the papers do not mention the optimizer's slots, and their codes leave them as they are; so
+        does this class, unless `reset_slots` is set.
     Outputs: they change by every call, but for `shrink` 1 and `perturb` 0.
 
     Args:
@@ -56,8 +56,8 @@ class ShrinkAndPerturb(Mitigation):
             leaves a gain of one as it is.
         weights: `'all'` trainable weights, as the paper's theta; `'all_but_norms'`, which leaves out gains
             and offsets; or the `'kernels'` alone, without biases too.
-        reset_slots: whether the optimizer's slots of these weights are zeroed too. The paper speaks of
-            weights only, so they are not by default.
+        reset_slots: whether the optimizer's slots of these weights are zeroed too. The paper mentions weights
+            only, so by default they are not.
         noise: `'fresh'`, `'initial'` or `'normal'`, see above. `'initial'` keeps a copy of the weights.
         shrinks: `'updated'` weights, or the `'older'` ones before the step's update, so that the update is
             not shrunk: theta <- theta - (1 - shrink) * theta_before + perturb * phi. Keeps a copy of them.

@@ -24,21 +24,21 @@ class CChain(Mitigation):
 
     Rule: lambda_t * mean (f_theta(x) - f_older(x))^2 over all outputs of a second, independent batch, with
         the weights of `updates` updates before. lambda_t is `first` in the first `warm_up` updates, and then
-        share * mean|L| / (mean C + 1e-8), by the losses L and churns C (the means above) of the last
-        `window` updates before this one. The penalty is 0 in the first `updates` updates, which have no
-        older weights and whose C do not count.
+        share * mean|L| / (mean C + 1e-8), by the losses L and churns C (the means above) of the last `window`
+        updates before this one. The penalty is 0 in the first `updates` updates, which have no older weights;
+        their C do not count.
     Defaults: the released code for MinAtar, for all arguments.
     Source: Tang et al. 2025, "Mitigating plasticity loss in continual reinforcement learning by reducing
         churn"; the code bluecontra/C-CHAIN, crl_minatar/agents/double_dqn_c_chain.py.
-    Departures: none for Double DQN. Its `reg_his_idx=2` counts from a copy of the present network, so that
-        the older one is of one update before, `updates=1`. Of a network with a categorical head the outputs
-        are its logits.
+    Departures: none for Double DQN. The code's `reg_his_idx=2` counts from a copy of the present network, so
+        that its older network is one update old: `updates=1`. With a categorical head the outputs are the
+        logits.
 
     Args:
         first: lambda in the first updates, at least 0.
         share: fraction of the loss that the penalty has later, at least 0. With both 0 nothing is added.
         warm_up: number of first updates, at least 2.
-        window: updates of the means, at least 1. Each takes eight bytes.
+        window: number of updates in the means, at least 1. Each takes eight bytes.
         updates: number of updates that the older weights are behind, at least 1 and below `warm_up`. Keeps as
             many copies.
 

@@ -27,16 +27,16 @@ INITIALIZERS = ("lecun_normal", "pytorch")
 class InFeR(Mitigation):
     """Penalty that keeps random linear functions of the features at what they were in the first network.
 
-    Rule: coefficient * the mean over batch and heads of (g_i(x; theta) - scale * g_i(x; theta_0))^2. Each
-        g_i is a linear head with a bias and one output, on the inputs of the last layer with a kernel;
-        theta_0 is a frozen copy of the network and of the heads. The optimizer trains the heads
-        (`trainable_variables`), which have no gradient but that of the penalty.
+    Rule: coefficient * the mean over batch and heads of (g_i(x; theta) - scale * g_i(x; theta_0))^2. Each g_i
+        is a linear head with a bias and one output, on the inputs of the last layer with a kernel; theta_0 is
+        a frozen copy of the network and of the heads. The optimizer trains the heads (`trainable_variables`),
+        whose only gradient is the penalty's.
     Defaults: coefficient 0.1, scale 100 and 10 heads of the paper. The port has 0.05 and 175.
     Source: Lyle et al. 2022, "Understanding and preventing capacity loss in reinforcement learning"; the
         port timoklein/infer.
-    Departures: heads start as Haiku's linear layers do, LeCun's truncated normal and biases of 0; in the
-        port as PyTorch's (`initializer='pytorch'`). The frozen network is called at inference, with the
-        batch normalization statistics of the present one, as a copy of the trained weights.
+    Departures: heads start as Haiku's linear layers do, LeCun's truncated normal and biases of 0; in the port
+        as PyTorch's (`initializer='pytorch'`). The frozen network is a copy of the trained weights alone: it
+        is called at inference, with the present statistics of batch normalization.
 
     Args:
         coefficient: factor of the mean, at least 0; 0 adds nothing, and no heads.
@@ -136,12 +136,15 @@ def num_features(model: Any) -> int:
         received = (
             f"a kernel of shape {tuple(kernels[-1])}" if kernels else f"{model.name!r}, which has no kernel"
         )
-        raise ValueError(f"`model` must end with a dense layer on the features. Received: {received}")
+        rule = "must end with a dense layer on the features"
+        action = "Add a dense output layer, or leave InFeR out"
+        raise ValueError(f"`model` {rule}. Received: {received}. {action}")
     return int(kernels[-1][0])
 
 
 def _check_size(features: tf.Tensor, size: int) -> tf.Tensor:
     if features.shape[-1] != size:
         rule = f"must have one vector of {size} features for each example"
-        raise ValueError(f"`model` {rule} before its last layer. Received: {features.shape[-1]} features")
+        received = f"{features.shape[-1]} features. Flatten or pool them before that layer"
+        raise ValueError(f"`model` {rule} before its last layer. Received: {received}")
     return tf.cast(features, tf.float32)

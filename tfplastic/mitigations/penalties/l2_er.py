@@ -18,25 +18,25 @@ EPSILON = 1e-8
 class L2ER(Mitigation):
     """L2 penalty together with gradient ascent on the effective rank of the hidden layers' activations.
 
-    Rule: after an update, theta <- theta + step_size * d/dtheta mean_l erank(A_l), by the activations
-        A_l `[examples, units * positions]` of each hidden layer l on the step's batch, with the updated
-        weights. erank(A) = exp(-sum_i p_i log(p_i + 1e-8)), with p_i = s_i / sum_j s_j by the singular values
-        s of A. The ascent has no slots of the optimizer. The penalty is decay / 2 * the sum of theta^2 over
-        all trainable weights.
+    Rule: after an update, theta <- theta + step_size * d/dtheta mean_l erank(A_l), by the activations A_l
+        `[examples, units * positions]` of each hidden layer l on the step's batch, with the updated weights.
+        erank(A) = exp(-sum_i p_i log(p_i + 1e-8)), with p_i = s_i / sum_j s_j by the singular values s of A.
+        The ascent does not use the optimizer. The penalty is decay / 2 * the sum of theta^2 over all
+        trainable weights.
     Defaults: step size and decay of the port's configuration, whose grids are 1e-2 to 1e-4 and 1e-3 to 1e-5.
-        In its convolutional networks the last two layers count alone (`num_layers=2`).
+        In its convolutional networks only the last two layers count (`num_layers=2`).
     Source: Prakash et al. 2026, "Spectral collapse drives loss of plasticity in deep continual learning"; its
         code, KevinGuo27/lop-jax.
-    Departures: the port ascends once for each 100 examples (12 batches of its ImageNet, 5 of CIFAR), on all
-        of them together, here on one batch. A batch of one example has an effective rank of 1 and no
-        gradient. In its networks for CIFAR and ImageNet the ascent precedes the updates with the same
+    Departures: the port ascends once per 100 examples (12 batches of its ImageNet, 5 of CIFAR), on all of
+        them together; here each ascent is on one batch. A batch of one example has an effective rank of 1 and
+        no gradient. In its networks for CIFAR and ImageNet the ascent precedes the updates with the same
         examples.
     Outputs: they change by every call, but for `step_size` 0.
 
     Args:
         step_size: learning rate of the ascent, at least 0; 0 leaves the penalty alone.
         decay: factor of the penalty, at least 0.
-        num_layers: number of hidden layers that count, the last ones; None for all.
+        num_layers: number of last hidden layers that count; None for all.
         period: see `Mitigation`.
 
     Raises:

@@ -26,8 +26,8 @@ class L2Init(Mitigation):
     Source: Kumar et al. 2023, "Maintaining plasticity in continual learning via regenerative
         regularization", with L1 Init and Huber Init.
     Departures: the paper writes d^2, its code halves it for L2 and L2 Init alike (`distance='half_l2'`). For
-        draws in place of theta_0 see `ResampledInit`. Of later code, Plasticine adds the norm itself, whose
-        gradient has a constant length and does not exist at theta_0; that is not offered.
+        draws in place of theta_0 see `ResampledInit`. Plasticine adds the norm itself instead of its square;
+        its gradient has a constant length and does not exist at theta_0, so it is not offered.
 
     Args:
         coefficient: factor of the sum, at least 0; 0 adds nothing.

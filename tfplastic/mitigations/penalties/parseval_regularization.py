@@ -22,23 +22,23 @@ class ParsevalRegularization(Mitigation):
     It keeps the rows of W, the incoming weights of each unit, orthogonal and of squared length s. Rows can be
     orthogonal where a layer has no more outputs than inputs; elsewhere the penalty does not reach 0.
 
-    Rule: coefficient * the sum over all layers with a kernel but the last of (64 / outputs)^2 * ||W W' - s
-        I||_F^2, the last layer of `model.trainable_variables`. Biases have no part in it.
-    Defaults: s = 2, the squared gain of an orthogonal initialization with gain sqrt(2); the coefficient of
-        most of the paper's problems, 1e-4, which has 1e-3 for MetaWorld.
+    Rule: coefficient * the sum of (64 / outputs)^2 * ||W W' - s I||_F^2 over all layers with a kernel but the
+        last one, in the order of `model.trainable_variables`. Biases have no part in it.
+    Defaults: s = 2, the squared gain of an orthogonal initialization with gain sqrt(2); coefficient 1e-4, as
+        for most of the paper's problems (1e-3 for MetaWorld).
     Source: Chung et al. 2024, "Parseval regularization for continual reinforcement learning", and its code.
-    Departures: networks there are of orthogonal initialization and tanh; from another initialization the
-        penalty draws W to orthogonality from the first step. `normalize_rows` and `groups` are options of
-        the code; its diagonal scale after each layer and its scale of inputs change the network and are left
-        out. Plasticine has s = 1.
+    Departures: the paper's networks have orthogonal initial weights and tanh; with another initialization the
+        penalty pulls W towards orthogonality from the first step. `normalize_rows` and `groups` are options
+        of the code; its diagonal scale after each layer and its scale of inputs change the network and are
+        left out. Plasticine has s = 1.
 
     Args:
         coefficient: factor of the penalty, at least 0; 0 adds nothing.
         scale: s, above 0: the squared gain of the initialization.
         scale_by_width: whether the factor (64 / outputs)^2 is there.
-        normalize_rows: whether rows are divided by their lengths first, so that the penalty is of their
-            angles alone; `scale` is to be 1 then.
-        groups: number of equal groups of outputs; only rows of one group are to be orthogonal.
+        normalize_rows: whether rows are divided by their lengths first, so that only their angles are
+            penalized; set `scale` to 1 then.
+        groups: number of equal groups of outputs; only rows of one group are made orthogonal.
 
     Raises:
         ValueError: an argument is outside its range.
@@ -81,7 +81,8 @@ class ParsevalRegularization(Mitigation):
         self._kernels = [each for each in kernels if id(each.layer) not in outputs]
         if not self._kernels:
             rule = "must have a layer with a kernel before its last one"
-            raise ValueError(f"`model` {rule}. Received: {model.name!r}")
+            action = "Add a hidden layer, or leave the method out"
+            raise ValueError(f"`model` {rule}. Received: {model.name!r}. {action}")
         self._matrices = [KernelMatrix(each) for each in self._kernels]
         for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
             if matrix.outputs % self._groups:

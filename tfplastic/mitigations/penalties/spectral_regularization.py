@@ -27,7 +27,7 @@ class SpectralRegularization(Mitigation):
     Departures: the port has target 2, 10 iterations from the same random vector in each step, which are the
         default here, and the sum of squares of biases (`squared_biases`), with a coefficient of 0.1. After
         few iterations sigma is too small where singular values lie close together. The output layer counts
-        as every other. Weights of other kinds, such as the slopes of PReLU, are left out.
+        like any other. Weights of other kinds, such as the slopes of PReLU, are left out.
 
     Args:
         coefficient: factor of the penalty, at least 0; 0 adds nothing.
@@ -74,7 +74,8 @@ class SpectralRegularization(Mitigation):
         weights = trainable_weights(model)
         self._kernels = [each for each in weights if each.is_kernel]
         if not self._kernels:
-            raise ValueError(f"`model` must have kernels. Received: {model.name!r}")
+            action = "Leave the penalty out"
+            raise ValueError(f"`model` must have kernels. Received: {model.name!r}. {action}")
         self._biases = [each for each in weights if each.is_bias]
         self._gains = [each for each in weights if each.is_gain]
         self._matrices = [KernelMatrix(each) for each in self._kernels]

@@ -16,8 +16,8 @@ class WeightDecay(Mitigation):
     """Penalty coefficient * sum theta^2 of the loss, with gradient 2 * coefficient * theta.
 
     Rule: coefficient * sum theta^2, the sum of Keras' `regularizers.L2`. With `half` it is coefficient / 2 *
-        sum theta^2, of gradient coefficient * theta: the `weight_decay` of PyTorch's Adam. Nothing is
-        decoupled from the optimizer as in AdamW.
+        sum theta^2, of gradient coefficient * theta: the `weight_decay` of PyTorch's Adam. Unlike AdamW's, it
+        is part of the gradient.
     Defaults: coefficient 1e-5 of Lyle et al. 2023, who do not say whether of the sum or of its half.
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", appendix B.1; Krogh and Hertz
         1991, "A simple weight decay can improve generalization".
@@ -59,7 +59,8 @@ class WeightDecay(Mitigation):
         """
         weights = select(trainable_weights(model), self._which)
         if not weights:
-            raise ValueError(f"`model` must have kernels to decay. Received: {model.name!r}")
+            action = "Choose other `weights`, or leave the method out"
+            raise ValueError(f"`model` must have kernels to decay. Received: {model.name!r}. {action}")
         self._chosen = {id(weight.variable) for weight in weights}
 
     def penalty(self, variables: Sequence[Any], context: Any = None) -> tf.Tensor:

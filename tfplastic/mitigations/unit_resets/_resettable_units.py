@@ -27,7 +27,8 @@ def resettable_units(model: Any, activated: bool = True) -> dict[str, Units]:
     }
     if not found:
         rule = "must have a trained hidden layer" + " with a nonlinearity after it" * activated
-        raise ValueError(f"`model` {rule}. Received: {model.name!r}")
+        action = "Add or unfreeze one, or leave the method out"
+        raise ValueError(f"`model` {rule}. Received: {model.name!r}. {action}")
     return found
 
 

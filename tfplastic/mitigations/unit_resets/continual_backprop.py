@@ -37,7 +37,8 @@ class ContinualBackprop(Mitigation):
         2. f <- decay f + (1 - decay) E[h], u <- decay u + (1 - decay) y, with the utility y of the step; both
            are corrected: f_hat = f / (1 - decay^age), u_hat = u / (1 - decay^age).
         3. Of the units with age > maturity a share of `rate` is replaced, those with the lowest u_hat. A
-           fraction of a unit waits for later steps (`accumulate`), or is the probability to replace one now.
+           fraction of a unit is carried over to later steps (`accumulate`), or is the probability of
+           replacing one now.
         4. A replaced unit gets fresh incoming weights, bias 0, outgoing weights 0, optimizer slots 0, and u =
            f = age = 0. With `correct_bias`, f_hat times its old outgoing weights goes into the biases of its
            readers.
@@ -54,20 +55,20 @@ class ContinualBackprop(Mitigation):
         shibhansh/loss-of-plasticity, lop/algos/gnt.py.
     Departures: the paper corrects biases; in the released code f_hat is set to 0 before, so that the
         correction adds 0: `correct_bias=False` reproduces its numbers. Its Adam counts the steps of each
-        entry and restarts the count of new ones: `optimizers.adam(per_entry_steps=True)` does.
+        entry and restarts the counts of new units, as `optimizers.adam(per_entry_steps=True)` does here.
     Outputs: they stay as they are, with `correct_bias`, for units that are constant, with readers that are
         plain dense or convolutional layers with a bias, no padding (at whose edges a channel gives less) and
-        no normalization after the nonlinearity. Other readers get no correction, nor do those of units with
-        two features, as of CReLU.
+        no normalization after the nonlinearity. Other readers get no correction, and neither do readers of
+        units with two features, such as CReLU's.
 
     Args:
         rate: in [0, 1], share of the mature units of a layer that is replaced at each call; 0 does nothing.
-        maturity: calls that a unit is safe after it was made.
+        maturity: number of calls during which a new unit cannot be replaced.
         decay: at least 0, below 1, of the moving averages.
         utility: name of y.
         correct_bias: whether readers' biases take over the mean output of replaced units.
-        accumulate: whether a fraction of a unit waits; otherwise a number below 1 is a probability, and
-            others are rounded down.
+        accumulate: whether a fraction of a unit is carried over; otherwise a number below 1 is a probability,
+            and others are rounded down.
         initializer: distribution of new incoming weights: `'kaiming'` U(-B, B) with B = gain
             sqrt(3 / fan_in); `'xavier'` B = gain sqrt(6 / (fan_in + fan_out)); `'lecun'` B = sqrt(3 /
             fan_in); `'default'` B = 1 / sqrt(fan_in); or `'own'`, the layer's initializer.

@@ -22,18 +22,19 @@ class GraMa(Mitigation):
     Defaults: threshold 0.01 and period 1,000, of the released code.
     Source: Liu et al. 2025, "Measure gradients, not activations! Enhancing neuronal activity in deep
         reinforcement learning" (GraMa, ReGraMa).
-    Departures: the gradient is the batch's, as in the released code, where the paper takes the mean over
-        examples of each one's magnitude. A unit with outgoing weights of 0 gets no gradient in the next step
-        and is reset again by a call that follows at once; AgileRL gives small outgoing weights instead, which
-        is `outgoing_scale`, and measures the gradient before the nonlinearity, which is not offered.
+    Departures: the gradient is of the mean loss of the batch, as in the released code; the paper averages the
+        magnitudes of the gradients of single examples. A unit with outgoing weights of 0 gets no gradient in
+        the next step and is reset again by a call right after it; AgileRL gives small outgoing weights
+        instead (`outgoing_scale`). It also measures the gradient before the nonlinearity, which is not
+        offered here.
     Outputs: they stay as they are for units whose outputs were 0, with `outgoing_scale` 0 and unless a
         normalization couples units (`UnitReset`).
 
     Args:
         period: see `Mitigation`.
         threshold: at least 0, of the layer's mean gradient.
-        max_fraction: in [0, 1], most units of a layer to reset at once, those of the least gradient; 0 for
-            none. The number is rounded down.
+        max_fraction: in [0, 1], largest share of a layer's units to reset at once, least gradient first; 0
+            for none. The number is rounded down.
         outgoing_scale: at least 0; outgoing weights become this multiple of fresh ones.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Partial resets (CPR): each unit is mixed with a fresh one the more, the less gradient it gets."""
+"""Partial resets (CPR): units are mixed with fresh ones, more so the less gradient they get."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _SMALL = 1e-8  # added to the mean of a layer's gradients
 
 @gin.register(module="tfplastic.mitigations")
 class PartialResets(Mitigation):
-    """Mixture of each unit with a fresh one, the more of it, the less gradient the unit gets: CPR.
+    """Partial reset (CPR): each unit is mixed with a fresh one, more so the less gradient it gets.
 
     Rule: after every update s_i = G_i / (mean_j G_j + 1e-8) with G_i the mean |dL/dW| over the incoming
         weights of unit i, and u_i <- decay u_i + (1 - decay) s_i, from u_i = 1. After every `reset_period`
@@ -36,8 +36,8 @@ class PartialResets(Mitigation):
         (`'linear'`): each is 1 at u_i = 1.
     Defaults: the released code, for all arguments.
     Source: CPR (arXiv 2607.24996); the code LucMc/continual-learning.
-    Departures: biases, norms and the optimizer's slots stay, of which the rule says nothing. A weight between
-        two hidden units is mixed as an incoming one first and shrunk as an outgoing one then.
+    Departures: the rule does not mention biases, norms and the optimizer's slots; they stay. A weight between
+        two hidden units is first mixed as an incoming weight and then shrunk as an outgoing one.
     Outputs: they change by every call, but for `strength` 0.
 
     Args:

@@ -27,8 +27,8 @@ class ReDo(Mitigation):
     Departures: scores are of the batch of the step, before its update, in place of 64 states of their own, so
         that they cost no forward pass. `reset_step` and `max_units` are of a port to PyTorch
         (timoklein/redo).
-    Outputs: they stay exactly as they are on the batch where the units that are reset gave 0, which is so for
-        threshold 0, unless a normalization couples units (`UnitReset`).
+    Outputs: they stay exactly as they are on the batch if the reset units gave 0 there, as with threshold 0,
+        unless a normalization couples units (`UnitReset`).
 
     Args:
         period: see `Mitigation`.

@@ -18,19 +18,18 @@ class SelfNormalizedResets(Mitigation):
     """Reset of units that have been silent for longer than each of them used to be.
 
     Rule: each unit has an age, the examples since it last fired, a histogram of ages, and a threshold, at
-        first `max_threshold`. A batch of B examples fires a unit if any example does, at any position: h > 0.
-        Then the age goes into the histogram and becomes 0; otherwise it grows by B. After the optimizer's
-        step, a unit whose age is at least its threshold has it counted too and is reset (`UnitReset`). After
-        every `num_tasks` tasks, q is the smallest age of at least 1 at which the histogram from there on
-        reaches 1 - rejection; the threshold becomes q if that is smaller, else its double, from
-        `min_threshold` to `max_threshold`, and the histogram is emptied.
-    Defaults: the released code. The rejection of the paper is from 0.02 to 0.08.
+        first `max_threshold`. A unit fires on a batch of B examples if h > 0 for any example, at any
+        position. Then its age is counted in the histogram and becomes 0; otherwise the age grows by B. After
+        the optimizer's step, a unit whose age has reached its threshold is reset (`UnitReset`), and this age
+        is counted too. After every `num_tasks` tasks, q is the (1 - rejection) quantile of the counted ages
+        of at least 1; the threshold becomes q if that is smaller, else its double, from `min_threshold` to
+        `max_threshold`, and the histogram is emptied.
+    Defaults: the released code. The paper's rejections are 0.02 to 0.08.
     Source: Farias and Jozefiak 2024, "Self-normalized resets for plasticity in continual learning"; the code
         ajozefiak/SelfNormalizedResets, whose README says that algorithm 1 leaves out details.
-    Departures: for an empty histogram the released code divides 0 by 0, and its threshold becomes the
-        smallest; so it is here, without the division. Its smallest threshold is the number 100, the paper's
-        text has the batch size: `min_threshold`. `estimate_period` is ours, for `fit` and others without
-        tasks.
+    Departures: for an empty histogram the released code divides 0 by 0 and takes the smallest threshold; so
+        does this class, without the division. The code's smallest threshold is 100 (`min_threshold`), where
+        the paper's text has the batch size. `estimate_period` is ours, for `fit` and others without tasks.
     Outputs: they stay exactly as they are on the last batch, where a unit that is reset was silent, unless a
         normalization couples units or the nonlinearity gives other outputs than 0 when it is silent.
 

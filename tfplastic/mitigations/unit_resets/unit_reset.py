@@ -25,12 +25,12 @@ class UnitReset:
     normalization mean 0 and variance 1. This is the reset of ReDo (Sokar et al. 2023), continual backprop
     (Dohare et al. 2024) and self-normalized resets (Farias and Jozefiak 2024).
 
-    Slots are the moments, and the counts of steps of `optimizers.adam(per_entry_steps=True)`. The one count
-    that other Adams keep for all weights stays, so that their bias correction takes new units for old ones.
+    Slots are the moments, and the counts of steps of `optimizers.adam(per_entry_steps=True)`. Other forms of
+    Adam keep one count for all weights, which stays: their bias correction treats new units like old ones.
 
     A normalization that couples units, such as layer normalization (`Units.coupled`), still sees new units
-    among the others, so that the network's outputs change there. They do not with `outgoing_scale` 0, no
-    such normalization, and units whose outputs were 0.
+    among the others, so that the network's outputs change. Without one they stay, if `outgoing_scale` is 0
+    and the outputs of the reset units were 0.
 
     Args:
         model: model of the units, built.
@@ -109,7 +109,8 @@ class UnitReset:
     def _own(self, parts: list[tuple[str, Slice]]) -> list[Any]:
         frozen = names([part.variable for _, part in parts if id(part.variable) not in self._weights])
         if frozen:
-            raise ValueError(f"`units` must be of trained kernels. Received: {frozen[0]!r}, which is not")
+            received = f"{frozen[0]!r}, which is frozen. Unfreeze it, or leave its units out"
+            raise ValueError(f"`units` must be of trained kernels. Received: {received}")
         return [self._weights[id(part.variable)] for _, part in parts]
 
 

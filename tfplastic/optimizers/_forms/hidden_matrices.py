@@ -1,4 +1,4 @@
-"""The choice of the weights that optimizers of hidden matrices treat as such."""
+"""The choice of the weights that optimizers treat as hidden matrices."""
 
 import math
 import re

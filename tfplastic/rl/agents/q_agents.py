@@ -25,7 +25,7 @@ class QAgent:
     """A TF-Agents value-based agent with its two networks, for acting and training.
 
     Args:
-        agent: the TF-Agents agent; its `train` is an error that names the alternative.
+        agent: the TF-Agents agent; its `train` raises an error that names the alternative.
         q_network: its online network.
         target_network: its target network; equal to the online one after construction.
         support: `[atoms] float32` values of a categorical head, or None where the outputs are Q-values.
@@ -73,7 +73,7 @@ class QAgent:
         """Returns a warning where a categorical head cannot hold the possible returns, else ''.
 
         Rewards in [low, high] have returns from low / (1 - discount) to high / (1 - discount), where a value
-        that is beyond the support counts as its end.
+        beyond the support counts as the end of the support.
 
         Args:
             low: least reward of an agent step.
@@ -153,7 +153,7 @@ class QAgent:
         return tf.reduce_sum(tf.nn.softmax(outputs) * self._support, axis=-1)
 
     def _best_actions(self, observation: np.ndarray, training: bool) -> np.ndarray:
-        # A traced program is called directly: finding it again by its arguments costs 0.3 ms of 1.9.
+        # The compiled function is called directly: looking it up by its arguments takes 0.3 ms of 1.9.
         program = self._programs.get((observation.shape, training))
         if program is None:
             spec = tf.TensorSpec(observation.shape, observation.dtype)

@@ -22,8 +22,8 @@ Where ale-py's `AtariVectorEnv` leaves no choice, the protocol deviates from DQN
     *   the first stack of an episode holds zeros in its older channels (gymnasium repeats the first frame).
 
 Every episode starts from a freshly loaded ROM with a seed of its own, derived from the root seed, the index
-of the environment and the index of the episode. So an episode is its seed and its actions, sticky actions
-included, and that is all that a checkpoint needs to hold of it. Loading the ROM takes about 0.1 s per
+of the environment and the index of the episode. An episode is therefore determined by its seed and its
+actions, sticky actions included, and a checkpoint holds only these. Loading the ROM takes about 0.1 s per
 episode.
 
 Units: emulator frames where a name says frames, agent steps (`action_repeat` frames each) everywhere else.
@@ -175,7 +175,7 @@ class AtariEnvironment(EpisodicEnvironment):
         return array_spec.ArraySpec((size, size, self.protocol.stack_size), np.uint8, name="observation")
 
     def close(self) -> None:
-        """Ends the emulator and its threads. Closing twice is harmless; nothing else works afterwards."""
+        """Ends the emulator and its threads. It may be closed twice, but not used afterwards."""
         vars(self).pop("_emulator", None)
 
     def _start_episodes(self, mask: np.ndarray) -> None:
@@ -211,7 +211,7 @@ def _start_emulator(game: str, num_envs: int, protocol: AtariProtocol) -> AtariV
         max_num_frames_per_episode=protocol.max_frames_per_episode,
         repeat_action_probability=protocol.sticky_actions,
         full_action_space=protocol.full_action_set,
-        autoreset_mode=AutoresetMode.NEXT_STEP,  # ale-py has no other that leaves resets to us
+        autoreset_mode=AutoresetMode.NEXT_STEP,  # the only mode that leaves resets to us
         img_height=protocol.frame_size,
         img_width=protocol.frame_size,
         grayscale=True,

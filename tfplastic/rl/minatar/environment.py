@@ -21,9 +21,9 @@ It differs from `minatar.Environment` in two points:
     *   the action that may be repeated in an episode's first frame is 0, no-op, instead of the last one of
         the episode before.
 
-So an episode is its seed and its actions, sticky actions included, and that is all that a checkpoint needs to
-hold of it. Each episode has a seed of its own, derived from the root seed, the index of the environment and
-the index of the episode.
+An episode is therefore determined by its seed and its actions, sticky actions included, and a checkpoint
+holds only these. Each episode has a seed of its own, derived from the root seed, the index of the environment
+and the index of the episode.
 """
 
 import dataclasses

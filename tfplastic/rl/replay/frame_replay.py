@@ -53,10 +53,10 @@ class FrameReplay(replay_buffer.ReplayBuffer):
     that followed, and the step types at `t` and `t + 1`: a TF-Agents `Trajectory` whose observation is
     reduced to one frame. An episode of `T` actions takes `T + 1` rows, as TF-Agents closes each with a row of
     step type LAST, which holds the final observation. Stacks are put together when sampling; frames from
-    before an episode's FIRST row are zeros, as `ale_py`'s vector environment has them.
+    before an episode's FIRST row are zeros, as in `ale_py`'s vector environment.
 
-    A sample is `n_step + 1` consecutive rows. Discounts are not folded: the agent does that, once. A row is a
-    *start* if
+    A sample is `n_step + 1` consecutive rows. Discounts are not multiplied here; the agent multiplies them
+    once. A row is a *start* if
 
     - it is not LAST;
     - the frames of its stack are held: not yet overwritten, or zeros from before the episode;
@@ -67,8 +67,9 @@ class FrameReplay(replay_buffer.ReplayBuffer):
       no start this near its end, as the n-step target would discount its bootstrap value by too many steps.
 
     A lost life is a discount of 0 in the middle of an episode; the agent's product of discounts cuts the
-    return there, and nothing is special about it here. Rows before an unexpected FIRST, of a collection that
-    was broken off without LAST, are not starts if their window would reach it. `policy_info` is not kept.
+    return there, so the replay treats it like any other step. Rows before an unexpected FIRST, after a
+    collection that stopped without LAST, are not starts if their window would reach it. `policy_info` is not
+    kept.
 
     Args:
         capacity: stored steps over all environments, one closing step per episode included; each environment

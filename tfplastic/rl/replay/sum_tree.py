@@ -7,7 +7,7 @@ class SumTree:
     """Binary tree of sums of non-negative weights, whose leaves are the weights.
 
     A sum is always that of the two nodes below it, never corrected by a difference, so that the tree is a
-    function of the weights alone: one that is made again of the same weights is the same bit for bit.
+    function of the weights alone: a tree that is built again from the same weights is the same bit for bit.
 
     Args:
         size: number of weights, all 0 at the beginning.

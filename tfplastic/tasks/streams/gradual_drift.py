@@ -17,8 +17,8 @@ MIXTURES = ("examples", "inputs")
 class GradualDrift(SupervisedStream):
     """Another stream's tasks, each of which turns into the next one gradually instead of at once.
 
-    If the loss of plasticity is the work of sudden changes, it is not there where the same tasks follow each
-    other gradually.
+    If sudden changes cause the loss of plasticity, it disappears where the same tasks follow each other
+    gradually.
 
     Protocol: within task t the share a of the next task grows from 0 to 1: it is 0 up to the step
         `(1 - drift) * steps` and grows linearly from there, so that 1 is reached as the task ends.
@@ -30,8 +30,8 @@ class GradualDrift(SupervisedStream):
     Defaults: drift over the whole task.
     Source: "The gradual world" (arXiv 2602.09234), which interpolates between tasks of random labels and of
         permuted pixels.
-    Departures: drawing the target of each example has the expected gradient of the source's interpolation of
-        targets, because the cross-entropy is linear in them.
+    Departures: the source interpolates targets. Drawing the target of each example has the same expected
+        gradient, because the cross-entropy is linear in the targets.
 
     Evaluations are of the mixture at that step; at the end of a task, of the next one.
 

@@ -17,8 +17,8 @@ from tfplastic.tasks.image_regression import ImageRegression
 class OffsetRegression(ImageRegression):
     """Targets c + eps(x) of the images x: noise to memorize around a mean c, which the tasks differ in.
 
-    A network that has learned a large mean has its features point one way, and learns the noise of the next
-    task slowly, even where that has the mean 0: how much so depends on c.
+    In a network that has learned a large mean all features point one way. It learns the noise of the next
+    task slowly, even if the next mean is 0; how slowly depends on c.
 
     Protocol: task t has the mean `offsets[t]`, and the last one of them from then on. Each image has noise
         N(0, `noise`^2), drawn again in each task. The network has one output, trained on the squared error.
@@ -37,7 +37,7 @@ class OffsetRegression(ImageRegression):
         epochs_per_task: passes over the images per task, in place of `steps_per_task`.
         batch_size: examples per gradient step.
         sampling: `'epochs'` or `'replacement'`, see `SupervisedStream`.
-        drop_last: batch that an epoch gives up, `'partial'` or `'any'`, see `SupervisedStream`.
+        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
         pixel_range: new values of the levels 0 and 255.
 
     Raises:

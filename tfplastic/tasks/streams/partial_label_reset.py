@@ -39,7 +39,7 @@ class PartialLabelReset(ImageStream):
         epochs_per_task: passes over the images between resets, in place of `steps_per_task`.
         batch_size: examples per gradient step.
         sampling: `'epochs'` or `'replacement'`, see `SupervisedStream`.
-        drop_last: batch that an epoch gives up, `'partial'` or `'any'`, see `SupervisedStream`.
+        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
         pixel_range: new values of the levels 0 and 255.
 
     Raises:

@@ -16,12 +16,12 @@ from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 class PermutedLabels(ImageStream):
     """The same images in their true classes, whose numbers are permuted in each task.
 
-    The network's features stay of use from task to task, and its last layer does not: a measure of plasticity
+    From task to task the network's features stay useful and its last layer does not: a measure of plasticity
     with little interference.
 
     Protocol: by the root seed, `num_examples` images are drawn once. Task t, the first one too, has a uniform
         permutation of the classes of its own; an image of class c has the label `permutation[c]`. Tasks
-        follow each other without notice, and epochs run on over their boundaries.
+        follow each other without notice, and epochs continue across their boundaries.
     Defaults: one image per step and a permutation every 2,500, of the source, which takes 1,000,000 steps
         (`gin/protocols/upgd_label_permuted_emnist.gin`).
     Source: Elsayed and Mahmood 2024, "Addressing loss of plasticity and catastrophic forgetting in continual
@@ -36,7 +36,7 @@ class PermutedLabels(ImageStream):
         epochs_per_task: passes over the images between permutations, in place of `steps_per_task`.
         batch_size: examples per gradient step.
         sampling: `'epochs'` or `'replacement'`, see `SupervisedStream`.
-        drop_last: batch that an epoch gives up, `'partial'` or `'any'`, see `SupervisedStream`.
+        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
         pixel_range: new values of the levels 0 and 255.
 
     Raises:

@@ -24,8 +24,8 @@ class PermutedPixels(ImageStream):
 
     Protocol: by the root seed, `num_examples` images are drawn once. Task t, the first one too, has a
         permutation of the pixels of its own, uniform and independent of earlier ones. Tasks follow each other
-        without notice. With `steps_per_task` epochs run on over the boundaries of tasks, so that every image
-        comes once before any comes again; with `epochs_per_task` each task is whole epochs.
+        without notice. With `steps_per_task` epochs continue across the boundaries of tasks, so that every
+        image comes once before any comes again; with `epochs_per_task` each task is whole epochs.
 
         - Kumar et al. 2023, section 4.2 (`gin/protocols/kumar_permuted_mnist.gin`): 10,000 images of MNIST in
           [-1, 1], one epoch in batches of 16, 625 steps, in each of 500 tasks.
@@ -36,9 +36,9 @@ class PermutedPixels(ImageStream):
     Defaults: number of images, batch and range of Kumar et al.
     Source: the papers above.
     Departures: the released code of Dohare et al. permutes the images of the task before again
-        (`permutation='cumulative'`), which has the distribution of new permutations of the original ones.
-        The released code of Elsayed and Mahmood does not draw permutations from the seed of the run; one
-        sentence of their appendix says a new permutation every 60,000.
+        (`permutation='cumulative'`), which has the same distribution as new permutations of the original
+        images. The released code of Elsayed and Mahmood does not draw permutations from the seed of the run;
+        one sentence of their appendix says a new permutation every 60,000.
 
     Args:
         dataset: a name that `load_dataset` knows.
@@ -48,7 +48,7 @@ class PermutedPixels(ImageStream):
         epochs_per_task: passes over the images between permutations, in place of `steps_per_task`.
         batch_size: examples per gradient step.
         sampling: `'epochs'` or `'replacement'`, see `SupervisedStream`.
-        drop_last: batch that an epoch gives up, `'partial'` or `'any'`, see `SupervisedStream`.
+        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
         permutation: `'fresh'`, of the original images; or `'cumulative'`, of the images of the task before.
         pixel_range: new values of the levels 0 and 255.
 

@@ -37,7 +37,7 @@ class RandomNetworkRegression(ImageRegression):
         epochs_per_task: passes over the images per task, in place of `steps_per_task`.
         batch_size: examples per gradient step.
         sampling: `'epochs'` or `'replacement'`, see `SupervisedStream`.
-        drop_last: batch that an epoch gives up, `'partial'` or `'any'`, see `SupervisedStream`.
+        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
         pixel_range: new values of the levels 0 and 255.
 
     Raises:

@@ -26,17 +26,17 @@ _BYTES = 16  # of a sign while it is drawn
 
 @gin.register(module="tfplastic.tasks")
 class SlowlyChangingRegression(ReplicatedStream):
-    """Bits of which some flip slowly, and the targets of a fixed network that is larger than the learner.
+    """Inputs of bits, some of which flip slowly, and targets of a fixed network larger than the learner.
 
-    The smallest problem with loss of plasticity: five units do not suffice for the target, so that the
-    learner must follow the changes.
+    The smallest problem with loss of plasticity: five units cannot represent the target, so the learner has
+    to follow the changes.
 
-    Protocol: an example has `num_bits` bits. The first `num_slow` are constant within a task, in which the
-        others are uniform in each example. Between tasks one uniformly chosen slow bit flips. The target is
+    Protocol: an example has `num_bits` bits. The first `num_slow` are constant within a task, and the others
+        are drawn uniformly for each example. Between tasks one uniformly chosen slow bit flips. The target is
         that of a network with one layer of `num_units` threshold units, all weights +-1: unit i gives 1 if
         its input w_i x is above theta_i = (`num_bits` + 1) `threshold` - S_i, else 0, where S_i is the number
-        of its weights that are -1; the output is the signed sum of the units. Inputs have a constant bit
-        1 as well. Each learner has a target and bits of its own.
+        of its weights that are -1; the output is the signed sum of the units. Inputs have a constant bit 1 as
+        well. Each learner has a target and bits of its own.
     Defaults: 20 bits, 15 slow ones, 100 units, threshold 0.7, a flip every 10,000
         examples, one example a step and 100 learners, as in the paper.
     Source: Dohare et al. 2024, "Loss of plasticity in deep continual learning", section "Slowly-Changing

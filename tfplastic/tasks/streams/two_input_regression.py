@@ -19,7 +19,8 @@ _MOST = 1_000_000  # inputs
 class TwoInputRegression(ReplicatedStream):
     """The target a (x_i + x_j) / 2 of two of the inputs; other inputs, or the other sign, in each task.
 
-    The smallest problems of forgetting and plasticity: linear functions, of which the last one is now wrong.
+    The smallest problems of forgetting and plasticity: linear functions, where the solution of one task is
+    wrong in the next.
 
     Protocol: inputs are N(0, 1), drawn for each example. With `changes='inputs'`, task t is of the inputs
         2 t and 2 t + 1, modulo `num_inputs`; with `'sign'`, all tasks are of the first two, and a is
