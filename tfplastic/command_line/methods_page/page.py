@@ -32,8 +32,8 @@ _LEFT_OUT = """\
 Methods of the field that are missing because their rules are not known well enough to be written without
 guessing:
 
-- AltNet (arXiv 2512.01034): two networks take turns at acting, and the passive one is reset. The full rule was
-  not available.
+- AltNet (arXiv 2512.01034): two networks take turns at acting, and the passive one is reset. The full rule
+  was not available.
 - CCBP, of the family of CPR (`PartialResets`); sample weight decay; SingularClip; Reinit (arXiv 2508.00212);
   smooth-leaky activations (arXiv 2509.22562); AID: their sources were not read in full.
 """
