@@ -70,7 +70,7 @@ def test_import_is_lazy_and_quick():
 
 @pytest.fixture(scope="module")
 def new_process() -> tuple[list[str], str]:
-    """What the new process printed, and its warnings."""
+    """The lines that the new process printed, and its warnings."""
     shown, warned = run_python(IN_A_NEW_PROCESS, "-W", "always::DeprecationWarning", legacy_keras=True)
     return shown.splitlines(), warned
 

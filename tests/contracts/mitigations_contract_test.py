@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.mitigations.small_run import PROGRAMS, SmallRun, network, same_bits
+from tests.mitigations.small_run import NUM_STEPS, PROGRAMS, SmallRun, network, same_bits
 from tfplastic import mitigations
 from tfplastic._keras import tf_variable
 from tfplastic.mitigations import Mitigation
@@ -120,6 +120,9 @@ TABLE = {
     "WeightDecay": Row({"coefficient": 0.1}, {"coefficient": 0.0}, set(), set(), False, penalty_of=ALL),
 }
 WITH_STRENGTH = {name: row for name, row in TABLE.items() if row.zero_strength is not None}
+# Reset together, all units of two layers leave a network that gives 0 and has no gradient.
+TWO_UNITS = {"ContinualBackprop": {"rate": 0.4}, "GraMa": {"max_fraction": 0.4}, "ReDo": {"max_units": 2}}
+REPLACING = {name: row for name, row in TABLE.items() if row.weights and row.slots}
 WITHOUT = {"FIRE", "NormalizeAndProject", "ResetNetwork", "ResetOptimizerState", "SelfNormalizedResets"}
 WITH_OWN_WEIGHTS = {"InFeR"}
 # They observe all steps, or act once.
@@ -144,13 +147,13 @@ def small_run(name, row, *arguments, **more):
     return silenced(training) if row.silent else training
 
 
-def silenced(training):
-    """The run with hidden units that all give 0."""
+def silenced(training, count=None):
+    """The run with hidden units that all give 0, or the first ones of each layer."""
     for number in (1, 2):
         names = {layer.name: layer for layer in training.model.layers}
         norm = names.get(f"hidden{number}_norm")
         offset = names[f"hidden{number}"].bias if norm is None else norm.beta
-        offset.assign(tf.fill(offset.shape, -1e3))
+        offset[:count].assign(tf.fill(offset[:count].shape, -1e3))
     return training
 
 
@@ -214,6 +217,24 @@ def test_it_acts_on_these_weights_and_their_slots_together_and_on_no_other(name,
                 assert not value.any()
             else:
                 assert same_bits([value], [slots[each][slot]])
+
+
+@pytest.mark.parametrize(("name", "row"), REPLACING.items(), ids=REPLACING)
+def test_entries_that_it_replaces_move_in_the_next_step(name, row):
+    training, step = at_the_end(SmallRun()), tf.constant(NUM_STEPS, tf.int64)
+    if row.silent:
+        silenced(training, 2)
+    before = training.weights()
+    replaced = training.act(make(name, row, **TWO_UNITS.get(name, {}))).weights()
+    gradients = dict(zip(replaced, training._differentiate(step)[1], strict=True))
+    training._step(step)
+    after = training.weights()
+    where = {
+        each: (replaced[each] != before[each]) & (np.abs(gradients[each]) > 1e-4) for each in row.weights
+    }
+    assert any(each.any() for each in where.values())
+    for each, entries in where.items():
+        assert (after[each] != replaced[each])[entries].all()
 
 
 @EVERY_ROW
