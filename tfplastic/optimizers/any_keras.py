@@ -38,10 +38,20 @@ def was_built_for(optimizer: Any, variables: Sequence[Any]) -> bool:
 
 def seed_optimizer(optimizer: Any, seed: int) -> None:
     """Gives the root seed of a run to an optimizer of this package that draws."""
-    while hasattr(optimizer, "inner_optimizer"):  # inside of a loss scale
-        optimizer = optimizer.inner_optimizer
+    optimizer = _inside_of_loss_scales(optimizer)
     if hasattr(optimizer, "use_root_seed"):
         optimizer.use_root_seed(seed)
+
+
+def draws_noise(optimizer: Any) -> bool:
+    """Returns whether each update of an optimizer of this package draws noise for every weight."""
+    return getattr(_inside_of_loss_scales(optimizer), "draws_noise", False)
+
+
+def _inside_of_loss_scales(optimizer: Any) -> Any:
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
 
 
 def variables_of(optimizer: Any) -> list[Any]:

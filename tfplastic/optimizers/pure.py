@@ -62,6 +62,11 @@ class PureOptimizer(abc.ABC):
         """The shapes of the state that belongs to all parameters together, float64, by name."""
         return {}
 
+    @property
+    def draws_noise(self) -> bool:
+        """Whether each update draws noise for every entry of the parameters."""
+        return False
+
     def rule(
         self, gradient: tf.Tensor, parameter: tf.Tensor, slots: Sequence[tf.Tensor], step: tf.Tensor
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:

@@ -66,6 +66,10 @@ class PureTRAC(PureOptimizer):
     def slot_names(self) -> tuple[str, ...]:
         return ("reference", *self.base.slot_names)
 
+    @property
+    def draws_noise(self) -> bool:
+        return self.base.draws_noise
+
     def slot_dtype(self, name: str, dtype: tf.DType) -> tf.DType:
         return dtype if name == "reference" else self.base.slot_dtype(name, dtype)
 

@@ -87,6 +87,10 @@ class PureUPGD(PureOptimizer):
     def slot_names(self) -> tuple[str, ...]:
         return ("utility", *(["curvature"] if self.order == 2 else []))
 
+    @property
+    def draws_noise(self) -> bool:
+        return self.noise_scale > 0
+
     def update_unclipped(
         self, gradients: Sequence[tf.Tensor], state: OptimizerState, parameters: Sequence[tf.Tensor]
     ) -> tuple[list[tf.Tensor], OptimizerState]:

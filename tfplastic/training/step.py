@@ -16,7 +16,7 @@ from tfplastic.layers import advance
 from tfplastic.mitigations import Mitigation, StepContext
 from tfplastic.mitigations.build_all import own_weights
 from tfplastic.mitigations.step_context import HANDED_ON
-from tfplastic.optimizers.any_keras import build_optimizer
+from tfplastic.optimizers.any_keras import build_optimizer, draws_noise
 from tfplastic.tasks import TaskLoss
 from tfplastic.training.step_parts.global_norm import global_norm
 from tfplastic.training.step_parts.sample_plasticity import sample_plasticity
@@ -124,6 +124,7 @@ class GradientStep:
     Attributes:
         history: older copies of the weights, as many as the mitigations ask for.
         reads_step: whether calls must give the number of the step, because a penalty reads it or a batch.
+        draws_noise: whether the optimizer draws noise for every weight in each step.
     """
 
     NOT_FINITE = "the loss of the gradient step is not finite"
@@ -148,6 +149,7 @@ class GradientStep:
         self.history = WeightHistory(
             model.trainable_variables, max((each.history for each in mitigations), default=0)
         )
+        self.draws_noise = draws_noise(optimizer)
         self.reads_step = any(each.adds_penalty and each.reads for each in mitigations)
         after = [set(each.reads) for each in mitigations if each.acts_after_update]
         self._handed_on = [name for name in HANDED_ON if any(name in reads for reads in after)]

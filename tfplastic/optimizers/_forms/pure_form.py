@@ -62,6 +62,11 @@ class PureForm(keras.optimizers.Optimizer):
         self._root_seed = seed
 
     @property
+    def draws_noise(self) -> bool:
+        """Whether each update draws noise for every entry of the weights."""
+        return self._template.draws_noise
+
+    @property
     def slot_variables(self) -> dict[str, list[Any]]:
         """The slots by name, each a variable for every weight; none before the optimizer is built."""
         names = self._template.slot_names if hasattr(self, "_shared") else ()
