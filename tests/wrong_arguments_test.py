@@ -1,5 +1,6 @@
 """Wrong arguments of the Python API: one line with argument, rule and the value received, before any work."""
 
+import functools
 import re
 from typing import Any
 
@@ -210,6 +211,27 @@ def test_wrong_operators(model, operator):
         hessian(variables, (INPUTS, TARGETS), mode="reverse-over-revers"),
         r"`mode` must be one of .* Did you mean 'revers",
     )
+    for wrong in (5, "mse", None, float):
+        check(
+            lambda wrong=wrong: tp.linalg.HessianOperator(wrong, variables),
+            r"`loss_fn` must be a f",
+            TypeError,
+        )
+    from_model = functools.partial(tp.linalg.HessianOperator.from_model, model, INPUTS, TARGETS)
+    two = r"`loss` must take 2 arguments, targets and outputs\. Received: a function for which "
+    check(lambda: from_model(lambda outputs: outputs), two, TypeError)
+    check(
+        lambda: from_model("mse", include_model_losses="no"), r"`include_model_losses` must be one of True, F"
+    )
+    for wrong in (5, None, "x", np.nan):
+        check(
+            lambda wrong=wrong: tp.linalg.flatten(wrong), r"`tensors` must be a list of tensors\.", TypeError
+        )
+        check(
+            lambda wrong=wrong: tp.linalg.unflatten(tf.zeros([1]), wrong),
+            r"`variables` must be a list of variables\. Received: ",
+            TypeError,
+        )
     check(hessian(variables, (TEXTS, TARGETS)), r"`data` must be an array of numbers\. Received: texts")
     check(hessian(variables, (INPUTS, TARGETS[:3])), r"`data` must be arrays of one length")
     misfit = hessian(variables, (INPUTS[:, :4], TARGETS))
@@ -235,6 +257,8 @@ def test_wrong_parts_of_a_snapshot(model):
     check(
         diagnose(optimizer=keras.optimizers.SGD), r"`optimizer` must be the optimizer that trains", TypeError
     )
+    for wrong in (5, np.nan, [], {}, object(), lambda: 1):
+        check(diagnose(optimizer=wrong), r"`optimizer` must be the optimizer that trains", TypeError)
     check(diagnose(reference=5), r"`reference` must be a Reference, such as .*Received: 5", TypeError)
     check(
         diagnose(sample_weight=np.full(6, np.nan)), r"`sample_weight` must be finite\. Received: 6 of 6 that"
@@ -248,6 +272,19 @@ def test_wrong_parts_of_a_snapshot(model):
     check(
         lambda: tp.diagnostics.diagnose(model, INPUTS, budget="ful"),
         r"`budget` must .* Did you mean 'full'\?",
+    )
+    two = r"`loss` must take 2 arguments, targets and outputs\. Received: a function for which "
+    check(lambda: tp.diagnostics.Snapshot(model, INPUTS, TARGETS, lambda: 1.0), two, TypeError)
+    for wrong in (5, None, "x", model):
+        check(
+            lambda wrong=wrong: tp.diagnostics.virtual_step(wrong), r"`snapshot` must be a Snapsh", TypeError
+        )
+        check(
+            lambda wrong=wrong: tp.diagnostics.gram_matrices(wrong), r"`snapshot` must be a Snap", TypeError
+        )
+    check(lambda: tp.diagnostics.UnitMap(model, 5), r"`units` must be a dictionary, such as ")
+    check(
+        lambda: tp.diagnostics.UnitMap(model, {"hidden1": 5}), r"`units` must hold Units by names", TypeError
     )
     no_snapshot = r"`snapshot` must be a Snapshot of a model\. Received: "
     check(lambda: tp.diagnostics.measure(model, [tp.diagnostics.dead_units]), no_snapshot, TypeError)

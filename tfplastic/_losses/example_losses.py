@@ -287,3 +287,5 @@ def check_loss(loss: Any, model: Any) -> None:
         elif not callable(each) or isinstance(each, type):
             rule = "must be a function of targets and outputs, a Keras loss or its name"
             raise TypeError(f"`loss` {rule}. Received: {each!r}")
+        else:
+            CheckedFunction("loss", each).check_takes(2, "targets and outputs")

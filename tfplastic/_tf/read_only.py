@@ -33,7 +33,7 @@ class CheckedFunction:
     """A function that records its outputs while it was traced, for the checks."""
 
     def __init__(self, name: str, function: Callable[..., Any], takes: str = "the elements of a batch"):
-        if not callable(function):
+        if not callable(function) or isinstance(function, type):
             raise TypeError(f"`{name}` must be a function of {takes}. Received: {function!r}")
         self.name = name
         self._function = function
@@ -49,12 +49,12 @@ class CheckedFunction:
         self._output = tf.TensorSpec(output.shape, output.dtype)
         return output
 
-    def check_takes(self, count: int) -> None:
+    def check_takes(self, count: int, what: str = "the elements of a batch") -> None:
         """Raises `TypeError` if the function cannot be called with `count` arguments."""
         try:
             inspect.signature(self._function).bind(*[None] * count)
         except TypeError as error:
-            rule = f"must take {count} argument{'s' * (count != 1)}, the elements of a batch"
+            rule = f"must take {count} argument{'s' * (count != 1)}, {what}"
             raise TypeError(f"`{self.name}` {rule}. Received: a function for which {error}") from None
         except ValueError:  # A function that does not say what it takes.
             return

@@ -20,7 +20,7 @@ from tfplastic.diagnostics.diagnose import left_out_layers, measure_available, q
 from tfplastic.diagnostics.measure import check_quantities, prepare
 from tfplastic.diagnostics.quantities.shared.convergence import ConvergenceWarnings
 from tfplastic.diagnostics.reporting.writing import charts, write
-from tfplastic.optimizers.any_keras import build_optimizer
+from tfplastic.optimizers.any_keras import build_optimizer, is_optimizer
 from tfplastic.run_format import METRICS_FILE
 from tfplastic.writers import ManyWriters, MetricsFileWriter, NullWriter, TensorBoardWriter, Writer
 
@@ -171,7 +171,7 @@ class PlasticityDiagnostics(CallbackOfEither):
             self._examples.inputs,
             self._examples.targets,
             None if self._examples.targets is None else self._loss,
-            optimizer=getattr(model, "optimizer", None),
+            optimizer=_optimizer_of(model),
             layers=self._layers,
             batch_size=self._batch_size,
             sample_weight=self._examples.sample_weight,
@@ -194,13 +194,13 @@ class PlasticityDiagnostics(CallbackOfEither):
             raise ValueError(f"`model` {rule}. Received: {model.name!r}, which has no `call`") from None
 
     def _build_optimizer(self, model: Any) -> None:
-        optimizer = getattr(model, "optimizer", None)
+        optimizer = _optimizer_of(model)
         if "optimizer" in self._needs and optimizer is not None:
             build_optimizer(optimizer, model.trainable_variables)  # as its first step would do
 
     def _follow(self, snapshot: Snapshot) -> None:
         """Takes the model as it is now: trained variables, layers, optimizer, compiled loss."""
-        optimizer = getattr(snapshot.model, "optimizer", None)
+        optimizer = _optimizer_of(snapshot.model)
         if snapshot.optimizer is not optimizer:
             self._build_optimizer(snapshot.model)
             snapshot.optimizer = optimizer
@@ -258,6 +258,12 @@ class PlasticityDiagnostics(CallbackOfEither):
                 for layer, value in by_layer.items()
                 if np.ndim(value) == 0
             ]
+
+
+def _optimizer_of(model: Any) -> Any:
+    """Returns the Keras optimizer of a model; None where it keeps something else under that name."""
+    optimizer = getattr(model, "optimizer", None)
+    return optimizer if is_optimizer(optimizer) else None
 
 
 def _checked_directory(log_dir: Any) -> Path:

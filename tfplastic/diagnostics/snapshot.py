@@ -21,6 +21,7 @@ from tfplastic.diagnostics.reading.block_programs import BlockPrograms, differen
 from tfplastic.diagnostics.units import unit_statistics
 from tfplastic.diagnostics.units.unit_statistics import UnitStatistics
 from tfplastic.linalg import HessianOperator, Operator
+from tfplastic.optimizers.any_keras import is_optimizer
 
 Value = TypeVar("Value")
 
@@ -133,9 +134,9 @@ class Snapshot:
         weights = weights_of_classes(class_weight, found.sample_weight, self.targets)
         self.sample_weight = None if weights is None else as_tensors("sample_weight", weights)
         check_length("sample_weight", self.sample_weight, self.num_examples)
-        if isinstance(optimizer, str | type):
+        if optimizer is not None and not is_optimizer(optimizer):
             rule = "must be the optimizer that trains the model, such as model.optimizer"
-            raise TypeError(f"`optimizer` {rule}. Received: {optimizer!r}")
+            raise TypeError(f"`optimizer` {rule}. Received: {_checks.shown(optimizer)}")
         if reference is not None and not hasattr(reference, "statistics_like"):
             rule = "must be a Reference, such as Reference.of(snapshot)"
             raise TypeError(f"`reference` {rule}. Received: {_checks.shown(reference)}")

@@ -1,9 +1,11 @@
 """Between a list of variables and one vector."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
+
+from tfplastic._checks import shown
 
 
 def flatten(tensors: Sequence[Any]) -> tf.Tensor:
@@ -16,6 +18,7 @@ def flatten(tensors: Sequence[Any]) -> tf.Tensor:
         `[n]`, in the dtype of the tensors, where n is the number of their entries together.
 
     Raises:
+        TypeError: `tensors` is not a list.
         ValueError: there is no tensor.
 
     Example:
@@ -24,6 +27,9 @@ def flatten(tensors: Sequence[Any]) -> tf.Tensor:
         >>> linalg.flatten([tf.constant([[1., 2.], [3., 4.]]), tf.constant(5.)]).numpy().tolist()
         [1.0, 2.0, 3.0, 4.0, 5.0]
     """
+    if isinstance(tensors, str | bytes) or not isinstance(tensors, Iterable):
+        raise TypeError(f"`tensors` must be a list of tensors. Received: {shown(tensors)}")
+    tensors = list(tensors)
     if not tensors:
         raise ValueError(f"`tensors` must hold at least one tensor. Received: {tensors!r}")
     return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
@@ -40,6 +46,7 @@ def unflatten(vector: Any, variables: Sequence[Any]) -> list[tf.Tensor]:
         One tensor for each of `variables`, of its shape, in the dtype of `vector`.
 
     Raises:
+        TypeError: `variables` is not a list.
         ValueError: `vector` is not of shape `[n]`.
 
     Example:
@@ -50,6 +57,8 @@ def unflatten(vector: Any, variables: Sequence[Any]) -> list[tf.Tensor]:
         ([[0.0, 1.0], [2.0, 3.0]], 4.0)
     """
     vector = tf.convert_to_tensor(vector)
+    if isinstance(variables, str | bytes) or not isinstance(variables, Iterable):
+        raise TypeError(f"`variables` must be a list of variables. Received: {shown(variables)}")
     shapes = [tf.TensorShape(variable.shape) for variable in variables]
     sizes = [shape.num_elements() for shape in shapes]
     received = vector.shape.as_list()

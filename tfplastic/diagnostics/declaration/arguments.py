@@ -43,7 +43,8 @@ def _layer_names(name: str, value: Any) -> Sequence[str]:
     return names
 
 
-def _snapshot(name: str, value: Any) -> None:
+def check_snapshot(name: str, value: Any) -> None:
+    """Raises `TypeError` unless `value` is a snapshot."""
     if not hasattr(value, "require"):
         raise TypeError(f"`{name}` must be a Snapshot of a model. Received: {_checks.shown(value)}")
 
@@ -95,7 +96,9 @@ def checked(
     by_name = {**RULES, **rules} if is_ours(function) else rules
     of_each = {name: by_name.get(name) for name in signature.parameters}
     if "snapshot" in subjects and of_each:
-        of_each[next(iter(of_each))] = _snapshot_or_activations if "activations" in subjects else _snapshot
+        of_each[next(iter(of_each))] = (
+            _snapshot_or_activations if "activations" in subjects else check_snapshot
+        )
 
     @functools.wraps(function)
     def checking(*arguments: Any, **keywords: Any) -> Any:

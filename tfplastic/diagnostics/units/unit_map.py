@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tfplastic._checks import check_mapping, shown
 from tfplastic._keras import check_backend
 from tfplastic.diagnostics.reading.model_layers import named_layers, network_of
 from tfplastic.diagnostics.units.unit_slices import Units
@@ -60,6 +61,7 @@ class UnitMap(Mapping[str, Units]):
         model = network_of(model)
         self.excluded: dict[str, str] = {}
         if units is not None:
+            check_mapping("units", units, "{'hidden': Units(...)}")
             self._units = _checked(model, units)
             return
         traced = traced_units(model)
@@ -92,6 +94,8 @@ def _checked(model: Any, units: Mapping[str, Units]) -> dict[str, Units]:
     for name, each in units.items():
         if name not in layers:
             raise ValueError(f"`units` must go by names of the model's layers. Received: {name!r}")
+        if not isinstance(each, Units):
+            raise TypeError(f"`units` must hold Units by names of layers. Received: {shown(each)}")
         parts = (each.incoming, each.bias, each.recurrent, *each.outgoing)
         slices = [part for part in parts if part is not None]
         foreign = [part.variable.name for part in slices if id(part.variable) not in own]

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfplastic._checks import check_boolean
 from tfplastic._losses.model_loss import ModelData
 
 
@@ -39,6 +40,7 @@ class ModelArguments:
 
     def data(self) -> ModelData:
         """Returns the model with its data, checked."""
+        check_boolean("include_model_losses", self.include_model_losses)
         return ModelData(
             self.model, self.inputs, self.targets, self.sample_weight, self.class_weight, self.batch_size
         )

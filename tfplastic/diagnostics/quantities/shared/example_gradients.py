@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfplastic import _checks
 from tfplastic._tf.read_only import ReadOnlyProgram, compile_read_only
 from tfplastic._tf.variables import dense
+from tfplastic.diagnostics.declaration.arguments import check_snapshot
 from tfplastic.diagnostics.snapshot import Snapshot
 
 _MAX_BYTES = 1 << 28  # of gradients at a time; to stack them takes as much again
@@ -52,6 +53,7 @@ def gram_matrices(snapshot: Snapshot, num_examples: int = 512) -> dict[str, np.n
         [[8.0, -12.0], [-12.0, 20.0]]
     """
     _checks.check_positive_integer("num_examples", num_examples)
+    check_snapshot("snapshot", snapshot)
     snapshot.require("loss")
     count = min(num_examples, snapshot.num_examples)
     key = ("gram matrices of examples", count)

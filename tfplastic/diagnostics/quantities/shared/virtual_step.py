@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfplastic._text.short_repr import ShortRepr
 from tfplastic._tf.read_only import ReadOnlyProgram, compile_read_only
 from tfplastic._tf.variables import as_tf_variables, dense
+from tfplastic.diagnostics.declaration.arguments import check_snapshot
 from tfplastic.diagnostics.snapshot import Snapshot
 from tfplastic.optimizers.any_keras import build_optimizer, is_optimizer
 
@@ -61,6 +62,7 @@ def virtual_step(snapshot: Snapshot) -> VirtualStep:
         >>> step.loss_before, step.loss_after, model.get_weights()[0].tolist()
         (1.0, 0.25, [[1.0]])
     """
+    check_snapshot("snapshot", snapshot)
     snapshot.require("loss")
     snapshot.require("optimizer")
     return snapshot.memoize("virtual step", lambda: _virtual_step(snapshot))
