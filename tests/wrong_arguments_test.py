@@ -321,3 +321,21 @@ def test_wrong_layers():
     )
     rank = r"`inputs` must be of shape \[batch, positions, 3 \* features\]\. Received: \[2, 6\]"
     check(lambda: tp.layers.SelfAttention(2).build((2, 6)), rank)
+    initializer = r"` must be an initializer or the name of one of Keras\. Received: "
+    for wrong in (5, "glorot\n", {}, []):
+        for name, make in (
+            ("initializer", tp.layers.ClassToken),
+            ("initializer", tp.layers.PositionEmbedding),
+            ("initializer", tp.layers.SharedBias),
+            ("kernel_initializer", functools.partial(tp.layers.ReplicatedDense, 2)),
+            ("bias_initializer", functools.partial(tp.layers.ReplicatedDense, 2)),
+        ):
+            check(functools.partial(make, **{name: wrong}), f"`{name}{initializer}")
+    for wrong in (0, -1, 2.5, "x", True):
+        check(
+            lambda wrong=wrong: tp.layers.ReplicatedDense(wrong), r"`units` must be an integer of at least 1"
+        )
+    for wrong in (2, "yes", None):
+        check(
+            lambda wrong=wrong: tp.layers.RMSNormalization(scale=wrong), r"`scale` must be one of True, False"
+        )

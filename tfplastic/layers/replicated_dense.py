@@ -5,7 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfplastic._checks import check_positive_integer
 from tfplastic._keras import keras
+from tfplastic.layers._initializers import initializer_of
 
 
 def replicated_product(inputs: tf.Tensor, kernels: tf.Tensor) -> tf.Tensor:
@@ -69,9 +71,9 @@ class ReplicatedDense(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.units = units
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.units = None if units is None else check_positive_integer("units", units)
+        self.kernel_initializer = initializer_of("kernel_initializer", kernel_initializer)
+        self.bias_initializer = initializer_of("bias_initializer", bias_initializer)
 
     def build(self, input_shape: Any) -> None:
         *_, replicates, inputs = input_shape

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfplastic._checks import check_positive
+from tfplastic._checks import check_boolean, check_positive
 from tfplastic._keras import keras
 
 
@@ -50,7 +50,7 @@ class RMSNormalization(keras.layers.Layer):
             raise ValueError(f"`axis` must be an integer or a list of them. Received: {axis!r}")
         self.axis = [int(one) for one in axes]
         self.epsilon = check_positive("epsilon", epsilon)
-        self.scale = bool(scale)
+        self.scale = check_boolean("scale", scale)
 
     def build(self, input_shape: Any) -> None:
         rank = len(input_shape)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tfplastic._keras import keras
+from tfplastic.layers._initializers import initializer_of
 
 
 @keras.utils.register_keras_serializable(package="tfplastic")
@@ -27,7 +28,7 @@ class SharedBias(keras.layers.Layer):
 
     def __init__(self, initializer: Any = "zeros", **kwargs: Any):
         super().__init__(**kwargs)
-        self.initializer = keras.initializers.get(initializer)
+        self.initializer = initializer_of("initializer", initializer)
 
     def build(self, input_shape: Any) -> None:
         self.bias = self.add_weight(name="bias", shape=(1,), initializer=self.initializer)

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import keras
+from tfplastic.layers._initializers import initializer_of
 
 
 @keras.utils.register_keras_serializable(package="tfplastic")
@@ -28,7 +29,7 @@ class PositionEmbedding(keras.layers.Layer):
 
     def __init__(self, initializer: Any = "zeros", **kwargs: Any):
         super().__init__(**kwargs)
-        self.initializer = keras.initializers.get(initializer)
+        self.initializer = initializer_of("initializer", initializer)
 
     def build(self, input_shape: Any) -> None:
         shape = tuple(input_shape)[1:]
