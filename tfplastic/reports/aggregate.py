@@ -309,8 +309,12 @@ def band(
     return point, low, high
 
 
-def band_name(num_runs: Sequence[int]) -> str:
-    """Describes the bands of `band` in words, for curves of the given numbers of runs.
+def band_name(num_runs: Sequence[int], of: str = "median") -> str:
+    """Describes the bands of `band`, or the bounds of `bootstrap`, in words.
+
+    Args:
+        num_runs: numbers of runs, one for each curve or cell.
+        of: name of the statistic in the middle.
 
     Example:
         >>> from tfplastic.reports import aggregate
@@ -321,7 +325,7 @@ def band_name(num_runs: Sequence[int]) -> str:
     """
     for count in check_sequence("num_runs", num_runs, "[3, 10]"):
         check_integer("num_runs", count)
-    by_resampling = f"{100 * CONFIDENCE:.0f} % bootstrap interval of the median"
+    by_resampling = f"{100 * CONFIDENCE:.0f} % bootstrap interval of the {of}"
     if all(count < FEWEST_RUNS for count in num_runs):
         return "range of the runs"
     if any(count < FEWEST_RUNS for count in num_runs):

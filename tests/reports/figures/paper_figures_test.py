@@ -194,7 +194,7 @@ def test_figure_6_puts_the_paper_beside_ours(runs_of):
     ]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["CNN", "MLP"]
     written = texts(ax)
-    assert written[0, 6] == "0.31 ± 0.02\n(0.31 ± 0.06)"
+    assert written[0, 6] == "0.31\n0.29 to 0.33\n(0.31 ± 0.06)"
     assert written[1, 5] == "(0.61 ± 0.07)"  # no runs of ours
     assert ax.images[0].get_array().mask[5].tolist() == [False, True]
 

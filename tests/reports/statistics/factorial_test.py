@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from tests.reports.run_directories import write_run
-from tfplastic.reports import probe_cells, probe_losses, read_runs, with_factors
+from tfplastic.reports import aggregate, probe_cells, probe_losses, read_runs, with_factors
 
 
 def write(root, name, seed, losses):
@@ -30,8 +30,19 @@ def test_cells_are_means_over_seeds(tmp_path):
     write(tmp_path, "mnist-cnn-none", 0, [(0, 0.25), (100, math.nan)])
     cells = probe_cells(read_runs(tmp_path)).set_index("architecture")
     mlp, cnn = cells.loc["mlp"], cells.loc["cnn"]
-    assert (mlp["plasticity_loss"], mlp["spread"], mlp["final_loss"], mlp["runs"]) == (0.5, 0.25, 0.75, 3)
-    assert cnn["runs"] == 1 and math.isnan(cnn["plasticity_loss"]) and cnn["initial_loss"] == 0.25
+    assert (mlp["plasticity_loss"], mlp["low"], mlp["high"], mlp["final_loss"]) == (0.5, 0.25, 0.75, 0.75)
+    assert mlp["runs"] == 3 and cnn["runs"] == 1 and math.isnan(cnn["low"])
+    assert math.isnan(cnn["plasticity_loss"]) and cnn["initial_loss"] == 0.25
+
+
+def test_bounds_are_those_of_resampled_runs_from_six_on(tmp_path):
+    finals = [0.3, 0.4, 0.5, 0.6, 0.7, 1.5]
+    for seed, final in enumerate(finals):
+        write(tmp_path, "mnist-mlp-none", seed, [(0, 0.0), (100, final)])
+    (cell,) = probe_cells(read_runs(tmp_path)).to_dict("records")
+    interval = aggregate.bootstrap({"": finals}, aggregate.mean)
+    assert (cell["low"], cell["high"]) == (interval.low, interval.high)
+    assert min(finals) < cell["low"] < cell["plasticity_loss"] < cell["high"] < max(finals)
 
 
 def test_what_is_no_part_of_the_names_is_given(tmp_path):

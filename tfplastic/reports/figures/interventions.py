@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -18,8 +19,9 @@ def figure_6(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axes
     """Draws the rise of the probe loss on CIFAR-10 by intervention and architecture, next to the paper's.
 
     Fig. 6 of the paper, section 6.2, which is the part of Fig. 8 without combinations. A cell is the mean
-    over runs and their standard deviation, and below, in brackets, the paper's number; a cell without runs is
-    gray.
+    over runs, then its bounds where there are several, the range of fewer than six and else the 95 %
+    bootstrap interval of the mean, and below, in brackets, the paper's number with the spread that it prints;
+    a cell without runs is gray.
 
     Args:
         runs: with at least two probes each.
@@ -70,7 +72,7 @@ def _differences(runs: Runs, ax: Axes, factors: Sequence[str] | None, data: str,
     ours = _cells(runs, factors, data)
     rows = [name for name in INTERVENTIONS if combinations or "+" not in name]
     ours = where(ours, [combinations or "+" not in name for name in ours["intervention"]])
-    _map(ours, "plasticity_loss", data, rows, ax, spread=True)
+    _map(ours, "plasticity_loss", data, rows, ax, bounds=True)
     ax.set_title(f"increase of the final probe loss, {paper_name(data)}")
     return ax
 
@@ -80,7 +82,7 @@ def _both_ends(runs: Runs, ax: Axes, factors: Sequence[str] | None, data: str) -
     top = max(0.0, float(ours[["initial_loss", "final_loss"]].max(axis=None)))
     left, right = forms.panels(ax, 1, 2)[0]
     for panel, column, when in ((left, "initial_loss", "start"), (right, "final_loss", "end")):
-        _map(ours, column, data, list(INTERVENTIONS), panel, spread=False, limits=(0.0, top))
+        _map(ours, column, data, list(INTERVENTIONS), panel, bounds=False, limits=(0.0, top))
         panel.set_title(f"probe loss at the {when} of training, {paper_name(data)}")
     right.set_yticklabels([])
     return ax
@@ -95,7 +97,7 @@ def _cells(runs: Runs, factors: Sequence[str] | None, data: str) -> pd.DataFrame
 
 
 def _map(
-    ours: pd.DataFrame, column: str, data: str, rows: list[str], ax: Axes, spread: bool, limits: Any = None
+    ours: pd.DataFrame, column: str, data: str, rows: list[str], ax: Axes, bounds: bool, limits: Any = None
 ) -> None:
     """Draws the map of `column`, rows and columns in the paper's order, others after them."""
     rows = rows + [name for name in dict.fromkeys(ours["intervention"]) if name not in rows]
@@ -110,8 +112,8 @@ def _map(
                 filter(
                     None,
                     (
-                        _text(mine, (row, name), column, spread),
-                        _text(theirs, (row, name), column, spread, "({})"),
+                        _ours(mine, (row, name), column, bounds),
+                        _theirs(theirs, (row, name), column, bounds),
                     ),
                 )
             )
@@ -131,10 +133,18 @@ def _map(
     forms.heat_map(named[0], ax, named[1], limits)
 
 
-def _text(table: Any, cell: tuple[str, str], column: str, spread: bool, form: str = "{}") -> str:
+def _ours(table: Any, cell: tuple[str, str], column: str, bounds: bool) -> str:
+    if cell not in table.index:
+        return ""
+    found = table.loc[cell]
+    text = f"{found[column]:z.2f}"
+    return f"{text}\n{found['low']:z.2f} to {found['high']:z.2f}" if bounds and found["runs"] > 1 else text
+
+
+def _theirs(table: Any, cell: tuple[str, str], column: str, spread: bool) -> str:
     if cell not in table.index:
         return ""
     text = f"{table.loc[cell, column]:z.2f}"
-    if spread and table.loc[cell, "spread"] == table.loc[cell, "spread"]:  # no NaN
+    if spread and np.isfinite(table.loc[cell, "spread"]):
         text += f" ± {table.loc[cell, 'spread']:.2f}"
-    return form.format(text)
+    return f"({text})"

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from tfplastic._checks import check_instance, check_sequence
+from tfplastic.reports import aggregate
 from tfplastic.reports._frames import check_columns, floats, groups
 from tfplastic.reports.runs import Runs
 
@@ -25,7 +27,8 @@ def with_factors(rows: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
 
     Example:
         >>> import pandas as pd
-        >>> from tfplastic.reports.statistics.factorial import with_factors
+        >>> from tfplastic.reports import aggregate
+    from tfplastic.reports.statistics.factorial import with_factors
         >>> rows = with_factors(pd.DataFrame({'arm': ['grid/cnn-two_hot']}), ['architecture', 'intervention'])
         >>> rows.iloc[0].tolist()
         ['grid/cnn-two_hot', 'cnn', 'two_hot']
@@ -86,9 +89,9 @@ def probe_cells(
             `data='mnist'`.
 
     Returns:
-        Columns `data`, `architecture`, `intervention`, `plasticity_loss`, `spread` (standard deviation of
-        that over runs, NaN for one), `initial_loss`, `final_loss`, `runs` (their number). A loss that is NaN
-        in a run is NaN in its cell.
+        Columns `data`, `architecture`, `intervention`, `plasticity_loss`, `low` and `high` (the bounds of
+        that by `aggregate.bootstrap`: the range of fewer than six runs; NaN for one), `initial_loss`,
+        `final_loss`, `runs` (their number). A loss that is NaN in a run is NaN in its cell.
 
     Raises:
         ValueError: an arm has another number of parts, or one of the three is neither in the names nor fixed.
@@ -103,9 +106,16 @@ def probe_cells(
     cells = []
     for key, of_cell in groups(rows, list(FACTORS)):
         means = {name: floats(of_cell, name).mean() for name in losses}
-        changes = floats(of_cell, "plasticity_loss")
-        spread = changes.std(ddof=1) if len(changes) > 1 else float("nan")
+        low, high = _bounds(floats(of_cell, "plasticity_loss"))
         cells.append(
-            {**dict(zip(FACTORS, key, strict=True)), **means, "spread": spread, "runs": len(of_cell)}
+            {**dict(zip(FACTORS, key, strict=True)), **means, "low": low, "high": high, "runs": len(of_cell)}
         )
-    return pd.DataFrame(cells, columns=[*FACTORS, "plasticity_loss", "spread", *losses[1:], "runs"])
+    return pd.DataFrame(cells, columns=[*FACTORS, "plasticity_loss", "low", "high", *losses[1:], "runs"])
+
+
+def _bounds(values: np.ndarray) -> tuple[float, float]:
+    """Returns the bounds of the mean over runs; NaN for one run."""
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    interval = aggregate.bootstrap({"": values}, aggregate.mean)
+    return interval.low, interval.high

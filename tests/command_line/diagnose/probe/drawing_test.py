@@ -36,7 +36,7 @@ def test_what_it_says():
     (axes,) = figure.axes
     assert axes.get_title(loc="left") == "boxing"
     assert [text.get_text() for text in axes.texts] == [
-        "2 targets on 5,000 inputs, 400 steps of 16; bands: one standard deviation over targets"
+        "2 targets on 5,000 inputs, 400 steps of 16; bands: range of the targets"
     ]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Optimizer steps", "Probe loss")
     (legend,) = figure.legends

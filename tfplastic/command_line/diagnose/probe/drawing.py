@@ -23,8 +23,8 @@ _HIGHEST = 1.5  # of the axis, in target variances: a network may begin far abov
 def draw(course: Course) -> Figure:
     """Draws the probe loss over optimizer steps, a curve for each checkpoint, the later the lighter.
 
-    A curve is the mean over targets, each point that of as many steps as make 100 points; its band is one
-    standard deviation over targets to both sides. The gray band spans the fresh networks, each a mean over
+    A curve is the mean over targets, each point that of as many steps as make 100 points; its band is
+    the range of the targets. The gray band spans the fresh networks, each a mean over
     targets, around their dashed mean; the dotted line is the target variance, at which nothing is learned.
 
     Args:
@@ -84,10 +84,11 @@ def _draw_fresh(axes: Any, curves: np.ndarray) -> float:
 
 def _draw_curve(axes: Any, curves: np.ndarray, color: Any, label: str) -> float:
     steps, by_target = points(curves)  # [targets, points]
-    mean, spread = by_target.mean(axis=0), by_target.std(axis=0)
-    axes.fill_between(steps, mean - spread, mean + spread, color=color, alpha=0.15, linewidth=0)
-    axes.plot(steps, mean, color=color, linewidth=1.4, label=label)
-    return _top(mean + spread)
+    axes.fill_between(
+        steps, by_target.min(axis=0), by_target.max(axis=0), color=color, alpha=0.15, linewidth=0
+    )
+    axes.plot(steps, by_target.mean(axis=0), color=color, linewidth=1.4, label=label)
+    return _top(by_target)
 
 
 def _name_curves(figure: Any, axes: Any, course: Course, colors: np.ndarray) -> None:
@@ -110,7 +111,7 @@ def _caption(course: Course) -> str:
     num_targets, num_steps = course.results[-1].curves.shape
     return (
         f"{num_targets} target{'s' * (num_targets > 1)} on {course.num_inputs:,} inputs, {num_steps:,} steps"
-        f" of {course.probe.batch_size}; bands: one standard deviation over targets"
+        f" of {course.probe.batch_size}; bands: range of the targets"
     )
 
 

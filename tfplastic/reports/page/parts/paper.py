@@ -1,9 +1,11 @@
 """Results of the runs next to the paper's."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
-from tfplastic.reports import style
+from tfplastic.reports import aggregate, style
 from tfplastic.reports._frames import floats, where
 from tfplastic.reports.agreement import agreement
 from tfplastic.reports.figures import FIGURES, _sources, atari, caption, correlates
@@ -19,7 +21,7 @@ from tfplastic.reports.statistics.falsification import correlations, verdicts
 _TITLE = "Compared with the paper"
 _RETURN, _TASK, _MDP = "evaluation/episode_return", "evaluation/task", "ClassificationMdpTask."
 _LEARNING = {12: "cifar10", 13: "mnist", 15: "mnist", 16: "cifar10"}
-_MAPS, _BRACKETS = range(8, 12), "In brackets the numbers of the paper. "
+_INCREASES, _MAPS, _BRACKETS = (8, 9), range(8, 12), "In brackets the numbers of the paper. "
 _MOST_VALUES = 6  # of a factor that splits runs
 _FEWEST_RUNS = 6  # to correlate
 _MEASURES = {
@@ -71,13 +73,15 @@ def _cells(runs: Runs, factors: tuple[str, ...]) -> Section | None:
     cells = ours.merge(paper_cells(), on=CELL, suffixes=("", "_paper"))
     if cells.empty:
         return None
-    names = {"plasticity_loss": "increase", "spread": "spread", "final_loss": "final loss"}
     frame = pd.DataFrame({name: cells[name] for name in CELL})
-    for column, name in names.items():
-        frame[f"{name}, ours"], frame[f"{name}, paper"] = cells[column], cells[f"{column}_paper"]
+    frame["increase, ours"] = cells["plasticity_loss"]
+    frame["low"], frame["high"] = cells["low"], cells["high"]
+    frame["increase, paper"], frame["spread, paper"] = cells["plasticity_loss_paper"], cells["spread"]
+    frame["final loss, ours"], frame["final loss, paper"] = cells["final_loss"], cells["final_loss_paper"]
     frame["runs"] = cells["runs"]
     frame["sign agrees"] = _signs(cells)
-    tables = [Table("paper_cells", "Probe losses, ours and the paper's", frame, _cells_note(), True)]
+    note = _cells_note(cells["runs"])
+    tables = [Table("paper_cells", "Probe losses, ours and the paper's", frame, note, True)]
     found = agreement(ours)
     found["measure"] = [_MEASURES[name] for name in found["measure"]]
     texts = [f"{len(cells)} of the paper's {len(paper_cells())} cells of data, network and intervention."]
@@ -211,7 +215,12 @@ def _figure(runs: Runs, number: int, **options) -> Picture:
     of_paper = FIGURES[number]
     figure, ax = style.new_figure(*of_paper.size)
     of_paper.draw(runs, ax, **options)
-    text = f"In the form of Fig. {number} of the paper. {_BRACKETS if number in _MAPS else ''}{caption(runs)}"
+    brackets = _BRACKETS if number in _MAPS else ""
+    if number in _INCREASES:
+        counts = Counter(run.arm for run in runs)
+        bounds = aggregate.band_name(list(counts.values()), "mean")
+        brackets = f"Means over runs, below them the {bounds}. {_BRACKETS}"
+    text = f"In the form of Fig. {number} of the paper. {brackets}{caption(runs)}"
     return Picture(f"paper_fig{number:02}", of_paper.title, text, figure, of_paper.size[0] > 6.5, is_cut=True)
 
 
@@ -224,9 +233,10 @@ def _agreement_note() -> str:
     )
 
 
-def _cells_note() -> str:
+def _cells_note(counts: pd.Series) -> str:
     return (
-        "Increase of the final probe loss from the first to the last probe, above 0 where plasticity is lost,"
-        " its standard deviation over runs, and the final loss of the last probe; the paper's from Figs. 8"
-        " to 11."
+        "Increase of the final probe loss from the first to the last probe, above 0 where plasticity is lost;"
+        f" ours is a mean over runs, from low to high is the {aggregate.band_name(counts.tolist(), 'mean')}."
+        " And the final loss of the last probe. The paper's numbers, and the spread of the increase that it"
+        " prints, are those of Figs. 8 to 11."
     )

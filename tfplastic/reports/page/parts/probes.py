@@ -62,15 +62,13 @@ def _losses(runs: Runs) -> Table:
         changes = floats(of_arm, "plasticity_loss")
         interval = aggregate.student_t(changes)
         row["increase"], row["low"], row["high"] = interval.point, interval.low, interval.high
-        row["spread"] = changes.std(ddof=1) if len(changes) > 1 else np.nan
         for tag, name in ((_LOST, "over fresh networks"), ("probe/target_variance", "target variance b")):
             values = floats(where(last[tag], last[tag]["arm"] == arm), "value")
             row[name] = values.mean() if len(values) else np.nan
         found.append(row)
     note = (
         "Means over runs of the final loss of the first and of the last probe, and of their difference, whose"
-        " standard deviation over runs is the spread and whose 95 % Student-t interval is from low to high;"
-        " how far the last is above that of fresh networks; and"
+        " 95 % Student-t interval is from low to high; how far the last is above that of fresh networks; and"
         " the loss of the best constant. A network that cannot fit the probe at first cannot lose much."
     )
     return Table("probe_losses", "Probe losses", pd.DataFrame(found), note)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
+from tfplastic.reports import aggregate
 from tfplastic.reports._frames import floats, where
 from tfplastic.reports.agreement import agreement
 from tfplastic.reports.figures import FIGURES
@@ -83,10 +84,10 @@ def _figure(committed: Committed, number: int) -> Result:
     claims = [_claim(found, name, text) for name, text in measures.items()]
     if number in (10, 11):
         claims.append(_layer_norm(cells, number))
-    spread = "" if number in (10, 11) else " and their standard deviation"
+    bounds = "" if number in (10, 11) else f" and the {aggregate.band_name(cells['runs'].tolist(), 'mean')}"
     drawing = Drawing(
         f"fig{number:02}",
-        f"Means over seeds{spread}; in brackets the numbers of the paper. Gray: no runs yet.",
+        f"Means over seeds{bounds}; in brackets the numbers of the paper. Gray: no runs yet.",
         functools.partial(FIGURES[number].draw, runs, factors=FACTORS),
         FIGURES[number].size,
     )
