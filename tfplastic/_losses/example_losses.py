@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfplastic._keras import keras_of
 from tfplastic._losses.keras_loss import BatchLoss, KerasLoss, is_loss, model_losses
 from tfplastic._losses.loss_names import loss_of_name
+from tfplastic._tf.programs import own_program
 from tfplastic._tf.read_only import CheckedFunction
 
 Examples = tuple[Any, ...]
@@ -240,7 +241,7 @@ class KerasLosses(Losses):
         """Returns the divisor of each term's sum over all of the data."""
         if self._sizes is None:
             with tf.init_scope():  # out of the program that is being traced
-                program = tf.function(self._sizes_of_block, reduce_retracing=True)
+                program = own_program(self._sizes_of_block, autograph=True, reduce_retracing=True)
                 blocks = [program(block) for block in self._blocks()]
                 self._sizes = [float(tf.add_n(each)) for each in zip(*blocks, strict=True)]
         return self._sizes

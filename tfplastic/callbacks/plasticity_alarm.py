@@ -9,6 +9,7 @@ from absl import logging
 from tfplastic._checks import check_boolean, shown
 from tfplastic._keras import tf_variable
 from tfplastic._losses.model_loss import call_of
+from tfplastic._tf.programs import own_program
 from tfplastic.callbacks.applied_mitigation import AppliedMitigation
 from tfplastic.callbacks.plasticity_diagnostics import PlasticityDiagnostics
 from tfplastic.callbacks.threshold import Threshold
@@ -103,7 +104,7 @@ class PlasticityAlarm(PlasticityDiagnostics):
             self._applied.check_replicas(trained)
             build_optimizer(trained.optimizer, trained.trainable_variables)
             self._applied.build(snapshot.model, trained.optimizer, _NUMBER)
-            self._program = tf.function(self._acted, autograph=False)
+            self._program = own_program(self._acted)
         self._check()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

@@ -20,6 +20,7 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic._keras import keras
+from tfplastic._tf.programs import own_program
 from tfplastic._tf.random import fold_in, split
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.replay.graph_replay import GraphReplay
@@ -202,7 +203,7 @@ class ClassificationMdpTask(GraphTask):
         self.model = self._agent.model
         check_batch_fits("batch_size", self.batch_size, self.model)
         check_batch_fits("diagnostics_batch_size", self.diagnostics_batch_size, self.model)
-        self._q_values_program = tf.function(self._q_values, autograph=False)
+        self._q_values_program = own_program(self._q_values)
         images = len(dataset.x_train)
         order = seeds.generator(seeds.derive(seed, "evaluation")).permutation(images)
         self._evaluation_images = order[: self.evaluation_size]
@@ -214,7 +215,6 @@ class ClassificationMdpTask(GraphTask):
         spec = Transition(scalar, scalar, tf.TensorSpec([], tf.float32), scalar)
         key = tf.constant(seeds.derive(self._seed, "warm_up"))
 
-        @tf.function(autograph=False)
         def warmed_up() -> MdpTaskState:
             replay = GraphReplay.empty(self.replay_capacity, spec)
             begin = MdpTaskState(*self._begin(self.num_envs, fold_in(key, 0)), replay)
@@ -226,7 +226,7 @@ class ClassificationMdpTask(GraphTask):
             )
             return end
 
-        return warmed_up()
+        return own_program(warmed_up)()
 
     def next(self, state: MdpTaskState, key: tf.Tensor) -> tuple[trajectory.Trajectory, MdpTaskState]:
         act_key, sample_key = tf.unstack(split(key, 2))

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_makes, check_one_of, check_positive_integer
 from tfplastic._keras import keras
+from tfplastic._tf.programs import own_program
 from tfplastic._tf.random import fold_in, random_integers
 from tfplastic.tasks.batch_memory import check_batch_fits
 from tfplastic.tasks.classification_mdp import uniform_integers
@@ -219,7 +220,7 @@ class SupervisedStream(GraphTask):
         network = self.network(num_outputs, input_shape=tuple(input_shape), seed=seed)
         self.model = self.extend_network(network)
         check_batch_fits("batch_size", self.batch_size, self.model)
-        self._mean_score = tf.function(self._traced_mean_score, autograph=False)
+        self._mean_score = own_program(self._traced_mean_score)
 
     def initial_state(self) -> StreamState:
         zero = tf.constant(0, tf.int32)

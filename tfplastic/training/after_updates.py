@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._keras import keras
+from tfplastic._tf.programs import own_program
 from tfplastic._tf.random import fold_in
 from tfplastic.mitigations import Mitigation
 from tfplastic.mitigations.step_context import HANDED_ON
@@ -165,7 +166,7 @@ class AfterUpdates:
         if self._is_in_program(period):
             self._frequent.append(_Action(period, call, reads))
         else:
-            self._rare.append(_Action(period, tf.function(call, autograph=False), reads))
+            self._rare.append(_Action(period, own_program(call), reads))
 
     def _is_in_program(self, period: int | None) -> bool:
         return self._in_program and period is not None and period < _FREQUENT

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._tf.determinism import deterministic_sums
+from tfplastic._tf.programs import own_program
 from tfplastic.probing._training.batched_trace import BatchedTrace, Value, as_stacked
 from tfplastic.probing._training.training_copy import TrainingCopy
 
@@ -25,7 +26,7 @@ class Trainer(abc.ABC):
     def __init__(self, training_copy: TrainingCopy, num_targets: int, compiler: str):
         self._copy = training_copy
         self._num_targets = num_targets
-        self._program = tf.function(self._take_steps, autograph=False, jit_compile=compiler == "xla" or None)
+        self._program = own_program(self._take_steps, jit_compile=compiler == "xla" or None)
 
     @abc.abstractmethod
     def train(

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._tf.determinism import deterministic_sums
+from tfplastic._tf.programs import own_program
 from tfplastic._tf.variables import as_tf_variables
 from tfplastic.layers import advance
 from tfplastic.optimizers.any_keras import build_optimizer, variables_of
@@ -45,7 +46,7 @@ class TrainingCopy:
         self._head = head
         self._variables: list[Variable] = []
         self._initial: list[tf.Tensor] = []
-        self._outputs = tf.function(self._predict, autograph=False, reduce_retracing=True)
+        self._outputs = own_program(self._predict, reduce_retracing=True)
         build_optimizer(optimizer, model.trainable_variables)
         self.num_slots = len(variables_of(optimizer))
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_fraction, check_one_of, check_positive_integer
 from tfplastic._keras import keras
+from tfplastic._tf.programs import own_program
 from tfplastic.tasks.datasets import load_dataset, scale_pixels
 from tfplastic.tasks.image_stream import ImageStream
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
@@ -100,7 +101,7 @@ class WarmStart(ImageStream):
         data = load_dataset(self.dataset)
         self._test_images = tf.constant(scale_pixels(data.x_test, *self.pixel_range))
         self._test_labels = tf.constant(data.y_test)
-        self._hits = tf.function(self._count_hits, autograph=False)
+        self._hits = own_program(self._count_hits)
         return found
 
     def task_size(self, task: int | tf.Tensor) -> int | tf.Tensor:

@@ -13,6 +13,7 @@ from absl import logging
 
 from tfplastic import seeds
 from tfplastic._tf.determinism import deterministic_sums
+from tfplastic._tf.programs import own_program
 from tfplastic._tf.random import fold_in
 from tfplastic.tasks import GraphTask, TaskLoss, TaskProgress
 from tfplastic.training.after_updates import AfterUpdates, Moment
@@ -63,8 +64,8 @@ class GraphSteps(Driver):
         self._after_updates = after_updates
         self._key = tf.constant(seeds.derive(seed, "step"))
         self.compiler = compiler
-        self._next = tf.function(task.next, autograph=False)  # for `step_begin` alone
-        self._step = tf.function(self._take_step, autograph=False)
+        self._next = own_program(task.next)  # for `step_begin` alone
+        self._step = own_program(self._take_step)
         self._program = self._compiled(compiler)
         self._at = tf.Variable(0, trainable=False, dtype=tf.int64)  # the step that the program is at
         self._names: list[str] = []  # of what a step reports, known once it has been traced
@@ -121,7 +122,7 @@ class GraphSteps(Driver):
         return bool(self._task.boundary(self.state))
 
     def _compiled(self, compiler: str) -> Any:
-        return tf.function(self._take_steps, autograph=False, jit_compile=compiler == "xla" or None)
+        return own_program(self._take_steps, jit_compile=compiler == "xla" or None)
 
     def _run(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float], bool]:
         with _undisturbed():

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._tf.determinism import deterministic_sums
+from tfplastic._tf.programs import own_program
 from tfplastic.tasks import HostTask, TaskProgress
 from tfplastic.training.after_updates import Moment
 from tfplastic.training.execution.driver import Driver
@@ -157,7 +158,7 @@ class HostSteps(Driver):
 
     def _function(self, inputs: list[tf.Tensor]) -> Any:
         specs = [tf.TensorSpec(each.shape, each.dtype) for each in inputs]
-        function = tf.function(self._take_step, input_signature=specs, autograph=False)
+        function = own_program(self._take_step, input_signature=specs)
         return self._functions.setdefault(_signature(inputs), function)
 
     def _take_step(self, *flat: tf.Tensor) -> StepOutput:

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfplastic._keras import replaced_attribute, tf_variable
+from tfplastic._tf.programs import own_program
 from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.layers import advance
 from tfplastic.training.step import GradientStep
@@ -101,7 +102,7 @@ class Examination:
         with self._unchanged():
             if not is_advanced:
                 advance(self._networks["model"])
-            penalties, gradients = tf.function(differentiate, autograph=False)()
+            penalties, gradients = own_program(differentiate)()
         named = _named(self._gradient_step.penalized(), penalties)
         return _first_bad([*named, *self._backwards(gradients)])
 
