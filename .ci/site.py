@@ -54,15 +54,19 @@ def _modules(module):
 
 def _share(function, arguments, pkg):
     """Does the same for Griffe's objects as `shares_arguments` does for functions."""
-    settings = pkg[arguments[0].canonical_path.partition(".")[2]]
+    dataclass = pkg[arguments[0].canonical_path.partition(".")[2]]
+    dataclasses = [*reversed(dataclass.mro()), dataclass]
+    attributes = {name: each for base in dataclasses for name, each in base.attributes.items()}
     given = {each.name: each.value for each in arguments[1:]}
     omitted = ast.literal_eval(str(given.pop("omit", "()")))
-    fields = [name for name, each in settings.attributes.items() if "property" not in each.labels]
+    fields = [name for name, each in attributes.items() if "property" not in each.labels]
     keyword_only = fields[fields.index(_KEYWORDS_FOLLOW) + 1 :] if _KEYWORDS_FOLLOW in fields else []
+    if any("kw_only=True" in str(decorator.value) for decorator in dataclass.decorators):
+        keyword_only = fields
     names = [name for name in fields if name not in (*omitted, _KEYWORDS_FOLLOW)]
     parameters = [each for each in function.parameters if each.name != "settings"]
     for name in names:
-        field = settings.attributes[name]
+        field = attributes[name]
         default = given.get(name, field.value)
         kinds = griffe.ParameterKind
         kind = kinds.keyword_only if name in keyword_only else kinds.positional_or_keyword
@@ -70,9 +74,12 @@ def _share(function, arguments, pkg):
         parameters.append(griffe.Parameter(name, annotation=field.annotation, kind=kind, default=default))
     parameters.sort(key=lambda each: each.kind is griffe.ParameterKind.keyword_only)  # stable
     function.parameters = griffe.Parameters(*parameters)
-    texts = attribute_texts(settings.docstring.value)
+    texts = {}
+    for base in dataclasses:
+        texts |= attribute_texts(base.docstring.value)
     shared = {name: texts[name] for name in names if name in texts}
-    function.docstring.value = with_shared_texts(function.docstring.value, shared)
+    documented = function.parent if function.name == "__init__" else function
+    documented.docstring.value = with_shared_texts(documented.docstring.value, shared)
 
 
 def _as_section(code: re.Match) -> str:

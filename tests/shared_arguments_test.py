@@ -87,7 +87,7 @@ def test_calls_by_position_and_by_name():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "network() missing a required argument: 'outputs'"),
+        ({}, "network() missing 2 required arguments: 'outputs' and 'rows'"),
         ({"outputs": 1}, "network() missing a required argument: 'rows'"),
         ({"outputs": 1, "rows": 1, "dpeth": 1}, "network() got an unexpected keyword argument 'dpeth'"),
         ({"outputs": 1, "rows": 1, "limit": 1}, "network() got an unexpected keyword argument 'limit'"),
@@ -99,6 +99,87 @@ def test_wrong_calls(arguments, message):
     assert str(error.value) == message
     with pytest.raises(ValueError, match="`depth` must be at most 9. Received: 10"):
         network(1, 1, depth=10)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SizeAndColor(Size):
+    """Sizes with a color.
+
+    Attributes:
+        color: name of a color.
+    """
+
+    color: str = "red"
+
+
+class Plain:
+    """A thing.
+
+    Args:
+        name: its name.
+        settings: see `SizeAndColor`.
+
+    Attributes:
+        given: all of it.
+    """
+
+    @shares_arguments(SizeAndColor, width=REQUIRED, color="blue")
+    def __init__(self, name: str, *, settings: SizeAndColor):
+        self.given = name, settings
+
+
+class Derived(Plain):
+    """A thing of its own.
+
+    Args:
+        settings: see `Size`.
+    """
+
+    @shares_arguments(Size, omit=("rows",), rows=1)
+    def __init__(self, *, settings: Size):
+        super().__init__("derived", settings.rows, width=settings.width, depth=settings.depth)
+
+
+def test_the_arguments_of_a_class_are_those_of_its_initializer():
+    expected = "(name: str, rows: int, *, width: float, depth: int = 2, limit: int = 5, color: str = 'blue')"
+    assert str(inspect.signature(Plain)) == expected
+    assert Plain("a", 3, width=2.0).given == ("a", SizeAndColor(3, width=2.0, color="blue"))
+    assert Derived(depth=4).given == ("derived", SizeAndColor(1, width=1.0, depth=4, color="blue"))
+    assert inspect.isfunction(Plain.__init__) and Plain.__init__.__qualname__ == "Plain.__init__"
+
+
+def test_the_documentation_of_a_class_has_those_of_all_its_dataclasses():
+    assert inspect.getdoc(Plain) == (
+        "A thing.\n\nArgs:\n"
+        "    name: its name.\n"
+        "    rows: number of rows,\n        at least one.\n"
+        "    width: factor.\n"
+        "    depth: layers.\n"
+        "    limit: largest depth.\n"
+        "    color: name of a color.\n\n"
+        "Attributes:\n    given: all of it."
+    )
+    assert "rows" not in (inspect.getdoc(Derived) or "") and "depth: layers." in (Derived.__doc__ or "")
+
+
+def test_wrong_calls_of_a_class_name_it():
+    with pytest.raises(
+        TypeError, match=r"^Plain\(\) missing 3 required arguments: 'name' and 'rows' and 'width'$"
+    ):
+        Plain()
+    with pytest.raises(TypeError, match=r"^Derived\(\) got an unexpected keyword argument 'rows'$"):
+        Derived(rows=2)
+
+
+def test_gin_binds_the_arguments_of_a_class():
+    configurable = gin.external_configurable(Plain, "shared_arguments_plain")
+    try:
+        gin.parse_config(["shared_arguments_plain.depth = 3", "shared_arguments_plain.width = 4.0"])
+        assert configurable("a", 1).given == ("a", SizeAndColor(1, width=4.0, depth=3, color="blue"))
+        with pytest.raises(ValueError, match="doesn't have a parameter named 'settings'"):
+            gin.parse_config("shared_arguments_plain.settings = 3")
+    finally:
+        gin.clear_config()
 
 
 def test_gin_binds_every_argument_and_no_other():

@@ -1,6 +1,6 @@
-"""Arguments that several functions have in common, described once by a frozen dataclass.
+"""Arguments that several functions or classes have in common, described once by a frozen dataclass.
 
-The functions get them as one object; callers, `help`, gin and the site see every argument by its own name.
+They get them as one object; callers, `help`, gin and the site see every argument by its own name.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Result = TypeVar("Result")
 
@@ -29,7 +29,8 @@ def shares_arguments(
 
     The fields become arguments of the function, keyword-only ones where the dataclass has them so
     (`dataclasses.KW_ONLY`). In its docstring the entry of `settings` becomes their entries in the section
-    "Attributes:" of the dataclass, but for those that it has itself.
+    "Attributes:" of the dataclass or of one that it is derived from, but for those that it has itself. Where
+    the function is the `__init__` of a class, this is the docstring of the class.
 
     Args:
         settings: a frozen dataclass, which checks its values.
@@ -56,13 +57,10 @@ def shares_arguments(
     def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
         signature, names = _joined(inspect.signature(function), settings, omit, defaults)
         fixed = {name: defaults[name] for name in omit if name in defaults}
+        bind = functools.partial(_bound, function, signature)
 
         def with_settings(*args: Any, **kwargs: Any) -> Result:
-            try:
-                bound = signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{function.__name__}() {error}") from None
-            bound.apply_defaults()
+            bound = bind(args, kwargs)
             given = {name: bound.arguments.pop(name) for name in names}
             return function(**bound.arguments, settings=settings(**fixed, **given))
 
@@ -71,16 +69,41 @@ def shares_arguments(
         code, closure = with_settings.__code__, with_settings.__closure__
         joined = types.FunctionType(code, function.__globals__, function.__name__, None, closure)
         functools.update_wrapper(joined, function)
-        texts = attribute_texts(settings.__doc__ or "")
-        documentation = with_shared_texts(
-            function.__doc__ or "", {name: texts.get(name, "") for name in names}
-        )
-        joined.__doc__ = documentation
         vars(joined)["__signature__"] = signature
         del vars(joined)["__wrapped__"]
+        texts = texts_of(settings)
+        shared = {name: texts.get(name, "") for name in names}
+        if function.__name__ == "__init__":
+            return cast(Callable[..., Result], _Initializer(joined, shared))
+        joined.__doc__ = with_shared_texts(function.__doc__ or "", shared)
         return joined
 
     return decorate
+
+
+class _Initializer:
+    """An `__init__` that adds the texts of its shared arguments to its class as soon as there is one.
+
+    Args:
+        function: function that becomes the method.
+        texts: entries by argument.
+    """
+
+    def __init__(self, function: Callable[..., Any], texts: Mapping[str, str]):
+        self._function, self._texts = function, texts
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        owner.__doc__ = with_shared_texts(owner.__doc__ or "", self._texts)
+        setattr(owner, name, self._function)
+
+
+def texts_of(settings: type) -> dict[str, str]:
+    """Returns the entries of a dataclass and of those that it is derived from, by field."""
+    found: dict[str, str] = {}
+    for each in reversed(settings.__mro__):
+        if dataclasses.is_dataclass(each):
+            found |= attribute_texts(each.__doc__ or "")
+    return found
 
 
 def attribute_texts(docstring: str) -> dict[str, str]:
@@ -96,6 +119,23 @@ def with_shared_texts(docstring: str, texts: Mapping[str, str]) -> str:
     entries = {entry[1]: entry[0] for entry in _ENTRY.finditer(section[0])} if section else {}
     more = "".join(text for name, text in texts.items() if name not in entries)
     return docstring.replace(entries[_SETTINGS], more) if _SETTINGS in entries else docstring
+
+
+def _bound(
+    function: Callable[..., Any], signature: inspect.Signature, args: Any, kwargs: Mapping[str, Any]
+) -> inspect.BoundArguments:
+    """Returns the arguments of a call by name, with defaults."""
+    called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+    try:
+        bound = signature.bind_partial(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{called}() {error}") from None
+    required = [name for name, each in signature.parameters.items() if each.default is REQUIRED]
+    if missing := [repr(name) for name in required if name not in bound.arguments]:
+        kind = "a required argument" if len(missing) == 1 else f"{len(missing)} required arguments"
+        raise TypeError(f"{called}() missing {kind}: {' and '.join(missing)}")
+    bound.apply_defaults()
+    return bound
 
 
 def _joined(

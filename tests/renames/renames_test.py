@@ -284,3 +284,8 @@ def test_no_old_name_is_a_name_of_today():
     for old in (*_renames.QUANTITIES, *_renames.STEP_STATISTICS):
         assert f"tfplastic.diagnostics.{old}" not in ours
     assert gin_text.translate("train.compiler = 'xla'").notes == []
+
+
+def test_a_run_root_takes_the_argument_of_the_last_release(tmp_path):
+    with pytest.warns(DeprecationWarning, match="^The argument `place` of RunRoot is called `location` now"):
+        assert tfplastic.sweeps.RunRoot(place=tmp_path).location == str(tmp_path)

@@ -1,4 +1,4 @@
-"""Programs of many objects of one class: TensorFlow does not take them for one that is traced again and again."""
+"""Programs of many objects of one class, which TensorFlow does not take for one that is traced repeatedly."""
 
 import logging
 from typing import Any, cast

@@ -106,7 +106,7 @@ def _construction_error(error: Exception, sources: Sequence[gin_files.Binding]) 
     if call is None:
         return _build_error(error, message, argument, sources)
     name, scope = call[1], call[2] or ""
-    missing = re.search(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)", message)
+    missing = re.search(r"missing (?:a|\d+) required (?:positional |keyword-only )?arguments?: (.*)", message)
     if missing:
         names = " and ".join(f"{name}.{parameter}" for parameter in re.findall(r"'(.*?)'", missing[1]))
         return f"no value for {names}: give it in a gin file or with --gin_bindings"

@@ -7,12 +7,11 @@ import gin
 from tfplastic import _renames
 from tfplastic._checks import check_instance
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.rl.agents import QAgent
-from tfplastic.rl.agents.acting import LinearEpsilon
 from tfplastic.rl.atari import AtariProtocol
 from tfplastic.rl.atari.games import check_game
-from tfplastic.rl.evaluation import Evaluation
-from tfplastic.rl.replay import Prioritization
+from tfplastic.rl.replay_settings import ReplaySettings
 from tfplastic.rl.replay_task import ReplayTask
 
 
@@ -38,10 +37,7 @@ class AtariTask(ReplayTask):
             the smaller one up to 1,000, are exact.
         target_update_period: gradient steps between hard copies to the target network. 120,000 frames = 7,500
             gradient steps in DQN Zoo's `double_q`.
-        epsilon: function that maps agent steps since the warm-up to the probability of a random action.
-        evaluation: settings of the evaluation.
-        prioritization: settings of draws from the replay by priority; None for uniform draws.
-        diagnostics_batch_size: size of the batch that diagnostics see, drawn once at the end of the warm-up.
+        settings: see `ReplaySettings`.
 
     Raises:
         ValueError: if the game is unknown or a number is out of its range.
@@ -64,6 +60,7 @@ class AtariTask(ReplayTask):
 
     name = "atari"
 
+    @shares_arguments(ReplaySettings)
     def __init__(
         self,
         game: str,
@@ -71,31 +68,7 @@ class AtariTask(ReplayTask):
         network: Callable[..., keras.Model],
         *,
         protocol: AtariProtocol = AtariProtocol(),  # noqa: B008 (frozen)
-        num_envs: int = 1,
-        replay_capacity: int = 100_000,
-        batch_size: int = 32,
-        warm_up_agent_steps: int = 5_000,
-        replay_ratio: float = 0.25,
-        target_update_period: int = 7_500,
-        epsilon: Callable[[int], float] = LinearEpsilon(),  # noqa: B008 (frozen)
-        evaluation: Evaluation = Evaluation(),  # noqa: B008 (frozen)
-        prioritization: Prioritization | None = None,
-        diagnostics_batch_size: int = 128,
+        settings: ReplaySettings,
     ):
         check_instance("protocol", protocol, AtariProtocol, "@AtariProtocol()")
-        super().__init__(
-            check_game(game),
-            agent,
-            network,
-            protocol=protocol,
-            num_envs=num_envs,
-            replay_capacity=replay_capacity,
-            batch_size=batch_size,
-            warm_up_agent_steps=warm_up_agent_steps,
-            replay_ratio=replay_ratio,
-            target_update_period=target_update_period,
-            epsilon=epsilon,
-            evaluation=evaluation,
-            prioritization=prioritization,
-            diagnostics_batch_size=diagnostics_batch_size,
-        )
+        super().__init__(check_game(game), agent, network, protocol=protocol, **vars(settings))

@@ -15,25 +15,20 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
 from tfplastic import seeds
-from tfplastic._checks import (
-    check_fits_in_memory,
-    check_instance,
-    check_integer,
-    check_makes,
-    check_positive,
-    check_positive_integer,
-)
+from tfplastic._checks import check_makes
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import REQUIRED, shares_arguments
 from tfplastic.networks.image_sizes import TooSmallImageError
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.agents.acting import epsilon_greedy
 from tfplastic.rl.episodic_environment import EpisodicEnvironment
-from tfplastic.rl.evaluation import EMULATOR_BYTES, Evaluation, scalars_of_returns
+from tfplastic.rl.evaluation import scalars_of_returns
 from tfplastic.rl.game_protocol import GameProtocol
 from tfplastic.rl.player import Player
 from tfplastic.rl.q_learner import QLearner
-from tfplastic.rl.replay import FrameReplay, Prioritization, PrioritizedReplay
+from tfplastic.rl.replay import FrameReplay, PrioritizedReplay
 from tfplastic.rl.replay.frame_replay import replay_bytes
+from tfplastic.rl.replay_settings import ReplaySettings
 from tfplastic.tasks import HostTask, TaskLoss, TaskProgress
 from tfplastic.tasks.batch_memory import check_batch_fits
 
@@ -51,23 +46,13 @@ class ReplayTask(HostTask):
         agent: `dqn`, `double_dqn`, `c51`, `qr_dqn`, `two_hot_dqn` or `rainbow`.
         network: builder of the model; called with the number of outputs and `observation_shape`, `seed`.
         protocol: protocol of the game.
-        num_envs: environments side by side, which act in one call of the network.
-        replay_capacity: steps kept.
-        batch_size: examples per gradient step.
-        warm_up_agent_steps: agent steps before the first gradient step.
-        replay_ratio: gradient steps per agent step, above 0. Ratios of two integers, the smaller one up to
-            1,000, are exact.
-        target_update_period: gradient steps between hard copies to the target network.
-        epsilon: function that maps agent steps since the warm-up to the probability of a random action.
-        evaluation: settings of the evaluation.
-        prioritization: settings of draws by priority, with `importance_steps` in gradient steps; None for
-            uniform draws.
-        diagnostics_batch_size: size of the batch that diagnostics see, drawn once at the end of the warm-up.
+        settings: see `ReplaySettings`.
 
     Raises:
         ValueError: if a number is out of its range.
     """
 
+    @shares_arguments(ReplaySettings, replay_ratio=REQUIRED, target_update_period=REQUIRED)
     def __init__(
         self,
         game: str,
@@ -75,65 +60,26 @@ class ReplayTask(HostTask):
         network: Callable[..., keras.Model],
         *,
         protocol: GameProtocol,
-        num_envs: int,
-        replay_capacity: int,
-        batch_size: int,
-        warm_up_agent_steps: int,
-        replay_ratio: float,
-        target_update_period: int,
-        epsilon: Callable[[int], float],
-        evaluation: Evaluation,
-        prioritization: Prioritization | None,
-        diagnostics_batch_size: int,
+        settings: ReplaySettings,
     ):
-        self.game = game
         check_makes("network", network, keras.Model, "@nature_dqn", ("observation_shape", "seed"))
-        for name, value, kind, example in (
-            ("agent", agent, QAgent, "@double_dqn"),
-            ("epsilon", epsilon, float, "@LinearEpsilon()"),
-            ("evaluation", evaluation, np.ndarray, "@Evaluation()"),
-        ):
-            check_makes(name, value, kind, example)
+        check_makes("agent", agent, QAgent, "@double_dqn")
+        self.game = game
         self.protocol = protocol
-        self.num_envs = check_positive_integer("num_envs", num_envs)
-        self.replay_capacity = check_positive_integer("replay_capacity", replay_capacity)
-        self.batch_size = check_positive_integer("batch_size", batch_size)
-        self.warm_up_agent_steps = check_integer("warm_up_agent_steps", warm_up_agent_steps, minimum=1)
-        self.replay_ratio = check_positive("replay_ratio", replay_ratio)
-        self._steps_per_gradient_step = _agent_steps_per_gradient_step(replay_ratio)
-        self.target_update_period = check_positive_integer("target_update_period", target_update_period)
-        self.boundary_period = self.target_update_period
-        self.epsilon = epsilon
-        self.evaluation = evaluation
-        if prioritization is not None:
-            check_instance("prioritization", prioritization, Prioritization, "@Prioritization()")
-        self.prioritization = prioritization
-        self.diagnostics_batch_size = check_positive_integer("diagnostics_batch_size", diagnostics_batch_size)
-        if warm_up_agent_steps >= replay_capacity:
-            raise ValueError(
-                f"`warm_up_agent_steps` must be below `replay_capacity`, {replay_capacity}. "
-                f"Received: {warm_up_agent_steps}"
-            )
-        if batch_size > replay_capacity:
-            raise ValueError(
-                f"`batch_size` must be at most `replay_capacity`, {replay_capacity}. Received: {batch_size}"
-            )
         self._frame_shape = protocol.frame_shape(game)
         self._observation_shape = protocol.observation_shape(game)
-        check_fits_in_memory(
-            "replay_capacity", replay_capacity, replay_bytes(replay_capacity, self._frame_shape)
-        )
-        # Two observations of each transition, as bytes and as float32.
-        observations = 2 * 5 * math.prod(self._observation_shape)
-        check_fits_in_memory("batch_size", batch_size, batch_size * observations)
-        check_fits_in_memory(
-            "diagnostics_batch_size", diagnostics_batch_size, diagnostics_batch_size * observations
-        )
-        check_fits_in_memory("num_envs", num_envs, num_envs * EMULATOR_BYTES)
-        if replay_capacity % num_envs:
-            raise ValueError(
-                f"`replay_capacity` must be a multiple of `num_envs`, {num_envs}. Received: {replay_capacity}"
-            )
+        settings.check_memory(self._frame_shape, self._observation_shape)
+        self.num_envs = settings.num_envs
+        self.replay_capacity = settings.replay_capacity
+        self.batch_size = settings.batch_size
+        self.warm_up_agent_steps = settings.warm_up_agent_steps
+        self.replay_ratio = settings.replay_ratio
+        self.target_update_period = self.boundary_period = settings.target_update_period
+        self.epsilon = settings.epsilon
+        self.evaluation = settings.evaluation
+        self.prioritization = settings.prioritization
+        self.diagnostics_batch_size = settings.diagnostics_batch_size
+        self._steps_per_gradient_step = _agent_steps_per_gradient_step(settings.replay_ratio)
         self._make_agent = agent
         self._make_network = network
 

@@ -6,7 +6,9 @@ import tensorflow as tf
 
 from tfplastic._checks import check_interval
 from tfplastic._keras import keras
-from tfplastic.tasks.datasets import check_dataset_name, choose_examples, load_dataset, scale_pixels
+from tfplastic._shared_arguments import shares_arguments
+from tfplastic.tasks.datasets import Dataset, check_dataset_name, choose_examples, load_dataset, scale_pixels
+from tfplastic.tasks.stream_parts.settings import ImageStreamSettings
 from tfplastic.tasks.supervised_stream import SupervisedStream
 
 
@@ -19,12 +21,7 @@ class ImageStream(SupervisedStream):
         dataset: a name that `load_dataset` knows.
         network: builder of the network, see `SupervisedStream`.
         num_examples: images, drawn from the training examples by the seed.
-        steps_per_task: gradient steps per task, see `SupervisedStream`.
-        epochs_per_task: epochs per task, see `SupervisedStream`.
-        batch_size: examples per gradient step, see `SupervisedStream`.
-        sampling: order of the examples, see `SupervisedStream`.
-        drop_last: batch that an epoch leaves out, see `SupervisedStream`.
-        pixel_range: new values of the levels 0 and 255.
+        settings: see `ImageStreamSettings`.
 
     Attributes:
         num_classes: classes of the data set, from `build` on.
@@ -39,33 +36,34 @@ class ImageStream(SupervisedStream):
     labels: tf.Tensor
     num_classes: int
 
+    @shares_arguments(ImageStreamSettings, pixel_range=(0.0, 1.0))
     def __init__(
         self,
         dataset: str,
         network: Callable[..., keras.Model],
         *,
         num_examples: int,
-        steps_per_task: int | None = None,
-        epochs_per_task: int | None = None,
-        batch_size: int = 16,
-        sampling: str = "epochs",
-        drop_last: str = "partial",
-        pixel_range: tuple[float, float] = (0.0, 1.0),
+        settings: ImageStreamSettings,
     ):
         self.dataset = check_dataset_name("dataset", dataset)
-        self.pixel_range = check_interval("pixel_range", pixel_range)
-        super().__init__(
-            network,
-            num_examples=num_examples,
-            steps_per_task=steps_per_task,
-            epochs_per_task=epochs_per_task,
-            batch_size=batch_size,
-            sampling=sampling,
-            drop_last=drop_last,
-        )
+        of_stream = vars(settings).copy()
+        self.pixel_range = check_interval("pixel_range", of_stream.pop("pixel_range"))
+        super().__init__(network, num_examples=num_examples, **of_stream)
 
     def load(self, seed: int) -> tuple[int, Sequence[int]]:
-        data = choose_examples(load_dataset(self.dataset), self.num_examples or 0, seed)
+        return self.keep(load_dataset(self.dataset), seed)
+
+    def keep(self, dataset: Dataset, seed: int) -> tuple[int, Sequence[int]]:
+        """Keeps what the run needs of the data set, such as its chosen images; a subclass may keep more.
+
+        Args:
+            dataset: all of it.
+            seed: root seed.
+
+        Returns:
+            See `load`.
+        """
+        data = choose_examples(dataset, self.num_examples or 0, seed)
         self.num_classes = data.num_classes
         self.images = tf.constant(scale_pixels(data.x_train, *self.pixel_range))
         self.labels = tf.constant(data.y_train)

@@ -9,8 +9,10 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_one_of
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.tasks.image_stream import ImageStream
 from tfplastic.tasks.stream_parts.schedules import random_labels, shuffled_labels
+from tfplastic.tasks.stream_parts.settings import ImageStreamSettings
 from tfplastic.tasks.stream_parts.stream_state import StreamState
 
 LABELS = ("uniform", "shuffled")
@@ -59,15 +61,14 @@ class RandomLabelTask(ImageStream):
             et al.
         steps_per_task: gradient steps between labellings; None if `epochs_per_task` is given. The paper does
             not say; 30,000 in Kumar et al.
-        epochs_per_task: passes over the images between labellings, in place of `steps_per_task`.
         batch_size: examples per gradient step. The paper does not say; 16 in Kumar et al.
         sampling: `'epochs'`: in a new random order each time all images have been used, which leaves out at
             most `batch_size - 1` at the end of an order; or `'replacement'`: each batch drawn independently.
             The paper does not say; Kumar et al. train in epochs.
-        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
         labels: `'uniform'` over the classes, each independent; or `'shuffled'`: the true labels in a random
             order, so that each class keeps its number of images.
         pixel_range: new values of the levels 0 and 255. (-1, 1) in Kumar et al.; the paper does not say.
+        settings: see `ImageStreamSettings`.
 
     Raises:
         ValueError: an argument is out of its range; from `build` on, there is no such data.
@@ -83,31 +84,22 @@ class RandomLabelTask(ImageStream):
 
     name = "random_labels"
 
+    @shares_arguments(ImageStreamSettings, steps_per_task=30_000, pixel_range=(0.0, 1.0))
     def __init__(
         self,
         dataset: str,
         network: Callable[..., keras.Model],
         *,
         num_examples: int = 5_000,
-        steps_per_task: int | None = 30_000,
-        epochs_per_task: int | None = None,
-        batch_size: int = 16,
-        sampling: str = "epochs",
-        drop_last: str = "partial",
         labels: str = "uniform",
-        pixel_range: tuple[float, float] = (0.0, 1.0),
+        settings: ImageStreamSettings,
     ):
         self._is_shuffled = check_one_of("labels", labels, LABELS) == "shuffled"
         super().__init__(
             dataset,
             network,
             num_examples=num_examples,
-            steps_per_task=steps_per_task,
-            epochs_per_task=epochs_per_task,
-            batch_size=batch_size,
-            sampling=sampling,
-            drop_last=drop_last,
-            pixel_range=pixel_range,
+            **vars(settings),
         )
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:

@@ -1,15 +1,16 @@
 """Streams for several learners side by side in one run, each with examples of its own."""
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
 from tfplastic import seeds
 from tfplastic._checks import check_integer, check_makes
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.random import fold_in, random_bits, unit_normals
 from tfplastic.tasks.stream_parts.objectives import REGRESSION
+from tfplastic.tasks.stream_parts.settings import StreamSettings
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch
 from tfplastic.tasks.supervised_stream import SupervisedStream
 from tfplastic.tasks.task_loss import TaskLoss
@@ -35,7 +36,8 @@ class ReplicatedStream(SupervisedStream):
         replicates: number of learners.
         first_replicate: number of the first learner. Above 0 the run is a part of a larger one, and the
             network is also called with `first_replicate`.
-        **settings: arguments of `SupervisedStream`.
+        num_examples: see `SupervisedStream`.
+        settings: see `StreamSettings`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -43,18 +45,20 @@ class ReplicatedStream(SupervisedStream):
 
     objective = REGRESSION
 
+    @shares_arguments(StreamSettings)
     def __init__(
         self,
         network: Callable[..., keras.Model],
         *,
         replicates: int,
         first_replicate: int = 0,
-        **settings: Any,
+        num_examples: int | None = None,
+        settings: StreamSettings,
     ):
         self.replicates = check_integer("replicates", replicates, 1, _MOST)
         self.first_replicate = check_integer("first_replicate", first_replicate, 0, _MOST)
         self.score_shape = (replicates,)
-        super().__init__(network, **settings)
+        super().__init__(network, num_examples=num_examples, **vars(settings))
         if first_replicate:
             takes = ("input_shape", "seed", "first_replicate")
             check_makes("network", network, keras.Model, "@replicated_mlp", takes)

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import seeds
-from tfplastic._checks import check_makes, check_one_of, check_positive_integer
+from tfplastic._checks import check_makes
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.programs import own_program
 from tfplastic._tf.random import fold_in, random_integers
 from tfplastic.tasks.batch_memory import check_batch_fits
@@ -20,12 +21,11 @@ from tfplastic.tasks.host_task import TaskProgress
 from tfplastic.tasks.stream_parts.data_batches import DataBatches
 from tfplastic.tasks.stream_parts.objectives import CLASSIFICATION, Objective
 from tfplastic.tasks.stream_parts.schedules import epoch_order
+from tfplastic.tasks.stream_parts.settings import StreamSettings
 from tfplastic.tasks.stream_parts.stream_state import StreamState
 from tfplastic.tasks.stream_parts.task_sizes import bounded, check_of_tasks
 from tfplastic.tasks.task_loss import TaskLoss
 
-SAMPLINGS = ("epochs", "replacement")
-DROPS = ("partial", "any")
 _EVALUATION_BATCH = 1024  # examples that go through the network at once
 _SHOWN_ANYWAY = ("loss", "note", "step")  # on the progress line
 _MEASURED_EXAMPLES = 1024  # of diagnostics, and of the evaluation of a stream without end
@@ -62,15 +62,7 @@ class SupervisedStream(GraphTask):
     Args:
         network: builder of the model; called with the number of outputs and `input_shape`, `seed`.
         num_examples: examples of a task, or of the largest one; None if they have no end.
-        steps_per_task: gradient steps of a task, in place of `epochs_per_task`.
-        epochs_per_task: passes over the examples of a task, in place of `steps_per_task`; 1 is online
-            learning of each task.
-        batch_size: examples per gradient step; at most `num_examples` in epochs.
-        sampling: `'epochs'`: in a new random order each time all examples have been used, which leaves out at
-            most `batch_size - 1` at the end of an order; or `'replacement'`: each batch drawn independently.
-        drop_last: batch that an epoch leaves out: its last one if that is not whole, `'partial'`; or its last
-            one, whole or not, `'any'`, as in the released code of Kumar et al. 2023, whose epochs of 1,200
-            examples in batches of 16 have 74 batches instead of 75.
+        settings: see `StreamSettings`.
 
     Attributes:
         network: builder of the model.
@@ -111,45 +103,26 @@ class SupervisedStream(GraphTask):
     score_shape: Sequence[int] = ()
     seed: int
 
+    @shares_arguments(StreamSettings)
     def __init__(
         self,
         network: Callable[..., keras.Model],
         *,
         num_examples: int | None = None,
-        steps_per_task: int | None = None,
-        epochs_per_task: int | None = None,
-        batch_size: int = 16,
-        sampling: str = "epochs",
-        drop_last: str = "partial",
+        settings: StreamSettings,
     ):
         self.network = check_makes("network", network, keras.Model, "@mlp", ("input_shape", "seed"))
+        settings.check_examples(num_examples)
         self.num_examples = num_examples
-        self.steps_per_task, self.epochs_per_task = steps_per_task, epochs_per_task
-        if num_examples is not None:
-            check_positive_integer("num_examples", num_examples)
-        if steps_per_task is not None or epochs_per_task is None:
-            check_positive_integer("steps_per_task", steps_per_task)
-        if epochs_per_task is not None:
-            check_positive_integer("epochs_per_task", epochs_per_task)
-            if steps_per_task is not None or num_examples is None:
-                given = "`steps_per_task` is given" if num_examples else "examples have no end"
-                raise ValueError(f"`epochs_per_task` must be None where {given}. Received: {epochs_per_task}")
-        self.batch_size = check_positive_integer("batch_size", batch_size)
-        self.sampling = check_one_of("sampling", sampling, SAMPLINGS)
-        if num_examples is not None and batch_size > num_examples and sampling == "epochs":
-            raise ValueError(
-                f"`batch_size` must be at most `num_examples`, {num_examples}. Received: {batch_size}"
-            )
-        self.drop_last = check_one_of("drop_last", drop_last, DROPS)
-        if drop_last == "any" and num_examples is not None and batch_size >= num_examples:
-            rule = f"must be below `num_examples`, {num_examples}, where `drop_last` is 'any'"
-            raise ValueError(f"`batch_size` {rule}. Received: {batch_size}")
+        self.steps_per_task, self.epochs_per_task = settings.steps_per_task, settings.epochs_per_task
+        self.batch_size = settings.batch_size
+        self.sampling, self.drop_last = settings.sampling, settings.drop_last
         score = self.objective.score
         self.progress_fields = () if score in _SHOWN_ANYWAY else (score,)
         kind = type(self)
         self._sizes_differ = kind.task_size is not SupervisedStream.task_size
         lengths_differ = kind.task_length is not SupervisedStream.task_length
-        is_regular = not lengths_differ and (epochs_per_task is None or not self._sizes_differ)
+        is_regular = not lengths_differ and (self.epochs_per_task is None or not self._sizes_differ)
         self.boundary_period = int(self.task_length(0)) if is_regular else None
 
     @abc.abstractmethod

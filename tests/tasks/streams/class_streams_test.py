@@ -1,6 +1,7 @@
 """Streams of classes and of growing data: 5+1 classes, continual ImageNet's form, warm starts."""
 
 import functools
+import importlib
 from typing import Any
 
 import numpy as np
@@ -119,3 +120,16 @@ def test_a_share_of_less_than_a_batch_is_refused():
         warm(share=0.1)
     with pytest.raises(ValueError, match=r"`arm` must be one of 'warm', 'fresh'\. Received: 'cold'"):
         warm(arm="cold")
+
+
+def test_data_are_read_once(monkeypatch):
+    read = []
+
+    def load_dataset(name):
+        read.append(name)
+        return DIGITS
+
+    for module in (tasks.image_stream, importlib.import_module(tasks.WarmStart.__module__)):
+        monkeypatch.setattr(module, "load_dataset", load_dataset, raising=False)
+    warm()
+    assert read == ["digits"]

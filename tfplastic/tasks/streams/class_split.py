@@ -10,9 +10,11 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_one_of, check_positive_integer, check_sequence
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.tasks.datasets import Dataset, load_dataset, scale_pixels
 from tfplastic.tasks.image_stream import ImageStream
 from tfplastic.tasks.stream_parts.schedules import class_order
+from tfplastic.tasks.stream_parts.settings import ImageStreamSettings
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 
 LABELS = ("class", "place")
@@ -45,12 +47,7 @@ class ClassSplit(ImageStream):
         examples_per_class: training images of each class, drawn by the seed.
         labels: `'class'`, the number of the class, with an output for each of the data set; or `'place'`,
             within the task, with as many outputs as the largest task has classes.
-        steps_per_task: gradient steps of a task; None if `epochs_per_task` is given.
-        epochs_per_task: passes over the images of a task, in place of `steps_per_task`.
-        batch_size: examples per gradient step.
-        sampling: `'epochs'` or `'replacement'`, see `SupervisedStream`.
-        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
-        pixel_range: new values of the levels 0 and 255.
+        settings: see `ImageStreamSettings`.
 
     Raises:
         ValueError: an argument is out of its range; from `build` on, there is no such data, or a class has
@@ -67,6 +64,7 @@ class ClassSplit(ImageStream):
 
     name = "class_split"
 
+    @shares_arguments(ImageStreamSettings, steps_per_task=780, batch_size=32)
     def __init__(
         self,
         dataset: str,
@@ -75,12 +73,7 @@ class ClassSplit(ImageStream):
         classes_per_task: Sequence[int] = (5, 1),
         examples_per_class: int = 500,
         labels: str = "class",
-        steps_per_task: int | None = 780,
-        epochs_per_task: int | None = None,
-        batch_size: int = 32,
-        sampling: str = "epochs",
-        drop_last: str = "partial",
-        pixel_range: tuple[float, float] = (-1.0, 1.0),
+        settings: ImageStreamSettings,
     ):
         counts = check_sequence("classes_per_task", classes_per_task, "(5, 1)")
         self._counts = [check_positive_integer("classes_per_task", count) for count in counts]
@@ -92,12 +85,7 @@ class ClassSplit(ImageStream):
             dataset,
             network,
             num_examples=max(self._counts) * examples_per_class,
-            steps_per_task=steps_per_task,
-            epochs_per_task=epochs_per_task,
-            batch_size=batch_size,
-            sampling=sampling,
-            drop_last=drop_last,
-            pixel_range=pixel_range,
+            **vars(settings),
         )
 
     def load(self, seed: int) -> tuple[int, Sequence[int]]:

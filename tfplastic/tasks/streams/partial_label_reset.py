@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from tfplastic._checks import check_fraction
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.tasks.image_stream import ImageStream
 from tfplastic.tasks.stream_parts.schedules import chosen_examples, random_labels
+from tfplastic.tasks.stream_parts.settings import ImageStreamSettings
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 
 
@@ -35,12 +37,7 @@ class PartialLabelReset(ImageStream):
         network: builder of the model; called with the number of classes and `input_shape`, `seed`.
         fraction: share of the images with new labels, in [0, 1].
         num_examples: images, drawn from the training examples by the seed.
-        steps_per_task: gradient steps between resets; None if `epochs_per_task` is given.
-        epochs_per_task: passes over the images between resets, in place of `steps_per_task`.
-        batch_size: examples per gradient step.
-        sampling: `'epochs'` or `'replacement'`, see `SupervisedStream`.
-        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
-        pixel_range: new values of the levels 0 and 255.
+        settings: see `ImageStreamSettings`.
 
     Raises:
         ValueError: an argument is out of its range; from `build` on, there is no such data.
@@ -56,6 +53,7 @@ class PartialLabelReset(ImageStream):
 
     name = "partial_label_reset"
 
+    @shares_arguments(ImageStreamSettings, steps_per_task=100_000)
     def __init__(
         self,
         dataset: str,
@@ -63,24 +61,14 @@ class PartialLabelReset(ImageStream):
         fraction: float,
         *,
         num_examples: int,
-        steps_per_task: int | None = 100_000,
-        epochs_per_task: int | None = None,
-        batch_size: int = 16,
-        sampling: str = "epochs",
-        drop_last: str = "partial",
-        pixel_range: tuple[float, float] = (-1.0, 1.0),
+        settings: ImageStreamSettings,
     ):
         self.fraction = check_fraction("fraction", fraction)
         super().__init__(
             dataset,
             network,
             num_examples=num_examples,
-            steps_per_task=steps_per_task,
-            epochs_per_task=epochs_per_task,
-            batch_size=batch_size,
-            sampling=sampling,
-            drop_last=drop_last,
-            pixel_range=pixel_range,
+            **vars(settings),
         )
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:

@@ -7,8 +7,10 @@ import gin
 import tensorflow as tf
 
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.tasks.image_stream import ImageStream
 from tfplastic.tasks.stream_parts.schedules import class_order
+from tfplastic.tasks.stream_parts.settings import ImageStreamSettings
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 
 
@@ -32,12 +34,7 @@ class PermutedLabels(ImageStream):
         dataset: a name that `load_dataset` knows.
         network: builder of the model; called with the number of classes and `input_shape`, `seed`.
         num_examples: images, drawn from the training examples by the seed.
-        steps_per_task: gradient steps between permutations; None if `epochs_per_task` is given.
-        epochs_per_task: passes over the images between permutations, in place of `steps_per_task`.
-        batch_size: examples per gradient step.
-        sampling: `'epochs'` or `'replacement'`, see `SupervisedStream`.
-        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
-        pixel_range: new values of the levels 0 and 255.
+        settings: see `ImageStreamSettings`.
 
     Raises:
         ValueError: an argument is out of its range; from `build` on, there is no such data.
@@ -52,29 +49,20 @@ class PermutedLabels(ImageStream):
 
     name = "permuted_labels"
 
+    @shares_arguments(ImageStreamSettings, steps_per_task=2_500, batch_size=1)
     def __init__(
         self,
         dataset: str,
         network: Callable[..., keras.Model],
         *,
         num_examples: int,
-        steps_per_task: int | None = 2_500,
-        epochs_per_task: int | None = None,
-        batch_size: int = 1,
-        sampling: str = "epochs",
-        drop_last: str = "partial",
-        pixel_range: tuple[float, float] = (-1.0, 1.0),
+        settings: ImageStreamSettings,
     ):
         super().__init__(
             dataset,
             network,
             num_examples=num_examples,
-            steps_per_task=steps_per_task,
-            epochs_per_task=epochs_per_task,
-            batch_size=batch_size,
-            sampling=sampling,
-            drop_last=drop_last,
-            pixel_range=pixel_range,
+            **vars(settings),
         )
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:

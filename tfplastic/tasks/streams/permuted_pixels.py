@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from tfplastic._checks import check_one_of
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.tasks.image_stream import ImageStream
 from tfplastic.tasks.stream_parts.schedules import pixel_order
+from tfplastic.tasks.stream_parts.settings import ImageStreamSettings
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 
 PERMUTATIONS = ("fresh", "cumulative")
@@ -44,13 +46,8 @@ class PermutedPixels(ImageStream):
         dataset: a name that `load_dataset` knows.
         network: builder of the model; called with the number of classes and `input_shape`, `seed`.
         num_examples: images, drawn from the training examples by the seed.
-        steps_per_task: gradient steps between permutations, in place of `epochs_per_task`.
-        epochs_per_task: passes over the images between permutations, in place of `steps_per_task`.
-        batch_size: examples per gradient step.
-        sampling: `'epochs'` or `'replacement'`, see `SupervisedStream`.
-        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
         permutation: `'fresh'`, of the original images; or `'cumulative'`, of the images of the task before.
-        pixel_range: new values of the levels 0 and 255.
+        settings: see `ImageStreamSettings`.
 
     Raises:
         ValueError: an argument is out of its range; from `build` on, there is no such data.
@@ -68,31 +65,22 @@ class PermutedPixels(ImageStream):
 
     name = "permuted_pixels"
 
+    @shares_arguments(ImageStreamSettings)
     def __init__(
         self,
         dataset: str,
         network: Callable[..., keras.Model],
         *,
         num_examples: int = 10_000,
-        steps_per_task: int | None = None,
-        epochs_per_task: int | None = None,
-        batch_size: int = 16,
-        sampling: str = "epochs",
-        drop_last: str = "partial",
         permutation: str = "fresh",
-        pixel_range: tuple[float, float] = (-1.0, 1.0),
+        settings: ImageStreamSettings,
     ):
         self._is_cumulative = check_one_of("permutation", permutation, PERMUTATIONS) == "cumulative"
         super().__init__(
             dataset,
             network,
             num_examples=num_examples,
-            steps_per_task=steps_per_task,
-            epochs_per_task=epochs_per_task,
-            batch_size=batch_size,
-            sampling=sampling,
-            drop_last=drop_last,
-            pixel_range=pixel_range,
+            **vars(settings),
         )
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:

@@ -10,8 +10,10 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_integer, check_sequence
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.random import fold_in, normal
 from tfplastic.tasks.image_regression import ImageRegression
+from tfplastic.tasks.stream_parts.settings import ImageStreamSettings
 
 _MOST = 16_384  # units of a layer of the target
 
@@ -33,12 +35,7 @@ class RandomNetworkRegression(ImageRegression):
         network: builder of the model; called with 1 output and `input_shape`, `seed`.
         num_examples: images, drawn from the training examples by the seed.
         hidden: units of each hidden layer of the target.
-        steps_per_task: gradient steps per task; None if `epochs_per_task` is given.
-        epochs_per_task: passes over the images per task, in place of `steps_per_task`.
-        batch_size: examples per gradient step.
-        sampling: `'epochs'` or `'replacement'`, see `SupervisedStream`.
-        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
-        pixel_range: new values of the levels 0 and 255.
+        settings: see `ImageStreamSettings`.
 
     Raises:
         ValueError: an argument is out of its range; from `build` on, there is no such data.
@@ -53,6 +50,7 @@ class RandomNetworkRegression(ImageRegression):
 
     name = "random_network_regression"
 
+    @shares_arguments(ImageStreamSettings, steps_per_task=5_000, batch_size=128)
     def __init__(
         self,
         dataset: str,
@@ -60,12 +58,7 @@ class RandomNetworkRegression(ImageRegression):
         *,
         num_examples: int,
         hidden: Sequence[int] = (512, 512),
-        steps_per_task: int | None = 5_000,
-        epochs_per_task: int | None = None,
-        batch_size: int = 128,
-        sampling: str = "epochs",
-        drop_last: str = "partial",
-        pixel_range: tuple[float, float] = (-1.0, 1.0),
+        settings: ImageStreamSettings,
     ):
         given = check_sequence("hidden", hidden, "(512, 512)")
         self.hidden = [check_integer(f"hidden[{place}]", each, 1, _MOST) for place, each in enumerate(given)]
@@ -73,12 +66,7 @@ class RandomNetworkRegression(ImageRegression):
             dataset,
             network,
             num_examples=num_examples,
-            steps_per_task=steps_per_task,
-            epochs_per_task=epochs_per_task,
-            batch_size=batch_size,
-            sampling=sampling,
-            drop_last=drop_last,
-            pixel_range=pixel_range,
+            **vars(settings),
         )
 
     def content(self, task: int | tf.Tensor, previous: Any = None) -> tf.Tensor:

@@ -17,8 +17,10 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.layers.replicated_dense import replicated_product
 from tfplastic.tasks.replicated_stream import ReplicatedStream
+from tfplastic.tasks.stream_parts.settings import StreamSettings
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 
 _BYTES = 16  # of a sign while it is drawn
@@ -57,8 +59,7 @@ class SlowlyChangingRegression(ReplicatedStream):
         flips: `'one'` or `'all'`: slow bits that change between tasks, the latter drawn uniformly.
         constant_bit: whether inputs have a constant bit.
         target_biases: whether targets have biases.
-        steps_per_task: gradient steps between changes.
-        batch_size: examples per gradient step.
+        settings: see `StreamSettings`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -74,6 +75,9 @@ class SlowlyChangingRegression(ReplicatedStream):
 
     name = "slowly_changing_regression"
 
+    @shares_arguments(
+        StreamSettings, omit=("epochs_per_task", "sampling", "drop_last"), steps_per_task=10_000, batch_size=1
+    )
     def __init__(
         self,
         network: Callable[..., keras.Model],
@@ -87,8 +91,7 @@ class SlowlyChangingRegression(ReplicatedStream):
         flips: str = "one",
         constant_bit: bool = True,
         target_biases: bool = False,
-        steps_per_task: int = 10_000,
-        batch_size: int = 1,
+        settings: StreamSettings,
     ):
         self.num_bits = check_positive_integer("num_bits", num_bits)
         self.num_slow = check_integer("num_slow", num_slow, 1, num_bits)
@@ -101,8 +104,8 @@ class SlowlyChangingRegression(ReplicatedStream):
             network,
             replicates=replicates,
             first_replicate=first_replicate,
-            steps_per_task=steps_per_task,
-            batch_size=batch_size,
+            steps_per_task=settings.steps_per_task,
+            batch_size=settings.batch_size,
         )
 
     def load(self, seed: int) -> tuple[int, Sequence[int]]:

@@ -8,8 +8,10 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_finite, check_integer, check_one_of
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.random import fold_in
 from tfplastic.tasks.replicated_stream import ReplicatedStream
+from tfplastic.tasks.stream_parts.settings import StreamSettings
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 
 _MOST = 1_000_000  # inputs
@@ -40,8 +42,7 @@ class TwoInputRegression(ReplicatedStream):
         changes: `'inputs'` or `'sign'`, the problem 1 or 2 of the source.
         num_inputs: inputs of an example; even.
         scale: a, the factor of the mean.
-        steps_per_task: gradient steps between changes.
-        batch_size: examples per gradient step.
+        settings: see `StreamSettings`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -57,6 +58,9 @@ class TwoInputRegression(ReplicatedStream):
 
     name = "two_input_regression"
 
+    @shares_arguments(
+        StreamSettings, omit=("epochs_per_task", "sampling", "drop_last"), steps_per_task=200, batch_size=1
+    )
     def __init__(
         self,
         network: Callable[..., keras.Model],
@@ -66,8 +70,7 @@ class TwoInputRegression(ReplicatedStream):
         changes: str = "inputs",
         num_inputs: int = 16,
         scale: float = 1.0,
-        steps_per_task: int = 200,
-        batch_size: int = 1,
+        settings: StreamSettings,
     ):
         self.changes = check_one_of("changes", changes, ("inputs", "sign"))
         self.num_inputs = check_integer("num_inputs", num_inputs, 2, _MOST)
@@ -78,8 +81,8 @@ class TwoInputRegression(ReplicatedStream):
             network,
             replicates=replicates,
             first_replicate=first_replicate,
-            steps_per_task=steps_per_task,
-            batch_size=batch_size,
+            steps_per_task=settings.steps_per_task,
+            batch_size=settings.batch_size,
         )
 
     def load(self, seed: int) -> tuple[int, Sequence[int]]:

@@ -1,16 +1,17 @@
 """Part of the data first, and then all of it: warm-started training."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_fraction, check_one_of, check_positive_integer
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.programs import own_program
-from tfplastic.tasks.datasets import load_dataset, scale_pixels
+from tfplastic.tasks.datasets import Dataset, scale_pixels
 from tfplastic.tasks.image_stream import ImageStream
+from tfplastic.tasks.stream_parts.settings import ImageStreamSettings
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 
 ARMS = ("warm", "fresh")
@@ -41,12 +42,7 @@ class WarmStart(ImageStream):
         num_examples: images, drawn from the training examples by the seed.
         share: share of the images in the warm arm's first task, in [0, 1]; at least a batch.
         arm: `'warm'` or `'fresh'`.
-        epochs_per_task: passes over the images of a task; None if `steps_per_task` is given.
-        steps_per_task: gradient steps of a task, in place of `epochs_per_task`.
-        batch_size: examples per gradient step.
-        sampling: `'epochs'` or `'replacement'`, see `SupervisedStream`.
-        drop_last: batch that an epoch leaves out, `'partial'` or `'any'`, see `SupervisedStream`.
-        pixel_range: new values of the levels 0 and 255.
+        settings: see `ImageStreamSettings`.
 
     Raises:
         ValueError: an argument is out of its range; from `build` on, there is no such data.
@@ -61,6 +57,7 @@ class WarmStart(ImageStream):
 
     name = "warm_start"
 
+    @shares_arguments(ImageStreamSettings, epochs_per_task=350, batch_size=128)
     def __init__(
         self,
         dataset: str,
@@ -69,12 +66,7 @@ class WarmStart(ImageStream):
         num_examples: int,
         share: float = 0.5,
         arm: str = "warm",
-        epochs_per_task: int | None = 350,
-        steps_per_task: int | None = None,
-        batch_size: int = 128,
-        sampling: str = "epochs",
-        drop_last: str = "partial",
-        pixel_range: tuple[float, float] = (-1.0, 1.0),
+        settings: ImageStreamSettings,
     ):
         share = check_fraction("share", share)
         check_positive_integer("num_examples", num_examples)
@@ -83,26 +75,19 @@ class WarmStart(ImageStream):
             dataset,
             network,
             num_examples=num_examples,
-            steps_per_task=steps_per_task,
-            epochs_per_task=epochs_per_task,
-            batch_size=batch_size,
-            sampling=sampling,
-            drop_last=drop_last,
-            pixel_range=pixel_range,
+            **vars(settings),
         )
         self._first = num_examples if self._is_fresh else round(share * num_examples)
-        least = batch_size if sampling == "epochs" else 1
+        least = settings.batch_size if settings.sampling == "epochs" else 1
         if self._first < least:
             rule = f"must give the first task at least {least} images, a batch"
             raise ValueError(f"`share` {rule}. Received: {share} of {num_examples} images")
 
-    def load(self, seed: int) -> Any:
-        found = super().load(seed)
-        data = load_dataset(self.dataset)
-        self._test_images = tf.constant(scale_pixels(data.x_test, *self.pixel_range))
-        self._test_labels = tf.constant(data.y_test)
+    def keep(self, dataset: Dataset, seed: int) -> tuple[int, Sequence[int]]:
+        self._test_images = tf.constant(scale_pixels(dataset.x_test, *self.pixel_range))
+        self._test_labels = tf.constant(dataset.y_test)
         self._hits = own_program(self._count_hits)
-        return found
+        return super().keep(dataset, seed)
 
     def task_size(self, task: int | tf.Tensor) -> int | tf.Tensor:
         """Returns the number of images in a task."""
