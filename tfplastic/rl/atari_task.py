@@ -11,7 +11,7 @@ from tfplastic._shared_arguments import shares_arguments
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.atari import AtariProtocol
 from tfplastic.rl.atari.games import check_game
-from tfplastic.rl.replay_settings import ReplaySettings
+from tfplastic.rl.replay.settings import ReplaySettings
 from tfplastic.rl.replay_task import ReplayTask
 
 

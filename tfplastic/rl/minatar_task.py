@@ -11,7 +11,7 @@ from tfplastic.rl.agents import QAgent
 from tfplastic.rl.agents.acting import LinearEpsilon
 from tfplastic.rl.minatar import MinAtarProtocol
 from tfplastic.rl.minatar.games import check_game
-from tfplastic.rl.replay_settings import ReplaySettings
+from tfplastic.rl.replay.settings import ReplaySettings
 from tfplastic.rl.replay_task import ReplayTask
 
 

@@ -28,7 +28,7 @@ from tfplastic.rl.player import Player
 from tfplastic.rl.q_learner import QLearner
 from tfplastic.rl.replay import FrameReplay, PrioritizedReplay
 from tfplastic.rl.replay.frame_replay import replay_bytes
-from tfplastic.rl.replay_settings import ReplaySettings
+from tfplastic.rl.replay.settings import ReplaySettings
 from tfplastic.tasks import HostTask, TaskLoss, TaskProgress
 from tfplastic.tasks.batch_memory import check_batch_fits
 

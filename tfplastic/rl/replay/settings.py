@@ -16,8 +16,8 @@ from tfplastic._checks import (
 )
 from tfplastic.rl.agents.acting import LinearEpsilon
 from tfplastic.rl.evaluation import EMULATOR_BYTES, Evaluation
-from tfplastic.rl.replay import Prioritization
 from tfplastic.rl.replay.frame_replay import replay_bytes
+from tfplastic.rl.replay.prioritization import Prioritization
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
