@@ -80,7 +80,7 @@ def _cells(runs: Runs, factors: tuple[str, ...]) -> Section | None:
     frame["final loss, ours"], frame["final loss, paper"] = cells["final_loss"], cells["final_loss_paper"]
     frame["runs"] = cells["runs"]
     frame["sign agrees"] = _signs(cells)
-    note = _cells_note(cells["runs"])
+    note = _cells_note([int(each) for each in floats(cells, "runs")])
     tables = [Table("paper_cells", "Probe losses, ours and the paper's", frame, note, True)]
     found = agreement(ours)
     found["measure"] = [_MEASURES[name] for name in found["measure"]]
@@ -233,10 +233,10 @@ def _agreement_note() -> str:
     )
 
 
-def _cells_note(counts: pd.Series) -> str:
+def _cells_note(counts: list[int]) -> str:
     return (
         "Increase of the final probe loss from the first to the last probe, above 0 where plasticity is lost;"
-        f" ours is a mean over runs, from low to high is the {aggregate.band_name(counts.tolist(), 'mean')}."
+        f" ours is a mean over runs, from low to high is the {aggregate.band_name(counts, 'mean')}."
         " And the final loss of the last probe. The paper's numbers, and the spread of the increase that it"
         " prints, are those of Figs. 8 to 11."
     )
