@@ -347,6 +347,10 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         may("L", "steps_per_task") | may("None", "epochs_per_task") | may("[]", "hidden"),
     ),
     "BackwardTransfer": (tp.training.BackwardTransfer, set()),
+    "NextTaskDiagnostics": (
+        given(tp.training.NextTaskDiagnostics, quantities=[tp.diagnostics.dead_units]),
+        may("L", "num_examples", "task_period") | may("[]", "quantities"),
+    ),
     "ReplicateScores": (tp.training.ReplicateScores, may("L", "period")),
     "ClassificationMdpTask": (
         built(

@@ -212,7 +212,7 @@ class SupervisedStream(GraphTask):
         )
 
     def next(self, state: StreamState, key: tf.Tensor) -> tuple[Any, StreamState]:
-        state = self._begin_task_if_due(state)
+        state = self.begin_task_if_due(state)
         if self.num_examples is None:
             first = tf.cast(state.total_steps * self.batch_size, tf.int32)
             indices = first + tf.range(self.batch_size)
@@ -256,7 +256,7 @@ class SupervisedStream(GraphTask):
         """Returns all examples; after the last step of a task, those of the next one."""
         if self.num_examples is None:
             return super().data_batches(state)
-        begun = self._begin_task_if_due(state)
+        begun = self.begin_task_if_due(state)
         key = tf.constant(seeds.derive(self.seed, "data_batches"))
 
         def at(index: tf.Tensor) -> Any:
@@ -281,6 +281,27 @@ class SupervisedStream(GraphTask):
             final = _mean(state.final_score, final_steps) if final_steps > 0 else math.nan
             found[f"evaluation/final_epoch_{score}"] = final
         return found
+
+    def begin_task_if_due(self, state: StreamState) -> StreamState:
+        """Returns the state that the next step begins with: at the end of a task that of the next one.
+
+        Args:
+            state: state of the stream.
+        """
+
+        # As a task's first step begins, not as its last one ends: until then evaluations see its content.
+        def begin(state: StreamState) -> StreamState:
+            task = state.task + 1
+            begun = state._replace(
+                step=tf.zeros_like(state.step),
+                task=task,
+                content=self.content(task, state.content),
+                task_score=tf.zeros_like(state.task_score),
+                final_score=tf.zeros_like(state.final_score),
+            )
+            return self._with_next_epoch(begun) if self._sizes_differ else begun
+
+        return _once_if(self.boundary, begin, state)
 
     def mean_score(self, state: StreamState) -> float:
         """Returns the mean score of the network over all examples of the task that `state` is in.
@@ -367,21 +388,6 @@ class SupervisedStream(GraphTask):
         if isinstance(length, int) and isinstance(epoch, int):
             return max(length - epoch, 0)
         return tf.maximum(length - epoch, 0)
-
-    def _begin_task_if_due(self, state: StreamState) -> StreamState:
-        # As a task's first step begins, not as its last one ends: until then evaluations see its content.
-        def begin(state: StreamState) -> StreamState:
-            task = state.task + 1
-            begun = state._replace(
-                step=tf.zeros_like(state.step),
-                task=task,
-                content=self.content(task, state.content),
-                task_score=tf.zeros_like(state.task_score),
-                final_score=tf.zeros_like(state.final_score),
-            )
-            return self._with_next_epoch(begun) if self._sizes_differ else begun
-
-        return _once_if(self.boundary, begin, state)
 
     def _begin_epoch_if_due(self, state: StreamState) -> StreamState:
         def is_over(state: StreamState) -> tf.Tensor:

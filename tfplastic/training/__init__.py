@@ -4,6 +4,7 @@ from tfplastic import _renames
 from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.events.event import Event
 from tfplastic.training.events.measurements.backward_transfer import BackwardTransfer
+from tfplastic.training.events.measurements.next_task import NextTaskDiagnostics
 from tfplastic.training.events.measurements.replicate_scores import ReplicateScores
 from tfplastic.training.loop import Loop
 from tfplastic.training.plastic_model import PlasticModel
@@ -18,6 +19,7 @@ __all__ = [
     "Event",
     "GradientStep",
     "Loop",
+    "NextTaskDiagnostics",
     "NonFiniteLossError",
     "PlasticModel",
     "ReplicateScores",

@@ -73,8 +73,9 @@ def _events(config: TrainConfig, after_updates: AfterUpdates) -> Sequence[Event]
         RunDiagnostics(config.diagnostics_plan, config.twin),
         RunProbes(config.probe_plan),
         Evaluation(config.evaluation_period, last),
-        *config.events,
+        *(event for event in config.events if not event.follows_mitigations),
         Mitigating(after_updates),
+        *(event for event in config.events if event.follows_mitigations),
         SavingCheckpoint(config.checkpoint_period, last, config.keep_checkpoints),
     ]
     names = [event.name for event in events]

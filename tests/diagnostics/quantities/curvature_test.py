@@ -69,6 +69,12 @@ def test_against_the_dense_hessian_in_float64():
     points = diagnostics.hessian_spectral_density(snapshot, num_probes=20, num_points=1000)["all"]
     assert points[[0, -1]] == pytest.approx(values["all"][[0, -1]], rel=1e-2)
     assert points.mean() == pytest.approx(values["all"].mean(), rel=0.3)
+    for epsilon, is_relative in ((0.2, True), (0.5, False)):
+        least = epsilon * (abs(values["all"]).max() if is_relative else 1)
+        expected = np.count_nonzero(abs(values["all"]) > least)
+        assert 1 < expected < len(dense) - 2
+        found = diagnostics.hessian_rank(snapshot, epsilon, is_relative, num_probes=20)["all"]
+        assert found == pytest.approx(expected, abs=1.5)
 
 
 def test_same_seed_same_bits_other_seed_other_bits():
@@ -76,6 +82,7 @@ def test_same_seed_same_bits_other_seed_other_bits():
     snapshot = Snapshot(model, inputs, targets, oracles.squares)
     few = (
         functools.partial(sharpness, max_steps=3),
+        functools.partial(diagnostics.hessian_rank, num_steps=3),
         functools.partial(diagnostics.hessian_trace, max_products=16),
         functools.partial(diagnostics.hessian_spectral_density, num_steps=3, num_points=9),
     )
@@ -101,6 +108,7 @@ def test_edges(keras, monkeypatch):
     assert abs(diagnostics.hessian_condition_number(snapshot)["all"]) == pytest.approx(largest, rel=1e-3)
     flat = Snapshot(model, inputs, loss=lambda _, outputs: 0.0 * tf.reduce_sum(outputs, axis=-1))
     assert sharpness(flat) == {"all": 0.0} and diagnostics.hessian_trace(flat) == {"all": 0.0}
+    assert diagnostics.hessian_rank(flat) == {"all": 0.0}
     assert math.isnan(diagnostics.hessian_condition_number(flat)["all"])
     assert not diagnostics.hessian_spectral_density(flat)["all"].any()
     with monkeypatch.context() as frozen:

@@ -57,6 +57,7 @@ def _snapshot_or_activations(name: str, value: Any) -> None:
 
 RULES: dict[str, Rule] = {
     "by_layer": _checks.check_boolean,
+    "is_relative": _checks.check_boolean,
     "cluster_by": _embedding,
     "delta": _checks.check_fraction,
     "epsilon": _checks.check_non_negative,

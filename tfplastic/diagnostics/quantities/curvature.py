@@ -15,6 +15,7 @@ from tfplastic.diagnostics.snapshot import Snapshot
 
 __all__ = [
     "hessian_condition_number",
+    "hessian_rank",
     "hessian_spectral_density",
     "hessian_trace",
     "layer_sharpness",
@@ -221,6 +222,68 @@ def hessian_spectral_density(
 
     missing, names = np.full(num_points, np.nan), _names(snapshot, by_layer)
     return {name: _unless_not_finite(lambda name=name: quantiles(name), missing) for name in names}
+
+
+@quantity("full", group="curvature", needs=("loss",), rules={"epsilon": _checks.check_non_negative})
+def hessian_rank(
+    snapshot: Snapshot,
+    epsilon: float = 0.01,
+    is_relative: bool = True,
+    num_steps: int = 60,
+    num_probes: int = 1,
+    seed: int = 0,
+    by_layer: bool = False,
+) -> dict[str, float]:
+    """Returns the epsilon-rank of the Hessian of the loss: how many eigenvalues are not near 0.
+
+    It is estimated by stochastic Lanczos quadrature (`linalg.spectral_density`), from the share of the
+    spectrum beyond epsilon. For one random vector and a rank of r the relative error is about sqrt(2 / r).
+    Steps are too few to resolve an epsilon far below a hundredth of the largest eigenvalue: the many
+    eigenvalues around 0 may then be counted in one measurement and not in the next.
+
+    Formula: #{i : |lambda_i| > epsilon max_j |lambda_j|}; #{i : |lambda_i| > epsilon} if not `is_relative`
+    Range: from 0 to the number of weights
+    NaN: where a product with the Hessian is NaN or infinite.
+    Cost: `num_steps` times `num_probes` products, each about two gradients.
+
+    Args:
+        snapshot: snapshot of the model, with a loss.
+        epsilon: magnitude above which an eigenvalue counts, at least 0. That of `feature_rank`; the papers'
+            values are for other networks.
+        is_relative: whether epsilon is a share of the largest magnitude.
+        num_steps: steps of each Lanczos run.
+        num_probes: random vectors.
+        seed: seed of the vectors.
+        by_layer: whether to add each layer's own Hessian, as in `layer_sharpness`.
+
+    Returns:
+        {'all': rank}, and with `by_layer` {layer name: ...} as well; not an integer.
+
+    Raises:
+        ValueError: the snapshot has no loss, or an argument is outside its range.
+
+    Source: Prakash et al. 2026, "Spectral collapse drives loss of plasticity in deep continual learning";
+        Lewandowski et al. 2023, "Directions of curvature as an explanation for loss of plasticity", take
+        another rank.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfplastic import diagnostics
+        >>> model = tf.keras.Sequential([tf.keras.layers.Dense(1, use_bias=False, name='only')])
+        >>> inputs = tf.constant([[1., 0.], [0., 2.]])
+        >>> _ = model(inputs)  # builds it
+        >>> snapshot = diagnostics.Snapshot(model, inputs, loss=lambda targets, outputs: outputs[:, 0] ** 2)
+        >>> round(diagnostics.hessian_rank(snapshot)['all'], 4)  # the eigenvalues are 1 and 4
+        2.0
+    """
+
+    def rank(name: str) -> float:
+        density = linalg.spectral_density(_operator(snapshot, name), num_steps, num_probes, seed)
+        least = epsilon * float(np.abs(density.nodes).max()) if is_relative else epsilon
+        return density.size * float(density.mean(lambda nodes: np.abs(nodes) > least).value)
+
+    names = _names(snapshot, by_layer)
+    return {name: _unless_not_finite(lambda name=name: rank(name), math.nan) for name in names}
 
 
 @quantity("full", group="curvature", needs=("loss",))

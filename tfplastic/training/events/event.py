@@ -13,7 +13,8 @@ class Event(abc.ABC):
     """An action between gradient steps, at exactly its steps.
 
     `train.events` adds events of one's own to those of the loop. All that are due at a step run in the order
-    of the loop's list: metrics, diagnostics, probe, evaluation, `train.events`, mitigations, checkpoint. An
+    of the loop's list: metrics, diagnostics, probe, evaluation, `train.events`, mitigations, those of
+    `train.events` that follow them, checkpoint. An
     event that is cut short, or whose run is killed before the next checkpoint, runs again when the run is
     resumed. Values that it carries from one time to the next are in the variables of its `state`.
 
@@ -21,6 +22,8 @@ class Event(abc.ABC):
         name: its name in checkpoints and on the progress line, other than that of any other event.
         title: name of its row in the plan of a run; '' for none.
         is_shown: whether the progress line names it while it runs.
+        follows_mitigations: whether it runs after the mitigations of the same step, which `train.events`
+            precede otherwise.
 
     Example:
         >>> from tfplastic.training import Event
@@ -44,6 +47,7 @@ class Event(abc.ABC):
     name: str
     title: str = ""
     is_shown: bool = True
+    follows_mitigations: bool = False
 
     @abc.abstractmethod
     def next_after(self, step: int) -> int | None:
