@@ -26,25 +26,35 @@ OF_BITS = [
     *("SlowlyChangingRegression.replicates = 3", "SlowlyChangingRegression.steps_per_task = 3"),
     "ReplicateScores.period = 3",
 ]
-FAST = ("kumar_table2", "l2_init")
+OF_PROBES = [
+    "Probe.num_steps = 3",
+    "Probe.baselines = 2",
+    "Probe.num_targets = 2",
+    "train.probe_period = [6]",
+]
+FAST = ("kumar_table2-l2_init", "methods-random_labels-baseline")
+EXPERIMENTS = {row.name: row.experiment for row in (*published.ROWS, *published.STUDIES)}
 ARMS = [
     pytest.param(
-        row.experiment,
+        experiment,
         arm.name,
-        id=f"{row.name}-{arm.name}",
-        marks=() if (row.name, arm.name) == FAST else pytest.mark.slow,
+        id=f"{name}-{arm.name}",
+        marks=() if f"{name}-{arm.name}" in FAST else pytest.mark.slow,
     )
-    for row in published.ROWS
-    for arm in experiment_file.read(row.experiment).arms
+    for name, experiment in EXPERIMENTS.items()
+    for arm in experiment_file.read(experiment).arms
 ]
 
 
 @pytest.mark.parametrize(("experiment", "name"), ARMS)
 def test_an_arm_trains(experiment, name, tmp_path):
     (arm,) = [arm for arm in experiment_file.read(experiment).arms if arm.name == name]
-    kind = OF_BITS if "regression" in experiment else OF_LABELS if "random_label" in experiment else OF_PIXELS
+    has_labels = "random_label" in experiment or name.startswith("random_labels-")
+    kind = OF_BITS if "regression" in experiment else OF_LABELS if has_labels else OF_PIXELS
     score = "error" if "regression" in experiment else "accuracy"
-    sources = gin_config.parse(arm.files, [*arm.bindings, *SMALL, *kind])
+    probes = OF_PROBES if "methods" in experiment else []
+    events = ["NextTaskDiagnostics.task_period = 2"] if "NextTask" in str(arm.bindings) else []
+    sources = gin_config.parse(arm.files, [*arm.bindings, *SMALL, *kind, *probes, *events])
     loop: Any = Loop(gin.get_configurable(TrainConfig)())
     unused.check_all_bindings_used(sources)
     _, code = run(tmp_path, loop)
@@ -53,3 +63,7 @@ def test_an_arm_trains(experiment, name, tmp_path):
     assert average[-1] == pytest.approx(sum(values_of(tmp_path, f"train/{score}")) / 2, rel=1e-6)
     if "table2" in experiment:
         assert len(values_of(tmp_path, "evaluation/backward_transfer")) == 1
+    if events:
+        assert len(values_of(tmp_path, "next_task/sharpness/all")) == 2
+    if probes:
+        assert len(values_of(tmp_path, "probe/plasticity")) == 1

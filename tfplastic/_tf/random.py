@@ -118,8 +118,27 @@ def normal(shape: Sequence[int], key: Any, stddev: float = 1.0) -> tf.Tensor:
         >>> bool(abs(random.normal([1000], seeds.derive(0, 'noise')).numpy().mean()) < 0.1)
         True
     """
+    return normals_of(integers(shape, key), stddev)
+
+
+def integers(shape: Sequence[int], key: Any) -> tf.Tensor:
+    """Returns uniform integers in [0, 2^23), int32; in a graph and under XLA the same.
+
+    Args:
+        shape: shape of the result.
+        key: `[2] int32`.
+    """
     bits = random_bits(shape, key, tf.uint32)
-    integers = tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.int32)  # of [0, 2^23)
+    return tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.int32)
+
+
+def normals_of(integers: tf.Tensor, stddev: float = 1.0) -> tf.Tensor:
+    """Returns `normal` for the integers that it is made of, float32.
+
+    Args:
+        integers: of `integers`.
+        stddev: standard deviation, at least 0.
+    """
     return stddev * math.sqrt(2) * _inverse_error_function(integers)
 
 

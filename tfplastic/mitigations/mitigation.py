@@ -40,6 +40,8 @@ class Mitigation:
             act in the order of their names. 100 for penalties, 200 for gradients, 300 where weights change,
             400 where they are drawn again, 500 for optimizer slots.
         excludes: names of classes that cannot act in the same run.
+        draws_noise: whether each gradient step draws a random number for each weight, by which
+            `train.compiler = 'auto'` is decided.
         adds_penalty: whether the class overrides `penalty`.
         transforms_gradients: whether it overrides `transform_gradients`.
         acts_after_update: whether it overrides `after_update`.
@@ -56,6 +58,7 @@ class Mitigation:
     history: int = 0
     turn = 300
     excludes: tuple[str, ...] = ()
+    draws_noise = False
     adds_penalty = False
     transforms_gradients = False
     acts_after_update = False

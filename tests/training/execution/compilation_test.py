@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tests.training.graph_loop_test import make_loop, make_task
 from tfplastic import networks, optimizers
+from tfplastic.mitigations import ResampledInit, ShrinkAndPerturb, WeightDecay
 from tfplastic.optimizers.any_keras import draws_noise
 from tfplastic.training import Loop, TrainConfig
 from tfplastic.training.execution.compilation import choose_compiler
@@ -43,3 +44,23 @@ def test_optimizers_that_draw_noise_for_each_weight(optimizer, draws):
 def test_a_run_with_noise_of_the_optimizer():
     loop = Loop(TrainConfig(make_task(), optimizers.upgd(), 4))
     assert loop.driver.compiler == "graph" and make_loop(compiler="auto").driver.compiler == "xla"
+
+
+@pytest.mark.parametrize(
+    ("mitigation", "draws"),
+    [
+        (WeightDecay(1e-4), False),
+        (ResampledInit(), True),
+        (ShrinkAndPerturb(1, 0.999, 0.01), True),
+        (ShrinkAndPerturb(1, 0.999, 0.01, noise="normal"), True),
+        (ShrinkAndPerturb(1, 0.999, 0.01, noise="initial"), False),
+        (ShrinkAndPerturb(), False),  # at boundaries
+    ],
+)
+def test_mitigations_that_draw_noise_for_each_weight_at_each_step(mitigation, draws):
+    assert mitigation.draws_noise == draws
+
+
+def test_a_run_with_noise_of_a_mitigation():
+    config = TrainConfig(make_task(), optimizers.adam(), 4, mitigations=[ResampledInit()])
+    assert Loop(config).driver.compiler == "graph"

@@ -2,7 +2,7 @@
 
 import sys
 
-from tfplastic.command_line.methods_page import page
+from tfplastic.command_line.methods_page import committed_results, page
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(page(committed_results()))

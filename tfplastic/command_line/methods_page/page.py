@@ -25,6 +25,7 @@ bin/train --gin_file=gin/random_labels_digits.gin --gin_file=gin/mitigations/red
 ```
 
 A method of your own is one class: [extending](extending.md).
+[All methods at one setting](#all-methods-at-one-setting) compares them on two streams.
 """
 _LEFT_OUT = """\
 ## Left out
@@ -40,12 +41,16 @@ guessing:
 _MARKUP = re.compile(r"(`[^`]*`)|([\\*<|]|(?<!\w)_|_(?!\w))")
 
 
-def page() -> str:
-    """Returns the page of the package's methods, in Markdown."""
+def page(results: str) -> str:
+    """Returns the page of the package's methods, in Markdown.
+
+    Args:
+        results: part of the page that `make published` writes, with its marks.
+    """
     methods = catalogue()
     *first, last = NETWORKS
     introduction = _INTRODUCTION.format(networks=f"{', '.join(first)} and {last}")
-    return "\n".join([introduction, *_overview(methods), "", *_kinds(methods), _LEFT_OUT])
+    return "\n".join([introduction, *_overview(methods), "", results, "", *_kinds(methods), _LEFT_OUT])
 
 
 def anchor(method: Method) -> str:

@@ -9,6 +9,7 @@ from tfplastic._text.near_names import near_matches
 from tfplastic.command_line import entry_point, flag_table, sweep
 from tfplastic.command_line.entry_point import print_line
 from tfplastic.command_line.flag_table import Flag
+from tfplastic.command_line.published import results_section
 from tfplastic.configuration.errors import UsageError
 from tfplastic.reports import published, read_runs
 from tfplastic.sweeps import experiment_file
@@ -19,24 +20,27 @@ PAGE = "published.md"
 
 _INTRODUCTION = """\
 make published NAME=... makes the runs of a published number, next to which its result is printed. Stop it at
-any time: the same command continues. Without NAME it writes docs/published.md from the committed runs.
+any time: the same command continues. Without NAME it writes docs/published.md, docs/early_warning.md and the
+tables of docs/methods.md from the committed runs.
 """
 _USAGE = "Usage: make published [NAME=name] [ARGS='flags']\n"
+_ALL: dict[str, published.Row | published.Study] = {
+    each.name: each for each in (*published.ROWS, *published.STUDIES)
+}
 _FLAGS = (
     Flag(
         flags.DEFINE_string,
         "name",
         "",
         "--name=NAME",
-        f"The number: one of {', '.join(row.name for row in published.ROWS)}."
-        " Default: none, the page is written.",
+        f"The number or study: one of {', '.join(_ALL)}. Default: none, the pages are written.",
     ),
     Flag(
         flags.DEFINE_string,
         "docs",
         "docs",
         "--docs=DIRECTORY",
-        f"Where {PAGE} goes; committed runs are in its folder paper. Default: docs.",
+        "Where the pages go; committed runs are in its folder paper. Default: docs.",
     ),
     Flag(
         flags.DEFINE_string,
@@ -76,8 +80,8 @@ def _parse(arguments: Sequence[str]) -> flags.FlagValues:
     return values
 
 
-def planned(row: published.Row) -> dict[str, list[int]]:
-    """Returns the runs of a row that there should be, {arm: seeds}.
+def planned(row: published.Row | published.Study) -> dict[str, list[int]]:
+    """Returns the runs of a row or a study that there should be, {arm: seeds}.
 
     Raises:
         UsageError: its experiment is missing or malformed.
@@ -97,23 +101,37 @@ def _write(docs: Path) -> int:
     if not docs.is_dir():
         raise UsageError(f"--docs must be a directory. Received: {str(docs)!r}")
     grid = {row.name: planned(row) for row in published.ROWS}
-    text = published.build(published.ROWS, docs / "paper", grid)
-    with atomic_file(docs / PAGE) as file:
-        file.write(text.encode())
-    print_line(f"{docs / PAGE}: {len(published.ROWS)} published numbers")
+    _save(docs / PAGE, published.build(published.ROWS, docs / "paper", grid))
+    for study in published.STUDIES:
+        text = published.study_text(study, docs / "paper", planned(study), docs)
+        path = docs / study.page
+        _save(path, results_section.replaced(path, text) if study.page in results_section.PAGES else text)
+    pages = ", ".join(str(docs / study.page) for study in published.STUDIES)
+    print_line(f"{docs / PAGE}: {len(published.ROWS)} published numbers; {pages}")
     return 0
 
 
+def _save(path: Path, text: str) -> None:
+    with atomic_file(path) as file:
+        file.write(text.encode())
+
+
 def _make(values: flags.FlagValues) -> int:
-    rows = {row.name: row for row in published.ROWS}
-    if values.name not in rows:
-        near = near_matches(values.name, rows)
-        known = ", ".join(rows)
+    if values.name not in _ALL:
+        near = near_matches(values.name, _ALL)
+        known = ", ".join(_ALL)
         raise UsageError(f"--name must be one of {known}. Received: {values.name!r}{near and '.'}{near}")
-    row, root = rows[values.name], Path(values.run_root) / values.name
-    code = sweep.main([f"--experiment={row.experiment}", f"--run_root={root}", *values.sweep_flags.split()])
+    chosen, root = _ALL[values.name], Path(values.run_root) / values.name
+    code = sweep.main(
+        [f"--experiment={chosen.experiment}", f"--run_root={root}", *values.sweep_flags.split()]
+    )
     if code or not root.is_dir():  # nothing is there after --dry_run
         return code
-    found, verdict = published.judged(row, published.select(read_runs(root), planned(row)))
-    print_line(f"\n{row.title} ({row.source}): {verdict}\n\n{published.claims_table(found)}")
+    wanted = planned(chosen)
+    selection = published.select(read_runs(root), wanted)
+    if isinstance(chosen, published.Study):
+        print_line(f"\n{chosen.write(selection.runs, wanted, str(root.parent))}")
+        return 0
+    found, verdict = published.judged(chosen, selection)
+    print_line(f"\n{chosen.title} ({chosen.source}): {verdict}\n\n{published.claims_table(found)}")
     return 0

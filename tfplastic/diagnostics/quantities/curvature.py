@@ -224,7 +224,7 @@ def hessian_spectral_density(
     return {name: _unless_not_finite(lambda name=name: quantiles(name), missing) for name in names}
 
 
-@quantity("full", group="curvature", needs=("loss",), rules={"epsilon": _checks.check_non_negative})
+@quantity("full", group="curvature", needs=("loss",))
 def hessian_rank(
     snapshot: Snapshot,
     epsilon: float = 0.01,

@@ -67,6 +67,23 @@ def best_first(runs: Runs, arms: Sequence[str], tag: str = AVERAGE) -> list[tupl
     return sorted(means, key=lambda pair: -pair[1])
 
 
+def by_layer(run: Run, prefix: str) -> dict[str, float]:
+    """Returns the last values of a quantity, {layer: value}, by the names of the layers.
+
+    Args:
+        run: the run.
+        prefix: tag up to the layer, such as 'next_task/dead_units/'.
+    """
+    tags = sorted(tag for tag in run.metrics["tag"].unique() if str(tag).startswith(prefix))
+    return {tag.removeprefix(prefix): float(_values(run, tag)[-1]) for tag in tags}
+
+
+def scalar(run: Run, tag: str) -> float:
+    """Returns the last value of a scalar of a run; NaN where it has none."""
+    found = _values(run, tag)
+    return float(found[-1]) if len(found) else float("nan")
+
+
 def _tenths(curve: np.ndarray) -> np.ndarray:
     parts = np.array_split(np.asarray(curve, np.float64), min(_BLOCKS, len(curve)))
     return np.array([part.mean() for part in parts])

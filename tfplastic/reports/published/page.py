@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tfplastic.reports.published.row import Judged, Row
+from tfplastic.reports.published.row import Judged, Row, Seeds, Study
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.committed import Selection
 from tfplastic.reports.reproduction.result import NOT_RUN, Result
@@ -23,9 +23,6 @@ make published NAME=kumar_table2
 is that of a curve in a figure, of which nobody has written down a number. A verdict is `agree` where all
 statements of the section hold, `partly` where some do, and counts the runs while some are missing."""
 
-Seeds = Mapping[str, Sequence[int]]
-"""{arm: seeds}: the runs that there should be."""
-
 
 def select(runs: Runs, planned: Seeds) -> Selection:
     """Returns the finished runs of those that there should be."""
@@ -44,6 +41,20 @@ def committed(row: Row, folder: Path, planned: Seeds) -> Selection:
     """Returns the runs of a row that are committed below `folder`."""
     path = folder / row.name
     return select(read_runs(path) if path.is_dir() else Runs([]), planned)
+
+
+def study_text(study: Study, folder: Path, planned: Seeds, figures: Path | None = None) -> str:
+    """Returns the text of a study from the runs that are committed below `folder`.
+
+    Args:
+        study: the study.
+        folder: folder that holds a folder of its runs, on the page's `paper`.
+        planned: the runs that there should be.
+        figures: folder for its figures; None for none.
+    """
+    path = folder / study.name
+    selection = select(read_runs(path) if path.is_dir() else Runs([]), planned)
+    return study.write(selection.runs, planned, figures=figures)
 
 
 def build(rows: Sequence[Row], folder: Path, planned: Mapping[str, Seeds], link: str = "paper") -> str:

@@ -24,9 +24,11 @@ _RULES = {
     ("mdp", "convolutional", "GPU"): "graph",
 }
 
-# An optimizer that draws noise for each weight at each step, such as UPGD: 243,000 normals take 4.1 ms in the
-# graph and 5.0 ms under XLA, more than XLA saves elsewhere in the step (supervised, dense, batch 1: 4.4 and
-# 5.1 ms in all).
+# Where each step draws a number for each weight, XLA's Philox takes three times as long as the graph's, more
+# than XLA saves elsewhere (supervised, dense):
+#   UPGD (784-300-150-10, batch 1)                     4.0, 6.4
+#   shrink and perturb (784-100-100-10, batch 16)      1.2, 1.9
+#   resampled L2 Init (the same)                       1.4, 2.2
 _WITH_NOISE = "graph"
 
 
@@ -43,7 +45,7 @@ def choose_compiler(
         task_kind: `'supervised'` or `'mdp'`.
         model: a network with a convolution, at any depth of nesting, counts as convolutional.
         device: `'CPU'` or `'GPU'`.
-        draws_noise: whether the optimizer draws noise for each weight at each step.
+        draws_noise: whether each step draws a random number for each weight.
 
     Returns:
         `'graph'` or `'xla'`.

@@ -1,0 +1,126 @@
+"""The table of all methods at one setting, from made-up metrics."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.reports.run_directories import write_run
+from tfplastic.command_line import published as program
+from tfplastic.command_line.methods_page import catalogue
+from tfplastic.probing.result import FreshNetworks, ProbeResult
+from tfplastic.reports import published, read_runs
+from tfplastic.reports.published import methods, methods_claims
+from tfplastic.reports.published.probe_verdict import probe_verdict
+
+PLANNED = {
+    f"random_labels-{name}": [0, 1] for name in ("baseline", "l2_init", "redo", "weight_decay", "muon")
+}
+PROBE = dict(final_loss=0.4, fresh_low=0.05, fresh_high=0.08, fresh_final_loss=0.06, target_variance=0.5)
+
+
+def scalars(average, ends=(0.5,) * 20, probe=None, **next_task):
+    layers = {
+        "dead_units/hidden1_relu": 0.5,
+        "dead_units/hidden2_relu": 0.25,
+        "feature_srank/hidden1_relu": 60,
+    }
+    layers |= {"feature_srank/hidden2_relu": 40, "sharpness/all": 12.34} | next_task
+    found = {"evaluation/average_online_accuracy": [(1, 0.0), (20, average)]}
+    found["evaluation/accuracy"] = list(enumerate(ends))
+    found |= {f"next_task/{name}": [(0, 7.0), (20, value)] for name, value in layers.items()}
+    probe = PROBE | {"plasticity": 0.1} if probe is None else probe
+    return found | {f"probe/{name}": [(20, value)] for name, value in probe.items()}
+
+
+def test_rows_are_sorted_by_accuracy_with_every_number_and_those_not_run_last(tmp_path):
+    for arm, values in {"baseline": (0.5, 0.6), "l2_init": (0.7, 0.9), "redo": (0.4, 0.5)}.items():
+        for seed, value in enumerate(values):
+            lost = PROBE | {"plasticity": 0.1, "final_loss": 0.4 if seed else 0.06}
+            path = tmp_path / f"random_labels-{arm}-seed{seed}"
+            write_run(
+                path,
+                seed,
+                scalars(value, (0.1,) * 18 + (0.2, 0.4), lost),
+                cpu_time_s=20 if arm == "redo" else 10,
+            )
+    write_run(tmp_path / "random_labels-weight_decay-seed1", 1, scalars(0.56), cpu_time_s=10)
+    runs = published.select(read_runs(tmp_path), PLANNED).runs
+    rows = methods.table(runs, PLANNED, "random_labels", "paper")
+    assert [row[0] for row in rows] == [
+        "[l2_init](#l2init)", "[weight_decay](#weightdecay)", "baseline", "[redo](#redo)", "[muon](#muon)",
+    ]  # fmt: skip
+    first, decay, _, redo, muon = rows
+    assert first[1:6] == [
+        "0.800 (0.700, 0.900)",
+        "0.300 (0.300, 0.300)",
+        "0.38 (0.38, 0.38)",
+        "40 (40, 40)",
+        "12.3 (12.3, 12.3)",
+    ]
+    assert first[6:9] == ["0.100 (0.100, 0.100)", "as fresh (1), lost (1)", "1.0"]
+    assert first[9:] == [
+        "",
+        "[0](paper/methods/random_labels-l2_init-seed0) [1](paper/methods/random_labels-l2_init-seed1)",
+    ]
+    assert decay[1] == "0.560, not run (1 of 2)" and decay[7] == "lost" and decay[9] == "Kumar et al. 2023"
+    assert redo[8:10] == ["2.0", "Sokar et al. 2023 (reinforcement learning)"]
+    assert muon == ["[muon](#muon)", "not run (0 of 2)", *[""] * 9]
+
+
+def test_a_method_that_a_paper_says_does_not_help_is_named_where_it_does():
+    claim = methods_claims.CLAIMS["weight_decay"]
+    assert claim.helps_on("permuted_pixels") and not claim.helps_on("random_labels")
+
+
+def test_every_method_is_in_the_experiment_and_has_an_entry():
+    planned = program.planned(methods.STUDY)
+    by_stream = [
+        {arm.partition("-")[2] for arm in planned if arm.startswith(f"{stream}-")}
+        for stream in methods.STREAMS
+    ]
+    assert by_stream[0] == by_stream[1] == {methods.BASELINE, *methods_claims.PAGES}
+    assert sum(map(len, by_stream)) == len(planned) and len(by_stream[0]) > 24
+    assert set(methods_claims.CLAIMS) < by_stream[0]
+    entries = {each.name.lower(): each for each in catalogue()}
+    assert set(methods_claims.PAGES.values()) < set(entries)
+    here = {entries[page] for page in methods_claims.PAGES.values()}
+    kinds = ("Penalties", "Gradients", "Changes of weights", "Resets of weights", "Optimizer state")
+    assert {each for each in entries.values() if each.kind in kinds} < here
+
+
+@pytest.mark.parametrize(
+    ("final", "fresh"),
+    [
+        (0.3, (0.05, 0.06, 0.07)),
+        (0.06, (0.05, 0.06, 0.07)),
+        (0.02, (0.2, 0.21, 0.2)),
+        (0.48, (0.47, 0.5, 0.49)),
+    ],
+)
+def test_verdicts_are_those_of_the_probe(final, fresh, tmp_path):
+    losses = np.array([fresh]).T
+    networks = FreshNetworks(losses + 1, losses, np.ones([3, 1, 4]))
+    one = np.array([final])
+    result = ProbeResult(one + 1, one, np.array([0.5]), np.ones([1, 4]), networks, "")
+    write_run(
+        tmp_path / "run", 0, {f"probe/{name}": [(1, value)] for name, value in result.to_dict().items()}
+    )
+    (run,) = read_runs(tmp_path)
+    assert probe_verdict(run) == result.verdict
+
+
+def test_without_a_probe_there_is_no_verdict_and_one_that_diverged_has_lost(tmp_path):
+    write_run(tmp_path / "none", 0, {"a": [(1, 1.0)]})
+    write_run(
+        tmp_path / "nan",
+        0,
+        {f"probe/{name}": [(1, value)] for name, value in (PROBE | {"final_loss": math.nan}).items()},
+    )
+    nan, none = sorted(read_runs(tmp_path), key=lambda run: run.name)
+    assert (probe_verdict(nan), probe_verdict(none)) == ("lost", "")
+
+
+def test_the_section_without_runs_counts_what_is_missing():
+    text = methods.section(read_runs(), PLANNED)
+    assert text.count("not run (0 of 2)") == 5 and "make published NAME=methods" in text

@@ -1,0 +1,72 @@
+"""Rank correlations, against scipy, by hand, and by the coverage of their intervals."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.signal
+import scipy.stats
+
+from tfplastic.reports.statistics.rank_correlation import of_pairs, of_series
+
+
+@pytest.mark.parametrize("digits", [1, 6])  # with ties and without
+def test_values_are_those_of_scipy(digits):
+    x, noise = np.random.default_rng(0).normal(size=(2, 200))
+    x, y = np.round(x, digits), np.round(-0.5 * x**3 + noise, digits)
+    expected = scipy.stats.spearmanr(x, y).statistic
+    assert of_pairs(x, y).value == pytest.approx(expected, abs=1e-12)
+    assert of_series(x, y).value == pytest.approx(expected, abs=1e-12)
+    holes = np.where(np.arange(200) % 7 == 0, np.nan, x)
+    kept = ~np.isnan(holes)
+    assert of_series(holes, y).value == pytest.approx(scipy.stats.spearmanr(x[kept], y[kept]).statistic)
+
+
+def test_without_the_trend_it_is_the_partial_correlation_of_ranks():
+    time = np.arange(150)
+    noise = np.random.default_rng(1).normal(size=(2, 150))
+    x, y = 0.02 * time + noise[0], -0.03 * time + noise[1] + 0.5 * noise[0]
+    xy, xt, yt = (scipy.stats.spearmanr(*pair).statistic for pair in ((x, y), (x, time), (y, time)))
+    expected = (xy - xt * yt) / math.sqrt((1 - xt**2) * (1 - yt**2))
+    found = of_series(x, y, is_detrended=True)
+    assert found.value == pytest.approx(expected, abs=1e-12) and xy < 0 < found.low
+
+
+def test_the_interval_of_independent_pairs_by_hand():
+    x, y = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [2, 1, 4, 3, 6, 5, 8, 7, 10, 9]
+    found = of_pairs(x, y)
+    value = 1 - 6 * 10 / (10 * 99)  # ten differences of 1
+    half = 1.959964 * math.sqrt(1.06 / 7)
+    assert found.value == pytest.approx(value) and found.size == 10
+    bounds = math.tanh(math.atanh(value) - half), math.tanh(math.atanh(value) + half)
+    assert (found.low, found.high) == pytest.approx(bounds)
+
+
+def coverage(inertia, measure, repeats=300, count=250):
+    """Share of the intervals of unrelated series that hold 0."""
+    noise = np.random.default_rng(2).normal(size=(repeats, 2, count + 100))
+    series = scipy.signal.lfilter([1], [1, -inertia], noise, axis=-1)[..., 100:]
+    return np.mean([not measure(x, y).is_away_from_zero for x, y in series])
+
+
+def test_intervals_of_series_with_inertia_hold_the_right_value_as_often_as_they_say():
+    assert 0.92 < coverage(0.0, of_series) < 0.98
+    assert 0.91 < coverage(0.9, of_series) < 0.99
+    assert coverage(0.9, of_pairs) < 0.65  # which takes them for independent
+
+
+def test_two_trends_are_hardly_evidence():
+    time = np.arange(250)
+    noise = np.random.default_rng(3).normal(size=(2, 250))
+    x, y = time + noise[0], time**2 + noise[1]
+    found = of_series(x, y)
+    assert found.value > 0.99 and found.size < 10
+    assert not of_series(x, y, is_detrended=True).value > 0.99
+
+
+@pytest.mark.parametrize("x", [np.ones(20), np.arange(20.0)[:2], np.full(20, np.nan)])
+def test_what_cannot_be_ranked_has_no_value(x):
+    for measure in (of_pairs, of_series):
+        found = measure(x, np.arange(float(len(x))))
+        assert math.isnan(found.value) and (found.low, found.high) == (-1, 1) and str(found) == "–"
+    assert math.isnan(of_series(np.arange(20.0), np.arange(20.0) ** 2, is_detrended=True).value)
