@@ -6,12 +6,12 @@ import tensorflow as tf
 SHAPES = [(3, 4), (5,)]
 
 
-def gradients(num_steps, seed=0):
+def gradients(num_steps, seed=0, shapes=SHAPES):
     """Gradients like those of training: of many sizes, some near zero, now and then all of them zero."""
     generator = np.random.default_rng(seed)
     for step in range(num_steps):
         scale = 0.0 if step % 10 == 9 else 10.0 ** generator.uniform(-4, 0)
-        yield [(scale * generator.normal(size=shape)).astype(np.float32) for shape in SHAPES]
+        yield [(scale * generator.normal(size=shape)).astype(np.float32) for shape in shapes]
 
 
 def train(optimizer, steps, variables=None):

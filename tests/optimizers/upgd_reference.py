@@ -23,11 +23,12 @@ def upgd_reference(
     epsilon=1e-5,
     noise_scale=None,  # in the noises
     seed=None,
+    shapes=SHAPES,
 ):
     """mohmdelsayed/upgd, first_order.py and adaupgd.py, with the largest |U| where no U is above 0."""
-    weights, utility, mean, square = ([np.zeros(shape) for shape in SHAPES] for _ in range(4))
+    weights, utility, mean, square = ([np.zeros(shape) for shape in shapes] for _ in range(4))
     for t, step in enumerate(steps, start=1):
-        noise = [0.0] * len(SHAPES) if noises is None else noises[t - 1]
+        noise = [0.0] * len(shapes) if noises is None else noises[t - 1]
         step = clipped(step, max_gradient_norm)
         for i, g in enumerate(step):
             utility[i] = utility_decay * utility[i] - (1 - utility_decay) * g * weights[i]
@@ -36,8 +37,9 @@ def upgd_reference(
         largest = every.max() if every.max() > 0 else np.abs(every).max()
         for i, g in enumerate(step):
             hat = utility[i] / correction
-            if scaling == "local":  # by unit: by column of a kernel
-                scaled = hat / np.maximum(np.sqrt((hat**2).sum(0, keepdims=True)), 1e-12)
+            if scaling == "local":  # by unit: by column or filter of a kernel
+                axes = tuple(range(hat.ndim - 1)) or (0,)
+                scaled = hat / np.maximum(np.sqrt((hat**2).sum(axes, keepdims=True)), 1e-12)
             else:
                 scaled = hat / largest if largest else hat
             closed = special.expit(-scaled)

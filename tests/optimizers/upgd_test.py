@@ -36,8 +36,8 @@ ADA = [
 ]
 
 
-def noises(pure, num_steps=20):
-    zeros = [tf.zeros(shape) for shape in SHAPES]
+def noises(pure, num_steps=20, shapes=SHAPES):
+    zeros = [tf.zeros(shape) for shape in shapes]
     return [[np.asarray(each) for each in pure.noise(tf.constant(t), zeros)] for t in range(1, num_steps + 1)]
 
 
@@ -47,6 +47,15 @@ def test_equals_a_float64_transcription(settings):
     expected = upgd_reference(gradients(20), noises(upgd(**settings).pure), **settings)
     assert_within(train(upgd(**settings), gradients(20)), expected)
     assert_within(train_pure(PureUPGD(**settings), list(gradients(20)), True)[0], expected)
+
+
+@pytest.mark.parametrize("scaling", ["global", "local"])
+def test_ten_steps_on_the_weights_of_a_convolutional_network(scaling):
+    shapes = [(3, 3, 2, 4), (4,), (2, 2, 4, 3), (3,), (12, 5), (5,)]
+    steps, settings = list(gradients(10, shapes=shapes)), {"learning_rate": 0.1, "scaling": scaling}
+    expected = upgd_reference(steps, noises(upgd(**settings).pure, 10, shapes), **settings, shapes=shapes)
+    variables = [tf.Variable(tf.zeros(shape)) for shape in shapes]
+    assert_within(train(upgd(**settings), steps, variables), expected)
 
 
 @pytest.mark.parametrize("settings", ADA, ids=str)

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.mitigations.small_run import SmallRun, network
+from tests.mitigations.ten_steps import assert_as_by_hand, plus
 from tfplastic._keras import keras
 from tfplastic.mitigations import WeightDecay
 from tfplastic.optimizers import sgd
@@ -52,6 +53,12 @@ def test_half_of_the_sum_has_the_gradient_of_a_decay_of_weights():
         penalty = half.penalty(variables)
     for variable, gradient in zip(variables, tape.gradient(penalty, variables), strict=True):
         np.testing.assert_allclose(gradient, 0.3 * variable.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "half"), [("dense", False), ("convolutional", True)])
+def test_ten_steps(kind, half):
+    slope = plus(lambda weights, start, step: [(0.1 if half else 0.2) * each for each in weights])
+    assert_as_by_hand(kind, [WeightDecay(0.1, half=half)], slope)
 
 
 def test_gains_and_offsets_can_be_left_out():
