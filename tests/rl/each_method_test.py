@@ -1,4 +1,4 @@
-"""Each mitigation on a classification MDP and on the Nature DQN."""
+"""Each mitigation on a classification MDP and on the Nature DQN, and its activations."""
 
 import functools
 from typing import Any
@@ -81,6 +81,17 @@ def test_a_method_acts(tmp_path, without, name, kind):
     assert any((one != other).any() for one, other in pairs)
     # Each unit is new after the last step.
     assert loop.task.model.get_layer("output").kernel.numpy().any() == (name not in RESET_EVERY_UNIT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", ["crelu", "deep_fourier", "rational"])
+def test_an_activation_on_the_nature_dqn(tmp_path, activation):
+    network = functools.partial(tp.networks.nature_dqn, width=0.1, activation=activation)
+    loop = methods_together.make_loop([], "nature_dqn", "graph", network, STEPS)
+    before = trained(loop)
+    _, code = run(tmp_path, loop)
+    assert code == 0 and all(np.isfinite(each).all() for each in trained(loop))
+    assert all((one != other).any() for one, other in zip(before, trained(loop), strict=True))
 
 
 class NotedL2ER(mitigations.L2ER):
