@@ -91,16 +91,46 @@ def read(directory: Path) -> Checkpoint:
 
     Raises:
         OSError: there is none.
-        ValueError: it cannot be read.
+        ValueError: it cannot be read, or is not as it was written.
     """
     try:
         manifest = json.loads((directory / MANIFEST_FILE).read_text(encoding="utf-8"))
         step, shared_files, state = manifest["step"], manifest["shared_files"], manifest["state"]
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{MANIFEST_FILE} must hold a checkpoint's numbers") from error
-    if not (isinstance(step, int) and isinstance(shared_files, list) and isinstance(state, dict)):
-        raise ValueError(f"{MANIFEST_FILE} must hold a step, a list of shared files and a state")
-    return Checkpoint(directory, step, shared_files, state, manifest.get("checksums"))
+    checksums = manifest.get("checksums") or None
+    are_names = isinstance(shared_files, list) and all(map(_is_name, shared_files))
+    if step != step_of(directory) or not are_names or not isinstance(state, dict):
+        raise ValueError(f"{MANIFEST_FILE} must hold its folder's step, names of shared files and a state")
+    if checksums is not None and not isinstance(checksums, dict):
+        raise ValueError(f"{MANIFEST_FILE} must hold checksums of the checkpoint's files")
+    own = (checksums or {}).pop(MANIFEST_FILE, None)
+    checkpoint = Checkpoint(directory, step, shared_files, state, checksums)
+    if own is not None and own != _own_checksum(checkpoint):
+        raise ValueError(f"{MANIFEST_FILE} must be as it was written")
+    return checkpoint
+
+
+def manifest_text(checkpoint: Checkpoint) -> str:
+    """Returns the text of a checkpoint's manifest, with its own checksum among those of the files."""
+    manifest = _manifest(checkpoint)
+    if checkpoint.checksums is not None:
+        manifest["checksums"] = {**checkpoint.checksums, MANIFEST_FILE: _own_checksum(checkpoint)}
+    return json.dumps(manifest, indent=1)
+
+
+def _manifest(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"step": checkpoint.step, "shared_files": checkpoint.shared_files, "state": checkpoint.state}
+
+
+def _own_checksum(checkpoint: Checkpoint) -> str:
+    content = json.loads(json.dumps([_manifest(checkpoint), checkpoint.checksums]))  # as it is read again
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and Path(value).name == value
 
 
 def newest_good(root: Path, find_more: Callable[[Checkpoint], str] = lambda checkpoint: "") -> Newest:

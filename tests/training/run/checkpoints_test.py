@@ -168,11 +168,30 @@ def test_a_damaged_newest_checkpoint_is_put_aside(tmp_path, caplog, name, damage
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"step": 2}', '{"step": "2", "shared_files": 1, "state": 3}']
+    "text",
+    [
+        *("", "{", "[]", "null", '{"step": 2}', '{"step": "2", "shared_files": 1, "state": 3}'),
+        '{"step": 1, "shared_files": [], "state": {}}',  # of another folder
+        '{"step": 2, "shared_files": [1], "state": {}}',
+        '{"step": 2, "shared_files": ["../../a"], "state": {}}',
+        '{"step": 2, "shared_files": [], "state": {}, "checksums": ["a"]}',
+        "[" * 99_999,
+    ],
 )
 def test_a_damaged_manifest(tmp_path, text):
     checkpoints, _ = saved_twice(tmp_path)
     (tmp_path / "step_000000000002/manifest.json").write_text(text)
+    assert latest(checkpoints).step == 1
+
+
+@pytest.mark.parametrize("old", ["2", "new", "count", "7", "index"])
+def test_any_other_character_of_a_manifest_is_damage(tmp_path, old):
+    checkpoints = Checkpoints(tmp_path, {"v": tf.Variable([1.0, 2.0])}, keep=2)
+    checkpoints.save(1, {}, saver())
+    checkpoints.save(2, {"count": 7}, saver("new"))
+    path = tmp_path / "step_000000000002/manifest.json"
+    assert latest(checkpoints).step == 2
+    path.write_text(path.read_text().replace(old, chr(ord(old[0]) + 1) + old[1:], 1))
     assert latest(checkpoints).step == 1
 
 

@@ -1,7 +1,6 @@
 """Checkpoints: complete or absent, and resumable bit for bit."""
 
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Callable, Collection
@@ -213,10 +212,8 @@ def _shared_of(directory: Path) -> list[str]:
 
 
 def _write_manifest(directory: Path, checkpoint: Checkpoint) -> None:
-    manifest = {"step": checkpoint.step, "shared_files": checkpoint.shared_files, "state": checkpoint.state}
-    manifest |= {} if checkpoint.checksums is None else {"checksums": checkpoint.checksums}
     temporary = directory / f".{MANIFEST_FILE}"
-    temporary.write_text(json.dumps(manifest, indent=1), "utf-8")
+    temporary.write_text(files.manifest_text(checkpoint), "utf-8")
     _sync(temporary)
     temporary.replace(directory / MANIFEST_FILE)
 
