@@ -82,7 +82,8 @@ OPTIMIZERS = {
     "adamw": tp.optimizers.adamw,
     "muon": tp.optimizers.muon,
     "obgd": lambda: tp.optimizers.obgd(trace_decay=0.0),
-    "trac": lambda: tp.optimizers.trac(tp.optimizers.adam(1e-3)),
+    # A large first scale: with that of the code no weight near 1 moves in four steps of float32.
+    "trac": lambda: tp.optimizers.trac(tp.optimizers.adam(1e-3), initial_scale=0.1),
     "upgd": tp.optimizers.upgd,
 }
 
