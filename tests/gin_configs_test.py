@@ -21,15 +21,16 @@ def names(pattern):
 
 
 FILES = names("gin/*.gin")
-ATARI = names("gin/atari_*.gin")
-MINATAR = names("gin/minatar_*.gin")
+PPO = ["gin/atari_ppo.gin", "gin/minatar_ppo.gin"]
+ATARI = sorted(set(names("gin/atari_*.gin")) - set(PPO))
+MINATAR = sorted(set(names("gin/minatar_*.gin")) - set(PPO))
 ATARI_BASES = ["gin/atari_c51.gin", "gin/atari_dqn.gin"]
 CONVOLUTIONS = [
     ("gin/networks/mdp_cnn.gin",),
     ("gin/networks/mdp_cnn.gin", "gin/networks/cnn_ln.gin", "gin/networks/cnn_bfloat16.gin"),
     ("gin/networks/cnn_spectral_norm.gin", "gin/networks/mdp_cnn.gin"),
 ]
-IN_MEMORY = sorted(set(FILES) - {*ATARI, *MINATAR})
+IN_MEMORY = sorted(set(FILES) - {*ATARI, *MINATAR, *PPO})
 ATARI_SIZES = [f"gin/sizes/{size}.gin" for size in ("100k", "cpu", "paper", "quick")]
 MINATAR_SIZES = [f"gin/sizes/minatar_{size}.gin" for size in ("1m", "cpu", "paper", "quick")]
 SMALL_REPLAY = ["AtariTask.replay_capacity = 25_000"]  # saves the test 0.7 GB
@@ -94,10 +95,12 @@ def test_there_are_files():
         "atari_c51",
         "atari_dqn",
         "atari_dqn_ln",
+        "atari_ppo",
         "atari_qr_dqn",
         "atari_rainbow",
         "minatar_dqn",
         "minatar_dqn_ln",
+        "minatar_ppo",
         "minatar_rainbow",
         *PLAIN,
         "mdp_true_label_mnist_two_hot",
@@ -139,6 +142,17 @@ def test_agents_take_the_place_of_that_of_minatar():
         atoms = {"c51": 51, "rainbow": 51, "qr_dqn": 200}.get(Path(agent).stem.removeprefix("minatar_"))
         outputs = (None, 6) if atoms is None else (None, 6, atoms)
         assert loop.task.model.output_shape == outputs
+
+
+@pytest.mark.parametrize(
+    ("file", "agent_steps"),
+    [(PPO[0], "10,000,384 = 40,001,536 frames"), (PPO[1], "500,736")],
+)
+def test_ppo_builds_with_the_rollouts_of_the_paper(file, agent_steps):
+    loop = build(file)
+    plan = dict(loop.task.describe(loop.config.total_steps, 1, 1))
+    assert plan["agent steps"] == f"{agent_steps}, in rollouts of 1,024"
+    assert plan["gradient steps"].endswith("12 per rollout: 3 passes of 4 minibatches")
 
 
 def test_the_replay_is_prioritized_with_any_agent():

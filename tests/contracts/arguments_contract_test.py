@@ -388,6 +388,18 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         ),
         may("0.5 L", "replay_ratio") | may("L", "target_update_period") | may("None", "prioritization"),
     ),
+    "PpoTask": (
+        given(
+            tp.rl.PpoTask,
+            game="breakout",
+            network=tp.networks.minatar_cnn,
+            protocol=tp.rl.MinAtarProtocol(),
+        ),
+        may("0 0.5", "discount", "trace_decay")
+        | may("0.5", "clip")
+        | may("0 0.5 L", "value_coefficient", "entropy_coefficient")
+        | may("L", "num_epochs"),
+    ),
     "sparse_reward_mdp": (given(tp.tasks.sparse_reward_mdp, labels=[0, 1], num_classes=2, seed=0), set()),
     "load_dataset": (tp.tasks.load_dataset, set()),
     "train": (

@@ -78,6 +78,35 @@ def small_game(seed: int) -> HostTask:
     return task
 
 
+def on_policy(seed: int) -> HostTask:
+    task = rl.PpoTask(
+        "breakout",
+        functools.partial(networks.minatar_cnn, width=0.25),
+        rl.MinAtarProtocol(max_steps_per_episode=33),
+        num_envs=2,
+        num_steps=24,
+        num_epochs=1,
+        batch_size=8,
+        evaluation=rl.Evaluation(num_episodes=2, num_envs=2),
+        diagnostics_batch_size=6,
+    )
+    task.build(seed)
+    return task
+
+
+def clipped_objective(task: Any, batch: Any) -> np.ndarray:
+    """The loss of each example of PPO in float64."""
+    outputs = task.model(np.asarray(batch.observation)).numpy().astype(np.float64)  # [batch, actions + 1]
+    policy = np.exp(outputs[:, :-1]) / np.exp(outputs[:, :-1]).sum(-1, keepdims=True)
+    chosen = policy[np.arange(len(policy)), np.asarray(batch.action)]
+    ratio = chosen / np.exp(np.asarray(batch.log_probability, np.float64))
+    advantage = np.asarray(batch.advantage, np.float64)
+    objective = np.minimum(ratio * advantage, ratio.clip(0.9, 1.1) * advantage)
+    error = outputs[:, -1] - np.asarray(batch.value_target)
+    entropy = -(policy * np.log(policy)).sum(-1)
+    return np.asarray(batch.weight) * (-objective + error**2 - 0.01 * entropy)
+
+
 def cross_entropy(task: Any, batch: Any) -> np.ndarray:
     """The loss of each example in float64."""
     inputs, labels = (np.asarray(each) for each in batch)
@@ -180,8 +209,9 @@ TABLE = {
     "sparse_reward_mdp": Row(functools.partial(mdp, kind=tasks.sparse_reward_mdp), squared_td_error),
     "atari": Row(game, squared_td_error),
     "minatar": Row(small_game, functools.partial(squared_td_error, double_q=False)),
+    "ppo": Row(on_policy, clipped_objective, boundaries=(), period=None),
 }
-OF_GAMES = ("atari", "minatar")
+OF_GAMES = ("atari", "minatar", "ppo")
 # What another row shows too; of programs under XLA, the most expensive part, the fast suite has three.
 SLOW = ("random_label_mdp", "sparse_reward_mdp")
 SLOW_UNDER_XLA = (

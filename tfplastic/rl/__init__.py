@@ -22,6 +22,7 @@ except ImportError as error:
 
 from tfplastic.rl.agents import QAgent, c51, double_dqn, dqn, rainbow
 from tfplastic.rl.agents.acting import LinearEpsilon, epsilon_greedy
+from tfplastic.rl.agents.ppo_loss import PpoBatch, PpoLosses, ppo_clip_loss
 from tfplastic.rl.agents.q_network import QNetwork
 from tfplastic.rl.agents.quantile_agent import qr_dqn, quantile_huber_loss
 from tfplastic.rl.agents.two_hot_agent import two_hot_dqn
@@ -32,6 +33,7 @@ from tfplastic.rl.mdp_task import ClassificationMdpTask
 from tfplastic.rl.minatar import MinAtarEnvironment, MinAtarProtocol
 from tfplastic.rl.minatar_task import MinAtarTask
 from tfplastic.rl.player import Player
+from tfplastic.rl.ppo_task import PpoTask
 from tfplastic.rl.q_learner import QLearner
 from tfplastic.rl.replay import FrameReplay, Prioritization, PrioritizedReplay
 from tfplastic.rl.replay.graph_replay import GraphReplay
@@ -49,6 +51,9 @@ __all__ = [
     "MinAtarProtocol",
     "MinAtarTask",
     "Player",
+    "PpoBatch",
+    "PpoLosses",
+    "PpoTask",
     "PrioritizedReplay",
     "Prioritization",
     "QAgent",
@@ -58,6 +63,7 @@ __all__ = [
     "double_dqn",
     "dqn",
     "epsilon_greedy",
+    "ppo_clip_loss",
     "qr_dqn",
     "quantile_huber_loss",
     "rainbow",

@@ -1,0 +1,156 @@
+"""PPO: its loss against TF-Agents' agent, advantages against loops by episode, and rollouts."""
+
+import functools
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tf_agents.agents.ppo import ppo_clip_agent
+from tf_agents.networks import actor_distribution_network, value_network
+from tf_agents.specs import BoundedArraySpec, tensor_spec
+from tf_agents.trajectories import StepType, TimeStep, time_step_spec
+
+from tests.contracts.tasks_contract_test import on_policy
+from tfplastic import networks, rl, seeds
+from tfplastic.rl import PpoBatch, PpoTask, ppo_clip_loss
+from tfplastic.rl.agents.ppo_loss import generalized_advantages
+from tfplastic.rl.rollout import sampled_actions
+
+BATCH, NUM_ACTIONS = 12, 3
+
+
+def test_the_mean_loss_is_that_of_tf_agents():
+    generator = np.random.default_rng(0)
+    spec = tf.TensorSpec([4], tf.float32)
+    action_spec = tensor_spec.from_spec(BoundedArraySpec([], np.int32, 0, NUM_ACTIONS - 1))
+    actor = actor_distribution_network.ActorDistributionNetwork(spec, action_spec, fc_layer_params=(5,))
+    critic = value_network.ValueNetwork(spec, fc_layer_params=(5,))
+    agent = ppo_clip_agent.PPOClipAgent(
+        time_step_spec(spec),
+        action_spec,
+        tf.keras.optimizers.SGD(),
+        actor,
+        critic,
+        importance_ratio_clipping=0.2,
+        entropy_regularization=0.03,
+        value_pred_loss_coef=0.7,
+        normalize_rewards=False,
+        normalize_observations=False,
+    )
+    observation = tf.constant(generator.normal(size=(BATCH, 4)).astype(np.float32) * 3)
+    steps = TimeStep(tf.fill([BATCH], StepType.MID), tf.zeros(BATCH), tf.ones(BATCH), observation)
+    distribution, _ = actor(observation, steps.step_type, ())
+    values, _ = critic(observation, steps.step_type)
+    numbers = generator.normal(size=(4, BATCH)).astype(np.float32)
+    batch = PpoBatch(
+        observation=observation,
+        action=tf.constant(generator.integers(NUM_ACTIONS, size=BATCH, dtype=np.int32)),
+        log_probability=tf.constant(-1.1 + 0.3 * numbers[0]),
+        advantage=tf.constant(numbers[1]),
+        value_target=tf.constant(numbers[2]),
+        weight=tf.constant((numbers[3] < 1).astype(np.float32)),
+    )
+    expected = agent.get_loss(
+        *(steps, batch.action, batch.log_probability, batch.value_target, batch.advantage),
+        action_distribution_parameters={},
+        weights=batch.weight,
+        train_step=agent.train_step_counter,
+        debug_summaries=False,
+    )
+    outputs = tf.concat([distribution.logits_parameter(), values[:, None]], axis=-1)
+    losses = ppo_clip_loss(outputs, batch, 0.2, value_coefficient=0.7, entropy_coefficient=0.03)
+    means = {name: float(tf.reduce_mean(each)) for name, each in losses._asdict().items()}
+    assert means["total"] == pytest.approx(float(expected.loss), rel=1e-5)
+    assert means["policy"] == pytest.approx(float(expected.extra.policy_gradient_loss), rel=1e-5)
+    assert 0.7 * means["value"] == pytest.approx(float(expected.extra.value_estimation_loss), rel=1e-5)
+    assert 0 < means["is_clipped"] < 1 and 0 < np.sum(batch.weight) < BATCH
+    compiled = tf.function(ppo_clip_loss, jit_compile=True)(outputs, batch, 0.2, 0.7, 0.03)
+    np.testing.assert_allclose(compiled.total, losses.total, rtol=1e-5, atol=1e-6)
+
+
+def test_advantages_are_sums_over_the_rest_of_an_episode():
+    generator, steps, envs, decay = np.random.default_rng(1), 30, 3, 0.8
+    rewards = generator.normal(size=(steps, envs)).astype(np.float32)
+    values = generator.normal(size=(steps + 1, envs)).astype(np.float32)
+    is_reset = generator.random((steps, envs)) < 0.15
+    ends = np.vstack([is_reset[1:], np.zeros((1, envs), bool)])  # the step before a reset
+    discounts = np.where(ends & (generator.random((steps, envs)) < 0.6), 0, 0.9).astype(np.float32)
+    assert (ends & (discounts > 0)).any() and (ends & (discounts == 0)).any()
+    found = generalized_advantages(rewards, discounts, values, is_reset, decay).numpy()
+    for env in range(envs):
+        for t in range(steps):
+            expected, factor, now = 0.0, 1.0, t
+            while now < steps and not is_reset[now, env]:
+                bootstrapped = float(discounts[now, env]) * float(values[now + 1, env])
+                expected += factor * (float(rewards[now, env]) + bootstrapped - float(values[now, env]))
+                factor *= decay * float(discounts[now, env])
+                now += 1
+            assert found[t, env] == pytest.approx(expected, abs=1e-5)
+
+
+def test_actions_are_drawn_by_their_probabilities():
+    logits = np.tile(np.log([0.2, 0.5, 0.3]), (20_000, 1))
+    actions = sampled_actions(logits, seeds.derive(0, "act"))
+    assert actions.dtype == np.int32
+    np.testing.assert_array_equal(actions, sampled_actions(logits, seeds.derive(0, "act")))
+    counts = np.bincount(actions, minlength=3) / len(actions)
+    np.testing.assert_allclose(counts, [0.2, 0.5, 0.3], atol=5 * 0.5 / 20_000**0.5)
+    certain = np.array([[-1e4, 0.0, -1e4]])
+    assert {int(sampled_actions(certain, seeds.derive(0, step))[0]) for step in range(50)} == {1}
+
+
+@pytest.fixture(scope="module", name="task")
+def played():
+    task = on_policy(0)
+    task.start()
+    for _ in task.warm_up():
+        pass
+    yield task
+    task.close()
+
+
+def test_an_epoch_has_each_step_once_and_the_next_rollout_follows(task):
+    rollout = task._rollout
+    assert len(rollout.action) == 48 and set(rollout.weight) == {0.0, 1.0}
+    batches = [task.next() for _ in range(6)]
+    for column, parts in zip(rollout, zip(*batches, strict=True), strict=True):
+        rows = [sorted(row.tobytes() for row in each) for each in (column, np.concatenate(parts))]
+        assert rows[0] == rows[1]
+    known = rollout.advantage[rollout.weight == 1]
+    assert abs(known.mean()) < 1e-5 and known.std() == pytest.approx(1, abs=1e-4)
+    assert not rollout.advantage[rollout.weight == 0].any()
+    steps = task.metrics()["train/agent_steps"]
+    assert steps == rollout.weight.sum() and "train/epsilon" not in task.metrics()
+    task.next()
+    assert task._rollout is not rollout and steps < task.metrics()["train/agent_steps"] <= 96
+
+
+def test_ratios_are_one_before_the_first_update(task):
+    batch = PpoBatch(*map(tf.constant, task.next()))
+    losses = ppo_clip_loss(task.model(batch.observation), batch)
+    np.testing.assert_allclose(losses.policy, -batch.weight * batch.advantage, rtol=1e-4, atol=1e-5)
+    assert not np.any(losses.is_clipped)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 100}, "`batch_size` must divide `num_envs * num_steps`, 1024. Received: 100"),
+        ({"clip": 0}, "`clip` must be a finite number above 0. Received: 0"),
+        ({"trace_decay": 1.5}, "`trace_decay` must be a number in [0, 1]. Received: 1.5"),
+        ({"protocol": 5}, "`protocol` must be of type GameProtocol, such as @MinAtarProtocol(). Received: 5"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    arguments = {"protocol": rl.MinAtarProtocol(), **arguments}
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        PpoTask("breakout", networks.minatar_cnn, **arguments)
+
+
+def test_a_head_of_q_values_and_an_unknown_game_are_refused():
+    dueling = functools.partial(networks.minatar_cnn, dueling=True)
+    with pytest.raises(ValueError, match=r"^`network` must not have a dueling head, .* Received: one$"):
+        PpoTask("breakout", dueling, rl.MinAtarProtocol()).build(0)
+    with pytest.raises(ValueError, match=r"^`game` must be one of MinAtar's: .* Received: 'pong'"):
+        PpoTask("pong", networks.minatar_cnn, rl.MinAtarProtocol())
