@@ -76,3 +76,8 @@ def test_methods_whose_rules_are_not_known_are_left_out_by_name():
     left_out = page("").partition("## Left out")[2]
     names = re.findall(r"AltNet|SingularClip|CCBP", left_out)
     assert len(names) == 3 and not {each.lower() for each in names} & {each.name.lower() for each in METHODS}
+
+
+def test_no_gin_file_of_a_mitigation_chooses_a_layer():
+    layers = [each for each in METHODS if each.kind == "Layers and activations"]
+    assert layers and not [each for each in layers if any("/mitigations/" in path for path in each.gin_files)]

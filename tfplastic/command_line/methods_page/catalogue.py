@@ -119,7 +119,7 @@ def _layers() -> list[Method]:
     public = [getattr(layers, name) for name in layers.__all__]
     chosen = {each: rf"\w+\.activation = '{name}'" for name, each in activations.LAYERS.items()}
     chosen |= dict.fromkeys([layers.SpectralConv2D, layers.SpectralDense], r"\w+\.spectral_norm_layers = ")
-    chosen |= {layers.NoisyDense: r"\w+\.noise = "}
+    chosen |= {layers.NoisyDense: r"\w+\.noise = [\d.]"}
     chosen |= {layers.RMSNormalization: r"\w+\.norm = 'rms'"}
     return [
         Method(each.__name__, "Layers and activations", each, _with(chosen[each]))
