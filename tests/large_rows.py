@@ -7,6 +7,11 @@ COLLECTED = pytest.StashKey[dict[str, list[int]]]()
 
 # Each is the beginning of the name that pytest gives to a test.
 LARGE_ROWS = (
+    "tests/mitigations/network_resets/plasticity_injection_test.py::test_ten_steps[dense]",
+    "tests/mitigations/network_resets/plasticity_injection_test.py"
+    "::test_outputs_stay_exactly_and_the_new_head_alone_is_trained[None-None]",
+    "tests/mitigations/network_resets/plasticity_injection_test.py"
+    "::test_other_methods_act_on_the_network_with_three_heads",
     "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[GradientClipping]",
     "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[ResampledInit]",
     "tests/mitigations/examples_test.py::test_all_four_do_the_same_under_xla[one]",
