@@ -100,7 +100,7 @@ def _is_well_formed(name: str, value: Any) -> bool:
         return True
     if isinstance(value, bool) or not isinstance(value, kind):
         return False
-    return not isinstance(value, int | float) or value >= 0
+    return not isinstance(value, int | float) or 0 <= value < 2**63
 
 
 def _finite_or_none(value: Any) -> Any:

@@ -151,6 +151,12 @@ def test_macro_without_value():
     assert message == "the macro %stepz has no value. Give it one: stepz = VALUE. Did you mean 'steps'?"
 
 
+@pytest.mark.parametrize("macros", [["a = %b", "b = %a"], ["a = [%a]"]])
+def test_macros_in_a_circle(macros):
+    text = error_of(build, ["fake_train.steps = %a", "fake_train.task = 1", *macros])
+    assert text.startswith("values must not refer to each other in a circle. Look at %a")
+
+
 def test_wrong_value_names_place_configurable_and_rule(write):
     write(
         "a.gin", "fake_train.task = @FakeTask()\nfake_train.steps = 1\nFakeTask.network = @fake_network()\n"

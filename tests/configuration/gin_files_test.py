@@ -186,3 +186,15 @@ def test_source_of_is_the_last_of_the_innermost_scope(write):
     assert gin_files.source_of(bindings, "", "f", "z") is None
     assert gin_files.source_of(bindings, "", "m", "") == "a.gin:5"
     assert gin_files.source_of(bindings, "s/t", "m", "") == "a.gin:6"
+
+
+def test_a_value_nested_too_deeply(write):
+    write("a.gin", f"f.x = 1\ng.x = {'[' * 5_000}{']' * 5_000}\n")
+    assert scan_error(["a.gin"], []) == "a.gin: a value is nested too deeply. Nest it less"
+    assert scan_error([], [f"f.x = {'(' * 5_000}"]).endswith("a value is nested too deeply. Nest it less")
+
+
+def test_a_file_of_a_windows_editor(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.gin").write_bytes(b"\xef\xbb\xbff.x = 1\r\n\r\ng.y = 2\r\n")
+    assert [each.source for each in gin_files.scan(["a.gin"], [])] == ["a.gin:1", "a.gin:3"]

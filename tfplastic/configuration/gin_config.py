@@ -157,7 +157,7 @@ def _our_file_lookup(renamer: Renamer) -> Iterator[None]:
     # gin's own lookup of a file that is not in the working directory logs an error and imports its folder.
     def read(name: str) -> io.StringIO:
         path = gin_files.find(name) or name
-        return _File(renamer(pathlib.Path(path).read_text(encoding="utf-8")).text, path)
+        return _File(renamer(pathlib.Path(path).read_text(encoding="utf-8-sig")).text, path)
 
     readers = gin.config._FILE_READERS
     gin.config._FILE_READERS = [(read, gin_files.find)]

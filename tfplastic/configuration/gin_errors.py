@@ -69,6 +69,10 @@ def constructing(sources: Sequence[gin_files.Binding]) -> Iterator[None]:
         yield
     except (ValueError, TypeError, ImportError, OSError) as error:
         raise UsageError(_construction_error(error, sources)) from error
+    except RecursionError as error:
+        macros = [f"%{each.selector}" for each in sources if not each.parameter]
+        rule = "values must not refer to each other in a circle"
+        raise UsageError(f"{rule}. Look at {', '.join(macros) or 'the references with ()'}") from error
     except RuntimeError as error:  # gin's type where Python code requires a binding.
         if "Required bindings for " not in str(error):
             raise

@@ -23,6 +23,8 @@ from tfplastic.configuration import gin_trust
 from tfplastic.configuration.errors import UsageError
 from tfplastic.configuration.gin_trust import GinTrust
 
+_MOST_CHARACTERS = 60  # of a statement in an error
+
 
 @dataclasses.dataclass(frozen=True)
 class Binding:
@@ -192,7 +194,7 @@ class _Scan:
         if os.path.realpath(path) in including:
             raise UsageError(f"{reader}: {name!r} includes itself. Remove this include")
         try:
-            text = pathlib.Path(path).read_text(encoding="utf-8")
+            text = pathlib.Path(path).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"{reader}: cannot read {name!r}: {one_line(error)}. Give a text file of gin"
@@ -211,6 +213,9 @@ class _Scan:
                 statements.append((statement, names.taken()))
         except (SyntaxError, tokenize.TokenError) as error:
             raise UsageError(_syntax_error(error, text, file)) from error
+        except (RecursionError, MemoryError) as error:  # from Python's parser
+            source = file or as_flag(text[:_MOST_CHARACTERS])
+            raise UsageError(f"{source}: a value is nested too deeply. Nest it less") from error
         notes = _by_statement(translated, [statement.location.line_num for statement, _ in statements])
         carried: tuple[str, ...] = ()
         for (statement, references), renamed in zip(statements, notes, strict=True):

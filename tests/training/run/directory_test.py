@@ -249,7 +249,11 @@ class TestStatus:
             assert run.status()["state"] == "starting"
 
     @pytest.mark.parametrize(
-        "text", ["", "{", "[1]", "null", "\xff", '{"step": "x", "wall_time_s": "y"}', '{"step": -1}']
+        "text",
+        [
+            *("", "{", "[1]", "null", "\xff", '{"step": "x", "wall_time_s": "y"}', '{"step": -1}'),
+            *('{"step": 1' + "0" * 400 + "}", '{"step": 18446744073709551616, "wall_time_s": 1e999}'),
+        ],
     )
     def test_a_damaged_status_stops_nothing(self, path, text):
         begin(path).close()
