@@ -12,6 +12,8 @@ LARGE_ROWS = (
     "::test_outputs_stay_exactly_and_the_new_head_alone_is_trained[None-None]",
     "tests/mitigations/network_resets/plasticity_injection_test.py"
     "::test_other_methods_act_on_the_network_with_three_heads",
+    "tests/losses/keras_loss_test.py::test_the_callback_with_several_losses[one loss of two outputs",
+    "tests/docs_test.py::test_the_examples_of_a_page[docs/curvature.md]",
     "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[GradientClipping]",
     "tests/contracts/mitigations_contract_test.py::test_each_kind_of_program_does_the_same[ResampledInit]",
     "tests/mitigations/examples_test.py::test_all_four_do_the_same_under_xla[one]",
@@ -82,6 +84,11 @@ LARGE_ROWS = (
 
 # Of these tests `make test` runs the rows that begin like this, and `make test-slow` all others.
 SMALL_ROWS = {
+    "tests/rl/atari_task_test.py::test_the_replay_ratio_is_exact": (
+        "1-0.6666666666666666",
+        "1-4",
+        "3-0.25",
+    ),
     "tests/reports/page/damage_test.py::test_a_file_of_text": ("metrics.csv",),
     "tests/reports/page/damage_test.py::test_an_array_file": ("diagnostics/hessian_spectral_density",),
     "tests/sweeps/experiments_test.py::test_an_arm_builds": (
@@ -181,7 +188,7 @@ SMALL_ROWS = {
     ),
     "tests/optimizers/pure_test.py::test_a_hundred_steps_equal_a_float64_transcription": (
         "graph-",
-        "xla-PureAdam-",
+        "xla-PureAdam-adam-adam_reference-arguments1",
         "xla-PureMuon-",
         "xla-PureSGD-",
     ),
@@ -386,7 +393,6 @@ SMALL_ROWS = {
         "{'scaling': 'local', 'protects'",
         "{'step_factor'",
         "{'utility_decay'",
-        "{}",
     ),
     "tests/probing/probe_test.py::test_curves_are_those_of_a_plain_training_loop": (
         "one_after_another-schedule",

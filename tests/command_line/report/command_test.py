@@ -29,7 +29,7 @@ def error_of(capsys, *given):
 
 
 def test_the_program_makes_a_report_without_tensorflow(tmp_path):
-    made_up_sweep.write_sweep(tmp_path / "runs", ("none", "layer_norm"), (0, 1))
+    made_up_sweep.write_sweep(tmp_path / "runs", ("none", "layer_norm"), (0, 1), length=2, rich=False)
     (tmp_path / "sitecustomize.py").write_text(BLOCKED)
     done = subprocess.run(
         [sys.executable, str(ROOT / "bin/report"), "--runs=runs", "--out=out/report"],
