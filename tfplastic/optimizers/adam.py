@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfplastic._checks import check_positive
 from tfplastic._keras import keras
 from tfplastic.optimizers._forms.keras_form import add_slots, apply_rule, check_form, index_of
+from tfplastic.optimizers._forms.once_per_step import OncePerStep
 from tfplastic.optimizers.pure import PureAdam
 
 
@@ -26,6 +27,7 @@ class Adam(keras.optimizers.Adam):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self._of_step = OncePerStep()
         self.epsilon_root = epsilon_root
         self.bias_correction = bias_correction
         self.per_entry_steps = per_entry_steps
@@ -59,6 +61,11 @@ class Adam(keras.optimizers.Adam):
         if self.per_entry_steps and not hasattr(self, "_steps"):
             self._steps = add_slots(self, self.pure, "steps", variables)
 
+    def apply_gradients(self, *args: Any, **kwargs: Any) -> Any:
+        """Updates all variables once, as Keras' own does."""
+        with self._of_step:
+            return super().apply_gradients(*args, **kwargs)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any = None) -> None:
         """Updates `variable` once; Keras 3 passes the learning rate, Keras 2 does not."""
         index = index_of(self, variable)
@@ -70,7 +77,7 @@ class Adam(keras.optimizers.Adam):
         if self.epsilon_root or tf.as_dtype(mean.dtype) != tf.float32:
             apply_rule(self._rule, gradient, variable, (mean, mean_square), self.iterations)
             return
-        step_size, epsilon = self._kernel_constants(tf.convert_to_tensor(self.iterations) + 1)
+        step_size, epsilon = self._of_step.get(self._kernel_constants)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=mean.handle,
@@ -85,7 +92,8 @@ class Adam(keras.optimizers.Adam):
             grad=tf.convert_to_tensor(gradient),
         )
 
-    def _kernel_constants(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _kernel_constants(self) -> tuple[tf.Tensor, tf.Tensor]:
+        step = tf.convert_to_tensor(self.iterations) + 1
         # The kernel takes 1 - beta in float32, off by 1.3e-5 for 0.999, and its v with it. So the correction
         # needs the beta of float32 too, and an epsilon next to the uncorrected root has to grow as v does.
         exact = self.pure
