@@ -136,7 +136,7 @@ def normals_of(integers: tf.Tensor, stddev: float = 1.0) -> tf.Tensor:
     """Returns `normal` for the integers that it is made of, float32.
 
     Args:
-        integers: of `integers`.
+        integers: int32, a result of `integers`.
         stddev: standard deviation, at least 0.
     """
     return stddev * math.sqrt(2) * _inverse_error_function(integers)

@@ -17,6 +17,7 @@ from tfplastic._checks import (
 )
 from tfplastic._keras import keras
 from tfplastic._tf import random
+from tfplastic._tf.programs import own_program
 from tfplastic._tf.random import fold_in
 from tfplastic.optimizers._forms.pure_form import PureForm
 from tfplastic.optimizers.pure import OptimizerState, PureOptimizer, cast_to, check_decay, one_minus_power
@@ -100,7 +101,7 @@ class PureUPGD(PureOptimizer):
         update = self._update
         if tf.inside_function():
             # TensorFlow's graph draws integers in a third of XLA's time, and takes twice XLA's for the rest.
-            update = tf.function(update, autograph=False, jit_compile=True)
+            update = own_program(update, jit_compile=True)
         return update(integers, gradients, state, parameters)
 
     def _update(

@@ -14,6 +14,7 @@ from tfplastic.sweeps.queue import queue_file
 
 ROOT = gin_files.root()
 NAMES = [row.name for row in published.ROWS]
+ALL = [*published.ROWS, *published.STUDIES]
 
 
 def error_of(capsys, *given):
@@ -24,7 +25,10 @@ def error_of(capsys, *given):
 
 def test_the_page_is_that_of_the_committed_runs(tmp_path):
     shutil.copytree(ROOT / "docs/paper", tmp_path / "paper", ignore=shutil.ignore_patterns("fig*"))
+    shutil.copy(ROOT / "docs/methods.md", tmp_path)
     assert program.main([f"--docs={tmp_path}"]) == 0
+    for name in ("methods.md", "early_warning.md"):
+        assert (tmp_path / name).read_text() == (ROOT / "docs" / name).read_text(), "run make published"
     page = (tmp_path / "published.md").read_text()
     assert page == (ROOT / "docs/published.md").read_text(), "run make published"
     rows = [line for line in page.splitlines() if "make published NAME=" in line and line.startswith("|")]
@@ -34,11 +38,12 @@ def test_the_page_is_that_of_the_committed_runs(tmp_path):
 
 
 def test_the_queue_has_every_row_in_its_order():
-    entries = [entry for entry in queue_file.read(ROOT / "docs/paper/queue.txt") if entry.figure in NAMES]
+    names = [row.name for row in ALL]
+    entries = [entry for entry in queue_file.read(ROOT / "docs/paper/queue.txt") if entry.figure in names]
     assert [(entry.figure, entry.experiment) for entry in entries] == [
-        (row.name, row.experiment) for row in published.ROWS
+        (row.name, row.experiment) for row in ALL
     ]
-    for row in published.ROWS:
+    for row in ALL:
         assert f"bin/sweep --experiment={row.experiment}" in (ROOT / row.experiment).read_text()
 
 
@@ -71,6 +76,18 @@ def test_one_number_is_made_and_judged(tmp_path, monkeypatch, capsys):
     assert "within all three: lambda" in shown
 
 
+def test_a_study_is_made_and_its_tables_are_shown(tmp_path, monkeypatch, capsys):
+    def sweep(arguments):
+        root = tmp_path / "methods"
+        write_run(root / "random_labels-redo-seed1", 1, {"evaluation/average_online_accuracy": [(20, 0.5)]})
+        return 0
+
+    monkeypatch.setattr("tfplastic.command_line.sweep.main", sweep)
+    assert program.main(["--name=methods", f"--run_root={tmp_path}"]) == 0
+    shown = capsys.readouterr().out
+    assert "0.500, not run (1 of 2)" in shown and f"({tmp_path}/methods/random_labels-redo-seed1)" in shown
+
+
 def test_a_sweep_that_does_not_end_is_not_judged(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("tfplastic.command_line.sweep.main", lambda arguments: 130)
     assert program.main(["--name=kumar_table2", f"--run_root={tmp_path}"]) == 130
@@ -83,6 +100,9 @@ def test_errors_are_one_line(tmp_path, capsys):
     assert message.endswith("Received: 'kumar_tabel2'. Did you mean 'kumar_table2'?")
     assert error_of(capsys, "kumar_table2").startswith("unexpected argument 'kumar_table2'. The number is")
     assert error_of(capsys, f"--docs={tmp_path / 'no'}").startswith("--docs must be a directory. Received:")
+    (tmp_path / "methods.md").write_text("# Methods\n")
+    message = error_of(capsys, f"--docs={tmp_path}")
+    assert "methods.md must have the line" in message and message.endswith("Run `make methods` first")
 
 
 @pytest.mark.parametrize(

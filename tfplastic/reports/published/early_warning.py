@@ -71,7 +71,7 @@ class Series(NamedTuple):
     """Measurements of a run, `[n]` each.
 
     Attributes:
-        accuracy: of the task that starts.
+        accuracy: accuracy of the task that starts.
         quantities: {title: values at the start of the task}.
     """
 

@@ -49,7 +49,7 @@ def of_series(x: Any, y: Any, is_detrended: bool = False) -> RankCorrelation:
     both series of ranks, 1 / N = 1 / n + 2 / n sum_(k <= n/5) (1 - k/n) a_k b_k, at most n (Pyper and
     Peterman 1998, "Comparison of methods to account for autocorrelation in correlation analyses of fish
     data"; the variance is of Fieller, Hartley and Pearson 1957). Of two trends N is small and the interval
-    wide: that both move in one direction once is hardly evidence.
+    wide, as it is hardly evidence that both move in one direction once.
 
     Args:
         x: `[n]`; pairs with a NaN do not count.
