@@ -163,7 +163,11 @@ def test_integers_are_uniform_below_a_limit_of_their_own():
 @pytest.mark.parametrize(
     ("labels", "arguments", "message"),
     [
-        ([0, 1, 3], {}, "`labels` must have an image for each state. Received: none for [2, 4]"),
+        (
+            [0, 1, 3],
+            {},
+            "`labels` must have an image for each state. Received: none for [2, 4]. Give more images",
+        ),
         ([0, 5], {}, "`labels` must be from 0 to 4. Received: 0 to 5"),
         ([-1, 4], {}, "`labels` must be from 0 to 4. Received: -1 to 4"),
         ([0.5], {}, "`labels` must be integers of shape [images], at least one. Received: float64 [1]"),

@@ -93,7 +93,8 @@ class EpisodicEnvironment(py_environment.PyEnvironment, abc.ABC):
             ValueError: if the environment has not been reset yet.
         """
         if self._current_time_step is None:
-            raise ValueError("`get_state` must follow a `reset`. Received: an environment without any")
+            received = "an environment without any. Call `reset` first"
+            raise ValueError(f"`get_state` must follow a `reset`. Received: {received}")
         return {
             "episode_index": self._episode_index.copy(),
             "episode_seed": self._episode_seed.copy(),
@@ -119,11 +120,13 @@ class EpisodicEnvironment(py_environment.PyEnvironment, abc.ABC):
         """
         num_envs = len(state["num_steps"])
         if num_envs != self._num_envs:
-            raise ValueError(f"`state` must be of `num_envs` = {self._num_envs}. Received: one of {num_envs}")
+            received = f"one of {num_envs}. Make the environment with as many copies as were saved"
+            raise ValueError(f"`state` must be of `num_envs` = {self._num_envs}. Received: {received}")
         episode_index = np.array(state["episode_index"], np.int64)
         episode_seed = np.array([self._derive_seed(*pair) for pair in enumerate(episode_index)], np.int64)
         if not np.array_equal(episode_seed, state["episode_seed"]):
-            raise ValueError(f"`state` must be of `seed` = {self._seed}. Received: one of another seed")
+            received = "one of another seed. Make the environment with the seed that was saved"
+            raise ValueError(f"`state` must be of `seed` = {self._seed}. Received: {received}")
         histories = np.split(np.asarray(state["actions"], np.uint8), np.cumsum(state["num_steps"])[:-1])
         self._episode_index, self._episode_seed = episode_index, episode_seed
         self._actions = [bytearray(history.tobytes()) for history in histories]
@@ -133,7 +136,8 @@ class EpisodicEnvironment(py_environment.PyEnvironment, abc.ABC):
         if not np.array_equal(self._checksum(), state["checksum"]):
             raise ValueError(
                 f"`state` must be of the same {self._versions}. "
-                "Received: one whose actions lead to other frames here"
+                "Received: one whose actions lead to other frames here. "
+                "Use those that saved it, or start a new run"
             )
         self._current_time_step = self._time_step()
         return self._current_time_step

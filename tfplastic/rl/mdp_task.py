@@ -253,7 +253,8 @@ class ClassificationMdpTask(GraphTask):
 
     def loss(self, model: keras.Model, batch: trajectory.Trajectory, training: bool = False) -> TaskLoss:
         if model is not self.model:
-            raise ValueError(f"`model` must be the task's own online network. Received: {model!r}")
+            received = f"{model!r}. Give the task's `model`"
+            raise ValueError(f"`model` must be the task's own online network. Received: {received}")
         loss, per_example_loss = self._agent.loss(batch, training)
         return TaskLoss(loss, per_example_loss, {})
 

@@ -89,7 +89,8 @@ class QLearner:
             ValueError: if `model` is not the agent's online network.
         """
         if model is not self.agent.model:
-            raise ValueError(f"`model` must be the task's own online network. Received: {model!r}")
+            received = f"{model!r}. Give the task's `model`"
+            raise ValueError(f"`model` must be the task's own online network. Received: {received}")
         return TaskLoss(*self.agent.loss(batch, training), metrics={})
 
     def after_step(self, step: int) -> None:

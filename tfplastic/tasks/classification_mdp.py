@@ -74,7 +74,8 @@ class ClassificationMdp:
         counts = np.bincount(array, minlength=num_states)  # [states]
         if not counts.all():
             missing = np.flatnonzero(counts == 0).tolist()
-            raise ValueError(f"`labels` must have an image for each state. Received: none for {missing}")
+            received = f"none for {missing}. Give more images"
+            raise ValueError(f"`labels` must have an image for each state. Received: {received}")
         self.labels = tf.constant(array, tf.int32)
         self._advances = advances
         self._after_last = after_last

@@ -340,16 +340,26 @@ def test_a_state_of_something_else_is_an_error():
     environment = AtariEnvironment("Pong", num_envs=2, seed=1)
     with pytest.raises(ValueError) as error:
         environment.get_state()
-    assert str(error.value) == "`get_state` must follow a `reset`. Received: an environment without any"
+    received = "an environment without any. Call `reset` first"
+    assert str(error.value) == f"`get_state` must follow a `reset`. Received: {received}"
     environment.reset()
     state = environment.get_state()
     for other, message in [
-        (AtariEnvironment("Pong", 1, seed=1), "`state` must be of `num_envs` = 1. Received: one of 2"),
-        (AtariEnvironment("Pong", 2, seed=2), "`state` must be of `seed` = 2. Received: one of another seed"),
+        (
+            AtariEnvironment("Pong", 1, seed=1),
+            "`state` must be of `num_envs` = 1. Received: one of 2."
+            " Make the environment with as many copies as were saved",
+        ),
+        (
+            AtariEnvironment("Pong", 2, seed=2),
+            "`state` must be of `seed` = 2. Received: one of another seed."
+            " Make the environment with the seed that was saved",
+        ),
         (
             AtariEnvironment("Breakout", 2, seed=1),
             "`state` must be of the same game, protocol and ale-py. "
-            "Received: one whose actions lead to other frames here",
+            "Received: one whose actions lead to other frames here. "
+            "Use those that saved it, or start a new run",
         ),
     ]:
         with pytest.raises(ValueError) as error:

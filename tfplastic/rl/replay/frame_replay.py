@@ -247,7 +247,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
         if not len(every_start):
             raise ValueError(
                 f"`sample` must find {self._n_step} steps and the first one's stack within an episode. "
-                f"Received: a replay of {self._num_frames()} frames without"
+                f"Received: a replay of {self._num_frames()} frames without. Add more steps first"
             )
         return np.concatenate([starts, generator.choice(every_start, batch_size - len(starts))])
 

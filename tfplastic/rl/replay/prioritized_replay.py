@@ -101,7 +101,7 @@ class PrioritizedReplay(FrameReplay):
         if not total > 0:
             raise ValueError(
                 "`sample_by_priority` must find a start with a priority. Received: a replay of "
-                f"{self._num_frames()} frames without"
+                f"{self._num_frames()} frames without. Add more steps first"
             )
         draws = seeds.generator(key).random(batch_size)
         places = self._tree.find((np.arange(batch_size) + draws) * (total / batch_size))
