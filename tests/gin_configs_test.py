@@ -32,6 +32,7 @@ CONVOLUTIONS = [
 ]
 IN_MEMORY = sorted(set(FILES) - {*ATARI, *MINATAR, *PPO})
 ATARI_SIZES = [f"gin/sizes/{size}.gin" for size in ("100k", "cpu", "paper", "quick")]
+MINATAR_LN = ["gin/minatar_dqn.gin", "gin/networks/minatar_cnn_ln.gin"]
 MINATAR_SIZES = [f"gin/sizes/minatar_{size}.gin" for size in ("1m", "cpu", "paper", "quick")]
 SMALL_REPLAY = ["AtariTask.replay_capacity = 25_000"]  # saves the test 0.7 GB
 TUNED_ADAM = (
@@ -99,7 +100,6 @@ def test_there_are_files():
         "atari_qr_dqn",
         "atari_rainbow",
         "minatar_dqn",
-        "minatar_dqn_ln",
         "minatar_ppo",
         "minatar_rainbow",
         *PLAIN,
@@ -111,6 +111,14 @@ def test_there_are_files():
     assert {f"gin/{name}.gin" for name in wanted} == set(FILES)
     in_memory_sizes = [f"gin/sizes/{size}.gin" for size in ("mdp_quick", "random_labels_quick")]
     assert sorted([*ATARI_SIZES, *MINATAR_SIZES, *in_memory_sizes]) == names("gin/sizes/*.gin")
+
+
+def test_a_file_that_does_no_more_than_add_one_is_named_in_the_readme():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name in FILES:
+        lines = (ROOT / name).read_text("utf-8").splitlines()
+        statements = [line for line in lines if line and not line.startswith("#")]
+        assert name in readme or not all(line.startswith("include ") for line in statements), name
 
 
 @pytest.mark.parametrize("file", ATARI)
@@ -126,7 +134,7 @@ def test_every_size_of_atari_builds(size):
 
 
 @pytest.mark.parametrize(
-    "files", [[name] for name in MINATAR] + [["gin/minatar_dqn_ln.gin", size] for size in MINATAR_SIZES]
+    "files", [[name] for name in MINATAR] + [[*MINATAR_LN, size] for size in MINATAR_SIZES]
 )
 def test_every_file_and_every_size_of_minatar_builds(files):
     loop = build(*files)
@@ -138,7 +146,7 @@ def test_every_file_and_every_size_of_minatar_builds(files):
 
 def test_agents_take_the_place_of_that_of_minatar():
     for agent in names("gin/agents/minatar_*.gin"):
-        loop = build("gin/minatar_dqn_ln.gin", agent, "gin/sizes/minatar_quick.gin")
+        loop = build(*MINATAR_LN, agent, "gin/sizes/minatar_quick.gin")
         atoms = {"c51": 51, "rainbow": 51, "qr_dqn": 200}.get(Path(agent).stem.removeprefix("minatar_"))
         outputs = (None, 6) if atoms is None else (None, 6, atoms)
         assert loop.task.model.output_shape == outputs
