@@ -12,7 +12,7 @@ import griffe
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
-from tfplastic._shared_arguments import attribute_texts, with_shared_texts
+from tfplastic._shared_arguments import joined_texts, with_shared_texts
 
 ROOT = Path(__file__).resolve().parents[1]
 _KEYWORDS_FOLLOW = "_"  # the field of type `dataclasses.KW_ONLY`
@@ -74,9 +74,7 @@ def _share(function, arguments, pkg):
         parameters.append(griffe.Parameter(name, annotation=field.annotation, kind=kind, default=default))
     parameters.sort(key=lambda each: each.kind is griffe.ParameterKind.keyword_only)  # stable
     function.parameters = griffe.Parameters(*parameters)
-    texts = {}
-    for base in dataclasses:
-        texts |= attribute_texts(base.docstring.value)
+    texts = joined_texts(base.docstring.value if base.docstring else "" for base in dataclasses)
     shared = {name: texts[name] for name in names if name in texts}
     documented = function.parent if function.name == "__init__" else function
     documented.docstring.value = with_shared_texts(documented.docstring.value, shared)

@@ -9,7 +9,7 @@ import gin
 import pytest
 
 from tfplastic import _checks
-from tfplastic._shared_arguments import REQUIRED, shares_arguments
+from tfplastic._shared_arguments import REQUIRED, shares_arguments, texts_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +160,40 @@ def test_the_documentation_of_a_class_has_those_of_all_its_dataclasses():
         "Attributes:\n    given: all of it."
     )
     assert "rows" not in (inspect.getdoc(Derived) or "") and "depth: layers." in (Derived.__doc__ or "")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule.
+
+    Args:
+        rate: above 0.
+        limit: see `Size`.
+    """
+
+    rate: float
+    limit: int = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnRule(Rule):
+    """A rule.
+
+    Args:
+        rate: see `Rule`.
+        limit: see `Rule`. Not above 9.
+        factor: see `Size`.
+    """
+
+    factor: float = 1.0
+
+
+def test_an_entry_that_refers_to_the_base_class_leaves_that_of_the_base_class():
+    assert texts_of(OwnRule) == {
+        "rate": "    rate: above 0.\n",
+        "limit": "    limit: see `Rule`. Not above 9.\n",
+        "factor": "    factor: see `Size`.\n",
+    }
 
 
 def test_wrong_calls_of_a_class_name_it():

@@ -8,7 +8,7 @@ import functools
 import inspect
 import re
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 Result = TypeVar("Result")
@@ -18,6 +18,7 @@ REQUIRED = inspect.Parameter.empty
 
 _SETTINGS = "settings"
 _ENTRY = re.compile(r"^ {4}(\w+): .*\n(?: {8}.*\n)*", re.MULTILINE)
+_SEE = re.compile(r" {4}\w+: see `\w+`\.\n$")
 _ARGS = re.compile(r"^Args:\n(?: {4}.*\n)*", re.MULTILINE)
 _ATTRIBUTES = re.compile(r"^Attributes:\n(?: {4}.*\n)*", re.MULTILINE)
 
@@ -29,8 +30,8 @@ def shares_arguments(
 
     The fields become arguments of the function, keyword-only ones where the dataclass has them so
     (`dataclasses.KW_ONLY`). In its docstring the entry of `settings` becomes their entries in the section
-    "Attributes:" of the dataclass or of one that it is derived from, but for those that it has itself. Where
-    the function is the `__init__` of a class, this is the docstring of the class.
+    "Attributes:" or "Args:" of the dataclass or of one that it is derived from, but for those that it has
+    itself. Where the function is the `__init__` of a class, this is the docstring of the class.
 
     Args:
         settings: a frozen dataclass, which checks its values.
@@ -99,16 +100,26 @@ class _Initializer:
 
 def texts_of(settings: type) -> dict[str, str]:
     """Returns the entries of a dataclass and of those that it is derived from, by field."""
+    described = [each for each in reversed(settings.__mro__) if dataclasses.is_dataclass(each)]
+    return joined_texts([each.__doc__ or "" for each in described])
+
+
+def joined_texts(docstrings: Iterable[str]) -> dict[str, str]:
+    """Returns the entries of classes by name, of those derived from others last.
+
+    An entry such as "see `Base`." leaves that of the base class in place.
+    """
     found: dict[str, str] = {}
-    for each in reversed(settings.__mro__):
-        if dataclasses.is_dataclass(each):
-            found |= attribute_texts(each.__doc__ or "")
+    for docstring in docstrings:
+        texts = attribute_texts(docstring)
+        found |= {name: text for name, text in texts.items() if not (name in found and _SEE.match(text))}
     return found
 
 
 def attribute_texts(docstring: str) -> dict[str, str]:
-    """Returns the entries of the section "Attributes:" of a class' docstring, by name."""
-    section = _ATTRIBUTES.search(inspect.cleandoc(docstring) + "\n")
+    """Returns the entries of the section "Attributes:" of a class' docstring, or else of "Args:", by name."""
+    text = inspect.cleandoc(docstring) + "\n"
+    section = _ATTRIBUTES.search(text) or _ARGS.search(text)
     return {entry[1]: entry[0] for entry in _ENTRY.finditer(section[0])} if section else {}
 
 

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from tfplastic._checks import check_positive
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
+from tfplastic.optimizers._forms.keras_form import keras_arguments
 from tfplastic.optimizers._forms.pure_form import PureForm
 from tfplastic.optimizers.pure import OptimizerState, check_decay, moments, one_minus_power
 from tfplastic.optimizers.upgd import PureUPGD
@@ -92,21 +94,11 @@ class AdaUPGD(PureForm):
 
 
 @gin.register(module="tfplastic.optimizers")
+@shares_arguments(PureAdaUPGD, omit=("learning_rate", "order"), learning_rate=1.0)
 def ada_upgd(
     learning_rate: float = 1e-5,
-    weight_decay: float = 1e-3,
-    noise_scale: float = 1e-3,
-    utility_decay: float = 0.999,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-5,
-    scaling: str = "global",
-    protects: bool = True,
-    corrects_maximum: bool = False,
-    guards_maximum: bool = True,
-    step_factor: float = 2.0,
-    seed: int | None = None,
-    max_gradient_norm: float | None = None,
+    *,
+    settings: PureAdaUPGD,
 ) -> keras.optimizers.Optimizer:
     """Returns UPGD with the moments of Adam, for reinforcement learning, as a Keras optimizer.
 
@@ -119,19 +111,11 @@ def ada_upgd(
 
     Args:
         learning_rate: above 0.
-        weight_decay: at least 0.
-        noise_scale: standard deviation of the noise, at least 0.
-        utility_decay: decay of the utilities, in [0, 1).
-        beta_1: decay of m, in [0, 1).
-        beta_2: decay of v, in [0, 1).
         epsilon: outside the root, above 0.
-        scaling: `'global'` or `'local'`, see `upgd`.
         protects: whether useful weights also get less of the direction, or only less noise.
-        corrects_maximum: see `upgd`.
-        guards_maximum: see `upgd`.
         step_factor: factor of the learning rate in the second term, above 0.
         seed: seed of the noise. None: 0, or in a run the root seed.
-        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it.
+        settings: see `PureAdaUPGD`.
 
     Returns:
         A Keras optimizer; its `pure` is the same as pure functions.
@@ -146,17 +130,5 @@ def ada_upgd(
     """
     return AdaUPGD(
         learning_rate=check_positive("learning_rate", learning_rate),
-        weight_decay=weight_decay,
-        noise_scale=noise_scale,
-        utility_decay=utility_decay,
-        beta_1=beta_1,
-        beta_2=beta_2,
-        epsilon=epsilon,
-        scaling=scaling,
-        protects=protects,
-        corrects_maximum=corrects_maximum,
-        guards_maximum=guards_maximum,
-        step_factor=step_factor,
-        seed=seed,
-        global_clipnorm=max_gradient_norm,
+        **keras_arguments(settings),
     )

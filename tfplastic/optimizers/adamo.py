@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from tfplastic._checks import check_non_negative, check_positive
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.optimizers._forms.hidden_matrices import HiddenMatricesForm, as_matrix, check_hidden, hidden_of
+from tfplastic.optimizers._forms.keras_form import keras_arguments
 from tfplastic.optimizers.pure import OptimizerState, PureAdam, cast_to
 
 
@@ -18,7 +20,8 @@ class PureAdamO(PureAdam):
 
     Args:
         learning_rate: see `PureOptimizer`.
-        max_gradient_norm: see `PureOptimizer`. The pull is not clipped.
+        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it. The pull is
+            not clipped.
         beta_1: see `PureAdam`.
         beta_2: see `PureAdam`.
         epsilon: see `PureAdam`.
@@ -88,17 +91,13 @@ class AdamO(HiddenMatricesForm):
 
 
 @gin.register(module="tfplastic.optimizers")
+@shares_arguments(PureAdam, omit=("learning_rate",), learning_rate=1.0)
 def adamo(
     strength: float,
     learning_rate: float = 1e-3,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-8,
-    epsilon_root: float = 0.0,
-    bias_correction: str = "means",
+    *,
     exclude: Sequence[str] | None = None,
-    max_gradient_norm: float | None = None,
-    per_entry_steps: bool = False,
+    settings: PureAdam,
 ) -> keras.optimizers.Optimizer:
     """Returns Adam with a decoupled pull of hidden matrices towards orthogonality, as a Keras optimizer.
 
@@ -113,15 +112,11 @@ def adamo(
     Args:
         strength: factor of the pull, at least 0.
         learning_rate: above 0; it multiplies the pull as well.
-        beta_1: decay of m, in [0, 1).
-        beta_2: decay of v, in [0, 1).
-        epsilon: outside the root, above 0.
-        epsilon_root: inside the root, at least 0.
         bias_correction: `'means'` or `'step_size'`, see `adam`.
         exclude: regular expressions, such as `['output']`: kernels whose path has one of them are not pulled.
             None: the last kernel, and those of embeddings.
-        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it.
         per_entry_steps: whether each entry counts its updates, see `adam`.
+        settings: see `PureAdam`.
 
     Returns:
         A Keras optimizer; its `pure` is the same as pure functions.
@@ -136,13 +131,7 @@ def adamo(
     """
     return AdamO(
         learning_rate=check_positive("learning_rate", learning_rate),
-        exclude=exclude,
         strength=strength,
-        beta_1=beta_1,
-        beta_2=beta_2,
-        epsilon=epsilon,
-        epsilon_root=epsilon_root,
-        bias_correction=bias_correction,
-        global_clipnorm=max_gradient_norm,
-        per_entry_steps=per_entry_steps,
+        exclude=exclude,
+        **keras_arguments(settings),
     )

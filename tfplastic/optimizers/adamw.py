@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from tfplastic._checks import check_boolean, check_non_negative, check_positive
 from tfplastic._keras import keras
-from tfplastic.optimizers._forms.keras_form import check_form
+from tfplastic._shared_arguments import shares_arguments
+from tfplastic.optimizers._forms.keras_form import check_form, keras_arguments
 from tfplastic.optimizers.adam import Adam
 from tfplastic.optimizers.pure import PureAdam, cast_to
 
@@ -20,7 +21,8 @@ class PureAdamW(PureAdam):
 
     Args:
         learning_rate: see `PureOptimizer`.
-        max_gradient_norm: see `PureOptimizer`. The decay is not clipped.
+        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it. The decay is
+            not clipped.
         beta_1: see `PureAdam`.
         beta_2: see `PureAdam`.
         epsilon: see `PureAdam`.
@@ -92,17 +94,11 @@ class AdamW(Adam):
 
 
 @gin.register(module="tfplastic.optimizers")
+@shares_arguments(PureAdamW, omit=("learning_rate",), learning_rate=1.0)
 def adamw(
     learning_rate: float = 1e-3,
-    weight_decay: float = 0.01,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-8,
-    epsilon_root: float = 0.0,
-    bias_correction: str = "means",
-    decay_vectors: bool = True,
-    max_gradient_norm: float | None = None,
-    per_entry_steps: bool = False,
+    *,
+    settings: PureAdamW,
 ) -> keras.optimizers.Optimizer:
     """Returns AdamW as a Keras optimizer: Adam after theta <- (1 - lr decay) theta.
 
@@ -115,15 +111,9 @@ def adamw(
 
     Args:
         learning_rate: above 0.
-        weight_decay: at least 0.
-        beta_1: decay of m, in [0, 1).
-        beta_2: decay of v, in [0, 1).
-        epsilon: outside the root, above 0.
-        epsilon_root: inside the root, at least 0.
         bias_correction: `'means'` or `'step_size'`, see `adam`.
-        decay_vectors: whether weights of fewer than two axes (biases, gains, offsets) decay as well.
-        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it.
         per_entry_steps: whether each entry counts its updates, see `adam`.
+        settings: see `PureAdamW`.
 
     Returns:
         A Keras optimizer; its `pure` is the same as pure functions.
@@ -138,13 +128,5 @@ def adamw(
     """
     return AdamW(
         learning_rate=check_positive("learning_rate", learning_rate),
-        weight_decay=check_non_negative("weight_decay", weight_decay),
-        beta_1=beta_1,
-        beta_2=beta_2,
-        epsilon=epsilon,
-        epsilon_root=epsilon_root,
-        bias_correction=bias_correction,
-        decay_vectors=decay_vectors,
-        global_clipnorm=max_gradient_norm,
-        per_entry_steps=per_entry_steps,
+        **keras_arguments(settings),
     )

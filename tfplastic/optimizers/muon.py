@@ -14,7 +14,9 @@ from tfplastic._checks import (
     check_positive,
 )
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic.optimizers._forms.hidden_matrices import HiddenMatricesForm, as_matrix, check_hidden, hidden_of
+from tfplastic.optimizers._forms.keras_form import keras_arguments
 from tfplastic.optimizers.pure import OptimizerState, PureAdam, PureOptimizer, cast_to, check_decay
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan's quintic iteration
@@ -156,21 +158,12 @@ class Muon(HiddenMatricesForm):
 
 
 @gin.register(module="tfplastic.optimizers")
+@shares_arguments(PureMuon, omit=("learning_rate", "hidden"), learning_rate=1.0)
 def muon(
     learning_rate: float = 1e-3,
-    weight_decay: float = 0.004,
-    momentum: float = 0.95,
-    nesterov: bool = True,
-    num_iterations: int = 5,
-    rms_rate: float | None = 0.2,
-    flattens_convolutions: bool = False,
-    adam_rate_ratio: float = 1.0,
-    adam_weight_decay: float = 0.004,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-7,
+    *,
     exclude: Sequence[str] | None = None,
-    max_gradient_norm: float | None = None,
+    settings: PureMuon,
 ) -> keras.optimizers.Optimizer:
     """Returns Muon as a Keras optimizer, for Keras 2 and Keras 3: hidden matrices by Muon, the rest by AdamW.
 
@@ -189,18 +182,13 @@ def muon(
         learning_rate: above 0.
         weight_decay: decay of hidden matrices, at least 0.
         momentum: in [0, 1].
-        nesterov: whether the gradient is added to the momentum once more.
-        num_iterations: iterations that make a matrix orthogonal, from 0 to 100.
         rms_rate: above 0; None: without this factor and the root next to it.
         flattens_convolutions: whether kernels of convolutions are hidden matrices too.
-        adam_rate_ratio: learning rate of AdamW, in units of `learning_rate`, above 0.
         adam_weight_decay: decay of the rest, at least 0.
-        beta_1: decay of m in AdamW, in [0, 1).
-        beta_2: decay of v in AdamW, in [0, 1).
         epsilon: above 0.
         exclude: regular expressions, such as `['output', 'embedding']`: matrices whose path has one of them
             go to AdamW. None: the last kernel, and those of embeddings.
-        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it.
+        settings: see `PureMuon`.
 
     Returns:
         A Keras optimizer; its `pure` is the same as pure functions.
@@ -219,16 +207,5 @@ def muon(
     return Muon(
         learning_rate=check_positive("learning_rate", learning_rate),
         exclude=exclude,
-        weight_decay=weight_decay,
-        momentum=momentum,
-        nesterov=nesterov,
-        num_iterations=num_iterations,
-        rms_rate=rms_rate,
-        flattens_convolutions=flattens_convolutions,
-        adam_rate_ratio=adam_rate_ratio,
-        adam_weight_decay=adam_weight_decay,
-        beta_1=beta_1,
-        beta_2=beta_2,
-        epsilon=epsilon,
-        global_clipnorm=max_gradient_norm,
+        **keras_arguments(settings),
     )

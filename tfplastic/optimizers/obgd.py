@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from tfplastic._checks import check_fraction, check_positive
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
+from tfplastic.optimizers._forms.keras_form import keras_arguments
 from tfplastic.optimizers._forms.pure_form import PureForm
 from tfplastic.optimizers.pure import OptimizerState, PureOptimizer, cast_to
 
@@ -117,12 +119,11 @@ class ObGD(PureForm):
 
 
 @gin.register(module="tfplastic.optimizers")
+@shares_arguments(PureObGD, omit=("learning_rate",), learning_rate=1.0)
 def obgd(
     learning_rate: float = 1.0,
-    discount: float = 0.99,
-    trace_decay: float = 0.8,
-    kappa: float = 2.0,
-    max_gradient_norm: float | None = None,
+    *,
+    settings: PureObGD,
 ) -> keras.optimizers.Optimizer:
     """Returns overshooting-bounded gradient descent with eligibility traces, as a Keras optimizer.
 
@@ -141,10 +142,9 @@ def obgd(
 
     Args:
         learning_rate: above 0.
-        discount: in [0, 1].
         trace_decay: in [0, 1]; lambda in the paper.
         kappa: above 0; larger values bound the step more.
-        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it.
+        settings: see `PureObGD`.
 
     Returns:
         A Keras optimizer; its `pure` is the same as pure functions.
@@ -159,8 +159,5 @@ def obgd(
     """
     return ObGD(
         learning_rate=check_positive("learning_rate", learning_rate),
-        discount=discount,
-        trace_decay=trace_decay,
-        kappa=kappa,
-        global_clipnorm=max_gradient_norm,
+        **keras_arguments(settings),
     )

@@ -16,9 +16,11 @@ from tfplastic._checks import (
     check_seed,
 )
 from tfplastic._keras import keras
+from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf import random
 from tfplastic._tf.programs import own_program
 from tfplastic._tf.random import fold_in
+from tfplastic.optimizers._forms.keras_form import keras_arguments
 from tfplastic.optimizers._forms.pure_form import PureForm
 from tfplastic.optimizers.pure import OptimizerState, PureOptimizer, cast_to, check_decay, one_minus_power
 
@@ -204,19 +206,11 @@ class UPGD(PureForm):
 
 
 @gin.register(module="tfplastic.optimizers")
+@shares_arguments(PureUPGD, omit=("learning_rate",), learning_rate=1.0)
 def upgd(
     learning_rate: float = 0.01,
-    weight_decay: float = 0.01,
-    noise_scale: float = 0.1,
-    utility_decay: float = 0.9999,
-    scaling: str = "global",
-    protects: bool = True,
-    order: int = 1,
-    corrects_maximum: bool = False,
-    guards_maximum: bool = True,
-    step_factor: float = 1.0,
-    seed: int | None = None,
-    max_gradient_norm: float | None = None,
+    *,
+    settings: PureUPGD,
 ) -> keras.optimizers.Optimizer:
     """Returns utility-based perturbed gradient descent as a Keras optimizer.
 
@@ -242,17 +236,12 @@ def upgd(
 
     Args:
         learning_rate: above 0.
-        weight_decay: at least 0.
-        noise_scale: standard deviation of the noise, at least 0.
-        utility_decay: decay of the utilities, in [0, 1).
-        scaling: `'global'` or `'local'`.
         protects: whether useful weights also get less of the gradient, or only less noise.
-        order: 1 or 2, the order of the expansion that gives a utility.
         corrects_maximum: whether M is corrected for its bias.
         guards_maximum: whether M is replaced where it is not above 0.
         step_factor: factor of the learning rate in the second term, above 0.
         seed: seed of the noise. None: 0, or in a run the root seed.
-        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it.
+        settings: see `PureUPGD`.
 
     Returns:
         A Keras optimizer; its `pure` is the same as pure functions.
@@ -267,15 +256,5 @@ def upgd(
     """
     return UPGD(
         learning_rate=check_positive("learning_rate", learning_rate),
-        weight_decay=weight_decay,
-        noise_scale=noise_scale,
-        utility_decay=utility_decay,
-        scaling=scaling,
-        protects=protects,
-        order=order,
-        corrects_maximum=corrects_maximum,
-        guards_maximum=guards_maximum,
-        step_factor=step_factor,
-        seed=seed,
-        global_clipnorm=max_gradient_norm,
+        **keras_arguments(settings),
     )

@@ -36,6 +36,14 @@ def check_form(optimizer: Any, pure: PureOptimizer, **switched_off: Any) -> None
             raise ValueError(f"`{name}` {rule}. Received: {value!r}")
 
 
+def keras_arguments(pure: PureOptimizer) -> dict[str, Any]:
+    """Returns the settings of a pure optimizer, but for the learning rate, as arguments of its Keras form."""
+    settings = dict(vars(pure))
+    del settings["learning_rate"]
+    settings["global_clipnorm"] = settings.pop("max_gradient_norm")
+    return settings
+
+
 def index_of(optimizer: Any, variable: Any) -> int:
     """Returns the position of `variable` among those an optimizer of either Keras was built for."""
     if hasattr(optimizer, "_index_dict"):  # Keras 2
