@@ -20,8 +20,8 @@ class PureAdamO(PureAdam):
 
     Args:
         learning_rate: see `PureOptimizer`.
-        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it. The pull is
-            not clipped.
+        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it. The pull
+            is not clipped.
         beta_1: see `PureAdam`.
         beta_2: see `PureAdam`.
         epsilon: see `PureAdam`.

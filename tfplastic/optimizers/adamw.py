@@ -21,8 +21,8 @@ class PureAdamW(PureAdam):
 
     Args:
         learning_rate: see `PureOptimizer`.
-        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it. The decay is
-            not clipped.
+        max_gradient_norm: if given, gradients whose global norm exceeds it are scaled down to it. The decay
+            is not clipped.
         beta_1: see `PureAdam`.
         beta_2: see `PureAdam`.
         epsilon: see `PureAdam`.
