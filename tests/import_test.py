@@ -18,7 +18,8 @@ HOW_TO_INSTALL = (
 
 # One process for all that needs a new one with TensorFlow in it: without TF-Agents at first, then with it.
 IN_A_NEW_PROCESS = f"""
-import sys
+import gc, sys
+gc.disable()  # as tests/conftest.py
 for name in {RL_ONLY}: sys.modules[name] = None
 import tfplastic as tp
 for name in tp.__all__:

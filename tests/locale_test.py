@@ -13,7 +13,8 @@ from tfplastic.command_line import entry_point, train
 ROOT = Path(__file__).parent.parent
 POSIX = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 PROGRAM = r"""
-import locale, sys
+import gc, locale, sys
+gc.disable()  # as tests/conftest.py
 import numpy as np
 import keras
 from tfplastic import callbacks, diagnostics, reports

@@ -35,7 +35,8 @@ SMALL = (
     "LinearEpsilon.decay_agent_steps = 100",
     "Evaluation.num_episodes = 2",
     "AtariProtocol.max_frames_per_episode = 240",
-    "nature_dqn.width = 0.25",
+    "AtariTask.batch_size = 8",
+    "nature_dqn.width = 0.1",
 )
 
 

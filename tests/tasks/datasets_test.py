@@ -109,6 +109,7 @@ def test_keras_cache_is_read_without_a_network(tmp_path):
             with gzip.open(cache / f"{prefix}-{kind}-{axes}-ubyte.gz", "wb") as file:
                 file.write(header + arrays[key].tobytes())
     program = (
+        "import gc; gc.disable()\n"  # as tests/conftest.py
         "import tfplastic as tp\n"
         "dataset = tp.tasks.load_dataset('fashion_mnist')\n"
         "print(dataset.x_train.shape, dataset.x_test.sum(), dataset.y_train.tolist())"

@@ -6,6 +6,7 @@ line of JSON each.
 """
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -26,6 +27,7 @@ from tfplastic.sweeps.run_root import RunRoot
 def main() -> int:
     """Answers one request; the exit code."""
     request = Request.from_json(json.load(sys.stdin))
+    gc.set_threshold(20_000, 20, 20)  # as programs do: imports leave hardly any garbage
     # What libraries print while they are imported must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
