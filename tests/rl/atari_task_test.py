@@ -10,13 +10,9 @@ from tf_agents.trajectories import StepType
 
 from tests.rl.small_atari import WARM_UP, built, dense, make
 from tfplastic import seeds
-from tfplastic.rl import (
-    AtariProtocol,
-    c51,
-    double_dqn,
-    player,
-)
+from tfplastic.rl import AtariProtocol, c51, double_dqn
 from tfplastic.rl.atari import AtariEnvironment, environment
+from tfplastic.rl.playing import player
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ PYTHON: Mapping[str, Mapping[str, str]] = {
     "tfplastic.reports": {"human_normalised": "human_normalized"},
     "tfplastic.reports.page": {"Material": "ReportInput"},
     "tfplastic.reports.style": {"COLOURS": "COLORS"},
-    "tfplastic.rl.atari": {"FinishedEpisode": "tfplastic.rl.episodic_environment.FinishedEpisode"},
+    "tfplastic.rl.atari": {"FinishedEpisode": "tfplastic.rl.playing.episodic_environment.FinishedEpisode"},
 }
 """{module: {public name: public name}}; with its module where that is another one."""
 
@@ -124,6 +124,7 @@ MODULES: Mapping[str, str] = {
                 "continual_backprop grama partial_resets redo self_normalized_resets unit_reset",
             ),
             ("reports", "statistics", "atari_scores falsification"),
+            ("rl", "playing", "episodic_environment evaluation game_protocol player"),
             ("training.events", "measurements", "backward_transfer replicate_scores"),
         )
         for module in modules.split()

@@ -28,11 +28,11 @@ from tfplastic.rl.agents.quantile_agent import qr_dqn, quantile_huber_loss
 from tfplastic.rl.agents.two_hot_agent import two_hot_dqn
 from tfplastic.rl.atari import AtariEnvironment, AtariProtocol
 from tfplastic.rl.atari_task import AtariTask
-from tfplastic.rl.evaluation import Evaluation
 from tfplastic.rl.mdp_task import ClassificationMdpTask
 from tfplastic.rl.minatar import MinAtarEnvironment, MinAtarProtocol
 from tfplastic.rl.minatar_task import MinAtarTask
-from tfplastic.rl.player import Player
+from tfplastic.rl.playing.evaluation import Evaluation
+from tfplastic.rl.playing.player import Player
 from tfplastic.rl.ppo_task import PpoTask
 from tfplastic.rl.q_learner import QLearner
 from tfplastic.rl.replay import FrameReplay, Prioritization, PrioritizedReplay

@@ -12,7 +12,7 @@ from tf_agents.trajectories import trajectory
 from tfplastic import seeds
 from tfplastic._keras import keras
 from tfplastic.rl.agents import QAgent
-from tfplastic.rl.player import Trace
+from tfplastic.rl.playing.player import Trace
 from tfplastic.rl.replay import FrameReplay, PrioritizedReplay
 from tfplastic.rl.replay.prioritized_replay import PrioritizedSample, with_weights
 from tfplastic.tasks import TaskLoss

@@ -21,10 +21,10 @@ from tfplastic._shared_arguments import REQUIRED, shares_arguments
 from tfplastic.networks.image_sizes import TooSmallImageError
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.agents.acting import epsilon_greedy
-from tfplastic.rl.episodic_environment import EpisodicEnvironment
-from tfplastic.rl.evaluation import scalars_of_returns
-from tfplastic.rl.game_protocol import GameProtocol
-from tfplastic.rl.player import Player
+from tfplastic.rl.playing.episodic_environment import EpisodicEnvironment
+from tfplastic.rl.playing.evaluation import scalars_of_returns
+from tfplastic.rl.playing.game_protocol import GameProtocol
+from tfplastic.rl.playing.player import Player
 from tfplastic.rl.q_learner import QLearner
 from tfplastic.rl.replay import FrameReplay, PrioritizedReplay
 from tfplastic.rl.replay.frame_replay import replay_bytes

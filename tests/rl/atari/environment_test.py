@@ -9,7 +9,7 @@ from tf_agents.trajectories.time_step import StepType, TimeStep
 
 from tfplastic import seeds
 from tfplastic.rl.atari.environment import AtariEnvironment, AtariProtocol
-from tfplastic.rl.episodic_environment import FinishedEpisode
+from tfplastic.rl.playing.episodic_environment import FinishedEpisode
 
 gymnasium.register_envs(ale_py)
 

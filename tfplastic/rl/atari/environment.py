@@ -41,8 +41,8 @@ from tf_agents.trajectories import time_step as ts
 
 from tfplastic import _checks
 from tfplastic.rl.atari import games
-from tfplastic.rl.episodic_environment import EpisodicEnvironment
-from tfplastic.rl.game_protocol import GameProtocol
+from tfplastic.rl.playing.episodic_environment import EpisodicEnvironment
+from tfplastic.rl.playing.game_protocol import GameProtocol
 
 _LARGEST = 2**31 - 1  # of the emulator's integers
 

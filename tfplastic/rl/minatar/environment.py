@@ -35,9 +35,9 @@ from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
 from tfplastic import _checks
-from tfplastic.rl.episodic_environment import EpisodicEnvironment
-from tfplastic.rl.game_protocol import GameProtocol
 from tfplastic.rl.minatar import games
+from tfplastic.rl.playing.episodic_environment import EpisodicEnvironment
+from tfplastic.rl.playing.game_protocol import GameProtocol
 
 
 @gin.register(module="tfplastic.rl")

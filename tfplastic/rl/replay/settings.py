@@ -15,7 +15,7 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic.rl.agents.acting import LinearEpsilon
-from tfplastic.rl.evaluation import EMULATOR_BYTES, Evaluation
+from tfplastic.rl.playing.evaluation import EMULATOR_BYTES, Evaluation
 from tfplastic.rl.replay.frame_replay import replay_bytes
 from tfplastic.rl.replay.prioritization import Prioritization
 

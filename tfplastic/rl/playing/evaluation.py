@@ -10,7 +10,7 @@ from tfplastic import seeds
 from tfplastic._checks import check_fits_in_memory, check_fraction, check_positive_integer
 from tfplastic.rl.agents.acting import epsilon_greedy
 from tfplastic.rl.atari.scores import human_normalized_score, reference_scores
-from tfplastic.rl.game_protocol import GameProtocol
+from tfplastic.rl.playing.game_protocol import GameProtocol
 
 EMULATOR_BYTES = 1_000_000
 """Memory of one emulated console, by measurement."""
@@ -109,7 +109,7 @@ def scalars_of_returns(returns: np.ndarray, game: str) -> dict[str, float]:
 
     Example:
         >>> import numpy as np
-        >>> from tfplastic.rl.evaluation import scalars_of_returns
+        >>> from tfplastic.rl.playing.evaluation import scalars_of_returns
         >>> scalars_of_returns(np.array([20.0, 22.0]), 'Pong')['evaluation/episode_return_stderr']
         1.0
     """

@@ -2,7 +2,7 @@
 
 import abc
 
-from tfplastic.rl.episodic_environment import EpisodicEnvironment
+from tfplastic.rl.playing.episodic_environment import EpisodicEnvironment
 
 
 class GameProtocol(abc.ABC):

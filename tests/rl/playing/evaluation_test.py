@@ -6,8 +6,8 @@ from tf_agents.trajectories import StepType, TimeStep
 
 from tfplastic.rl.atari import environment
 from tfplastic.rl.atari.environment import AtariProtocol
-from tfplastic.rl.episodic_environment import FinishedEpisode
-from tfplastic.rl.evaluation import Evaluation
+from tfplastic.rl.playing.episodic_environment import FinishedEpisode
+from tfplastic.rl.playing.evaluation import Evaluation
 
 SHORT = AtariProtocol(frame_size=16, stack_size=1, max_frames_per_episode=480)  # 120 agent steps
 
