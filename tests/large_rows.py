@@ -7,6 +7,11 @@ COLLECTED = pytest.StashKey[dict[str, list[int]]]()
 
 # Each is the beginning of the name that pytest gives to a test.
 LARGE_ROWS = (
+    "tests/mitigations/network_resets/hare_and_tortoise_test.py::test_ten_steps[dense]",
+    "tests/mitigations/network_resets/plasticity_injection_test.py::test_default_heads",
+    "tests/mitigations/penalties/c_chain_test.py::test_ten_steps[False-1-dense]",
+    "tests/mitigations/penalties/infer_test.py::test_ten_steps[False-dense]",
+    "tests/mitigations/penalties/weight_decay_test.py::test_ten_steps[dense-",
     "tests/mitigations/network_resets/plasticity_injection_test.py::test_ten_steps[dense]",
     "tests/mitigations/network_resets/plasticity_injection_test.py"
     "::test_outputs_stay_exactly_and_the_new_head_alone_is_trained[None-None]",
