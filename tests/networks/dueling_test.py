@@ -4,10 +4,13 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.networks.nature_dqn_test import convolve, disturb, weights
 from tfplastic import diagnostics, mitigations
+from tfplastic.diagnostics.reading.hidden_nonlinearities import recorded_call
 from tfplastic.diagnostics.reading.output_layers import output_layers
+from tfplastic.mitigations.penalties.infer import num_features
 from tfplastic.networks import minatar_cnn, nature_dqn
 from tfplastic.optimizers import sgd
 
@@ -83,6 +86,23 @@ def test_the_last_layer_is_both_heads(network, num_layers, names):
     mitigation = mitigations.ResetLastLayer(num_layers=num_layers)
     mitigation.build(network, sgd(), 0)
     assert {weight.layer.name for weight in mitigation._weights} == names
+
+
+def test_features_are_the_inputs_of_both_heads(network):
+    observations = tf.constant(np.random.default_rng(0).integers(0, 2, (4, *SHAPE), dtype=np.uint8))
+
+    @tf.function
+    def features():
+        with recorded_call(network) as call:
+            network(observations)
+        return call.features
+
+    streams = [network.get_layer(f"{each}_dense_relu").output for each in ("value", "advantage")]
+    parts = tf.keras.Model(network.inputs, streams)(observations)
+    found = features().numpy()
+    expected = [np.concatenate(each, axis=-1) for each in (parts, parts[::-1])]
+    assert found.shape == (4, 26) and any(np.allclose(found, each, atol=1e-6) for each in expected)
+    assert num_features(network) == 26
 
 
 def test_no_hidden_kernel_is_an_output_layers(network):

@@ -107,7 +107,10 @@ class StepContext:
 
     @property
     def features(self) -> tf.Tensor:
-        """Inputs of the last layer with a kernel in that call, `[batch, features]`: the penultimate layer."""
+        """Inputs of the last layer with a kernel in that call, `[batch, features]`: the penultimate layer.
+
+        Of output layers side by side, such as those of a dueling head, they are joined.
+        """
         return self._read("features")
 
     @property

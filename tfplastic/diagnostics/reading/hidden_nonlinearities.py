@@ -12,6 +12,7 @@ from tfplastic._tf import unit_axes
 from tfplastic.diagnostics.reading import functional_activations, model_layers
 from tfplastic.diagnostics.reading.data_flow import Flow
 from tfplastic.diagnostics.reading.masks import noted_masks
+from tfplastic.diagnostics.reading.output_layers import output_layers
 from tfplastic.diagnostics.reading.recording import Call, ModelCall, hidden_calls, recorded_model_calls
 from tfplastic.diagnostics.units.feature_pairs import has_feature_pairs, values_of_units
 
@@ -72,6 +73,8 @@ class RecordedCall:
     def features(self) -> tf.Tensor:
         """The inputs of the last layer with a kernel, `[batch, features]`.
 
+        Of output layers side by side, such as those of a dueling head, they are joined, in call order.
+
         Raises:
             ValueError: no layer has one.
         """
@@ -82,8 +85,13 @@ class RecordedCall:
         ]
         if not mixing:
             raise ValueError(f"`model` must have a layer with a kernel. Received: {self._model_name!r}")
-        inputs = tf.convert_to_tensor(mixing[-1].inputs)
-        return tf.reshape(inputs, [tf.shape(inputs)[0], math.prod(inputs.shape[1:])])
+        outputs = output_layers(self._layers[self._model_name], [self._layers[call.name] for call in mixing])
+        last = {
+            call.name: call for call in mixing if any(self._layers[call.name] is each for each in outputs)
+        }
+        inputs = {id(call.inputs): tf.convert_to_tensor(call.inputs) for call in last.values()}
+        flat = [tf.reshape(each, [tf.shape(each)[0], math.prod(each.shape[1:])]) for each in inputs.values()]
+        return flat[0] if len(flat) == 1 else tf.concat(flat, axis=-1)
 
     def activations(self, units_last: bool = False, of_units: bool = False) -> dict[str, tf.Tensor]:
         """Returns the outputs of the hidden nonlinearities, {layer name: tensor} in call order.

@@ -14,6 +14,7 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic._keras import keras, tf_variable
+from tfplastic.diagnostics.reading.output_layers import output_layers
 from tfplastic.mitigations._weights.starts import Starts
 from tfplastic.mitigations._weights.trainable import trainable_weights
 from tfplastic.mitigations.mitigation import Mitigation
@@ -123,7 +124,7 @@ class InFeR(Mitigation):
 
 
 def num_features(model: Any) -> int:
-    """Returns the number of inputs of the last layer with a kernel.
+    """Returns the number of inputs of the last layer with a kernel, or of all output layers side by side.
 
     Args:
         model: a Keras model, built.
@@ -131,7 +132,10 @@ def num_features(model: Any) -> int:
     Raises:
         ValueError: no layer has a kernel, or the last one's is not a matrix.
     """
-    kernels = [each.variable.shape for each in trainable_weights(model) if each.is_kernel]
+    weights = [each for each in trainable_weights(model) if each.is_kernel]
+    outputs = {id(each) for each in output_layers(model, [each.layer for each in weights])}
+    by_layer = {id(each.layer): each.variable.shape for each in weights if id(each.layer) in outputs}
+    kernels = list(by_layer.values())
     if not kernels or len(kernels[-1]) != 2:
         received = (
             f"a kernel of shape {tuple(kernels[-1])}" if kernels else f"{model.name!r}, which has no kernel"
@@ -139,7 +143,7 @@ def num_features(model: Any) -> int:
         rule = "must end with a dense layer on the features"
         action = "Add a dense output layer, or leave InFeR out"
         raise ValueError(f"`model` {rule}. Received: {received}. {action}")
-    return int(kernels[-1][0])
+    return sum(int(each[0]) for each in kernels)
 
 
 def _check_size(features: tf.Tensor, size: int) -> tf.Tensor:
