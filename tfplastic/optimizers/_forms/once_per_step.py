@@ -38,7 +38,7 @@ class OncePerStep:
         """Returns the step's value.
 
         Args:
-            compute: called for the value where there is none yet.
+            compute: function that returns the value, called where there is none yet.
         """
         if self._known is None:
             return compute()
