@@ -67,6 +67,29 @@ def test_multiples_of_the_identity_take_one_step(value):
     )
 
 
+@pytest.mark.parametrize(
+    ("dtype", "scales"), [("float32", (1e-36, 1e-19, 1e19, 1e34)), ("float64", (1e-150, 1e150))]
+)
+def test_sizes_whose_squares_are_beyond_the_dtype(dtype, scales):
+    matrix = _symmetric(20).matrix
+    wanted = _wanted(matrix, 3, "LA")
+    for scale in scales:
+        operator = DenseOperator(scale * matrix, dtype)
+        result = linalg.eigsh(operator, 3)
+        assert result.converged
+        np.testing.assert_allclose(result.values / scale, wanted, rtol=1e-4)
+        alpha = linalg.lanczos(DenseOperator(matrix, dtype), 5).alpha
+        np.testing.assert_allclose(linalg.lanczos(operator, 5).alpha / scale, alpha, rtol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e160])
+def test_sizes_whose_squares_are_beyond_float64(scale):
+    operator = DenseOperator(scale * _symmetric(20).matrix, "float64")
+    for solve in (linalg.eigsh, lambda operator: linalg.lanczos(operator, 5)):
+        with pytest.raises(linalg.NonFiniteError, match="at step 1, whose squares float64 cannot hold"):
+            solve(operator)
+
+
 def test_size_one():
     result = linalg.eigsh(DenseOperator(np.array([[-2.0]])))
     assert result.values.tolist() == [-2.0] and np.abs(result.vectors).tolist() == [[1.0]]

@@ -19,6 +19,7 @@ from tfplastic.linalg._krylov.orthogonality import (
 )
 
 Progress = Callable[[int, int], None]
+_ROUNDING = 1e-6  # of products, in float32, with room
 
 
 class NonFiniteError(ValueError):
@@ -29,6 +30,23 @@ class NonFiniteError(ValueError):
         """Returns the error of a product, such as that with `"NaN or Inf at step 3"`."""
         rule = "`operator` must give finite products"
         return cls(f"{rule}. Received: {place}. Look for it in the weights and data")
+
+
+def check_square_of(rest: np.ndarray, square: float, scale: float, step: int) -> None:
+    """Raises `NonFiniteError` where the squared norm of a product's remainder is beyond float64.
+
+    Args:
+        rest: the remainder, `[n]`.
+        square: its squared norm.
+        scale: size of the products so far, next to which a remainder is rounding.
+        step: products before this one.
+    """
+    if np.isfinite(square) and square > 0:
+        return
+    largest = float(np.abs(rest).max(initial=0.0))
+    if not np.isfinite(square) or largest > _ROUNDING * scale:
+        received = f"entries of {largest:.1e} at step {step + 1}, whose squares float64 cannot hold"
+        raise NonFiniteError.at(received)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -261,6 +279,7 @@ class _Process:
             left, square = subtract(product, (self._alpha[step], vector), *previous, along=vector, out=rest)
             if abs(left) > self._epsilon * np.sqrt(square):  # by the rounding of a far larger alpha
                 _, square = subtract(rest, (left, vector), along=vector, out=rest)
+        check_square_of(rest, square, np.abs(self._alpha[: step + 1]).max(), step)
         self._beta[step] = np.sqrt(square)
         return rest
 

@@ -7,17 +7,22 @@ import numpy as np
 _PIECE = 1 << 12
 # Entries worked through at a time where no basis is read: few enough to stay in a cache.
 _STRETCH = 1 << 17
+_LEAST = 1e-30  # of float32 products, below which too few digits are left
 
 
 def dot(left: np.ndarray, right: np.ndarray) -> float:
     """Returns the inner product of two vectors: a float64 sum over pieces, each summed in their dtype.
 
     The sums of pieces round independently of each other, which leaves, in float32, about 1e-9 of |left|
-    |right|.
+    |right|. Products that float32 cannot hold are summed again in float64.
     """
     whole = len(left) // _PIECE * _PIECE
-    sums = np.vecdot(left[:whole].reshape(-1, _PIECE), right[:whole].reshape(-1, _PIECE))
-    return float(sums.sum(dtype=np.float64)) + float(np.dot(left[whole:], right[whole:]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = np.vecdot(left[:whole].reshape(-1, _PIECE), right[:whole].reshape(-1, _PIECE))
+        result = float(sums.sum(dtype=np.float64)) + float(np.dot(left[whole:], right[whole:]))
+    if left.dtype == np.float32 and not _LEAST <= abs(result) < np.inf:
+        return float(np.dot(left.astype(np.float64), right.astype(np.float64)))
+    return result
 
 
 def subtract(

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic.linalg._krylov.basis_memory import BasisMemory
 from tfplastic.linalg._krylov.orthogonality import dot, project_out
-from tfplastic.linalg.lanczos import NonFiniteError
+from tfplastic.linalg.lanczos import NonFiniteError, check_square_of
 
 
 @dataclasses.dataclass(eq=False)
@@ -91,7 +91,9 @@ class KrylovSpace:
         rest = self._rows[step + 1]
         rest[:] = product
         project_out(rest, self._rows[: step + 1], passes=2)
-        norm = float(np.sqrt(dot(rest, rest)))
+        square = dot(rest, rest)
+        check_square_of(rest, square, max(self._scale, abs(alpha)), step)
+        norm = float(np.sqrt(square))
         self._matrix[step, step] = alpha
         self._scale = max(self._scale, abs(alpha), norm)
         self.num_steps += 1
