@@ -59,10 +59,14 @@ def pytest_collection_finish() -> None:
     A program is traced in thousands of objects that live as long as a test: with its own thresholds the
     collector looks through them again and again (another 4 %).
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """Spares a process that ends another look through all that is left of its tests."""
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
