@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import networks, seeds
+from tfplastic._tf.random import fold_in
 from tfplastic.mitigations import StepContext
 from tfplastic.mitigations._weights.trainable import trainable_weights
 from tfplastic.mitigations.build_all import build_all, own_weights
@@ -165,7 +166,7 @@ class SmallRun:
     def _after_update(self, step, parts):
         for mitigation, key in zip(self.mitigations, self.keys, strict=True):
             if mitigation.acts_after_update:
-                own_key = tf.random.experimental.stateless_fold_in(key, tf.cast(step, tf.int32), "philox")
+                own_key = fold_in(key, step)
                 context = self._context(mitigation, parts)
                 mitigation.after_update(step, self.model, self.slots, own_key, context)
         return tf.constant(True)
