@@ -22,7 +22,6 @@ except ImportError as error:
 
 from tfplastic.rl.agents import QAgent, c51, double_dqn, dqn, rainbow
 from tfplastic.rl.agents.acting import LinearEpsilon, epsilon_greedy
-from tfplastic.rl.agents.ppo_loss import PpoBatch, PpoLosses, ppo_clip_loss
 from tfplastic.rl.agents.q_network import QNetwork
 from tfplastic.rl.agents.quantile_agent import qr_dqn, quantile_huber_loss
 from tfplastic.rl.agents.two_hot_agent import two_hot_dqn
@@ -31,9 +30,9 @@ from tfplastic.rl.atari_task import AtariTask
 from tfplastic.rl.mdp_task import ClassificationMdpTask
 from tfplastic.rl.minatar import MinAtarEnvironment, MinAtarProtocol
 from tfplastic.rl.minatar_task import MinAtarTask
+from tfplastic.rl.on_policy import PpoBatch, PpoLosses, PpoTask, ppo_clip_loss
 from tfplastic.rl.playing.evaluation import Evaluation
 from tfplastic.rl.playing.player import Player
-from tfplastic.rl.ppo_task import PpoTask
 from tfplastic.rl.q_learner import QLearner
 from tfplastic.rl.replay import FrameReplay, Prioritization, PrioritizedReplay
 from tfplastic.rl.replay.graph_replay import GraphReplay

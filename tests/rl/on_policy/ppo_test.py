@@ -14,8 +14,8 @@ from tf_agents.trajectories import StepType, TimeStep, time_step_spec
 from tests.contracts.tasks_contract_test import on_policy
 from tfplastic import networks, rl, seeds
 from tfplastic.rl import PpoBatch, PpoTask, ppo_clip_loss
-from tfplastic.rl.agents.ppo_loss import generalized_advantages
-from tfplastic.rl.rollout import sampled_actions
+from tfplastic.rl.on_policy.ppo_loss import generalized_advantages
+from tfplastic.rl.on_policy.rollout import sampled_actions
 
 BATCH, NUM_ACTIONS = 12, 3
 

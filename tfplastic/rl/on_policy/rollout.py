@@ -8,7 +8,7 @@ import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 
 from tfplastic import seeds
-from tfplastic.rl.agents.ppo_loss import PpoBatch, generalized_advantages
+from tfplastic.rl.on_policy.ppo_loss import PpoBatch, generalized_advantages
 from tfplastic.rl.playing.player import Player
 
 _VARIANCE_EPSILON = 1e-8  # that of TF-Agents' PPOAgent

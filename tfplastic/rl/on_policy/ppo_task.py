@@ -23,12 +23,12 @@ from tfplastic._checks import (
 from tfplastic._keras import keras
 from tfplastic.layers import Dueling
 from tfplastic.networks.image_sizes import TooSmallImageError
-from tfplastic.rl.agents.ppo_loss import PpoBatch, ppo_clip_loss
+from tfplastic.rl.on_policy.ppo_loss import PpoBatch, ppo_clip_loss
+from tfplastic.rl.on_policy.rollout import Minibatches, RolloutMaker, rows_of
 from tfplastic.rl.playing.episodic_environment import EpisodicEnvironment
 from tfplastic.rl.playing.evaluation import EMULATOR_BYTES, Evaluation, scalars_of_returns
 from tfplastic.rl.playing.game_protocol import GameProtocol
 from tfplastic.rl.playing.player import Player
-from tfplastic.rl.rollout import Minibatches, RolloutMaker, rows_of
 from tfplastic.tasks import HostTask, TaskLoss, TaskProgress
 from tfplastic.tasks.batch_memory import check_batch_fits
 

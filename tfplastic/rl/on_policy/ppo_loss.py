@@ -120,7 +120,7 @@ def generalized_advantages(
 
     Example:
         >>> import tensorflow as tf
-        >>> from tfplastic.rl.agents.ppo_loss import generalized_advantages
+        >>> from tfplastic.rl.on_policy.ppo_loss import generalized_advantages
         >>> column = lambda *values: tf.constant(values)[:, None]
         >>> advantages = generalized_advantages(
         ...     column(1.0, 0.0, 2.0), column(0.5, 1.0, 0.5), column(1.0, 2.0, 0.0, 4.0),
