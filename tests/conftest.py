@@ -49,8 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         takes_keras_3 = any(getattr(each, "__name__", "") == "keras" for each in parameters)
         if takes_keras_3 and item.nodeid.startswith(_ONCE) and not item.nodeid.startswith(_BOTH):
             item.add_marker(pytest.mark.slow)
-        is_slow = item.get_closest_marker("slow") is not None
-        collected.setdefault(test, [0, 0])[is_slow] += 1
+        collected.setdefault(test, {})[row] = item.get_closest_marker("slow") is not None
 
 
 def pytest_collection_finish() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-# {test: numbers of its rows that `make test` runs, and that it does not}, of all that were collected.
-COLLECTED = pytest.StashKey[dict[str, list[int]]]()
+# {test: {row: whether only `make test-slow` runs it}}, of all that were collected.
+COLLECTED = pytest.StashKey[dict[str, dict[str, bool]]]()
 
 # Each is the beginning of the name that pytest gives to a test.
 LARGE_ROWS = (

@@ -21,8 +21,20 @@ def test_a_row_is_a_test(row):
 @pytest.mark.parametrize("test", SMALL_ROWS)
 def test_a_product_keeps_a_row(test, request):
     """Checks the tests that were collected, which in `make test` are all of them."""
-    fast, slow = request.config.stash[COLLECTED].get(test, (1, 1))
-    assert fast and slow
+    rows = request.config.stash[COLLECTED].get(test)
+    assert rows is None or set(rows.values()) == {False, True}
+
+
+def test_every_named_row_is_there(request):
+    """Of the tests that were collected, as above."""
+    named = [(test, row) for test, rows in SMALL_ROWS.items() for row in rows]
+    named += [(test, row) for test, bracket, row in (each.partition("[") for each in LARGE_ROWS) if bracket]
+    collected = request.config.stash[COLLECTED]
+    assert [
+        (test, row)
+        for test, row in named
+        if test in collected and not any(each.startswith(row) for each in collected[test])
+    ] == []
 
 
 @pytest.mark.parametrize("path", [*conftest._ONCE, *conftest._FIRST, *keras3_test.CREATED, *keras3_test.REST])
