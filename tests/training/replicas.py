@@ -64,6 +64,20 @@ def with_a_head():
     )
 
 
+def layers_with_a_state():
+    kernel = keras.initializers.GlorotUniform(seed=1)
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            keras.layers.Flatten(),
+            layers.SpectralDense(4, kernel_initializer=kernel, activation="relu"),
+            layers.ActivationMonitor(momentum=0.5),
+            layers.SteppedDropout(0.3, seed=3),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
 def every_mitigation():
     return [
         mitigations.WeightDecay(0.01),
@@ -105,6 +119,7 @@ def adam():
 
 
 ROWS: dict[str, tuple[Any, Any, Any, Any]] = {
+    "state": (layers_with_a_state, sgd, every_mitigation, "mse"),
     "together": (every_layer, sgd, every_mitigation, "mse"),
     "layers": (every_layer, sgd, lambda: [], "mse"),
     "mitigations": (mlp, adam, every_mitigation, "mse"),

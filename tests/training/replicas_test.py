@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("legacy_keras", "rows"),
     [
-        pytest.param("1", ("together",), id="keras 2, one row"),
+        pytest.param("1", ("state",), id="keras 2, one row"),
         pytest.param("1", (), id="keras 2, every row", marks=pytest.mark.slow),
         pytest.param("0", (), id="keras 3, every row", marks=pytest.mark.slow),
     ],
