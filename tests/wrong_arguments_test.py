@@ -1,6 +1,7 @@
 """Wrong arguments of the Python API: one line with argument, rule and the value received, before any work."""
 
 import functools
+import importlib
 import re
 from typing import Any
 
@@ -88,6 +89,16 @@ def test_a_model_that_does_not_say_what_it_takes_says_what_does_not_fit(subclass
     check(lambda: tp.diagnostics.diagnose(subclass, INPUTS[:, :4], budget="cheap"), message)
     callback = PlasticityDiagnostics(INPUTS[:, :4], model=subclass)
     check(callback.on_train_begin, message)
+
+
+@pytest.mark.parametrize("package", ["keras", "tf_keras"])
+def test_a_dictionary_without_the_names_of_the_inputs(package):
+    layers = importlib.import_module(f"{package}.layers")
+    inputs = [layers.Input((2,), name=name) for name in ("left", "right")]
+    model = importlib.import_module(package).Model(inputs, layers.Add()(inputs))
+    message = r"`inputs` must fit the model\. Received: \[6, 2\], \[6, 2\] of 'left', 'rigth'; (The structure of|Missing d)"
+    pair = {"left": INPUTS[:, :2], "rigth": INPUTS[:, 2:4]}
+    check(lambda: tp.diagnostics.diagnose(model, pair, budget="cheap"), message)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from tfplastic._text.lines import one_line
 # How the Kerases begin to say that inputs do not fit a layer.
 _MISFITS = re.compile(
     r"incompatible with the layer|expects \d+ input|Missing data for input|Invalid input shape"
+    r"|doesn't match the expected structure"
 )
+_BOLD = re.compile(r"\x1b\[\d*m")  # how Keras 3 marks its own words
 
 
 def check_not_text(name: str, nest: Any) -> None:
@@ -69,4 +71,6 @@ def misfit(error: Exception, name: str, inputs: Any) -> ValueError | None:
     if not lines or str(error).startswith("`"):
         return None
     received = shown([each.shape for each in tf.nest.flatten(inputs)])
-    return ValueError(f"{name}. Received: {received}; {one_line(lines[0])[:200]}")
+    if isinstance(inputs, dict):
+        received = f"{received} of {', '.join(map(repr, inputs))}"
+    return ValueError(f"{name}. Received: {received}; {one_line(_BOLD.sub('', lines[0]))[:200]}")
