@@ -1,3 +1,4 @@
+import importlib
 import pkgutil
 import subprocess
 import sys
@@ -123,3 +124,19 @@ def test_unknown_name_is_an_attribute_error():
         AttributeError, match=r"^module 'tfplastic' has no attribute 'layer'\. Did you mean 'layers'"
     ):
         tp.layer  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "near"),
+    [
+        ("seeds", "drive", "derive"),
+        ("writers", "TensorboardWriter", "TensorBoardWriter"),
+        ("run_format", "parse_state", "parse_status"),
+    ],
+)
+def test_an_unknown_name_of_a_module_without_a_list_has_near_ones(module, name, near):
+    found = importlib.import_module(f"tfplastic.{module}")
+    with pytest.raises(AttributeError, match=rf"{module}' has no attribute .* Did you mean '{near}'"):
+        getattr(found, name)
+    with pytest.raises(AttributeError, match=r"has no attribute '_unknown'$"):
+        found._unknown  # noqa: B018

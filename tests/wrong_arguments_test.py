@@ -96,7 +96,7 @@ def test_a_dictionary_without_the_names_of_the_inputs(package):
     layers = importlib.import_module(f"{package}.layers")
     inputs = [layers.Input((2,), name=name) for name in ("left", "right")]
     model = importlib.import_module(package).Model(inputs, layers.Add()(inputs))
-    message = r"`inputs` must fit the model\. Received: \[6, 2\], \[6, 2\] of 'left', 'rigth'; (The s|Missing d)"
+    message = r"`inputs` must fit the model\. Received: \[6, 2\], \[6, 2\] of 'left', 'rigth'; [TM]"
     pair = {"left": INPUTS[:, :2], "rigth": INPUTS[:, 2:4]}
     check(lambda: tp.diagnostics.diagnose(model, pair, budget="cheap"), message)
 

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from tfplastic import _renames
+
 CONFIG_FILE = "config.gin"
 OPERATIVE_CONFIG_FILE = "operative_config.gin"
 METRICS_FILE = "metrics.csv"
@@ -28,6 +30,7 @@ ARRAY_FILE_ERRORS = (
 )
 """Errors that numpy, zipfile and TensorFlow raise where an array file is missing, half-written or damaged."""
 
+__getattr__ = _renames.module_getattr(__name__)
 _KINDS = {
     "state": str,
     "step": int,

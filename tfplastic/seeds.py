@@ -10,7 +10,10 @@ import numbers
 
 import numpy as np
 
+from tfplastic import _renames
 from tfplastic._checks import check_integer, shown
+
+__getattr__ = _renames.module_getattr(__name__)
 
 
 def derive(root: int, *names: str | int) -> np.ndarray:

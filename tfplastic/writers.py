@@ -16,12 +16,14 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
+from tfplastic import _renames
 from tfplastic._checks import check_integer
 from tfplastic._text.tags import FORBIDDEN_CHARACTERS, FORBIDDEN_PARTS, path_of
 from tfplastic.run_format import ARRAYS_DIRECTORY, METRICS_FILE, METRICS_HEADER
 
 HISTOGRAM_BINS = 30
 _TEMPORARY_SUFFIX = ".tmp"
+__getattr__ = _renames.module_getattr(__name__)
 
 
 def check_tag(tag: Any) -> str:

@@ -10,6 +10,7 @@ import pathlib
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, TypeVar
 
 from tfplastic._text.near_names import near_matches
@@ -322,6 +323,14 @@ def unknown_attribute(module: str, name: str) -> AttributeError:
         module: Name of an imported module.
         name: The unknown name.
     """
-    known = () if name.startswith("_") else getattr(sys.modules[module], "__all__", ())
+    known = () if name.startswith("_") else _public_names(sys.modules[module])
     near = near_matches(name, known)
     return AttributeError(f"module {module!r} has no attribute {name!r}{f'.{near}' if near else ''}")
+
+
+def _public_names(module: ModuleType) -> Sequence[str]:
+    """Returns `__all__` of a module; where it has none, the names of what is defined in it."""
+    own = [
+        name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__
+    ]
+    return getattr(module, "__all__", [name for name in own if not name.startswith("_")])
