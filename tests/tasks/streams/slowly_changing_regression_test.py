@@ -90,7 +90,13 @@ def trained(replicates, first, optimizer, tmp_path, steps=300):
     )
     scores = tp.training.ReplicateScores(period=100)
     config = TrainConfig(
-        task=task, optimizer=optimizer(0.01), total_steps=steps, log_period=100, events=[scores], seed=1
+        task=task,
+        optimizer=optimizer(0.01),
+        total_steps=steps,
+        log_period=100,
+        events=[scores],
+        seed=1,
+        compiler="graph",
     )
     run(tmp_path, Loop(config))
     paths = [tmp_path / "arrays" / "online_error" / f"{step}.npz" for step in (100, 200, 300)]
