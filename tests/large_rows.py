@@ -394,9 +394,7 @@ SMALL_ROWS = {
         "0.9-changing-0.01",
     ),
     "tests/optimizers/upgd_test.py::test_equals_a_float64_transcription": (
-        "{'corrects_maximum'",
         "{'scaling': 'local', 'protects'",
-        "{'step_factor'",
         "{'utility_decay'",
     ),
     "tests/probing/probe_test.py::test_curves_are_those_of_a_plain_training_loop": (
