@@ -40,8 +40,9 @@ class Mitigation:
             act in the order of their names. 100 for penalties, 200 for gradients, 300 where weights change,
             400 where they are drawn again, 500 for optimizer slots.
         excludes: names of classes that cannot act in the same run.
-        draws_noise: whether each gradient step draws a random number for each weight, by which
-            `train.compiler = 'auto'` is decided.
+        prefers_graph: whether a step takes longer under XLA than in TensorFlow's graph on a CPU, by which
+            `train.compiler = 'auto'` is decided: it draws a number for each weight, sorts, or takes singular
+            values.
         adds_penalty: whether the class overrides `penalty`.
         transforms_gradients: whether it overrides `transform_gradients`.
         acts_after_update: whether it overrides `after_update`.
@@ -58,7 +59,7 @@ class Mitigation:
     history: int = 0
     turn = 300
     excludes: tuple[str, ...] = ()
-    draws_noise = False
+    prefers_graph = False
     adds_penalty = False
     transforms_gradients = False
     acts_after_update = False

@@ -124,7 +124,7 @@ class GradientStep:
     Attributes:
         history: older copies of the weights, as many as the mitigations ask for.
         reads_step: whether calls must give the number of the step, because a penalty reads it or a batch.
-        draws_noise: whether the optimizer or a mitigation draws noise for every weight in each step.
+        prefers_graph: whether the optimizer or a mitigation takes longer under XLA than in the graph.
     """
 
     NOT_FINITE = "the loss of the gradient step is not finite"
@@ -149,7 +149,7 @@ class GradientStep:
         self.history = WeightHistory(
             model.trainable_variables, max((each.history for each in mitigations), default=0)
         )
-        self.draws_noise = draws_noise(optimizer) or any(each.draws_noise for each in mitigations)
+        self.prefers_graph = draws_noise(optimizer) or any(each.prefers_graph for each in mitigations)
         self.reads_step = any(each.adds_penalty and each.reads for each in mitigations)
         after = [set(each.reads) for each in mitigations if each.acts_after_update]
         self._handed_on = [name for name in HANDED_ON if any(name in reads for reads in after)]

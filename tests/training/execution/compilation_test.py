@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tests.training.graph_loop_test import make_loop, make_task
 from tfplastic import networks, optimizers
-from tfplastic.mitigations import ResampledInit, ShrinkAndPerturb, WeightDecay
+from tfplastic.mitigations import L2ER, ResampledInit, ShrinkAndPerturb, WassersteinInit, WeightDecay
 from tfplastic.optimizers.any_keras import draws_noise
 from tfplastic.training import Loop, TrainConfig
 from tfplastic.training.execution.compilation import choose_compiler
@@ -51,14 +51,16 @@ def test_a_run_with_noise_of_the_optimizer():
     [
         (WeightDecay(1e-4), False),
         (ResampledInit(), True),
+        (L2ER(), True),
+        (WassersteinInit(), True),
         (ShrinkAndPerturb(1, 0.999, 0.01), True),
         (ShrinkAndPerturb(1, 0.999, 0.01, noise="normal"), True),
         (ShrinkAndPerturb(1, 0.999, 0.01, noise="initial"), False),
         (ShrinkAndPerturb(), False),  # at boundaries
     ],
 )
-def test_mitigations_that_draw_noise_for_each_weight_at_each_step(mitigation, draws):
-    assert mitigation.draws_noise == draws
+def test_mitigations_whose_steps_are_faster_in_the_graph(mitigation, draws):
+    assert mitigation.prefers_graph == draws
 
 
 def test_a_run_with_noise_of_a_mitigation():

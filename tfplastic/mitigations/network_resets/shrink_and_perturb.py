@@ -87,7 +87,7 @@ class ShrinkAndPerturb(Mitigation):
         self._which = check_which(weights)
         self._reset_slots = check_boolean("reset_slots", reset_slots)
         self._noise = check_one_of("noise", noise, ("fresh", "initial", "normal"))
-        self.draws_noise = self.period == 1 and noise != "initial"
+        self.prefers_graph = self.period == 1 and noise != "initial"
         self._shrinks_older = check_one_of("shrinks", shrinks, ("updated", "older")) == "older"
         self.history = int(self._shrinks_older)
         self._weights: list[Weight] = []

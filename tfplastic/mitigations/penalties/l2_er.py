@@ -50,6 +50,7 @@ class L2ER(Mitigation):
 
     reads = ("batch",)
     turn = 300
+    prefers_graph = True  # for its singular values
 
     def __init__(
         self,

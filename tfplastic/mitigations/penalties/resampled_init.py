@@ -42,7 +42,7 @@ class ResampledInit(Mitigation):
 
     turn = 100
     reads = ("step",)
-    draws_noise = True
+    prefers_graph = True  # for its draws
 
     def __init__(self, coefficient: float = 1e-2, distance: str = "l2", weights: str = "all_but_norms"):
         self._coefficient = check_non_negative("coefficient", coefficient)

@@ -49,6 +49,7 @@ class WassersteinInit(Mitigation):
     """
 
     turn = 100
+    prefers_graph = True  # for its sorting
 
     def __init__(self, coefficient: float = 1e-3, reduction: str = "mean", weights: str = "all"):
         self._coefficient = check_non_negative("coefficient", coefficient)

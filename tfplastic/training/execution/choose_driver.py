@@ -40,5 +40,5 @@ def make_driver(
     if isinstance(task, HostTask):
         return HostSteps(task, gradient_step)
     device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    chosen = choose_compiler(compiler, task.kind, task.model, device, gradient_step.draws_noise)
+    chosen = choose_compiler(compiler, task.kind, task.model, device, gradient_step.prefers_graph)
     return GraphSteps(task, gradient_step, after_updates, seed, chosen)
