@@ -26,7 +26,7 @@ def test_a_product_keeps_a_row(test, request):
 
 
 def test_every_named_row_is_there(request):
-    """Of the tests that were collected, as above."""
+    """Checks the tests that were collected, as above."""
     named = [(test, row) for test, rows in SMALL_ROWS.items() for row in rows]
     named += [(test, row) for test, bracket, row in (each.partition("[") for each in LARGE_ROWS) if bracket]
     collected = request.config.stash[COLLECTED]
