@@ -9,6 +9,7 @@ from typing import Any
 from tfplastic._text.lines import one_line
 from tfplastic.command_line.diagnose.keras_files import hdf5_links
 from tfplastic.configuration.errors import UsageError
+from tfplastic.run_format import ARRAY_FILE_ERRORS
 
 ARCHIVE, HDF5, SAVED_MODEL = ".keras", ".h5", "SavedModel"
 _ENDINGS = {".keras": ARCHIVE, ".h5": HDF5, ".hdf5": HDF5}
@@ -62,7 +63,7 @@ def read(path: str, trust: bool) -> SavedModel:
         saved = readers[kind](file, trust)
     except RecursionError as error:
         raise UsageError(f"--model {_RULE}. Received: {path!r}, which is nested too deeply") from error
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, AttributeError) as error:
+    except ARRAY_FILE_ERRORS as error:  # of zipfile, HDF5 and contents of other kinds
         raise UsageError(f"--model {_RULE}. Received: {path!r} ({one_line(error)})") from error
     return saved
 
