@@ -14,9 +14,10 @@ def obgd_reference(
     max_gradient_norm=np.inf,
     errors=None,
     ends=(),
+    shapes=SHAPES,
 ):
     """Stream-x' ObGD; `errors` of each step, `ends` the numbers, from 0, of steps that end an episode."""
-    weights, traces = ([np.zeros(shape) for shape in SHAPES] for _ in range(2))
+    weights, traces = ([np.zeros(shape) for shape in shapes] for _ in range(2))
     for t, step in enumerate(steps):
         error = 1.0 if errors is None else errors[t]
         traces = [

@@ -77,9 +77,10 @@ def adam_reference(
     weight_decay=0.0,
     decay_vectors=True,
     per_entry_steps=False,  # which differ after resets of entries only
+    shapes=SHAPES,
 ):
     """Kingma and Ba 2015: Algorithm 1 with a second epsilon, or the other form in section 2; and AdamW."""
-    weights, mean, square = ([np.zeros(shape) for shape in SHAPES] for _ in range(3))
+    weights, mean, square = ([np.zeros(shape) for shape in shapes] for _ in range(3))
     for t, step in enumerate(steps, start=1):
         for i, g in enumerate(clipped(step, max_gradient_norm)):
             if decay_vectors or weights[i].ndim > 1:
@@ -102,9 +103,10 @@ def rmsprop_reference(
     epsilon=0.01 / 32**2,
     outer_epsilon=0.0,
     max_gradient_norm=np.inf,
+    shapes=SHAPES,
 ):
     """Centered RMSProp: Graves 2013 (Generating sequences), section 4.2; PyTorch's with the outer epsilon."""
-    weights, mean, square = ([np.zeros(shape) for shape in SHAPES] for _ in range(3))
+    weights, mean, square = ([np.zeros(shape) for shape in shapes] for _ in range(3))
     for step in steps:
         for i, g in enumerate(clipped(step, max_gradient_norm)):
             mean[i] = decay * mean[i] + (1 - decay) * g
@@ -114,9 +116,9 @@ def rmsprop_reference(
     return weights
 
 
-def sgd_reference(steps, learning_rate=1e-3, momentum=0.0, max_gradient_norm=np.inf):
+def sgd_reference(steps, learning_rate=1e-3, momentum=0.0, max_gradient_norm=np.inf, shapes=SHAPES):
     """Gradient descent with the momentum of Polyak 1964, the learning rate inside the increment."""
-    weights, increment = ([np.zeros(shape) for shape in SHAPES] for _ in range(2))
+    weights, increment = ([np.zeros(shape) for shape in shapes] for _ in range(2))
     for step in steps:
         for i, g in enumerate(clipped(step, max_gradient_norm)):
             increment[i] = momentum * increment[i] - learning_rate * g

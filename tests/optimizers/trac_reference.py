@@ -6,9 +6,9 @@ from scipy import special
 from tests.optimizers.problems import SHAPES
 
 
-def trac_reference(steps, learning_rate, momentum=0.0, initial_scale=1e-8, start=None):
+def trac_reference(steps, learning_rate, momentum=0.0, initial_scale=1e-8, start=None, shapes=SHAPES):
     """The code of ComputationalRobotics/TRAC with scipy's erfi."""
-    weights = [np.zeros(shape) for shape in SHAPES] if start is None else [each.copy() for each in start]
+    weights = [np.zeros(shape) for shape in shapes] if start is None else [each.copy() for each in start]
     references = [each.copy() for each in weights]
     increments = [np.zeros_like(each) for each in weights]
     betas = np.array([0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999])
