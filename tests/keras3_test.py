@@ -32,8 +32,9 @@ REST = (
 )
 # What takes a Keras as its parameter has met both already. One network stands for all of them; draws,
 # long trainings and pure optimizers are the same code.
-# Pages and gin files of agents need TF-Agents.
+# Pages, gin files and target networks of agents need TF-Agents.
 NEEDS_TF_AGENTS = "tf_agents or a_file_chooses_the_activation or each_has_a_turn_a_gin_file"
+NEEDS_TF_AGENTS += " or the_target_network_is_changed or errors_of_the_released_generator"
 SELECTED = f"not keras_2 and not keras_3 and not ({NEEDS_TF_AGENTS})"
 LARGE = "resnet18 or vit or cnn or nature_dqn or a_graph_draws or a_hundred_steps"
 LARGE += " or transcription or pure_test or slots_test or per_entry_steps_test or spectral_normalization_test"

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic import networks, seeds
+from tfplastic._keras import keras
 from tfplastic._tf.random import fold_in
 from tfplastic.mitigations import StepContext
 from tfplastic.mitigations._weights.trainable import trainable_weights
@@ -149,6 +150,8 @@ class SmallRun:
         parts["data"] = lambda: data
         logits, given = inputs, {}
         for layer in self.model.layers:
+            if isinstance(layer, keras.layers.InputLayer):
+                continue
             if isinstance(layer, FrozenHeads):
                 logits = layer([logits, given[layer.old.layers[1].name]])
                 continue
