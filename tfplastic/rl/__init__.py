@@ -32,6 +32,7 @@ from tfplastic.rl.minatar import MinAtarEnvironment, MinAtarProtocol
 from tfplastic.rl.minatar_task import MinAtarTask
 from tfplastic.rl.on_policy import PpoBatch, PpoLosses, PpoTask, ppo_clip_loss
 from tfplastic.rl.playing.evaluation import Evaluation
+from tfplastic.rl.playing.game_sequence import GameSequence
 from tfplastic.rl.playing.player import Player
 from tfplastic.rl.q_learner import QLearner
 from tfplastic.rl.replay import FrameReplay, Prioritization, PrioritizedReplay
@@ -44,6 +45,7 @@ __all__ = [
     "ClassificationMdpTask",
     "Evaluation",
     "FrameReplay",
+    "GameSequence",
     "GraphReplay",
     "LinearEpsilon",
     "MinAtarEnvironment",

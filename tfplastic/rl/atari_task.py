@@ -11,6 +11,7 @@ from tfplastic._shared_arguments import shares_arguments
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.atari import AtariProtocol
 from tfplastic.rl.atari.games import check_game
+from tfplastic.rl.playing.game_sequence import GameSequence
 from tfplastic.rl.replay.settings import ReplaySettings
 from tfplastic.rl.replay_task import ReplayTask
 
@@ -24,7 +25,7 @@ class AtariTask(ReplayTask):
     warm_up + s / replay_ratio agent steps have been made, rounded up, or up to num_envs - 1 more.
 
     Args:
-        game: ALE name, such as `'Breakout'`.
+        game: ALE name, such as `'Breakout'`, or a `GameSequence` of them.
         agent: `dqn`, `double_dqn`, `c51`, `qr_dqn`, `two_hot_dqn` or `rainbow`.
         network: builder of the model; called with the number of outputs and `observation_shape`, `seed`.
         protocol: protocol of the emulator.
@@ -63,7 +64,7 @@ class AtariTask(ReplayTask):
     @shares_arguments(ReplaySettings)
     def __init__(
         self,
-        game: str,
+        game: str | GameSequence,
         agent: Callable[..., QAgent],
         network: Callable[..., keras.Model],
         *,
@@ -71,4 +72,4 @@ class AtariTask(ReplayTask):
         settings: ReplaySettings,
     ):
         check_instance("protocol", protocol, AtariProtocol, "@AtariProtocol()")
-        super().__init__(check_game(game), agent, network, protocol=protocol, **vars(settings))
+        super().__init__(game, agent, network, protocol=protocol, check_game=check_game, **vars(settings))

@@ -11,6 +11,7 @@ from tfplastic.rl.agents import QAgent
 from tfplastic.rl.agents.acting import LinearEpsilon
 from tfplastic.rl.minatar import MinAtarProtocol
 from tfplastic.rl.minatar.games import check_game
+from tfplastic.rl.playing.game_sequence import GameSequence
 from tfplastic.rl.replay.settings import ReplaySettings
 from tfplastic.rl.replay_task import ReplayTask
 
@@ -24,7 +25,8 @@ class MinAtarTask(ReplayTask):
     warm_up + s / replay_ratio agent steps have been made, rounded up, or up to num_envs - 1 more.
 
     Args:
-        game: `'asterix'`, `'breakout'`, `'freeway'`, `'seaquest'` or `'space_invaders'`.
+        game: `'asterix'`, `'breakout'`, `'freeway'`, `'seaquest'` or `'space_invaders'`, or a
+            `GameSequence` of them.
         agent: `dqn`, `double_dqn`, `c51`, `qr_dqn`, `two_hot_dqn` or `rainbow`.
         network: builder of the model; called with the number of outputs and `observation_shape`, `seed`.
         protocol: protocol of the game.
@@ -60,7 +62,7 @@ class MinAtarTask(ReplayTask):
     )
     def __init__(
         self,
-        game: str,
+        game: str | GameSequence,
         agent: Callable[..., QAgent],
         network: Callable[..., keras.Model],
         *,
@@ -68,4 +70,4 @@ class MinAtarTask(ReplayTask):
         settings: ReplaySettings,
     ):
         check_instance("protocol", protocol, MinAtarProtocol, "@MinAtarProtocol()")
-        super().__init__(check_game(game), agent, network, protocol=protocol, **vars(settings))
+        super().__init__(game, agent, network, protocol=protocol, check_game=check_game, **vars(settings))

@@ -53,6 +53,10 @@ class QLearner:
         with Trace("replay_add"):
             self._replay.add_batch(steps)
 
+    def empty_replay(self) -> None:
+        """Drops all stored steps."""
+        self._replay.clear()
+
     def next_batch(self) -> trajectory.Trajectory:
         """Draws the batch of the next gradient step, arrays `[batch, n_step + 1, ...]`."""
         self.gradient_steps += 1

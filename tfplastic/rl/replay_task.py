@@ -21,10 +21,11 @@ from tfplastic._shared_arguments import REQUIRED, shares_arguments
 from tfplastic.networks.image_sizes import TooSmallImageError
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.agents.acting import epsilon_greedy
-from tfplastic.rl.playing.episodic_environment import EpisodicEnvironment
 from tfplastic.rl.playing.evaluation import scalars_of_returns
-from tfplastic.rl.playing.game_protocol import GameProtocol
+from tfplastic.rl.playing.game_protocol import GameEnvironment, GameProtocol
+from tfplastic.rl.playing.game_sequence import GameSequence
 from tfplastic.rl.playing.player import Player
+from tfplastic.rl.playing.turns import turns_of
 from tfplastic.rl.q_learner import QLearner
 from tfplastic.rl.replay import FrameReplay, PrioritizedReplay
 from tfplastic.rl.replay.frame_replay import replay_bytes
@@ -42,10 +43,11 @@ class ReplayTask(HostTask):
     warm_up + s / replay_ratio agent steps have been made, rounded up, or up to num_envs - 1 more.
 
     Args:
-        game: name of the game, which `protocol` knows.
+        game: name of the game, which `protocol` knows, or a `GameSequence`.
         agent: `dqn`, `double_dqn`, `c51`, `qr_dqn`, `two_hot_dqn` or `rainbow`.
         network: builder of the model; called with the number of outputs and `observation_shape`, `seed`.
         protocol: protocol of the game.
+        check_game: function that returns the canonical name of a game, or raises a `ValueError`.
         settings: see `ReplaySettings`.
 
     Raises:
@@ -55,33 +57,42 @@ class ReplayTask(HostTask):
     @shares_arguments(ReplaySettings, replay_ratio=REQUIRED, target_update_period=REQUIRED)
     def __init__(
         self,
-        game: str,
+        game: str | GameSequence,
         agent: Callable[..., QAgent],
         network: Callable[..., keras.Model],
         *,
         protocol: GameProtocol,
+        check_game: Callable[[str], str],
         settings: ReplaySettings,
     ):
         check_makes("network", network, keras.Model, "@nature_dqn", ("observation_shape", "seed"))
         check_makes("agent", agent, QAgent, "@double_dqn")
-        self.game = game
-        self.protocol = protocol
-        self._frame_shape = protocol.frame_shape(game)
-        self._observation_shape = protocol.observation_shape(game)
+        self._steps_per_gradient_step = _agent_steps_per_gradient_step(settings.replay_ratio)
+        self._turns = turns_of(game, check_game, protocol, self._steps_per_gradient_step)
+        self._turn = 0
+        self.protocol = self._turns.protocol
+        self._frame_shape = self.protocol.frame_shape(self.game)
+        self._observation_shape = self.protocol.observation_shape(self.game)
         settings.check_memory(self._frame_shape, self._observation_shape)
         self.num_envs = settings.num_envs
         self.replay_capacity = settings.replay_capacity
         self.batch_size = settings.batch_size
         self.warm_up_agent_steps = settings.warm_up_agent_steps
         self.replay_ratio = settings.replay_ratio
-        self.target_update_period = self.boundary_period = settings.target_update_period
+        self.target_update_period = settings.target_update_period
+        self.boundary_period = self._turns.gradient_steps or settings.target_update_period
+        self.most_steps = self._turns.most_gradient_steps
         self.epsilon = settings.epsilon
         self.evaluation = settings.evaluation
         self.prioritization = settings.prioritization
         self.diagnostics_batch_size = settings.diagnostics_batch_size
-        self._steps_per_gradient_step = _agent_steps_per_gradient_step(settings.replay_ratio)
         self._make_agent = agent
         self._make_network = network
+
+    @property
+    def game(self) -> str:
+        """The game that is played now."""
+        return self._turns.game(self._turn)
 
     def build(self, seed: int) -> None:
         self._seed = seed
@@ -128,12 +139,13 @@ class ReplayTask(HostTask):
             if self._player.agent_steps >= pause_at:
                 pause_at = self._player.agent_steps + _AGENT_STEPS_PER_YIELD
                 yield
-            self._act()
-            self._learner.agent.advance_noise()  # which gradient steps do later
+            self._act_in_warm_up()
         self._learner.draw_diagnostics_batch(self.diagnostics_batch_size)
 
     def next(self) -> trajectory.Trajectory:
         gradient_steps = self._learner.gradient_steps + 1
+        if (turn := self._turns.turn(gradient_steps - 1)) != self._turn:
+            self._begin_turn(turn)
         due = self._agent_steps_by(gradient_steps)
         while self._player.agent_steps < due:
             self._act()
@@ -169,7 +181,7 @@ class ReplayTask(HostTask):
         }
         if player.mean_return is not None:
             scalars["train/episode_return"] = player.mean_return
-        return scalars
+        return scalars | self._turns.metrics(self._turn, player.mean_return)
 
     def progress(self) -> TaskProgress:
         fields: TaskProgress = {"agent_steps": self._player.agent_steps, "epsilon": self._epsilon()}
@@ -181,7 +193,16 @@ class ReplayTask(HostTask):
         seed = seeds.derive_integer(self._seed, "evaluation", step)
         greedy_actions = self._learner.agent.greedy_actions
         returns = self.evaluation(greedy_actions, self.game, self.protocol, seed, should_stop)
-        return None if returns is None else scalars_of_returns(returns, self.game)
+        if returns is None:
+            return None
+        means = {self.game: float(np.mean(returns))}
+        for game in self._turns.evaluated_games(self._turn):
+            of_game = self.evaluation(greedy_actions, game, self.protocol, seed, should_stop)
+            if of_game is None:
+                return None
+            means[game] = float(np.mean(of_game))
+        of_turns = self._turns.note_evaluation(self._turn, step, means)
+        return scalars_of_returns(returns, self.game) | of_turns
 
     def diagnostics_batch(self) -> tuple[trajectory.Trajectory, tf.Tensor]:
         return self._learner.diagnostics_batch()
@@ -196,12 +217,17 @@ class ReplayTask(HostTask):
     def save(self, directory: Path, shared: Path) -> list[str]:
         of_the_player = self._player.save(directory)
         of_the_learner, segments = self._learner.save(directory, shared)
-        (directory / "task.json").write_text(json.dumps({**of_the_player, **of_the_learner}), "utf-8")
+        of_the_turn = {"turn": self._turn, "turns": self._turns.state()}
+        counters = {**of_the_player, **of_the_learner, **of_the_turn}
+        (directory / "task.json").write_text(json.dumps(counters), "utf-8")
         return segments
 
     def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
         counters = json.loads((directory / "task.json").read_text("utf-8"))
         self._learner.restore(directory, shared, shared_files, counters)
+        if "turn" in counters:  # absent from checkpoints of version 0.2
+            self._turn = counters["turn"]
+            self._turns.restore(counters["turns"])
         self._player.restore(directory, counters)
 
     def example(self) -> trajectory.Trajectory:
@@ -236,7 +262,10 @@ class ReplayTask(HostTask):
             return f"{replay_bytes(steps, self._frame_shape) / 1e9:.2f} GB"
 
         return [
-            ("game", f"{self.game}, {self._num_actions} actions, {self.num_envs} environment(s)"),
+            (
+                "game",
+                f"{self._turns.in_words()}, {self._num_actions} actions, {self.num_envs} environment(s)",
+            ),
             (
                 "agent steps",
                 f"{agent_steps:,}{frames}, the first {self.warm_up_agent_steps:,} as warm-up",
@@ -254,12 +283,25 @@ class ReplayTask(HostTask):
     def close(self) -> None:
         self._player.close()
 
-    def _make_environment(self, seed: int) -> EpisodicEnvironment:
+    def _make_environment(self, seed: int) -> GameEnvironment:
+        if self._turn > 0:
+            seed = seeds.derive_integer(seed, "turn", self._turn)
         return self.protocol.make_environment(self.game, self.num_envs, seed)
+
+    def _begin_turn(self, turn: int) -> None:
+        """Ends a turn: its game, its replay if the sequence says so, and begins another with its warm-up."""
+        self._turns.end_turn(self._turn, self._player)
+        self._turn = turn
+        self._player.restart()
+        if self._turns.empty_replay:
+            self._learner.empty_replay()
+            while self._player.agent_steps < self._turns.agent_steps_before(turn, self.warm_up_agent_steps):
+                self._act_in_warm_up()
 
     def _agent_steps_by(self, gradient_step: int) -> int:
         """Returns the agent steps that must have been made before a gradient step, at least."""
-        return self.warm_up_agent_steps + math.ceil(gradient_step * self._steps_per_gradient_step)
+        warm_ups = self._turns.warm_ups(self._turns.turn(gradient_step - 1))
+        return warm_ups * self.warm_up_agent_steps + math.ceil(gradient_step * self._steps_per_gradient_step)
 
     def _ratio_in_words(self) -> str:
         steps = self._steps_per_gradient_step
@@ -271,11 +313,17 @@ class ReplayTask(HostTask):
         return "" if self.prioritization is None else f", by priority^{self.prioritization.exponent:g}"
 
     def _epsilon(self) -> float:
-        return self.epsilon(self._player.agent_steps - self.warm_up_agent_steps)
+        begins = self._turns.epsilon_begins(self._turn, self.warm_up_agent_steps)
+        return self.epsilon(self._player.agent_steps - begins)
 
     def _act(self) -> None:
         """Plays one step in every environment and stores it."""
         self._learner.add(self._player.play(self._actions))
+        self._turns.note(self._turn, self._player, self.warm_up_agent_steps)
+
+    def _act_in_warm_up(self) -> None:
+        self._act()
+        self._learner.agent.advance_noise()  # which gradient steps do later
 
     def _actions(self, observation: np.ndarray, key: np.ndarray) -> np.ndarray:
         best_actions = self._learner.agent.exploring_actions

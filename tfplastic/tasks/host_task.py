@@ -38,12 +38,14 @@ class HostTask(abc.ABC):
         boundary_period: gradient steps between changes of the network's targets, such as copies to the target
             network; None if there are none, or at the steps that `boundary` says. Mitigations act there by
             default.
+        most_steps: gradient steps after which the task has no further batch; None without an end.
     """
 
     name: str
     progress_fields: Sequence[str] = ("agent_steps", "episode_return", "epsilon")
     model: keras.Model
     boundary_period: int | None
+    most_steps: int | None = None
     extend_network: Callable[[keras.Model], keras.Model] = staticmethod(lambda model: model)
 
     @abc.abstractmethod

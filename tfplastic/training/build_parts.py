@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.mitigations.build_all import build_all
+from tfplastic.tasks import HostTask
 from tfplastic.training.after_updates import AfterUpdates
 from tfplastic.training.events.checkpoint import SavingCheckpoint
 from tfplastic.training.events.evaluation import Evaluation
@@ -32,6 +33,9 @@ def build_parts(config: TrainConfig, is_new: bool) -> RunParts:
         ValueError: something that is configured cannot be built, or `config.init_from` does not fit.
     """
     task, optimizer, seed = config.task, config.optimizer, config.seed
+    if isinstance(task, HostTask) and task.most_steps is not None and config.total_steps > task.most_steps:
+        rule = f"must be at most {task.most_steps}, the gradient steps of all turns of the task's games"
+        raise ValueError(f"`total_steps` {rule}. Received: {config.total_steps}")
     task.extend_network = extension(config.mitigations)
     task.build(seed)
     if config.init_from is not None and is_new:  # before mitigations and the twin look at the weights

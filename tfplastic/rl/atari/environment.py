@@ -99,7 +99,13 @@ class AtariProtocol(GameProtocol):
         _checks.check_fraction("sticky_actions", self.sticky_actions)
 
     def num_actions(self, game: str) -> int:
-        return games.num_actions(game, self.full_action_set)
+        return len(self.action_set(game))
+
+    def action_set(self, game: str) -> tuple[int, ...]:
+        return games.action_set(game, self.full_action_set)
+
+    def with_all_actions(self) -> "AtariProtocol":
+        return dataclasses.replace(self, full_action_set=True)
 
     def frame_shape(self, game: str) -> tuple[int, int]:
         return self.frame_size, self.frame_size

@@ -63,7 +63,6 @@ def rom_name(game: str) -> str:
     return rom
 
 
-@functools.cache
 def num_actions(game: str, full_action_set: bool = False) -> int:
     """Returns the number of actions of a game. Loads its ROM, which takes about 0.1 s, the first time.
 
@@ -77,10 +76,27 @@ def num_actions(game: str, full_action_set: bool = False) -> int:
         >>> num_actions('Breakout'), num_actions('Breakout', full_action_set=True)
         (4, 18)
     """
+    return len(action_set(game, full_action_set))
+
+
+@functools.cache
+def action_set(game: str, full: bool = False) -> tuple[int, ...]:
+    """Returns the actions of a game, as the console numbers them. Loads its ROM the first time.
+
+    Args:
+        game: name of the game, see `check_game`.
+        full: all 18 actions of the console, instead of those that have an effect in this game.
+
+    Example:
+        >>> from tfplastic.rl.atari.games import action_set
+        >>> action_set('Breakout')  # no-op, fire, right, left
+        (0, 1, 3, 4)
+    """
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     emulator = ale_py.ALEInterface()
     emulator.loadROM(str(roms.get_rom_path(rom_name(game))))
-    return len(emulator.getLegalActionSet() if full_action_set else emulator.getMinimalActionSet())
+    actions = emulator.getLegalActionSet() if full else emulator.getMinimalActionSet()
+    return tuple(action.value for action in actions)
 
 
 def _letters(game: str) -> str:

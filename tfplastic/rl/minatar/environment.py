@@ -76,7 +76,13 @@ class MinAtarProtocol(GameProtocol):
         _checks.check_positive_integer("max_steps_per_episode", self.max_steps_per_episode)
 
     def num_actions(self, game: str) -> int:
-        return len(games.action_set(game, self.full_action_set))
+        return len(self.action_set(game))
+
+    def action_set(self, game: str) -> tuple[int, ...]:
+        return games.action_set(game, self.full_action_set)
+
+    def with_all_actions(self) -> "MinAtarProtocol":
+        return dataclasses.replace(self, full_action_set=True)
 
     def frame_shape(self, game: str) -> tuple[int, int, int]:
         return games.observation_shape(game)

@@ -25,9 +25,8 @@ from tfplastic.layers import Dueling
 from tfplastic.networks.image_sizes import TooSmallImageError
 from tfplastic.rl.on_policy.ppo_loss import PpoBatch, ppo_clip_loss
 from tfplastic.rl.on_policy.rollout import Minibatches, RolloutMaker, rows_of
-from tfplastic.rl.playing.episodic_environment import EpisodicEnvironment
 from tfplastic.rl.playing.evaluation import EMULATOR_BYTES, Evaluation, scalars_of_returns
-from tfplastic.rl.playing.game_protocol import GameProtocol
+from tfplastic.rl.playing.game_protocol import GameEnvironment, GameProtocol
 from tfplastic.rl.playing.player import Player
 from tfplastic.tasks import HostTask, TaskLoss, TaskProgress
 from tfplastic.tasks.batch_memory import check_batch_fits
@@ -283,7 +282,7 @@ class PpoTask(HostTask):
     def _network(self, seed: int) -> keras.Model:
         return self._make_network(self._num_actions + 1, observation_shape=self._observation_shape, seed=seed)
 
-    def _make_environment(self, seed: int) -> EpisodicEnvironment:
+    def _make_environment(self, seed: int) -> GameEnvironment:
         return self.protocol.make_environment(self.game, self.num_envs, seed)
 
     def _best_actions(self, observation: np.ndarray) -> np.ndarray:

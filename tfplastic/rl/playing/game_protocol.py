@@ -1,8 +1,17 @@
 """The interface of game protocols: everything that tasks and evaluations need to know of a kind of games."""
 
 import abc
+from typing import Any, Protocol
 
-from tfplastic.rl.playing.episodic_environment import EpisodicEnvironment
+from tfplastic.rl.playing.player import Environment
+
+
+class GameEnvironment(Environment, Protocol):
+    """The interface of a game's environments, whose actions are known before one is taken."""
+
+    def action_spec(self) -> Any:
+        """Returns the spec of actions, integers from 0 to its `maximum`."""
+        ...
 
 
 class GameProtocol(abc.ABC):
@@ -20,12 +29,20 @@ class GameProtocol(abc.ABC):
     def num_actions(self, game: str) -> int:
         """Returns the number of a game's actions."""
 
+    def action_set(self, game: str) -> tuple[int, ...]:
+        """Returns the numbers of a game's actions among all that games of this kind know."""
+        return tuple(range(self.num_actions(game)))
+
+    def with_all_actions(self) -> "GameProtocol":
+        """Returns the protocol in which each game offers all actions that games of this kind know."""
+        return self
+
     @abc.abstractmethod
     def frame_shape(self, game: str) -> tuple[int, ...]:
         """Returns the shape of a game's frames, `(height, width)` or `(height, width, channels)`."""
 
     @abc.abstractmethod
-    def make_environment(self, game: str, num_envs: int, seed: int) -> EpisodicEnvironment:
+    def make_environment(self, game: str, num_envs: int, seed: int) -> GameEnvironment:
         """Returns `num_envs` copies of a game, whose episodes come from a root seed."""
 
     @abc.abstractmethod

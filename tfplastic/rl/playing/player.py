@@ -91,6 +91,12 @@ class Player:
         self._environment = self._make()
         self._environment.reset()
 
+    def restart(self) -> None:
+        """Makes new environments and starts their first episodes; drops those in progress and past returns."""
+        self.close()
+        self._returns.clear()
+        self.start()
+
     def play(self, policy: Policy) -> trajectory.Trajectory:
         """Takes one step in every environment.
 

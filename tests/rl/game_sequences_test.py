@@ -1,0 +1,225 @@
+import functools
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfplastic import networks, rl
+from tfplastic.rl import Evaluation, GameSequence, LinearEpsilon, MinAtarProtocol, MinAtarTask
+
+WARM_UP = 40
+GAMES = ("breakout", "freeway", "space_invaders")
+SHORT = MinAtarProtocol(max_steps_per_episode=33, full_action_set=False)
+
+
+def make(sequence=None, **arguments) -> Any:
+    defaults = {
+        "protocol": SHORT,
+        "replay_capacity": 600,
+        "batch_size": 4,
+        "warm_up_agent_steps": WARM_UP,
+        "replay_ratio": 0.25,
+        "target_update_period": 3,
+        "epsilon": LinearEpsilon(1.0, 0.2, 60),
+        "evaluation": Evaluation(num_episodes=2, num_envs=2),
+        "diagnostics_batch_size": 6,
+        "num_envs": 2,
+    }
+    sequence = sequence or GameSequence(GAMES, agent_steps=80, cycles=2)
+    network = functools.partial(networks.minatar_cnn, width=0.25)
+    return MinAtarTask(sequence, rl.dqn, network, **{**defaults, **arguments})
+
+
+def started(sequence=None, **arguments) -> Any:
+    task = make(sequence, **arguments)
+    task.build(0)
+    task.start()
+    for _ in task.warm_up():
+        pass
+    return task
+
+
+def advance(task: Any, first: int, last: int) -> list[Any]:
+    """Returns the batches of gradient steps `first` to `last`, without training."""
+    batches = []
+    for step in range(first, last + 1):
+        batches.append(task.next())
+        task.after_step(step)
+    return batches
+
+
+def assert_equal(batches: list[Any], others: list[Any]) -> None:
+    assert len(batches) == len(others)
+    for one, other in zip(batches, others, strict=True):
+        for field in ("observation", "action", "reward", "discount", "step_type", "next_step_type"):
+            np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
+
+
+def test_games_are_played_in_turn_with_a_boundary_at_each_switch():
+    task = started()
+    assert task.boundary_period == 20 and task.most_steps == 120
+    games, agent_steps = [], []
+    for step in range(1, 121):
+        advance(task, step, step)
+        games.append(task.game)
+        agent_steps.append(task.metrics()["train/agent_steps"])
+    assert games == [game for game in GAMES * 2 for _ in range(20)]
+    due = [WARM_UP + 4 * step for step in range(1, 121)]
+    assert all(0 <= made - at <= 1 for made, at in zip(agent_steps, due, strict=True))
+    assert [step for step in range(1, 121) if task.boundary(step)] == [20, 40, 60, 80, 100, 120]
+    task.close()
+
+
+def test_one_network_has_the_union_of_actions_and_the_most_channels():
+    task = started()
+    assert task.model.output_shape == (None, 6) and task.model.input_shape == (None, 10, 10, 7)
+    batch = advance(task, 1, 1)[0]
+    assert batch.observation.shape == (4, 2, 10, 10, 7) and not batch.observation[..., 4:].any()
+    two = make(GameSequence(GAMES[:2], agent_steps=80))
+    two.build(0)
+    assert two.model.output_shape == (None, 5)  # (0, 1, 3) and (0, 2, 4)
+    task.close()
+
+
+def test_an_action_of_the_union_is_that_action_of_the_game():
+    protocol = rl.playing.shared_spaces.SharedSpaces(SHORT, GAMES[:2])  # actions 0, 1, 2, 3, 4
+    shared = protocol.make_environment("breakout", 1, 3)
+    own = MinAtarProtocol(max_steps_per_episode=33).make_environment("breakout", 1, 3)
+    shared.reset(), own.reset()
+    for action in (0, 1, 3, 3, 2, 4, 1, 1):
+        of_shared, of_own = shared.step(np.array([action])), own.step(np.array([action]))
+        np.testing.assert_array_equal(of_shared.observation[..., :4], of_own.observation)
+        assert of_shared.reward == of_own.reward
+
+
+@pytest.mark.parametrize(("empty", "warm_ups"), [(False, 1), (True, 2)])
+def test_the_replay_is_kept_or_emptied_and_epsilon_restarts_or_not(empty, warm_ups):
+    for restart in (True, False):
+        sequence = GameSequence(GAMES, agent_steps=80, empty_replay=empty, restart_epsilon=restart)
+        task = started(sequence)
+        advance(task, 1, 20)
+        before = task._learner._replay.num_frames()
+        assert task.metrics()["train/epsilon"] == pytest.approx(0.2)
+        advance(task, 21, 21)
+        made = task.metrics()["train/agent_steps"]
+        assert 0 <= made - (warm_ups * WARM_UP + 84) <= 1
+        kept = task._learner._replay.num_frames()
+        assert kept < before if empty else kept > before
+        since = made - warm_ups * WARM_UP - 80
+        expected = 1 - 0.8 * since / 60 if restart else 0.2
+        assert task.metrics()["train/epsilon"] == pytest.approx(expected)
+        task.close()
+
+
+@pytest.mark.parametrize("stop", [17, 20, 23], ids=["before the switch", "at the switch", "after it"])
+@pytest.mark.parametrize("empty", [False, True], ids=["kept", "emptied"])
+def test_a_task_resumes_bit_for_bit_across_a_switch(tmp_path, stop, empty):
+    sequence = GameSequence(GAMES[:2], agent_steps=80, cycles=2, empty_replay=empty)
+    whole, part = started(sequence), started(sequence)
+    expected = advance(whole, 1, 65)
+    advance(part, 1, stop)
+    (tmp_path / "step").mkdir(), (tmp_path / "shared").mkdir()
+    files = part.save(tmp_path / "step", tmp_path / "shared")
+    again = make(sequence)
+    again.build(0)
+    again.restore(tmp_path / "step", tmp_path / "shared", files)
+    assert_equal(advance(again, stop + 1, 65), expected[stop:])
+    assert again.metrics() == whole.metrics()
+    for task in (whole, part, again):
+        task.close()
+
+
+def test_returns_by_game_and_cycle_relearning_and_forgetting_are_metrics():
+    sequence = GameSequence(GAMES[:2], agent_steps=400, cycles=2)
+    task = started(sequence, epsilon=LinearEpsilon(1.0, 1.0, 1))
+    advance(task, 1, 100)
+    first = task.metrics()
+    at_end = task.evaluate(100, lambda: False)
+    advance(task, 101, 200)
+    second, later = task.metrics(), task.evaluate(200, lambda: False)
+    assert first["sequence/breakout/episode_return_of_cycle_1"] == first["train/episode_return"]
+    assert "sequence/freeway/episode_return_of_cycle_1" in second and second["sequence/turn"] == 1
+    game = "evaluation/breakout"
+    assert later[f"{game}/forgetting"] == at_end[f"{game}/episode_return"] - later[f"{game}/episode_return"]
+    assert "evaluation/freeway/forgetting" not in later
+    assert later == task.evaluate(200, lambda: False)
+    reached = first["train/episode_return"]
+    found = None
+    for step in range(201, 301):
+        advance(task, step, step)
+        metrics = task.metrics()
+        episodes = task._player.num_episodes - second["train/episodes"]
+        if found is None and episodes >= 10 and metrics["train/episode_return"] >= reached:
+            found = metrics["train/agent_steps"] - (WARM_UP + 800)
+    assert metrics["sequence/cycle"] == 2
+    relearned = metrics.get("sequence/breakout/relearning_steps")
+    assert (relearned is None) == (found is None)
+    if found is not None:
+        assert 0 <= found - relearned <= 4
+    task.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"games": []},
+            "`games` must be a list of one or more names, such as ['breakout', 'freeway']. Received: []",
+        ),
+        ({"games": "breakout"}, "`games` must be a list of one or more names, such as"),
+        (
+            {"games": ["breakout"] * 2},
+            "`games` must hold each game once. Received: ['breakout', 'breakout']. Use `cy",
+        ),
+        (
+            {"games": ["brekout"]},
+            "`game` must be one of MinAtar's: asterix, breakout, freeway, seaquest, space_invaders",
+        ),
+        ({"games": ["breakout", "SpaceInvader"]}, "`game` must be one of MinAtar's"),
+        ({"agent_steps": 0}, "`agent_steps` must be an integer of at least 1. Received: 0"),
+        ({"cycles": 0}, "`cycles` must be an integer of at least 1. Received: 0"),
+        (
+            {"agent_steps": 82},
+            "`agent_steps` must be a multiple of the agent steps per gradient step, 4. Received: 82",
+        ),
+        ({"empty_replay": 1}, "`empty_replay` must be one of True, False. Received: 1"),
+    ],
+)
+def test_wrong_sequences_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        make(GameSequence(**{"games": GAMES, "agent_steps": 80, **arguments}))
+
+
+@pytest.mark.parametrize(("name", "near"), [("brekout", "breakout"), ("SpaceInvader", "space_invaders")])
+def test_a_near_name_is_shown(name, near):
+    with pytest.raises(ValueError, match=f"Did you mean .*{near}"):
+        make(GameSequence(["freeway", name], agent_steps=80))
+
+
+def test_names_in_another_case_are_those_of_the_game():
+    assert make(GameSequence(["SpaceInvaders", "Breakout"], agent_steps=80)).game == "space_invaders"
+
+
+def test_describe():
+    task = make()
+    task.build(0)
+    assert task.describe(120, 50, 2)[:2] == [
+        (
+            "game",
+            "breakout, freeway, space_invaders in turn, 80 agent steps each (20 gradient steps), 2 cycles, "
+            "6 actions, 2 environment(s)",
+        ),
+        ("agent steps", "520, the first 40 as warm-up"),
+    ]
+
+
+def test_atari_games_share_the_union_of_their_actions():
+    protocol = rl.AtariProtocol(frame_size=12, stack_size=2)
+    shared = rl.playing.shared_spaces.SharedSpaces(protocol, ["Breakout", "Pong", "Freeway"])
+    # 0, 1, 3, 4; 0, 1, 3, 4, 11, 12; 0, 2, 5
+    assert shared.num_actions("Pong") == 8
+    environment = shared.make_environment("Freeway", 1, 0)
+    environment.reset()
+    assert environment.step(np.array([7])).observation.shape == (1, 12, 12, 2)
+    environment.close()
