@@ -263,6 +263,10 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         tp.rl.LinearEpsilon,
         may("0 0.5", "begin", "end") | may("0 L", "decay_agent_steps"),
     ),
+    "GameSequence": (
+        given(tp.rl.GameSequence, games=["breakout"], agent_steps=4),
+        may("L", "agent_steps", "cycles"),
+    ),
     "FrameReplay": (
         given(tp.rl.FrameReplay, capacity=100),
         may("L", "stack_size", "n_step"),  # told of `capacity`

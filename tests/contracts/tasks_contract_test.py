@@ -78,6 +78,13 @@ def small_game(seed: int) -> HostTask:
     return task
 
 
+def games_in_turn(seed: int) -> HostTask:
+    sequence = rl.GameSequence(["breakout", "freeway"], agent_steps=2 * PERIOD, cycles=9)
+    task = minatar(sequence, target_update_period=PERIOD, num_envs=2, replay_ratio=0.5)
+    task.build(seed)
+    return task
+
+
 def on_policy(seed: int) -> HostTask:
     task = rl.PpoTask(
         "breakout",
@@ -209,11 +216,12 @@ TABLE = {
     "sparse_reward_mdp": Row(functools.partial(mdp, kind=tasks.sparse_reward_mdp), squared_td_error),
     "atari": Row(game, squared_td_error),
     "minatar": Row(small_game, functools.partial(squared_td_error, double_q=False)),
+    "games_in_turn": Row(games_in_turn, functools.partial(squared_td_error, double_q=False)),
     "ppo": Row(on_policy, clipped_objective, boundaries=(), period=None),
 }
-OF_GAMES = ("atari", "minatar", "ppo")
+OF_GAMES = ("atari", "minatar", "games_in_turn", "ppo")
 # What another row shows too; of programs under XLA, the most expensive part, the fast suite has three.
-SLOW = ("random_label_mdp", "sparse_reward_mdp")
+SLOW = ("random_label_mdp", "sparse_reward_mdp", "games_in_turn")
 SLOW_UNDER_XLA = (
     *(*SLOW, "random_labels_replacement", "permuted_pixels", "slowly_changing_regression"),
     *("permuted_labels", "partial_label_reset", "class_split", "gradual_drift"),

@@ -5,8 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfplastic import networks, rl
+from tests.training.loop_test import QuietProgress, rows
+from tfplastic import mitigations, networks, optimizers, rl
+from tfplastic._keras import keras
 from tfplastic.rl import Evaluation, GameSequence, LinearEpsilon, MinAtarProtocol, MinAtarTask
+from tfplastic.training import Loop, RunDirectory, TrainConfig
+from tfplastic.training.build_parts import build_parts
 
 WARM_UP = 40
 GAMES = ("breakout", "freeway", "space_invaders")
@@ -86,7 +90,8 @@ def test_an_action_of_the_union_is_that_action_of_the_game():
     protocol = rl.playing.shared_spaces.SharedSpaces(SHORT, GAMES[:2])  # actions 0, 1, 2, 3, 4
     shared = protocol.make_environment("breakout", 1, 3)
     own = MinAtarProtocol(max_steps_per_episode=33).make_environment("breakout", 1, 3)
-    shared.reset(), own.reset()
+    shared.reset()
+    own.reset()
     for action in (0, 1, 3, 3, 2, 4, 1, 1):
         of_shared, of_own = shared.step(np.array([action])), own.step(np.array([action]))
         np.testing.assert_array_equal(of_shared.observation[..., :4], of_own.observation)
@@ -112,14 +117,24 @@ def test_the_replay_is_kept_or_emptied_and_epsilon_restarts_or_not(empty, warm_u
         task.close()
 
 
-@pytest.mark.parametrize("stop", [17, 20, 23], ids=["before the switch", "at the switch", "after it"])
-@pytest.mark.parametrize("empty", [False, True], ids=["kept", "emptied"])
+@pytest.mark.parametrize(
+    ("stop", "empty"),
+    [
+        pytest.param(17, True, id="before the switch, the replay emptied", marks=pytest.mark.slow),
+        pytest.param(17, False, id="before the switch, the replay kept", marks=pytest.mark.slow),
+        pytest.param(20, True, id="at the switch, the replay emptied", marks=pytest.mark.slow),
+        pytest.param(20, False, id="at the switch, the replay kept"),
+        pytest.param(23, True, id="after it, the replay emptied"),
+        pytest.param(23, False, id="after it, the replay kept", marks=pytest.mark.slow),
+    ],
+)
 def test_a_task_resumes_bit_for_bit_across_a_switch(tmp_path, stop, empty):
     sequence = GameSequence(GAMES[:2], agent_steps=80, cycles=2, empty_replay=empty)
     whole, part = started(sequence), started(sequence)
     expected = advance(whole, 1, 65)
     advance(part, 1, stop)
-    (tmp_path / "step").mkdir(), (tmp_path / "shared").mkdir()
+    for name in ("step", "shared"):
+        (tmp_path / name).mkdir()
     files = part.save(tmp_path / "step", tmp_path / "shared")
     again = make(sequence)
     again.build(0)
@@ -128,6 +143,53 @@ def test_a_task_resumes_bit_for_bit_across_a_switch(tmp_path, stop, empty):
     assert again.metrics() == whole.metrics()
     for task in (whole, part, again):
         task.close()
+
+
+def config(steps: int) -> TrainConfig:
+    return TrainConfig(
+        task=make(GameSequence(GAMES[:2], agent_steps=32, cycles=2)),  # 8 gradient steps
+        optimizer=optimizers.adam(1e-2),
+        total_steps=steps,
+        log_period=2,
+        evaluation_period=8,
+        checkpoint_period=100,
+        mitigations=[mitigations.ShrinkAndPerturb(shrink=0.5)],
+    )
+
+
+def trained(path: Any, *lengths: int) -> tuple[list[Any], dict[str, bytes]]:
+    """Returns the rows of a run that stops and resumes at these lengths, and its last checkpoint."""
+    for steps in lengths:
+        keras.backend.reset_uids()  # names are part of a checkpoint
+        with RunDirectory.open(path, "", f"train.total_steps = {steps}") as directory:
+            Loop(config(steps)).run(directory, progress=lambda total, step, _: QuietProgress(total, step))
+    last = sorted(path.glob("checkpoints/*"))[-1]
+    files = [
+        each for each in last.iterdir() if each.name.startswith("variables.data") or each.suffix == ".json"
+    ]
+    return rows(path), {each.name: each.read_bytes() for each in files if each.name != "manifest.json"}
+
+
+def test_mitigations_without_a_period_act_at_switches():
+    after_updates = build_parts(config(30), True).after_updates
+    assert [step for step in range(1, 31) if after_updates.is_due(step)] == [8, 16, 24]
+
+
+@pytest.mark.slow
+def test_a_run_resumes_bit_for_bit_across_a_switch_where_mitigations_act(tmp_path):
+    whole, files = trained(tmp_path / "whole", 19)
+    parts, others = trained(tmp_path / "parts", 10, 19)
+    assert [row for row in parts if row[0] != 10 or not row[1].startswith("evaluation/")] == whole
+    assert others == files and any(name.startswith("variables") for name in files)
+    forgetting = [row[0] for row in whole if row[1] == "evaluation/breakout/forgetting"]
+    assert forgetting == [16]
+
+
+def test_a_run_ends_with_the_last_turn():
+    with pytest.raises(
+        ValueError, match=r"^`total_steps` must be at most 32, the gradient steps of all turns"
+    ):
+        build_parts(config(33), True)
 
 
 def test_returns_by_game_and_cycle_relearning_and_forgetting_are_metrics():

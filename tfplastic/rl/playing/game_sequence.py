@@ -29,7 +29,7 @@ class GameSequence:
         agent_steps: agent steps of each turn. They belong to a whole number of gradient steps.
         cycles: number of times that each game has its turn.
         empty_replay: empty the replay at each switch, and fill it by another warm-up.
-        restart_epsilon: begin the schedule of epsilon anew in each turn.
+        restart_epsilon: begin the schedule of epsilon again in each turn.
 
     Raises:
         ValueError: if there is no game, or a number is below 1.

@@ -92,7 +92,7 @@ class Player:
         self._environment.reset()
 
     def restart(self) -> None:
-        """Makes new environments and starts their first episodes; drops those in progress and past returns."""
+        """Makes new environments and starts episodes in them; drops those in progress and past returns."""
         self.close()
         self._returns.clear()
         self.start()

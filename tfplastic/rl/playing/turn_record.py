@@ -9,7 +9,7 @@ FEWEST_EPISODES = 10
 
 
 class TurnRecord:
-    """Returns at the ends of turns, and the time until they are reached again.
+    """The returns at the ends of turns, and the time until they are reached again.
 
     Args:
         sequence: sequence of the games.
