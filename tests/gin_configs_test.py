@@ -22,15 +22,16 @@ def names(pattern):
 
 FILES = names("gin/*.gin")
 PPO = ["gin/atari_ppo.gin", "gin/minatar_ppo.gin"]
-ATARI = sorted(set(names("gin/atari_*.gin")) - set(PPO))
-MINATAR = sorted(set(names("gin/minatar_*.gin")) - set(PPO))
+SEQUENCES = ["gin/atari_sequence.gin", "gin/minatar_sequence.gin"]
+ATARI = sorted(set(names("gin/atari_*.gin")) - {*PPO, *SEQUENCES})
+MINATAR = sorted(set(names("gin/minatar_*.gin")) - {*PPO, *SEQUENCES})
 ATARI_BASES = ["gin/atari_c51.gin", "gin/atari_dqn.gin"]
 CONVOLUTIONS = [
     ("gin/networks/mdp_cnn.gin",),
     ("gin/networks/mdp_cnn.gin", "gin/networks/cnn_ln.gin", "gin/networks/cnn_bfloat16.gin"),
     ("gin/networks/cnn_spectral_norm.gin", "gin/networks/mdp_cnn.gin"),
 ]
-IN_MEMORY = sorted(set(FILES) - {*ATARI, *MINATAR, *PPO})
+IN_MEMORY = sorted(set(FILES) - {*ATARI, *MINATAR, *PPO, *SEQUENCES})
 ATARI_SIZES = [f"gin/sizes/{size}.gin" for size in ("100k", "cpu", "paper", "quick")]
 MINATAR_LN = ["gin/minatar_dqn.gin", "gin/networks/minatar_cnn_ln.gin"]
 MINATAR_SIZES = [f"gin/sizes/minatar_{size}.gin" for size in ("1m", "cpu", "paper", "quick")]
@@ -99,9 +100,11 @@ def test_there_are_files():
         "atari_ppo",
         "atari_qr_dqn",
         "atari_rainbow",
+        "atari_sequence",
         "minatar_dqn",
         "minatar_ppo",
         "minatar_rainbow",
+        "minatar_sequence",
         *PLAIN,
         "mdp_true_label_mnist_two_hot",
         "mdp_true_label_digits",
@@ -161,6 +164,18 @@ def test_ppo_builds_with_the_rollouts_of_the_paper(file, agent_steps):
     plan = dict(loop.task.describe(loop.config.total_steps, 1, 1))
     assert plan["agent steps"] == f"{agent_steps}, in rollouts of 1,024"
     assert plan["gradient steps"].endswith("12 per rollout: 3 passes of 4 minibatches")
+
+
+@pytest.mark.parametrize(
+    ("file", "agent_steps"),
+    [(SEQUENCES[0], "100,020,000 = 400,080,000 frames"), (SEQUENCES[1], "905,000")],
+)
+def test_a_sequence_of_games_lasts_as_long_as_its_turns(file, agent_steps):
+    loop = build(file, bindings=SMALL_REPLAY if "atari" in file else ())
+    plan = dict(loop.task.describe(loop.config.total_steps, 1, 1))
+    assert plan["agent steps"].startswith(f"{agent_steps}, the first ")
+    assert loop.config.total_steps == loop.task.most_steps
+    assert loop.config.evaluation_period == loop.task.boundary_period
 
 
 def test_the_replay_is_prioritized_with_any_agent():

@@ -39,6 +39,10 @@ def built(task: Callable[..., Any], **fitting: Any) -> Callable[..., Any]:
     return lambda **tried: task(**{**fitting, **tried}).build(0)
 
 
+def of_minatar(**tried: Any) -> None:
+    tp.rl.MinAtarTask(tp.rl.GameSequence(**tried), tp.rl.dqn, tp.networks.minatar_cnn)
+
+
 def agent(make: Callable[..., Any]) -> Callable[..., Any]:
     """Makes an agent of a tiny network."""
     from tf_agents.specs import BoundedTensorSpec
@@ -264,7 +268,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         may("0 0.5", "begin", "end") | may("0 L", "decay_agent_steps"),
     ),
     "GameSequence": (
-        given(tp.rl.GameSequence, games=["breakout"], agent_steps=4),
+        given(of_minatar, games=["breakout"], agent_steps=4),
         may("L", "agent_steps", "cycles"),
     ),
     "FrameReplay": (

@@ -236,9 +236,9 @@ def test_returns_by_game_and_cycle_relearning_and_forgetting_are_metrics():
         ),
         (
             {"games": ["brekout"]},
-            "`game` must be one of MinAtar's: asterix, breakout, freeway, seaquest, space_invaders",
+            "`games` must each be one of MinAtar's: asterix, breakout, freeway, seaquest, space_invaders",
         ),
-        ({"games": ["breakout", "SpaceInvader"]}, "`game` must be one of MinAtar's"),
+        ({"games": ["breakout", "SpaceInvader"]}, "`games` must each be one of MinAtar's"),
         ({"agent_steps": 0}, "`agent_steps` must be an integer of at least 1. Received: 0"),
         ({"cycles": 0}, "`cycles` must be an integer of at least 1. Received: 0"),
         (

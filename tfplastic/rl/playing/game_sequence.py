@@ -60,8 +60,16 @@ class GameSequence:
         check_boolean("restart_epsilon", self.restart_epsilon)
 
     def with_names(self, check_game: Callable[[str], str]) -> "GameSequence":
-        """Returns the sequence with the canonical names of its games, which `check_game` returns."""
-        return dataclasses.replace(self, games=tuple(check_game(game) for game in self.games))
+        """Returns the sequence with the canonical names of its games, which `check_game` returns.
+
+        Raises:
+            ValueError: if there is no such game, or two names are those of one.
+        """
+        try:
+            names = tuple(check_game(game) for game in self.games)
+        except ValueError as error:
+            raise ValueError(str(error).replace("`game` must", "`games` must each", 1)) from None
+        return dataclasses.replace(self, games=names)
 
     @property
     def turns(self) -> int:
