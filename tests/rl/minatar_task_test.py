@@ -10,7 +10,7 @@ from tfplastic.rl import Evaluation, LinearEpsilon, MinAtarProtocol, MinAtarTask
 WARM_UP = 40
 
 
-def make(game="breakout", agent=rl.dqn, network=None, **arguments) -> Any:
+def make(game: Any = "breakout", agent=rl.dqn, network=None, **arguments) -> Any:
     defaults = {
         "protocol": MinAtarProtocol(max_steps_per_episode=33),
         "replay_capacity": 600,
