@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.rl import small_atari
 from tests.training.loop_test import QuietProgress, rows
 from tfplastic import mitigations, networks, optimizers, rl
 from tfplastic._keras import keras
@@ -140,6 +141,34 @@ def test_a_task_resumes_bit_for_bit_across_a_switch(tmp_path, stop, empty):
     again.build(0)
     again.restore(tmp_path / "step", tmp_path / "shared", files)
     assert_equal(advance(again, stop + 1, 65), expected[stop:])
+    assert again.metrics() == whole.metrics()
+    for task in (whole, part, again):
+        task.close()
+
+
+def prioritized_atari() -> Any:
+    sequence = GameSequence(["Pong", "Breakout"], agent_steps=80, cycles=2, empty_replay=True)
+    prioritization = rl.Prioritization(importance_steps=60)
+    task = small_atari.make(sequence, num_envs=2, replay_ratio=0.25, prioritization=prioritization)
+    task.build(0)
+    return task
+
+
+@pytest.mark.slow
+def test_atari_with_a_prioritized_replay_resumes_bit_for_bit_across_a_switch(tmp_path):
+    whole, part, again = prioritized_atari(), prioritized_atari(), prioritized_atari()
+    for task in (whole, part):
+        task.start()
+        for _ in task.warm_up():
+            pass
+    expected = advance(whole, 1, 50)
+    advance(part, 1, 23)
+    for name in ("step", "shared"):
+        (tmp_path / name).mkdir()
+    files = part.save(tmp_path / "step", tmp_path / "shared")
+    again.restore(tmp_path / "step", tmp_path / "shared", files)
+    assert (part.game, whole.game) == ("Breakout", "Pong")
+    assert_equal(advance(again, 24, 50), expected[23:])
     assert again.metrics() == whole.metrics()
     for task in (whole, part, again):
         task.close()

@@ -1,6 +1,7 @@
 """A task on short games of Atari with a small network, for tests of what trains on one."""
 
 import math
+from typing import Any
 
 from tfplastic import seeds
 from tfplastic._keras import keras
@@ -27,7 +28,7 @@ def dense(num_outputs, observation_shape, seed):
     )
 
 
-def make(game="Breakout", agent=double_dqn, network=dense, **arguments):
+def make(game: Any = "Breakout", agent=double_dqn, network=dense, **arguments):
     defaults = {
         "protocol": SHORT,
         "replay_capacity": 600,
