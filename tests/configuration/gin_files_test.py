@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 import tfplastic
@@ -190,8 +192,11 @@ def test_source_of_is_the_last_of_the_innermost_scope(write):
 
 def test_a_value_nested_too_deeply(write):
     write("a.gin", f"f.x = 1\ng.x = {'[' * 5_000}{']' * 5_000}\n")
-    assert scan_error(["a.gin"], []) == "a.gin: a value is nested too deeply. Nest it less"
-    assert scan_error([], [f"f.x = {'(' * 5_000}"]).endswith("a value is nested too deeply. Nest it less")
+    ours, of_python = "a value is nested too deeply. Nest it less", "too many nested parentheses"
+    newer = sys.version_info >= (3, 12)  # whose parser counts
+    expected = f"a.gin:2: syntax error: {of_python}" if newer else f"a.gin: {ours}"
+    assert scan_error(["a.gin"], []) == expected
+    assert scan_error([], [f"f.x = {'(' * 5_000}"]).endswith(of_python if newer else ours)
 
 
 def test_a_file_of_a_windows_editor(tmp_path, monkeypatch):

@@ -32,8 +32,8 @@ def shown(shapes: Iterable[Sequence[Any]]) -> str:
     """Returns shapes as errors show them.
 
     Example:
-        >>> from tfplastic import _shapes
-        >>> _shapes.shown([(None, 3), (4,)])
+        >>> from tfplastic._data import shapes
+        >>> shapes.shown([(None, 3), (4,)])
         '[None, 3], [4]'
     """
     return ", ".join(str(list(shape)) for shape in shapes)

@@ -1,5 +1,6 @@
 """`make published`: its page from committed runs, one number from nothing, and errors in one line."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -121,5 +122,6 @@ def test_make_passes_the_name(given, said, tmp_path):
     python.chmod(0o755)
     (tmp_path / "venv/installed").touch()
     command = ["make", "--no-print-directory", "-C", str(tmp_path), "published", "VENV=venv", *given]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    outer = {"MAKEFLAGS": "", "MAKEOVERRIDES": ""}  # of the `make` that runs the tests
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**os.environ, **outer})
     assert done.stdout.splitlines()[-1].strip() == said, done.stderr

@@ -28,7 +28,7 @@ def with_factors(rows: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     Example:
         >>> import pandas as pd
         >>> from tfplastic.reports import aggregate
-    from tfplastic.reports.statistics.factorial import with_factors
+        >>> from tfplastic.reports.statistics.factorial import with_factors
         >>> rows = with_factors(pd.DataFrame({'arm': ['grid/cnn-two_hot']}), ['architecture', 'intervention'])
         >>> rows.iloc[0].tolist()
         ['grid/cnn-two_hot', 'cnn', 'two_hot']
