@@ -132,7 +132,7 @@ def test_the_loss_is_that_of_the_task(task):
     batch, inputs = task.diagnostics_batch()
     snapshot = task_snapshot(task, batch, inputs, keras.optimizers.SGD(0.1))
     assert float(snapshot.loss) == pytest.approx(float(task.loss(task.model, batch).loss), rel=1e-6)
-    assert snapshot.optimizer.learning_rate == tf.constant(0.1)
+    assert snapshot.optimizer is not None and snapshot.optimizer.learning_rate == tf.constant(0.1)
 
 
 def test_the_page_is_laid_out():
