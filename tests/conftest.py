@@ -11,6 +11,8 @@ import pytest
 from tests.large_rows import COLLECTED, LARGE_ROWS, SMALL_ROWS
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+# TensorFlow takes oneDNN by itself on recent CPUs only, and has channels-first convolutions nowhere else.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 gc.disable()  # until the tests are collected: imports leave hardly any garbage

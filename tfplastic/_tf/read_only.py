@@ -105,13 +105,14 @@ class ReadOnlyProgram:
         """Runs it.
 
         Raises:
-            RunError: an operation refuses its inputs, such as tokens that an embedding does not have.
+            RunError: an operation refuses its inputs, such as tokens that an embedding does not have, or
+                has no kernel on this device, as convolutions of channels_first on a CPU without oneDNN.
         """
         with deterministic_sums():
             try:
                 return self._concrete_function(*arguments)
-            except tf.errors.InvalidArgumentError as error:
-                raise RunError(f"{self._name} must fit the data. Received: {_in_one_line(error)}") from error
+            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+                raise RunError(f"{self._name} {_rule_of(error)}. Received: {_in_one_line(error)}") from error
 
     def nodes(self) -> Iterator[Any]:
         """Returns an iterator over its operations and those of the functions it calls, as `NodeDef`s."""
@@ -156,11 +157,24 @@ def compile_read_only(
     return program
 
 
+def _rule_of(error: tf.errors.OpError) -> str:
+    """Returns the rule that the function of a failed operation breaks, with a remedy where there is one."""
+    if re.search(r"\bonly\b.*\bND?HWC\b.*", str(error), re.IGNORECASE):
+        return (
+            "must be channels_last on this CPU, where TensorFlow lacks channels_first (setting"
+            " TF_ENABLE_ONEDNN_OPTS=1 before TensorFlow is imported may add it)"
+        )
+    if isinstance(error, tf.errors.UnimplementedError) or "No OpKernel" in str(error):
+        return "must consist of operations that TensorFlow has on this device"
+    return "must fit the data"
+
+
 def _in_one_line(error: tf.errors.OpError) -> str:
     """Returns the last line of an error about its cause, and the scope of its operation."""
     text = re.sub(r"\{\{function_node .*?\}\} ", "", str(error).split("\nOriginal stack trace")[0])
     lines = [line.strip() for line in text.splitlines()]
     told = [line for line in lines if line and not line.startswith(_NO_MESSAGE)]
+    told = [line for line in told if line.startswith("No OpKernel")] or told  # a list of kernels follows
     found = re.search(r"node (\S+)/", text)
     place = f", in {found[1]}" if found else ""
     message = told[-1].removeprefix("Received ") if told else type(error).__name__
