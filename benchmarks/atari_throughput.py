@@ -16,17 +16,17 @@ import json
 import pathlib
 import statistics
 import sys
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 # The root of the repository, of which `benchmarks` is a package, also where this file is run as a script.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks.processes import (
+    NOT_MEASURED,
     ROOT,
     BenchmarkError,
     Process,
-    check_peers,
     exit_code,
     machine,
     pin,
@@ -44,15 +44,17 @@ _PROTOCOL = (
 )
 
 
-class Contender(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Contender:
     """Something that trains, in a process of its own.
 
     Attributes:
         name: in tables and on the command line.
         module: module to run, from the root of the repository.
         is_peer: whether it runs in the peers' environment.
-        settings: its settings besides `SHARED_SETTINGS` and the number of threads.
+        settings: its settings besides `SHARED_SETTINGS` and the numbers of environments and threads.
         is_reference: whether it is a peer as its users run it; ratios are to the fastest of these.
+        rival: the tuned peer of the same algorithm, if it is ours.
     """
 
     name: str
@@ -60,28 +62,36 @@ class Contender(NamedTuple):
     is_peer: bool
     settings: dict[str, Any]
     is_reference: bool = False
+    rival: str = ""
 
 
-_OURS, _CLEANRL = "benchmarks.tfplastic_dqn", "benchmarks.peers.cleanrl_style_dqn"
-CONTENDERS = (
-    Contender("tfplastic-dqn", _OURS, False, {"agent": "dqn", "norm": None}),
-    Contender("tfplastic-double", _OURS, False, {"agent": "double_dqn", "norm": None}),
-    Contender("tfplastic-double-ln", _OURS, False, {"agent": "double_dqn", "norm": "layer"}),
-    Contender("sb3", "benchmarks.peers.sb3_dqn", True, {}, is_reference=True),
-    Contender("cleanrl-style", _CLEANRL, True, {"tuned": False}, is_reference=True),
-    Contender("cleanrl-tuned", _CLEANRL, True, {"tuned": True}),
-)
+def _contenders() -> Iterator[Contender]:
+    ours, cleanrl = "benchmarks.tfplastic_dqn", "benchmarks.peers.cleanrl_style_dqn"
+    algorithms = {"dqn": ("dqn", None), "double": ("double_dqn", None), "double-ln": ("double_dqn", "layer")}
+    for name, (agent, norm) in algorithms.items():
+        rival = f"cleanrl-tuned-{name}"
+        yield Contender(f"tfplastic-{name}", ours, False, {"agent": agent, "norm": norm}, rival=rival)
+    yield Contender("sb3", "benchmarks.peers.sb3_dqn", True, {}, is_reference=True)
+    plain = {"tuned": False, "double": False, "norm": False}
+    yield Contender("cleanrl-style", cleanrl, True, plain, is_reference=True)
+    for name, (agent, norm) in algorithms.items():
+        settings = {"tuned": True, "double": agent == "double_dqn", "norm": norm is not None}
+        yield Contender(f"cleanrl-tuned-{name}", cleanrl, True, settings)
 
 
-def start(contender: Contender, python: str, threads: int) -> Process:
+CONTENDERS = tuple(_contenders())
+
+
+def start(contender: Contender, python: str, num_envs: int, threads: int) -> Process:
     """A running contender; it warms up at once, without being waited for.
 
     Args:
         contender: the contender to run.
         python: the interpreter of its environment.
+        num_envs: environments that it plays side by side.
         threads: number of threads that it may use.
     """
-    settings = {**SHARED_SETTINGS, **contender.settings, "threads": threads}
+    settings = {**SHARED_SETTINGS, **contender.settings, "num_envs": num_envs, "threads": threads}
     environment = {
         "OMP_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "passive",  # a thread that spins while it waits would count as work
@@ -97,41 +107,56 @@ class Result:
 
     Attributes:
         about: optimizer and versions.
+        error: why it was not measured, if so.
         speeds: agent steps per CPU-second, by round.
         ratios: to the fastest reference of this run in the same round; empty without any.
+        rival_ratios: to the tuned peer of the same algorithm in the same round; empty without it.
         parts: CPU milliseconds per agent step, by part.
         peak_mib: largest resident memory of the process.
     """
 
-    about: dict[str, Any]
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    error: str = ""
     speeds: list[float] = dataclasses.field(default_factory=list)
     ratios: list[float] = dataclasses.field(default_factory=list)
+    rival_ratios: list[float] = dataclasses.field(default_factory=list)
     parts: dict[str, float] = dataclasses.field(default_factory=dict)
     peak_mib: float = 0.0
 
 
-def measure(processes: Sequence[Process], rounds: int, block: int) -> dict[str, Result]:
-    """Starts, warms up and times the contenders in turns.
+def measure(processes: Mapping[Contender, Process], rounds: int, block: int) -> dict[str, Result]:
+    """Starts, warms up and times the contenders in turns; a peer that fails is not measured.
 
     Args:
-        processes: the contenders.
+        processes: the contenders, running.
         rounds: blocks of each that count.
         block: agent steps in a block.
     """
-    results = {}
-    for process in processes:
-        results[process.name] = Result(process.reply())
-        say(f"{process.name} has started")
-    for process in processes:
-        _run_block(process, block)  # compiles, allocates and fills caches
+    results = {contender.name: Result() for contender in processes}
+    present = dict(processes)
+
+    def answers(ask: Callable[[Process], dict[str, Any]]) -> Iterator[tuple[Result, dict[str, Any]]]:
+        for contender, process in list(present.items()):
+            result = results[contender.name]
+            try:
+                yield result, ask(process)
+            except BenchmarkError as error:
+                if not contender.is_peer:
+                    raise
+                results[contender.name] = Result(error=str(error))
+                del present[contender]
+                say(f"{contender.name} is {NOT_MEASURED}: {error}")
+
+    for result, reply in answers(Process.reply):
+        result.about = reply
+    say("all have started")
+    for _ in answers(lambda process: _run_block(process, block)):
+        pass  # compiles, allocates and fills caches
     for number in range(rounds):
-        for process in processes:
-            reply = _run_block(process, block)
-            results[process.name].speeds.append(block / reply["cpu_s"])
+        for result, reply in answers(lambda process: _run_block(process, block)):
+            result.speeds.append(block / reply["cpu_s"])
         say(f"round {number + 1} of {rounds}")
-    for process in processes:
-        reply = _run_block(process, block, parts=True)
-        result = results[process.name]
+    for result, reply in answers(lambda process: _run_block(process, block, parts=True)):
         rest = reply["cpu_s"] - sum(reply["parts"].values())
         seconds = reply["parts"] | {result.about["rest"]: rest}
         result.parts = {part: 1e3 * seconds.get(part, 0.0) / block for part in PARTS}
@@ -144,22 +169,37 @@ def _run_block(process: Process, agent_steps: int, parts: bool = False) -> dict[
     return process.ask(agent_steps=agent_steps, parts=parts)
 
 
-def compare(results: dict[str, Result], references: Sequence[str]) -> str | None:
-    """Fills in the ratios to the reference of largest median speed and returns its name, if there is any."""
-    if not references:
-        return None
-    fastest = max(references, key=lambda name: statistics.median(results[name].speeds))
-    for result in results.values():
-        result.ratios = [own / its for own, its in zip(result.speeds, results[fastest].speeds, strict=True)]
+def compare(results: dict[str, Result], contenders: Sequence[Contender]) -> str | None:
+    """Fills in the ratios, and returns the name of the reference of largest median speed, if there is any."""
+    measured = [each for each in contenders if results[each.name].speeds]
+    references = [each.name for each in measured if each.is_reference]
+    fastest = max(references, key=lambda name: statistics.median(results[name].speeds), default=None)
+    for each in measured:
+        result = results[each.name]
+        if fastest is not None:
+            result.ratios = _ratios(result, results[fastest])
+        if each.rival in results:
+            result.rival_ratios = _ratios(result, results[each.rival])
     return fastest
 
 
+def _ratios(result: Result, other: Result) -> list[float]:
+    return [own / its for own, its in zip(result.speeds, other.speeds, strict=False)]
+
+
 def speed_table(results: dict[str, Result], reference: str | None) -> str:
-    """Speed, ratio and memory of each contender; median, and smallest to largest over the rounds."""
-    rows = [("", "agent steps per CPU-second", f"ratio to {reference or '-'}", "peak MiB", "optimizer")]
+    """Speed, ratios and memory of each contender; median, and smallest to largest over the rounds."""
+    same = "ratio to the tuned peer of the same algorithm"
+    rows = [("", "agent steps per CPU-second", f"ratio to {reference or '-'}", same, "peak MiB", "optimizer")]
     for name, result in results.items():
-        speed, ratio = spread(result.speeds, 1), spread(result.ratios, 2)
-        rows.append((name, speed, ratio, f"{result.peak_mib:.0f}", result.about["optimizer"]))
+        if result.error:
+            rows.append((name, f"{NOT_MEASURED}: {result.error}", "-", "-", "-", "-"))
+            continue
+        speed, ratio, rival = (
+            spread(values, digits)
+            for values, digits in ((result.speeds, 1), (result.ratios, 2), (result.rival_ratios, 2))
+        )
+        rows.append((name, speed, ratio, rival, f"{result.peak_mib:.0f}", result.about["optimizer"]))
     return table(rows)
 
 
@@ -167,22 +207,21 @@ def parts_table(results: dict[str, Result]) -> str:
     """CPU milliseconds per agent step of each part, and its share."""
     rows: list[tuple[str, ...]] = [("CPU ms per agent step", *PARTS, "one gradient step")]
     for name, result in results.items():
+        if result.error:
+            continue
         whole = sum(result.parts.values())
         cells = [f"{value:.2f} ({value / whole:.0%})" for value in result.parts.values()]
         rows.append((name, *cells, f"{result.parts['gradient step'] * AGENT_STEPS_PER_GRADIENT_STEP:.1f}"))
     return table(rows)
 
 
-def _check(options: argparse.Namespace, chosen: Sequence[Contender]) -> None:
-    if any(contender.is_peer for contender in chosen):
-        check_peers(options.peers_python)
+def _check(options: argparse.Namespace) -> None:
     for name, least in (("rounds", 1), ("block", AGENT_STEPS_PER_GRADIENT_STEP), ("threads", 1)):
         if getattr(options, name) < least:
             raise BenchmarkError(f"--{name} must be at least {least}. Received: {getattr(options, name)}")
-    if options.block % AGENT_STEPS_PER_GRADIENT_STEP:
-        raise BenchmarkError(
-            f"--block must be a multiple of {AGENT_STEPS_PER_GRADIENT_STEP}. Received: {options.block}"
-        )
+    unit = max(AGENT_STEPS_PER_GRADIENT_STEP, options.num_envs)
+    if options.block % unit:
+        raise BenchmarkError(f"--block must be a multiple of {unit}. Received: {options.block}")
 
 
 def _options() -> argparse.Namespace:
@@ -195,6 +234,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help="who runs")
     parser.add_argument("--rounds", type=int, default=7, help="blocks of each contender that count")
     parser.add_argument("--block", type=int, default=200, help="agent steps in a block, a multiple of 4")
+    parser.add_argument("--num-envs", type=int, choices=(1, 8), default=1, help="environments side by side")
     parser.add_argument("--threads", type=int, default=1, help="of each contender; as many cores are used")
     parser.add_argument("--core", type=int, help="the first core to use, if not the first there is")
     json_path, peers_python = ROOT / "runs/atari_throughput.json", ROOT / ".venv-peers/bin/python"
@@ -205,18 +245,19 @@ def _options() -> argparse.Namespace:
 
 def _run(options: argparse.Namespace) -> None:
     chosen = [contender for contender in CONTENDERS if contender.name in options.only]
-    _check(options, chosen)
+    _check(options)
     cores = pin(options.threads, options.core)
     at_start = machine()
     with contextlib.ExitStack() as stack:
-        processes = []
+        processes = {}
         for contender in chosen:
             python = options.peers_python if contender.is_peer else sys.executable
-            processes.append(stack.enter_context(start(contender, python, options.threads)))
+            process = start(contender, python, options.num_envs, options.threads)
+            processes[contender] = stack.enter_context(process)
         results = measure(processes, options.rounds, options.block)
-    fastest = compare(results, [contender.name for contender in chosen if contender.is_reference])
+    fastest = compare(results, chosen)
 
-    taken = {"rounds": options.rounds, "block": options.block, "threads": options.threads}
+    taken = {name: getattr(options, name) for name in ("rounds", "block", "num_envs", "threads")}
     report = {
         "protocol": _PROTOCOL,
         "settings": SHARED_SETTINGS | taken,

@@ -24,7 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks import curvature_problem
 from benchmarks.curvature_report import Result, report
-from benchmarks.processes import ROOT, BenchmarkError, Process, check_peers, exit_code, machine, pin, say
+from benchmarks.processes import ROOT, BenchmarkError, Process, exit_code, machine, pin, say
 
 OURS = "tfplastic"
 # Repetitions in a block. `num_steps` of a density are products as well.
@@ -245,8 +245,6 @@ def _complete(options: argparse.Namespace) -> None:
             raise BenchmarkError("--only google needs --spectral-density. Received: nothing")
         google = next(each for each in CONTENDERS if each.name == "google")
         google.settings["path"] = os.path.abspath(options.spectral_density)
-    if any(each.is_peer and each.name in options.only for each in CONTENDERS):
-        check_peers(options.peers_python)
     options.steps = _QUICK_STEPS if options.quick else _STEPS
     if options.quick:
         options.rounds, options.problems = 1, ["mlp"]

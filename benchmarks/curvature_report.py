@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from benchmarks import curvature_problem
-from benchmarks.processes import spread, table
+from benchmarks.processes import NOT_MEASURED, spread, table
 
 TOLERANCE = 1e-4
 # A product is wrong, and not merely rounded, from here on.
@@ -96,6 +96,8 @@ def _times(results: Mapping[str, Result], tasks: Mapping[str, str]) -> str:
     for name, result in results.items():
         if any(result.seconds.get(task) for task in tasks):
             rows.append((name, *(spread(result.milliseconds(task), 1) for task in tasks)))
+        elif "start" in result.errors:
+            rows.append((name, NOT_MEASURED, *("-" for _ in list(tasks)[1:])))
     return table(rows)
 
 

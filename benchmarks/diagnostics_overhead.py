@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from benchmarks import diagnostics_problem
 from benchmarks.diagnostics_problem import FLOORS, NETWORKS, TASKS
 from benchmarks.diagnostics_report import Result, markdown, report
-from benchmarks.processes import ROOT, BenchmarkError, Process, check_peers, exit_code, machine, pin, say
+from benchmarks.processes import ROOT, BenchmarkError, Process, exit_code, machine, pin, say
 
 _LONG_SECONDS = 20.0  # a first call that takes longer counts: compilation is a small part of it
 _MOST_ROUNDS_OF_DEAR = 3
@@ -53,12 +53,17 @@ def compare(problem: str, path: pathlib.Path, result: Result, options: argparse.
     ours, said = start_ours(problem, path)
     module = "benchmarks.peers.diagnostics_torch"
     with ours, start(module, options.peers_python, problem, path) as peer:
-        result.versions |= said["versions"] | {"torch": peer.reply()["versions"]["torch"]}
+        result.versions |= said["versions"]
+        turns = [(ours, result.seconds)]
+        try:
+            result.versions |= {"torch": peer.reply()["versions"]["torch"]}
+            turns.append((peer, result.peer_seconds))
+        except BenchmarkError as error:
+            result.errors["PyTorch"] = str(error)
         for task in (*TASKS, *FLOORS):
-            if task in TASKS:
+            if task in TASKS and len(turns) > 1:
                 own, its = (_asked(each, kind="values", task=task)["values"] for each in (ours, peer))
                 result.differences[task] = {name: difference(own[name], its[name]) for name in own}
-            turns = [(ours, result.seconds), (peer, result.peer_seconds)]
             repeats = [_repeats(process, task, options) for process, _ in turns]
             for _ in range(options.rounds):
                 for (process, seconds), count in zip(turns, repeats, strict=True):
@@ -159,8 +164,6 @@ def _check(options: argparse.Namespace) -> None:
         raise BenchmarkError(f"--block-seconds must be above 0. Received: {options.block_seconds}")
     if "expensive" in options.parts and "training" not in options.parts:
         raise BenchmarkError("--parts expensive needs training. Received: expensive alone")
-    if "peers" in options.parts:
-        check_peers(options.peers_python)
 
 
 def _measure(options: argparse.Namespace) -> dict[str, Result]:

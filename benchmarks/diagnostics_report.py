@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.diagnostics_problem import FLOORS, TASKS
-from benchmarks.processes import spread, table
+from benchmarks.processes import NOT_MEASURED, spread, table
 
 PERIOD = 1_000  # gradient steps between two measurements of a set
 SHARES = {"cheap": 0.01, "medium": 0.05}  # of the training's time, at most
@@ -140,11 +140,13 @@ def _peers(found: Results) -> str:
     rows = [("next to PyTorch, CPU ms", "ours", "peer's", "times ours")]
     for problem, result in found.items():
         for task in (*TASKS, *FLOORS):
-            if ratios := result.ratios(task):
+            if task in result.seconds:
                 own, peer = (
-                    spread([1e3 * each for each in times[task]], 1)
+                    spread([1e3 * each for each in times.get(task, [])], 1)
                     for times in (result.seconds, result.peer_seconds)
                 )
+                ratios = result.ratios(task)
+                peer = peer if ratios else NOT_MEASURED
                 rows.append((f"{problem}: {task}", own, peer, spread(ratios, 2)))
         if ratios := result.ratios_one_by_one():
             rows.append((f"{problem}: together, the peer's one by one", "", "", spread(ratios, 2)))

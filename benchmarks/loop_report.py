@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.processes import spread, table
+from benchmarks.processes import NOT_MEASURED, spread, table
 
 PROGRAMS = ("graph", "xla")
 # Peers to be three times as fast as: as they come, and at their fastest.
@@ -57,6 +57,8 @@ def _speeds(problem: str, results: Results) -> str:
             speeds = [1e3 / each for each in result.milliseconds]
             ratios = _ratios(results, name, own) if own else []
             rows.append((name, spread(speeds, 0), spread(result.milliseconds, 3), spread(ratios, 2)))
+        else:
+            rows.append((name, NOT_MEASURED, "-", "-"))
     return table(rows)
 
 

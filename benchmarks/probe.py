@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks.loop_report import Result
 from benchmarks.probe_problems import NUM_TARGETS, PROBLEMS, STEPS
-from benchmarks.processes import ROOT, exit_code, machine, pin, spread, table
+from benchmarks.processes import NOT_MEASURED, ROOT, exit_code, machine, pin, spread, table
 from benchmarks.train_loop import Contender, Home, check, measure
 
 _ALL, _DENSE = tuple(PROBLEMS), tuple(name for name in PROBLEMS if not PROBLEMS[name].filters)
@@ -59,7 +59,8 @@ def report(found: Mapping[str, Mapping[str, Result]]) -> str:
         for name, result in results.items():
             times = result.milliseconds
             ratios = _ratios(results, [name])
-            rows.append((name, spread(times, 3) if times else result.error, spread(ratios, 2)))
+            shown = spread(times, 3) if times else f"{NOT_MEASURED}: {result.error}"
+            rows.append((name, shown, spread(ratios, 2)))
         parts.append(table(rows))
     aims = [row for problem, results in found.items() for row in _aims(problem, results)]
     if aims:
@@ -116,7 +117,7 @@ def _options() -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> None:
-    check(options, CONTENDERS)
+    check(options)
     [core] = pin(1, options.core)
     at_start = machine() | {"core_used": core}
     with tempfile.TemporaryDirectory() as folder:

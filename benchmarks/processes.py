@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, Self
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+NOT_MEASURED = "not measured"
 _SECONDS_TO_END = 20
 
 
@@ -26,6 +27,8 @@ class BenchmarkError(Exception):
 
 class Process:
     """A running contender. It starts at once, without being waited for; its first reply says that it is up.
+
+    One that cannot be started, such as a peer whose environment is missing, says so in place of that reply.
 
     Args:
         name: name of the contender, for errors.
@@ -39,18 +42,29 @@ class Process:
     ):
         self.name = name
         self._errors: IO[bytes] = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            [*command, json.dumps(settings)],
-            cwd=ROOT,
-            env=os.environ | environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
+        self._process: subprocess.Popen[str] | None = None
+        self._why_not = ""
+        try:
+            self._process = subprocess.Popen(
+                [*command, json.dumps(settings)],
+                cwd=ROOT,
+                env=os.environ | environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+            )
+        except OSError as error:
+            self._why_not = f"{command[0]}: {error.strerror}. `make bench-peers` makes the peers' environment"
 
     def reply(self) -> dict[str, Any]:
-        """Waits for the next reply."""
+        """Waits for the next reply.
+
+        Raises:
+            BenchmarkError: it could not be started, or has ended.
+        """
+        if self._process is None:
+            raise BenchmarkError(f"{self.name} cannot be started: {self._why_not}")
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -59,7 +73,7 @@ class Process:
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Sends a request and waits for the reply."""
-        assert self._process.stdin is not None
+        assert self._process is not None and self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # `reply` says what happened
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
@@ -69,15 +83,17 @@ class Process:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if any(exception):
+        if self._process is not None:
+            if any(exception):
+                self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired, BrokenPipeError):
+                self._process.communicate(timeout=_SECONDS_TO_END)
             self._process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired, BrokenPipeError):
-            self._process.communicate(timeout=_SECONDS_TO_END)
-        self._process.kill()
-        self._process.wait()
+            self._process.wait()
         self._errors.close()
 
     def _last_error(self) -> str:
+        assert self._process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_SECONDS_TO_END)
         self._errors.seek(0)
@@ -96,15 +112,6 @@ def pin(threads: int, first_core: int | None) -> list[int]:
         raise BenchmarkError(f"--threads must be at most {len(allowed) - begin} here. Received: {threads}")
     os.sched_setaffinity(0, cores)
     return cores
-
-
-def check_peers(python: str) -> None:
-    """Raises `BenchmarkError` unless `python` is the interpreter of the peers' environment."""
-    if not os.access(python, os.X_OK):
-        raise BenchmarkError(
-            f"the peers' environment is missing ({python}): "
-            "run `make bench-peers`, or choose contenders with --only"
-        )
 
 
 def machine() -> dict[str, Any]:

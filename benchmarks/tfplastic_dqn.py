@@ -73,6 +73,7 @@ def main() -> None:
         "Breakout",
         _AGENTS[asked["agent"]],
         functools.partial(nature_dqn, norm=asked["norm"], shared_bias=True),
+        num_envs=asked["num_envs"],
         warm_up_agent_steps=asked["warm_up_agent_steps"],
         target_update_period=asked["target_update_agent_steps"] // 4,
         epsilon=LinearEpsilon(begin=1.0, end=asked["epsilon"], decay_agent_steps=0),

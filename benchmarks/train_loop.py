@@ -16,7 +16,7 @@ import math
 import pathlib
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks.loop_blocks import NUM_CLASSES, PROBLEMS
 from benchmarks.loop_report import Result, report
-from benchmarks.processes import ROOT, BenchmarkError, Process, check_peers, exit_code, machine, pin, say
+from benchmarks.processes import ROOT, BenchmarkError, Process, exit_code, machine, pin, say
 
 _EXAMPLES = 5_000
 _GRANULE = 100  # gradient steps; blocks are multiples, because some contenders take as many with each call
@@ -152,31 +152,48 @@ def measure(
     with contextlib.ExitStack() as stack:
         homes = list(dict.fromkeys(each.home for each in chosen))
         processes = {home: stack.enter_context(start(home, folder, options)) for home in homes}
-        versions = {}
+        begun: dict[Home, Result] = {}
         for home, process in processes.items():
-            versions[home] = process.reply()["versions"]
-            say(f"{home.module} has started")
+            reply = _answer(home, process.reply)
+            begun[home] = Result(reply.get("versions", {}), error=reply.get("error", ""))
+            say(f"{home.module}: {begun[home].error or 'has started'}")
         for problem in options.problems:
             present = [each for each in chosen if problem in each.problems]
-            yield problem, _measure_problem(problem, present, processes, versions, options, granule)
+            results = {each.name: dataclasses.replace(begun[each.home], milliseconds=[]) for each in present}
+            _measure_problem(problem, present, processes, results, options, granule)
+            yield problem, results
+
+
+def _answer(home: Home, reply: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Returns a reply; of a peer that is absent or has ended, one that says so."""
+    try:
+        return reply()
+    except BenchmarkError as error:
+        if not home.is_peer:
+            raise
+        return {"error": str(error)}
 
 
 def _measure_problem(
     problem: str,
     contenders: Sequence[Contender],
     processes: Mapping[Home, Process],
-    versions: Mapping[Home, dict[str, str]],
+    results: Mapping[str, Result],
     options: argparse.Namespace,
     granule: int,
-) -> dict[str, Result]:
-    results = {each.name: Result(versions[each.home]) for each in contenders}
+) -> None:
+    def ask(contender: Contender, steps: int) -> dict[str, Any]:
+        request = {"problem": problem, "way": contender.way, "steps": steps}
+        return _answer(contender.home, lambda: processes[contender.home].ask(**request))
+
     lengths = {}  # of blocks, in gradient steps
     for contender in contenders:
         result = results[contender.name]
-        process = processes[contender.home]
+        if result.error:
+            continue
         # The first block compiles, allocates and fills caches; the second tells how long a step takes.
         for steps in (granule, granule):
-            reply = process.ask(problem=problem, way=contender.way, steps=steps)
+            reply = ask(contender, steps)
             if "error" in reply:
                 result.error = reply["error"]
                 say(f"{problem}: {contender.name} cannot do it: {result.error}")
@@ -186,13 +203,16 @@ def _measure_problem(
             lengths[contender] = granule * max(1, math.ceil(options.block_seconds / granule_s))
             say(f"{problem}: {contender.name} is warm")
     for number in range(options.rounds):
-        for contender, steps in lengths.items():
-            reply = processes[contender.home].ask(problem=problem, way=contender.way, steps=steps)
-            if "error" in reply:
+        for contender, steps in list(lengths.items()):
+            reply, result = ask(contender, steps), results[contender.name]
+            if "error" not in reply:
+                result.milliseconds.append(1e3 * reply["cpu_s"] / steps)
+            elif contender.home.is_peer:
+                result.error, result.milliseconds = reply["error"], []
+                del lengths[contender]
+            else:
                 raise BenchmarkError(f"{contender.name}: {reply['error']}")
-            results[contender.name].milliseconds.append(1e3 * reply["cpu_s"] / steps)
         say(f"{problem}: round {number + 1} of {options.rounds}")
-    return results
 
 
 def _options() -> argparse.Namespace:
@@ -213,14 +233,12 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def check(options: argparse.Namespace, contenders: Sequence[Contender] = CONTENDERS) -> None:
+def check(options: argparse.Namespace) -> None:
     """Raises `BenchmarkError` for options that cannot be."""
     if options.rounds < 1:
         raise BenchmarkError(f"--rounds must be at least 1. Received: {options.rounds}")
     if not 0 < options.block_seconds < math.inf:
         raise BenchmarkError(f"--block-seconds must be above 0. Received: {options.block_seconds}")
-    if any(each.home.is_peer and each.name in options.only for each in contenders):
-        check_peers(options.peers_python)
 
 
 def _run(options: argparse.Namespace) -> None:

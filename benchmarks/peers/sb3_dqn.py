@@ -17,19 +17,20 @@ from benchmarks.peers.environment import make_atari
 def main() -> None:
     asked = settings()
     torch.set_num_threads(asked["threads"])
+    num_envs = asked["num_envs"]
 
     def environment() -> gymnasium.Env:
         return ClipRewardEnv(EpisodicLifeEnv(make_atari(channel_axis=True)))
 
     model = DQN(
         "CnnPolicy",
-        VecFrameStack(DummyVecEnv([environment]), n_stack=4),
+        VecFrameStack(DummyVecEnv([environment] * num_envs), n_stack=4),
         learning_rate=1e-4,
         buffer_size=100_000,
         learning_starts=asked["warm_up_agent_steps"],
         batch_size=32,
-        train_freq=4,
-        gradient_steps=1,
+        train_freq=max(1, 4 // num_envs),  # calls of the environments
+        gradient_steps=max(1, num_envs // 4),
         target_update_interval=asked["target_update_agent_steps"],
         exploration_initial_eps=asked["epsilon"],
         exploration_final_eps=asked["epsilon"],
