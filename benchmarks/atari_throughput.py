@@ -65,12 +65,17 @@ class Contender:
     rival: str = ""
 
 
+_BFLOAT16 = "-bfloat16"
+
+
 def _contenders() -> Iterator[Contender]:
     ours, cleanrl = "benchmarks.tfplastic_dqn", "benchmarks.peers.cleanrl_style_dqn"
     algorithms = {"dqn": ("dqn", None), "double": ("double_dqn", None), "double-ln": ("double_dqn", "layer")}
     for name, (agent, norm) in algorithms.items():
         rival = f"cleanrl-tuned-{name}"
-        yield Contender(f"tfplastic-{name}", ours, False, {"agent": agent, "norm": norm}, rival=rival)
+        for suffix, compute in (("", "float32"), (_BFLOAT16, "bfloat16")):
+            settings = {"agent": agent, "norm": norm, "compute": compute}
+            yield Contender(f"tfplastic-{name}{suffix}", ours, False, settings, rival=rival)
     yield Contender("sb3", "benchmarks.peers.sb3_dqn", True, {}, is_reference=True)
     plain = {"tuned": False, "double": False, "norm": False}
     yield Contender("cleanrl-style", cleanrl, True, plain, is_reference=True)
@@ -231,7 +236,8 @@ def _options() -> argparse.Namespace:
         epilog="Takes about 5 minutes on an idle machine. `make bench-peers` makes the peers' environment.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help="who runs")
+    usual = [name for name in names if not name.endswith(_BFLOAT16)]
+    parser.add_argument("--only", nargs="+", choices=names, default=usual, metavar="NAME", help="who runs")
     parser.add_argument("--rounds", type=int, default=7, help="blocks of each contender that count")
     parser.add_argument("--block", type=int, default=200, help="agent steps in a block, a multiple of 4")
     parser.add_argument("--num-envs", type=int, choices=(1, 8), default=1, help="environments side by side")

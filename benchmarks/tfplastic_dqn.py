@@ -87,6 +87,7 @@ def main() -> None:
         diagnostics_period=NEVER,
         evaluation_period=NEVER,
         checkpoint_period=NEVER,
+        compute=asked["compute"],
     )
     about = {"optimizer": "centered RMSProp 2.5e-4", "rest": "gradient step"}
     packages = ("tensorflow", "tf-keras", "tf-agents", "ale-py", "numpy")

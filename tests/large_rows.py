@@ -223,6 +223,7 @@ SMALL_ROWS = {
     "tests/contracts/networks_contract_test.py::test_computes_in_bfloat16_with_float32_weights_and_outputs": (
         "cnn-layer",
         "mlp-batch",
+        "nature_dqn-layer",
         "resnet18-None",
         "vit-rms",
     ),

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tfplastic._keras import keras
 from tfplastic.networks import _size, parts
@@ -86,20 +86,19 @@ class PixelNetwork:
         )
         layers: list[keras.layers.Layer] = [
             keras.layers.InputLayer(shape, dtype="uint8", name="pixels"),
-            keras.layers.Rescaling(self.scale, name="rescaling"),
+            keras.layers.Rescaling(self.scale, name="rescaling", dtype=settings.dtype),
         ]
         height, width, channels = shape
         for number, each in enumerate(self.convolutions, start=1):
             name = f"conv{number}"
-            initializers = parts.uniform_by_fan_in(settings.seed, name, each.kernel_size**2 * channels)
+            arguments: dict[str, Any] = {"name": name, "dtype": settings.dtype}
+            arguments |= parts.uniform_by_fan_in(settings.seed, name, each.kernel_size**2 * channels)
             filters = settings.widened(each.filters)
-            convolution = keras.layers.Conv2D(
-                filters, each.kernel_size, each.stride, name=name, **initializers
-            )
+            convolution = keras.layers.Conv2D(filters, each.kernel_size, each.stride, **arguments)
             layers += settings.around(convolution, rank=4)
             channels = filters * settings.features_per_unit
             height, width = each.outputs(height), each.outputs(width)
-        layers.append(keras.layers.Flatten(name="flatten"))
+        layers.append(keras.layers.Flatten(name="flatten", dtype=settings.dtype))
         units = settings.widened(self.dense_units)
         return head.model(layers, settings, height * width * channels, units, output_shape, self.name)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from tfplastic import seeds
 from tfplastic._checks import check_boolean, check_non_negative
@@ -72,13 +73,14 @@ class QHead:
             output_shape: shape of the outputs, actions first.
             name: name of the network.
         """
+        outputs_dtype = parts.outputs_dtype(settings.dtype)
         if not self.dueling:
             hidden = self._hidden(settings, "dense", fan_in, units)
             features = units * settings.features_per_unit
             weights = parts.uniform_by_fan_in(settings.seed, "output", features)
-            head = parts.head(output_shape, weights, self.shared_bias)
+            head = parts.head(output_shape, weights, self.shared_bias, outputs_dtype)
             if self.noise is not None:  # in place of the linear layer
-                head[0] = self._linear(settings, "output", features, math.prod(output_shape))
+                head[0] = self._linear(settings, "output", features, math.prod(output_shape), outputs_dtype)
             return keras.Sequential([*body, *hidden, *head], name=name)
         inputs, *others = body
         pixels = x = inputs.output
@@ -90,11 +92,13 @@ class QHead:
             for layer in self._hidden(settings, f"{stream}_dense", fan_in, units):
                 each = layer(each)
             features = units * settings.features_per_unit
-            streams.append(self._linear(settings, stream, features, math.prod(shape))(each))
+            layer = self._linear(settings, stream, features, math.prod(shape), outputs_dtype)
+            streams.append(layer(each))
         actions, *rest = output_shape
-        joined = keras.layers.Concatenate(name="streams")(streams)
-        joined = keras.layers.Reshape((1 + actions, *rest), name="streams_shape")(joined)
-        return keras.Model(pixels, Dueling(name="dueling")(joined), name=name)
+        joined = keras.layers.Concatenate(name="streams", dtype=outputs_dtype)(streams)
+        shaped = keras.layers.Reshape((1 + actions, *rest), name="streams_shape", dtype=outputs_dtype)
+        values = Dueling(name="dueling", dtype=outputs_dtype)(shaped(joined))
+        return keras.Model(pixels, values, name=name)
 
     def _streams(self, output_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """Returns the shape of each stream's outputs, by its name."""
@@ -105,11 +109,14 @@ class QHead:
     def _hidden(
         self, settings: parts.HiddenLayers, name: str, fan_in: int, units: int
     ) -> list[keras.layers.Layer]:
-        return settings.around(self._linear(settings, name, fan_in, units), rank=2)
+        return settings.around(self._linear(settings, name, fan_in, units, settings.dtype), rank=2)
 
-    def _linear(self, settings: parts.HiddenLayers, name: str, fan_in: int, units: int) -> keras.layers.Layer:
-        weights = parts.uniform_by_fan_in(settings.seed, name, fan_in)
+    def _linear(
+        self, settings: parts.HiddenLayers, name: str, fan_in: int, units: int, dtype: str | None
+    ) -> keras.layers.Layer:
+        arguments: dict[str, Any] = {"name": name, "dtype": dtype}
+        arguments |= parts.uniform_by_fan_in(settings.seed, name, fan_in)
         if self.noise is None:
-            return keras.layers.Dense(units, name=name, **weights)
+            return keras.layers.Dense(units, **arguments)
         seed = seeds.derive_integer(settings.seed, name, "noise")
-        return NoisyDense(units, name=name, sigma=self.noise, seed=seed, **weights)
+        return NoisyDense(units, sigma=self.noise, seed=seed, **arguments)

@@ -17,7 +17,7 @@ _NETWORK = PixelNetwork("minatar_cnn", scale=1.0, convolutions=(Convolution(16, 
 @gin.register(module="tfplastic.networks")
 @shares_arguments(
     parts.HiddenLayers,
-    omit=("norms", "norm_affine", "initializer", "spectral_norm_layers", "dtype"),
+    omit=("norms", "norm_affine", "initializer", "spectral_norm_layers"),
     norms=("layer",),
     seed=REQUIRED,
 )

@@ -18,7 +18,7 @@ _NETWORK = PixelNetwork("nature_dqn", scale=1 / 255, convolutions=_CONVOLUTIONS,
 @gin.register(module="tfplastic.networks")
 @shares_arguments(
     parts.HiddenLayers,
-    omit=("norms", "norm_affine", "initializer", "spectral_norm_layers", "dtype"),
+    omit=("norms", "norm_affine", "initializer", "spectral_norm_layers"),
     norms=("layer",),
     seed=REQUIRED,
 )

@@ -163,6 +163,7 @@ class QLearner:
         self, directory: Path, shared: Path, shared_files: list[str], counters: dict[str, Any]
     ) -> None:
         """Takes up the state that `save` wrote and returned, exactly."""
+        self.agent.note_changed_weights()
         self._replay.restore(shared, shared_files)
         if self._prioritized is not None:
             self._prioritized.restore_priorities(directory)

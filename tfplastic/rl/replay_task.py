@@ -1,5 +1,6 @@
 """Value-based agents with a replay memory on games, as a task of the training loop."""
 
+import contextlib
 import fractions
 import json
 import math
@@ -147,9 +148,17 @@ class ReplayTask(HostTask):
         if (turn := self._turns.turn(gradient_steps - 1)) != self._turn:
             self._begin_turn(turn)
         due = self._agent_steps_by(gradient_steps)
-        while self._player.agent_steps < due:
-            self._act()
+        with self._learner.agent.acting_by_copies():
+            while self._player.agent_steps < due:
+                self._act()
+        self._learner.agent.refresh_target_copies()
         return self._learner.next_batch()
+
+    def tracing_step(self) -> contextlib.AbstractContextManager[None]:
+        return self._learner.agent.learning_by_copies()
+
+    def note_event(self) -> None:
+        self._learner.agent.note_changed_weights()
 
     def further_batch(self, step: int) -> trajectory.Trajectory:
         """Draws another sample of the replay."""
@@ -190,6 +199,10 @@ class ReplayTask(HostTask):
         return fields
 
     def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        with self._learner.agent.acting_by_copies():
+            return self._evaluate(step, should_stop)
+
+    def _evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         seed = seeds.derive_integer(self._seed, "evaluation", step)
         greedy_actions = self._learner.agent.greedy_actions
         returns = self.evaluation(greedy_actions, self.game, self.protocol, seed, should_stop)

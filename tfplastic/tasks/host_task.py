@@ -1,6 +1,7 @@
 """The contract between the training loop and a task whose batches come from the host."""
 
 import abc
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -89,6 +90,17 @@ class HostTask(abc.ABC):
 
     def weights_replaced(self) -> None:
         """Updates copies of the first network after its weights were replaced."""
+
+    def tracing_step(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context in which the program of the gradient steps is traced.
+
+        The program is called right after `next`, before any weight changes, so that its loss may read what
+        `next` has derived from the weights.
+        """
+        return contextlib.nullcontext()
+
+    def note_event(self) -> None:
+        """Notes that an event ran between gradient steps, which may have changed any weight."""
 
     @abc.abstractmethod
     def loss(self, model: keras.Model, batch: Any, training: bool = False) -> TaskLoss:

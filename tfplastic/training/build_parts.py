@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+from absl import logging
+
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.mitigations.build_all import build_all
 from tfplastic.tasks import HostTask
 from tfplastic.training.after_updates import AfterUpdates
+from tfplastic.training.compute import check_outputs, computing_in, slowness
 from tfplastic.training.events.checkpoint import SavingCheckpoint
 from tfplastic.training.events.evaluation import Evaluation
 from tfplastic.training.events.event import Event
@@ -37,7 +40,11 @@ def build_parts(config: TrainConfig, is_new: bool) -> RunParts:
         rule = f"must be at most {task.most_steps}, the gradient steps of all turns of the task's games"
         raise ValueError(f"`total_steps` {rule}. Received: {config.total_steps}")
     task.extend_network = extension(config.mitigations)
-    task.build(seed)
+    if warning := slowness(config.compute):
+        logging.warning(warning)
+    with computing_in(config.compute):
+        task.build(seed)
+    check_outputs(task.model, config.compute)
     if config.init_from is not None and is_new:  # before mitigations and the twin look at the weights
         load_weights(find_source(config.init_from), task.model)
         task.weights_replaced()

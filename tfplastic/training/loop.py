@@ -6,6 +6,7 @@ from absl import logging
 
 from tfplastic._text.durations import duration
 from tfplastic.training.build_parts import build_parts
+from tfplastic.training.compute import FLOAT32
 from tfplastic.training.run import summary
 from tfplastic.training.run.directory import RunDirectory
 from tfplastic.training.run.progress import Progress
@@ -108,6 +109,7 @@ class Loop:
             if not event.run(session):
                 session.pending = waiting
                 return
+            self.driver.note_event()
             session.writer.flush()
 
     def describe(self) -> str:
@@ -119,6 +121,7 @@ class Loop:
             [
                 *driver.describe(config.total_steps, config.checkpoint_period, config.keep_checkpoints),
                 ("seed", f"{config.seed}"),
+                *([] if config.compute == FLOAT32 else [("networks", f"computing in {config.compute}")]),
                 *([] if config.init_from is None else [("first weights", config.init_from)]),
                 *[("mitigation", each) for each in self._mitigations()],
                 *([] if config.twin is None else [("twin", type(config.twin).__name__)]),

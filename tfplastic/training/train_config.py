@@ -26,6 +26,7 @@ from tfplastic.mitigations import Mitigation
 from tfplastic.mitigations.compatibility import check_mitigations
 from tfplastic.tasks import GraphTask, HostTask
 from tfplastic.training.brownian_twin import BrownianTwin
+from tfplastic.training.compute import COMPUTES, FLOAT32
 from tfplastic.training.events.event import Event
 from tfplastic.training.events.measurements.diagnostics_plan import DiagnosticsPlan
 from tfplastic.training.events.measurements.probe_plan import ProbePlan
@@ -82,6 +83,9 @@ class TrainConfig:
         compiler: compiler of the steps of a `GraphTask`: `'graph'`, `'xla'`, or `'auto'` for the faster of
             them by the rules of `training/execution/compilation.py`. A run that is resumed keeps its
             compiler.
+        compute: dtype in which the layers of the task's networks compute: `'float32'`, or `'bfloat16'` with
+            weights, slots and outputs in float32. A builder's `dtype` precedes it. Slower on processors that
+            have neither AMX nor AVX512-BF16, where the run says so.
         init_from: `'RUN_DIR'` or `'RUN_DIR@STEP'`, the run whose network gives the first weights, by its
             newest good checkpoint or that of a step; None to draw them. Only weights are taken: optimizer,
             replay and steps start from the beginning. A run that is resumed does not read it again.
@@ -110,6 +114,7 @@ class TrainConfig:
     sample_plasticity: bool = False
     twin: BrownianTwin | None = None
     compiler: str = AUTO
+    compute: str = FLOAT32
     init_from: str | None = None
 
     def __post_init__(self) -> None:
@@ -132,6 +137,7 @@ class TrainConfig:
         check_quantities("step_statistics", self.step_statistics, "activations")
         check_boolean("sample_plasticity", self.sample_plasticity)
         check_one_of("compiler", self.compiler, (AUTO, *COMPILERS))
+        check_one_of("compute", self.compute, COMPUTES)
         for event in check_sequence("events", self.events, "[@MyEvent()]"):
             if not isinstance(event, Event):
                 raise ValueError(f"`events` must hold events, such as @MyEvent(). Received: {event!r}")

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gin
@@ -19,6 +19,7 @@ from tfplastic._shared_arguments import shares_arguments
 from tfplastic.rl.agents.c51_agent import PerExampleC51Agent
 from tfplastic.rl.agents.q_network import QNetwork
 from tfplastic.rl.agents.settings import AgentSettings
+from tfplastic.rl.agents.weight_copies import WeightCopies
 
 
 class QAgent:
@@ -65,8 +66,10 @@ class QAgent:
         for online, target in zip(q_network.noisy_layers, target_network.noisy_layers, strict=True):
             target.follow(online)
         self._has_noise = bool(q_network.noisy_layers)
-        # By the shape of the observation, and whether there is noise.
-        self._programs: dict[tuple[tuple[int, ...], bool], Any] = {}
+        # By the shape of the observation, whether there is noise, and whether copies are read.
+        self._programs: dict[tuple[tuple[int, ...], bool, bool], Any] = {}
+        self._copies, self._target_copies = WeightCopies(self.model), WeightCopies(self.target_model)
+        self._acts_by_copies = self._learns_by_copies = False
         self.update_target()
 
     def warning_of_support(self, low: float, high: float) -> str:
@@ -95,6 +98,44 @@ class QAgent:
     def update_target(self) -> None:
         """Copies the online weights to the target network."""
         common.soft_variables_update(self.model.variables, self.target_model.variables, tau=1.0)
+        self.note_changed_weights()
+
+    def note_changed_weights(self) -> None:
+        """Has the target network's copies in bfloat16 made again, where they are used next."""
+        self._has_target_copies = False
+
+    @contextlib.contextmanager
+    def acting_by_copies(self) -> Iterator[None]:
+        """While open, networks that compute in bfloat16 act by copies of the weights of this moment.
+
+        Their actions are those that they would have anyway. The loss of the next gradient step may read the
+        same copies, see `learning_by_copies`.
+        """
+        self._copies.refresh()
+        self._acts_by_copies = bool(self._copies)
+        try:
+            yield
+        finally:
+            self._acts_by_copies = False
+
+    @contextlib.contextmanager
+    def learning_by_copies(self) -> Iterator[None]:
+        """While open, the first loss to be traced reads the copies that `acting_by_copies` has made.
+
+        For the program of a gradient step, before any weight changes; `refresh_target_copies` precedes each
+        of its calls.
+        """
+        self._learns_by_copies = bool(self._copies)
+        try:
+            yield
+        finally:
+            self._learns_by_copies = False
+
+    def refresh_target_copies(self) -> None:
+        """Makes the target network's copies in bfloat16, if its weights have changed since the last time."""
+        if not self._has_target_copies:
+            self._target_copies.refresh()
+            self._has_target_copies = True
 
     def q_values(self, observation: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns `[batch, actions] float32`: the outputs, or the expectation of the distribution.
@@ -140,6 +181,10 @@ class QAgent:
         experience = experience.replace(policy_info=())
         with contextlib.ExitStack() as stack:
             stack.enter_context(tf.summary.record_if(False))
+            if self._learns_by_copies:
+                self._learns_by_copies = False
+                for copies in (self._copies, self._target_copies):
+                    stack.enter_context(copies.read())
             for network in self._networks if training else ():
                 stack.enter_context(network.with_noise())
             info = self.agent.loss(experience, weights=weights, training=training, gamma=self.discount)
@@ -154,13 +199,17 @@ class QAgent:
 
     def _best_actions(self, observation: np.ndarray, training: bool) -> np.ndarray:
         # The compiled function is called directly: looking it up by its arguments takes 0.3 ms of 1.9.
-        program = self._programs.get((observation.shape, training))
+        key = observation.shape, training, self._acts_by_copies
+        program = self._programs.get(key)
         if program is None:
             spec = tf.TensorSpec(observation.shape, observation.dtype)
-            best = tf.function(
-                lambda given: tf.argmax(self.q_values(given, training), axis=-1), autograph=False
-            )
-            program = self._programs[observation.shape, training] = best.get_concrete_function(spec)
+
+            def best(given: tf.Tensor) -> tf.Tensor:
+                with self._copies.read() if self._acts_by_copies else contextlib.nullcontext():
+                    return tf.argmax(self.q_values(given, training), axis=-1)
+
+            program = tf.function(best, autograph=False).get_concrete_function(spec)
+            self._programs[key] = program
         return program(tf.constant(observation)).numpy()
 
 

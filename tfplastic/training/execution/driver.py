@@ -86,6 +86,9 @@ class Driver(abc.ABC):
     def progress(self) -> TaskProgress:
         """Returns the task's part of the progress line."""
 
+    def note_event(self) -> None:
+        """Notes that an event ran between gradient steps, which may have changed any weight."""
+
     @abc.abstractmethod
     def evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         """Returns scalars of an evaluation, by tag; None if `should_stop` ended it."""

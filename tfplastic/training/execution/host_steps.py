@@ -82,6 +82,9 @@ class HostSteps(Driver):
     def start(self) -> None:
         self._task.start()
 
+    def note_event(self) -> None:
+        self._task.note_event()
+
     def warm_up(self) -> Iterator[None]:
         return self._task.warm_up()
 
@@ -164,7 +167,8 @@ class HostSteps(Driver):
     def _take_step(self, *flat: tf.Tensor) -> StepOutput:
         structure = tf.nest.map_structure(lambda each: None, self._task.example())
         count = len(tf.nest.flatten(structure))
-        return self._gradient_step(tf.nest.pack_sequence_as(structure, flat[:count]), *flat[count:])
+        with self._task.tracing_step():
+            return self._gradient_step(tf.nest.pack_sequence_as(structure, flat[:count]), *flat[count:])
 
 
 def _signature(inputs: list[tf.Tensor]) -> tuple[Any, ...]:
