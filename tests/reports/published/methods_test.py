@@ -121,6 +121,16 @@ def test_without_a_probe_there_is_no_verdict_and_one_that_diverged_has_lost(tmp_
     assert (probe_verdict(nan), probe_verdict(none)) == ("lost", "")
 
 
+def test_a_damaged_run_is_named_and_the_others_are_shown(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path / f"methods/random_labels-redo-seed{seed}", seed, scalars(0.5))
+    (tmp_path / "methods/random_labels-redo-seed1/metrics.csv").write_text("no table")
+    text = published.study_text(methods.STUDY, tmp_path, PLANNED)
+    assert "| [redo](#redo) | 0.500, not run (1 of 2) |" in text
+    last = text.splitlines()[-1]
+    assert last.startswith("Left out as damaged: random_labels-redo-seed1: metrics.csv cannot be read: ")
+
+
 def test_the_section_without_runs_counts_what_is_missing():
     text = methods.section(read_runs(), PLANNED)
     assert text.count("not run (0 of 2)") == 5 and "make published NAME=methods" in text

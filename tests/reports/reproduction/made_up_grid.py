@@ -160,6 +160,30 @@ def fig17(arm, seed):
     return probe(0.01, final, steps) | learning(environment, intervention), curves(0.01, final, steps)
 
 
+def minatar_fig07(arm, seed):
+    """Layer norm has higher returns that grow, and gradients that are less alike; spectra say nothing."""
+    game, _, intervention = arm.partition("-")
+    place = ("none", "layer_norm", "c51", "c51+layer_norm").index(intervention)
+    top = {"breakout": 5.0, "freeway": 30.0, "space_invaders": 20.0}[game] + 2 * place + seed
+    first = 0.8 - 0.2 * place
+    returns = [(step, top * (first + (1 - first) * step / STEPS)) for step in range(0, STEPS + 1, 1_000)]
+    sharpness = (3.0, 6.0, 2.0, 5.0, 1.0, 7.0, 4.0, 8.0)[(5 * place + 3 * seed) % 8]
+    cosine = 0.9 - 0.25 * place
+    matrix = np.eye(6) + (cosine - 0.02 * seed) * (1 - np.eye(6))
+    spectrum = {"nodes": np.linspace(-1, 9, 12)[None], "weights": np.full((1, 12), 1 / 12)}
+    scalars = probe(0.1, 0.3 - 0.05 * place) | {
+        "evaluation/episode_return": returns,
+        "diagnostics/dead_units/conv1": [(0, 0.0), (STEPS, 0.2)],
+        "diagnostics/dead_units/hidden": [(0, 0.0), (STEPS, 0.4)],
+        "diagnostics/sharpness/all": [(0, 1.0), (STEPS, sharpness)],
+    }
+    arrays = {
+        "diagnostics/gradient_covariance/all": {STEPS: {"matrix": matrix.astype(np.float16)}},
+        "diagnostics/hessian_spectral_density/all": {STEPS: spectrum | {"size": np.int64(99)}},
+    }
+    return scalars, arrays
+
+
 MAKE = {
     "fig01": fig01,
     "fig01_paper_network": fig01,
@@ -172,9 +196,10 @@ MAKE = {
     "fig14": fig14,
     "fig17": fig17,
     "fig18": fig17,
+    "minatar_fig07": minatar_fig07,
 }
 
-SEEDS = {"fig01": 2, "fig03": 6, "fig17": 2, "fig18": 2}
+SEEDS = {"fig01": 2, "fig03": 6, "fig17": 2, "fig18": 2, "minatar_fig07": 2}
 """One value for other figures."""
 
 

@@ -17,8 +17,6 @@ from tfplastic.sweeps.queue import queue_file
 
 PROGRAM = "make paper-report"
 QUEUE = "queue.txt"
-PAPER_SIZE = {"fig07": "gin/paper/fig07.gin"}
-"""{folder: experiment} of figures that have no small form."""
 OTHER_PAGE = "gin/published/"
 """Experiments of the queue that docs/published.md shows."""
 
@@ -59,7 +57,7 @@ def _parse(arguments: Sequence[str]) -> flags.FlagValues:
 
 
 def planned(folder: Path) -> tuple[dict[str, dict[str, list[int]]], dict[str, list[str]]]:
-    """Returns the runs that there should be: in the queue, in each small form and in `PAPER_SIZE`.
+    """Returns the runs that there should be: in the queue and in each small form.
 
     Args:
         folder: folder that holds the queue's file.
@@ -80,8 +78,6 @@ def planned(folder: Path) -> tuple[dict[str, dict[str, list[int]]], dict[str, li
         name = path.relative_to(gin_files.root()).as_posix()
         if name not in queued:
             files.setdefault(path.stem, []).insert(0, name)
-    for figure, file in PAPER_SIZE.items():
-        files.setdefault(figure, []).append(file)
     grid: dict[str, dict[str, list[int]]] = {}
     for figure, of_figure in files.items():
         arms = grid.setdefault(figure, {})

@@ -11,22 +11,21 @@ from tfplastic.command_line.entry_point import print_line
 from tfplastic.command_line.flag_table import Flag
 from tfplastic.command_line.published import results_section
 from tfplastic.configuration.errors import UsageError
-from tfplastic.reports import published, read_runs
+from tfplastic.reports import published
+from tfplastic.reports.reproduction.writing import draw
 from tfplastic.sweeps import experiment_file
 from tfplastic.writers import atomic_file
 
 PROGRAM = "make published"
-PAGE = "published.md"
 
 _INTRODUCTION = """\
 make published NAME=... makes the runs of a published number, next to which its result is printed. Stop it at
-any time: the same command continues. Without NAME it writes docs/published.md, docs/early_warning.md and the
-tables of docs/methods.md from the committed runs.
+any time: the same command continues. Without NAME it writes docs/published.md, docs/minatar.md,
+docs/early_warning.md and the tables of docs/methods.md from the committed runs.
 """
 _USAGE = "Usage: make published [NAME=name] [ARGS='flags']\n"
-_ALL: dict[str, published.Row | published.Study] = {
-    each.name: each for each in (*published.ROWS, *published.STUDIES)
-}
+_ROWS = [row for page in published.PAGES for row in page.rows]
+_ALL: dict[str, published.Row | published.Study] = {each.name: each for each in (*_ROWS, *published.STUDIES)}
 _FLAGS = (
     Flag(
         flags.DEFINE_string,
@@ -100,14 +99,18 @@ def _act(values: flags.FlagValues) -> int:
 def _write(docs: Path) -> int:
     if not docs.is_dir():
         raise UsageError(f"--docs must be a directory. Received: {str(docs)!r}")
-    grid = {row.name: planned(row) for row in published.ROWS}
-    _save(docs / PAGE, published.build(published.ROWS, docs / "paper", grid))
+    grid = {row.name: planned(row) for row in _ROWS}
+    for each in published.PAGES:
+        page = published.build(each, docs / "paper", grid)
+        _save(docs / each.file, page.text)
+        for drawing in page.drawings:
+            draw(drawing, docs)
     for study in published.STUDIES:
         text = published.study_text(study, docs / "paper", planned(study), docs)
         path = docs / study.page
         _save(path, results_section.replaced(path, text) if study.page in results_section.PAGES else text)
-    pages = ", ".join(str(docs / study.page) for study in published.STUDIES)
-    print_line(f"{docs / PAGE}: {len(published.ROWS)} published numbers; {pages}")
+    files = [*(page.file for page in published.PAGES), *(study.page for study in published.STUDIES)]
+    print_line(f"Written from committed runs: {', '.join(str(docs / file) for file in files)}")
     return 0
 
 
@@ -128,10 +131,12 @@ def _make(values: flags.FlagValues) -> int:
     if code or not root.is_dir():  # nothing is there after --dry_run
         return code
     wanted = planned(chosen)
-    selection = published.select(read_runs(root), wanted)
+    runs = published.selection(chosen, root.parent, wanted)
     if isinstance(chosen, published.Study):
-        print_line(f"\n{chosen.write(selection.runs, wanted, str(root.parent))}")
-        return 0
-    found, verdict = published.judged(chosen, selection)
-    print_line(f"\n{chosen.title} ({chosen.source}): {verdict}\n\n{published.claims_table(found)}")
+        parts = [chosen.write(runs.runs, wanted, str(root.parent))]
+    else:
+        found, verdict = published.judged(chosen, runs)
+        parts = [f"{chosen.title} ({chosen.source}): {verdict}", published.claims_table(found)]
+        parts += chosen.tables(runs.runs, wanted)
+    print_line("\n" + "\n\n".join([*parts, *published.left_out(runs)]))
     return 0

@@ -1,7 +1,7 @@
 """Figs. 7, 19 and 20: layer normalization on Atari, and the alignment of gradients."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,6 +14,10 @@ from tfplastic.reports.statistics.atari_scores import improvement
 from tfplastic.reports.statistics.factorial import arm_factors, with_factors
 
 _MATRICES = 4  # along the training of a run
+_WIDE = 4  # matrices side by side whose titles have room
+
+Gain = Callable[[str, float, float], float]
+"""Function of a game, an agent's score and the baseline's that returns the improvement, a fraction."""
 
 
 def improvements(
@@ -21,6 +25,7 @@ def improvements(
     factors: Sequence[str] = ("game", "intervention"),
     intervention: str = "layer_norm",
     baseline: str = "none",
+    gain: Gain = improvement,
 ) -> pd.DataFrame:
     """Returns the improvement of an intervention over the baseline on each game, by the paper's formula.
 
@@ -29,13 +34,14 @@ def improvements(
         factors: parts of the arms' names, 'game' and 'intervention' among them.
         intervention: intervention to judge.
         baseline: intervention to compare with.
+        gain: function of a game, a score and the baseline's; by default the paper's, of the games of Atari.
 
     Returns:
-        Columns `game`, `score` and `baseline`, the means over runs, and `improvement`, of `improvement`, a
-        fraction; NaN where one of the two has no run.
+        Columns `game`, `score` and `baseline`, the means over runs, and `improvement`, of `gain`, a fraction;
+        NaN where one of the two has no run.
 
     Raises:
-        ValueError: no run has a return, an arm's name has other parts, or a game is not of the benchmark.
+        ValueError: no run has a return, an arm's name has other parts, or `gain` does not know a game.
     """
     _sources.scalars(runs, _sources.RETURN)
     rows = with_factors(runs.last(_sources.RETURN), factors)
@@ -43,7 +49,7 @@ def improvements(
     found = []
     for game in sorted({game for game, _ in means}):
         score, other = (float(means.get((game, each), math.nan)) for each in (intervention, baseline))
-        found.append([game, score, other, improvement(game, score, other)])
+        found.append([game, score, other, gain(game, score, other)])
     return pd.DataFrame(found, columns=["game", "score", "baseline", "improvement"])
 
 
@@ -52,6 +58,7 @@ def figure_7(
     ax: Axes,
     factors: Sequence[str] = ("game", "intervention"),
     games: Sequence[str] = ("Freeway", "Kangaroo"),
+    gain: Gain = improvement,
 ) -> Axes:
     """Draws the improvement by layer normalization on each game, and C_k of both agents on two games.
 
@@ -64,11 +71,12 @@ def figure_7(
         factors: parts of the arms' names, 'game' and 'intervention' among them, 'layer_norm' and 'none'
             among the interventions.
         games: games whose C_k is shown.
+        gain: see `improvements`.
 
     Raises:
         ValueError: see `improvements`.
     """
-    gains, numbers = improvements(runs, factors), paper_numbers(7)
+    gains, numbers = improvements(runs, factors, gain=gain), paper_numbers(7)
     ours = pd.Series(100 * floats(gains, "improvement"), gains["game"].tolist())
     theirs = pd.Series(floats(numbers, "value"), numbers["data"].tolist())
     matrices = _last_matrices(runs, factors, games)
@@ -76,12 +84,14 @@ def figure_7(
     if matrices:
         top, *rest = forms.panels(ax, 2, 1)
         panel, below = top[0], forms.panels(rest[0][0], 1, len(matrices))[0]
-    forms.bars(ours, panel, theirs)
+    is_compared = bool(set(ours.index) & set(theirs.index))
+    forms.bars(ours, panel, theirs if is_compared else None)
     panel.set(ylabel="improvement by layer normalization (%)")
-    panel.legend()
+    if is_compared:
+        panel.legend()
     for panel, (title, matrix) in zip(below, matrices.items(), strict=True):
         forms.matrix(matrix, panel)
-        panel.set_title(title)
+        panel.set_title(title, fontsize=None if len(matrices) <= _WIDE else 7)
     return ax
 
 
@@ -109,17 +119,26 @@ def figure_20(runs: Runs, ax: Axes, num_runs: int = 3) -> Axes:
     return _returns_and_matrices(runs, ax, num_runs, improving=True)
 
 
-def _returns_and_matrices(runs: Runs, ax: Axes, num_runs: int, improving: bool) -> Axes:
-    _sources.arrays(runs, _sources.COVARIANCE)
+def by_gain(runs: Runs, most_first: bool = False) -> list[Run]:
+    """Returns the runs with returns and C_k in the order in which their return gained, see `figure_19`.
+
+    Args:
+        runs: with `evaluation/episode_return` and arrays of the gradient covariance; others are left out.
+        most_first: whether the run that gained the most comes first, else the one that gained the least.
+
+    Raises:
+        ValueError: no run has one of the two.
+    """
+    with_matrices = {file.run.name for file in _sources.arrays(runs, _sources.COVARIANCE)}
     returns = _sources.scalars(runs, _sources.RETURN)
-    both = set(returns["run"])
-    candidates = runs.where(lambda run: run.name in both)
-    with_matrices = {file.run.name for file in _sources.arrays(candidates, _sources.COVARIANCE)}
-    ordered = sorted(
-        (run for run in candidates if run.name in with_matrices),
-        key=lambda run: _gain(returns, run),
-        reverse=improving,
-    )[:num_runs]
+    both = with_matrices & set(returns["run"])
+    chosen = [run for run in runs if run.name in both]
+    return sorted(chosen, key=lambda run: _gain(returns, run), reverse=most_first)
+
+
+def _returns_and_matrices(runs: Runs, ax: Axes, num_runs: int, improving: bool) -> Axes:
+    ordered = by_gain(runs, improving)[:num_runs]
+    returns = _sources.scalars(runs, _sources.RETURN)
     for line, run in zip(forms.panels(ax, len(ordered), _MATRICES + 1), ordered, strict=True):
         of_run = returns[returns["run"] == run.name]
         line[0].plot(of_run["step"], of_run["value"], color="k")

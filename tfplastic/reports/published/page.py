@@ -3,44 +3,53 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tfplastic.reports.published.row import Judged, Row, Seeds, Study
+from tfplastic.reports.published.row import Judged, Row, RowsPage, Seeds, Study
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.committed import Selection
-from tfplastic.reports.reproduction.result import NOT_RUN, Result
-from tfplastic.reports.runs import Runs, read_runs
+from tfplastic.reports.reproduction.page import Page
+from tfplastic.reports.reproduction.result import NOT_RUN, Drawing, Result
+from tfplastic.reports.runs import Run, Runs, read_runs
 
 _WORDS = {True: "yes", False: "no", None: numbers.NONE}
-_INTRODUCTION = """\
-Numbers and shapes that papers print, next to those of this library, from the metrics that are committed in
-[docs/paper](paper/README.md). One command makes the runs of a row again and judges them:
-
-```
-make published NAME=kumar_table2
-```
-
-`make runs` makes the runs that are missing here, in the order of the table, and commits them;
-`make published` without a name writes this page. A target with a tolerance is printed by its source; a shape
-is that of a curve in a figure, of which nobody has written down a number. A verdict is `agree` where all
-statements of the section hold, `partly` where some do, and counts the runs while some are missing."""
+_COLUMNS = ("check", "source", "target", "ours", "verdict", "command", "processor time of a run")
+_SHORT = 600  # seconds, above which a duration is in minutes
 
 
-def select(runs: Runs, planned: Seeds) -> Selection:
-    """Returns the finished runs of those that there should be."""
+def select(runs: Runs, planned: Seeds, needs: Sequence[str] = ()) -> Selection:
+    """Returns the finished runs of those that there should be, and names those that are damaged.
+
+    Args:
+        runs: the runs that are there.
+        planned: the runs that there should be.
+        needs: tags of scalars without one of which a finished run is damaged.
+    """
     wanted = {(arm, seed) for arm, seeds in planned.items() for seed in seeds}
-    kept = runs.where(lambda run: run.state == "finished" and (run.arm, run.seed) in wanted)
-    return Selection(kept, len({(run.arm, run.seed) for run in kept}), len(wanted))
+    of_plan = runs.where(lambda run: (run.arm, run.seed) in wanted)
+    problems = {run.name: _problem(run, needs) for run in of_plan}
+    kept = of_plan.where(lambda run: run.state == "finished" and not problems[run.name])
+    lines = [f"{name}: {problem}" for name, problem in problems.items() if problem]
+    return Selection(kept, len({(run.arm, run.seed) for run in kept}), len(wanted), damaged=lines)
 
 
-def judged(row: Row, selection: Selection) -> tuple[Judged, str]:
+def _problem(run: Run, needs: Sequence[str]) -> str:
+    """Describes the damage of a run; '' where there is none, or where it has not finished."""
+    if run.errors or run.state != "finished":
+        return "; ".join(run.errors)
+    absent = sorted(set(needs) - set(run.metrics["tag"]))
+    return f"metrics.csv has no {absent[0]}" if absent else ""
+
+
+def judged(row: Row, chosen: Selection) -> tuple[Judged, str]:
     """Returns our result of a row, and the verdict, such as 'agree' or 'not run (3 of 15)'."""
-    found = row.judge(selection.runs)
-    return found, Result(selection, found.claims).verdict
+    found = row.judge(chosen.runs)
+    return found, Result(chosen, found.claims).verdict
 
 
-def committed(row: Row, folder: Path, planned: Seeds) -> Selection:
-    """Returns the runs of a row that are committed below `folder`."""
+def selection(row: Row | Study, folder: Path, planned: Seeds) -> Selection:
+    """Returns the runs of a row or a study in the folder of its name below `folder`."""
     path = folder / row.name
-    return select(read_runs(path) if path.is_dir() else Runs([]), planned)
+    needs = row.needs if isinstance(row, Row) else ()
+    return select(read_runs(path) if path.is_dir() else Runs([]), planned, needs)
 
 
 def study_text(study: Study, folder: Path, planned: Seeds, figures: Path | None = None) -> str:
@@ -52,40 +61,49 @@ def study_text(study: Study, folder: Path, planned: Seeds, figures: Path | None 
         planned: the runs that there should be.
         figures: folder for its figures; None for none.
     """
-    path = folder / study.name
-    selection = select(read_runs(path) if path.is_dir() else Runs([]), planned)
-    return study.write(selection.runs, planned, figures=figures)
+    found = selection(study, folder, planned)
+    text = study.write(found.runs, planned, figures=figures)
+    return "\n\n".join([text.rstrip("\n"), *left_out(found)]) + "\n"
 
 
-def build(rows: Sequence[Row], folder: Path, planned: Mapping[str, Seeds], link: str = "paper") -> str:
-    """Returns the page.
+def build(page: RowsPage, folder: Path, planned: Mapping[str, Seeds], link: str = "paper") -> Page:
+    """Returns a page with the figures that it shows, which lie next to it.
 
     Args:
-        rows: the checks, in their order.
+        page: page to make.
         folder: folder that holds a folder of runs for each row.
         planned: the runs that there should be, by name of the row.
         link: path of `folder` from the page.
     """
-    lines, sections = [], []
-    for row in rows:
-        selection = committed(row, folder, planned[row.name])
-        found, verdict = judged(row, selection)
-        is_run = not verdict.startswith(NOT_RUN)
-        lines.append(
-            [
-                row.title,
-                row.source,
-                row.target,
-                found.ours if is_run else "",
-                verdict,
-                f"make published NAME={row.name}",
-                _duration(selection.runs),
-            ]
-        )
-        sections.append(_section(row, selection, found, verdict, link))
-    columns = ["check", "source", "target", "ours", "verdict", "command", "processor time of a run"]
-    parts = ["# Published numbers", _INTRODUCTION, numbers.table(columns, lines), numbers.NOTE, *sections]
-    return "\n\n".join(parts) + "\n"
+    selections = {row.name: selection(row, folder, planned[row.name]) for row in page.rows}
+    lines = [_line(row, selections[row.name]) for row in page.rows]
+    parts = [page.introduction, numbers.table(_COLUMNS, lines), numbers.NOTE]
+    drawings: list[Drawing] = []
+    for row in page.rows:
+        found = selections[row.name]
+        shown = row.drawings(found.runs) if found.there else ()
+        parts += _section(row, found, planned[row.name], shown, link)
+        drawings += shown
+    return Page("\n\n".join(parts) + "\n", drawings)
+
+
+def _line(row: Row, chosen: Selection) -> list[str]:
+    """Returns the row's line of the table that the page begins with."""
+    found, verdict = judged(row, chosen)
+    ours = "" if verdict.startswith(NOT_RUN) else found.ours
+    return [row.title, row.source, row.target, ours, verdict, _command(row), _duration(chosen.runs)]
+
+
+def _section(
+    row: Row, chosen: Selection, planned: Seeds, drawings: Sequence[Drawing], link: str
+) -> list[str]:
+    found, verdict = judged(row, chosen)
+    duration = _duration(chosen.runs)
+    how = f"`{_command(row)}` makes its runs" + (f", {duration} of processor time each." if duration else ".")
+    parts = [f"## {row.title}", f"{row.source}. Verdict: {verdict}. Experiment: `{row.experiment}`; {how}"]
+    parts += [claims_table(found), *row.tables(chosen.runs, planned)]
+    parts += [f"![{each.caption}]({each.name}.png)\n\n{each.caption}" for each in drawings]
+    return [*parts, *row.remarks, *left_out(chosen), *_links(chosen.runs, f"{link}/{row.name}")]
 
 
 def claims_table(found: Judged) -> str:
@@ -94,22 +112,28 @@ def claims_table(found: Judged) -> str:
     return numbers.table(["published", "ours", "holds"], rows)
 
 
-def _section(row: Row, selection: Selection, found: Judged, verdict: str, link: str) -> str:
-    parts = [f"## {row.title}", f"{row.source}. Verdict: {verdict}. Experiment: `{row.experiment}`."]
-    if selection.there:
-        parts.append(claims_table(found))
-    parts += row.remarks
-    arms = dict.fromkeys(run.arm for run in selection.runs)
-    for arm in arms:
-        of_arm = [run for run in selection.runs if run.arm == arm]
-        listed = " ".join(f"[{run.seed}]({link}/{row.name}/{run.name})" for run in of_arm)
-        parts.append(f"Runs of `{arm}`, by seed: {listed}")
-    return "\n\n".join(parts)
+def left_out(chosen: Selection) -> list[str]:
+    """Returns a paragraph that names the damaged runs; none where there is none."""
+    return [f"Left out as damaged: {'; '.join(chosen.damaged)}."] if chosen.damaged else []
+
+
+def _command(row: Row) -> str:
+    return f"make published NAME={row.name}"
+
+
+def _links(runs: Runs, folder: str) -> list[str]:
+    """Returns a line for each arm, with links to its runs."""
+    by_arm = {arm: runs.where(lambda run, arm=arm: run.arm == arm) for arm in runs.arms}
+    return [
+        f"Runs of `{arm}`, by seed: {' '.join(f'[{run.seed}]({folder}/{run.name})' for run in of_arm)}"
+        for arm, of_arm in by_arm.items()
+    ]
 
 
 def _duration(runs: Runs) -> str:
     seconds = numbers.durations(runs)
     if not seconds:
         return ""
-    low, high = min(seconds), max(seconds)
-    return f"{low:.0f} to {high:.0f} s" if high < 600 else f"{low / 60:.0f} to {high / 60:.0f} min"
+    unit, of = ("s", 1) if max(seconds) < _SHORT else ("min", 60)
+    ends = dict.fromkeys(f"{end / of:.0f}" for end in (min(seconds), max(seconds)))
+    return f"{' to '.join(ends)} {unit}"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tfplastic.reports.reproduction.result import Claim
+from tfplastic.reports.reproduction.result import Claim, Drawing
 from tfplastic.reports.runs import Runs
 
 Seeds = Mapping[str, Sequence[int]]
@@ -25,6 +25,14 @@ class Judged:
     claims: Sequence[Claim]
 
 
+def _no_tables(runs: Runs, planned: Seeds) -> Sequence[str]:
+    return ()
+
+
+def _no_drawings(runs: Runs) -> Sequence[Drawing]:
+    return ()
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """A check.
@@ -37,6 +45,9 @@ class Row:
         experiment: gin file of its runs.
         judge: computes our result from runs, as many as there are.
         remarks: sentences on differences from the source and on causes.
+        needs: tags of the scalars without one of which a run counts as damaged.
+        tables: function of the runs that are there and those that there should be, to tables in Markdown.
+        drawings: function of at least one run to figures.
     """
 
     name: str
@@ -46,6 +57,24 @@ class Row:
     experiment: str
     judge: Callable[[Runs], Judged]
     remarks: Sequence[str] = ()
+    needs: Sequence[str] = ()
+    tables: Callable[[Runs, Seeds], Sequence[str]] = _no_tables
+    drawings: Callable[[Runs], Sequence[Drawing]] = _no_drawings
+
+
+@dataclasses.dataclass(frozen=True)
+class RowsPage:
+    """A page of checks.
+
+    Attributes:
+        file: its name below the folder of documents.
+        introduction: text that it begins with, its title first.
+        rows: checks, in the order in which they are to be run.
+    """
+
+    file: str
+    introduction: str
+    rows: Sequence[Row]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
 
 _FIG06_AS_FIG12 = "(two_hot|weight_decay|shrink_and_perturb|reset_last_layer|layer_norm|none)"
-_ATARI = (Part("fig07"),)
+_MINATAR = (Part("minatar_fig07"),)
 
 
 def _learning(data: str) -> tuple[Part, ...]:
@@ -42,7 +42,7 @@ PARTS: Mapping[int, Sequence[Part]] = {
     4: (Part("fig04_iterations"),),
     5: (Part("fig05"),),
     6: (Part("fig06", r"cifar10-[^+]*"),),
-    7: _ATARI,
+    7: _MINATAR,
     8: (Part("fig06", "cifar10-.*"),),
     9: (Part("fig06", "mnist-.*"),),
     10: (Part("fig06", "cifar10-.*"),),
@@ -54,7 +54,7 @@ PARTS: Mapping[int, Sequence[Part]] = {
     16: _learning("cifar10"),
     17: (Part("fig17"),),
     18: (Part("fig18"),),
-    **dict.fromkeys((19, 20, 21, 22), _ATARI),
+    **dict.fromkeys((19, 20, 21, 22), _MINATAR),
 }
 """{figure of the paper: the runs that it is of}."""
 TESTS: Mapping[int, Part] = {8: Part("fig06_coefficients")}
@@ -72,12 +72,14 @@ class Selection:
         there: number of the required runs that are there.
         of: number of runs that there should be.
         is_earlier: whether `runs` are of before the experiment changed; they are not counted in `there`.
+        damaged: lines on required runs that are left out, 'name: problem'.
     """
 
     runs: Runs
     there: int
     of: int
     is_earlier: bool = False
+    damaged: Sequence[str] = ()
 
     @property
     def progress(self) -> str:

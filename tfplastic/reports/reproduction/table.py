@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from tfplastic.reports.reproduction.committed import PARTS, Committed
+from tfplastic.reports.reproduction.committed import Committed
 from tfplastic.reports.reproduction.result import Result
 from tfplastic.reports.reproduction.results import (
     correlates,
@@ -10,6 +10,7 @@ from tfplastic.reports.reproduction.results import (
     interventions,
     landscape,
     learning,
+    minatar,
     probes,
     width,
 )
@@ -21,6 +22,7 @@ _MAKE: Mapping[int, Callable[[Committed], Result]] = {
     4: probes.figure_4,
     5: width.figure_5,
     6: interventions.figure_6,
+    7: minatar.figure_7,
     8: interventions.figure_8,
     9: interventions.figure_9,
     10: interventions.figure_10,
@@ -32,13 +34,13 @@ _MAKE: Mapping[int, Callable[[Committed], Result]] = {
     16: learning.figure_16,
     17: probes.figure_17,
     18: probes.figure_18,
+    19: minatar.figure_19,
+    20: minatar.figure_20,
+    21: minatar.figure_21,
+    22: minatar.figure_22,
 }
-"""Figs. 7 and 19 to 22 are of Atari, of which there are no committed runs."""
 
 
 def results(committed: Committed) -> dict[int, Result]:
     """Returns {figure of the paper: its result}, all 22."""
-    return {
-        number: _MAKE[number](committed) if number in _MAKE else Result(committed.select(number))
-        for number in sorted(PARTS)
-    }
+    return {number: make(committed) for number, make in _MAKE.items()}

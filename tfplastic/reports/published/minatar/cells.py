@@ -1,0 +1,72 @@
+"""Cells that the tables of MinAtar share, and the rule by which two methods differ."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tfplastic.reports._frames import where
+from tfplastic.reports.published import measures
+from tfplastic.reports.published.row import Seeds
+from tfplastic.reports.reproduction import numbers
+from tfplastic.reports.reproduction.result import NOT_RUN
+from tfplastic.reports.runs import Run, Runs
+from tfplastic.reports.statistics.factorial import PROBE_LOSS
+
+RETURN = "train/episode_return"
+"""Mean return of the last 100 episodes of training."""
+CLEAR = 2.0
+"""Pooled standard errors from which on two means differ."""
+
+
+def progress(runs: Runs, arm: str, planned: Seeds) -> str:
+    """Returns the number of an arm's runs; 'not run (k of n)' while some are missing."""
+    there, of = len(measures.of_arm(runs, arm)), len(planned[arm])
+    return str(there) if there == of else f"{NOT_RUN} ({there} of {of})"
+
+
+def of_runs(runs: Runs, arm: str, measure: Callable[[Run], float]) -> np.ndarray:
+    """Returns a number of each run of an arm, by ascending seed; those that are NaN are left out."""
+    found = np.array([measure(run) for run in measures.of_arm(runs, arm)], np.float64)
+    return found[~np.isnan(found)]
+
+
+def several(values: Sequence[float] | np.ndarray, digits: int) -> str:
+    """Returns the mean with its points or its interval, and says where there is one seed only."""
+    return f"{numbers.several(values, digits)}{' (one seed)' if len(values) == 1 else ''}"
+
+
+def series(run: Run, tag: str) -> list[tuple[int, float]]:
+    """Returns the values of a scalar with their steps, by ascending step."""
+    rows = where(run.metrics, run.metrics["tag"] == tag).sort_values("step", kind="stable")
+    return list(zip(map(int, rows["step"]), map(float, rows["value"]), strict=True))
+
+
+def fresh_probe_loss(run: Run) -> float:
+    """Returns the loss at the end of the first probe."""
+    found = series(run, PROBE_LOSS)
+    return found[0][1] if found else float("nan")
+
+
+def last_probe_loss(run: Run) -> float:
+    """Returns the loss at the end of the last probe."""
+    return measures.scalar(run, PROBE_LOSS)
+
+
+def is_clearly_above(ours: np.ndarray, theirs: np.ndarray) -> bool | None:
+    """Returns whether a mean is above another by more than `CLEAR` pooled standard errors.
+
+    mean x - mean y > 2 sqrt(s_x^2 / n_x + s_y^2 / n_y).
+
+    Returns:
+        None where either has fewer than two runs.
+
+    Example:
+        >>> import numpy as np
+        >>> from tfplastic.reports.published.minatar.cells import is_clearly_above
+        >>> is_clearly_above(np.array([3.0, 5.0]), np.array([0.0, 2.0]))  # 3 against 2 sqrt(1 + 1) = 2.83
+        True
+    """
+    if min(len(ours), len(theirs)) < 2:
+        return None
+    pooled = np.sqrt(sum(each.var(ddof=1) / len(each) for each in (ours, theirs)))
+    return bool(ours.mean() - theirs.mean() > CLEAR * pooled)

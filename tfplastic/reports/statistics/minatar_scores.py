@@ -1,0 +1,52 @@
+"""Scores in MinAtar: of random play, and of DQN as published."""
+
+from collections.abc import Mapping
+
+from tfplastic._text.near_names import near_matches
+
+RANDOM: Mapping[str, tuple[float, float]] = {
+    "breakout": (0.508, 0.0237),
+    "freeway": (0.11, 0.0314),
+    "space_invaders": (2.856, 0.0743),
+}
+"""{game: mean return of random play and its standard error}.
+
+Each of all 6 actions is equally likely, with sticky actions and difficulty ramping:
+`Evaluation(num_episodes=1_000, epsilon=1.0)` by `MinAtarProtocol()` with seed 0, in freeway 100 episodes.
+"""
+
+PUBLISHED: Mapping[str, float] = {"breakout": 9.0, "freeway": 48.0, "space_invaders": 33.0}
+"""{game: return of DQN in training after 1M frames}, the mean of 30 seeds.
+
+Read off learning_curves.gif in the repository of MinAtar, which goes with Young and Tian 2019, "MinAtar: an
+Atari-inspired testbed for thorough and reproducible reinforcement learning experiments". No table has them.
+"""
+
+
+def improvement(game: str, score: float, baseline: float) -> float:
+    """Returns (score - baseline) / (max(published, baseline) - random): the gain as a share of the possible.
+
+    The measure of `atari_scores.improvement`, with the published score of DQN in place of the human's, which
+    MinAtar lacks.
+
+    Args:
+        game: 'breakout', 'freeway' or 'space_invaders'.
+        score: mean return of the agent.
+        baseline: mean return of the agent to compare with.
+
+    Returns:
+        Any number, negative where the agent is worse; NaN where a score is.
+
+    Raises:
+        ValueError: there is no published score of the game.
+
+    Example:
+        >>> from tfplastic.reports.statistics.minatar_scores import improvement
+        >>> round(improvement('freeway', 60.0, 48.0), 3)
+        0.0
+    """
+    if game not in PUBLISHED:
+        hint = near_matches(str(game), PUBLISHED)
+        rule = f"must be one of {', '.join(PUBLISHED)}, whose scores are published"
+        raise ValueError(f"`game` {rule}. Received: {game!r}.{hint}")
+    return (score - baseline) / (max(PUBLISHED[game], baseline) - RANDOM[game][0])
