@@ -152,7 +152,7 @@ paper-small: ## Rerun a figure of the paper in its small form, with its report: 
 	$(BIN)/python bin/sweep --experiment=gin/paper/small/fig$$number.gin --run_root=runs/paper/fig$$number $(ARGS); \
 	[ ! -d runs/paper/fig$$number ] || $(BIN)/python bin/report --runs=runs/paper/fig$$number --out=runs/paper/fig$$number/report
 
-published: $(INSTALLED) ## Make the runs of a number of the literature and judge them (NAME=kumar_table2), or write docs/published.md
+published: $(INSTALLED) ## Make the runs of a number of the literature and judge them (NAME=kumar_table2), or write the pages of all
 	$(BIN)/python -m tfplastic.command_line.published $(if $(NAME),--name=$(NAME)) $(ARGS)
 
 clean: ## Remove the environments and caches; runs/ stays

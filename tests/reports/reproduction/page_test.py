@@ -114,6 +114,18 @@ def test_only_finished_runs_that_should_be_there_are_counted(tmp_path, plan):
     assert listed.progress == "0 of 12" and len(listed.runs) == 1
 
 
+def test_damaged_runs_are_named_and_the_others_are_shown(tmp_path, plan):
+    scalars, _ = made_up_grid.fig14("easy-none", 0)
+    for seed in (0, 1, 9):  # the last one is more than there should be
+        write_run(tmp_path / f"fig14/easy-none-seed{seed}", seed, scalars)
+        if seed:
+            (tmp_path / f"fig14/easy-none-seed{seed}/metrics.csv").write_text("no table")
+    text = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1]).text
+    (line,) = [each for each in text.splitlines() if each.startswith("Left out as damaged: ")]
+    assert line.startswith("Left out as damaged: fig14/easy-none-seed1: metrics.csv cannot be read: ")
+    assert "easy-none-seed9" not in text and Committed(tmp_path, plan[0]).select(14).progress == "1 of 12"
+
+
 def test_earlier_runs_count_while_there_are_no_others(tmp_path, plan):
     scalars, _ = made_up_grid.fig04_iterations("none", 0)
     write_run(tmp_path / "fig04/none-seed0", 0, scalars)

@@ -5,12 +5,12 @@ from tfplastic.reports.published.page import (
     build,
     claims_table,
     judged,
-    left_out,
     select,
     selection,
     study_text,
 )
 from tfplastic.reports.published.row import Judged, Row, RowsPage, Seeds, Study
+from tfplastic.reports.reproduction.page import left_out
 
 __all__ = [
     "PAGES",

@@ -6,7 +6,7 @@ from pathlib import Path
 from tfplastic.reports.published.row import Judged, Row, RowsPage, Seeds, Study
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.committed import Selection
-from tfplastic.reports.reproduction.page import Page
+from tfplastic.reports.reproduction.page import Page, left_out
 from tfplastic.reports.reproduction.result import NOT_RUN, Drawing, Result
 from tfplastic.reports.runs import Run, Runs, read_runs
 
@@ -110,11 +110,6 @@ def claims_table(found: Judged) -> str:
     """Returns the statements of the source next to our measurements, as a table."""
     rows = [[claim.paper, claim.ours or numbers.NONE, _WORDS[claim.agrees]] for claim in found.claims]
     return numbers.table(["published", "ours", "holds"], rows)
-
-
-def left_out(chosen: Selection) -> list[str]:
-    """Returns a paragraph that names the damaged runs; none where there is none."""
-    return [f"Left out as damaged: {'; '.join(chosen.damaged)}."] if chosen.damaged else []
 
 
 def _command(row: Row) -> str:

@@ -113,11 +113,12 @@ class Committed:
             if re.fullmatch(part.arms, arm)
             for seed in seeds
         }
-        runs = self._runs(parts)
+        runs, damaged = self._runs(parts), self._damaged(parts, wanted)
         there = len({(run.arm, run.seed) for run in runs} & wanted)
         if not runs and figure in EARLIER:
-            return Selection(Runs(self._runs(EARLIER[figure])), there, len(wanted), is_earlier=True)
-        return Selection(Runs(runs), there, len(wanted))
+            earlier = Runs(self._runs(EARLIER[figure]))
+            return Selection(earlier, there, len(wanted), is_earlier=True, damaged=damaged)
+        return Selection(Runs(runs), there, len(wanted), damaged=damaged)
 
     def tests(self, figure: int) -> Selection:
         """Returns the runs that test an explanation of a figure."""
@@ -127,6 +128,18 @@ class Committed:
         return Selection(runs, len({(run.arm, run.seed) for run in runs} & wanted), len(wanted))
 
     def _runs(self, parts: Sequence[Part]) -> list[Run]:
+        return [run for run in self._named(parts) if run.state == "finished" and not run.errors]
+
+    def _damaged(self, parts: Sequence[Part], wanted: Collection[tuple[str, int | None]]) -> list[str]:
+        """Returns a line for each required run with an error."""
+        return [
+            f"{run.name}: {'; '.join(run.errors)}"
+            for run in self._named(parts)
+            if run.errors and (run.arm, run.seed) in wanted
+        ]
+
+    def _named(self, parts: Sequence[Part]) -> list[Run]:
+        """Returns all runs of some parts, with the prefixes of their arms."""
         return [
             dataclasses.replace(run, arm=part.prefix + run.arm)
             for part in parts
@@ -141,10 +154,5 @@ class Committed:
             order = {arm: number for number, arm in enumerate(self._grid.get(name, {}))}
             named = [dataclasses.replace(run, name=f"{name}/{run.name}") for run in found]
             named.sort(key=lambda run: order.get(run.arm, len(order)))  # stable: by seed within an arm
-            self._read[name] = Runs(
-                run
-                for run in named
-                if run.state == "finished" and not run.errors
-                if self._listed is None or run.name in self._listed
-            )
+            self._read[name] = Runs(run for run in named if self._listed is None or run.name in self._listed)
         return self._read[name]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tfplastic.reports.figures import FIGURES
 from tfplastic.reports.reproduction import abstract, numbers, texts
-from tfplastic.reports.reproduction.committed import PARTS, TESTS, Committed
+from tfplastic.reports.reproduction.committed import PARTS, TESTS, Committed, Selection
 from tfplastic.reports.reproduction.result import NOT_RUN, Claim, Drawing, Result
 from tfplastic.reports.reproduction.table import results
 from tfplastic.reports.reproduction.texts import Texts
@@ -100,7 +100,13 @@ def _section(
     parts += [words.get(f"{texts.UNLESS}{claim.name}", "") for claim in result.claims if claim.fails]
     parts += [*result.tables, " ".join(result.remarks), words.get(texts.NOTES, "")]
     parts += [words.get(texts.EARLIER, "")] if selection.is_earlier else []
+    parts += left_out(selection)
     return [*parts, _commands(number, experiments), _duration(result)]
+
+
+def left_out(selection: Selection) -> list[str]:
+    """Returns a paragraph that names the damaged runs; none where there is none."""
+    return [f"Left out as damaged: {'; '.join(selection.damaged)}."] if selection.damaged else []
 
 
 def _commands(number: int, experiments: Mapping[str, Sequence[str]]) -> str:
