@@ -8,11 +8,10 @@ import zlib
 
 import pytest
 
+from tests.channels_first import has_channels_first
 from tests.large_rows import COLLECTED, LARGE_ROWS, SMALL_ROWS
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-# TensorFlow takes oneDNN by itself on recent CPUs only, and has channels-first convolutions nowhere else.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 gc.disable()  # until the tests are collected: imports leave hardly any garbage
@@ -51,6 +50,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         takes_keras_3 = any(getattr(each, "__name__", "") == "keras" for each in parameters)
         if takes_keras_3 and item.nodeid.startswith(_ONCE) and not item.nodeid.startswith(_BOTH):
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("channels_first") and not has_channels_first():
+            item.add_marker(pytest.mark.skip(reason="without oneDNN; see tests/channels_first_test.py"))
         collected.setdefault(test, {})[row] = item.get_closest_marker("slow") is not None
 
 

@@ -58,6 +58,7 @@ def _data(shape):
     return np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
 
 
+@pytest.mark.channels_first
 @pytest.mark.parametrize("name", MODELS)
 def test_statistics_are_of_the_units_wherever_their_axis_is(name):
     shape, layers, axis = MODELS[name]
@@ -77,6 +78,7 @@ def test_statistics_are_of_the_units_wherever_their_axis_is(name):
     assert again.mean_abs.shape == monitor.mean_abs.shape
 
 
+@pytest.mark.channels_first
 def test_half_of_the_filters_dead():
     model = keras.Sequential(
         [keras.Input((3, 8, 8)), L.Conv2D(6, 3, activation="relu", **FIRST), ActivationMonitor()]
@@ -101,12 +103,14 @@ class Net(keras.Model):
         return self.monitor(self.conv(inputs), training=training)
 
 
+@pytest.mark.channels_first
 def test_in_a_graph_the_axis_is_found_at_the_first_call():
     model = Net()
     values = tf.function(model, autograph=False)(tf.constant(_data((2, 5, 6))), training=True)
     _check(model.monitor, values, 1)
 
 
+@pytest.mark.channels_first
 def test_values_do_not_tell_so_the_axis_is_given():
     model = Net(axis=1)
     _check(model.monitor, model(_data((2, 5, 6)), training=True), 1)

@@ -160,10 +160,7 @@ def compile_read_only(
 def _rule_of(error: tf.errors.OpError) -> str:
     """Returns the rule that the function of a failed operation breaks, with a remedy where there is one."""
     if re.search(r"\bonly\b.*\bND?HWC\b.*", str(error), re.IGNORECASE):
-        return (
-            "must be channels_last on this CPU, where TensorFlow lacks channels_first (setting"
-            " TF_ENABLE_ONEDNN_OPTS=1 before TensorFlow is imported may add it)"
-        )
+        return "must be channels_last on this CPU, where TensorFlow lacks channels_first (docs/install.md)"
     if isinstance(error, tf.errors.UnimplementedError) or "No OpKernel" in str(error):
         return "must consist of operations that TensorFlow has on this device"
     return "must fit the data"

@@ -107,6 +107,7 @@ def _dormant_after(keras, layer, shape, silence):
     return value
 
 
+@pytest.mark.channels_first
 @BOTH
 def test_units_of_other_kernels(keras):
     """One of six channels of a depthwise convolution, of four of a separable one, of three of an LSTM."""

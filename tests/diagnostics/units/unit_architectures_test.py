@@ -73,6 +73,7 @@ def _check_same(build, channels_first, name, count):
     assert list(maps[0]) == list(maps[1]) and maps[0].excluded == maps[1].excluded
 
 
+@pytest.mark.channels_first
 def test_a_block_of_mobilenet_is_the_same_in_both_formats(channels_first):
     _check_same(_inverted_residual, channels_first, "expand", 8)
     unit_map = UnitMap(_inverted_residual())
@@ -80,6 +81,7 @@ def test_a_block_of_mobilenet_is_the_same_in_both_formats(channels_first):
     assert unit_map.excluded["project"] == "its outputs go into 'sum' (Add), which merges them with others"
 
 
+@pytest.mark.channels_first
 @pytest.mark.slow
 def test_mobilenet_is_the_same_in_both_formats(channels_first):
     _check_same(_mobilenet, channels_first, "block_1_expand", 48)

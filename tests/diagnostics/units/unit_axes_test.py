@@ -57,6 +57,7 @@ MODELS = {
 }
 
 
+@pytest.mark.channels_first
 def test_the_example_in_every_quantity():
     """Half of six filters, channels first, never active: in each quantity of units it is three of six."""
     model = _half_dead(MODELS["own activation"](), "conv")
@@ -80,6 +81,7 @@ def test_the_example_in_every_quantity():
     ]
 
 
+@pytest.mark.channels_first
 @pytest.mark.parametrize("kind", MODELS)
 def test_half_of_the_filters_dead(kind):
     model = _half_dead(MODELS[kind](), "conv")
@@ -96,6 +98,7 @@ def test_half_of_the_filters_dead(kind):
     )
 
 
+@pytest.mark.channels_first
 @pytest.mark.parametrize(
     ("kind", "formula"), [("own activation", "nchwij,ijcf->nfhw"), ("one dimension", "nchi,icf->nfh")]
 )

@@ -128,6 +128,7 @@ def test_layers_without_ways_of_their_own_are_left_out_with_the_reason(keras):
     assert all("is not traced" in reason for reason in of_stack.values())
 
 
+@pytest.mark.channels_first
 def test_a_bias_that_keras_adds_to_columns_is_no_units_own():
     """Where a picture is as wide as it has channels: `keras.ops.add` takes the bias for channels last."""
     inputs = keras_3.Input((2, 5, 4))
@@ -151,11 +152,13 @@ def _randomize(model):
         variable.assign(scale * generator.standard_normal(variable.shape) + 0.3 * (len(variable.shape) == 1))
 
 
+@pytest.mark.channels_first
 @pytest.mark.parametrize("name", sorted(FAST))
 def test_some_layouts(name):
     _check(keras_3, name)
 
 
+@pytest.mark.channels_first
 @pytest.mark.slow
 @pytest.mark.parametrize(("keras", "name"), CASES, ids=IDS)
 def test_every_layout(keras, name):
