@@ -62,9 +62,11 @@ def _run(options: argparse.Namespace) -> None:
     cores = pin(1, options.core)
     at_start = machine()
     with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(start(each, sys.executable, 1)) for each in chosen]
+        processes = {
+            each: stack.enter_context(start(each, sys.executable, num_envs=8, threads=1)) for each in chosen
+        }
         results = measure(processes, options.rounds, options.block)
-    fastest = compare(results, [contender.name for contender in chosen if contender.is_reference])
+    fastest = compare(results, chosen)
     report = {
         "protocol": _PROTOCOL,
         "settings": SHARED_SETTINGS | {"rounds": options.rounds, "block": options.block},
