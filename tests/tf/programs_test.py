@@ -1,5 +1,6 @@
 """Programs of many objects of one class, which TensorFlow does not take for one that is traced repeatedly."""
 
+import contextlib
 import logging
 from typing import Any, cast
 
@@ -49,6 +50,9 @@ class Task:
 
     def seconds_per_batch(self):
         return 0.0
+
+    def tracing_step(self):
+        return contextlib.nullcontext()
 
 
 class Step:

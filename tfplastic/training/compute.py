@@ -50,7 +50,7 @@ def slowness(compute: str) -> str:
 
 def _has_instructions() -> bool:
     try:
-        flags = _PROCESSOR.read_text().split()
+        flags = _PROCESSOR.read_text(encoding="utf-8").split()
     except OSError:  # not Linux
         return False
     return any(flag in flags for flag in _FAST)

@@ -43,7 +43,7 @@ def improvement(game: str, score: float, baseline: float) -> float:
     Example:
         >>> from tfplastic.reports.statistics.minatar_scores import improvement
         >>> round(improvement('freeway', 60.0, 48.0), 3)
-        0.0
+        0.251
     """
     if game not in PUBLISHED:
         hint = near_matches(str(game), PUBLISHED)
