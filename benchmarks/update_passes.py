@@ -61,7 +61,8 @@ def programs(make_optimizer, names):
     task.build(seed=0)
     optimizer = make_optimizer()
     step = GradientStep(task, task.model, optimizer)
-    batch, variables = task.example(), task.model.trainable_variables
+    batch = tf.nest.map_structure(tf.constant, task.example())
+    variables = task.model.trainable_variables
     gradients = [0.01 * tf.ones_like(each) for each in variables]
     by_xla = xla_update(optimizer, names)
 

@@ -236,3 +236,14 @@ def test_a_single_run_has_no_interval_of_its_mean():
     single = aggregate.student_t([2.0])
     assert single.point == 2 and np.isnan([single.low, single.high]).all()
     assert np.isnan(aggregate.student_t([2.0, np.nan]).high)
+
+
+@pytest.mark.parametrize("count", [6, 7, 20, 200])
+def test_medians_of_resamples_are_those_of_the_resampled_values_to_the_last_bit(count):
+    generator = np.random.default_rng(count)
+    values = generator.normal(size=(count, 9))
+    values[:, 1] = np.round(values[:, 1])  # ties
+    values[0, 2], values[1, 2], values[:, 3] = np.inf, -np.inf, 3.0
+    chosen = generator.integers(count, size=(50, count))
+    found = aggregate._medians_of_resamples(values, chosen)
+    np.testing.assert_array_equal(found, np.median(values[chosen], axis=1))

@@ -1,6 +1,6 @@
 """A few operations on tables, with one type each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,12 @@ def groups(frame: pd.DataFrame, by: str | list[str]) -> Iterator[tuple[Any, pd.D
     """Yields (value or values of `by`, its rows), in the order in which they come first."""
     grouped: Any = frame.groupby(by, sort=False)
     yield from grouped
+
+
+def mapped(column: Any, function: Callable[[Any], Any]) -> Any:
+    """Returns an array of `function` of each value, which is called once for each that differs."""
+    places, distinct = pd.factorize(column)
+    return pd.Series([function(each) for each in distinct]).take(places).array
 
 
 def floats(frame: pd.DataFrame, column: str) -> np.ndarray:

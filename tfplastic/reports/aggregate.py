@@ -302,11 +302,33 @@ def band(
             if count < FEWEST_RUNS:
                 results[1:, block] = values.min(axis=0), values.max(axis=0)
                 continue
-            medians = np.median(values[chosen], axis=1)[resample.ravel()]  # [num_resamples, points]
+            medians = _medians_of_resamples(values, chosen)[resample.ravel()]  # [num_resamples, points]
             with np.errstate(invalid="ignore"):  # between two infinite values
                 results[1:, block] = np.percentile(medians, [tail, 100 - tail], axis=0)
     point, low, high = results
     return point, low, high
+
+
+def _medians_of_resamples(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Returns np.median(values[chosen], axis=1), without resampled values: runs are counted in their order.
+
+    Args:
+        values: `[count, points]`, without NaN.
+        chosen: rows of `values` in each resample, `[resamples, count]`.
+    """
+    count = len(values)
+    counts = (chosen[..., None] == np.arange(count)).sum(axis=1, dtype=np.int16)  # of each run
+    order = np.argsort(values, axis=0)
+    reached = np.zeros((len(chosen), values.shape[1]), np.int16)
+    places = np.zeros((2, *reached.shape), np.int16)  # in `order`, of the two values in the middle
+    for runs in order:
+        reached += counts[:, runs]
+        for place, middle in zip(places, ((count - 1) // 2, count // 2), strict=True):
+            place += reached <= middle
+    ordered = np.take_along_axis(values, order, axis=0)
+    lower, upper = (ordered[place, np.arange(values.shape[1])] for place in places)
+    with np.errstate(invalid="ignore"):  # between two infinite values
+        return lower if count % 2 else (lower + upper) / 2
 
 
 def band_name(num_runs: Sequence[int], of: str = "median") -> str:

@@ -191,9 +191,13 @@ class Runs(Sequence[Run]):
         if not chosen:
             return pd.DataFrame({column: [] for column in _SCALAR_COLUMNS})
         rows = self._rows.iloc[np.sort(np.concatenate(chosen))].reset_index(drop=True)
-        of_rows = [self._runs[number] for number in rows["number"]]
+        present = [self._runs[number] for number in rows["number"].unique()]
         columns = {"run": "name", "arm": "arm", "seed": "seed"}
-        named = {column: [getattr(run, name) for run in of_rows] for column, name in columns.items()}
+        place = pd.factorize(rows["number"])[0]
+        named = {
+            column: pd.Series([getattr(run, name) for run in present]).take(place).array
+            for column, name in columns.items()
+        }
         return pd.DataFrame(rows.assign(**named), columns=_SCALAR_COLUMNS)
 
     def last(self, *patterns: str) -> pd.DataFrame:

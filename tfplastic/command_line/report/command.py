@@ -12,8 +12,6 @@ from tfplastic.command_line import entry_point
 from tfplastic.command_line.entry_point import print_line, refuse
 from tfplastic.command_line.report import options
 from tfplastic.configuration.errors import UsageError
-from tfplastic.reports import discovery, page
-from tfplastic.sweeps import experiment_file
 
 _MOST_PROCESSES = 4
 
@@ -42,6 +40,8 @@ def _act(given: options.Options, command: str) -> int:
     for path in given.runs:
         if not os.path.isdir(path):
             raise UsageError(f"--runs must be a directory. Received: {path!r}")
+    from tfplastic.reports import discovery, page  # pandas and Matplotlib, which take seconds
+
     grid = None if given.experiment is None else _grid(given.experiment)
     try:
         found = discovery.find(given.runs, grid)
@@ -67,6 +67,8 @@ def _count(things: Sized, name: str) -> str:
 
 
 def _grid(file: str) -> dict[str, list[int]]:
+    from tfplastic.sweeps import experiment_file
+
     experiment = experiment_file.read(file)
     return {arm.name: list(experiment.seeds) for arm in experiment.arms}
 

@@ -1,6 +1,7 @@
 """Learning curves, and the final values of every scalar of the runs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -42,11 +43,13 @@ def learning_curves(contents: ReportInput) -> Section:
 
 def _distinct(runs: Runs, tags: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Returns the first of the tags that have the same values in all runs, and {another: the first}."""
-    first_of: dict[bytes, str] = {}
+    first_of: dict[tuple[Any, ...], str] = {}
     same_as: dict[str, str] = {}
     for tag in tags:
         rows = runs.scalars(tag)
-        first = first_of.setdefault(rows[["run", "step", "value"]].to_csv(index=False).encode(), tag)
+        places, names = pd.factorize(rows["run"])
+        numbers = (places, rows["step"].to_numpy(), floats(rows, "value"))
+        first = first_of.setdefault((*names, *(each.tobytes() for each in numbers)), tag)
         if first != tag:
             same_as[tag] = first
     return [tag for tag in tags if tag not in same_as], same_as
@@ -62,7 +65,7 @@ def picture(runs: Runs, tag: str, name: str, caption: str = "") -> Picture:
         caption: by default the tag and the meaning of the bands.
     """
     rows = runs.scalars(tag)
-    present = set(rows["arm"])
+    present = set(rows["arm"].unique())
     panels = {each: [arm for arm in of if arm in present] for each, of in panels_of(runs.arms).items()}
     panels = {each: of for each, of in panels.items() if of}
     columns = min(_COLUMNS, len(panels))

@@ -8,7 +8,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import LogFormatter
 
 from tfplastic.reports import style
-from tfplastic.reports._frames import floats, groups, where
+from tfplastic.reports._frames import floats, groups, mapped, where
 from tfplastic.reports.page.content import Picture, ReportInput, Section, Table, listed
 
 _PREFIX = "diagnostics/"
@@ -32,8 +32,10 @@ def heat_maps(contents: ReportInput) -> Section:
     rows, title = contents.runs.scalars(f"{_PREFIX}*"), "Layers over time"
     if rows.empty:
         return Section(title, ["No run has scalars of diagnostics."])
-    parts = {tag: tag.removeprefix(_PREFIX).partition("/") for tag in set(rows["tag"])}
-    quantity, layer = ([parts[tag][index] for tag in rows["tag"]] for index in (0, 2))
+    quantity, layer = (
+        mapped(rows["tag"], lambda tag, index=index: tag.removeprefix(_PREFIX).partition("/")[index])
+        for index in (0, 2)
+    )
     rows = rows.assign(quantity=quantity, layer=layer)
     quantities = sorted(rows["quantity"].unique(), key=lambda name: (_index(name), name))
     pictures = []
@@ -54,8 +56,8 @@ def layers_over_time(rows: pd.DataFrame, ax: Axes, arms: list[str] | None = None
         ax: axes to draw on.
         arms: in their order; by default those of `rows`.
     """
-    arms = list(dict.fromkeys(rows["arm"])) if arms is None else arms
-    layers = list(dict.fromkeys(rows["layer"]))
+    arms = list(rows["arm"].unique()) if arms is None else arms
+    layers = list(rows["layer"].unique())
     steps = sorted(rows["step"].unique())
     table = rows.pivot_table(index="layer", columns=["arm", "step"], values="value", aggfunc="median")
     columns = pd.MultiIndex.from_product([arms, steps])
@@ -103,10 +105,10 @@ def _norm(values: np.ndarray) -> Normalize:
 
 
 def _picture(rows: pd.DataFrame, quantity: str, arms: list[str]) -> Picture:
-    present = set(rows["arm"])
+    present = set(rows["arm"].unique())
     shown = [arm for arm in arms if arm in present]
     width = min(_MOST_IN, max(4.6, 1.6 + _ARM_IN * len(shown)))
-    height = 1.25 + _LAYER_IN * max(2, len(set(rows["layer"])))
+    height = 1.25 + _LAYER_IN * max(2, len(rows["layer"].unique()))
     figure, ax = style.new_figure(width, height)
     layers_over_time(rows, ax, shown)
     title = quantity.replace("_", " ")

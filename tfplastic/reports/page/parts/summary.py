@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tfplastic.reports import aggregate
-from tfplastic.reports._frames import floats, groups, where
+from tfplastic.reports._frames import floats, groups, mapped, where
 from tfplastic.reports.page.content import ReportInput, Section, Table
 from tfplastic.reports.runs import Runs
 
@@ -80,7 +80,10 @@ def _arms(runs: Runs) -> Table:
         rows = runs.last(pattern)
         if rows.empty:
             continue
-        rows = where(rows, [not tag.endswith("/all") or tag == pattern for tag in rows["tag"]])
+        counts_in = mapped(
+            rows["tag"], lambda tag, pattern=pattern: not tag.endswith("/all") or tag == pattern
+        )
+        rows = where(rows, counts_in)
         by_run = list(groups(rows, ["arm", "run"]))
         if pattern not in _WORST:
             columns[name] = _by_arm(
