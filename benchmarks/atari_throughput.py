@@ -102,8 +102,6 @@ def start(contender: Contender, python: str, num_envs: int, threads: int) -> Pro
         "OMP_WAIT_POLICY": "passive",  # a thread that spins while it waits would count as work
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_USE_LEGACY_KERAS": "1",
-        # PyTorch takes oneDNN on every processor, TensorFlow by itself only with AVX-512.
-        "TF_ENABLE_ONEDNN_OPTS": "1",
     }
     return Process(contender.name, [python, "-m", contender.module], settings, environment)
 
