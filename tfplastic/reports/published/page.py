@@ -76,28 +76,33 @@ def build(page: RowsPage, folder: Path, planned: Mapping[str, Seeds], link: str 
         link: path of `folder` from the page.
     """
     selections = {row.name: selection(row, folder, planned[row.name]) for row in page.rows}
-    lines = [_line(row, selections[row.name]) for row in page.rows]
+    judgements = {row.name: judged(row, selections[row.name]) for row in page.rows}
+    lines = [_line(row, selections[row.name], *judgements[row.name]) for row in page.rows]
     parts = [page.introduction, numbers.table(_COLUMNS, lines), numbers.NOTE]
     drawings: list[Drawing] = []
     for row in page.rows:
         found = selections[row.name]
         shown = row.drawings(found.runs) if found.there else ()
-        parts += _section(row, found, planned[row.name], shown, link)
+        parts += _section(row, found, *judgements[row.name], planned[row.name], shown, link)
         drawings += shown
     return Page("\n\n".join(parts) + "\n", drawings)
 
 
-def _line(row: Row, chosen: Selection) -> list[str]:
+def _line(row: Row, chosen: Selection, found: Judged, verdict: str) -> list[str]:
     """Returns the row's line of the table that the page begins with."""
-    found, verdict = judged(row, chosen)
     ours = "" if verdict.startswith(NOT_RUN) else found.ours
     return [row.title, row.source, row.target, ours, verdict, _command(row), _duration(chosen.runs)]
 
 
 def _section(
-    row: Row, chosen: Selection, planned: Seeds, drawings: Sequence[Drawing], link: str
+    row: Row,
+    chosen: Selection,
+    found: Judged,
+    verdict: str,
+    planned: Seeds,
+    drawings: Sequence[Drawing],
+    link: str,
 ) -> list[str]:
-    found, verdict = judged(row, chosen)
     duration = _duration(chosen.runs)
     how = f"`{_command(row)}` makes its runs" + (f", {duration} of processor time each." if duration else ".")
     parts = [f"## {row.title}", f"{row.source}. Verdict: {verdict}. Experiment: `{row.experiment}`; {how}"]

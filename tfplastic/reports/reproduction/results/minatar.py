@@ -36,7 +36,7 @@ def figure_7(committed: Committed) -> Result:
     gains = dict(zip(map(str, rows["game"]), floats(rows, "improvement"), strict=True))
     claims = [_improves(gains), _less_correlated(runs, [game for game, gain in gains.items() if gain > 0])]
     found = f"MinAtar: {claims[0].ours}" if len(gains) else ""
-    games = sorted({parts["game"] for parts in arm_factors(runs, _FACTORS).values()})
+    games = _games(runs)
     draw = functools.partial(FIGURES[7].draw, runs, factors=_FACTORS, games=games, gain=improvement)
     caption = (
         "Improvement by layer normalization in MinAtar, and C_k at the end of training of the first seed."
@@ -50,6 +50,10 @@ def figure_7(committed: Committed) -> Result:
         Drawing("fig07_training", along, functools.partial(_draw_training, runs), (3.5 * len(games), 8)),
     ]
     return Result(selection, claims, found, drawings, [_table(runs)], [numbers.NOTE])
+
+
+def _games(runs: Runs) -> list[str]:
+    return sorted({parts["game"] for parts in arm_factors(runs, _FACTORS).values()})
 
 
 def _improves(gains: Mapping[str, float]) -> Claim:
@@ -150,7 +154,7 @@ def _spectra(committed: Committed, number: int) -> Result:
     runs = selection.runs
     if not {_sources.RETURN, _sources.SHARPNESS} <= set(runs.tags()):
         return Result(selection)
-    games = sorted({parts["game"] for parts in arm_factors(runs, _FACTORS).values()})
+    games = _games(runs)
     half = (len(games) + 1) // 2
     found = {game: _relation(runs, game) for game in (games[:half] if number == 21 else games[half:])}
     known = {game: each for game, each in found.items() if not np.isnan(each.value)}
@@ -203,7 +207,7 @@ def _table(runs: Runs) -> str:
 
 
 def _draw_training(runs: Runs, ax: Axes) -> Axes:
-    games = sorted({parts["game"] for parts in arm_factors(runs, _FACTORS).values()})
+    games = _games(runs)
     panels = forms.panels(ax, len(_PANELS), len(games))
     for line, (title, tag) in zip(panels, _PANELS.items(), strict=True):
         rows = with_factors(_sources.mean_over_layers(runs.scalars(tag)), _FACTORS)
