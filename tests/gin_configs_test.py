@@ -162,7 +162,7 @@ def test_agents_take_the_place_of_that_of_minatar():
 def test_ppo_builds_with_the_rollouts_of_the_paper(file, agent_steps):
     loop = build(file)
     plan = dict(loop.task.describe(loop.config.total_steps, 1, 1))
-    assert plan["agent steps"] == f"{agent_steps}, in rollouts of 1,024"
+    assert plan["agent steps"] == f"up to {agent_steps}, in rollouts of 1,024 with resets"
     assert plan["gradient steps"].endswith("12 per rollout: 3 passes of 4 minibatches")
 
 

@@ -204,6 +204,11 @@ def test_mitigations_without_a_period_act_at_switches():
     assert [step for step in range(1, 31) if after_updates.is_due(step)] == [8, 16, 24]
 
 
+def test_a_plan_shows_periods_of_mitigations_in_agent_steps():
+    shown = Loop(config(30)).describe()
+    assert "ShrinkAndPerturb, after every 8 steps, 32 agent steps\n" in shown
+
+
 @pytest.mark.slow
 def test_a_run_resumes_bit_for_bit_across_a_switch_where_mitigations_act(tmp_path):
     whole, files = trained(tmp_path / "whole", 19)
@@ -216,7 +221,7 @@ def test_a_run_resumes_bit_for_bit_across_a_switch_where_mitigations_act(tmp_pat
 
 def test_a_run_ends_with_the_last_turn():
     with pytest.raises(
-        ValueError, match=r"^`total_steps` must be at most 32, the gradient steps of all turns"
+        ValueError, match=r"^`train.total_steps` must be at most 32, the gradient steps of all turns"
     ):
         build_parts(config(33), True)
 
@@ -251,6 +256,36 @@ def test_returns_by_game_and_cycle_relearning_and_forgetting_are_metrics():
     task.close()
 
 
+def test_relearning_starts_when_the_warm_up_of_a_turn_has_ended():
+    """Freeway's return is always 0 here, so that 10 episodes of the turn suffice, 5 of each environment."""
+    sequence = GameSequence(["freeway", "breakout"], agent_steps=400, cycles=2, empty_replay=True)
+    task = started(sequence, warm_up_agent_steps=500, epsilon=LinearEpsilon(1.0, 1.0, 1))
+    advance(task, 1, 200)
+    relearned = []
+    for step in range(201, 301):
+        advance(task, step, step)
+        metrics = task.metrics()
+        if step == 201:  # 500 steps of warm-up have ended episodes
+            assert "sequence/freeway/episode_return_of_cycle_2" not in metrics
+        relearned.append(metrics.get("sequence/freeway/relearning_steps"))
+    (steps,) = set(relearned) - {None}
+    assert 8 * 33 < steps <= 10 * 33  # the first two episodes began in the warm-up
+    task.close()
+
+
+def test_a_warm_up_fills_an_emptied_replay_whatever_was_played_beyond_the_turn_before():
+    sequence = GameSequence(GAMES[:2], agent_steps=28, cycles=3, empty_replay=True)
+    message = (
+        "`warm_up_agent_steps` must be above `num_envs` times the agent's `n_step`, and `num_envs` - 1 more "
+        "where the replay is emptied, 15. Received: 15"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make(sequence, num_envs=8, warm_up_agent_steps=15).build(0)
+    task = started(sequence, num_envs=8, warm_up_agent_steps=16)
+    assert len(advance(task, 1, 42)) == 42
+    task.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -265,14 +300,18 @@ def test_returns_by_game_and_cycle_relearning_and_forgetting_are_metrics():
         ),
         (
             {"games": ["brekout"]},
-            "`games` must each be one of MinAtar's: asterix, breakout, freeway, seaquest, space_invaders",
+            "`GameSequence.games` must each be one of MinAtar's: asterix, breakout, freeway, seaquest, spa",
         ),
-        ({"games": ["breakout", "SpaceInvader"]}, "`games` must each be one of MinAtar's"),
+        (
+            {"games": ["breakout", "Breakout"]},
+            "`GameSequence.games` must hold each game once. Received: ['breakout', 'breakout']. Use `cycles`",
+        ),
+        ({"games": ["breakout", "SpaceInvader"]}, "`GameSequence.games` must each be one of MinAtar's"),
         ({"agent_steps": 0}, "`agent_steps` must be an integer of at least 1. Received: 0"),
         ({"cycles": 0}, "`cycles` must be an integer of at least 1. Received: 0"),
         (
             {"agent_steps": 82},
-            "`agent_steps` must be a multiple of the agent steps per gradient step, 4. Received: 82",
+            "`GameSequence.agent_steps` must be a multiple of the agent steps per gradient step, 4. Rec",
         ),
         ({"empty_replay": 1}, "`empty_replay` must be one of True, False. Received: 1"),
     ],
@@ -303,6 +342,11 @@ def test_describe():
         ),
         ("agent steps", "520, the first 40 as warm-up"),
     ]
+    task = make(GameSequence(GAMES, agent_steps=80, cycles=2, empty_replay=True))
+    task.build(0)
+    # 120 gradient steps take 480 agent steps, after 6 warm-ups; 30 take 120, after 2.
+    assert task.describe(120, 50, 2)[1] == ("agent steps", "720, the first 40 of each turn as warm-up")
+    assert task.describe(30, 50, 2)[1] == ("agent steps", "200, the first 40 of each turn as warm-up")
 
 
 def test_atari_games_share_the_union_of_their_actions():

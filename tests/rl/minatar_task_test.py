@@ -90,6 +90,11 @@ def test_describe():
     ]
 
 
+@pytest.mark.parametrize(("ratio", "agent_steps"), [(0.25, 4_000), (1, 1_000), (4, 250), (0.3, 10_000 / 3)])
+def test_gradient_steps_take_agent_steps_by_the_replay_ratio(ratio, agent_steps):
+    assert make(replay_ratio=ratio).agent_steps_of(1_000) == pytest.approx(agent_steps, rel=1e-12)
+
+
 def test_an_evaluation_plays_whole_episodes_of_the_game():
     task = warmed_up()
     scores = task.evaluate(3, lambda: False)
@@ -107,6 +112,7 @@ def test_an_evaluation_plays_whole_episodes_of_the_game():
     [
         ({"game": "Pong"}, "`game` must be one of MinAtar's: .* Received: 'Pong'."),
         ({"replay_ratio": 0}, "`replay_ratio` must be a finite number above 0. Received: 0"),
+        ({"replay_ratio": 1e-320}, "`replay_ratio` must be at least 1e-09. Received: 1e-320"),
         (
             {"protocol": rl.AtariProtocol()},
             "`protocol` must be .*@MinAtarProtocol.*Received: AtariProtocol.*",

@@ -107,7 +107,7 @@ def _construction_error(error: Exception, sources: Sequence[gin_files.Binding]) 
     message = own_words(text)
     argument = re.match(r"`(?:(\w+)\.)?(\w+)", message)
     call = re.search(r"In call to configurable '(.*?)' \(.*\)(?: in scope '(.*)')?", text)  # The innermost.
-    if call is None:
+    if call is None or (argument and argument[1]):
         return _build_error(error, message, argument, sources)
     name, scope = call[1], call[2] or ""
     missing = re.search(r"missing (?:a|\d+) required (?:positional |keyword-only )?arguments?: (.*)", message)

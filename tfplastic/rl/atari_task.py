@@ -10,7 +10,6 @@ from tfplastic._keras import keras
 from tfplastic._shared_arguments import shares_arguments
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.atari import AtariProtocol
-from tfplastic.rl.atari.games import check_game
 from tfplastic.rl.playing.game_sequence import GameSequence
 from tfplastic.rl.replay.settings import ReplaySettings
 from tfplastic.rl.replay_task import ReplayTask
@@ -34,7 +33,7 @@ class AtariTask(ReplayTask):
         batch_size: examples per gradient step. 32 in DQN Zoo.
         warm_up_agent_steps: agent steps before the first gradient step. 5 % of the replay capacity in DQN
             Zoo.
-        replay_ratio: gradient steps per agent step, above 0. 1/4 in the paper. Ratios of two integers,
+        replay_ratio: gradient steps per agent step, at least 1e-9. 1/4 in the paper. Ratios of two integers,
             the smaller one up to 1,000, are exact.
         target_update_period: gradient steps between hard copies to the target network. 120,000 frames = 7,500
             gradient steps in DQN Zoo's `double_q`.
@@ -72,4 +71,4 @@ class AtariTask(ReplayTask):
         settings: ReplaySettings,
     ):
         check_instance("protocol", protocol, AtariProtocol, "@AtariProtocol()")
-        super().__init__(game, agent, network, protocol=protocol, check_game=check_game, **vars(settings))
+        super().__init__(game, agent, network, protocol=protocol, **vars(settings))

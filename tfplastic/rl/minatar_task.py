@@ -10,7 +10,6 @@ from tfplastic._shared_arguments import shares_arguments
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.agents.acting import LinearEpsilon
 from tfplastic.rl.minatar import MinAtarProtocol
-from tfplastic.rl.minatar.games import check_game
 from tfplastic.rl.playing.game_sequence import GameSequence
 from tfplastic.rl.replay.settings import ReplaySettings
 from tfplastic.rl.replay_task import ReplayTask
@@ -70,4 +69,4 @@ class MinAtarTask(ReplayTask):
         settings: ReplaySettings,
     ):
         check_instance("protocol", protocol, MinAtarProtocol, "@MinAtarProtocol()")
-        super().__init__(game, agent, network, protocol=protocol, check_game=check_game, **vars(settings))
+        super().__init__(game, agent, network, protocol=protocol, **vars(settings))

@@ -48,7 +48,6 @@ class ReplayTask(HostTask):
         agent: `dqn`, `double_dqn`, `c51`, `qr_dqn`, `two_hot_dqn` or `rainbow`.
         network: builder of the model; called with the number of outputs and `observation_shape`, `seed`.
         protocol: protocol of the game.
-        check_game: function that returns the canonical name of a game, or raises a `ValueError`.
         settings: see `ReplaySettings`.
 
     Raises:
@@ -63,13 +62,12 @@ class ReplayTask(HostTask):
         network: Callable[..., keras.Model],
         *,
         protocol: GameProtocol,
-        check_game: Callable[[str], str],
         settings: ReplaySettings,
     ):
         check_makes("network", network, keras.Model, "@nature_dqn", ("observation_shape", "seed"))
         check_makes("agent", agent, QAgent, "@double_dqn")
         self._steps_per_gradient_step = _agent_steps_per_gradient_step(settings.replay_ratio)
-        self._turns = turns_of(game, check_game, protocol, self._steps_per_gradient_step)
+        self._turns = turns_of(game, protocol, self._steps_per_gradient_step)
         self._turn = 0
         self.protocol = self._turns.protocol
         self._frame_shape = self.protocol.frame_shape(self.game)
@@ -116,12 +114,7 @@ class ReplayTask(HostTask):
         self.model = agent.model
         check_batch_fits("batch_size", self.batch_size, self.model)
         check_batch_fits("diagnostics_batch_size", self.diagnostics_batch_size, self.model)
-        at_most = self.num_envs * agent.n_step  # agent steps without a transition of n steps
-        if self.warm_up_agent_steps <= at_most:
-            raise ValueError(
-                f"`warm_up_agent_steps` must be above `num_envs` times the agent's `n_step`, {at_most}. "
-                f"Received: {self.warm_up_agent_steps}"
-            )
+        self._check_warm_up(agent.n_step)
         self._player = Player(self._make_environment, seed)
         arguments = {"stack_size": self.protocol.stack_size, "n_step": agent.n_step}
         sizes = self.replay_capacity, self.num_envs, self._frame_shape
@@ -151,8 +144,12 @@ class ReplayTask(HostTask):
         with self._learner.agent.acting_by_copies():
             while self._player.agent_steps < due:
                 self._act()
+                self._turns.note(self._turn, self._player, self.warm_up_agent_steps)
         self._learner.agent.refresh_target_copies()
         return self._learner.next_batch()
+
+    def agent_steps_of(self, gradient_steps: int) -> float:
+        return float(gradient_steps * self._steps_per_gradient_step)
 
     def tracing_step(self) -> contextlib.AbstractContextManager[None]:
         return self._learner.agent.learning_by_copies()
@@ -281,7 +278,7 @@ class ReplayTask(HostTask):
             ),
             (
                 "agent steps",
-                f"{agent_steps:,}{frames}, the first {self.warm_up_agent_steps:,} as warm-up",
+                f"{agent_steps:,}{frames}, {self._turns.warm_ups_in_words(self.warm_up_agent_steps)}",
             ),
             ("gradient steps", f"{total_steps:,}, {self._ratio_in_words()}"),
             ("target network", f"copied every {self.target_update_period:,} gradient steps"),
@@ -301,6 +298,16 @@ class ReplayTask(HostTask):
             seed = seeds.derive_integer(seed, "turn", self._turn)
         return self.protocol.make_environment(self.game, self.num_envs, seed)
 
+    def _check_warm_up(self, n_step: int) -> None:
+        at_most = self.num_envs * n_step  # agent steps without a transition of n steps
+        more = ""
+        if self._turns.empty_replay:  # a turn may have been played that far beyond its end
+            at_most += self.num_envs - 1
+            more = ", and `num_envs` - 1 more where the replay is emptied"
+        if self.warm_up_agent_steps <= at_most:
+            rule = f"must be above `num_envs` times the agent's `n_step`{more}, {at_most}"
+            raise ValueError(f"`warm_up_agent_steps` {rule}. Received: {self.warm_up_agent_steps}")
+
     def _begin_turn(self, turn: int) -> None:
         """Ends a turn: its game, its replay if the sequence says so, and begins another with its warm-up."""
         self._turns.end_turn(self._turn, self._player)
@@ -310,6 +317,8 @@ class ReplayTask(HostTask):
             self._learner.empty_replay()
             while self._player.agent_steps < self._turns.agent_steps_before(turn, self.warm_up_agent_steps):
                 self._act_in_warm_up()
+            self._player.forget_returns()
+        self._turns.begin_turn(self._player)
 
     def _agent_steps_by(self, gradient_step: int) -> int:
         """Returns the agent steps that must have been made before a gradient step, at least."""
@@ -332,7 +341,6 @@ class ReplayTask(HostTask):
     def _act(self) -> None:
         """Plays one step in every environment and stores it."""
         self._learner.add(self._player.play(self._actions))
-        self._turns.note(self._turn, self._player, self.warm_up_agent_steps)
 
     def _act_in_warm_up(self) -> None:
         self._act()

@@ -69,6 +69,10 @@ class HostTask(abc.ABC):
         """Returns whether the network's targets change right after gradient step `step`."""
         return self.boundary_period is not None and step > 0 and step % self.boundary_period == 0
 
+    def agent_steps_of(self, gradient_steps: int) -> float | None:
+        """Returns the agent steps that go with a number of gradient steps; None where that varies."""
+        return None
+
     def further_batch(self, step: int) -> Any:
         """Returns a batch of the distribution of the last one, drawn independently.
 

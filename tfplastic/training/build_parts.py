@@ -38,7 +38,7 @@ def build_parts(config: TrainConfig, is_new: bool) -> RunParts:
     task, optimizer, seed = config.task, config.optimizer, config.seed
     if isinstance(task, HostTask) and task.most_steps is not None and config.total_steps > task.most_steps:
         rule = f"must be at most {task.most_steps}, the gradient steps of all turns of the task's games"
-        raise ValueError(f"`total_steps` {rule}. Received: {config.total_steps}")
+        raise ValueError(f"`train.total_steps` {rule}. Received: {config.total_steps}")
     task.extend_network = extension(config.mitigations)
     if warning := slowness(config.compute):
         logging.warning(warning)

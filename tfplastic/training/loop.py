@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from absl import logging
 
 from tfplastic._text.durations import duration
+from tfplastic.mitigations import Mitigation
+from tfplastic.tasks import HostTask
 from tfplastic.training.build_parts import build_parts
 from tfplastic.training.compute import FLOAT32
 from tfplastic.training.run import summary
@@ -136,5 +138,13 @@ class Loop:
         for number, mitigation in enumerate(self.config.mitigations):
             when = ["in the loss"] if mitigation.adds_penalty else []
             when += ["on the gradients"] if mitigation.transforms_gradients else []
-            when += [times[number]] if number in times else []
+            when += [times[number], *self._agent_steps(mitigation)] if number in times else []
             yield ", ".join([type(mitigation).__name__, *when])
+
+    def _agent_steps(self, mitigation: Mitigation) -> Iterator[str]:
+        """Yields the period of a mitigation in agent steps, where the task has a fixed number of them."""
+        period = mitigation.period or self.task.boundary_period
+        if isinstance(self.task, HostTask) and period is not None:
+            agent_steps = self.task.agent_steps_of(period)
+            if agent_steps is not None:
+                yield f"{agent_steps:,.7g} agent steps"

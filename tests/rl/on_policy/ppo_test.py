@@ -133,6 +133,44 @@ def test_ratios_are_one_before_the_first_update(task):
     assert not np.any(losses.is_clipped)
 
 
+def test_metrics_are_means_over_the_steps_without_the_resets(task):
+    rollout = task._rollout
+    is_step = rollout.weight == 1
+    assert 0 < is_step.mean() < 1
+    found = task.loss(task.model, PpoBatch(*map(tf.constant, rollout))).metrics
+    outputs = task.model(rollout.observation).numpy().astype(np.float64)[is_step]
+    steps = PpoBatch(*(column[is_step] for column in rollout))
+    log_policy = outputs[:, :-1] - np.log(np.exp(outputs[:, :-1]).sum(axis=1, keepdims=True))
+    ratio = np.exp(log_policy[np.arange(len(outputs)), steps.action] - steps.log_probability)
+    objective = np.minimum(ratio * steps.advantage, ratio.clip(0.9, 1.1) * steps.advantage)
+    expected = {
+        "policy_loss": -objective.mean(),
+        "value_loss": ((outputs[:, -1] - steps.value_target) ** 2).mean(),
+        "entropy": -(np.exp(log_policy) * log_policy).sum(axis=1).mean(),
+        "clipped_fraction": (abs(ratio - 1) > 0.1).mean(),
+    }
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert float(found[name]) == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+def test_metrics_of_resets_alone_are_zero(task):
+    batch = PpoBatch(*map(tf.constant, task._rollout._replace(weight=np.zeros(48, np.float32))))
+    assert {float(each) for each in task.loss(task.model, batch).metrics.values()} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("game", "protocol", "network", "name"),
+    [
+        ("SPACE invaders", rl.MinAtarProtocol(), networks.minatar_cnn, "space_invaders"),
+        ("ms_pacman", rl.AtariProtocol(), networks.nature_dqn, "MsPacman"),
+    ],
+)
+def test_a_game_has_its_canonical_name(game, protocol, network, name):
+    task = PpoTask(game, network, protocol)
+    assert task.game == name and task.describe(1, 1, 1)[0][1].startswith(f"{name}, ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -148,9 +186,23 @@ def test_wrong_arguments_are_refused(arguments, message):
         PpoTask("breakout", networks.minatar_cnn, **arguments)
 
 
-def test_a_head_of_q_values_and_an_unknown_game_are_refused():
-    dueling = functools.partial(networks.minatar_cnn, dueling=True)
-    with pytest.raises(ValueError, match=r"^`network` must not have a dueling head, .* Received: one$"):
-        PpoTask("breakout", dueling, rl.MinAtarProtocol()).build(0)
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"dueling": True}, "`network` must not have a dueling head, which is for Q-values. Received: one"),
+        (
+            {"noise": 0.5},
+            "`network` must not have noisy layers, which explore for Q-values: the policy draws its actions. "
+            "Received: dense, output",
+        ),
+    ],
+)
+def test_parts_of_a_network_for_q_values_are_refused(option, message):
+    network = functools.partial(networks.minatar_cnn, **option)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        PpoTask("breakout", network, rl.MinAtarProtocol()).build(0)
+
+
+def test_an_unknown_game_is_refused():
     with pytest.raises(ValueError, match=r"^`game` must be one of MinAtar's: .* Received: 'pong'"):
         PpoTask("pong", networks.minatar_cnn, rl.MinAtarProtocol())

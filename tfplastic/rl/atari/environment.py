@@ -98,6 +98,9 @@ class AtariProtocol(GameProtocol):
         _checks.check_integer("max_noops", self.max_noops, 0, _LARGEST)
         _checks.check_fraction("sticky_actions", self.sticky_actions)
 
+    def check_game(self, game: str) -> str:
+        return games.check_game(game)
+
     def num_actions(self, game: str) -> int:
         return len(self.action_set(game))
 

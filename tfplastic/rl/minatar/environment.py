@@ -75,6 +75,9 @@ class MinAtarProtocol(GameProtocol):
         _checks.check_boolean("full_action_set", self.full_action_set)
         _checks.check_positive_integer("max_steps_per_episode", self.max_steps_per_episode)
 
+    def check_game(self, game: str) -> str:
+        return games.check_game(game)
+
     def num_actions(self, game: str) -> int:
         return len(self.action_set(game))
 

@@ -21,7 +21,7 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic._keras import keras
-from tfplastic.layers import Dueling
+from tfplastic.layers import Dueling, NoisyDense
 from tfplastic.networks.image_sizes import TooSmallImageError
 from tfplastic.rl.on_policy.ppo_loss import PpoBatch, ppo_clip_loss
 from tfplastic.rl.on_policy.rollout import Minibatches, RolloutMaker, rows_of
@@ -42,7 +42,8 @@ class PpoTask(HostTask):
         steps are learned from in `num_epochs` passes of minibatches, by `ppo_clip_loss`, and forgotten. A
         batch of a gradient step is a minibatch. The network has one output more than there are actions: the
         logits of the policy, and the state's value last. Advantages are TF-Agents' generalized ones, with
-        mean 0 and variance 1 over the rollout.
+        mean 0 and variance 1 over the rollout. The reset after an episode takes the place of a step, with
+        weight 0: in the loss it counts as one of the batch, as in TF-Agents, in metrics not at all.
     Defaults: constants of Schulman et al. 2017 for Atari, table 5: 8 environments, 128 steps, 3 epochs of
         minibatches of 256, discount 0.99, lambda 0.95, clip 0.1, coefficients 1 and 0.01.
     Source: Schulman et al. 2017, "Proximal policy optimization algorithms"; TF-Agents' `PPOClipAgent`.
@@ -110,9 +111,9 @@ class PpoTask(HostTask):
         arguments = "observation_shape", "seed"
         self._make_network = check_makes("network", network, keras.Model, "@minatar_cnn", arguments)
         self.protocol = check_instance("protocol", protocol, GameProtocol, "@MinAtarProtocol()")
-        self.game = check_instance("game", game, str, "'breakout'")
-        self._num_actions = protocol.num_actions(game)
-        self._observation_shape = protocol.observation_shape(game)
+        self.game = protocol.check_game(game)
+        self._num_actions = protocol.num_actions(self.game)
+        self._observation_shape = protocol.observation_shape(self.game)
         self.num_envs = check_positive_integer("num_envs", num_envs)
         self.num_steps = check_positive_integer("num_steps", num_steps)
         self.num_epochs = check_positive_integer("num_epochs", num_epochs)
@@ -148,8 +149,7 @@ class PpoTask(HostTask):
             network = self._network(seed)
         except TooSmallImageError as error:
             raise self.protocol.too_small_error(error.smallest) from None
-        if any(isinstance(each, Dueling) for each in network._flatten_layers()):
-            raise ValueError("`network` must not have a dueling head, which is for Q-values. Received: one")
+        _check_has_no_parts_for_q_values(network)
         self.model = self.extend_network(network)
         check_batch_fits("batch_size", self.batch_size, self.model)
         check_batch_fits("diagnostics_batch_size", self.diagnostics_batch_size, self.model)
@@ -188,14 +188,18 @@ class PpoTask(HostTask):
 
     def loss(self, model: keras.Model, batch: PpoBatch, training: bool = False) -> TaskLoss:
         losses = ppo_clip_loss(model(batch.observation, training=training), batch, **self._coefficients)
-        means = {name: tf.reduce_mean(value) for name, value in losses._asdict().items()}
-        metrics = {
-            "policy_loss": means["policy"],
-            "value_loss": means["value"],
-            "entropy": means["entropy"],
-            "clipped_fraction": means["is_clipped"],
+        num_steps = tf.reduce_sum(tf.convert_to_tensor(batch.weight))
+
+        def over_steps(values: tf.Tensor) -> tf.Tensor:
+            return tf.math.divide_no_nan(tf.reduce_sum(values), num_steps)
+
+        metrics = {  # means without the resets
+            "policy_loss": over_steps(losses.policy),
+            "value_loss": over_steps(losses.value),
+            "entropy": over_steps(losses.entropy),
+            "clipped_fraction": over_steps(losses.is_clipped),
         }
-        return TaskLoss(means["total"], losses.total, metrics)
+        return TaskLoss(tf.reduce_mean(losses.total), losses.total, metrics)
 
     def metrics(self) -> dict[str, float]:
         player = self._player
@@ -261,7 +265,7 @@ class PpoTask(HostTask):
         frames = f" = {rollouts * steps * repeat:,} frames" if repeat > 1 else ""
         return [
             ("game", f"{self.game}, {self._num_actions} actions, {self.num_envs} environment(s)"),
-            ("agent steps", f"{rollouts * steps:,}{frames}, in rollouts of {steps:,}"),
+            ("agent steps", f"up to {rollouts * steps:,}{frames}, in rollouts of {steps:,} with resets"),
             (
                 "gradient steps",
                 f"{total_steps:,}, {self._steps_per_rollout} per rollout: {self.num_epochs} passes of "
@@ -303,6 +307,15 @@ class PpoTask(HostTask):
         rollout = self._known_rollout
         order = seeds.generator(seeds.derive(self._seed, *parts)).permutation(len(rollout.action))
         return Minibatches(rollout, order, self.batch_size)
+
+
+def _check_has_no_parts_for_q_values(network: keras.Model) -> None:
+    layers = list(network._flatten_layers())
+    if any(isinstance(each, Dueling) for each in layers):
+        raise ValueError("`network` must not have a dueling head, which is for Q-values. Received: one")
+    if noisy := [each.name for each in layers if isinstance(each, NoisyDense)]:
+        rule = "must not have noisy layers, which explore for Q-values: the policy draws its actions"
+        raise ValueError(f"`network` {rule}. Received: {', '.join(noisy)}")
 
 
 def _read(path: Path) -> PpoBatch | None:

@@ -26,6 +26,14 @@ class GameProtocol(abc.ABC):
     stack_size: int
 
     @abc.abstractmethod
+    def check_game(self, game: str) -> str:
+        """Returns the canonical name of a game.
+
+        Raises:
+            ValueError: if there is no such game.
+        """
+
+    @abc.abstractmethod
     def num_actions(self, game: str) -> int:
         """Returns the number of a game's actions."""
 

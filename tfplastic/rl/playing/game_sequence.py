@@ -1,6 +1,7 @@
 """Sequences of games: a schedule by which one agent plays several games, one after another and in cycles."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
@@ -66,10 +67,10 @@ class GameSequence:
             ValueError: if there is no such game, or two names are those of one.
         """
         try:
-            names = tuple(check_game(game) for game in self.games)
+            return dataclasses.replace(self, games=tuple(check_game(game) for game in self.games))
         except ValueError as error:
-            raise ValueError(str(error).replace("`game` must", "`games` must each", 1)) from None
-        return dataclasses.replace(self, games=names)
+            message = re.sub("^`game` must", "`games` must each", str(error))
+            raise ValueError(re.sub("^`games`", "`GameSequence.games`", message)) from None
 
     @property
     def turns(self) -> int:
@@ -93,5 +94,5 @@ class GameSequence:
         steps = self.agent_steps / agent_steps_per_gradient_step
         if steps.denominator > 1:
             rule = f"must be a multiple of the agent steps per gradient step, {agent_steps_per_gradient_step}"
-            raise ValueError(f"`agent_steps` {rule}. Received: {self.agent_steps}")
+            raise ValueError(f"`GameSequence.agent_steps` {rule}. Received: {self.agent_steps}")
         return int(steps)

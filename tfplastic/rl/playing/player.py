@@ -94,8 +94,12 @@ class Player:
     def restart(self) -> None:
         """Makes new environments and starts episodes in them; drops those in progress and past returns."""
         self.close()
-        self._returns.clear()
+        self.forget_returns()
         self.start()
+
+    def forget_returns(self) -> None:
+        """Drops past returns, so that `mean_return` starts again."""
+        self._returns.clear()
 
     def play(self, policy: Policy) -> trajectory.Trajectory:
         """Takes one step in every environment.

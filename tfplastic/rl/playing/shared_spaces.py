@@ -43,12 +43,15 @@ class SharedSpaces(GameProtocol):
         for game in games:
             if (count := self._all_actions.num_actions(game)) <= self._actions[-1]:
                 rule = f"must have actions up to number {self._actions[-1]}, those of the others"
-                raise ValueError(f"`games` {rule}. Received: {game!r}, which has {count}")
+                raise ValueError(f"`GameSequence.games` {rule}. Received: {game!r}, which has {count}")
         shapes = [protocol.frame_shape(game) for game in games]
         sizes = {game: shape[:2] for game, shape in zip(games, shapes, strict=True)}
         if len(set(sizes.values())) > 1 or len({len(shape) for shape in shapes}) > 1:
-            raise ValueError(f"`games` must have frames of one size. Received: {sizes}")
+            raise ValueError(f"`GameSequence.games` must have frames of one size. Received: {sizes}")
         self._frame_shape = max(shapes)
+
+    def check_game(self, game: str) -> str:
+        return self.own.check_game(game)
 
     def num_actions(self, game: str) -> int:
         return len(self._actions)

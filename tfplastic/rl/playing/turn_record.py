@@ -18,8 +18,10 @@ class TurnRecord:
         >>> from tfplastic.rl import GameSequence
         >>> from tfplastic.rl.playing.turn_record import TurnRecord
         >>> record = TurnRecord(GameSequence(['breakout', 'freeway'], agent_steps=1_000, cycles=2))
-        >>> record.end_turn(0, episodes=50, mean_return=3.0)
-        >>> record.end_turn(1, episodes=70, mean_return=9.0)
+        >>> record.end_turn(0, mean_return=3.0)
+        >>> record.begin_turn(episodes=50)
+        >>> record.end_turn(1, mean_return=9.0)
+        >>> record.begin_turn(episodes=70)
         >>> record.note(2, steps=400, episodes=82, mean_return=3.5)
         >>> record.metrics(2, mean_return=3.5)['sequence/breakout/relearning_steps']
         400.0
@@ -33,18 +35,24 @@ class TurnRecord:
         self._episodes_before = 0  # the turn in progress
         self._episodes = 0  # at the last `note`
 
-    def end_turn(self, turn: int, episodes: int, mean_return: float | None) -> None:
+    def end_turn(self, turn: int, mean_return: float | None) -> None:
         """Records the end of a turn.
 
         Args:
             turn: number of the turn.
-            episodes: episodes that have ended since the start of the first turn.
             mean_return: mean return of training in the turn; None if no episode has ended in it.
         """
         self._relearning_steps = None
-        self._episodes_before = self._episodes = episodes
         if mean_return is not None:
             self._reached[self._sequence.game(turn)] = mean_return
+
+    def begin_turn(self, episodes: int) -> None:
+        """Records the beginning of a turn, after its own warm-up.
+
+        Args:
+            episodes: episodes that have ended since the start of the first turn.
+        """
+        self._episodes_before = self._episodes = episodes
 
     def is_new(self, episodes: int) -> bool:
         """Returns whether episodes have ended since the last `note`."""

@@ -1,7 +1,7 @@
 """The turns of a task: which game is played at a gradient step, since when, and with what result."""
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -33,9 +33,9 @@ class Turns(abc.ABC):
         """Returns the turn, from 0, of the gradient step that follows so many."""
         return 0 if self.gradient_steps is None else gradient_steps // self.gradient_steps
 
+    @abc.abstractmethod
     def game(self, turn: int) -> str:
         """Returns the game of a turn."""
-        return self.games[turn % len(self.games)]
 
     def warm_ups(self, turn: int) -> int:
         """Returns the number of warm-ups that there have been when a turn has had its own."""
@@ -53,6 +53,9 @@ class Turns(abc.ABC):
 
     def end_turn(self, turn: int, player: Player) -> None:
         """Records the end of a turn that a player has played."""
+
+    def begin_turn(self, player: Player) -> None:
+        """Records the beginning of a turn, after its own warm-up."""
 
     def note(self, turn: int, player: Player, warm_up: int) -> None:
         """Records how far a player has come in a turn."""
@@ -80,6 +83,10 @@ class Turns(abc.ABC):
     def in_words(self) -> str:
         """Returns the games and their order for a plan."""
 
+    def warm_ups_in_words(self, warm_up: int) -> str:
+        """Returns which agent steps are a warm-up, for a plan."""
+        return f"the first {warm_up:,}{' of each turn' if self.empty_replay else ''} as warm-up"
+
 
 class OneGame(Turns):
     """A game that is played throughout.
@@ -91,6 +98,9 @@ class OneGame(Turns):
 
     def __init__(self, game: str, protocol: GameProtocol):
         self.games, self.protocol = (game,), protocol
+
+    def game(self, turn: int) -> str:
+        return self.games[0]
 
     def in_words(self) -> str:
         return self.games[0]
@@ -118,6 +128,9 @@ class GamesInTurn(Turns):
         self.protocol = SharedSpaces(protocol, sequence.games)
         self._record = TurnRecord(sequence)
 
+    def game(self, turn: int) -> str:
+        return self._sequence.game(turn)
+
     def agent_steps_before(self, turn: int, warm_up: int) -> int:
         return warm_up * self.warm_ups(turn) + turn * self._sequence.agent_steps
 
@@ -125,7 +138,10 @@ class GamesInTurn(Turns):
         return self.agent_steps_before(turn if self._sequence.restart_epsilon else 0, warm_up)
 
     def end_turn(self, turn: int, player: Player) -> None:
-        self._record.end_turn(turn, player.num_episodes, player.mean_return)
+        self._record.end_turn(turn, player.mean_return)
+
+    def begin_turn(self, player: Player) -> None:
+        self._record.begin_turn(player.num_episodes)
 
     def note(self, turn: int, player: Player, warm_up: int) -> None:
         if self._record.is_new(player.num_episodes):
@@ -157,7 +173,6 @@ class GamesInTurn(Turns):
 
 def turns_of(
     game: str | GameSequence,
-    check_game: Callable[[str], str],
     protocol: GameProtocol,
     agent_steps_per_gradient_step: Fraction,
 ) -> Turns:
@@ -165,10 +180,9 @@ def turns_of(
 
     Args:
         game: the task's argument.
-        check_game: function that returns the canonical name of a game, or raises a `ValueError`.
         protocol: protocol of each game.
         agent_steps_per_gradient_step: exact.
     """
     if isinstance(game, GameSequence):
-        return GamesInTurn(game.with_names(check_game), protocol, agent_steps_per_gradient_step)
-    return OneGame(check_game(game), protocol)
+        return GamesInTurn(game.with_names(protocol.check_game), protocol, agent_steps_per_gradient_step)
+    return OneGame(protocol.check_game(game), protocol)

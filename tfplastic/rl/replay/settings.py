@@ -13,11 +13,15 @@ from tfplastic._checks import (
     check_makes,
     check_positive,
     check_positive_integer,
+    shown,
 )
 from tfplastic.rl.agents.acting import LinearEpsilon
 from tfplastic.rl.playing.evaluation import EMULATOR_BYTES, Evaluation
 from tfplastic.rl.replay.frame_replay import replay_bytes
 from tfplastic.rl.replay.prioritization import Prioritization
+
+SMALLEST_RATIO = 1e-9
+"""Least gradient steps per agent step."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,8 +33,8 @@ class ReplaySettings:
         replay_capacity: steps kept.
         batch_size: examples per gradient step.
         warm_up_agent_steps: agent steps before the first gradient step.
-        replay_ratio: gradient steps per agent step, above 0. Ratios of two integers, the smaller one up to
-            1,000, are exact.
+        replay_ratio: gradient steps per agent step, at least 1e-9. Ratios of two integers, the smaller one up
+            to 1,000, are exact.
         target_update_period: gradient steps between hard copies to the target network.
         epsilon: function that maps agent steps since the warm-up to the probability of a random action.
         evaluation: settings of the evaluation.
@@ -62,7 +66,9 @@ class ReplaySettings:
         check_positive_integer("replay_capacity", self.replay_capacity)
         check_positive_integer("batch_size", self.batch_size)
         check_integer("warm_up_agent_steps", self.warm_up_agent_steps, minimum=1)
-        check_positive("replay_ratio", self.replay_ratio)
+        if check_positive("replay_ratio", self.replay_ratio) < SMALLEST_RATIO:
+            received = shown(self.replay_ratio)
+            raise ValueError(f"`replay_ratio` must be at least {SMALLEST_RATIO:g}. Received: {received}")
         check_positive_integer("target_update_period", self.target_update_period)
         check_positive_integer("diagnostics_batch_size", self.diagnostics_batch_size)
         capacity = self.replay_capacity

@@ -85,13 +85,19 @@ def _row(name: str, title: str, agents: Sequence[str], remark: str) -> Row:
 
 
 _PLAY = (
-    "Breakout, 500,000 frames. The last evaluation has 30 episodes; random play has"
+    "The last evaluation has 30 episodes; random play has"
     f" {RANDOM['breakout'][0]:.2f} ± {RANDOM['breakout'][1]:.3f}, of 1,000."
 )
 VALUES = _row(
     "minatar_agents",
     "Learning checks of value-based agents",
     VALUE_BASED,
-    f"{_PLAY} Parts of Rainbow are added to DQN one at a time; `rainbow` has all, with its own optimizer.",
+    f"Breakout, 500,000 frames. {_PLAY} Parts of Rainbow are added to DQN one at a time; `rainbow` has all,"
+    " with its own optimizer.",
 )
-PPO = _row("minatar_ppo", "Learning check of PPO", ("ppo",), f"{_PLAY} PPO plays its most probable action.")
+PPO = _row(
+    "minatar_ppo",
+    "Learning check of PPO",
+    ("ppo",),
+    f"Breakout, 500,736 frames and resets. {_PLAY} PPO plays its most probable action.",
+)
