@@ -46,6 +46,20 @@ ARMS = [
 ]
 
 
+def test_continual_backprop_next_to_published_numbers_is_that_of_the_released_code():
+    """Its correction of biases adds 0: f_hat is set to 0 before."""
+    arms = [
+        (experiment, arm)
+        for name, experiment in EXPERIMENTS.items()
+        if name != "methods"  # by each method's own file
+        for arm in experiment_file.read(experiment).arms
+        if "gin/mitigations/continual_backprop.gin" in arm.files
+    ]
+    assert len(arms) == 4
+    for experiment, arm in arms:
+        assert "ContinualBackprop.correct_bias = False" in arm.bindings, experiment
+
+
 @pytest.mark.parametrize(("experiment", "name"), ARMS)
 def test_an_arm_trains(experiment, name, tmp_path):
     (arm,) = [arm for arm in experiment_file.read(experiment).arms if arm.name == name]

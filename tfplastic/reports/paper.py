@@ -37,6 +37,8 @@ _NAMES = {
     "mnist": "MNIST",
     "easy": "Easy MDP",
     "hard": "Hard MDP",
+    "sparse": "Sparse MDP",
+    "c51": "C51",
 }
 
 

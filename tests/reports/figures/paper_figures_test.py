@@ -158,6 +158,7 @@ def test_figure_3_gives_the_verdicts(runs_of):
     assert titles(ax)[0] == "weight norm: reversed"
     assert all(title.endswith("undetermined") for title in titles(ax)[1:])
     panel = ax.child_axes[0]
+    assert [text.get_text() for text in panel.get_legend().texts] == ["CIFAR-10 (n = 16)", "MNIST (n = 16)"]
     slopes = [np.diff(line.get_ydata())[0] / np.diff(line.get_xdata())[0] for line in panel.lines]
     assert slopes == pytest.approx([0.1, -0.1])
     points = figures.falsification_points(runs_of(3), ("environment", "data", "architecture"))
@@ -253,8 +254,9 @@ def test_figure_7_has_bars_dots_and_matrices(runs_of):
     assert top.lines[0].get_ydata()[list(heights).index("Freeway")] == 40.7  # the paper's
     below = ax.child_axes[1].child_axes
     assert [panel.get_title() for panel in below] == [
-        f"{game}, {arm}" for game in ("Freeway", "Kangaroo") for arm in ("none", "layer_norm")
+        f"{game}, {arm}" for game in ("Freeway", "Kangaroo") for arm in ("None", "Layer norm")
     ]
+    assert [len(panel.child_axes) for panel in below] == [0, 0, 0, 1]  # the bar of colors
     gains = figures.improvements(runs_of(7)).set_index("game")["improvement"]
     assert np.isnan(gains["Qbert"]) and gains["Pong"] == pytest.approx(25 / (14.6 + 20.7))
     alone = runs_of(7).where(lambda run: run.arm.startswith("Pong"))
@@ -271,6 +273,17 @@ def test_figure_12_is_a_grid_of_environments_and_interventions(runs_of):
     assert len(ax.child_axes[0].lines) == 3
     losses = drawn(15, runs_of(15)).child_axes[0].lines[0].get_ydata()
     np.testing.assert_allclose(losses, (1 - ax.child_axes[0].lines[0].get_ydata()) / 2)
+
+
+def test_no_td_loss_is_cut_off(tmp_path):
+    for arm, largest in (("none", 0.4), ("two_hot", 1.3)):
+        series = [(100, 0.1), (200, largest), (300, float("nan"))]
+        write_run(tmp_path / f"easy-mnist-mlp-{arm}-seed0", 0, {"evaluation/td_loss": series})
+    runs = read_runs(tmp_path)
+    tops = [panel.get_ylim()[1] for panel in drawn(15, runs).child_axes]
+    assert tops == pytest.approx([1.05 * 1.3] * 2)
+    alone = runs.where(lambda run: run.arm.endswith("none"))
+    assert drawn(15, alone).child_axes[0].get_ylim() == (0, 1)  # the paper's
 
 
 def test_figure_14_has_a_panel_for_each_environment(runs_of):
@@ -296,6 +309,10 @@ def test_figures_19_and_20_choose_agents_by_their_gain(runs_of):
 def test_figures_21_and_22_share_the_games(runs_of):
     first, second = (titles(drawn(number, runs_of(21))) for number in (21, 22))
     assert [each for each in first + second if each] == ["Boxing", "Freeway", "Kangaroo", "Pong", "Qbert"]
+    left, right, below = drawn(21, runs_of(21)).child_axes[:3]  # a grid of 2 x 2
+    assert [line.get_label() for line in left.lines] == ["Layer norm", "None"]
+    assert (left.get_ylabel(), right.get_ylabel(), below.get_ylabel()) == ("density", "", "density")
+    assert (left.get_xlabel(), below.get_xlabel()) == ("", "eigenvalue")
 
 
 def test_captions_say_seeds_intervals_and_what_is_missing(runs_of):

@@ -72,6 +72,58 @@ def test_the_page_shows_what_is_there_and_what_is_missing(runs, tmp_path):
     assert "![Rank" in text and (tmp_path / "early_warning.png").stat().st_size > 10_000
 
 
+def made_up(count, related=(), seed=0):
+    """Measurements of methods whose accuracies go with the quantities that are named."""
+    generator = np.random.default_rng(seed)
+    found = {}
+    for number in range(count):
+        noise = generator.normal(size=[1 + len(early_warning.QUANTITIES), 40])
+        accuracy = noise[0]
+        quantities = {
+            title: accuracy + each if title in related else each
+            for title, each in zip(early_warning.QUANTITIES, noise[1:], strict=True)
+        }
+        found[f"method{number}"] = early_warning.Series(accuracy, quantities)
+    return found
+
+
+def conclusion(found):
+    return early_warning._conclusion(
+        early_warning.within(found, is_detrended=True), early_warning.across(found)
+    )
+
+
+def test_conclusions_are_of_intervals_that_leave_0_out():
+    text = conclusion(made_up(10, related=("churn",)))
+    along, steady, apart = (part.rpartition(": ")[2] for part in text.rstrip(".").split(". "))
+    assert along.startswith("churn 0.6") and "[0.6" in along and (steady, apart) == ("churn", "none")
+
+
+def test_noise_is_hardly_ever_a_conclusion():
+    """Counts among 15 studies of eight unrelated quantities; with 95 % for each, half would name one."""
+    texts = [conclusion(made_up(10, seed=seed)) for seed in range(15)]
+    for words in ("in the mean over methods: none", "Across methods: none"):
+        assert sum(words not in text for text in texts) <= 4  # 0.75 are expected; above once in 1,000
+
+
+def test_five_methods_are_too_few_for_a_conclusion():
+    assert conclusion(made_up(5, related=("churn",))) == "Conclusions need the runs of 6 methods."
+
+
+def test_a_quantity_that_is_missing_at_a_task_is_still_compared_across_methods():
+    found = made_up(8)
+    whole = early_warning.across(found)["churn"].value
+    for each in found.values():
+        each.quantities["churn"][3] = np.nan
+    means = [np.nanmean(each.quantities["churn"]) for each in found.values()]
+    accuracies = [each.accuracy.mean() for each in found.values()]
+    missing = early_warning.across(found)["churn"]
+    assert missing.value == pytest.approx(scipy.stats.spearmanr(means, accuracies).statistic)
+    assert missing.size == 8 and np.isfinite(whole)
+    found["method0"].quantities["churn"][:] = np.nan
+    assert early_warning.across(found)["churn"].size == 7
+
+
 def test_without_runs_it_has_no_numbers_and_no_figure(tmp_path):
     text = early_warning.page(read_runs(), PLANNED, figures=tmp_path)
     assert "Not run (0 of 5)." in text and text.count("not run (0 of 1)") == 5

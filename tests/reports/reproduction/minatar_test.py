@@ -57,6 +57,17 @@ def test_what_the_runs_contradict_does_not_agree(tmp_path, plan):
     assert "breakout -" in found[21].numbers and "space_invaders -" in found[22].numbers
 
 
+@pytest.mark.parametrize(("cosine", "agrees"), [(0.3, False), (0.6, True)])
+def test_gradients_of_agents_that_fail_must_be_nearly_collinear(tmp_path, plan, cosine, agrees):
+    for seed, gain in enumerate((0.1, 0.1, 0.1, 0.9, 0.9, 0.9)):
+        scalars, arrays = minatar_fig07("breakout-none", seed)
+        scalars["evaluation/episode_return"] = [(0, 1 - gain), (STEPS, 1.0)]
+        alike = cosine if gain < 0.5 else 0.1  # less than of those that fail in either case
+        arrays[COVARIANCE] = {STEPS: {"matrix": np.eye(6) + alike * (1 - np.eye(6))}}
+        write(tmp_path, "breakout-none", seed, scalars, arrays)
+    assert results(tmp_path, plan)[1]["collinear"] is agrees
+
+
 def test_the_table_has_every_number_of_an_arm(tmp_path, plan):
     for arm in ("breakout-none", "breakout-layer_norm"):
         for seed in range(2):

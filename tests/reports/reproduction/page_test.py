@@ -1,6 +1,8 @@
+import functools
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.reports.reproduction import made_up_grid
@@ -84,6 +86,112 @@ def test_what_the_runs_contradict_does_not_agree(tmp_path, plan):
         "never_zero": True,
     }
     assert contrary[5].verdict == "partly (36 of 108)"
+
+
+def claims_of(found, number):
+    return {claim.name: claim.agrees for claim in found[number].claims}
+
+
+def of_folders(folder, plan, **makers):
+    """Results of made-up runs of some folders alone."""
+    none: dict = {name: {} for name in made_up_grid.MAKE}
+    made_up_grid.write(folder, {**none, **{name: plan[0][name] for name in makers}}, **makers)
+    return results(Committed(folder, plan[0]))
+
+
+def test_statistics_whose_signs_are_unknown_leave_the_figure_undecided(tmp_path, plan):
+    def noise(arm, seed, related=()):
+        draws = np.random.default_rng([seed, *map(ord, arm)]).normal(size=5)
+        scalars = made_up_grid.probe(0.05, 0.3 + 0.01 * draws[0])
+        tags = ("weight_norm/all", "weight_srank_sum/all", "dead_units/hidden1", "feature_srank_sum/all")
+        for place, tag in enumerate(tags):
+            value = draws[0] if tag in related else draws[place + 1]
+            scalars[f"diagnostics/{tag}"] = [(made_up_grid.STEPS, 9 + value)]
+        return scalars, {}
+
+    found = of_folders(tmp_path / "noise", plan, fig03=noise)
+    assert claims_of(found, 3) == dict.fromkeys(
+        ("no_cause", "weight_norm", "weight_rank", "dead_units", "feature_rank")
+    )
+    assert found[3].verdict == "undecided"
+    page = reproduction.build(Committed(tmp_path / "noise", plan[0]), {}, plan[1])
+    assert front(page)[3][2:] == ["undecided", found[3].numbers] and "1 undecided, 21 not run." in page.text
+    assert [drawing.name for drawing in page.drawings] == ["fig03"]
+    cause = of_folders(
+        tmp_path / "cause", plan, fig03=functools.partial(noise, related=("dead_units/hidden1",))
+    )
+    assert claims_of(cause, 3)["no_cause"] is False and cause[3].verdict == "not"
+    assert "1 have one known sign in all groups: dead units, 0 change it" in cause[3].claims[0].ours
+
+
+def test_layer_norm_learns_best_only_where_no_other_arm_learns_more(tmp_path, plan):
+    def with_better(arm, seed, place):
+        scalars, arrays = made_up_grid.MAKE[place](arm, seed)
+        if arm.endswith("-two_hot"):
+            scalars["evaluation/accuracy"] = [(made_up_grid.STEPS, 1.0)]
+        return scalars, arrays
+
+    makers = {place: functools.partial(with_better, place=place) for place in ("fig06", "fig12")}
+    found = of_folders(tmp_path, plan, **makers)
+    assert claims_of(found, 12)["layer_norm_learns"] is False
+    assert "the highest of all arms in 0 of 4 cells" in found[13].claims[2].ours
+
+
+@pytest.mark.parametrize(("hard", "is_far"), [(0.48, True), (0.52, False)])
+def test_far_more_slowly_is_less_than_half_of_the_gain_above_chance(tmp_path, plan, hard, is_far):
+    def hard_one(arm, seed):
+        scalars, arrays = made_up_grid.fig12(arm, seed)
+        return scalars | {"evaluation/accuracy": [(made_up_grid.STEPS, hard)]}, arrays
+
+    found = of_folders(tmp_path, plan, fig06=made_up_grid.fig06, fig12=hard_one)  # easy: 0.9
+    assert claims_of(found, 12)["hard_is_slower"] is is_far
+
+
+def test_figure_17_is_about_spreads_of_seeds_and_of_variants(tmp_path, plan):
+    def alike(arm, seed):
+        return made_up_grid.probe(0.01, 0.05 + 0.001 * seed), {}
+
+    found = of_folders(tmp_path / "alike", plan, fig17=alike)
+    assert claims_of(found, 17) == {
+        "seeds_differ": False,
+        "variants_differ": False,
+        "variants_lose_less": False,
+    }
+    write_run(tmp_path / "one/fig17/easy-none-seed0", 0, made_up_grid.probe(0.01, 0.2))
+    one = results(Committed(tmp_path / "one", plan[0]))[17]
+    assert one.verdict == "not run (1 of 24)" and {claim.agrees for claim in one.claims} == {None}
+
+
+def test_tasks_of_figure_1_are_those_that_a_run_has(tmp_path, plan):
+    long, _ = made_up_grid.fig01("tuned_adam", 0)
+    short = {tag: series[:6] for tag, series in long.items()}
+    short["diagnostics/dead_units/hidden1_relu"] = short["diagnostics/dead_units/hidden1_relu"][1:]
+    for arm in ("default_adam", "tuned_adam"):
+        write_run(tmp_path / f"fig01/{arm}-seed0", 0, long)
+        write_run(tmp_path / f"fig01_paper_network/{arm}-seed0", 0, short)
+    (table,) = results(Committed(tmp_path, plan[0]))[1].tables
+    rows = [line for line in table.splitlines() if "tuned" in line]
+    assert "| 1, 5, 10, 20 | 0.70, 0.70, 0.70, 0.70 | 0.05, 0.05, 0.05, 0.05 |" in rows[0]
+    assert "| 1, 5, 6 | 0.70, 0.70, 0.70 | –, 0.05, 0.05 |" in rows[1]
+
+
+def test_figure_2_has_c_k_of_the_task_where_it_was_measured(tmp_path, plan):
+    scalars, arrays = made_up_grid.fig02("gradient_descent", 0)
+    matrix = {"matrix": np.full((6, 6), 0.5, np.float16)}
+    for prefix in ("diagnostics", "brownian_twin"):
+        arrays[f"{prefix}/task_gradient_covariance/all"] = dict.fromkeys((1_000, 20_000), matrix)
+    write_run(tmp_path / "fig02_both_losses/gradient_descent-seed0", 0, scalars, arrays)
+    drawings = results(Committed(tmp_path, plan[0]))[2].drawings
+    assert [drawing.name for drawing in drawings] == ["fig02", "fig02_task", "fig02_scalars"]
+    with style.styled():
+        _, ax = style.new_figure(*drawings[1].size)
+        drawings[1].draw(ax)
+    assert all((panel.images[0].get_array() == 0.5).all() for panel in ax.child_axes[2:])
+
+
+def test_runs_without_a_duration_leave_a_page(tmp_path, plan):
+    write_run(tmp_path / "fig14/easy-none-seed0", 0, made_up_grid.fig14("easy-none", 0)[0], wall_time_s=None)
+    assert "\n1 runs, on " in reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1]).text
 
 
 def test_every_figure_can_be_drawn_from_the_arms_of_its_experiment(found):

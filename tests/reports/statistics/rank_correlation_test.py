@@ -42,6 +42,22 @@ def test_the_interval_of_independent_pairs_by_hand():
     assert (found.low, found.high) == pytest.approx(bounds)
 
 
+def test_few_pairs_have_no_interval():
+    for count in range(3, 6):
+        found = of_pairs(range(count), range(count))  # of four, 2 of 24 orders are perfect
+        assert found.value == pytest.approx(1) and (found.low, found.high) == (-1, 1)
+        assert not found.is_away_from_zero
+    assert of_pairs(range(6), range(6)).is_away_from_zero
+
+
+def test_among_several_a_correlation_must_be_larger():
+    pairs = range(12), [0, 1, 6, 3, 4, 9, 2, 7, 8, 5, 10, 11]
+    found = of_pairs(*pairs)  # 3.02 standard deviations of Fisher's z
+    assert found.value == pytest.approx(1 - 6 * 64 / (12 * 143)) and found.is_clear_among(1)
+    assert found.is_clear_among(10) and not found.is_clear_among(30)  # 2.81 and 3.14 are needed
+    assert not of_pairs(range(4), range(4)).is_clear_among(1)
+
+
 def coverage(inertia, measure, repeats=300, count=250):
     """Share of the intervals of unrelated series that hold 0."""
     noise = np.random.default_rng(2).normal(size=(repeats, 2, count + 100))

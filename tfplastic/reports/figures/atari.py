@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from tfplastic.reports._frames import floats, groups
 from tfplastic.reports.figures import _sources, forms
-from tfplastic.reports.paper import paper_numbers
+from tfplastic.reports.paper import paper_name, paper_numbers
 from tfplastic.reports.runs import Run, Runs
 from tfplastic.reports.statistics.atari_scores import improvement
 from tfplastic.reports.statistics.factorial import arm_factors, with_factors
@@ -92,6 +92,8 @@ def figure_7(
     for panel, (title, matrix) in zip(below, matrices.items(), strict=True):
         forms.matrix(matrix, panel)
         panel.set_title(title, fontsize=None if len(matrices) <= _WIDE else 7)
+    for panel in below[-1:]:
+        forms.color_bar(panel, "cosine of gradients")
     return ax
 
 
@@ -172,5 +174,5 @@ def _last_matrices(runs: Runs, factors: Sequence[str], games: Sequence[str]) -> 
             files = runs.where(lambda run, arm=arm: run.arm == arm).arrays(_sources.COVARIANCE)
             if files:
                 of_first = [file for file in files if file.run is files[0].run]
-                found[f"{game}, {intervention}"] = of_first[-1].values["matrix"]
+                found[f"{game}, {paper_name(intervention)}"] = of_first[-1].values["matrix"]
     return found

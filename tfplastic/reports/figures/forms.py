@@ -14,11 +14,13 @@ from matplotlib.ticker import LogFormatter
 from tfplastic.reports import aggregate, style
 from tfplastic.reports._frames import floats, groups
 from tfplastic.reports.figures.spectra import SpectralAxis, common_axis, has_nodes, limits, smoothed
+from tfplastic.reports.paper import paper_name
 from tfplastic.reports.runs import Arrays
 
 _GAP_ACROSS, _GAP_DOWN = 0.06, 0.16
 _INK = "#111111"  # No pure black, which pages turn into the color of their own text.
 _THIN = 0.6  # of the lines of single runs
+_FEW_BARS = 6  # whose names have room next to each other
 _DARK = 0.5  # of a color's luminance, below which text on it is white
 
 
@@ -247,7 +249,9 @@ def scatter(points: pd.DataFrame, ax: Axes, x: str, y: str, by: str) -> Axes:
     for group, of_group in groups(points.sort_values(by, kind="stable"), by):
         across, up = floats(of_group, x), floats(of_group, y)
         finite = np.isfinite(across) & np.isfinite(up)
-        ax.scatter(across, up, s=12, color=colors[group], label=f"{group} (n = {finite.sum()})")
+        ax.scatter(
+            across, up, s=12, color=colors[group], label=f"{paper_name(str(group))} (n = {finite.sum()})"
+        )
         if finite.sum() > 1 and np.ptp(across[finite]) > 0:
             ends = np.array([across[finite].min(), across[finite].max()])
             slope, offset = np.polyfit(across[finite], up[finite], 1)
@@ -273,5 +277,6 @@ def bars(values: pd.Series, ax: Axes, beside: pd.Series | None = None, label: st
         dots = beside.reindex(ordered.index).to_numpy(np.float64)
         ax.plot(positions, dots, "o", color="k", markersize=3, label=label)
     ax.axhline(0, color="k", linewidth=0.6)
-    ax.set_xticks(positions, [str(name) for name in ordered.index], rotation=90)
+    turned = 90 if len(ordered) > _FEW_BARS else 0
+    ax.set_xticks(positions, [str(name) for name in ordered.index], rotation=turned)
     return ax

@@ -136,11 +136,16 @@ def _spectra_of_games(runs: Runs, ax: Axes, factors: Sequence[str], second_half:
     panels = [panel for row in grid for panel in row]
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
-    for game, panel in zip(shown, panels, strict=False):
+    for index, (game, panel) in enumerate(zip(shown, panels, strict=False)):
         of_game = [file for file in files if parts[file.run.arm]["game"] == game]
-        forms.densities(of_game, panel, [parts[file.run.arm]["intervention"] for file in of_game])
-        panel.set(title=game, xlabel="", ylabel="")
-        panel.legend(fontsize=5)
+        names = [paper_name(parts[file.run.arm]["intervention"]) for file in of_game]
+        forms.densities(of_game, panel, names)
+        panel.set_title(game)
+        if index % columns:
+            panel.set_ylabel("")
+        if index + columns < len(shown):
+            panel.set_xlabel("")
+        panel.legend(fontsize=7)
     return ax
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 
-from tfplastic.reports._frames import where
+from tfplastic.reports._frames import floats, where
 from tfplastic.reports.figures import _sources, forms
 from tfplastic.reports.paper import INTERVENTIONS, paper_name
 from tfplastic.reports.runs import Runs
@@ -58,6 +59,12 @@ def figure_16(runs: Runs, ax: Axes, factors: Sequence[str] | None = None) -> Axe
     return _grid(runs, ax, factors, _sources.TD_LOSS, "TD loss", "cifar10")
 
 
+def _top(values: np.ndarray) -> float:
+    """Returns the end of the vertical axes: 1, as in the paper, or more where values are larger."""
+    largest = float(values[np.isfinite(values)].max(initial=0.0))
+    return 1.0 if largest <= 1 else 1.05 * largest
+
+
 def _grid(runs: Runs, ax: Axes, factors: Sequence[str] | None, tag: str, name: str, data: str) -> Axes:
     scalars = _sources.scalars(runs, tag)
     factors = chosen_factors(runs, factors, _FACTORS, _FACTORS)
@@ -70,12 +77,13 @@ def _grid(runs: Runs, ax: Axes, factors: Sequence[str] | None, tag: str, name: s
     known = [name for name in ("none", *INTERVENTIONS) if name in present]
     interventions = list(dict.fromkeys([*known, *rows["intervention"]]))
     colors = forms.group_colors(rows["architecture"])
+    top = _top(floats(rows, "value"))
     grid = forms.panels(ax, max(1, len(environments)), max(1, len(interventions)))
     for line, environment in zip(grid, environments, strict=False):
         for panel, intervention in zip(line, interventions, strict=False):
             chosen = (rows["environment"] == environment) & (rows["intervention"] == intervention)
             forms.curves(where(rows, chosen), panel, "architecture", colors)
-            panel.set(title=f"{paper_name(environment)}, {paper_name(intervention)}", ylim=(0, 1))
+            panel.set(title=f"{paper_name(environment)}, {paper_name(intervention)}", ylim=(0, top))
             if line is grid[-1]:
                 panel.set_xlabel("gradient steps")
             if panel is line[0]:

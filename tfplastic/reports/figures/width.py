@@ -70,6 +70,7 @@ def _panels(rows: pd.DataFrame, ax: Axes, names: Sequence[str]) -> None:
         panel.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
         if index % columns:
             panel.set_ylabel("")
+            panel.tick_params(labelleft=False, which="both")
         if index + columns < len(shown):
             panel.set_xlabel("")
 

@@ -14,9 +14,10 @@ make published NAME=kumar_table2
 ```
 
 `make runs` makes the runs that are missing here, in the order of the table, and commits them;
-`make published` without a name writes this page. A target with a tolerance is printed by its source; a shape
-is that of a curve in a figure, of which nobody has written down a number. A verdict is `agree` where all
-statements of the section hold, `partly` where some do, and counts the runs while some are missing."""
+`make published` without a name writes this page. A number is one that the source, or a third party that is
+named, has written down, with a tolerance of ours; a shape is that of a curve in a figure, of which nobody has
+written down a number. A verdict is `agree` where all statements that can be judged hold, `partly` where some
+do, and counts the runs while some are missing."""
 
 ROWS = (kumar.ROWS[0], regression.ROW, *kumar.ROWS[1:], *online.ROWS)
 """Checks of supervised streams."""

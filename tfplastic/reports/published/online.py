@@ -117,7 +117,8 @@ ROWS = (
         (
             "The numbers are the mean online accuracy of the last 15 tasks. A curve falls if the mean over"
             " its last tenth is more than .01 below that of its best tenth, and rises if that is as much"
-            " above the first task. Only the shape is published, and ours is of the small network alone.",
+            " above the first task. Only the shape is published, and ours is of the small network alone."
+            " Continual backpropagation corrects no biases, as in the released code.",
         ),
     ),
 )

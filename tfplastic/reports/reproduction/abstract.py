@@ -66,7 +66,7 @@ def _curvature(runs: Runs, fig02: Result) -> Claim:
     lost, without = _lost(plain)
     if lost:
         parts.append(
-            f"Fig. 6: {without} of {lost} agents without interventions whose probe loss"
+            f"Figs. 8 and 9: {without} of {lost} agents without interventions whose probe loss"
             f" rose by more than {_LOST} have fewer"
             f" than {_SATURATED:.0%} dead units in every layer"
         )

@@ -86,6 +86,11 @@ class Selection:
         """Such as '3 of 12'."""
         return f"{self.there} of {self.of}"
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all runs that there should be are there."""
+        return self.there == self.of > 0
+
 
 class Committed:
     """Committed runs.

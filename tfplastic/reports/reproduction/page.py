@@ -8,13 +8,14 @@ from typing import NamedTuple
 from tfplastic.reports.figures import FIGURES
 from tfplastic.reports.reproduction import abstract, numbers, texts
 from tfplastic.reports.reproduction.committed import PARTS, TESTS, Committed, Selection
-from tfplastic.reports.reproduction.result import NOT_RUN, Claim, Drawing, Result
+from tfplastic.reports.reproduction.result import NOT_RUN, UNDECIDED, Claim, Drawing, Result
 from tfplastic.reports.reproduction.table import results
 from tfplastic.reports.reproduction.texts import Texts
 
 FIGURE_FOLDER = "figures"
 """Next to the page."""
 _INTRODUCTION = "introduction"
+_VERDICTS = ("agree", "partly", "not", UNDECIDED, NOT_RUN)
 _WORDS = {True: "yes", False: "no", None: numbers.NONE}
 
 
@@ -59,7 +60,7 @@ def _front(found: Mapping[int, Result]) -> str:
             f"[{number}](#fig-{number})",
             FIGURES[number].title,
             result.verdict,
-            result.numbers if result.is_judged else "",
+            result.numbers if result.is_shown else "",
         ]
         for number, result in found.items()
     ]
@@ -67,13 +68,13 @@ def _front(found: Mapping[int, Result]) -> str:
 
 
 def _shown(result: Result) -> Sequence[Drawing]:
-    """Returns the figures of runs that are enough to judge; a few runs of many make no picture."""
-    return result.drawings if result.is_judged else ()
+    """Returns the figures of runs that are enough; a few runs of many make no picture."""
+    return result.drawings if result.is_shown else ()
 
 
 def _counts(found: Mapping[int, Result]) -> str:
     words = Counter(result.verdict.partition(" (")[0] for result in found.values())
-    listed = ", ".join(f"{words[word]} {word}" for word in ("agree", "partly", "not", NOT_RUN) if words[word])
+    listed = ", ".join(f"{words[word]} {word}" for word in _VERDICTS if words[word])
     finished = {run.path for result in found.values() for run in result.selection.runs}
     return f"Of {len(found)} figures: {listed}. {len(finished)} finished runs are committed."
 
@@ -131,13 +132,15 @@ def _duration(result: Result) -> str:
     selection = result.selection
     if not len(selection.runs):
         return ""
-    seconds = numbers.durations(selection.runs)
+    seconds = sorted(numbers.durations(selection.runs))
     devices = dict.fromkeys(str(run.status.get("device", "")) for run in selection.runs)
     commits = dict.fromkeys(str(run.status.get("commit") or "")[:12] for run in selection.runs)
     known = [commit for commit in commits if commit]
     made = f" Trained at commit {', '.join(known)}." if known else ""
-    return (
-        f"{len(selection.runs)} runs, {sum(seconds) / 3600:.2f} hours of processor time in total,"
-        f" {sorted(seconds)[len(seconds) // 2]:.0f} s per run (median), on"
-        f" {', '.join(filter(None, devices))}.{made}"
+    took = (
+        f", {sum(seconds) / 3600:.2f} hours of processor time in total,"
+        f" {seconds[len(seconds) // 2]:.0f} s per run (median)"
+        if seconds
+        else ""
     )
+    return f"{len(selection.runs)} runs{took}, on {', '.join(filter(None, devices))}.{made}"

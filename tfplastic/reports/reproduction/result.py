@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from tfplastic.reports.reproduction.committed import Selection
 
-NOT_RUN = "not run"
+NOT_RUN, UNDECIDED = "not run", "undecided"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,17 +75,22 @@ class Result:
         return bool(self.claims) and self.claims[0].agrees is not None
 
     @property
+    def is_shown(self) -> bool:
+        """Returns whether there are enough runs for numbers and figures: a few runs of many say little."""
+        return self.is_judged or (bool(self.claims) and self.selection.is_complete)
+
+    @property
     def verdict(self) -> str:
-        """'agree', 'partly', 'not', or 'not run (k of n)'; with (k of n) where runs are missing.
+        """'agree', 'partly', 'not', 'undecided', or 'not run (k of n)'; with (k of n) where runs are missing.
 
         'agree' where all claims that could be judged hold, 'not' where none does. While the first claim, the
-        figure's own, cannot be judged, the figure counts as not run.
+        figure's own, cannot be judged, the figure counts as not run, and with all of its runs as undecided.
         """
         judged = [claim.agrees for claim in self.claims if claim.agrees is not None]
         selection = self.selection
         if not self.is_judged:
-            return f"{NOT_RUN} ({selection.progress})"
+            return UNDECIDED if self.is_shown else f"{NOT_RUN} ({selection.progress})"
         word = "agree" if all(judged) else "partly" if any(judged) else "not"
         if selection.is_earlier:
             return f"{word} (earlier runs; {selection.progress})"
-        return word if selection.there == selection.of else f"{word} ({selection.progress})"
+        return word if selection.is_complete else f"{word} ({selection.progress})"

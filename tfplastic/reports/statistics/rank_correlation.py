@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
+from tfplastic.reports.aggregate import FEWEST_RUNS
 from tfplastic.reports.statistics.spearman import spearman
 
 _NORMAL = 1.959964  # of 95 %
 _VARIANCE = 1.06  # of Fisher's z of ranks, times n - 3: Fieller, Hartley and Pearson 1957
+_BELOW_1 = 1 - 1e-12
 _LAGS = 5  # lags up to a fifth of the series: Pyper and Peterman 1998
 
 
@@ -34,6 +36,18 @@ class RankCorrelation:
     def is_away_from_zero(self) -> bool:
         """Returns whether the interval leaves 0 out."""
         return self.low > 0 or self.high < 0
+
+    def is_clear_among(self, count: int) -> bool:
+        """Returns whether the interval would leave 0 out with 1 - 0.05 / `count` instead of 95 %.
+
+        Of `count` correlations that are 0, none or hardly any passes: at most one in 20 times (Bonferroni).
+        """
+        if not self.is_away_from_zero:
+            return False
+        quantile = float(scipy.stats.norm.isf(0.025 / count))
+        return abs(math.atanh(min(abs(self.value), _BELOW_1))) > quantile * math.sqrt(
+            _VARIANCE / (self.size - 3)
+        )
 
     def __str__(self) -> str:
         if math.isnan(self.value):
@@ -81,6 +95,8 @@ def of_series(x: Any, y: Any, is_detrended: bool = False) -> RankCorrelation:
 def of_pairs(x: Any, y: Any) -> RankCorrelation:
     """Returns the rank correlation of independent pairs, with Fisher's interval.
 
+    Of fewer than six pairs the interval is all of [-1, 1]: two of 24 orders of four are perfect.
+
     Args:
         x: `[n]`; pairs with a NaN do not count.
         y: `[n]`.
@@ -89,7 +105,8 @@ def of_pairs(x: Any, y: Any) -> RankCorrelation:
     kept = ~(np.isnan(x) | np.isnan(y))
     count = int(kept.sum())
     value = float(spearman(x[kept], y[kept])) if count >= 3 else math.nan
-    return RankCorrelation(value, *_interval(value, count), count)
+    bounds = _interval(value, count) if count >= FEWEST_RUNS else (-1.0, 1.0)
+    return RankCorrelation(value, *bounds, count)
 
 
 def _centered(ranks: np.ndarray, time: np.ndarray | None) -> np.ndarray:
@@ -113,7 +130,7 @@ def _effective_size(x: np.ndarray, y: np.ndarray) -> float:
 def _interval(value: float, size: float) -> tuple[float, float]:
     if math.isnan(value) or size <= 3:
         return -1.0, 1.0
-    if abs(value) >= 1 - 1e-12:
+    if abs(value) >= _BELOW_1:
         return value, value
     middle, half = math.atanh(value), _NORMAL * math.sqrt(_VARIANCE / (size - 3))
     return math.tanh(middle - half), math.tanh(middle + half)

@@ -1,12 +1,14 @@
 """Fig. 3: statistics and the loss of plasticity, in different kinds of runs."""
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
 from tfplastic.reports._frames import floats, where
 from tfplastic.reports.figures import FIGURES, falsification_points
 from tfplastic.reports.figures.correlates import PANELS
+from tfplastic.reports.paper import paper_name
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.committed import Committed
 from tfplastic.reports.reproduction.result import Claim, Drawing, Result
@@ -21,6 +23,7 @@ from tfplastic.reports.statistics.falsification import (
 )
 
 _FACTORS = ("environment", "data", "architecture")
+_KNOWN = (SIGN_CONSISTENT, REVERSED)
 
 
 def figure_3(committed: Committed) -> Result:
@@ -43,7 +46,7 @@ def figure_3(committed: Committed) -> Result:
             if int(group["runs"]) >= FEWEST_FOR_INTERVALS:
                 bounds = f" [{group['low']:z.2f}, {group['high']:z.2f}]"
             rho = f" {group['rho']:z.2f}{bounds}" if np.isfinite(group["rho"]) else ""
-            texts.append(f"{group['value']}{rho} (n = {group['runs']})")
+            texts.append(f"{paper_name(str(group['value']))}{rho} (n = {group['runs']})")
         is_enough = len(found) > 1 and bool(floats(found, "runs").min() >= FEWEST_FOR_INTERVALS)
         claims.append(
             Claim(
@@ -56,15 +59,7 @@ def figure_3(committed: Committed) -> Result:
         rows.append([statistic, split, *([verdict] if is_enough else ["too few runs"])])
     decided = [row[2] for row in rows if row[2] != "too few runs"]
     if decided:
-        consistent = [row[0] for row in rows if row[2] == SIGN_CONSISTENT]
-        text = f"{len(consistent)} of {len(decided)} have one known sign in all groups"
-        ours = f"{text}: {', '.join(consistent)}" if consistent else text
-        claims.insert(
-            0,
-            Claim(
-                "no_cause", "no statistic goes with the loss of plasticity everywhere", ours, not consistent
-            ),
-        )
+        claims.insert(0, _no_cause(rows, len(decided)))
     found_text = ", ".join(f"{row[0]} {row[2]}" for row in rows) if decided else ""
     drawing = Drawing(
         "fig03",
@@ -73,3 +68,15 @@ def figure_3(committed: Committed) -> Result:
         FIGURES[3].size,
     )
     return Result(selection, claims, found_text, [drawing], [probe_table(runs, _FACTORS)], [numbers.NOTE])
+
+
+def _no_cause(rows: Sequence[Sequence[str]], num_decided: int) -> Claim:
+    """Judges the verdicts on all statistics; those whose signs are unknown say nothing."""
+    consistent, reversed_ = ([row[0] for row in rows if row[2] == verdict] for verdict in _KNOWN)
+    ours = ", ".join(
+        f"{len(names)} {words}{': ' if names else ''}{', '.join(names)}"
+        for names, words in ((consistent, "have one known sign in all groups"), (reversed_, "change it"))
+    )
+    ours = f"of {num_decided} statistics {ours}"
+    agrees = not consistent if consistent or reversed_ else None
+    return Claim("no_cause", "no statistic goes with the loss of plasticity everywhere", ours, agrees)

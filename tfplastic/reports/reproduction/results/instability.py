@@ -1,6 +1,7 @@
 """Fig. 1: default and tuned Adam while labels change."""
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -86,27 +87,24 @@ def _table(runs: Runs) -> str:
     rows = []
     for run in runs:
         name = paper_name(run.arm.removeprefix(_LARGE)) + (", paper's network" if _LARGE in run.arm else "")
-        accuracy = _at_tasks(run, _sources.ACCURACY)
-        dead = _at_tasks(run, _FIRST_LAYER)
-        rows.append([name, f"[{run.seed}]({run.name})", accuracy, dead])
+        ends = _ends_of_tasks(run)
+        texts = [_at(ends.values(), _series(run, tag)) for tag in (_sources.ACCURACY, _FIRST_LAYER)]
+        rows.append([name, f"[{run.seed}]({run.name})", ", ".join(map(str, ends)), *texts])
     return numbers.table(
-        [
-            "optimizer",
-            "seed",
-            f"accuracy at the end of tasks {', '.join(map(str, _TASKS))}",
-            "dead units of the first layer",
-        ],
-        rows,
+        ["optimizer", "seed", "tasks", "accuracy at their ends", "dead units of the first layer"], rows
     )
 
 
-def _at_tasks(run: Run, tag: str) -> str:
-    """Returns the values at the end of some tasks, of those that the run has."""
-    ends = _series(run, _sources.TASK).groupby(level=0).last()  # {step: task}
-    last_step = {int(task) + 1: step for step, task in ends.items()}
-    values = _series(run, tag)
-    steps = [last_step[task] for task in (*_TASKS, max(last_step)) if task in last_step]
-    return ", ".join(f"{values[step]:.2f}" for step in dict.fromkeys(steps) if step in values.index)
+def _ends_of_tasks(run: Run) -> dict[int, int]:
+    """Returns {task: last step}, of some tasks and the run's last one."""
+    tasks = _series(run, _sources.TASK)
+    last_step = {int(task) + 1: int(step) for step, task in zip(tasks.index.to_numpy(), tasks, strict=True)}
+    chosen = dict.fromkeys((*_TASKS, max(last_step)))
+    return {task: last_step[task] for task in chosen if task in last_step}
+
+
+def _at(steps: Iterable[int], values: pd.Series) -> str:
+    return ", ".join(f"{values[step]:.2f}" if step in values.index else numbers.NONE for step in steps)
 
 
 def _series(run: Run, tag: str) -> pd.Series:

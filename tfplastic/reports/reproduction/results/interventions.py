@@ -87,7 +87,7 @@ def _figure(committed: Committed, number: int) -> Result:
     bounds = "" if number in (10, 11) else f" and the {aggregate.band_name(cells['runs'].tolist(), 'mean')}"
     drawing = Drawing(
         f"fig{number:02}",
-        f"Means over seeds{bounds}; in brackets the numbers of the paper. Gray: no runs yet.",
+        f"Means over seeds{bounds}; in brackets the numbers of the paper. Gray: no runs.",
         functools.partial(FIGURES[number].draw, runs, factors=FACTORS),
         FIGURES[number].size,
     )

@@ -17,6 +17,7 @@ from tfplastic.reports.statistics.factorial import with_factors
 
 _RANK = "diagnostics/gradient_effective_rank/all"
 _INTERFERENCE = "diagnostics/task_gradient_interference/all"
+_TASK_COVARIANCE = "diagnostics/task_gradient_covariance/all"
 _DISTANCE = "diagnostics/distance_from_init/all"
 _GROWS, _SHRINKS = 1.05, 0.8  # of the value at the start: by as much as no noise of these estimates is
 _SCALARS = {"largest eigenvalue": _sources.SHARPNESS, "effective rank of C_k": _RANK}
@@ -76,6 +77,10 @@ def figure_2(committed: Committed) -> Result:
         drawings.insert(
             0, Drawing("fig02", caption, functools.partial(FIGURES[2].draw, runs), FIGURES[2].size)
         )
+        if _TASK_COVARIANCE in runs.array_tags():
+            caption = "The same with C_k of the task's loss, whose entries have no random signs."
+            draw = functools.partial(FIGURES[2].draw, runs, covariance=_TASK_COVARIANCE)
+            drawings.insert(1, Drawing("fig02_task", caption, draw, FIGURES[2].size))
     return Result(selection, claims, found, drawings, [_twins(runs)])
 
 
