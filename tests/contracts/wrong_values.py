@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -65,7 +66,8 @@ def fault_of(call: Callable[..., Any], name: str, value: Any) -> str:
         call(**{name: value})
     except (TypeError, ValueError) as error:
         text = str(error).split("\n  In call to configurable")[0]  # what gin appends
-        is_right = f"`{name}" in text and "Received: " in text and "\n" not in text
+        is_named = re.search(rf"`(\w+\.)?{name}", text) is not None
+        is_right = is_named and "Received: " in text and "\n" not in text
         return "" if is_right else f"{type(error).__name__}: {text}"
     except Exception as error:  # a traceback to a user
         return f"{type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ from tf_agents.networks import actor_distribution_network, value_network
 from tf_agents.specs import BoundedArraySpec, tensor_spec
 from tf_agents.trajectories import StepType, TimeStep, time_step_spec
 
-from tests.contracts.tasks_contract_test import on_policy
+from tests.contracts.tasks_table import on_policy
 from tfplastic import networks, rl, seeds
 from tfplastic.rl import PpoBatch, PpoTask, ppo_clip_loss
 from tfplastic.rl.on_policy.ppo_loss import generalized_advantages

@@ -1,7 +1,7 @@
 """Figs. 7 and 19 to 22, in MinAtar: layer normalization, alignment of gradients, and spectra."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -96,15 +96,29 @@ def _alignment(runs: Runs, run: Run) -> float:
 
 def figure_19(committed: Committed) -> Result:
     """Judges whether gradients of the agents that fail are more aligned than of those that improve."""
-    return _extremes(committed, 19)
+    return _extremes(committed, 19, "least", _is_collinear)
 
 
 def figure_20(committed: Committed) -> Result:
     """Judges whether C_k of the agents that improve is heaviest on its diagonal."""
-    return _extremes(committed, 20)
+    return _extremes(committed, 20, "most", _is_diagonal)
 
 
-def _extremes(committed: Committed, number: int) -> Result:
+def _is_collinear(failing: np.ndarray, improving: np.ndarray, ours: str) -> Claim:
+    text = "gradients of agents that fail are nearly collinear: C_k has large entries off its diagonal"
+    return Claim("collinear", text, ours, bool(failing.mean() > max(improving.mean(), _NEAR_DIAGONAL)))
+
+
+def _is_diagonal(failing: np.ndarray, improving: np.ndarray, ours: str) -> Claim:
+    del failing
+    text = "C_k of agents that improve has its largest entries on its diagonal"
+    return Claim("diagonal", text, ours, bool(improving.mean() < _NEAR_DIAGONAL))
+
+
+def _extremes(
+    committed: Committed, number: int, kind: str, judge: Callable[[np.ndarray, np.ndarray, str], Claim]
+) -> Result:
+    """Judges alignments of the runs that gain the least and the most return, and shows those of `kind`."""
     selection = committed.select(number)
     runs = selection.runs
     if _sources.RETURN not in runs.tags() or _sources.COVARIANCE not in runs.array_tags():
@@ -118,22 +132,7 @@ def _extremes(committed: Committed, number: int) -> Result:
     )
     ours = f"failing {numbers.several(failing, 2)}, improving {numbers.several(improving, 2)}"
     ours = f"mean size of the cosines of different transitions at the end: {ours}"
-    claim = (
-        Claim(
-            "collinear",
-            "gradients of agents that fail are nearly collinear: C_k has large entries off its diagonal",
-            ours,
-            bool(failing.mean() > max(improving.mean(), _NEAR_DIAGONAL)),
-        )
-        if number == 19
-        else Claim(
-            "diagonal",
-            "C_k of agents that improve has its largest entries on its diagonal",
-            ours,
-            bool(improving.mean() < _NEAR_DIAGONAL),
-        )
-    )
-    kind = "least" if number == 19 else "most"
+    claim = judge(failing, improving, ours)
     caption = f"Return and C_k along the training of the {_EXTREMES} agents whose return gains the {kind}."
     draw = functools.partial(FIGURES[number].draw, runs)
     return Result(selection, [claim], ours, [Drawing(f"fig{number}", caption, draw, FIGURES[number].size)])
