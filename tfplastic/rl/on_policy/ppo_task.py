@@ -21,6 +21,7 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic._keras import keras
+from tfplastic._tf.programs import ArrayProgram
 from tfplastic.layers import Dueling, NoisyDense
 from tfplastic.networks.image_sizes import TooSmallImageError
 from tfplastic.rl.on_policy.ppo_loss import PpoBatch, ppo_clip_loss
@@ -154,8 +155,7 @@ class PpoTask(HostTask):
         check_batch_fits("batch_size", self.batch_size, self.model)
         check_batch_fits("diagnostics_batch_size", self.diagnostics_batch_size, self.model)
         self._player = Player(self._make_environment, seed)
-        program = tf.function(lambda observation: self.model(observation, training=False), autograph=False)
-        self._outputs = lambda observation: program(tf.constant(observation)).numpy()
+        self._outputs = ArrayProgram(lambda observation: self.model(observation, training=False))
         self._make_rollout = RolloutMaker(self._outputs, self.num_steps, self.discount, self.trace_decay)
         self._rollout: PpoBatch | None = None
         self._diagnostics: PpoBatch | None = None

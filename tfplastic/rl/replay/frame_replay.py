@@ -169,7 +169,7 @@ class FrameReplay(replay_buffer.ReplayBuffer):
             ValueError: if no row is a start.
         """
         batch_size = check_positive_integer("batch_size", batch_size)
-        return self._read(self._draw(batch_size, seeds.generator(key)))
+        return self._gather(self._draw(batch_size, seeds.generator(key)))
 
     def batches(self, batch_size: int) -> Sequence[trajectory.Trajectory]:
         """Returns all starts in the order of their rows, in whole batches, for one pass over them.
@@ -235,21 +235,22 @@ class FrameReplay(replay_buffer.ReplayBuffer):
         # Rows keep their numbers, so that no later segment takes the name of one that a checkpoint needs.
         self._cleared = self._added
 
-    def _draw(self, batch_size: int, generator: np.random.Generator) -> np.ndarray:
-        """Starts `[batch_size]`, by rejection; where that takes too long, from the list of all starts."""
-        starts = np.empty(0, np.int64)
+    def _draw(self, batch_size: int, generator: np.random.Generator) -> "_Windows":
+        """Windows of `batch_size` starts, by rejection; where that takes too long, from the list of all."""
+        drawn, missing = [], batch_size
         for _ in range(_REJECTION_ROUNDS if self._num_candidates else 0):
-            candidates = generator.integers(self._num_candidates, size=batch_size)
-            starts = np.concatenate([starts, candidates[self._windows(candidates).valid]])
-            if len(starts) >= batch_size:
-                return starts[:batch_size]
+            windows = self._windows(generator.integers(self._num_candidates, size=batch_size))
+            drawn.append(windows.of(np.flatnonzero(windows.valid)[:missing]))
+            missing -= len(drawn[-1].steps)
+            if not missing:
+                return _Windows.joined(drawn)
         every_start = self._all_starts()
         if not len(every_start):
             raise ValueError(
                 f"`sample` must find {self._n_step} steps and the first one's stack within an episode. "
                 f"Received: a replay of {self._num_frames()} frames without. Add more steps first"
             )
-        return np.concatenate([starts, generator.choice(every_start, batch_size - len(starts))])
+        return _Windows.joined([*drawn, self._windows(generator.choice(every_start, missing))])
 
     @property
     def _num_candidates(self) -> int:
@@ -270,30 +271,34 @@ class FrameReplay(replay_buffer.ReplayBuffer):
         row = self._oldest + age + np.arange(-history, self._n_step + 1)  # [batch, history + 1 + n]
         cell = row % self._num_rows * self._num_envs + env
         kind = self._rows.step_type.ravel().take(cell)
-        # A frame is from before the episode if FIRST comes later in the stack.
-        first = kind[:, 1 : history + 1] == _FIRST  # [batch, history]
-        blank = np.logical_or.accumulate(first[:, ::-1], axis=1)[:, ::-1]
-        valid = (blank | (row[:, :history] >= self._oldest)).all(axis=1)
-        valid &= kind[:, history] != _LAST
+        valid = kind[:, history] != _LAST
+        blank = kind[:, :history] == _FIRST  # [batch, history], of this shape also without a history
+        if history:
+            # A frame is from before the episode if FIRST comes later in the stack.
+            first = kind[:, 1 : history + 1] == _FIRST
+            blank = np.logical_or.accumulate(first[:, ::-1], axis=1)[:, ::-1]
+            valid &= (blank | (row[:, :history] >= self._oldest)).all(axis=1)
         # The first row after the start that is not MID: LAST, or FIRST of an episode that does not follow.
         following = kind[:, history + 1 :]  # [batch, n]
         boundary = (following != _MID).argmax(axis=1)  # 0 also where there is none
-        at_boundary = np.take_along_axis(following, boundary[:, None], axis=1)[:, 0]
-        before_boundary = np.take_along_axis(cell, boundary[:, None] + history, axis=1)[:, 0]
-        terminated = self._rows.discount.ravel().take(before_boundary) == 0
+        each = np.arange(len(starts))
+        at_boundary = following[each, boundary]
+        terminated = self._rows.discount.ravel().take(cell[each, boundary + history]) == 0
         complete = (boundary == self._n_step - 1) | terminated
         valid &= (at_boundary == _MID) | (at_boundary == _LAST) & complete
         steps = np.where(at_boundary == _LAST, boundary + 1, self._n_step)
         return _Windows(cell, blank, steps, valid)
 
     def _read(self, starts: np.ndarray) -> trajectory.Trajectory:
-        windows, rows = self._windows(starts), self._rows
-        history, num_steps = self._stack_size - 1, self._n_step + 1
+        return self._gather(self._windows(starts))
+
+    def _gather(self, windows: "_Windows") -> trajectory.Trajectory:
+        rows, history, num_steps = self._rows, self._stack_size - 1, self._n_step + 1
         frame = rows.frame.reshape(self._capacity, *rows.frame.shape[2:]).take(windows.cell, axis=0)
         frame[:, :history][windows.blank] = 0  # frame: [batch, history + 1 + n, height, width(, channels)]
         observation = frame  # [batch, n + 1, height, width, stack_size * channels]
         if history or frame.ndim == 4:
-            observation = np.empty((len(starts), num_steps, *self._observation_shape[1:]), np.uint8)
+            observation = np.empty((len(windows.steps), num_steps, *self._observation_shape[1:]), np.uint8)
             stacked = observation.reshape(*observation.shape[:4], self._stack_size, self._channels)
             frame = frame.reshape(*frame.shape[:4], self._channels)
             for place in range(self._stack_size):
@@ -397,6 +402,18 @@ class _Windows:
     blank: np.ndarray  # [batch, stack_size - 1] bool, frames from before the episode
     steps: np.ndarray  # [batch], steps until the episode ends, at most n_step
     valid: np.ndarray  # [batch] bool
+
+    @classmethod
+    def joined(cls, parts: Sequence["_Windows"]) -> "_Windows":
+        """Returns all windows of some parts."""
+        if len(parts) == 1:
+            return parts[0]
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+    def of(self, places: np.ndarray) -> "_Windows":
+        """Returns the windows at some places."""
+        return _Windows(*(column[places] for column in vars(self).values()))
 
 
 class _Batches(Sequence[trajectory.Trajectory]):
