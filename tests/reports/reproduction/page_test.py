@@ -61,6 +61,8 @@ def test_without_runs_each_of_the_22_figures_says_how_many_there_should_be(tmp_p
 def test_where_the_papers_statements_hold_each_figure_agrees(found):
     for number, result in found.items():
         judged = {claim.name: claim.agrees for claim in result.claims}
+        if number == 2:  # runs do not measure it of the twin
+            assert judged.pop("interference_grows") is None
         assert all(judged.values()), (number, judged)
         is_complete = result.selection.there == result.selection.of
         assert result.verdict == ("agree" if is_complete else f"agree ({result.selection.progress})"), number
@@ -178,15 +180,31 @@ def test_tasks_of_figure_1_are_those_that_a_run_has(tmp_path, plan):
 def test_figure_2_has_c_k_of_the_task_where_it_was_measured(tmp_path, plan):
     scalars, arrays = made_up_grid.fig02("gradient_descent", 0)
     matrix = {"matrix": np.full((6, 6), 0.5, np.float16)}
-    for prefix in ("diagnostics", "brownian_twin"):
-        arrays[f"{prefix}/task_gradient_covariance/all"] = dict.fromkeys((1_000, 20_000), matrix)
+    arrays["diagnostics/task_gradient_covariance/all"] = dict.fromkeys((1_000, 20_000), matrix)
     write_run(tmp_path / "fig02_both_losses/gradient_descent-seed0", 0, scalars, arrays)
     drawings = results(Committed(tmp_path, plan[0]))[2].drawings
     assert [drawing.name for drawing in drawings] == ["fig02", "fig02_task", "fig02_scalars"]
     with style.styled():
         _, ax = style.new_figure(*drawings[1].size)
         drawings[1].draw(ax)
-    assert all((panel.images[0].get_array() == 0.5).all() for panel in ax.child_axes[2:])
+    for of_network, of_twin in (ax.child_axes[2:4], ax.child_axes[4:]):  # of the twin it is not measured
+        assert (of_network.images[0].get_array() == 0.5).all() and len(of_network.child_axes) == 1
+        assert not of_twin.images and not of_twin.axison
+
+
+@pytest.mark.parametrize(
+    ("end", "twin", "agrees"),
+    [(0.3, None, None), (0.05, None, False), (0.3, 0.1, True), (0.3, 0.4, False)],
+)
+def test_interference_under_gradient_descent_alone_needs_that_of_the_twin(tmp_path, plan, end, twin, agrees):
+    scalars, arrays = made_up_grid.fig02("gradient_descent", 0)
+    scalars["diagnostics/task_gradient_interference/all"] = [(0, 0.1), (25_000, end)]
+    if twin:
+        scalars["brownian_twin/task_gradient_interference/all"] = [(0, 0.1), (25_000, twin)]
+    write_run(tmp_path / "fig02_both_losses/gradient_descent-seed0", 0, scalars, arrays)
+    found = results(Committed(tmp_path, plan[0]))
+    assert claims_of(found, 2)["interference_grows"] is agrees
+    assert ("not measured of the twin" in found[2].claims[-1].ours) is (twin is None)
 
 
 def test_runs_without_a_duration_leave_a_page(tmp_path, plan):

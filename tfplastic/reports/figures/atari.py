@@ -86,7 +86,7 @@ def figure_7(
         panel, below = top[0], forms.panels(rest[0][0], 1, len(matrices))[0]
     is_compared = bool(set(ours.index) & set(theirs.index))
     forms.bars(ours, panel, theirs if is_compared else None)
-    panel.set(ylabel="improvement by layer normalization (%)")
+    panel.set(ylabel="improvement (%)", title="improvement by layer normalization")
     if is_compared:
         panel.legend()
     for panel, (title, matrix) in zip(below, matrices.items(), strict=True):

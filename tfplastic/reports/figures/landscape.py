@@ -47,6 +47,7 @@ def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axe
         )
         if arm in of_spectra or arm in of_matrices
     ]
+    last = max(place for place, (_, _, files) in enumerate(networks) if files)  # column with matrices
     axis = common_axis([file for _, files, _ in networks for file in _ends(files)])
     top, *below = forms.panels(ax, 3, len(networks), gap=0.09)
     for column, (title, of_spectra, of_matrices) in enumerate(networks):
@@ -54,14 +55,18 @@ def figure_2(runs: Runs, ax: Axes, covariance: str = _sources.COVARIANCE) -> Axe
         forms.densities(ends, top[column], [f"step {file.step:,}" for file in ends], axis)
         top[column].set_title(title)
         top[column].legend()
-        for file, panel in zip(_ends(_after_0(of_matrices)), (row[column] for row in below), strict=False):
+        places = [row[column] for row in below]
+        chosen = _ends(_after_0(of_matrices))
+        for panel in places[len(chosen) :]:
+            panel.set_axis_off()
+        for file, panel in zip(chosen, places, strict=False):
             forms.matrix(file.values["matrix"], panel)
             panel.set_title(f"C_k, step {file.step:,}")
             if column == 0:
                 panel.set_ylabel("example")
             if panel is below[-1][column]:
                 panel.set_xlabel("example")
-            if column == len(networks) - 1:
+            if column == last:
                 forms.color_bar(panel, "cosine of gradients")
     _share_limits([panel for panel, (_, files, _) in zip(top, networks, strict=True) if files])
     return ax
@@ -145,7 +150,7 @@ def _spectra_of_games(runs: Runs, ax: Axes, factors: Sequence[str], second_half:
             panel.set_ylabel("")
         if index + columns < len(shown):
             panel.set_xlabel("")
-        panel.legend(fontsize=7)
+        panel.legend(fontsize=7, loc="upper right")
     return ax
 
 

@@ -50,7 +50,9 @@ def figure_1(committed: Committed) -> Result:
             "default Adam kills most units (0.6 to 0.8), tuned Adam hardly any",
             f"dead units of the first layer at the end: default {numbers.several(dead[_DEFAULT], 2)}, tuned"
             f" {numbers.several(dead[_TUNED], 2)}",
-            dead[_DEFAULT].mean() >= _MANY and dead[_TUNED].mean() <= _FEW,
+            bool(dead[_DEFAULT].mean() >= _MANY and dead[_TUNED].mean() <= _FEW)
+            if all(map(len, dead.values()))
+            else None,
         ),
     ]
     found = (

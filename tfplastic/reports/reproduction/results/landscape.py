@@ -78,7 +78,10 @@ def figure_2(committed: Committed) -> Result:
             0, Drawing("fig02", caption, functools.partial(FIGURES[2].draw, runs), FIGURES[2].size)
         )
         if _TASK_COVARIANCE in runs.array_tags():
-            caption = "The same with C_k of the task's loss, whose entries have no random signs."
+            caption = (
+                "The same with C_k of the task's loss, whose entries have no random signs; it is not measured"
+                " of the twin."
+            )
             draw = functools.partial(FIGURES[2].draw, runs, covariance=_TASK_COVARIANCE)
             drawings.insert(1, Drawing("fig02_task", caption, draw, FIGURES[2].size))
     return Result(selection, claims, found, drawings, [_twins(runs)])
@@ -96,8 +99,13 @@ def _interference(runs: Runs) -> Claim:
         numbers.first_and_last(runs, tag) for tag in (_INTERFERENCE, _sources.of_twin(_INTERFERENCE))
     )
     ours = f"negative entries of C_k of the task's loss: {numbers.several(network[0])} at the start,"
-    ours += f" {numbers.several(network[1])} at the end, the twin {numbers.several(twin[1])}"
-    grown, of_twin = network[1].mean() - network[0].mean(), twin[1].mean() - twin[0].mean()
+    ours += f" {numbers.several(network[1])} at the end"
+    grown = float(network[1].mean() - network[0].mean())
+    if not len(twin[1]):
+        ours += "; not measured of the twin, because the task's loss is that of its own network"
+        return Claim("interference_grows", paper, ours, None if grown > 0 else False)
+    ours += f", the twin {numbers.several(twin[1])}"
+    of_twin = float(twin[1].mean() - twin[0].mean())
     return Claim("interference_grows", paper, ours, grown > max(0.0, of_twin))
 
 
