@@ -257,6 +257,25 @@ def test_each_agent_of_the_experiment_has_a_statement(tmp_path, plan):
     assert shown == ["2 of 3 are: 6.7 (3.0, 8.0, 9.0)"]
 
 
+@pytest.mark.parametrize(
+    ("bfloat16", "one", "claims", "verdict"),
+    [  # `cpu` has 2, 3 and 4: 2 pooled standard errors of two arms with a spread of 1 are 1.63
+        ((3.6, 4.6, 5.6), (0.4, 1.4, 2.4), [True, True], "agree"),
+        ((3.7, 4.7, 5.7), (0.3, 1.3, 2.3), [False, False], "not"),
+        ((3.6,), (0.3, 1.3, 2.3), [None, False], "not run (7 of 9)"),
+        ((), (), [None, None], "not run (3 of 9)"),
+    ],
+)
+def test_levers_agree_where_returns_do_not_differ(bfloat16, one, claims, verdict, tmp_path, plan):
+    for arm, values in {"cpu": (2, 3, 4), "bfloat16": bfloat16, "one_environment": one}.items():
+        for seed, value in enumerate(values):
+            scalars = {cells.RETURN: [(10, value)], "evaluation/episode_return": [(10, value + 1.0)]}
+            write_run(tmp_path / f"minatar_levers/{arm}-seed{seed}", seed, scalars)
+    assert judge("minatar_levers", tmp_path, plan)[:2] == (claims, verdict)
+    text = page(tmp_path, plan, "minatar_levers").text
+    assert line(text, "cpu") == ["cpu", "3.0 (2.0, 3.0, 4.0)", "4.0 (3.0, 4.0, 5.0)", "3"]
+
+
 def test_damaged_runs_are_named_and_the_others_are_shown(tmp_path, plan):
     write_sequences(tmp_path, none=((0.4, 0.4, 0.4), LOW), redo=((0.3, 0.3, 0.3), HIGH))
     folder = tmp_path / "minatar_sequence"

@@ -321,6 +321,16 @@ def test_runs_that_test_an_explanation_are_in_no_verdict(tmp_path, plan):
     assert front(page)[8][2] == "not run (1 of 123)" and front(before)[8][2] == "not run (0 of 123)"
 
 
+def test_a_cell_in_bfloat16_is_shown_next_to_the_one_in_float32(tmp_path, plan):
+    write_run(tmp_path / "fig06/cifar10-cnn-none-seed0", 0, made_up_grid.probe(0.1, 0.4))
+    write_run(tmp_path / "fig06_bfloat16/cifar10-cnn-none-seed1", 1, made_up_grid.probe(0.2, 0.4))
+    page = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1])
+    assert "One cell computed in bfloat16, as a test (2 of 9 runs):" in page.text
+    for arithmetic, numbers in (("float32", "0.100 | 0.400 | 0.300"), ("bfloat16", "0.200 | 0.400 | 0.200")):
+        assert f"| {arithmetic} | CIFAR-10 | CNN | None | {numbers} |" in page.text
+    assert front(page)[6][2] == "not run (1 of 84)"
+
+
 def test_cells_are_named_that_are_farthest_from_the_papers_order(tmp_path, plan):
     for arm in ("none", "two_hot", "weight_decay", "spectral_norm", "layer_norm", "reset_last_layer"):
         made, _ = made_up_grid.fig06(f"cifar10-cnn-{arm}", 0)

@@ -57,8 +57,11 @@ PARTS: Mapping[int, Sequence[Part]] = {
     **dict.fromkeys((19, 20, 21, 22), _MINATAR),
 }
 """{figure of the paper: the runs that it is of}."""
-TESTS: Mapping[int, Part] = {8: Part("fig06_coefficients")}
-"""{figure: runs that test an explanation}, which no verdict is of."""
+TESTS: Mapping[int, Sequence[Part]] = {
+    6: (Part("fig06", "cifar10-cnn-none", "float32-"), Part("fig06_bfloat16", prefix="bfloat16-")),
+    8: (Part("fig06_coefficients"),),
+}
+"""{figure: runs that test an explanation or a setting}, which no verdict is of."""
 EARLIER: Mapping[int, Sequence[Part]] = {2: (Part("fig02"),), 4: (Part("fig04"),)}
 """{figure: runs of before its experiment changed}, which count while there are no others."""
 
@@ -110,7 +113,17 @@ class Committed:
 
     def select(self, figure: int) -> Selection:
         """Returns the runs of a figure of the paper."""
-        parts = PARTS[figure]
+        selection = self._selection(PARTS[figure])
+        if len(selection.runs) or figure not in EARLIER:
+            return selection
+        earlier = Runs(self._runs(EARLIER[figure]))
+        return dataclasses.replace(selection, runs=earlier, is_earlier=True)
+
+    def tests(self, figure: int) -> Selection:
+        """Returns the runs that test an explanation or a setting of a figure."""
+        return self._selection(TESTS[figure])
+
+    def _selection(self, parts: Sequence[Part]) -> Selection:
         wanted = {
             (part.prefix + arm, seed)
             for part in parts
@@ -118,19 +131,9 @@ class Committed:
             if re.fullmatch(part.arms, arm)
             for seed in seeds
         }
-        runs, damaged = self._runs(parts), self._damaged(parts, wanted)
+        runs = self._runs(parts)
         there = len({(run.arm, run.seed) for run in runs} & wanted)
-        if not runs and figure in EARLIER:
-            earlier = Runs(self._runs(EARLIER[figure]))
-            return Selection(earlier, there, len(wanted), is_earlier=True, damaged=damaged)
-        return Selection(Runs(runs), there, len(wanted), damaged=damaged)
-
-    def tests(self, figure: int) -> Selection:
-        """Returns the runs that test an explanation of a figure."""
-        part = TESTS[figure]
-        wanted = {(arm, seed) for arm, seeds in self._grid.get(part.folder, {}).items() for seed in seeds}
-        runs = Runs(self._runs([part]))
-        return Selection(runs, len({(run.arm, run.seed) for run in runs} & wanted), len(wanted))
+        return Selection(Runs(runs), there, len(wanted), damaged=self._damaged(parts, wanted))
 
     def _runs(self, parts: Sequence[Part]) -> list[Run]:
         return [run for run in self._named(parts) if run.state == "finished" and not run.errors]

@@ -111,7 +111,7 @@ def left_out(selection: Selection) -> list[str]:
 
 
 def _commands(number: int, experiments: Mapping[str, Sequence[str]]) -> str:
-    parts = [*PARTS[number], *([TESTS[number]] if number in TESTS else [])]
+    parts = [*PARTS[number], *TESTS.get(number, ())]
     lines = [
         _command(folder, file)
         for folder in dict.fromkeys(part.folder for part in parts)

@@ -1,6 +1,6 @@
-"""Results in MinAtar: scores, sequences of games, replay ratios, and whether agents learn."""
+"""Results in MinAtar: scores, sequences of games, replay ratios, whether agents learn, and levers of speed."""
 
-from tfplastic.reports.published.minatar import agents, replay_ratio, scores, sequence
+from tfplastic.reports.published.minatar import agents, levers, replay_ratio, scores, sequence
 from tfplastic.reports.published.row import RowsPage
 
 _INTRODUCTION = """\
@@ -22,7 +22,7 @@ the runs while some are missing."""
 PAGE = RowsPage(
     "minatar.md",
     _INTRODUCTION,
-    (scores.ROW, sequence.ROW, replay_ratio.ROW, agents.PPO, agents.VALUES),
+    (scores.ROW, sequence.ROW, replay_ratio.ROW, agents.PPO, agents.VALUES, levers.ROW),
 )
 
 __all__ = ["PAGE"]

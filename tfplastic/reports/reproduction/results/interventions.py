@@ -1,7 +1,7 @@
 """Figs. 6 and 8 to 11: effects of interventions on the loss of plasticity, next to the paper's numbers."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,10 @@ _SHORT = {
     "sign_of_clear_differences": "clear signs",
     "rho_of_losses_of_plasticity": "rank correlation of increases",
     "rho_of_final_losses": "rank correlation of final losses",
+}
+_TESTS = {  # title, and the parts of an arm's name
+    6: ("One cell computed in bfloat16", ("arithmetic", *FACTORS)),
+    8: ("Shrink and perturb with other coefficients", ("data", "architecture", "shrink + perturb")),
 }
 _FINALS = {"rho_of_final_losses": "probe losses at the end of training are in the paper's order"}
 
@@ -100,7 +104,7 @@ def _figure(committed: Committed, number: int) -> Result:
     tables = [_agreement(found, measures)]
     tables += [] if elsewhere else [probe_table(runs, FACTORS, paper_cells())]
     if number in TESTS:
-        tables.append(_coefficients(committed.tests(number)))
+        tables.append(_test(committed.tests(number), *_TESTS[number]))
     return Result(selection, claims, _numbers(found, measures), [drawing], tables, remarks)
 
 
@@ -167,12 +171,11 @@ def _farthest(cells: pd.DataFrame, paper: pd.DataFrame, column: str) -> str:
     return f"Cells that deviate most from the paper's order ({ranks}): {listed}."
 
 
-def _coefficients(selection: Selection) -> str:
-    """Returns the table of shrink and perturb with other coefficients."""
-    title = f"Shrink and perturb with other coefficients, as a test ({selection.progress} runs):"
+def _test(selection: Selection, title: str, factors: Sequence[str]) -> str:
+    """Returns the table of runs next to those of a figure, which no verdict is of."""
+    title = f"{title}, as a test ({selection.progress} runs):"
     if PROBE_LOSS not in selection.runs.tags():
         return f"{title} not run."
-    factors = ("data", "architecture", "shrink + perturb")
     return f"{title}\n\n{probe_table(selection.runs, factors)}"
 
 
