@@ -44,7 +44,7 @@ def test_rows_are_sorted_by_accuracy_with_every_number_and_those_not_run_last(tm
                 scalars(value, (0.1,) * 18 + (0.2, 0.4), lost),
                 cpu_time_s=20 if arm == "redo" else 10,
             )
-    write_run(tmp_path / "random_labels-weight_decay-seed1", 1, scalars(0.56), cpu_time_s=10)
+    write_run(tmp_path / "random_labels-weight_decay-seed1", 1, scalars(0.61), cpu_time_s=10)
     runs = published.select(read_runs(tmp_path), PLANNED).runs
     rows = methods.table(runs, PLANNED, "random_labels", "paper")
     assert [row[0] for row in rows] == [
@@ -63,9 +63,29 @@ def test_rows_are_sorted_by_accuracy_with_every_number_and_those_not_run_last(tm
         "",
         "[0](paper/methods/random_labels-l2_init-seed0) [1](paper/methods/random_labels-l2_init-seed1)",
     ]
-    assert decay[1] == "0.560, not run (1 of 2)" and decay[7] == "lost" and decay[9] == "Kumar et al. 2023"
+    assert decay[1] == "0.610, not run (1 of 2)" and decay[7] == "lost" and decay[9] == "Kumar et al. 2023"
     assert redo[8:10] == ["2.0", "Sokar et al. 2023 (reinforcement learning)"]
     assert muon == ["[muon](#muon)", "not run (0 of 2)", *[""] * 9]
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "is_named"),
+    [
+        ("redo", (0.4, 0.5), True),
+        ("redo", (0.4, 0.51), False),  # a lower mean, and a run above one of the baseline's
+        ("weight_decay", (0.61, 0.7), True),  # does not help on random labels, by its paper
+        ("weight_decay", (0.59, 0.9), False),
+        ("redo", (0.1, math.nan), False),
+        ("muon", (0.1, 0.2), False),  # no claim
+    ],
+)
+def test_a_paper_is_contradicted_by_all_runs_or_not_at_all(method, values, is_named, tmp_path):
+    for arm, pair in {"baseline": (0.5, 0.6), method: values}.items():
+        for seed, value in enumerate(pair):
+            write_run(tmp_path / f"random_labels-{arm}-seed{seed}", seed, scalars(value))
+    rows = methods.table(read_runs(tmp_path), PLANNED, "random_labels")
+    (row,) = [row for row in rows if row[0].startswith(f"[{method}]")]
+    assert bool(row[9]) is is_named
 
 
 def test_a_method_that_a_paper_says_does_not_help_is_named_where_it_does():

@@ -47,6 +47,7 @@ def test_few_pairs_have_no_interval():
         found = of_pairs(range(count), range(count))  # of four, 2 of 24 orders are perfect
         assert found.value == pytest.approx(1) and (found.low, found.high) == (-1, 1)
         assert not found.is_away_from_zero
+        assert not of_series(range(count), range(count)).is_away_from_zero
     assert of_pairs(range(6), range(6)).is_away_from_zero
 
 

@@ -131,6 +131,6 @@ def _interval(value: float, size: float) -> tuple[float, float]:
     if math.isnan(value) or size <= 3:
         return -1.0, 1.0
     if abs(value) >= _BELOW_1:
-        return value, value
+        return (value, value) if size >= FEWEST_RUNS else (-1.0, 1.0)
     middle, half = math.atanh(value), _NORMAL * math.sqrt(_VARIANCE / (size - 3))
     return math.tanh(middle - half), math.tanh(middle + half)
