@@ -192,6 +192,19 @@ def test_figure_2_has_c_k_of_the_task_where_it_was_measured(tmp_path, plan):
         assert not of_twin.images and not of_twin.axison
 
 
+def test_sharpness_that_falls_first_still_grows(tmp_path, plan):
+    """With layer norm it starts at 40, falls to 4 and grows five times, as much as without."""
+    for arm, values in (("easy-none", (4, 5, 20)), ("easy-layer_norm", (40, 4, 20))):
+        series = list(zip((0, 600, made_up_grid.STEPS), values, strict=True))
+        write_run(tmp_path / f"fig14/{arm}-seed0", 0, {"diagnostics/sharpness/all": series})
+    found = results(Committed(tmp_path, plan[0]))
+    assert claims_of(found, 14) == {"easy_stays": False}
+    assert (
+        found[14].claims[0].ours == "from its lowest value on it grows 5.0 times with it, 5.0 times without"
+    )
+    assert "| Easy MDP | Layer norm | 40.0 | 4.0 | 20.0 |" in found[14].tables[0]
+
+
 @pytest.mark.parametrize(
     ("end", "twin", "agrees"),
     [(0.3, None, None), (0.05, None, False), (0.3, 0.1, True), (0.3, 0.4, False)],
