@@ -1,6 +1,7 @@
 """A run with probes is the run without, bit for bit: everything it ends with, and its metrics."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -93,3 +94,23 @@ def test_a_run_with_probes_is_the_run_without(tmp_path, task):
     assert [row for row in found if not row[1].startswith("probe/")] == without
     assert any("variables" in name for name in files) and list(others) == list(files)
     assert [name for name in files if files[name] != others[name]] == []
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (
+            probing.TwoHot(head=networks.CategoricalHead(-10.0, 10.0, num_bins=51)),
+            "`Probe.head` must suit the network, which has outputs [10] for an example. Received: TwoHot(",
+        ),
+        (
+            probing.Regression(outputs=[0, 10]),
+            "`Probe.head` must suit the network, which has outputs [10] for an example. Received: Regressio",
+        ),
+    ],
+)
+@pytest.mark.parametrize("task", [supervised, mdp])
+def test_a_head_that_does_not_suit_the_network_is_refused_before_the_run(task, head, message):
+    config = TrainConfig(task(), optimizers.adam(), total_steps=STEPS, probe=probing.Probe(head=head))
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        Loop(config)

@@ -1,13 +1,15 @@
 """The measurement of plasticity, configured once."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gin
+import tensorflow as tf
 
 from tfplastic import _renames
-from tfplastic._checks import check_instance
+from tfplastic._checks import check_instance, shown
 from tfplastic._keras import check_backend
 from tfplastic.probing._measuring.cache import ProbeCache
 from tfplastic.probing._measuring.inputs import as_inputs
@@ -124,6 +126,18 @@ class Probe(Protocol):
             return result
         other = dataclasses.replace(self, head=standardized(self.head), standardize=False)
         return dataclasses.replace(result, standardized=Measurement(other, *given).result())
+
+    def check_outputs(self, shape: Sequence[int]) -> None:
+        """Raises `ValueError` unless the head suits a network.
+
+        Args:
+            shape: shape of the network's outputs for one example.
+        """
+        try:
+            self.head.predictions(self.head.chosen(tf.zeros([1, *shape])))
+        except ValueError:
+            rule = f"must suit the network, which has outputs {[*shape]} for an example"
+            raise ValueError(f"`Probe.head` {rule}. Received: {shown(self.head)}") from None
 
     def kept_in(self, directory: Path) -> SharedProbe:
         """Returns this probe reading its results from a folder where the same probe has left them.

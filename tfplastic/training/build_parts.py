@@ -45,6 +45,7 @@ def build_parts(config: TrainConfig, is_new: bool) -> RunParts:
     with computing_in(config.compute):
         task.build(seed)
     check_outputs(task.model, config.compute)
+    config.probe_plan.check_model(task.model)
     if config.init_from is not None and is_new:  # before mitigations and the twin look at the weights
         load_weights(find_source(config.init_from), task.model)
         task.weights_replaced()

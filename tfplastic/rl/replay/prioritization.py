@@ -22,11 +22,12 @@ class Prioritization:
         constant", is 1e-6 as in OpenAI Baselines. Rainbow has an exponent of 0.5.
     Source: Schaul et al. 2016, "Prioritized experience replay"; Hessel et al. 2018, "Rainbow", by the loss.
     Departures: weights are divided by the largest of the batch, as in Dopamine and DQN Zoo; the text divides
-        by the largest of all. Priorities are not clipped.
+        by the largest of all. Priorities are not clipped. The loss of C51 and Rainbow is the cross-entropy,
+        as in DQN Zoo; Rainbow's text has the KL divergence, which is less by the entropy of the target.
 
     Attributes:
         exponent: exponent of the priorities, in [0, 1]; with 0 all transitions are alike.
-        importance_begin: beta at the first gradient step, in [0, 1].
+        importance_begin: beta at gradient step 0, before the first, in [0, 1].
         importance_end: beta from gradient step `importance_steps` on, in [0, 1].
         importance_steps: gradient steps over which beta changes linearly; 0 for `importance_end` throughout.
         offset: number added to every priority, at least 0.

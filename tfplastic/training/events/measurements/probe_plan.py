@@ -51,3 +51,9 @@ class ProbePlan:
         if shares_first and not hasattr(probe, "kept_in"):
             rule = "can be True where `probe` is a probe that can be kept, such as @Probe()"
             raise ValueError(f"`share_first_probe` {rule}. Received: a probe {probe!r}")
+
+    def check_model(self, model: Any) -> None:
+        """Raises `ValueError` if the probe says that it does not suit the outputs of a network."""
+        shape = tuple(getattr(model, "output_shape", None) or (None, None))[1:]
+        if hasattr(self.probe, "check_outputs") and all(isinstance(size, int) for size in shape):
+            self.probe.check_outputs(shape)
