@@ -1,4 +1,4 @@
-"""Results in MinAtar: scores, sequences of games, replay ratios, whether agents learn, and levers of speed."""
+"""Results in MinAtar: scores, sequences of games, replay ratios, learning checks, and levers of speed."""
 
 from tfplastic.reports.published.minatar import agents, levers, replay_ratio, scores, sequence
 from tfplastic.reports.published.row import RowsPage

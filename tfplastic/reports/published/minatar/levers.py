@@ -62,9 +62,9 @@ ROW = Row(
     "gin/paper/small/minatar_levers.gin",
     judge,
     (
-        f"Breakout, 100,000 frames. `{WITHOUT}` computes in float32 and plays eight environments; the other arms"
-        " change one of the two. The return in training is the mean of the last 100 episodes. The other levers"
-        " of benchmarks/README.md give the same bits as without them.",
+        f"Breakout, 100,000 frames. `{WITHOUT}` computes in float32 and plays eight environments; the other"
+        " arms change one of the two. The return in training is the mean of the last 100 episodes. The other"
+        " levers of benchmarks/README.md give the same bits as without them.",
     ),
     needs=(cells.RETURN, _EVALUATION),
     tables=tables,
