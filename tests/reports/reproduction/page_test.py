@@ -126,26 +126,28 @@ def test_statistics_whose_signs_are_unknown_leave_the_figure_undecided(tmp_path,
     assert "1 have one known sign in all groups: dead units, 0 change it" in cause[3].claims[0].ours
 
 
-def test_layer_norm_learns_best_only_where_no_other_arm_learns_more(tmp_path, plan):
-    def with_better(arm, seed, place):
-        scalars, arrays = made_up_grid.MAKE[place](arm, seed)
-        if arm.endswith("-two_hot"):
-            scalars["evaluation/accuracy"] = [(made_up_grid.STEPS, 1.0)]
-        return scalars, arrays
+def learned(folder, **accuracies):
+    """Runs on CIFAR-10 with an MLP: {ENVIRONMENT_INTERVENTION: accuracy at the end}."""
+    for name, accuracy in accuracies.items():
+        environment, _, arm = name.partition("_")
+        place = {"easy": "fig06/cifar10-mlp", "hard": "fig12/hard-cifar10-mlp"}[environment]
+        scalars = {"evaluation/accuracy": [(made_up_grid.STEPS, accuracy)]}
+        write_run(folder / f"{place}-{arm}-seed0", 0, scalars | made_up_grid.probe(0.1, 0.2))
+    return folder
 
-    makers = {place: functools.partial(with_better, place=place) for place in ("fig06", "fig12")}
-    found = of_folders(tmp_path, plan, **makers)
-    assert claims_of(found, 12)["layer_norm_learns"] is False
-    assert "the highest of all arms in 0 of 4 cells" in found[13].claims[2].ours
+
+@pytest.mark.parametrize(("two_hot", "is_best"), [(0.8, False), (0.6, True)])
+def test_layer_norm_learns_best_only_where_no_other_arm_learns_more(tmp_path, plan, two_hot, is_best):
+    learned(tmp_path, easy_none=0.5, easy_layer_norm=0.7, easy_two_hot=two_hot)
+    found = results(Committed(tmp_path, plan[0]))
+    assert claims_of(found, 12)["layer_norm_learns"] is is_best
+    ours = f"the highest of all arms in {int(is_best)} of 1 cells; mean 0.70, None 0.50"
+    assert found[12].claims[-1].ours == ours
 
 
 @pytest.mark.parametrize(("hard", "is_far"), [(0.48, True), (0.52, False)])
 def test_far_more_slowly_is_less_than_half_of_the_gain_above_chance(tmp_path, plan, hard, is_far):
-    def hard_one(arm, seed):
-        scalars, arrays = made_up_grid.fig12(arm, seed)
-        return scalars | {"evaluation/accuracy": [(made_up_grid.STEPS, hard)]}, arrays
-
-    found = of_folders(tmp_path, plan, fig06=made_up_grid.fig06, fig12=hard_one)  # easy: 0.9
+    found = results(Committed(learned(tmp_path, easy_none=0.9, hard_none=hard), plan[0]))
     assert claims_of(found, 12)["hard_is_slower"] is is_far
 
 
@@ -162,6 +164,16 @@ def test_figure_17_is_about_spreads_of_seeds_and_of_variants(tmp_path, plan):
     write_run(tmp_path / "one/fig17/easy-none-seed0", 0, made_up_grid.probe(0.01, 0.2))
     one = results(Committed(tmp_path / "one", plan[0]))[17]
     assert one.verdict == "not run (1 of 24)" and {claim.agrees for claim in one.claims} == {None}
+
+
+def test_figure_17_has_room_for_seeds_that_are_missing(tmp_path, plan):
+    for arm, seed in (("easy-none", 0), ("easy-none", 1), ("hard-none", 0)):  # rows for two MDPs and seeds
+        scalars, arrays = made_up_grid.fig17(arm, seed)
+        write_run(tmp_path / f"fig17/{arm}-seed{seed}", seed, scalars, arrays)
+    (drawing,) = results(Committed(tmp_path, plan[0]))[17].drawings
+    with style.styled():
+        _, ax = style.new_figure(*drawing.size)
+        assert len(drawing.draw(ax).child_axes) == 4 and drawing.size[1] == 4 * 2.3 + 0.5
 
 
 def test_tasks_of_figure_1_are_those_that_a_run_has(tmp_path, plan):
