@@ -51,7 +51,9 @@ class PpoTask(HostTask):
     Departures: the paper lets clip and learning rate fall to 0 over the run; they stay here. As in TF-Agents,
         the value's error is not halved, and advantages are normalized by rollout; OpenAI Baselines does so by
         minibatch. The evaluation takes the most probable action. Targets of the value stay during a rollout's
-        epochs; no boundary follows a rollout, so that mitigations need a period.
+        epochs; no boundary follows a rollout, so that mitigations need a period. One that is a multiple of
+        the gradient steps of a rollout lets them act between rollouts; another one changes weights while the
+        ratios of a rollout are still those to its own policy.
 
     Args:
         game: name of the game, which `protocol` knows.
