@@ -37,3 +37,9 @@ def test_texts_are_read_by_headings(tmp_path):
         texts.read(file)
     with pytest.raises(ValueError, match="The texts of the page must be at"):
         texts.read(tmp_path / "no.md")
+
+
+def test_a_run_that_diverged_is_a_dash():
+    nan = float("nan")
+    assert numbers.several([0.5, nan], 1) == "– (0.5, –)" and numbers.several([nan]) == "–"
+    assert numbers.several([nan, *[0.5] * 6], 1) == "– [–, –]"

@@ -23,6 +23,7 @@ STREAMS = {
 """{first part of an arm's name: title of its table}."""
 _EXPERIMENT = "gin/published/methods.gin"
 _TENTH = 0.1
+_FEWEST = 2  # runs that contradict a paper
 _COLUMNS = (
     *("method", "average online accuracy", "end accuracy", "dead units", "srank", "sharpness"),
     *("probe plasticity", "verdict", "relative cost", "a paper claims otherwise", "runs"),
@@ -50,8 +51,8 @@ last hidden layer, of 100 at most) and sharpness are of the network at the end, 
 that would come next. Probe plasticity is b less the final loss of a probe (Lyle et al. 2023, Eq. 5), which
 trains copies of the network on 3 random targets with the method's own optimizer; the verdict compares with
 5 fresh networks, by seed. Relative cost is the processor time of a whole run, measurements included, over
-that of the baseline. A paper claims otherwise where it says that its method helps and no run here is above
-any of the baseline, or the reverse."""
+that of the baseline. A paper claims otherwise where it says that its method helps and no run here, of two at
+least, is above any of the baseline, or the reverse."""
 
 Cells = list[str]
 
@@ -158,7 +159,7 @@ def _otherwise(stream: str, method: str, runs: Runs, baseline: Runs) -> str:
     """Returns the paper whose claim on a method all of our runs contradict; '' where none does."""
     claim = CLAIMS.get(method)
     ours, theirs = ([_average(run) for run in each] for each in (runs, baseline))
-    if claim is None or not theirs or not np.isfinite([*ours, *theirs]).all():
+    if claim is None or min(len(ours), len(theirs)) < _FEWEST or not np.isfinite([*ours, *theirs]).all():
         return ""
     helps = claim.helps_on(stream)
     return claim.paper if (max(ours) <= min(theirs) if helps else min(ours) > max(theirs)) else ""

@@ -21,7 +21,7 @@ NONE = "–"
 
 
 def several(values: Iterable[float], digits: int = 3) -> str:
-    """Returns a mean with its points or its interval, see `NOTE`.
+    """Returns a mean with its points or its interval, see `NOTE`; NONE stands for a NaN.
 
     Example:
         >>> from tfplastic.reports.reproduction.numbers import several
@@ -31,13 +31,18 @@ def several(values: Iterable[float], digits: int = 3) -> str:
     array = np.sort(np.asarray(list(values), np.float64))
     if not len(array):
         return NONE
-    mean = f"{array.mean():z.{digits}f}"
+    texts = [_text(value, digits) for value in array]
+    mean = _text(array.mean(), digits)
     if len(array) == 1:
         return mean
     if len(array) < aggregate.FEWEST_RUNS:
-        return f"{mean} ({', '.join(f'{value:z.{digits}f}' for value in array)})"
+        return f"{mean} ({', '.join(texts)})"
     interval = aggregate.bootstrap({"": array}, aggregate.mean)
-    return f"{mean} [{interval.low:z.{digits}f}, {interval.high:z.{digits}f}]"
+    return f"{mean} [{_text(interval.low, digits)}, {_text(interval.high, digits)}]"
+
+
+def _text(value: float, digits: int) -> str:
+    return NONE if np.isnan(value) else f"{value:z.{digits}f}"
 
 
 def mean(values: Iterable[float], digits: int = 2) -> str:
