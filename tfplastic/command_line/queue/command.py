@@ -27,6 +27,7 @@ from tfplastic.sweeps.queue.work import Run, runs_of
 
 PROGRAM = "make runs"
 _ATTEMPTS = 2  # of a run that fails; the second continues from the last checkpoint
+_SECONDS_TO_A_SIGNAL = 1.0  # at most
 _FAILURES_IN_A_ROW = 3  # after which the machine or the environment is at fault, and the rest would fail too
 
 _INTRODUCTION = """\
@@ -171,6 +172,9 @@ class Queue:
         with _stop_on_signals() as stop:
             with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
                 for future in [pool.submit(self._do, run, stop) for run in todo]:
+                    # The system may give a signal to another thread, which does not wake this one.
+                    while not concurrent.futures.wait([future], timeout=_SECONDS_TO_A_SIGNAL).done:
+                        pass
                     future.result()
             if stop.signal:
                 print_line("Stopped. Run the same command again to continue.")
