@@ -29,6 +29,12 @@ def built(task: Callable[..., Any], **fitting: Any) -> Callable[..., Any]:
     return lambda **tried: task(**{**fitting, **tried}).build(0)
 
 
+def on_games(task: Callable[..., Any], **fitting: Any) -> tuple[Callable[..., Any], set[Key]]:
+    """The row of a task with a small replay memory."""
+    passing = may("0.5 L", "replay_ratio") | may("L", "target_update_period") | may("None", "prioritization")
+    return given(task, **fitting, replay_capacity=1_000, warm_up_agent_steps=100), passing
+
+
 def of_minatar(**tried: Any) -> None:
     tp.rl.MinAtarTask(tp.rl.GameSequence(**tried), tp.rl.dqn, tp.networks.minatar_cnn)
 
@@ -364,27 +370,14 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
         | may("0 0.5", "epsilon")
         | may("L", "warm_up_agent_steps", "target_update_period", "evaluation_size"),
     ),
-    "AtariTask": (
-        given(
-            tp.rl.AtariTask,
-            game="Pong",
-            agent=tp.rl.double_dqn,
-            network=functools.partial(tp.networks.nature_dqn, width=0.05),
-            replay_capacity=1_000,
-            warm_up_agent_steps=100,
-        ),
-        may("0.5 L", "replay_ratio") | may("L", "target_update_period") | may("None", "prioritization"),
+    "AtariTask": on_games(
+        tp.rl.AtariTask,
+        game="Pong",
+        agent=tp.rl.double_dqn,
+        network=functools.partial(tp.networks.nature_dqn, width=0.05),
     ),
-    "MinAtarTask": (
-        given(
-            tp.rl.MinAtarTask,
-            game="breakout",
-            agent=tp.rl.dqn,
-            network=tp.networks.minatar_cnn,
-            replay_capacity=1_000,
-            warm_up_agent_steps=100,
-        ),
-        may("0.5 L", "replay_ratio") | may("L", "target_update_period") | may("None", "prioritization"),
+    "MinAtarTask": on_games(
+        tp.rl.MinAtarTask, game="breakout", agent=tp.rl.dqn, network=tp.networks.minatar_cnn
     ),
     "PpoTask": (
         given(

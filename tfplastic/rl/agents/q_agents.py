@@ -67,8 +67,8 @@ class QAgent:
         for online, target in zip(q_network.noisy_layers, target_network.noisy_layers, strict=True):
             target.follow(online)
         self._has_noise = bool(q_network.noisy_layers)
-        # By the shape of the observation, whether there is noise, and whether copies are read.
-        self._programs: dict[tuple[bool, bool], ArrayProgram] = {}  # by training, by copies
+        # By whether the network is called as in training, and whether copies are read.
+        self._programs: dict[tuple[bool, bool], ArrayProgram] = {}
         self._copies, self._target_copies = WeightCopies(self.model), WeightCopies(self.target_model)
         self._acts_by_copies = self._learns_by_copies = False
         self.update_target()

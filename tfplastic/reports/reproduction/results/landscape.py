@@ -184,12 +184,11 @@ def _growth(rows: pd.DataFrame) -> np.ndarray:
     Not relative to the first: a fresh network with layer normalization starts far above the values of the
     first steps of training, which would hide its growth.
     """
-    series = [floats(of_run.sort_values("step"), "value") for _, of_run in groups(rows, "run")]
-    return np.array([each[each.argmin() :].max() / each.min() for each in series])
+    return np.array([each[each.argmin() :].max() / each.min() for each in _series(rows)])
 
 
 def _row(rows: pd.DataFrame, runs: Runs) -> list[str]:
-    series = [floats(of_run.sort_values("step"), "value") for _, of_run in groups(rows, "run")]
+    series = _series(rows)
     first = rows.iloc[0]
     names = set(rows["run"])
     values = [[each[0] for each in series], [each.min() for each in series], [each[-1] for each in series]]
@@ -201,3 +200,8 @@ def _row(rows: pd.DataFrame, runs: Runs) -> list[str]:
         *texts,
         numbers.links(chosen),
     ]
+
+
+def _series(rows: pd.DataFrame) -> list[np.ndarray]:
+    """Returns the values of each run by ascending step."""
+    return [floats(of_run.sort_values("step"), "value") for _, of_run in groups(rows, "run")]
