@@ -176,7 +176,7 @@ def test_a_game_without_an_episode_and_a_second_turn_has_no_numbers(tmp_path):
 def write_ratios(folder, dormant, returns, seeds=3):
     """Dormant units by ratio in one layer (the other has none), returns by arm, spread evenly over seeds."""
     for ratio, share in dormant.items():
-        for method in ("none", "layer_norm", "redo"):
+        for method in ("none", "layer_norm", "redo", "reset_last_layer", "shrink_and_perturb"):
             for seed in range(seeds):
                 apart = 0.02 * (seed - 1)
                 scalars = {
@@ -195,13 +195,14 @@ GROWS = {"quarter": 0.1, "one": 0.2, "four": 0.3}
 @pytest.mark.parametrize(
     ("dormant", "returns", "claims", "verdict"),
     [
-        (GROWS, {"four-redo": 4.0}, [True, True], "agree"),
-        (GROWS, {"four-redo": 2.1}, [True, False], "partly"),  # pooled standard error 0.16
-        ({"quarter": 0.3, "one": 0.2, "four": 0.1}, {"four-redo": 1.0}, [False, False], "not"),
-        ({"quarter": 0.1, "one": 0.3, "four": 0.11}, {}, [False, False], "not"),
+        (GROWS, {"four-reset_last_layer": 4.0, "four-shrink_and_perturb": 4.0}, [True, True, True], "agree"),
+        (GROWS, {"four-reset_last_layer": 2.1}, [True, False, False], "partly"),  # pooled standard error 0.16
+        (GROWS, {"four-redo": 4.0, "quarter-shrink_and_perturb": 1.0}, [True, False, True], "partly"),
+        ({"quarter": 0.3, "one": 0.2, "four": 0.1}, {"four-redo": 1.0}, [False, False, False], "not"),
+        ({"quarter": 0.1, "one": 0.3, "four": 0.11}, {}, [False, False, False], "not"),
     ],
 )
-def test_the_two_statements_on_replay_ratios(dormant, returns, claims, verdict, tmp_path, plan):
+def test_the_three_statements_on_replay_ratios(dormant, returns, claims, verdict, tmp_path, plan):
     write_ratios(tmp_path, dormant, returns)
     assert judge("minatar_replay_ratio", tmp_path, plan)[:2] == (claims, verdict)
 
@@ -215,7 +216,7 @@ def test_replay_ratios_have_every_number_and_one_seed_says_nothing(tmp_path, pla
     ]
     write_ratios(tmp_path / "1", GROWS, {}, seeds=1)
     claims, verdict, found = judge("minatar_replay_ratio", tmp_path / "1", plan)
-    assert (claims, verdict) == ([None, None], "not run (9 of 27)")
+    assert (claims, verdict) == ([None, None, None], "not run (15 of 45)")
     assert found.claims[0].ours == "1/4: 0.080, 1: 0.180, 4: 0.280"
 
 
