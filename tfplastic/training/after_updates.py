@@ -98,8 +98,9 @@ class AfterUpdates:
                 continue
             period = mitigation.period or boundary_period
             if period is None and not has_uneven_boundaries:
+                name = type(mitigation).__name__
                 rule = "must have a `period`, because the task has no boundaries"
-                raise ValueError(f"`{type(mitigation).__name__}` {rule}. Received: None")
+                raise ValueError(f"`{name}` {rule}; in gin: {name}.period = 1_000. Received: None")
             call = functools.partial(self._call_mitigation, mitigation)
             self._add(number, period, call, mitigation.reads)
             self.times[number] = self._time(period)
