@@ -151,7 +151,7 @@ def _variants(committed: Committed, number: int) -> Result:
 def _spread_claim(name: str, paper: str, of: str, spreads: Sequence[float]) -> Claim:
     """Judges the largest less the smallest increase of each group, `spreads`."""
     if not spreads:
-        return Claim(name, paper, f"no {of} to compare yet", None)
+        return Claim(name, paper, f"too few runs to compare {of}", None)
     ours = (
         f"largest less smallest increase of {of}: {max(spreads):.2f} at most,"
         f" {np.median(spreads):.2f} in the median"
