@@ -46,9 +46,9 @@ class Probe(Protocol):
             a fresh MLP of 2 x 512 ends at 0.20 of a variance of 0.5, with 256 near 0.
         baselines: M, the number of fresh networks to compare with; 0 for none, and then no verdict. The paper
             compares with the network at the start of the run, but fresh networks differ more than targets do.
-            With 8 an MLP, an MLP with LayerNorm and a CNN, fresh, were called lost or gained in 5.1, 4.4 and
-            5.4 % of 4,000 draws from 64 networks each; more baselines do not lower that but sharpen the
-            interval.
+            With 8 an MLP, an MLP with LayerNorm and a CNN, fresh, were called lost or gained in 5.2, 6.8 and
+            4.8 % of 1,000 draws from 64 networks each, where a normal distribution gives 5 % (3.1 to 7.3 with
+            64 networks); more baselines do not lower that but sharpen the interval.
         quick_steps: if given, the network itself trains for only this many steps, and its final losses are
             extrapolated along the curves of fresh networks, which train once and in full; for frequent
             probes. From 500 of 2,000 steps, the final losses of 34 checkpoints (MLPs of 2 x 100 on random

@@ -61,7 +61,7 @@ def judge(runs: Runs) -> Judged:
 
 
 def _of_returns(runs: Runs, name: str, text: str, arms: dict[str, str]) -> Claim:
-    """Claims that the return of the first of two arms, {name to be shown: arm}, is clearly larger."""
+    """Returns the claim that the return of the first of two arms, {name to be shown: arm}, is larger."""
     higher, lower = returns = [cells.of_runs(runs, arm, _return) for arm in arms.values()]
     shown = [f"{each} {numbers.several(values, 1)}" for each, values in zip(arms, returns, strict=True)]
     ours = ", ".join(shown) if len(higher) and len(lower) else ""
