@@ -299,6 +299,17 @@ def test_figure_17_names_the_seed_that_is_missing(runs_of):
     assert len(ax.child_axes[-2].lines) == 0 and len(ax.child_axes[-1].lines) == 5
 
 
+def test_the_first_steps_of_a_probe_do_not_set_the_axis_of_figure_17(tmp_path):
+    curves = np.full([2, 100], 0.25)  # [targets, steps]
+    curves[:, :5], curves[:, 50] = 110.0, 0.5
+    for arm, seed in (("easy-none", 0), ("easy-none", 1), ("hard-none", 0)):
+        arrays = {"probe/curves": {0: {"curves": curves}}}
+        write_run(tmp_path / f"{arm}-seed{seed}", seed, {"a": [(0, 1.0)]}, arrays)
+    ax = drawn(17, read_runs(tmp_path), factors=("environment", "intervention"))
+    assert titles(ax) == ["Easy MDP, None, seed 0", "Easy MDP, None, seed 1", "Hard MDP, None, seed 0"]
+    assert [panel.get_ylim() for panel in ax.child_axes] == [(0, pytest.approx(1.05 * 0.5))] * 3
+
+
 def test_figures_19_and_20_choose_agents_by_their_gain(runs_of):
     failing, improving = (titles(drawn(number, runs_of(19), num_runs=1)) for number in (19, 20))
     assert failing[0] == "Pong-none-seed0"

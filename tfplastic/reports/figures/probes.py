@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from tfplastic.reports.figures import _sources, forms
@@ -11,6 +12,9 @@ from tfplastic.reports.statistics.factorial import arm_factors
 from tfplastic.reports.statistics.factors import chosen_factors
 
 _CHECKPOINTS = 5  # lines that one can tell apart, and the paper's number
+_TRANSIENT = (
+    0.05  # of a probe's steps; fresh two-hot networks first rise to a hundred times their final losses
+)
 
 
 def figure_4(runs: Runs, ax: Axes, steps: Sequence[int] | None = None) -> Axes:
@@ -41,7 +45,8 @@ def figure_17(
 
     Figs. 17 and 18 of the paper, appendix B.2, of a CNN: seeds and variants differ a lot. The paper has one
     figure for each data set and does not say which; here 17 is of MNIST and 18 of CIFAR-10. Where the arms
-    have environments, as in `gin/paper/small/fig17.gin`, each has its rows, one for each seed.
+    have environments, as in `gin/paper/small/fig17.gin`, each has its rows, one for each seed. All panels
+    share an axis, which ends at the largest loss after the first 5 % of the steps.
 
     Args:
         runs: with arrays `probe/curves`.
@@ -81,7 +86,8 @@ def _variants(
     variants = list(dict.fromkeys(of_arm["intervention"] for of_arm in parts.values()))
     environments = list(dict.fromkeys(of_arm.get("environment", "") for of_arm in parts.values()))
     seeds = sorted({file.run.seed for file in files if file.run.seed is not None})
-    lines = [(environment, seed) for environment in environments for seed in seeds]
+    of_parts = [(parts[file.run.arm].get("environment", ""), file.run.seed) for file in files]
+    lines = [(each, seed) for each in environments for seed in seeds if (each, seed) in of_parts]
     grid = forms.panels(ax, max(1, len(lines)), max(1, len(variants)))
     for row, (environment, seed) in zip(grid, lines, strict=False):
         for panel, variant in zip(row, variants, strict=True):
@@ -92,15 +98,16 @@ def _variants(
             forms.probe_curves(chosen, panel, shown)
             names = (paper_name(environment), paper_name(variant), f"seed {seed}")
             title = ", ".join(filter(None, names))
-            panel.set(title=title if chosen else f"{title}: missing")
+            panel.set_title(title if chosen else f"{title}: missing", fontsize="medium")
             if panel is not row[0]:
                 panel.set_ylabel("")
             if row is not grid[-1]:
                 panel.set_xlabel("")
-    top = max((panel.get_ylim()[1] for row in grid for panel in row if panel.lines), default=1.0)
-    for panel in (panel for row in grid for panel in row):
-        panel.set_ylim(0, top)
     drawn = [panel for row in grid for panel in row if panel.lines]
+    curves = [np.asarray(line.get_ydata(), float) for panel in drawn for line in panel.lines]
+    top = max((np.nanmax(curve[int(_TRANSIENT * len(curve)) :]) for curve in curves), default=1.0)
+    for panel in (panel for row in grid for panel in row):
+        panel.set_ylim(0, 1.05 * top if top > 0 else 1.0)
     for panel in drawn[:1]:
         panel.legend(fontsize=7)
     return ax

@@ -136,8 +136,11 @@ def _variants(committed: Committed, number: int) -> Result:
     drawings: Sequence[Drawing] = ()
     if not FIGURES[number].lacks(runs):
         draw = functools.partial(FIGURES[number].draw, runs, factors=_FACTORS)
-        caption = "Probe curves of single seeds, a row for each environment and seed: means over targets."
-        lines = len({run.arm.partition("-")[0] for run in runs}) * len({run.seed for run in runs})
+        caption = (
+            "Probe curves of single seeds, a row for each environment and seed: means over targets. The axis"
+            " ends at the largest loss after the first 5 % of the steps."
+        )
+        lines = len({(run.arm.partition("-")[0], run.seed) for run in runs})
         drawings = [Drawing(f"fig{number}", caption, draw, (12, 2.3 * lines + 0.5))]
     claims = _variant_claims(increases)
     found = "; ".join(
