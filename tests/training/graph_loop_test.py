@@ -286,5 +286,6 @@ def test_a_mitigation_without_a_period_needs_boundaries():
 
     task = Endless("digits", tp.networks.mlp, num_examples=64, batch_size=8)
     task.boundary_period = None
-    with pytest.raises(ValueError, match="no boundaries; in gin: Doubling.period = 1_000. Rec"):
+    rule = "^`Doubling` must have a `period`, because the task has no boundaries"
+    with pytest.raises(ValueError, match=f"{rule}; in gin: Doubling.period = 1_000. Received: None"):
         make_loop(task=task, mitigations=[Doubling(None)])

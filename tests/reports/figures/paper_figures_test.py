@@ -301,7 +301,7 @@ def test_figure_17_names_the_seed_that_is_missing(runs_of):
 
 def test_the_first_steps_of_a_probe_do_not_set_the_axis_of_figure_17(tmp_path):
     curves = np.full([2, 100], 0.25)  # [targets, steps]
-    curves[:, :5], curves[:, 50] = 110.0, 0.5
+    curves[:, :5], curves[:, 50], curves[:, 60:62] = 110.0, 0.5, [np.inf, np.nan]
     for arm, seed in (("easy-none", 0), ("easy-none", 1), ("hard-none", 0)):
         arrays = {"probe/curves": {0: {"curves": curves}}}
         write_run(tmp_path / f"{arm}-seed{seed}", seed, {"a": [(0, 1.0)]}, arrays)

@@ -12,9 +12,7 @@ from tfplastic.reports.statistics.factorial import arm_factors
 from tfplastic.reports.statistics.factors import chosen_factors
 
 _CHECKPOINTS = 5  # lines that one can tell apart, and the paper's number
-_TRANSIENT = (
-    0.05  # of a probe's steps; fresh two-hot networks first rise to a hundred times their final losses
-)
+_TRANSIENT = 0.05  # of a probe's steps, in which a fresh two-hot network may rise to a loss of 100
 
 
 def figure_4(runs: Runs, ax: Axes, steps: Sequence[int] | None = None) -> Axes:
@@ -86,8 +84,8 @@ def _variants(
     variants = list(dict.fromkeys(of_arm["intervention"] for of_arm in parts.values()))
     environments = list(dict.fromkeys(of_arm.get("environment", "") for of_arm in parts.values()))
     seeds = sorted({file.run.seed for file in files if file.run.seed is not None})
-    of_parts = [(parts[file.run.arm].get("environment", ""), file.run.seed) for file in files]
-    lines = [(each, seed) for each in environments for seed in seeds if (each, seed) in of_parts]
+    with_files = {(parts[file.run.arm].get("environment", ""), file.run.seed) for file in files}
+    lines = [(each, seed) for each in environments for seed in seeds if (each, seed) in with_files]
     grid = forms.panels(ax, max(1, len(lines)), max(1, len(variants)))
     for row, (environment, seed) in zip(grid, lines, strict=False):
         for panel, variant in zip(row, variants, strict=True):
@@ -105,9 +103,10 @@ def _variants(
                 panel.set_xlabel("")
     drawn = [panel for row in grid for panel in row if panel.lines]
     curves = [np.asarray(line.get_ydata(), float) for panel in drawn for line in panel.lines]
-    top = max((np.nanmax(curve[int(_TRANSIENT * len(curve)) :]) for curve in curves), default=1.0)
+    later = np.concatenate([curve[int(_TRANSIENT * len(curve)) :] for curve in curves] or [np.ones(1)])
+    top = np.max(later, where=np.isfinite(later), initial=0.0)
     for panel in (panel for row in grid for panel in row):
-        panel.set_ylim(0, 1.05 * top if top > 0 else 1.0)
+        panel.set_ylim(0, 1.05 * top or 1.0)
     for panel in drawn[:1]:
         panel.legend(fontsize=7)
     return ax
