@@ -126,6 +126,32 @@ def test_statistics_whose_signs_are_unknown_leave_the_figure_undecided(tmp_path,
     assert "1 have one known sign in all groups: dead units, 0 change it" in cause[3].claims[0].ours
 
 
+def test_figure_3_shows_the_correlations_within_one_data_set_and_architecture(tmp_path, plan):
+    def opposed(arm, seed):
+        """Dead units go with the loss in CNNs and against it in MLPs, which have more and lose more."""
+        environment, _, architecture = arm.split("-")
+        draw = np.random.default_rng([seed, *map(ord, environment)]).normal()
+        is_mlp = architecture == "mlp"
+        dead_units = 9 + 90 * is_mlp + (-draw if is_mlp else draw)
+        scalars = made_up_grid.probe(0.05, 0.3 + 0.01 * draw + 0.3 * is_mlp)
+        values = {"weight_norm/all": 1.0, "weight_srank_sum/all": 1.0, "feature_srank_sum/all": 1.0}
+        for tag, value in (values | {"dead_units/hidden1": dead_units}).items():
+            scalars[f"diagnostics/{tag}"] = [(made_up_grid.STEPS, value)]
+        return scalars, {}
+
+    table = of_folders(tmp_path, plan, fig03=opposed)[3].tables[0].splitlines()
+    header = [cell.strip() for cell in table[0].strip("|").split("|")]
+    (row,) = (line for line in table if "dead units" in line)
+    cells = dict(zip(header, (cell.strip() for cell in row.strip("|").split("|")), strict=True))
+    assert cells.pop("rho within") == "dead units" and cells.pop("verdict") == "reversed"
+    assert cells == {
+        "CIFAR-10, CNN": "1.00 [1.00, 1.00]",
+        "CIFAR-10, MLP": "-1.00 [-1.00, -1.00]",
+        "MNIST, CNN": "1.00 [1.00, 1.00]",
+        "MNIST, MLP": "-1.00 [-1.00, -1.00]",
+    }
+
+
 def learned(folder, **accuracies):
     """Runs on CIFAR-10 with an MLP: {ENVIRONMENT_INTERVENTION: accuracy at the end}."""
     for name, accuracy in accuracies.items():

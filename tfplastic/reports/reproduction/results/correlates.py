@@ -1,9 +1,11 @@
 """Fig. 3: statistics and the loss of plasticity, in different kinds of runs."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tfplastic.reports._frames import floats, where
 from tfplastic.reports.figures import FIGURES, falsification_points
@@ -23,6 +25,8 @@ from tfplastic.reports.statistics.falsification import (
 )
 
 _FACTORS = ("environment", "data", "architecture")
+_INSIDE = ("data", "architecture")
+"""Factors that are equal in the groups of the second table."""
 _KNOWN = (SIGN_CONSISTENT, REVERSED)
 
 
@@ -42,10 +46,7 @@ def figure_3(committed: Committed) -> Result:
         verdict = str(verdicts(found)["verdict"].iloc[0])
         texts = []
         for group in found.to_dict("records"):
-            bounds = ""
-            if int(group["runs"]) >= FEWEST_FOR_INTERVALS:
-                bounds = f" [{group['low']:z.2f}, {group['high']:z.2f}]"
-            rho = f" {group['rho']:z.2f}{bounds}" if np.isfinite(group["rho"]) else ""
+            rho = f" {_rho(group)}" if np.isfinite(group["rho"]) else ""
             texts.append(f"{paper_name(str(group['value']))}{rho} (n = {group['runs']})")
         is_enough = len(found) > 1 and bool(floats(found, "runs").min() >= FEWEST_FOR_INTERVALS)
         claims.append(
@@ -67,7 +68,29 @@ def figure_3(committed: Committed) -> Result:
         functools.partial(FIGURES[3].draw, runs, factors=_FACTORS),
         FIGURES[3].size,
     )
-    return Result(selection, claims, found_text, [drawing], [probe_table(runs, _FACTORS)], [numbers.NOTE])
+    tables = [_inside_groups(points), probe_table(runs, _FACTORS)]
+    return Result(selection, claims, found_text, [drawing], tables, [numbers.NOTE])
+
+
+def _inside_groups(points: pd.DataFrame) -> str:
+    """Returns the correlations in each group of runs with one data set and one architecture."""
+    joined = points[list(_INSIDE)].map(lambda name: paper_name(str(name))).agg(", ".join, axis=1)
+    found = correlations(points.assign(group=joined), list(PANELS), ["group"])
+    verdict = dict(verdicts(found)[["statistic", "verdict"]].itertuples(index=False))
+    names = sorted(set(joined))
+    rows = []
+    for statistic, of_statistic in found.groupby("statistic", sort=False):
+        of_group = {str(group["value"]): _rho(group) for group in of_statistic.to_dict("records")}
+        rows.append([str(statistic), *(of_group[name] for name in names), verdict[statistic]])
+    return numbers.table(["rho within", *names, "verdict"], rows)
+
+
+def _rho(group: Mapping[Hashable, Any]) -> str:
+    if not np.isfinite(group["rho"]):
+        return numbers.NONE
+    is_resampled = int(group["runs"]) >= FEWEST_FOR_INTERVALS
+    bounds = f" [{group['low']:z.2f}, {group['high']:z.2f}]" if is_resampled else ""
+    return f"{group['rho']:z.2f}{bounds}"
 
 
 def _no_cause(rows: Sequence[Sequence[str]], num_decided: int) -> Claim:
