@@ -310,6 +310,16 @@ def test_the_first_steps_of_a_probe_do_not_set_the_axis_of_figure_17(tmp_path):
     assert [panel.get_ylim() for panel in ax.child_axes] == [(0, pytest.approx(1.05 * 0.5))] * 3
 
 
+def test_the_legend_of_figure_17_is_where_the_curves_of_the_first_row_leave_room(tmp_path):
+    ends = {("none", 0): 0.4, ("layer_norm", 0): 0.1, ("two_hot", 0): 0.3, ("none", 1): 0.01}
+    for (arm, seed), end in ends.items():
+        arrays = {"probe/curves": {0: {"curves": np.linspace(0.5, [end, end], 100, axis=1)}}}
+        write_run(tmp_path / f"easy-{arm}-seed{seed}", seed, {"a": [(0, 1.0)]}, arrays)
+    ax = drawn(17, read_runs(tmp_path), factors=("environment", "intervention"))
+    panels = [panel for panel in ax.child_axes if panel.get_legend() is not None]
+    assert [panel.get_title() for panel in panels] == ["Easy MDP, Layer norm, seed 0"]
+
+
 def test_figures_19_and_20_choose_agents_by_their_gain(runs_of):
     failing, improving = (titles(drawn(number, runs_of(19), num_runs=1)) for number in (19, 20))
     assert failing[0] == "Pong-none-seed0"

@@ -12,7 +12,7 @@ from tfplastic.reports.statistics.factorial import arm_factors
 from tfplastic.reports.statistics.factors import chosen_factors
 
 _CHECKPOINTS = 5  # lines that one can tell apart, and the paper's number
-_TRANSIENT = 0.05  # of a probe's steps, in which a fresh two-hot network may rise to a loss of 100
+_TRANSIENT = 0.1  # of a probe's steps, in which a fresh two-hot network may rise to a loss of 100
 
 
 def figure_4(runs: Runs, ax: Axes, steps: Sequence[int] | None = None) -> Axes:
@@ -44,7 +44,7 @@ def figure_17(
     Figs. 17 and 18 of the paper, appendix B.2, of a CNN: seeds and variants differ a lot. The paper has one
     figure for each data set and does not say which; here 17 is of MNIST and 18 of CIFAR-10. Where the arms
     have environments, as in `gin/paper/small/fig17.gin`, each has its rows, one for each seed. All panels
-    share an axis, which ends at the largest loss after the first 5 % of the steps.
+    share an axis, which ends at the largest loss after the first tenth of the steps.
 
     Args:
         runs: with arrays `probe/curves`.
@@ -107,6 +107,14 @@ def _variants(
     top = np.max(later, where=np.isfinite(later), initial=0.0)
     for panel in (panel for row in grid for panel in row):
         panel.set_ylim(0, 1.05 * top or 1.0)
-    for panel in drawn[:1]:
-        panel.legend(fontsize=7)
+    if drawn:
+        first_row = [panel for panel in drawn if panel in grid[0]] or drawn[:1]
+        min(first_row, key=_later_top).legend(fontsize=7, loc="upper right")
     return ax
+
+
+def _later_top(panel: Axes) -> float:
+    """Returns the largest loss in the second half of a panel's probes, where its legend must have room."""
+    halves = [np.asarray(line.get_ydata(), float) for line in panel.lines]
+    later = np.concatenate([curve[len(curve) // 2 :] for curve in halves])
+    return float(np.max(later, where=np.isfinite(later), initial=0.0))

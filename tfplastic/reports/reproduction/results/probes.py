@@ -138,7 +138,7 @@ def _variants(committed: Committed, number: int) -> Result:
         draw = functools.partial(FIGURES[number].draw, runs, factors=_FACTORS)
         caption = (
             "Probe curves of single seeds, a row for each environment and seed: means over targets. The axis"
-            " ends at the largest loss after the first 5 % of the steps."
+            " ends at the largest loss after the first tenth of the steps."
         )
         lines = len({(run.arm.partition("-")[0], run.seed) for run in runs})
         drawings = [Drawing(f"fig{number}", caption, draw, (12, 2.3 * lines + 0.5))]
