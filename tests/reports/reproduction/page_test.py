@@ -382,6 +382,15 @@ def test_a_cell_in_bfloat16_is_shown_next_to_the_one_in_float32(tmp_path, plan):
     assert front(page)[6][2] == "not run (1 of 84)"
 
 
+def test_a_cell_with_pixels_in_0_to_1_is_shown_next_to_the_one_with_centered_pixels(tmp_path, plan):
+    write_run(tmp_path / "fig06/cifar10-mlp-none-seed0", 0, made_up_grid.probe(0.1, 0.4))
+    write_run(tmp_path / "fig06_pixel_range/cifar10-mlp-none-seed1", 1, made_up_grid.probe(0.45, 0.5))
+    page = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1])
+    assert "One cell with pixels in [0, 1] instead of [-1, 1], as a test (2 of 9 runs):" in page.text
+    for pixels, numbers in (("centered", "0.100 | 0.400 | 0.300"), ("uncentered", "0.450 saturated")):
+        assert f"| {pixels} | CIFAR-10 | MLP | None | {numbers} |" in page.text
+
+
 def test_cells_are_named_that_are_farthest_from_the_papers_order(tmp_path, plan):
     for arm in ("none", "two_hot", "weight_decay", "spectral_norm", "layer_norm", "reset_last_layer"):
         made, _ = made_up_grid.fig06(f"cifar10-cnn-{arm}", 0)

@@ -60,6 +60,7 @@ PARTS: Mapping[int, Sequence[Part]] = {
 TESTS: Mapping[int, Sequence[Part]] = {
     6: (Part("fig06", "cifar10-cnn-none", "float32-"), Part("fig06_bfloat16", prefix="bfloat16-")),
     8: (Part("fig06_coefficients"),),
+    10: (Part("fig06", "cifar10-mlp-none", "centered-"), Part("fig06_pixel_range", prefix="uncentered-")),
 }
 """{figure: runs that test an explanation or a setting}, which no verdict is of."""
 EARLIER: Mapping[int, Sequence[Part]] = {2: (Part("fig02"),), 4: (Part("fig04"),)}

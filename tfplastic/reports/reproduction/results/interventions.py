@@ -38,6 +38,7 @@ _SHORT = {
 _TESTS = {  # title, and the parts of an arm's name
     6: ("One cell computed in bfloat16", ("arithmetic", *FACTORS)),
     8: ("Shrink and perturb with other coefficients", ("data", "architecture", "shrink + perturb")),
+    10: ("One cell with pixels in [0, 1] instead of [-1, 1]", ("pixels", *FACTORS)),
 }
 _FINALS = {"rho_of_final_losses": "probe losses at the end of training are in the paper's order"}
 
