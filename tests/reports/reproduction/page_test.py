@@ -139,7 +139,8 @@ def test_figure_3_shows_the_correlations_within_one_data_set_and_architecture(tm
             scalars[f"diagnostics/{tag}"] = [(made_up_grid.STEPS, value)]
         return scalars, {}
 
-    table = of_folders(tmp_path, plan, fig03=opposed)[3].tables[0].splitlines()
+    caption, _, *table = of_folders(tmp_path, plan, fig03=opposed)[3].tables[0].splitlines()
+    assert "of all MDPs together (n = 18);" in caption
     header = [cell.strip() for cell in table[0].strip("|").split("|")]
     (row,) = (line for line in table if "dead units" in line)
     cells = dict(zip(header, (cell.strip() for cell in row.strip("|").split("|")), strict=True))
@@ -255,7 +256,7 @@ def test_interference_under_gradient_descent_alone_needs_that_of_the_twin(tmp_pa
     write_run(tmp_path / "fig02_both_losses/gradient_descent-seed0", 0, scalars, arrays)
     found = results(Committed(tmp_path, plan[0]))
     assert claims_of(found, 2)["interference_grows"] is agrees
-    assert ("not measured of the twin" in found[2].claims[-1].ours) is (twin is None)
+    assert ("not measured for the twin" in found[2].claims[-1].ours) is (twin is None)
 
 
 def test_runs_without_a_duration_leave_a_page(tmp_path, plan):

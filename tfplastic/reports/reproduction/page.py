@@ -76,7 +76,7 @@ def _counts(found: Mapping[int, Result]) -> str:
     words = Counter(result.verdict.partition(" (")[0] for result in found.values())
     listed = ", ".join(f"{words[word]} {word}" for word in _VERDICTS if words[word])
     finished = {run.path for result in found.values() for run in result.selection.runs}
-    return f"Of {len(found)} figures: {listed}. {len(finished)} finished runs are committed."
+    return f"Of {len(found)} figures: {listed}. They use {len(finished)} finished runs."
 
 
 def _claims(claims: Sequence[Claim]) -> str:

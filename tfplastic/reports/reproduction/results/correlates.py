@@ -82,7 +82,13 @@ def _inside_groups(points: pd.DataFrame) -> str:
     for statistic, of_statistic in found.groupby("statistic", sort=False):
         of_group = {str(group["value"]): _rho(group) for group in of_statistic.to_dict("records")}
         rows.append([str(statistic), *(of_group[name] for name in names), verdict[statistic]])
-    return numbers.table(["rho within", *names, "verdict"], rows)
+    counts = sorted({int(count) for count in found["runs"]})
+    caption = (
+        "Rank correlation with the increase of the probe loss among agents of one data set and one"
+        f" architecture, of all MDPs together (n = {counts[0]}{f' to {counts[-1]}' if counts[1:] else ''});"
+        f" {numbers.NONE} where a statistic has one value for all agents:"
+    )
+    return f"{caption}\n\n{numbers.table(['rho within', *names, 'verdict'], rows)}"
 
 
 def _rho(group: Mapping[Hashable, Any]) -> str:
@@ -102,4 +108,9 @@ def _no_cause(rows: Sequence[Sequence[str]], num_decided: int) -> Claim:
     )
     ours = f"of {num_decided} statistics {ours}"
     agrees = not consistent if consistent or reversed_ else None
-    return Claim("no_cause", "no statistic goes with the loss of plasticity everywhere", ours, agrees)
+    return Claim(
+        "no_cause",
+        "no statistic's correlation with the loss has one sign in all groups",
+        ours,
+        agrees,
+    )

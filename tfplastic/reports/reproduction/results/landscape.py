@@ -102,7 +102,7 @@ def _interference(runs: Runs) -> Claim:
     ours += f" {numbers.several(network[1])} at the end"
     grown = float(network[1].mean() - network[0].mean())
     if not len(twin[1]):
-        ours += "; not measured of the twin, because the task's loss is that of its own network"
+        ours += "; not measured for the twin, because the task's loss is that of its own network"
         return Claim("interference_grows", paper, ours, None if grown > 0 else False)
     ours += f", the twin {numbers.several(twin[1])}"
     of_twin = float(twin[1].mean() - twin[0].mean())
