@@ -69,8 +69,8 @@ class Probe(Protocol):
         standardize: whether to probe a second time, with outputs mapped to each target's mean and scale
             before the probe: f'(x) = m + s (f(x) - mean f) / std f, constants for each output, of fresh
             networks as well. `ProbeResult.standardized` holds the result. A network that has trained starts
-            far above b, the networks of docs/plasticity.md at up to 26 b, and the paper's form then measures mostly how fast
-            it unlearns the scale of its outputs. For `Regression` alone; takes twice as long.
+            far above b, those of docs/plasticity.md at up to 26 b, and the paper's form then measures mostly
+            how fast it unlearns the scale of its outputs. For `Regression` alone; takes twice as long.
         seed: seed of targets, fresh networks, batches and dropout. All probes with the default share one draw
             of targets and fresh networks, also those of runs with different `train.seed`: numbers can be
             compared, and if that draw is an unlucky one, all verdicts are wrong together. Give another seed
