@@ -143,6 +143,20 @@ def test_slowly_changing_regression(tmp_path):
     assert (claims, verdict) == ([True, False, False, False, False], "partly")
 
 
+def test_slowly_changing_regression_in_other_forms(tmp_path):
+    ends = {"linear": 1.5, "relu": 1.7, "tanh": 1.2}  # in the last tenth, above 1
+    for form in ("long", "released"):
+        for name, end in ends.items():
+            arrays = of_learners(np.r_[np.full(18, 1.0), end, end])
+            scalars = {"train/error": [(1, 1.0)]}
+            write_run(tmp_path / f"{name}-{form}-seed0", 0, scalars, arrays)
+    runs = published.select(read_runs(tmp_path), {f"{name}-long": [0] for name in ends})
+    found, verdict = published.judged(ROWS["slowly_changing_regression_forms"], runs)
+    assert [claim.agrees for claim in found.claims] == [True, False, None, None] and verdict == "partly"
+    assert [part.split()[0] for part in found.ours.split(", ")] == ["linear-long", "relu-long", "tanh-long"]
+    assert found.claims[1].ours.startswith("difference -0.3")
+
+
 def test_a_row_without_all_of_its_runs_says_how_many_there_are(tmp_path):
     write_run(tmp_path / "baseline-seed0", 0, OUTSIDE)
     write_run(tmp_path / "l2_init-seed7", 7, INSIDE)  # not planned

@@ -19,7 +19,7 @@ named, has written down, with a tolerance of ours; a shape is that of a curve in
 written down a number. A verdict is `agree` where all statements that can be judged hold, `partly` where some
 do, and counts the runs while some are missing."""
 
-ROWS = (kumar.ROWS[0], regression.ROW, *kumar.ROWS[1:], *online.ROWS)
+ROWS = (kumar.ROWS[0], *regression.ROWS, *kumar.ROWS[1:], *online.ROWS)
 """Checks of supervised streams."""
 
 PAGES = (RowsPage("published.md", _INTRODUCTION, ROWS), minatar.PAGE)

@@ -12,6 +12,11 @@ ERRORS = "online_error"
 """Tag of arrays with the mean error of each learner in a bin of steps, `mean`."""
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "elu", "swish")
 OPTIMIZERS = ("sgd", "adam")
+FORMS = {
+    "long": "with 3,000,000 examples, the paper's number",
+    "released": "in the form of the released code",
+}
+_REACH_LINEAR = ("relu", "tanh")
 _PARTS = 10
 
 
@@ -31,10 +36,23 @@ def judge(runs: Runs) -> Judged:
     }
     found = {arm: each for arm, each in found.items() if len(each)}
     claims = [_rises(found, optimizer) for optimizer in OPTIMIZERS]
-    claims += [_reaches_linear(found, name) for name in ("relu", "tanh")]
+    claims += [_reaches_linear(found, name, "sgd", "with sgd") for name in _REACH_LINEAR]
     claims.append(_loses_least(found))
     ends = [f"{arm} {_last(each).mean():.2f}" for arm, each in found.items() if arm.endswith("sgd")]
     return Judged(", ".join(ends), claims)
+
+
+def judge_forms(runs: Runs) -> Judged:
+    """Judges whether learners reach the linear one in other forms of the protocol."""
+    arms = [f"{name}-{form}" for form in FORMS for name in ("linear", *_REACH_LINEAR)]
+    found = {arm: errors(runs, arm) for arm in arms}
+    found = {arm: each for arm, each in found.items() if len(each)}
+    claims = [
+        _reaches_linear(found, name, form, in_words)
+        for form, in_words in FORMS.items()
+        for name in _REACH_LINEAR
+    ]
+    return Judged(", ".join(f"{arm} {_last(each).mean():.2f}" for arm, each in found.items()), claims)
 
 
 def _tenths(each: np.ndarray) -> np.ndarray:
@@ -62,13 +80,13 @@ def _rises(found: dict[str, np.ndarray], optimizer: str) -> Claim:
     return Claim(optimizer, text, shown, agrees)
 
 
-def _reaches_linear(found: dict[str, np.ndarray], name: str) -> Claim:
-    text = f"{name} with sgd ends at the linear learner's error or above"
-    ours, linear = found.get(f"{name}-sgd"), found.get("linear-sgd")
+def _reaches_linear(found: dict[str, np.ndarray], name: str, form: str, in_words: str) -> Claim:
+    text = f"{name} {in_words} ends at the linear learner's error or above"
+    ours, linear = found.get(f"{name}-{form}"), found.get(f"linear-{form}")
     if ours is None or linear is None:
-        return Claim(name, text, "", None)
+        return Claim(f"{name}-{form}", text, "", None)
     interval = aggregate.student_t(_last(ours) - _last(linear))  # of the same targets
-    return Claim(name, text, f"difference {interval}", interval.high >= 0)
+    return Claim(f"{name}-{form}", text, f"difference {interval}", interval.high >= 0)
 
 
 def _loses_least(found: dict[str, np.ndarray]) -> Claim:
@@ -81,17 +99,34 @@ def _loses_least(found: dict[str, np.ndarray]) -> Claim:
     return Claim("elu", text, shown, min(rises, key=rises.__getitem__) == "elu" if is_complete else None)
 
 
-ROW = Row(
-    "slowly_changing_regression",
-    "Slowly changing regression, six activations with SGD and Adam, 100 learners",
-    "Dohare et al. 2024, figures",
-    "errors fall, then rise; ReLU and tanh reach the linear learner's error; ELU loses least",
-    "gin/published/slowly_changing_regression.gin",
-    judge,
-    (
-        "The numbers are mean errors over the last tenth of the run, with SGD. Square brackets here are 95 %"
-        " Student-t intervals of the mean over the 100 learners of a run. A rise is the last tenth less the"
-        " tenth in which the mean is lowest; the fall is over within the first one. The step is .01, the"
-        " largest of the paper's three; 1,000,000 examples, as in the released code.",
+ROWS = (
+    Row(
+        "slowly_changing_regression",
+        "Slowly changing regression, six activations with SGD and Adam, 100 learners",
+        "Dohare et al. 2024, figures",
+        "errors fall, then rise; ReLU and tanh reach the linear learner's error; ELU loses least",
+        "gin/published/slowly_changing_regression.gin",
+        judge,
+        (
+            "The numbers are mean errors over the last tenth of the run, with SGD. Square brackets here are"
+            " 95 % Student-t intervals of the mean over the 100 learners of a run. A rise is the last tenth"
+            " less the tenth in which the mean is lowest; the fall is over within the first one. The step is"
+            " .01, the largest of the paper's three; 1,000,000 examples, as in the released code. The error"
+            " of tanh still grows at the end; the next check has more examples.",
+        ),
+    ),
+    Row(
+        "slowly_changing_regression_forms",
+        "Slowly changing regression with SGD, 3,000,000 examples and the released form",
+        "Dohare et al. 2024, figures",
+        "ReLU and tanh reach the linear learner's error",
+        "gin/published/slowly_changing_regression_forms.gin",
+        judge_forms,
+        (
+            "The released code draws all slow bits anew every 10,000 examples, where the text flips one of"
+            " them, gives the target biases, and leaves the constant bit out. The numbers are mean errors"
+            " over the last tenth of the run, with 95 % Student-t intervals of the differences over the 100"
+            " learners.",
+        ),
     ),
 )
