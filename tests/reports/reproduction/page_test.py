@@ -188,6 +188,13 @@ def test_figure_17_is_about_spreads_of_seeds_and_of_variants(tmp_path, plan):
         "variants_differ": False,
         "variants_lose_less": False,
     }
+
+    def one_wide(arm, seed):
+        return made_up_grid.probe(0.01, 0.2 + (0.3 * seed if arm == "easy-none" else 0.0)), {}
+
+    found = of_folders(tmp_path / "outlier", plan, fig17=one_wide)
+    claim = found[17].claims[0]
+    assert not claim.agrees and "above 0.1 in 1 of 8 cases, 0.30 at most" in claim.ours
     write_run(tmp_path / "one/fig17/easy-none-seed0", 0, made_up_grid.probe(0.01, 0.2))
     one = results(Committed(tmp_path / "one", plan[0]))[17]
     assert one.verdict == "not run (1 of 24)" and {claim.agrees for claim in one.claims} == {None}

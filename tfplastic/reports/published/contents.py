@@ -25,4 +25,4 @@ ROWS = (kumar.ROWS[0], *regression.ROWS, *kumar.ROWS[1:], *online.ROWS)
 PAGES = (RowsPage("published.md", _INTRODUCTION, ROWS), minatar.PAGE)
 
 STUDIES = (methods.STUDY, early_warning.STUDY)
-"""Experiments of our own with pages or parts of pages; to be run after `ROWS`."""
+"""Experiments of our own with pages or parts of pages; to be run after the rows of `PAGES`."""

@@ -123,7 +123,7 @@ ROWS = (
         "gin/published/slowly_changing_regression_forms.gin",
         judge_forms,
         (
-            "The released code draws all slow bits anew every 10,000 examples, where the text flips one of"
+            "The released code draws all slow bits again every 10,000 examples, where the text flips one of"
             " them, gives the target biases, and leaves the constant bit out. The numbers are mean errors"
             " over the last tenth of the run, with 95 % Student-t intervals of the differences over the 100"
             " learners.",
