@@ -11,7 +11,7 @@ from tfplastic.command_line import paper_report
 from tfplastic.configuration import gin_files
 from tfplastic.reports import reproduction, style
 from tfplastic.reports.figures import FIGURES
-from tfplastic.reports.reproduction import texts, writing
+from tfplastic.reports.reproduction import abstract, texts, writing
 from tfplastic.reports.reproduction.committed import Committed
 from tfplastic.reports.reproduction.table import results
 
@@ -337,7 +337,22 @@ def test_explanations_are_of_claims(found):
         assert of_figure[texts.PAPER]
         names = {f"{texts.UNLESS}{claim.name}" for claim in found[number].claims}
         assert set(of_figure) <= kinds | names, number
-    assert set(words) == {"introduction", *map(texts.figure, range(1, 23))}
+    assert set(words) == {"introduction", texts.ABSTRACT, *map(texts.figure, range(1, 23))}
+    claims = abstract.claims(Committed(DOCS, {}), found)
+    assert set(words[texts.ABSTRACT]) <= {"", *(f"{texts.UNLESS}{claim.name}" for claim in claims)}
+
+
+@pytest.mark.parametrize(("dead_units", "shown"), [(0.02, False), (0.8, True)])
+def test_an_explanation_is_shown_where_a_claim_of_the_abstract_fails(tmp_path, plan, dead_units, shown):
+    scalars, arrays = made_up_grid.fig02_both_losses("gradient_descent", 0)
+    write_run(tmp_path / "fig02_both_losses/gradient_descent-seed0", 0, scalars, arrays)
+    for seed in range(6):
+        dead = {"diagnostics/dead_units/hidden1": [(made_up_grid.STEPS, dead_units)]}
+        write_run(tmp_path / f"fig06/cifar10-mlp-none-seed{seed}", seed, made_up_grid.probe(0.1, 0.4) | dead)
+    words = {texts.ABSTRACT: {"unless curvature": "Because of ReLU."}}
+    text = reproduction.build(Committed(tmp_path, plan[0]), words, {}).text
+    assert ("Because of ReLU." in text) is shown
+    assert ("6 of 6 agents without interventions" in text) is not shown
 
 
 @pytest.mark.parametrize(("growth", "shown"), [(1.1, False), (9.0, True)])

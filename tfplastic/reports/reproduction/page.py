@@ -40,13 +40,15 @@ def build(committed: Committed, words: Texts, experiments: Mapping[str, Sequence
         experiments: {folder next to the page: the gin files that its runs are of}.
     """
     found = results(committed)
+    of_abstract = abstract.claims(committed, found)
     parts = [
         "# The paper's figures",
         _front(found),
         _counts(found),
         words.get(_INTRODUCTION, {}).get("", ""),
-        "## The abstract",
-        _claims(abstract.claims(committed, found)),
+        f"## {texts.ABSTRACT}",
+        _claims(of_abstract),
+        *_explanations(of_abstract, words.get(texts.ABSTRACT, {})),
     ]
     for number, result in found.items():
         parts += _section(number, result, words.get(texts.figure(number), {}), experiments)
@@ -98,11 +100,15 @@ def _section(
     ]
     if result.claims:
         parts.append(_claims(result.claims))
-    parts += [words.get(f"{texts.UNLESS}{claim.name}", "") for claim in result.claims if claim.fails]
+    parts += _explanations(result.claims, words)
     parts += [*result.tables, " ".join(result.remarks), words.get(texts.NOTES, "")]
     parts += [words.get(texts.EARLIER, "")] if selection.is_earlier else []
     parts += left_out(selection)
     return [*parts, _commands(number, experiments), _duration(result)]
+
+
+def _explanations(claims: Sequence[Claim], words: Mapping[str, str]) -> list[str]:
+    return [words.get(f"{texts.UNLESS}{claim.name}", "") for claim in claims if claim.fails]
 
 
 def left_out(selection: Selection) -> list[str]:

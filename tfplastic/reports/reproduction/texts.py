@@ -6,6 +6,8 @@ from pathlib import Path
 
 PAPER, NOTES, EARLIER, UNLESS = "paper", "notes", "earlier", "unless "
 """Headings below a figure's; `unless NAME` is shown where the claim of that name does not hold."""
+ABSTRACT = "The abstract"
+"""Heading of the claims of the paper's abstract."""
 _COMMENT = re.compile(r"<!--.*?-->\n*", re.DOTALL)
 
 Texts = Mapping[str, Mapping[str, str]]
