@@ -344,7 +344,7 @@ def test_explanations_are_of_claims(found):
 
 @pytest.mark.parametrize(("dead_units", "shown"), [(0.02, False), (0.8, True)])
 def test_an_explanation_is_shown_where_a_claim_of_the_abstract_fails(tmp_path, plan, dead_units, shown):
-    scalars, arrays = made_up_grid.fig02_both_losses("gradient_descent", 0)
+    scalars, arrays = made_up_grid.fig02("gradient_descent", 0)
     write_run(tmp_path / "fig02_both_losses/gradient_descent-seed0", 0, scalars, arrays)
     for seed in range(6):
         dead = {"diagnostics/dead_units/hidden1": [(made_up_grid.STEPS, dead_units)]}
