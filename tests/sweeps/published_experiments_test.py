@@ -47,7 +47,7 @@ ARMS = [
 
 
 def test_continual_backprop_next_to_published_numbers_is_that_of_the_released_code():
-    """Its correction of biases adds 0: f_hat is set to 0 before."""
+    """Its correction of biases adds 0: f_hat is set to 0 before. Kumar's Adam counts steps per entry."""
     arms = [
         (experiment, arm)
         for name, experiment in EXPERIMENTS.items()
@@ -58,6 +58,13 @@ def test_continual_backprop_next_to_published_numbers_is_that_of_the_released_co
     assert len(arms) == 4
     for experiment, arm in arms:
         assert "ContinualBackprop.correct_bias = False" in arm.bindings, experiment
+        assert ("gin/optimizers/per_entry_steps.gin" in arm.files) is ("dohare" not in experiment), experiment
+
+
+def test_penalties_of_tuned_coefficients_are_those_of_the_released_code():
+    for name in ("kumar_permuted_mnist", "kumar_random_label_mnist", "early_warning"):
+        arms = {arm.name: arm.bindings for arm in experiment_file.read(EXPERIMENTS[name]).arms}
+        assert "L2Init.distance = 'half_l2'" in arms["l2_init"] and "WeightDecay.half = True" in arms["l2"]
 
 
 @pytest.mark.parametrize(("experiment", "name"), ARMS)

@@ -11,6 +11,19 @@ from tfplastic.reports.reproduction.result import Claim
 from tfplastic.reports.runs import Runs
 
 _SOURCE = "Kumar et al. 2023"
+_DEPARTURES = (
+    "The released code draws 10,000 of the 60,000 images again for each task, leaves the pixels of the"
+    " first task as they are and measures backward transfer on 1,000 test images; here one draw of images"
+    " serves all tasks, the first task is permuted, too, and backward transfer is of the training images."
+)
+_CODE = (
+    "As in the released code, penalties are halved and continual backpropagation corrects no biases, counts"
+    " Adam's steps per entry and has the utility and maturity of the launch scripts."
+)
+_REDO = (
+    "ReDo draws fresh weights and clears Adam's means, where the released code restores initial weights and"
+    " keeps the means."
+)
 _TABLE2 = (
     # tag, name, target and tolerance in percent
     (measures.AVERAGE, "online accuracy", 81.1, 1.0),
@@ -80,7 +93,7 @@ def permuted(runs: Runs) -> Judged:
         claims.append(Claim(f"{arm} does not fall", f"(b) {arm} does not fall", f"{several(of_arm)}", holds))
     claims += [
         _among_best(runs, METHODS, "(c) L2 Init is among the best three"),
-        _compared(runs, "(d) L2 is above the baseline", is_above=True),
+        _compared(runs, "(d) L2 is above the baseline by more than .01", is_above=True),
     ]
     return Judged(_ranking(runs), claims)
 
@@ -98,7 +111,7 @@ def random_label(runs: Runs) -> Judged:
             all(each < 0.5 for each in ratio) if ratio else None,
         ),
         _among_best(runs, METHODS, "L2 Init is among the best three"),
-        _compared(runs, "L2 does not help: not above the baseline", is_above=False),
+        _compared(runs, "L2 does not help: it is not above the baseline by more than .01", is_above=False),
     ]
     return Judged(_ranking(runs), claims)
 
@@ -120,7 +133,7 @@ def _compared(runs: Runs, text: str, is_above: bool) -> Claim:
     if not (len(ours) and len(baseline)):
         return Claim("L2", text, "", None)
     shown = f"L2 {several(ours)}, baseline {several(baseline)}"
-    return Claim("L2", text, shown, bool(ours.mean() > baseline.mean()) == is_above)
+    return Claim("L2", text, shown, bool(ours.mean() - baseline.mean() > measures.SMALLEST_FALL) == is_above)
 
 
 ROWS = (
@@ -135,6 +148,7 @@ ROWS = (
             "The paper writes the penalty lambda sum d², its code lambda / 2 sum d²; nothing says which one"
             " the table is of. Adam's state is kept from task to task. Tolerances are ours: the 10,000 images"
             " need not be theirs.",
+            _DEPARTURES,
         ),
     ),
     Row(
@@ -147,8 +161,10 @@ ROWS = (
         permuted,
         (
             "A curve falls if the mean over its last tenth is more than .01 below that of its best tenth; (a)"
-            " is of each seed, (b) of the mean over seeds. Settings are the best of tables 3 and 4. Continual"
-            " backpropagation corrects no biases, as in the released code.",
+            " is of each seed, (b) of the mean over seeds. Settings are the best of tables 3 and 4.",
+            _CODE,
+            _DEPARTURES,
+            _REDO,
         ),
     ),
     Row(
@@ -159,8 +175,9 @@ ROWS = (
         "gin/published/kumar_random_label_mnist.gin",
         random_label,
         (
-            "Shrink and perturb acts every 100 steps, with the effect of 100 of the paper's. Continual"
-            " backpropagation corrects no biases, as in the released code.",
+            "Shrink and perturb acts every 100 steps, with the effect of 100 of the paper's.",
+            _CODE,
+            _REDO,
         ),
     ),
 )

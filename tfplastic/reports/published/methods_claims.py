@@ -71,7 +71,7 @@ CLAIMS: Mapping[str, Claimed] = {
     "l2_init": Claimed("Kumar et al. 2023"),
     "parseval_regularization": Claimed("Chung et al. 2024"),
     "spectral_regularization": Claimed("Lewandowski et al. 2024"),
-    "weight_decay": Claimed("Kumar et al. 2023", helps_not_on=("random_labels",)),
+    "weight_decay": Claimed("Lyle et al. 2023", helps_not_on=("random_labels", "permuted_pixels")),
     "dash": Claimed("Shin et al. 2024 (warm start)"),
     "fire": Claimed("FIRE, 2602.08040"),
     "hare_and_tortoise": Claimed("Lee et al. 2024"),
