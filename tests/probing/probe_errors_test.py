@@ -28,6 +28,15 @@ from tfplastic.mitigations.build_all import build_all
             dict(execution="x"),
             "`execution` must be one of 'auto', 'one_after_another', 'side_by_side'. Received: 'x'",
         ),
+        (
+            dict(optimizer="adam"),
+            "`optimizer` must be a Keras optimizer, or None for that of the task. Received: 'adam'",
+        ),
+        (
+            dict(optimizer=keras_3.optimizers.Adam(0.1), optimizer_state="copied"),
+            "`optimizer_state` must be 'fresh' where the probe has an `optimizer` of its own. Received:"
+            " 'copied'",
+        ),
         (dict(optimizer_state="x"), "`optimizer_state` must be one of 'fresh', 'copied'. Received: 'x'"),
         (dict(losses_over="x"), "`losses_over` must be one of 'inputs', 'batches'. Received: 'x'"),
         (dict(head=1), "`head` must be of type Head, such as Regression(). Received: 1"),

@@ -186,6 +186,26 @@ def test_dropout_draws_anew_each_step(keras):
 
 
 @KERASES
+def test_an_optimizer_of_the_probe_takes_the_place_of_the_tasks(keras):
+    model, x, adam, sgd = (
+        models.mlp(keras),
+        models.inputs(),
+        *(OPTIMIZERS[name](keras) for name in ("adam", "sgd")),
+    )
+    expected = probe(baselines=2).measure(model, x, adam).arrays()
+    for found in (
+        probe(baselines=2, optimizer=adam).measure(model, x, sgd).arrays(),
+        probe(baselines=2, optimizer=adam).measure(model, x).arrays(),  # which is compiled with none
+    ):
+        assert {name: values.tolist() for name, values in found.items()} == {
+            name: values.tolist() for name, values in expected.items()
+        }
+    assert not np.array_equal(
+        probe(baselines=2).measure(model, x, sgd).arrays()["curves"], expected["curves"]
+    )
+
+
+@KERASES
 @pytest.mark.parametrize("build", [models.mlp, models.stateful])
 def test_nothing_is_disturbed_and_the_seed_decides(keras, build):
     model, optimizer, x = build(keras), keras.optimizers.Adam(0.01), models.inputs()

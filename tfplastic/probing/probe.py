@@ -58,6 +58,9 @@ class Probe(Protocol):
         targets: `SineTargets`, `RandomNetworkTargets`, `RandomLabels`, `GivenTargets`, or your own array as
             for `GivenTargets`, whose length then replaces `num_targets`.
         head: `Regression`, `TwoHot` or `Classification`: the meaning of the outputs.
+        optimizer: Keras optimizer whose settings the probe uses in place of those of the task's optimizer,
+            where that one hardly fits the targets within `num_steps` even from a fresh network; None for
+            the task's, as in the paper.
         optimizer_state: `'fresh'`, or `'copied'` from the optimizer that is given. Fresh networks begin with
             fresh ones. The paper does not say.
         losses_over: `'inputs'`: initial and final losses are those of all inputs, at inference; `'batches'`:
@@ -107,7 +110,8 @@ class Probe(Protocol):
                 iterable of batches, of inputs or of (inputs, targets, ...), which must end unless there is
                 `num_inputs`; or a replay buffer.
             optimizer: a Keras optimizer, whose settings are copied; None for the one that the model is
-                compiled with. The paper takes that of the main task.
+                compiled with. The paper takes that of the main task. Not read where the probe has an
+                `optimizer` of its own.
 
         Raises:
             ValueError: if the network cannot be rebuilt, or does not fit the inputs, the head or the
@@ -120,12 +124,24 @@ class Probe(Protocol):
         if not model.trainable_variables:
             raise ValueError(f"`model` must have weights that are trained. Received: {model!r}")
         arrays = as_inputs(inputs, self.num_inputs, self.seed)
-        given = (self.cache, model, arrays, optimizer_of(model, optimizer))
+        given = (self.cache, model, arrays, self.optimizer_of(model, optimizer))
         result = Measurement(self, *given).result()
         if not self.standardize:
             return result
         other = dataclasses.replace(self, head=standardized(self.head), standardize=False)
         return dataclasses.replace(result, standardized=Measurement(other, *given).result())
+
+    def optimizer_of(self, model: Any, optimizer: Any = None) -> Any:
+        """Returns the optimizer whose settings the probes of a network use.
+
+        Args:
+            model: a Keras model.
+            optimizer: that of the task; None for the one that the model is compiled with.
+
+        Raises:
+            ValueError: if there is none, or it is not a Keras optimizer.
+        """
+        return self.optimizer or optimizer_of(model, optimizer)
 
     def check_outputs(self, shape: Sequence[int]) -> None:
         """Raises `ValueError` unless the head suits a network.

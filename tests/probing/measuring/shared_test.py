@@ -101,11 +101,12 @@ def head(encoding):
         (PROBE, network(activation="tanh"), inputs(), adam()),
         (PROBE, network(), inputs(seed=1), adam()),
         (PROBE, network(), inputs(), adam(2e-3)),
+        (dataclasses.replace(PROBE, optimizer=adam(2e-3)), network(), inputs(), adam()),
         (dataclasses.replace(PROBE, num_steps=2), network(), inputs(), adam()),
         (dataclasses.replace(PROBE, seed=1), network(), inputs(), adam()),
         (dataclasses.replace(PROBE, targets=SineTargets(1e4)), network(), inputs(), adam()),
     ],
-    ids=["weights", "architecture", "inputs", "optimizer", "steps", "seed", "targets"],
+    ids=["weights", "architecture", "inputs", "optimizer", "own optimizer", "steps", "seed", "targets"],
 )
 def test_what_differs_is_not_shared(tmp_path, made, other):
     SharedProbe(PROBE, tmp_path).measure(network(), inputs(), adam())

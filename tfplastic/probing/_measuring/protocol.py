@@ -12,6 +12,7 @@ from tfplastic._checks import (
     check_positive_integer,
     check_seed,
 )
+from tfplastic.optimizers.any_keras import is_optimizer
 from tfplastic.probing._measuring.standardized import standardized
 from tfplastic.probing._training.execution import AUTO, EXECUTIONS
 from tfplastic.probing._training.reinitialized import MakeModel
@@ -39,6 +40,7 @@ class Protocol:
     num_inputs: int | None = None
     targets: Any = dataclasses.field(default_factory=SineTargets)
     head: Head = dataclasses.field(default_factory=Regression)
+    optimizer: Any = None
     optimizer_state: str = "fresh"
     losses_over: str = "inputs"
     execution: str = AUTO
@@ -65,12 +67,23 @@ class Protocol:
         if self.standardize:
             standardized(self.head)  # a ValueError if there is no such form
         check_one_of("optimizer_state", self.optimizer_state, OPTIMIZER_STATES)
+        self._check_optimizer()
         check_one_of("losses_over", self.losses_over, LOSSES_OVER)
         check_one_of("execution", self.execution, (AUTO, *EXECUTIONS))
         check_one_of("compiler", self.compiler, (AUTO, *COMPILERS))
         check_seed("seed", self.seed)
         check_optional_callable("make_model", self.make_model, "a function of a seed")
         self._check_memory()
+
+    def _check_optimizer(self) -> None:
+        if self.optimizer is None:
+            return
+        if not is_optimizer(self.optimizer):
+            rule = "must be a Keras optimizer, or None for that of the task"
+            raise ValueError(f"`optimizer` {rule}. Received: {self.optimizer!r}")
+        if self.optimizer_state == "copied":
+            rule = "must be 'fresh' where the probe has an `optimizer` of its own"
+            raise ValueError(f"`optimizer_state` {rule}. Received: {self.optimizer_state!r}")
 
     def _check_memory(self) -> None:
         """Checks that the curves fit, and the indices of a batch; the error names the largest count."""

@@ -11,7 +11,7 @@ from absl import logging
 import tfplastic
 from tfplastic import _source
 from tfplastic.probing._measuring.inputs import digest
-from tfplastic.probing._training.optimizers import optimizer_of, settings_of
+from tfplastic.probing._training.optimizers import settings_of
 from tfplastic.probing._training.reinitialized import architecture, weights_of
 from tfplastic.probing.result import FreshNetworks, ProbeResult
 from tfplastic.run_format import ARRAY_FILE_ERRORS
@@ -62,8 +62,9 @@ class SharedProbe:
         probe = self._probe
         if probe.make_model is not None or probe.optimizer_state == "copied":
             return ""
-        protocol = {name: value for name, value in vars(probe).items() if name != "cache"}
-        said = repr((architecture(model, None), settings_of(optimizer_of(model, optimizer)), protocol))
+        protocol = {name: value for name, value in vars(probe).items() if name not in ("cache", "optimizer")}
+        settings = settings_of(probe.optimizer_of(model, optimizer))
+        said = repr((architecture(model, None), settings, protocol))
         if _UNNAMED.search(said):
             return ""
         arrays = (weights_of(model), inputs)

@@ -100,7 +100,12 @@ ROW = Row(
         " return is the mean of the last 100 episodes of training. The last layer is redrawn every 20,000"
         " frames and the replay memory kept. Shrink and perturb does the same, keeps 0.8 of the other weights"
         " and adds 0.2 of a fresh draw (D'Oro et al. 2023). ReDo resets dormant units every 1,000 gradient"
-        " steps.",
+        " steps, `reset_last_layer_by_steps` the last layer every 20,000 gradient steps.",
+        "Differences from the papers: the target network keeps its old last layer until its next copy,"
+        " 1,000 frames later; resets are at the same frames for every ratio, where D'Oro et al. count"
+        " gradient steps; dormant units and probes are measured on observations of the warm-up, which is"
+        " random play; probes have Adam at 1e-3, because the agent's optimizer hardly fits their targets"
+        " within 1,000 steps even from a fresh network.",
     ),
     needs=(cells.RETURN, PROBE_LOSS),
     tables=tables,
