@@ -136,7 +136,7 @@ class Probe(Protocol):
 
         Args:
             model: a Keras model.
-            optimizer: that of the task; None for the one that the model is compiled with.
+            optimizer: optimizer of the task; None for the one that the model is compiled with.
 
         Raises:
             ValueError: if there is none, or it is not a Keras optimizer.

@@ -112,7 +112,8 @@ ROWS = (
             " 95 % Student-t intervals of the mean over the 100 learners of a run. A rise is the last tenth"
             " less the tenth in which the mean is lowest; the fall is over within the first one. The step is"
             " .01, the largest of the paper's three; 1,000,000 examples, as in the released code. The error"
-            " of tanh still grows at the end; the next check has more examples. A learner ends at the linear"
+            " of tanh still grows at the end, and reaches the linear learner's with the paper's 3,000,000"
+            " examples and in the form of the released code (next check). A learner ends at the linear"
             " one's error or above unless the interval of the difference is below 0.",
         ),
     ),
