@@ -34,7 +34,7 @@ def test_the_plan_is_of_the_queue_and_of_small_forms_beside_it():
     assert "fig02" not in grid and "fig04" not in grid  # in the queue under other names
     assert count["minatar_fig07"] == 36 and "fig07" not in grid
     folder = ROOT / "gin/paper/small"
-    found = [*folder.glob("fig*.gin"), *folder.glob("minatar_*.gin")]
+    found = [path for kind in ("fig", "minatar_", "atari_") for path in folder.glob(f"{kind}*.gin")]
     small = {path.relative_to(ROOT).as_posix() for path in found}
     assert small == {file for of_place in files.values() for file in of_place if "/small/" in file}
 
