@@ -150,7 +150,7 @@ def test_every_file_and_every_size_of_minatar_builds(files):
 def test_agents_take_the_place_of_that_of_minatar():
     for agent in names("gin/agents/minatar_*.gin"):
         loop = build(*MINATAR_LN, agent, "gin/sizes/minatar_quick.gin")
-        atoms = {"c51": 51, "rainbow": 51, "qr_dqn": 200}.get(Path(agent).stem.removeprefix("minatar_"))
+        atoms = {"c51": 101, "rainbow": 51, "qr_dqn": 200}.get(Path(agent).stem.removeprefix("minatar_"))
         outputs = (None, 6) if atoms is None else (None, 6, atoms)
         assert loop.task.model.output_shape == outputs
 
