@@ -395,23 +395,38 @@ def test_runs_that_test_an_explanation_are_in_no_verdict(tmp_path, plan):
     assert front(page)[8][2] == "not run (1 of 123)" and front(before)[8][2] == "not run (0 of 123)"
 
 
-def test_a_cell_in_bfloat16_is_shown_next_to_the_one_in_float32(tmp_path, plan):
-    write_run(tmp_path / "fig06/cifar10-cnn-none-seed0", 0, made_up_grid.probe(0.1, 0.4))
-    write_run(tmp_path / "fig06_bfloat16/cifar10-cnn-none-seed1", 1, made_up_grid.probe(0.2, 0.4))
+@pytest.mark.parametrize(
+    ("folder", "arm", "losses", "title", "rows"),
+    [
+        (
+            "fig06_bfloat16",
+            "cifar10-cnn-none",
+            (0.2, 0.4),
+            "One cell computed in bfloat16",
+            [
+                "| float32 | CIFAR-10 | CNN | None | 0.100 | 0.400 | 0.300 |",
+                "| bfloat16 | CIFAR-10 | CNN | None | 0.200 | 0.400 | 0.200 |",
+            ],
+        ),
+        (
+            "fig06_pixel_range",
+            "cifar10-mlp-none",
+            (0.45, 0.5),
+            "One cell with pixels in [0, 1] instead of [-1, 1]",
+            [
+                "| centered | CIFAR-10 | MLP | None | 0.100 | 0.400 | 0.300 |",
+                "| uncentered | CIFAR-10 | MLP | None | 0.450 saturated | 0.500 | 0.050 |",
+            ],
+        ),
+    ],
+)
+def test_a_repeated_cell_is_shown_next_to_that_of_figure_6(folder, arm, losses, title, rows, tmp_path, plan):
+    write_run(tmp_path / f"fig06/{arm}-seed0", 0, made_up_grid.probe(0.1, 0.4))
+    write_run(tmp_path / f"{folder}/{arm}-seed1", 1, made_up_grid.probe(*losses))
     page = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1])
-    assert "One cell computed in bfloat16, as a test (2 of 9 runs):" in page.text
-    for arithmetic, numbers in (("float32", "0.100 | 0.400 | 0.300"), ("bfloat16", "0.200 | 0.400 | 0.200")):
-        assert f"| {arithmetic} | CIFAR-10 | CNN | None | {numbers} |" in page.text
+    assert f"{title}, as a test (2 of 9 runs):" in page.text
+    assert all(row in page.text for row in rows)
     assert front(page)[6][2] == "not run (1 of 84)"
-
-
-def test_a_cell_with_pixels_in_0_to_1_is_shown_next_to_the_one_with_centered_pixels(tmp_path, plan):
-    write_run(tmp_path / "fig06/cifar10-mlp-none-seed0", 0, made_up_grid.probe(0.1, 0.4))
-    write_run(tmp_path / "fig06_pixel_range/cifar10-mlp-none-seed1", 1, made_up_grid.probe(0.45, 0.5))
-    page = reproduction.build(Committed(tmp_path, plan[0]), {}, plan[1])
-    assert "One cell with pixels in [0, 1] instead of [-1, 1], as a test (2 of 9 runs):" in page.text
-    for pixels, numbers in (("centered", "0.100 | 0.400 | 0.300"), ("uncentered", "0.450 saturated")):
-        assert f"| {pixels} | CIFAR-10 | MLP | None | {numbers} |" in page.text
 
 
 def test_cells_are_named_that_are_farthest_from_the_papers_order(tmp_path, plan):

@@ -102,19 +102,18 @@ def _variants(
             if row is not grid[-1]:
                 panel.set_xlabel("")
     drawn = [panel for row in grid for panel in row if panel.lines]
-    curves = [np.asarray(line.get_ydata(), float) for panel in drawn for line in panel.lines]
-    later = np.concatenate([curve[int(_TRANSIENT * len(curve)) :] for curve in curves] or [np.ones(1)])
-    top = np.max(later, where=np.isfinite(later), initial=0.0)
+    top = _top_after(_TRANSIENT, drawn)
     for panel in (panel for row in grid for panel in row):
         panel.set_ylim(0, 1.05 * top or 1.0)
     if drawn:
         first_row = [panel for panel in drawn if panel in grid[0]] or drawn[:1]
-        min(first_row, key=_later_top).legend(fontsize=7, loc="upper right")
+        roomiest = min(first_row, key=lambda panel: _top_after(0.5, [panel]))
+        roomiest.legend(fontsize=7, loc="upper right")
     return ax
 
 
-def _later_top(panel: Axes) -> float:
-    """Returns the largest loss in the second half of a panel's probes, where its legend must have room."""
-    halves = [np.asarray(line.get_ydata(), float) for line in panel.lines]
-    later = np.concatenate([curve[len(curve) // 2 :] for curve in halves])
+def _top_after(share: float, panels: Sequence[Axes]) -> float:
+    """Returns the largest finite loss of curves after a share of their steps; 1 without curves."""
+    curves = [np.asarray(line.get_ydata(), float) for panel in panels for line in panel.lines]
+    later = np.concatenate([curve[int(share * len(curve)) :] for curve in curves] or [np.ones(1)])
     return float(np.max(later, where=np.isfinite(later), initial=0.0))

@@ -1,5 +1,7 @@
 """Check of slowly changing regression: Dohare et al. 2024."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from tfplastic.reports import aggregate
@@ -29,12 +31,7 @@ def errors(runs: Runs, arm: str) -> np.ndarray:
 
 def judge(runs: Runs) -> Judged:
     """Judges the shapes of the curves, with Student-t intervals over the learners."""
-    found = {
-        f"{name}-{optimizer}": errors(runs, f"{name}-{optimizer}")
-        for optimizer in OPTIMIZERS
-        for name in (*ACTIVATIONS, "linear")
-    }
-    found = {arm: each for arm, each in found.items() if len(each)}
+    found = _errors(runs, OPTIMIZERS, (*ACTIVATIONS, "linear"))
     claims = [_rises(found, optimizer) for optimizer in OPTIMIZERS]
     claims += [_reaches_linear(found, name, "sgd", "with sgd") for name in _REACH_LINEAR]
     claims.append(_loses_least(found))
@@ -44,15 +41,19 @@ def judge(runs: Runs) -> Judged:
 
 def judge_forms(runs: Runs) -> Judged:
     """Judges whether learners reach the linear one in other forms of the protocol."""
-    arms = [f"{name}-{form}" for form in FORMS for name in ("linear", *_REACH_LINEAR)]
-    found = {arm: errors(runs, arm) for arm in arms}
-    found = {arm: each for arm, each in found.items() if len(each)}
+    found = _errors(runs, FORMS, ("linear", *_REACH_LINEAR))
     claims = [
         _reaches_linear(found, name, form, in_words)
         for form, in_words in FORMS.items()
         for name in _REACH_LINEAR
     ]
     return Judged(", ".join(f"{arm} {_last(each).mean():.2f}" for arm, each in found.items()), claims)
+
+
+def _errors(runs: Runs, forms: Iterable[str], learners: Sequence[str]) -> dict[str, np.ndarray]:
+    """Returns the errors of the arms LEARNER-FORM that have a run."""
+    found = {f"{name}-{form}": errors(runs, f"{name}-{form}") for form in forms for name in learners}
+    return {arm: each for arm, each in found.items() if len(each)}
 
 
 def _tenths(each: np.ndarray) -> np.ndarray:
