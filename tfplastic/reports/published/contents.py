@@ -24,5 +24,5 @@ ROWS = (kumar.ROWS[0], *regression.ROWS, *kumar.ROWS[1:], *online.ROWS)
 
 PAGES = (RowsPage("published.md", _INTRODUCTION, ROWS), minatar.PAGE)
 
-STUDIES = (methods.STUDY, early_warning.STUDY)
-"""Experiments of our own with pages or parts of pages; to be run after the rows of `PAGES`."""
+STUDIES = (early_warning.STUDY, methods.STUDY)
+"""Experiments of our own with pages or parts of pages, in the order of the queue."""
