@@ -13,9 +13,7 @@ from tfplastic.reports import published, read_runs
 from tfplastic.reports.published import methods, methods_claims
 from tfplastic.reports.published.probe_verdict import probe_verdict
 
-PLANNED = {
-    f"random_labels-{name}": [0, 1] for name in ("baseline", "l2_init", "redo", "weight_decay", "muon")
-}
+PLANNED = {f"random_labels-{name}": [0, 1] for name in ("baseline", "l2_init", "redo", "l2", "muon")}
 PROBE = dict(final_loss=0.4, fresh_low=0.05, fresh_high=0.08, fresh_final_loss=0.06, target_variance=0.5)
 
 
@@ -44,37 +42,40 @@ def test_rows_are_sorted_by_accuracy_with_every_number_and_those_not_run_last(tm
                 scalars(value, (0.1,) * 18 + (0.2, 0.4), lost),
                 cpu_time_s=20 if arm == "redo" else 10,
             )
-    write_run(tmp_path / "random_labels-weight_decay-seed1", 1, scalars(0.61), cpu_time_s=10)
+    write_run(tmp_path / "random_labels-l2-seed1", 1, scalars(0.61), cpu_time_s=10)
     runs = published.select(read_runs(tmp_path), PLANNED).runs
     rows = methods.table(runs, PLANNED, "random_labels", "paper")
     assert [row[0] for row in rows] == [
-        "[l2_init](#l2init)", "[weight_decay](#weightdecay)", "baseline", "[redo](#redo)", "[muon](#muon)",
+        "[l2_init](#l2init)", "[l2](#weightdecay)", "baseline", "[redo](#redo)", "[muon](#muon)",
     ]  # fmt: skip
     first, decay, _, redo, muon = rows
-    assert first[1:6] == [
+    assert first[1:7] == [
         "0.800 (0.700, 0.900)",
+        "0.250 (0.200, 0.300)",
         "0.300 (0.300, 0.300)",
         "0.38 (0.38, 0.38)",
         "40 (40, 40)",
-        "12.3 (12.3, 12.3)",
+        "12.34 (12.34, 12.34)",
     ]
-    assert first[6:9] == ["0.100 (0.100, 0.100)", "as fresh (1), lost (1)", "1.0"]
-    assert first[9:] == [
+    assert first[7:10] == ["0.100 (0.100, 0.100)", "as fresh (1), lost (1)", "1.0"]
+    assert first[10:] == [
         "",
         "[0](paper/methods/random_labels-l2_init-seed0) [1](paper/methods/random_labels-l2_init-seed1)",
     ]
-    assert decay[1] == "0.610, not run (1 of 2)" and decay[7] == "lost" and decay[9] == ""
-    assert redo[8:10] == ["2.0", "Sokar et al. 2023 (reinforcement learning)"]
-    assert muon == ["[muon](#muon)", "not run (0 of 2)", *[""] * 9]
+    assert decay[1] == "0.610, not run (1 of 2)" and decay[2] == "0.010"
+    assert decay[8] == "lost" and decay[10] == ""
+    assert redo[9:11] == ["2.0", "Sokar et al. 2023 (reinforcement learning)"]
+    assert muon == ["[muon](#muon)", "not run (0 of 2)", *[""] * 10]
 
 
 @pytest.mark.parametrize(
     ("method", "values", "is_named"),
     [
         ("redo", (0.4, 0.5), True),
-        ("redo", (0.4, 0.51), False),  # a lower mean, and a run above one of the baseline's
-        ("weight_decay", (0.61, 0.7), True),  # does not help on random labels, by its paper
-        ("weight_decay", (0.59, 0.9), False),
+        ("redo", (0.51, 0.61), True),  # gains of .01
+        ("redo", (0.4, 0.63), False),  # a lower mean, and a gain of .03 with one seed
+        ("l2", (0.53, 0.7), True),  # does not help on random labels, by its paper
+        ("l2", (0.51, 0.9), False),
         ("redo", (0.1, math.nan), False),
         ("redo", (0.1,), False),  # one run is too few
         ("muon", (0.1, 0.2), False),  # no claim
@@ -86,12 +87,21 @@ def test_a_paper_is_contradicted_by_all_runs_or_not_at_all(method, values, is_na
             write_run(tmp_path / f"random_labels-{arm}-seed{seed}", seed, scalars(value))
     rows = methods.table(read_runs(tmp_path), PLANNED, "random_labels")
     (row,) = [row for row in rows if row[0].startswith(f"[{method}]")]
-    assert bool(row[9]) is is_named
+    assert bool(row[10]) is is_named
+
+
+def test_units_that_cannot_be_dead_have_no_share_and_gains_are_of_seeds_that_both_have(tmp_path):
+    planned = {f"random_labels-{name}": [0, 1] for name in ("baseline", "crelu")}
+    for arm, seed, value in (("baseline", 1, 0.5), ("crelu", 0, 0.9), ("crelu", 1, 0.6)):
+        write_run(tmp_path / f"random_labels-{arm}-seed{seed}", seed, scalars(value))
+    crelu, baseline = methods.table(read_runs(tmp_path), planned, "random_labels")
+    assert (crelu[2], crelu[4]) == ("0.100", "–")
+    assert (baseline[2], baseline[4]) == ("", "0.38")
 
 
 def test_a_method_that_a_paper_says_does_not_help_is_named_where_it_does():
-    claim = methods_claims.CLAIMS["weight_decay"]
-    assert not claim.helps_on("permuted_pixels") and not claim.helps_on("random_labels")
+    claim = methods_claims.CLAIMS["l2"]
+    assert claim.helps_on("permuted_pixels") and not claim.helps_on("random_labels")
     assert methods_claims.CLAIMS["l2_init"].helps_on("random_labels")
 
 

@@ -22,14 +22,22 @@ def test_values_are_those_of_scipy(digits):
     assert of_series(holes, y).value == pytest.approx(scipy.stats.spearmanr(x[kept], y[kept]).statistic)
 
 
-def test_without_the_trend_it_is_the_partial_correlation_of_ranks():
+def test_without_the_trend_it_is_that_of_differences_from_the_running_mean():
     time = np.arange(150)
     noise = np.random.default_rng(1).normal(size=(2, 150))
-    x, y = 0.02 * time + noise[0], -0.03 * time + noise[1] + 0.5 * noise[0]
-    xy, xt, yt = (scipy.stats.spearmanr(*pair).statistic for pair in ((x, y), (x, time), (y, time)))
-    expected = (xy - xt * yt) / math.sqrt((1 - xt**2) * (1 - yt**2))
-    found = of_series(x, y, is_detrended=True)
-    assert found.value == pytest.approx(expected, abs=1e-12) and xy < 0 < found.low
+    x, y = 0.02 * time + noise[0], -0.03 * (time - 60) ** 2 / 60 + noise[1] + 0.5 * noise[0]
+    rests = []
+    for values in (x, y):
+        rest = [values[at] - values[at - 4 : at + 5].mean() for at in range(4, 146)]
+        for at in range(4):  # the line through the first and the last nine values
+            for part, place in ((slice(0, 9), at), (slice(141, 150), 149 - at)):
+                slope, offset = np.polyfit(time[part], values[part], 1)
+                rest.append(values[place] - slope * place - offset)
+        rests.append(rest)
+    expected = scipy.stats.spearmanr(*rests).statistic
+    found = of_series(x, y, window=9)
+    assert found.value == pytest.approx(expected, abs=1e-9) and found.low > 0.2
+    assert scipy.stats.spearmanr(x, y).statistic < 0
 
 
 def test_the_interval_of_independent_pairs_by_hand():
@@ -78,7 +86,7 @@ def test_two_trends_are_hardly_evidence():
     x, y = time + noise[0], time**2 + noise[1]
     found = of_series(x, y)
     assert found.value > 0.99 and found.size < 10
-    assert not of_series(x, y, is_detrended=True).value > 0.99
+    assert abs(of_series(x, y, window=25).value) < 0.2
 
 
 @pytest.mark.parametrize("x", [np.ones(20), np.arange(20.0)[:2], np.full(20, np.nan)])
@@ -86,4 +94,13 @@ def test_what_cannot_be_ranked_has_no_value(x):
     for measure in (of_pairs, of_series):
         found = measure(x, np.arange(float(len(x))))
         assert math.isnan(found.value) and (found.low, found.high) == (-1, 1) and str(found) == "–"
-    assert math.isnan(of_series(np.arange(20.0), np.arange(20.0) ** 2, is_detrended=True).value)
+    assert math.isnan(of_series(np.arange(20.0), np.arange(20.0) ** 2, window=5).value)
+    assert math.isnan(of_series(np.arange(20.0) ** 2, np.arange(20.0) ** 2, window=21).value)
+
+
+def test_a_few_values_apart_from_one_decide_nothing():
+    y = np.random.default_rng(4).normal(size=100)
+    for count, is_known in ((9, False), (10, True)):
+        x = np.where(np.arange(100) < count, 1.0 + np.arange(100), 0.0)
+        for window in (None, 25):
+            assert math.isnan(of_series(x, y, window).value) is not is_known

@@ -1,26 +1,35 @@
 """Early warnings: which quantity at the start of a task goes with the accuracy of that task."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from tfplastic.reports import aggregate, style
-from tfplastic.reports._frames import floats, where
-from tfplastic.reports.published import measures
+from tfplastic.reports.published.early_warning_series import (
+    BEFORE,
+    QUANTITIES,
+    WINDOW,
+    Correlations,
+    Series,
+    across,
+    means,
+    series_of,
+    that_fall,
+    within,
+)
 from tfplastic.reports.published.row import Seeds, Study
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.result import NOT_RUN
-from tfplastic.reports.runs import Run, Runs
-from tfplastic.reports.statistics.rank_correlation import RankCorrelation, of_pairs, of_series
+from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.rank_correlation import RankCorrelation
 
 FIGURE = "early_warning"
 """Name of the figure, without ending."""
 _EXPERIMENT = "gin/published/early_warning.gin"
-_PREFIX = "next_task"
+_FEWEST_STEADY = 9  # signs that agree by chance once in 32 studies of eight quantities: 8 * 2 ** -8
 _INTRODUCTION = """\
 # Early warnings
 
@@ -53,118 +62,35 @@ Papers disagree, and none of them compares all of these on one stream:
 
 ## How it is computed
 
-All correlations are Spearman's, of ranks. Within a method: over its measured tasks, in the order of time.
-Tasks next to each other resemble each other, so that 250 of them say less than 250 independent ones: the
-interval is Fisher's for the number of independent pairs that they are worth by the autocorrelations of both
-series (Pyper and Peterman 1998). Without the trend: the partial correlation given the number of the task.
-It asks whether a quantity says more than the time does, since two things that both change once along a run
-always correlate. Across methods: of the means over the run, one pair for each method, with Fisher's
-interval of independent pairs. Square brackets hold 95 % intervals: of the mean over methods by the
-bootstrap over these, from six methods on. With eight quantities, some interval leaves 0 out by chance more
-often than not, so that the first paragraph of the result names a quantity only where an interval of 99.4 %
-does, Student's or Fisher's: 5 % for all eight together. One seed; a positive sign means that more of the
-quantity goes with more accuracy.
-Several layers: dead units are the mean over hidden layers, srank is of the last one; the other quantities
-are of the whole network. The rank of the Hessian counts eigenvalues above a hundredth of the largest
-(`hessian_rank`): smaller ones are not resolved by 60 steps of Lanczos. Reliability is of 16 batches of 16
-images; all definitions are in [quantities](quantities.md)."""
+All correlations are Spearman's, of ranks; a positive sign means that more of the quantity goes with more
+accuracy. Within a method: over its measured tasks, in the order of time, without the first one, at whose
+start the optimizer has no state. Tasks next to each other resemble each other, so that 249 of them say less
+than 249 independent ones: the interval is Fisher's for the number of independent pairs that they are worth
+by the autocorrelations of both series (Pyper and Peterman 1998). A quantity with one value at more than nine
+tenths of the tasks has no correlation.
 
+Without the trend: the running mean over 25 measured tasks is taken off both series first. It asks whether a
+quantity says more than the time does, since two things that both change once along a run always correlate.
+Mean over methods: all have the same images and permutations, and some tasks are easier for all of them, so
+that ten methods are not ten independent witnesses. The interval is that of a moving-block bootstrap over
+tasks, with the same blocks of 10 measured tasks in all methods; it is of these ten methods and this stream.
+Methods that keep their accuracy show how hard single tasks are, and not the loss of plasticity: the mean
+over those whose accuracy falls, by more than .01 from its best tenth to its last, stands next to that over
+all. Across methods: of the means over the run, one pair for each method, with Fisher's interval; with ten
+pairs only a correlation beyond about .8 is clearly not 0 among eight.
 
-class Series(NamedTuple):
-    """Measurements of a run, `[n]` each.
+Square brackets hold 95 % intervals. With eight quantities, some interval leaves 0 out by chance more often
+than not, so that each list in the first paragraph of the result names a quantity only where an interval of
+99.4 % does: 5 % for all eight together, in each list. "With the same sign" needs nine methods with a value.
+The accuracy of the task before is known without any measurement: what a quantity has to beat. One seed.
 
-    Attributes:
-        accuracy: accuracy of the task that starts.
-        quantities: {title: values at the start of the task}.
-    """
-
-    accuracy: np.ndarray
-    quantities: Mapping[str, np.ndarray]
-
-
-def _whole(name: str) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
-    return lambda by_tag: by_tag[f"{_PREFIX}/{name}/all"]
-
-
-def _mean_of_layers(by_tag: Mapping[str, np.ndarray]) -> np.ndarray:
-    found = [values for tag, values in by_tag.items() if tag.startswith(f"{_PREFIX}/dead_units/")]
-    return np.mean(found, axis=0)
-
-
-def _last_hidden(by_tag: Mapping[str, np.ndarray]) -> np.ndarray:
-    return by_tag[max(tag for tag in by_tag if tag.startswith(f"{_PREFIX}/feature_srank/hidden"))]
-
-
-QUANTITIES: Mapping[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]] = {
-    "dead units": _mean_of_layers,
-    "srank of features": _last_hidden,
-    "weight norm": _whole("weight_norm"),
-    "rank of the Hessian": _whole("hessian_rank"),
-    "sharpness": _whole("sharpness"),
-    "gradient strength": _whole("gradient_strength"),
-    "gradient reliability": _whole("gradient_reliability"),
-    "churn": _whole("churn"),
-}
-"""{title: function of {tag: values, in the order of time} that returns one series}."""
-
-
-def series_of(run: Run) -> Series:
-    """Returns the measurements of a run whose tasks have an accuracy, in the order of time.
-
-    Args:
-        run: with `next_task/<quantity>/<layer>`, and a row of metrics for each task.
-    """
-    accuracies = _by_step(run, measures.ONLINE)
-    length = min(accuracies)  # gradient steps of a task
-    tags = sorted({str(tag) for tag in run.metrics["tag"] if str(tag).startswith(f"{_PREFIX}/")})
-    values = {tag: _by_step(run, tag) for tag in tags}
-    steps = sorted({step for each in values.values() for step in each if step + length in accuracies})
-    by_tag = {tag: np.array([each.get(step, math.nan) for step in steps]) for tag, each in values.items()}
-    accuracy = np.array([accuracies[step + length] for step in steps])
-    return Series(accuracy, {title: function(by_tag) for title, function in QUANTITIES.items()})
-
-
-def _by_step(run: Run, tag: str) -> dict[int, float]:
-    rows = where(run.metrics, run.metrics["tag"] == tag)
-    return dict(zip(map(int, rows["step"]), floats(rows, "value"), strict=True))
-
-
-Correlations = Mapping[str, Mapping[str, RankCorrelation]]
-"""{quantity: {method: correlation}}."""
-
-
-def within(found: Mapping[str, Series], is_detrended: bool = False) -> Correlations:
-    """Returns the correlations along the tasks of each method.
-
-    Args:
-        found: {method: measurements}.
-        is_detrended: see `rank_correlation.of_series`.
-    """
-    return {
-        title: {
-            method: of_series(each.quantities[title], each.accuracy, is_detrended)
-            for method, each in found.items()
-        }
-        for title in QUANTITIES
-    }
-
-
-def across(found: Mapping[str, Series]) -> dict[str, RankCorrelation]:
-    """Returns the correlation of each quantity's means with those of the accuracy, over methods.
-
-    Tasks at which a quantity has no value are left out of its mean.
-    """
-    accuracies = [each.accuracy.mean() for each in found.values()]
-    return {
-        title: of_pairs([_mean_of(each.quantities[title]) for each in found.values()], accuracies)
-        for title in QUANTITIES
-    }
-
-
-def _mean_of(values: np.ndarray) -> float:
-    """Returns the mean of the values that are there; NaN of none."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else math.nan
+Several layers: dead units are the mean over hidden layers, srank is of the last one, with CReLU of its 180
+features; the other quantities are of the whole network. The rank of the Hessian counts eigenvalues above a
+hundredth of the largest (`hessian_rank`): smaller ones are not resolved by 60 steps of Lanczos, and 4 random
+vectors leave an error of about a twentieth. Churn is that of a step on 128 images with the method's own
+optimizer and without its penalty. Where the optimizer's state has just been reset it is that of Adam's first
+step: across methods it compares optimizers, too. Reliability is of 16 batches of 16 images; all definitions
+are in [quantities](quantities.md)."""
 
 
 def page(runs: Runs, planned: Seeds, link: str = "paper", figures: Path | None = None) -> str:
@@ -180,13 +106,11 @@ def page(runs: Runs, planned: Seeds, link: str = "paper", figures: Path | None =
     found = {run.arm: series_of(run) for run in runs}
     verdict = "" if there == of else f" {NOT_RUN[0].upper()}{NOT_RUN[1:]} ({there} of {of})."
     parts = [_INTRODUCTION, f"## Result\n\nRuns: {there} of {of}.{verdict}"]
-    correlations, partial, overall = within(found), within(found, is_detrended=True), across(found)
     if found:
-        parts.append(_conclusion(partial, overall))
-        parts.append(_summary(correlations, partial, overall))
-    parts.append(f"## By method\n\n{_of_methods(found, partial, planned, runs, link)}")
+        parts += [_conclusion(found), _summary(found)]
+    parts.append(f"## By method\n\n{_of_methods(found, planned, runs, link)}")
     if found and figures is not None:
-        _save(correlations, partial, overall, figures)
+        _save(within(found), within(found, WINDOW), across(found), figures)
     if found:
         caption = "Rank correlation of each quantity with the accuracy of the task"
         parts.insert(
@@ -197,81 +121,96 @@ def page(runs: Runs, planned: Seeds, link: str = "paper", figures: Path | None =
     return "\n\n".join(parts) + "\n"
 
 
-def _conclusion(partial: Correlations, overall: Mapping[str, RankCorrelation]) -> str:
+def _conclusion(found: Mapping[str, Series]) -> str:
     """Returns the quantities whose correlations are clear; of few methods there is no conclusion."""
-    few = aggregate.FEWEST_RUNS
-    if max(map(len, partial.values())) < few:
-        return f"Conclusions need the runs of {few} methods."
-    values = {title: _known(each.values()) for title, each in partial.items()}
-    along = [f"{title} {numbers.several(each, 2)}" for title, each in values.items() if _is_clear(each)]
-    steady = [title for title, each in partial.items() if _is_steady(each.values())]
-    apart = [f"{title} {each}" for title, each in overall.items() if each.is_clear_among(len(overall))]
-    listed = [", ".join(each) or "none" for each in (along, steady, apart)]
-    return (
-        "Quantities that go with the accuracy along tasks, beyond the trend, in the mean over methods:"
-        f" {listed[0]}. With the same sign in every method: {listed[1]}. Across methods: {listed[2]}."
-    )
+    if len(found) < aggregate.FEWEST_RUNS:
+        return f"Conclusions need the runs of {aggregate.FEWEST_RUNS} methods."
+    falling = that_fall(found)
+    overall = across(found)
+    steady = [
+        title
+        for title, each in means(found, WINDOW).items()
+        if title in QUANTITIES and _is_steady(each.values)
+    ]
+    apart = [f"{title} {each}" for title, each in overall.items() if each.is_clear_among(len(QUANTITIES))]
+    lists = {
+        "Quantities that go with the accuracy along tasks, beyond the trend, in the mean over all methods": (
+            _clear(found)
+        ),
+        f"In the mean over those whose accuracy falls ({', '.join(falling) or 'none'})": _clear(falling),
+        "With the same sign in every method": steady,
+        "Across methods": apart,
+    }
+    return " ".join(f"{words}: {', '.join(listed) or 'none'}." for words, listed in lists.items())
 
 
-def _is_clear(values: Sequence[float]) -> bool:
-    """Returns whether the mean over methods is not 0, at a level of 5 % for all quantities together."""
-    if len(values) < aggregate.FEWEST_RUNS:
-        return False
-    interval = aggregate.student_t(values, 1 - 0.05 / len(QUANTITIES))
-    return interval.low > 0 or interval.high < 0
+def _clear(found: Mapping[str, Series]) -> list[str]:
+    """Returns the quantities whose mean is not 0, at a level of 5 % for all together, with their means."""
+    return [
+        f"{title} {each}"
+        for title, each in means(found, WINDOW).items()
+        if title in QUANTITIES and each.is_clear_among(len(QUANTITIES))
+    ]
 
 
-def _is_steady(found: Iterable[RankCorrelation]) -> bool:
-    values = _known(found)
-    return len(values) >= aggregate.FEWEST_RUNS and len({value > 0 for value in values}) == 1
+def _is_steady(values: Sequence[float]) -> bool:
+    return len(values) >= _FEWEST_STEADY and len({value > 0 for value in values}) == 1
 
 
-def _known(found: Iterable[RankCorrelation]) -> list[float]:
-    return [each.value for each in found if not math.isnan(each.value)]
-
-
-def _summary(
-    correlations: Correlations, partial: Correlations, overall: Mapping[str, RankCorrelation]
-) -> str:
+def _summary(found: Mapping[str, Series]) -> str:
     columns = [
         "quantity",
         "within methods",
-        "within, interval off 0",
-        "within, without the trend",
-        "without the trend, interval off 0",
+        "methods with an interval off 0",
+        "without the trend",
+        "methods with an interval off 0, without the trend",
+        "without the trend, methods that fall",
         "across methods",
     ]
+    raw, partial, falling = means(found), means(found, WINDOW), means(that_fall(found), WINDOW)
+    counts = [
+        {title: _counts(of.values()) for title, of in within(found, each).items()} for each in (None, WINDOW)
+    ]
+    overall = across(found)
     rows = [
-        [title, *_cells(correlations[title]), *_cells(partial[title]), str(overall[title])]
-        for title in QUANTITIES
+        [
+            title,
+            str(raw[title]),
+            counts[0].get(title, ""),
+            str(partial[title]),
+            counts[1].get(title, ""),
+            str(falling[title]),
+            str(overall.get(title, "")),
+        ]
+        for title in (*QUANTITIES, BEFORE)
     ]
     return numbers.table(columns, rows)
 
 
-def _cells(found: Mapping[str, RankCorrelation]) -> tuple[str, str]:
-    known = [each for each in found.values() if not math.isnan(each.value)]
+def _counts(found: Collection[RankCorrelation]) -> str:
     above, below = (
-        sum(each.is_away_from_zero and sign * each.value > 0 for each in known) for sign in (1, -1)
+        sum(each.is_away_from_zero and sign * each.value > 0 for each in found) for sign in (1, -1)
     )
-    return numbers.several(
-        [each.value for each in known], 2
-    ), f"{above} above, {below} below, of {len(found)}"
+    return f"{above} above, {below} below, of {len(found)}"
 
 
-def _of_methods(
-    found: Mapping[str, Series], partial: Correlations, planned: Seeds, runs: Runs, link: str
-) -> str:
+def _of_methods(found: Mapping[str, Series], planned: Seeds, runs: Runs, link: str) -> str:
     names = {run.arm: run.name for run in runs}
+    partial = within(found, WINDOW)
     rows = []
     for method, seeds in planned.items():
         if method not in found:
-            rows.append([method, f"{NOT_RUN} (0 of {len(seeds)})", *[""] * len(QUANTITIES)])
+            rows.append([method, f"{NOT_RUN} (0 of {len(seeds)})", *[""] * (1 + len(QUANTITIES))])
             continue
         of_method = [str(partial[title][method]) for title in QUANTITIES]
         name = f"[{method}]({link}/{STUDY.name}/{names[method]})"
-        rows.append([name, f"{found[method].accuracy.mean():.3f}", *of_method])
-    table = numbers.table(["method", "accuracy", *QUANTITIES], rows)
-    return f"Mean accuracy of the measured tasks, and the correlations without the trend.\n\n{table}"
+        own = found[method]
+        rows.append([name, f"{own.accuracy.mean():.3f}", f"{own.fall:.3f}", *of_method])
+    table = numbers.table(["method", "accuracy", "fall", *QUANTITIES], rows)
+    return (
+        "Mean accuracy of the measured tasks, the fall from the best tenth of all tasks to the last, and the"
+        f" correlations without the trend.\n\n{table}"
+    )
 
 
 def _save(

@@ -9,7 +9,7 @@ class Claimed:
     """A paper's claim that a method keeps networks plastic.
 
     Attributes:
-        paper: authors and year, or number of the preprint; the field, if it is not supervised streams.
+        paper: authors and year, or number of the preprint; the setting, if it is not streams of this kind.
         helps_not_on: streams of ours on whose like it says that the method does not help.
     """
 
@@ -22,6 +22,8 @@ class Claimed:
 
 
 PAGES: Mapping[str, str] = {
+    "baseline_1e-4": "adam",
+    "l2": "weightdecay",
     "c_chain": "cchain",
     "infer": "infer",
     "l2_er": "l2er",
@@ -66,12 +68,12 @@ PAGES: Mapping[str, str] = {
 
 CLAIMS: Mapping[str, Claimed] = {
     "c_chain": Claimed("Tang et al. 2025 (reinforcement learning)"),
+    "l2": Claimed("Kumar et al. 2023", helps_not_on=("random_labels",)),
     "infer": Claimed("Lyle et al. 2022 (reinforcement learning)"),
     "l2_er": Claimed("Prakash et al. 2026"),
     "l2_init": Claimed("Kumar et al. 2023"),
     "parseval_regularization": Claimed("Chung et al. 2024"),
     "spectral_regularization": Claimed("Lewandowski et al. 2024"),
-    "weight_decay": Claimed("Lyle et al. 2023", helps_not_on=("random_labels", "permuted_pixels")),
     "dash": Claimed("Shin et al. 2024 (warm start)"),
     "fire": Claimed("FIRE, 2602.08040"),
     "hare_and_tortoise": Claimed("Lee et al. 2024"),
@@ -89,11 +91,11 @@ CLAIMS: Mapping[str, Claimed] = {
     "adam_rel": Claimed("Ellis et al. 2024 (reinforcement learning)"),
     "adamo": Claimed("AdamO, 2606.09762"),
     "trac": Claimed("Muppidi et al. 2024 (reinforcement learning)"),
-    "tuned_adam": Claimed("Lyle et al. 2023"),
-    "upgd": Claimed("Elsayed and Mahmood 2024"),
+    "tuned_adam": Claimed("Lyle et al. 2023 (MDPs)"),
+    "upgd": Claimed("Elsayed and Mahmood 2024 (batches of one)"),
     "crelu": Claimed("Abbas et al. 2023 (reinforcement learning)"),
     "deep_fourier": Claimed("Lewandowski et al. 2024"),
-    "layer_norm": Claimed("Lyle et al. 2023"),
+    "layer_norm": Claimed("Lyle et al. 2023 (MDPs)"),
     "rational": Claimed("Delfosse et al. 2024 (reinforcement learning)"),
 }
 """{method of an arm: the claim of the paper that its constants are from}."""

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy.signal
 import scipy.stats
 
 from tfplastic.reports.aggregate import FEWEST_RUNS
@@ -14,6 +15,7 @@ _NORMAL = 1.959964  # of 95 %
 _VARIANCE = 1.06  # of Fisher's z of ranks, times n - 3: Fieller, Hartley and Pearson 1957
 _BELOW_1 = 1 - 1e-12
 _LAGS = 5  # lags up to a fifth of the series: Pyper and Peterman 1998
+_MOST_EQUAL = 0.9  # share of equal values beyond which a few others would decide
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +23,8 @@ class RankCorrelation:
     """A rank correlation with its 95 % interval; prints as `0.31 [-0.12, 0.64]`.
 
     Attributes:
-        value: in [-1, 1]; NaN where one of the series is constant, or there are fewer than three pairs.
+        value: in [-1, 1]; NaN where one of the series is constant, or there are fewer than three pairs. Of
+            series in time also where more than nine tenths of the values of one are equal.
         low: lower bound.
         high: upper bound.
         size: number of independent pairs that the pairs are worth.
@@ -55,7 +58,7 @@ class RankCorrelation:
         return f"{self.value:z.2f} [{self.low:z.2f}, {self.high:z.2f}]"
 
 
-def of_series(x: Any, y: Any, is_detrended: bool = False) -> RankCorrelation:
+def of_series(x: Any, y: Any, window: int | None = None) -> RankCorrelation:
     """Returns the rank correlation of two series, each in the order of time.
 
     Neighbors in time resemble each other, so that n pairs say less than n independent ones. The interval is
@@ -68,28 +71,51 @@ def of_series(x: Any, y: Any, is_detrended: bool = False) -> RankCorrelation:
     Args:
         x: `[n]`; pairs with a NaN do not count.
         y: `[n]`.
-        is_detrended: whether the straight line in time that fits the ranks best is taken off both: the
-            partial rank correlation, given the time.
+        window: see `ranks_in_time`.
 
     Example:
         >>> from tfplastic.reports.statistics.rank_correlation import of_series
         >>> str(of_series([1, 5, 2, 8, 3, 9, 4, 7], [1, 5, 2, 8, 3, 9, 7, 4]))
         '0.90 [0.29, 0.99]'
     """
+    ranks = ranks_in_time(x, y, window)
+    if ranks is None:
+        known = ~(np.isnan(np.asarray(x, np.float64)) | np.isnan(np.asarray(y, np.float64)))
+        return RankCorrelation(math.nan, -1.0, 1.0, float(known.sum()))
+    value = float(ranks[0] @ ranks[1]) / math.sqrt(float(ranks[0] @ ranks[0]) * float(ranks[1] @ ranks[1]))
+    size = _effective_size(*ranks)
+    return RankCorrelation(value, *_interval(value, size), size)
+
+
+def ranks_in_time(x: Any, y: Any, window: int | None = None) -> np.ndarray | None:
+    """Returns the ranks of two series less their means, `[2, n]`; None where a correlation has no value.
+
+    Args:
+        x: `[n]`; pairs with a NaN are left out.
+        y: `[n]`.
+        window: odd number of measurements whose running mean is taken off both series before they are
+            ranked, so that the course of time that they share does not count; at both ends it is the
+            straight line that fits the last `window` measurements. None for the series as they are.
+    """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     kept = ~(np.isnan(x) | np.isnan(y))
-    ranks = [scipy.stats.rankdata(each[kept]) for each in (x, y)]
-    count = len(ranks[0])
-    if count < 3:
-        return RankCorrelation(math.nan, -1.0, 1.0, float(count))
-    time = scipy.stats.rankdata(np.flatnonzero(kept))
-    ranks = [_centered(each, time if is_detrended else None) for each in ranks]
-    powers = [float(each @ each) for each in ranks]
-    if min(powers) <= 1e-9 * count**3:  # constant, or nothing but a trend
-        return RankCorrelation(math.nan, -1.0, 1.0, float(count))
-    value = float(ranks[0] @ ranks[1]) / math.sqrt(powers[0] * powers[1])
-    size = _effective_size(*ranks) - (1 if is_detrended else 0)
-    return RankCorrelation(value, *_interval(value, size), size)
+    series = [x[kept], y[kept]]
+    if len(series[0]) < max(3, window or 0) or any(_is_nearly_constant(each) for each in series):
+        return None
+    if window is not None:
+        spreads = [each.std() for each in series]
+        series = [each - scipy.signal.savgol_filter(each, window, 1) for each in series]
+        if any(
+            each.std() <= 1e-9 * spread for each, spread in zip(series, spreads, strict=True)
+        ):  # nothing but a trend
+            return None
+    ranks = np.array([scipy.stats.rankdata(each) for each in series])
+    return ranks - ranks.mean(axis=1, keepdims=True)
+
+
+def _is_nearly_constant(values: np.ndarray) -> bool:
+    _, counts = np.unique(values, return_counts=True)
+    return len(counts) == 1 or counts.max() > _MOST_EQUAL * len(values)
 
 
 def of_pairs(x: Any, y: Any) -> RankCorrelation:
@@ -107,14 +133,6 @@ def of_pairs(x: Any, y: Any) -> RankCorrelation:
     value = float(spearman(x[kept], y[kept])) if count >= 3 else math.nan
     bounds = _interval(value, count) if count >= FEWEST_RUNS else (-1.0, 1.0)
     return RankCorrelation(value, *bounds, count)
-
-
-def _centered(ranks: np.ndarray, time: np.ndarray | None) -> np.ndarray:
-    centered = ranks - ranks.mean()
-    if time is None:
-        return centered
-    trend = time - time.mean()
-    return centered - trend * (centered @ trend) / (trend @ trend)
 
 
 def _effective_size(x: np.ndarray, y: np.ndarray) -> float:
