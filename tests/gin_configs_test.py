@@ -33,7 +33,7 @@ CONVOLUTIONS = [
 ]
 IN_MEMORY = sorted(set(FILES) - {*ATARI, *MINATAR, *PPO, *SEQUENCES})
 ATARI_SIZES = [f"gin/sizes/{size}.gin" for size in ("100k", "cpu", "paper", "quick")]
-MINATAR_LN = ["gin/minatar_dqn.gin", "gin/networks/minatar_cnn_ln.gin"]
+MINATAR_LN = ["gin/minatar_dqn_ln.gin"]
 MINATAR_SIZES = [f"gin/sizes/minatar_{size}.gin" for size in ("1m", "cpu", "paper", "quick")]
 SMALL_REPLAY = ["AtariTask.replay_capacity = 25_000"]  # saves the test 0.7 GB
 TUNED_ADAM = (
@@ -102,6 +102,7 @@ def test_there_are_files():
         "atari_rainbow",
         "atari_sequence",
         "minatar_dqn",
+        "minatar_dqn_ln",
         "minatar_ppo",
         "minatar_rainbow",
         "minatar_sequence",

@@ -95,12 +95,12 @@ ROW = Row(
     "gin/paper/small/minatar_replay_ratio.gin",
     judge,
     (
-        "Breakout, 100,000 frames, all measurements at the end. A mean is larger than another if they differ"
-        " by more than two pooled standard errors over seeds. Dormant units are the mean over layers; the"
-        " return is the mean of the last 100 episodes of training. The last layer is redrawn every 20,000"
-        " frames and the replay memory kept. Shrink and perturb does the same, keeps 0.8 of the other weights"
-        " and adds 0.2 of a fresh draw (D'Oro et al. 2023). ReDo resets dormant units every 1,000 gradient"
-        " steps, `reset_last_layer_by_steps` the last layer every 20,000 gradient steps.",
+        "Breakout, 100,000 frames, all measurements at the end. A mean is larger than another if Welch's test"
+        " over seeds at 5 % says so; '–' where it is larger, but not clearly. Dormant units are the"
+        " mean over layers; the return is the mean of the last 100 episodes of training. The last layer is"
+        " redrawn every 20,000 frames and the replay memory kept. Shrink and perturb does the same, keeps 0.8"
+        " of the other weights and adds 0.2 of a fresh draw (D'Oro et al. 2023). ReDo resets dormant units"
+        " every 1,000 gradient steps, `reset_last_layer_by_steps` the last layer every 20,000.",
         "Differences from the papers: the target network keeps its old last layer until its next copy,"
         " 1,000 frames later; resets are at the same frames for every ratio, where D'Oro et al. count"
         " gradient steps; dormant units and probes are measured on observations of the warm-up, which is"
