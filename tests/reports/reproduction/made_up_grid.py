@@ -162,18 +162,22 @@ def fig17(arm, seed):
 
 
 def minatar_fig07(arm, seed):
-    """Layer norm has higher returns that grow, and gradients that are less alike; spectra say nothing."""
+    """Layer norm has higher returns and gradients that are less alike; spectra say nothing.
+
+    DQN fails in breakout.
+    """
     game, _, intervention = arm.partition("-")
     place = ("none", "layer_norm", "c51", "c51+layer_norm").index(intervention)
-    top = {"breakout": 5.0, "freeway": 30.0, "space_invaders": 20.0}[game] + 2 * place + seed
+    top = {"breakout": 0.5, "freeway": 30.0, "space_invaders": 20.0}[game] + 2 * place + 0.1 * seed
     first = 0.8 - 0.2 * place
     returns = [(step, top * (first + (1 - first) * step / STEPS)) for step in range(0, STEPS + 1, 1_000)]
-    sharpness = (3.0, 6.0, 2.0, 5.0, 1.0, 7.0, 4.0, 8.0)[(5 * place + 3 * seed) % 8]
+    sharpness = 1.0 + (seed - 4) ** 2  # of nine seeds the same on both sides
     cosine = 0.9 - 0.25 * place
-    matrix = np.eye(6) + (cosine - 0.02 * seed) * (1 - np.eye(6))
+    matrix = np.eye(6) + (cosine - 0.01 * seed) * (1 - np.eye(6))
     spectrum = {"nodes": np.linspace(-1, 9, 12)[None], "weights": np.full((1, 12), 1 / 12)}
     scalars = probe(0.1, 0.3 - 0.05 * place) | {
         "evaluation/episode_return": returns,
+        "evaluation/episode_return_stderr": [(step, 0.1) for step, _ in returns],
         "diagnostics/dead_units/conv1": [(0, 0.0), (STEPS, 0.2)],
         "diagnostics/dead_units/hidden": [(0, 0.0), (STEPS, 0.4)],
         "diagnostics/sharpness/all": [(0, 1.0), (STEPS, sharpness)],
@@ -200,14 +204,17 @@ MAKE = {
     "minatar_fig07": minatar_fig07,
 }
 
-SEEDS = {"fig01": 2, "fig03": 6, "fig17": 2, "fig18": 2, "minatar_fig07": 2}
+SEEDS = {"fig01": 2, "fig03": 6, "fig17": 2, "fig18": 2}
 """One value for other figures."""
+MORE_SEEDS = {"minatar_fig07": range(9)}
+"""More than the queue has, with which the paper's statements are not undecided."""
 
 
 def write(folder, grid, **other):
     """Writes runs of the first seeds of every arm of the grid; `other` replaces makers."""
     for place, make in {**MAKE, **other}.items():
         for arm, seeds in grid[place].items():
-            for seed in seeds[: SEEDS.get(place, 1)]:
+            chosen = MORE_SEEDS[place] if place in MORE_SEEDS else seeds[: SEEDS.get(place, 1)]
+            for seed in chosen:
                 scalars, arrays = make(arm, seed)
                 write_run(folder / place / f"{arm}-seed{seed}", seed, scalars, arrays, cpu_time_s=60.0)

@@ -121,12 +121,13 @@ def figure_20(runs: Runs, ax: Axes, num_runs: int = 3) -> Axes:
     return _returns_and_matrices(runs, ax, num_runs, improving=True)
 
 
-def by_gain(runs: Runs, most_first: bool = False) -> list[Run]:
-    """Returns the runs with returns and C_k in the order in which their return gained, see `figure_19`.
+def by_gain(runs: Runs, most_first: bool = False, gain: Callable[[Run], float] | None = None) -> list[Run]:
+    """Returns the runs with returns and C_k in the order in which their return gained.
 
     Args:
         runs: with `evaluation/episode_return` and arrays of the gradient covariance; others are left out.
         most_first: whether the run that gained the most comes first, else the one that gained the least.
+        gain: function of a run; by default that of `figure_19`.
 
     Raises:
         ValueError: no run has one of the two.
@@ -135,7 +136,7 @@ def by_gain(runs: Runs, most_first: bool = False) -> list[Run]:
     returns = _sources.scalars(runs, _sources.RETURN)
     both = with_matrices & set(returns["run"])
     chosen = [run for run in runs if run.name in both]
-    return sorted(chosen, key=lambda run: _gain(returns, run), reverse=most_first)
+    return sorted(chosen, key=gain or (lambda run: _gain(returns, run)), reverse=most_first)
 
 
 def _returns_and_matrices(runs: Runs, ax: Axes, num_runs: int, improving: bool) -> Axes:

@@ -1,5 +1,6 @@
 """Scores in MinAtar: of random play, and of DQN as published."""
 
+import math
 from collections.abc import Mapping
 
 from tfplastic._text.near_names import near_matches
@@ -45,8 +46,51 @@ def improvement(game: str, score: float, baseline: float) -> float:
         >>> round(improvement('freeway', 60.0, 48.0), 3)
         0.251
     """
+    return (score - baseline) / possible(game, baseline)
+
+
+def possible(game: str, baseline: float) -> float:
+    """Returns max(published, baseline) - random, the gain that `improvement` counts as 1.
+
+    Args:
+        game: see `improvement`.
+        baseline: mean return of the agent to compare with.
+
+    Raises:
+        ValueError: there is no published score of the game.
+
+    Example:
+        >>> from tfplastic.reports.statistics.minatar_scores import possible
+        >>> round(possible('freeway', 6.0), 2), round(possible('freeway', 50.0), 2)
+        (47.89, 49.89)
+    """
+    _check(game)
+    return max(PUBLISHED[game], baseline) - RANDOM[game][0]
+
+
+def above_random(game: str, score: float, error: float) -> float:
+    """Returns (score - random) / sqrt(s^2 + s_random^2): the distance from random play in standard errors.
+
+    Args:
+        game: see `improvement`.
+        score: mean return over episodes.
+        error: standard error s of the mean.
+
+    Raises:
+        ValueError: there is no published score of the game.
+
+    Example:
+        >>> from tfplastic.reports.statistics.minatar_scores import above_random
+        >>> round(above_random('breakout', 1.0, 0.1), 2)
+        4.79
+    """
+    _check(game)
+    random, random_error = RANDOM[game]
+    return (score - random) / math.hypot(error, random_error)
+
+
+def _check(game: str) -> None:
     if game not in PUBLISHED:
         hint = near_matches(str(game), PUBLISHED)
         rule = f"must be one of {', '.join(PUBLISHED)}, whose scores are published"
         raise ValueError(f"`game` {rule}. Received: {game!r}.{hint}")
-    return (score - baseline) / (max(PUBLISHED[game], baseline) - RANDOM[game][0])

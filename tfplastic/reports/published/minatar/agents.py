@@ -12,12 +12,13 @@ from tfplastic.reports.published.row import Judged, Row, Seeds
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.result import Claim
 from tfplastic.reports.runs import Run, Runs
-from tfplastic.reports.statistics.minatar_scores import RANDOM
+from tfplastic.reports.statistics.minatar_scores import RANDOM, above_random
 
 VALUE_BASED = ("dqn", "dueling", "three_steps", "prioritized", "noisy", "qr_dqn", "rainbow")
 THRESHOLD = 5.0
 """Pooled standard errors above random play."""
 SEEDS = 3
+_GAME = "breakout"
 MINUTES = 15.0
 """Processor time within which an agent has to learn."""
 _RETURN, _ERROR = "evaluation/episode_return", "evaluation/episode_return_stderr"
@@ -28,12 +29,7 @@ def distance(run: Run) -> float:
 
     (mean - random) / sqrt(s^2 + s_random^2), each s the standard error of a mean over episodes.
     """
-    return _distance(measures.scalar(run, _RETURN), measures.scalar(run, _ERROR))
-
-
-def _distance(mean: float, error: float) -> float:
-    random, random_error = RANDOM["breakout"]
-    return (mean - random) / float(np.hypot(error, random_error))
+    return above_random(_GAME, measures.scalar(run, _RETURN), measures.scalar(run, _ERROR))
 
 
 def minutes(run: Run) -> float:
@@ -43,7 +39,9 @@ def minutes(run: Run) -> float:
     evaluation from which all are above; infinite where the last one is not.
     """
     returns, errors = (dict(cells.series(run, tag)) for tag in (_RETURN, _ERROR))
-    learned = [step for step in returns if _distance(returns[step], errors.get(step, 0.0)) >= THRESHOLD]
+    learned = [
+        step for step in returns if above_random(_GAME, returns[step], errors.get(step, 0.0)) >= THRESHOLD
+    ]
     failed = [step for step in returns if step not in learned]
     since = [step for step in learned if step > max(failed, default=-1)]
     if not since:
@@ -114,7 +112,7 @@ def _row(name: str, title: str, agents: Sequence[str], remark: str) -> Row:
 
 _PLAY = (
     "The last evaluation has 30 episodes; random play has"
-    f" {RANDOM['breakout'][0]:.2f} ± {RANDOM['breakout'][1]:.3f}, of 1,000; the errors are over"
+    f" {RANDOM[_GAME][0]:.2f} ± {RANDOM[_GAME][1]:.3f}, of 1,000; the errors are over"
     " episodes. Minutes are the run's processor time up to the first evaluation from which it stays that far"
     " above random play, by its share of the gradient steps; 'inf' where it does not."
 )

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.stats
 
 from tfplastic.reports._frames import where
 from tfplastic.reports.published import measures
@@ -12,10 +11,10 @@ from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.result import NOT_RUN
 from tfplastic.reports.runs import Run, Runs
 from tfplastic.reports.statistics.factorial import PROBE_LOSS
+from tfplastic.reports.statistics.stratified import Difference, student, welch
 
 RETURN = "train/episode_return"
 """Mean return of the last 100 episodes of training."""
-_LEVEL = 0.05  # of Welch's test, two-sided
 
 
 def progress(runs: Runs, arm: str, planned: Seeds) -> str:
@@ -71,34 +70,13 @@ def is_clearly_above(ours: np.ndarray, theirs: np.ndarray) -> bool | None:
     """
     if min(len(ours), len(theirs)) < 2:
         return None
-    difference = float(ours.mean() - theirs.mean())
-    if difference <= 0:
-        return False
-    return difference > half_width([ours, theirs], [1.0, 1.0]) or None
+    return _answer(welch(ours, theirs))
 
 
 def is_clearly_positive(values: np.ndarray) -> bool | None:
     """Returns whether a mean over seeds is above 0, by Student's test at 5 %; see `is_clearly_above`."""
-    if len(values) < 2:
-        return None
-    return False if values.mean() <= 0 else bool(values.mean() > half_width([values], [1.0])) or None
+    return _answer(student(values)) if len(values) > 1 else None
 
 
-def half_width(groups: Sequence[np.ndarray], factors: Sequence[float], level: float = _LEVEL) -> float:
-    """Returns half the width of Welch's interval of sum_i factor_i mean(group_i).
-
-    Args:
-        groups: values of at least two runs each.
-        factors: one for each group.
-        level: 1 less the interval's, two-sided.
-    """
-    variances = [
-        factor**2 * group.var(ddof=1) / len(group) for group, factor in zip(groups, factors, strict=True)
-    ]
-    total = float(np.sum(variances))
-    if not total:
-        return 0.0
-    freedom = total**2 / sum(
-        each**2 / (len(group) - 1) for each, group in zip(variances, groups, strict=True)
-    )
-    return float(scipy.stats.t.isf(level / 2, freedom)) * total**0.5
+def _answer(found: Difference) -> bool | None:
+    return False if found.value <= 0 else found.is_above_zero or None

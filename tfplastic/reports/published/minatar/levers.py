@@ -11,6 +11,7 @@ from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.result import Claim
 from tfplastic.reports.runs import Run, Runs
 from tfplastic.reports.statistics.minatar_scores import RANDOM
+from tfplastic.reports.statistics.stratified import welch
 
 WITHOUT = "cpu"
 """The arm that the others differ from in one lever."""
@@ -19,7 +20,7 @@ LEVERS = {"bfloat16": "bfloat16 instead of float32", "one_environment": "one env
 MARGIN = 0.5
 """Largest difference of what is learned, the return less that of random play, as a share of it."""
 _EVALUATION = "evaluation/episode_return"
-_ONE_SIDED = 0.1  # level of a two-sided interval whose ends are one-sided tests at 5 %
+_ONE_SIDED = 0.9  # level of an interval whose ends are one-sided tests at 5 %
 
 
 def _in_training(run: Run) -> float:
@@ -60,14 +61,9 @@ def is_as_good(values: np.ndarray, without: np.ndarray) -> bool | None:
     """
     if min(len(values), len(without)) < 2:
         return None
-    random = RANDOM["breakout"][0]
-
-    def is_beyond(share: float) -> bool:
-        """Returns whether x - r is clearly beyond a share of c - r, on the side of 1."""
-        room = (values.mean() - random) - share * (without.mean() - random)
-        return (room if share < 1 else -room) > cells.half_width([values, without], [1.0, share], _ONE_SIDED)
-
-    if is_beyond(1 - MARGIN) and is_beyond(1 + MARGIN):
+    learned, baseline = values - RANDOM["breakout"][0], without - RANDOM["breakout"][0]
+    sides = [welch(learned, (1 - MARGIN) * baseline), welch((1 + MARGIN) * baseline, learned)]
+    if all(each.value > each.half_width_of(_ONE_SIDED) for each in sides):
         return True
     differs = cells.is_clearly_above(values, without) or cells.is_clearly_above(without, values)
     return False if differs else None
