@@ -30,8 +30,10 @@ def images(size=4, shape=SHAPE):
         {"strides": (1, 1), "padding": "same"},
         {"strides": (2, 1), "padding": "same", "activation": "tanh"},
         {"strides": (1, 2), "padding": "valid"},
+        {"strides": (1, 1), "padding": "same", "pool_sizes": (2, 1)},
+        {"strides": (1, 1), "padding": "same", "pool_sizes": (3, 2)},
     ],
-    ids=lambda form: f"{form['padding']}-{form['strides']}",
+    ids=lambda form: f"{form['padding']}-{form['strides']}-{form.get('pool_sizes')}",
 )
 def test_equals_a_float64_forward_pass(norm, norm_position, form):
     options = {"norm": norm, "norm_position": norm_position, "norm_epsilon": 0.01}
@@ -41,7 +43,9 @@ def test_equals_a_float64_forward_pass(norm, norm_position, form):
     assert outputs.dtype == tf.float32
     strides = dict(zip(("conv1", "conv2"), form["strides"], strict=True))
     names = ("conv1", "conv2", "hidden1", "hidden2")
-    expected = forward(model, images(), names, **{**options, **form, "strides": strides})
+    pools = dict(zip(("conv1", "conv2"), form.get("pool_sizes", (1, 1)), strict=True))
+    kept = {name: value for name, value in form.items() if name != "pool_sizes"}
+    expected = forward(model, images(), names, **{**options, **kept, "strides": strides, "pools": pools})
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
@@ -93,6 +97,14 @@ def test_spectral_normalization_equals_a_float64_forward_pass():
         (SMALL_FORM, 69_786),
         # Twice the channels and units: 2,432 + 9,248 + 2,048 x 128 + 128 + 1,290.
         ({**SMALL_FORM, "width": 2}, 275_242),
+        # Kumar et al. 2023: 1,216 + 6,416; 32 -> 28 -> 14 -> 10 -> 5 pixels: 40,000 + 100 + 10,100 + 1,010.
+        (
+            {
+                **{"filters": (16, 16), "kernel_sizes": (5, 5), "padding": "valid", "pool_sizes": (2, 2)},
+                "hidden": (100, 100),
+            },
+            58_842,
+        ),
         # Without convolutions: 3,072 x 64 + 64 + 650.
         ({**SMALL_FORM, "filters": (), "kernel_sizes": (), "strides": ()}, 197_322),
     ],
@@ -119,6 +131,11 @@ def test_valid_padding_leaves_at_least_one_pixel():
     message = f"`input_shape` {rule}. Received: (6, 7, 1)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         small(input_shape=(6, 7, 1), padding="valid")
+    # 7 -> 3 -> 1, but 7 -> 2 leaves no square of 3.
+    assert small(input_shape=(7, 7, 1), pool_sizes=(2, 3)).get_layer("conv2_pool").output.shape[1:3] == (1, 1)
+    message = "`input_shape` must leave every max pooling at least one pixel. Received: (7, 7, 1)"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        small(input_shape=(7, 7, 1), pool_sizes=(3, 3))
 
 
 @pytest.mark.parametrize(
@@ -128,6 +145,7 @@ def test_valid_padding_leaves_at_least_one_pixel():
         ({}, {"kernel_sizes": (3, 3)}),
         ({}, {"strides": (2, 1)}),
         ({}, {"padding": "valid"}),
+        ({}, {"pool_sizes": (2, 1)}),
         ({}, {"hidden": (5,)}),
         ({}, {"width": 2.0}),
         ({}, {"activation": "tanh"}),
@@ -154,6 +172,11 @@ def test_every_argument_changes_the_outputs(base, changed):
             {"kernel_sizes": (5, 3, 3)},
             "`kernel_sizes` must have one value for each of the 2 `filters`. Received: (5, 3, 3)",
         ),
+        (
+            {"pool_sizes": (2,)},
+            "`pool_sizes` must have one value for each of the 2 `filters`. Received: (2,)",
+        ),
+        ({"pool_sizes": (0, 1)}, "`pool_sizes` must be an integer of at least 1. Received: 0"),
         ({"strides": (0, 1)}, "`strides` must be an integer of at least 1. Received: 0"),
         ({"padding": "causal"}, "`padding` must be one of 'same', 'valid'. Received: 'causal'"),
         ({"hidden": (0,)}, "`hidden` must be an integer of at least 1. Received: 0"),

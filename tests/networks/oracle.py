@@ -53,6 +53,13 @@ def convolve(x, kernel, bias, stride, padding):
     return y
 
 
+def largest(x, size):
+    """The largest value of each square of pixels; those that fill no square do not count."""
+    rows, columns = x.shape[1] // size, x.shape[2] // size
+    cut = x[:, : rows * size, : columns * size].reshape(len(x), rows, size, columns, size, -1)
+    return cut.max(axis=(2, 4))
+
+
 def normalize(kind, x, variables, epsilon):
     axes = tuple(range(1, x.ndim))
     if len(variables) < {"batch": 4, "layer": 2, "rms": 1}[kind]:  # without gains and offsets
@@ -84,8 +91,8 @@ def forward(
 ):
     """The outputs of the model, whose hidden layers are `hidden`, for the inputs `x`.
 
-    `spectral` names the layers whose kernel is divided by u'Wv; `convolutions` has `strides`, by the name of
-    the layer, and `padding`.
+    `spectral` names the layers whose kernel is divided by u'Wv; `convolutions` has `strides` and `pools`, by
+    the name of the layer, and `padding`.
     """
     x = np.asarray(x, np.float64)
     for name in hidden:
@@ -101,5 +108,7 @@ def forward(
         x = ACTIVATIONS[activation](x)
         if norm and norm_position == "after":
             x = normalize(norm, x, weights(model, f"{name}_norm"), norm_epsilon)
+        if kernel.ndim == 4:
+            x = largest(x, convolutions.get("pools", {}).get(name, 1))
     kernel, bias = weights(model, "output")
     return (x.reshape(len(x), -1) @ kernel + bias).reshape(len(x), *model.output_shape[1:])

@@ -25,8 +25,8 @@ class ImageStream(SupervisedStream):
 
     Attributes:
         num_classes: classes of the data set, from `build` on.
-        images: `[num_examples, height, width, channels] float32`, from `build` on.
-        labels: `[num_examples] int32`, the true ones, from `build` on.
+        images: `[num_kept, height, width, channels] float32`, from `build` on.
+        labels: `[num_kept] int32`, the true ones, from `build` on.
 
     Raises:
         ValueError: an argument is out of its range; from `build` on, there is no such data.
@@ -63,11 +63,20 @@ class ImageStream(SupervisedStream):
         Returns:
             See `load`.
         """
-        data = choose_examples(dataset, self.num_examples or 0, seed)
+        data = choose_examples(dataset, self.num_kept(dataset), seed)
         self.num_classes = data.num_classes
         self.images = tf.constant(scale_pixels(data.x_train, *self.pixel_range))
         self.labels = tf.constant(data.y_train)
         return data.num_classes, data.x_train.shape[1:]
+
+    def num_kept(self, dataset: Dataset) -> int:
+        """Returns the number of images to keep, `num_examples`; a subclass may keep more.
+
+        Args:
+            dataset: all of it.
+        """
+        del dataset
+        return self.num_examples or 0
 
     def describe_data(self) -> str:
         return f"{self.num_examples:,} images of {self.dataset}"

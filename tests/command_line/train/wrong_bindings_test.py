@@ -10,6 +10,7 @@ from tfplastic.command_line import train
 
 LABELS, MDP = "gin/random_labels_digits.gin", "gin/mdp_true_label_digits.gin"
 ATARI = "gin/atari_dqn.gin"
+PIXELS = "gin/protocols/kumar_permuted_mnist.gin"
 LIST, FUNCTIONS = (
     r"must be a list of functions of a snapshot",
     r"must hold functions of a snapshot\. Received: ",
@@ -60,6 +61,16 @@ ROWS = [
         "RandomLabelTask: `network` must be a function that takes",
     ),
     (LABELS, "RandomLabelTask.network = @adam", "RandomLabelTask: `network` must be a function that takes"),
+    (
+        PIXELS,
+        "PermutedPixels.dataset = 'mnst'",
+        r"PermutedPixels: `dataset` must be one of 'mnist', .* Received: 'mnst'\. Did you mean 'mnist'",
+    ),
+    (
+        PIXELS,
+        "PermutedPixels.images = 'always'",
+        "PermutedPixels: `images` must be one of 'once', 'each_task'",
+    ),
     (LABELS, "mlp.norm = 'layr'", r"mlp: `norm` must be one of .* Did you mean 'layer'\?$"),
     (
         LABELS,
@@ -200,6 +211,10 @@ def test_a_wrong_value_names_its_place_its_argument_and_the_rule(file, binding, 
         ([f"--gin_file={LABELS}"], f"--gin_file must name each file once. Received: '{LABELS}' twice"),
         (["--gin_file=nope.gin"], "--gin_file: no such file 'nope.gin'; looked in "),
         (["--gin_file=gin"], "--gin_file: no such file 'gin'"),
+        (
+            ["--gin_file=gin/protocols/kumar_permuted_mnst.gin"],
+            "--gin_file: no such file 'gin/protocols/kumar_permuted_mnst.gin'; looked in .* Give its path",
+        ),
         (["--run_dir="], "--run_dir must name a directory. Received: ''"),
         (["--sed=1"], "Unknown command line flag 'sed'. Did you mean: seed"),
         (
@@ -219,3 +234,12 @@ def test_a_wrong_value_names_its_place_its_argument_and_the_rule(file, binding, 
 def test_wrong_flags_and_files(arguments, message, capsys, tmp_path):
     text = error_of(capsys, tmp_path, f"--gin_file={LABELS}", *arguments)
     assert re.match(message, text), text
+
+
+def test_a_protocol_without_its_archive_says_where_to_get_it(capsys, tmp_path, monkeypatch):
+    for variable in ("KERAS_HOME", "TFPLASTIC_DATA_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    text = error_of(capsys, tmp_path, "--gin_file=gin/protocols/upgd_label_permuted_emnist.gin")
+    assert text.startswith(
+        "There is no data for 'emnist': get gzip.zip from the EMNIST page of NIST, and set "
+    )

@@ -67,7 +67,9 @@ def test_each_of_the_three_numbers_of_table_2_counts(wrong, tmp_path):
     claims, verdict, found = judge("kumar_table2", tmp_path, arms)
     assert (claims, verdict) == ([True, None, None, True], "agree")
     assert found.claims[0].ours == "within all three: lambda"
-    assert found.ours.startswith("lambda: 80.1 (80.1, 80.1)")
+    assert found.ours.startswith(
+        "online accuracy: with lambda 80.1 (80.1, 80.1) [80.1, 80.1]; with lambda / 2 "
+    )
 
 
 def methods(**values):
@@ -114,20 +116,29 @@ def test_dohare(tmp_path):
     assert made("never rises", np.linspace(0.9, 0.8, 20), flat(0.9)) == ([False, True], "partly")
 
 
-def of_learners(curve, spread=0.1):
-    """Errors of eight learners around a curve, as arrays of a run."""
-    around = np.random.default_rng(0).normal(0, spread, 8)
+def of_learners(curve, seed=0):
+    """Errors of eight learners around a curve, as arrays of a run; the same ones by default."""
+    around = np.random.default_rng(seed).normal(0, 0.1, 8)
+    around -= around.mean()
     return {"online_error": {40 * (step + 1): {"mean": value + around} for step, value in enumerate(curve)}}
 
 
-def regression(folder, **curves):
-    """Writes a run for each learner, whose error is 1 at its best and rises to 2 by default."""
+def regression(folder, shuffled=(), **curves):
+    """Writes a run for each learner, whose error is 1 at its best and rises to 2 by default.
+
+    Learners of the arms in `shuffled` have other errors in the second half than in the first.
+    """
     for optimizer in ("sgd", "adam"):
         for name in ("linear", "relu", "leaky_relu", "tanh", "sigmoid", "elu", "swish"):
             usual = [1.5] * 20 if name == "linear" else np.r_[1.2, np.linspace(1.0, 2.0, 19)]
             if name == "elu":
                 usual = np.r_[1.2, np.linspace(1.0, 1.5, 19)]
-            arrays = of_learners(curves.get(f"{name}_{optimizer}", usual))
+            curve = curves.get(f"{name}_{optimizer}", usual)
+            arrays = of_learners(curve)
+            if f"{name}_{optimizer}" in shuffled:
+                half = 40 * len(curve) // 2
+                of_others = of_learners(curve, seed=1)["online_error"]
+                arrays["online_error"] |= {step: each for step, each in of_others.items() if step > half}
             write_run(folder / f"{name}-{optimizer}-seed0", 0, {"train/error": [(1, 1.0)]}, arrays)
     planned = {path.name.removesuffix("-seed0"): [0] for path in folder.iterdir()}
     found, verdict = published.judged(
@@ -137,10 +148,36 @@ def regression(folder, **curves):
 
 
 def test_slowly_changing_regression(tmp_path):
-    assert regression(tmp_path / "right") == ([True] * 5, "agree")
+    assert regression(tmp_path / "right") == ([True] * 8, "agree")
     falling, low = np.linspace(2.0, 1.0, 20), np.r_[1.0, np.linspace(0.9, 1.2, 19)]
     claims, verdict = regression(tmp_path / "wrong", relu_sgd=low, tanh_sgd=low, swish_adam=falling)
-    assert (claims, verdict) == ([True, False, False, False, False], "partly")
+    rises, reach_linear, least = claims[:2], claims[2:6], claims[6:]
+    assert rises == [True, False] and reach_linear == [False, False, True, True]
+    assert least == [False, False] and verdict == "partly"
+
+
+def test_what_one_hundred_learners_cannot_tell_is_neither_yes_nor_no(tmp_path):
+    found, _ = regression(
+        tmp_path,
+        relu_sgd=np.r_[1.2, np.linspace(0.5, 1.47, 19)],  # near the linear learner's 1.5, with other targets
+        leaky_relu_adam=np.r_[1.2, np.linspace(1.0, 1.51, 19)],  # near ELU's
+        shuffled=("relu_sgd", "leaky_relu_adam"),
+    )
+    assert found == [True, True, None, True, True, True, True, None]
+
+
+def test_the_first_examples_of_slowly_changing_regression(tmp_path):
+    for optimizer in ("sgd", "adam"):
+        for name in ("relu", "leaky_relu", "tanh", "sigmoid", "elu", "swish"):
+            curve = [1.0, 1.1, 1.2] if (name, optimizer) == ("elu", "adam") else [2.0, 1.0, 1.5]
+            write_run(
+                tmp_path / f"{name}-{optimizer}-seed0", 0, {"train/error": [(1, 1.0)]}, of_learners(curve)
+            )
+    planned = {path.name.removesuffix("-seed0"): [0] for path in tmp_path.iterdir()}
+    row = ROWS["slowly_changing_regression_start"]
+    found, verdict = published.judged(row, published.select(read_runs(tmp_path), planned))
+    assert [claim.agrees for claim in found.claims] == [True, False] and verdict == "partly"
+    assert "ReLU 1 [1, 1]" in found.claims[0].ours and "ELU 0 [0, 0]" in found.claims[1].ours
 
 
 def test_slowly_changing_regression_in_other_forms(tmp_path):
@@ -153,7 +190,10 @@ def test_slowly_changing_regression_in_other_forms(tmp_path):
     runs = published.select(read_runs(tmp_path), {f"{name}-long": [0] for name in ends})
     found, verdict = published.judged(ROWS["slowly_changing_regression_forms"], runs)
     assert [claim.agrees for claim in found.claims] == [True, False, None, None] and verdict == "partly"
-    assert [part.split()[0] for part in found.ours.split(", ")] == ["linear-long", "relu-long", "tanh-long"]
+    assert (
+        found.ours.startswith("with the paper's 3,000,000 examples: linear 1.5 [")
+        and "tanh 1.2" in found.ours
+    )
     assert found.claims[1].ours.startswith("difference -0.3")
 
 

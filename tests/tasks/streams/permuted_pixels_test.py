@@ -21,7 +21,7 @@ def made(count, seed=0, **settings):
 
 
 def data(task):
-    return task.images.numpy().reshape(task.num_examples, -1), task.labels.numpy()
+    return task.images.numpy().reshape(len(task.images), -1), task.labels.numpy()
 
 
 def kumar(task, num_tasks):
@@ -46,13 +46,39 @@ def test_one_epoch_of_each_permutation_as_of_kumar():
     assert -1.0 == task.images.numpy().min() < task.images.numpy().max() == 1.0
 
 
-def upgd(task, steps, period):
+def test_images_drawn_again_and_a_first_task_as_it_is_as_in_the_released_code_of_kumar():
+    settings: Any = dict(num_examples=43, epochs_per_task=1, batch_size=8, images="each_task")
+    task, rows, targets = made(15, first_task="original", **settings)
+    images, labels = data(task)
+    assert len(images) == 1_500 and task.num_examples == 43
+    for step, (found, target) in enumerate(zip(rows, targets, strict=True)):
+        number, place = divmod(step, 5)
+        permutation = tasks.pixel_order(64, 0, number).numpy() if number else np.arange(64)
+        order = tasks.epoch_order(43, 0, number).numpy()[8 * place : 8 * place + 8]
+        chosen = np.flatnonzero(tasks.chosen_examples(1_500, 43, 0, number).numpy())[order]
+        np.testing.assert_array_equal(found, images[chosen][:, permutation])
+        np.testing.assert_array_equal(target, labels[chosen])
+
+
+def test_images_drawn_again_with_cumulative_permutations():
+    settings: Any = dict(num_examples=16, epochs_per_task=1, batch_size=16, images="each_task")
+    task, rows, _ = made(3, permutation="cumulative", **settings)
+    order = np.arange(64)
+    for number, found in enumerate(rows):
+        order = order[tasks.pixel_order(64, 0, number).numpy()]
+        chosen = np.flatnonzero(tasks.chosen_examples(1_500, 16, 0, number).numpy())
+        chosen = chosen[tasks.epoch_order(16, 0, number).numpy()]
+        np.testing.assert_array_equal(found, data(task)[0][chosen][:, order])
+
+
+def upgd(task, steps, period, new_pass=False):
     """One image after another in random order, a permutation every `period`."""
     images, labels = data(task)
     order, epoch = [], 0
     for step in range(steps):
         if step % period == 0:
             permutation = tasks.pixel_order(64, 0, step // period).numpy()
+            order = [] if new_pass else order
         if not order:
             order = tasks.epoch_order(len(images), 0, epoch).numpy().tolist()
             epoch += 1
@@ -60,10 +86,11 @@ def upgd(task, steps, period):
         yield images[example, permutation], labels[example]
 
 
-def test_one_pass_over_many_permutations_as_of_elsayed_and_mahmood():
-    task, rows, targets = made(40, num_examples=30, steps_per_task=7, batch_size=1)
+@pytest.mark.parametrize("new_pass", [False, True])
+def test_one_pass_over_many_permutations_as_of_elsayed_and_mahmood(new_pass):
+    task, rows, targets = made(40, num_examples=30, steps_per_task=7, batch_size=1, new_pass=new_pass)
     assert task.boundary_period == 7
-    expected = list(upgd(task, 40, 7))
+    expected = list(upgd(task, 40, 7, new_pass))
     np.testing.assert_array_equal(np.concatenate(rows), [image for image, _ in expected])
     np.testing.assert_array_equal(np.concatenate(targets), [label for _, label in expected])
 
@@ -105,6 +132,22 @@ def test_an_order_of_pixels_is_a_uniform_permutation_of_seed_and_task():
         (
             {"epochs_per_task": 1, "permutation": "new"},
             "`permutation` must be one of 'fresh', 'cumulative'. Received: 'new'",
+        ),
+        (
+            {"epochs_per_task": 1, "first_task": "fresh"},
+            "`first_task` must be one of 'permuted', 'original'. Received: 'fresh'",
+        ),
+        (
+            {"epochs_per_task": 1, "images": "always"},
+            "`images` must be one of 'once', 'each_task'. Received: 'always'",
+        ),
+        (
+            {"epochs_per_task": 1, "new_pass": 1},
+            "`new_pass` must be one of True, False. Received: 1",
+        ),
+        (
+            {"epochs_per_task": 1, "num_examples": 2_000, "images": "each_task"},
+            "`num_examples` must be at most 1500, the training examples of 'digits'. Received: 2000",
         ),
         (
             {"epochs_per_task": 1, "drop_last": "all"},

@@ -13,11 +13,12 @@ Numbers and shapes that papers print, next to those of this library, from the me
 make published NAME=kumar_table2
 ```
 
-`make runs` makes the runs that are missing here, in the order of the table, and commits them;
-`make published` without a name writes this page. A number is one that the source, or a third party that is
-named, has written down, with a tolerance of ours; a shape is that of a curve in a figure, of which nobody has
+`make runs` makes the missing runs of all pages, those of this one in the order of the table, and commits
+them; `make published` without a name writes this page. A number was written down by the source or by a third
+party, which is named; its tolerance is ours. A shape is that of a curve in a figure, of which nobody has
 written down a number. A verdict is `agree` where all statements that can be judged hold, `partly` where some
-do, and counts the runs while some are missing."""
+do, `not` where none does, and `undecided` where the runs cannot judge the first one. `(k of n)` counts the
+runs that there are while some are missing; `not run (k of n)` means that these do not suffice."""
 
 ROWS = (kumar.ROWS[0], *regression.ROWS, *kumar.ROWS[1:], *online.ROWS)
 """Checks of supervised streams."""
