@@ -24,11 +24,13 @@ from tfplastic.reports.published.row import Seeds, Study
 from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.result import NOT_RUN
 from tfplastic.reports.runs import Runs
+from tfplastic.reports.statistics.mean_rank_correlation import MeanRankCorrelation
 from tfplastic.reports.statistics.rank_correlation import RankCorrelation
 
 FIGURE = "early_warning"
 """Name of the figure, without ending."""
 _EXPERIMENT = "gin/published/early_warning.gin"
+_FOLLOWS = 0.5
 _FEWEST_STEADY = 9  # signs that agree by chance once in 32 studies of eight quantities: 8 * 2 ** -8
 _INTRODUCTION = """\
 # Early warnings
@@ -67,12 +69,12 @@ accuracy. Within a method: over its measured tasks, in the order of time, withou
 start the optimizer has no state. Tasks next to each other resemble each other, so that 249 of them say less
 than 249 independent ones: the interval is Fisher's for the number of independent pairs that they are worth
 by the autocorrelations of both series (Pyper and Peterman 1998). A quantity with one value at more than nine
-tenths of the tasks has no correlation.
+tenths of the tasks has no correlation. Means over methods are followed by the least and the largest value.
 
 Without the trend: the running mean over 25 measured tasks is taken off both series first. It asks whether a
 quantity says more than the time does, since two things that both change once along a run always correlate.
-Mean over methods: all have the same images and permutations, and some tasks are easier for all of them, so
-that ten methods are not ten independent witnesses. The interval is that of a moving-block bootstrap over
+All methods have the same images and permutations, and some tasks are easier for all of them, so that ten
+methods are not ten independent witnesses. The interval of their mean is that of a moving-block bootstrap over
 tasks, with the same blocks of 10 measured tasks in all methods; it is of these ten methods and this stream.
 Methods that keep their accuracy show how hard single tasks are, and not the loss of plasticity: the mean
 over those whose accuracy falls, by more than .01 from its best tenth to its last, stands next to that over
@@ -80,8 +82,8 @@ all. Across methods: of the means over the run, one pair for each method, with F
 pairs only a correlation beyond about .8 is clearly not 0 among eight.
 
 Square brackets hold 95 % intervals. With eight quantities, some interval leaves 0 out by chance more often
-than not, so that each list in the first paragraph of the result names a quantity only where an interval of
-99.4 % does: 5 % for all eight together, in each list. "With the same sign" needs nine methods with a value.
+than not, so that each list beyond the trend in the result names a quantity only where an interval of 99.4 %
+leaves it out: 5 % for all eight together, in each list. "With the same sign" needs nine methods with a value.
 The accuracy of the task before is known without any measurement: what a quantity has to beat. One seed.
 
 Several layers: dead units are the mean over hidden layers, srank is of the last one, with CReLU of its 180
@@ -125,32 +127,49 @@ def _conclusion(found: Mapping[str, Series]) -> str:
     """Returns the quantities whose correlations are clear; of few methods there is no conclusion."""
     if len(found) < aggregate.FEWEST_RUNS:
         return f"Conclusions need the runs of {aggregate.FEWEST_RUNS} methods."
-    falling = that_fall(found)
-    overall = across(found)
-    steady = [
-        title
-        for title, each in means(found, WINDOW).items()
-        if title in QUANTITIES and _is_steady(each.values)
-    ]
+    falling, overall = that_fall(found), across(found)
+    partial, of_falling = means(found, WINDOW), means(falling, WINDOW)
+    steady = [title for title in QUANTITIES if _is_steady(partial[title].values)]
     apart = [f"{title} {each}" for title, each in overall.items() if each.is_clear_among(len(QUANTITIES))]
-    lists = {
-        "Quantities that go with the accuracy along tasks, beyond the trend, in the mean over all methods": (
-            _clear(found)
-        ),
-        f"In the mean over those whose accuracy falls ({', '.join(falling) or 'none'})": _clear(falling),
+    run = _lists({"Quantities that go with it by .5 or more in each of these methods": _that_follow(falling)})
+    rest = {
+        "Quantities that go with the accuracy of single tasks, in the mean over all methods": _clear(partial),
+        "In the mean over those that fall": _clear(of_falling),
         "With the same sign in every method": steady,
         "Across methods": apart,
     }
-    return " ".join(f"{words}: {', '.join(listed) or 'none'}." for words, listed in lists.items())
+    return "\n\n".join(
+        [
+            f"Along the whole run the accuracy falls with {', '.join(falling) or 'no method'}. {run}",
+            f"Beyond the trend: {_lists(rest)} The accuracy of the task before has {partial[BEFORE]} in the"
+            f" mean over all methods, {of_falling[BEFORE]} over those that fall.",
+        ]
+    )
 
 
-def _clear(found: Mapping[str, Series]) -> list[str]:
-    """Returns the quantities whose mean is not 0, at a level of 5 % for all together, with their means."""
+def _lists(listed: Mapping[str, Sequence[str]]) -> str:
+    return " ".join(f"{words}: {', '.join(names) or 'none'}." for words, names in listed.items())
+
+
+def _that_follow(falling: Mapping[str, Series]) -> list[str]:
+    """Returns the quantities with a correlation of .5 or more along the whole run of each method."""
+    values = {title: [each.value for each in of.values()] for title, of in within(falling).items()}
     return [
-        f"{title} {each}"
-        for title, each in means(found, WINDOW).items()
-        if title in QUANTITIES and each.is_clear_among(len(QUANTITIES))
+        f"{title} {_range(each)}"
+        for title, each in values.items()
+        if each and (min(each) >= _FOLLOWS or max(each) <= -_FOLLOWS)
     ]
+
+
+def _range(values: Sequence[float]) -> str:
+    """Returns the mean with the least and the largest value; NONE where there are no values."""
+    known = [value for value in values if not math.isnan(value)]
+    return f"{np.mean(known):z.2f} ({min(known):z.2f} to {max(known):z.2f})" if known else numbers.NONE
+
+
+def _clear(found: Mapping[str, MeanRankCorrelation]) -> list[str]:
+    """Returns the quantities whose mean is not 0, at a level of 5 % for all together, with their means."""
+    return [f"{title} {found[title]}" for title in QUANTITIES if found[title].is_clear_among(len(QUANTITIES))]
 
 
 def _is_steady(values: Sequence[float]) -> bool:
@@ -161,13 +180,17 @@ def _summary(found: Mapping[str, Series]) -> str:
     columns = [
         "quantity",
         "within methods",
+        "within methods that fall",
         "methods with an interval off 0",
         "without the trend",
-        "methods with an interval off 0, without the trend",
         "without the trend, methods that fall",
+        "methods with an interval off 0, without the trend",
         "across methods",
     ]
-    raw, partial, falling = means(found), means(found, WINDOW), means(that_fall(found), WINDOW)
+    falling = that_fall(found)
+    raw, raw_falling, partial, partial_falling = (
+        means(of, window) for window in (None, WINDOW) for of in (found, falling)
+    )
     counts = [
         {title: _counts(of.values()) for title, of in within(found, each).items()} for each in (None, WINDOW)
     ]
@@ -175,11 +198,12 @@ def _summary(found: Mapping[str, Series]) -> str:
     rows = [
         [
             title,
-            str(raw[title]),
+            _range(raw[title].values),
+            _range(raw_falling[title].values),
             counts[0].get(title, ""),
             str(partial[title]),
+            str(partial_falling[title]),
             counts[1].get(title, ""),
-            str(falling[title]),
             str(overall.get(title, "")),
         ]
         for title in (*QUANTITIES, BEFORE)
@@ -249,9 +273,16 @@ def draw(
         if math.isfinite(value):
             color = "white" if abs(value) > 0.6 else "black"
             ax.text(column, row, f"{value:z.1f}", ha="center", va="center", fontsize=6.5, color=color)
-    names = [*methods, "", *[f"{method}, no trend" for method in methods], "", "across methods"]
+    names = [*methods, "", *methods, "", "all"]
     ax.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=7)
     ax.set_yticks(range(len(QUANTITIES)), list(QUANTITIES))
+    middle = (len(methods) - 1) / 2
+    for place, heading in (
+        (middle, "along tasks"),
+        (middle + len(methods) + 1, "along tasks, without the trend"),
+        (len(names) - 1, "across methods"),
+    ):
+        ax.text(place, -0.8, heading, ha="center", va="bottom", fontsize=8)
     ax.grid(visible=False)
     ax.figure.colorbar(image, ax=ax, label="Spearman")
     return ax
