@@ -26,7 +26,8 @@ class ReDo(Mitigation):
         algorithm 1; google/dopamine, labs/redo.
     Departures: scores are of the batch of the step, before its update, in place of 64 states of their own, so
         that they cost no forward pass. `reset_step` and `max_units` are of a port to PyTorch
-        (timoklein/redo).
+        (timoklein/redo). The form of Kumar et al. 2023 restores initial weights in place of fresh ones and
+        keeps Adam's means.
     Outputs: they stay exactly as they are on the batch if the reset units gave 0 there, as with threshold 0,
         unless a normalization couples units (`UnitReset`).
 
