@@ -105,8 +105,15 @@ class SelfNormalizedResets(Mitigation):
             indices = tf.stack([tf.range(units.num_units), places], axis=1)  # [units, 2]
             histogram.scatter_nd_add(indices, tf.cast(fires | which, tf.int32))
             age.assign(tf.where(which, 0, new_age))
-            threshold.assign(tf.where(estimates, self._estimate(threshold, histogram), threshold))
-            histogram.assign(tf.where(estimates, 0, histogram))
+
+            def renew(threshold: tf.Variable = threshold, histogram: tf.Variable = histogram) -> tf.Tensor:
+                threshold.assign(self._estimate(threshold, histogram))
+                histogram.assign(tf.zeros_like(histogram))
+                return tf.constant(True)
+
+            tf.cond(
+                estimates, renew, lambda: tf.constant(False)
+            )  # of whole histograms: seldom, as it is slow
         self._reset.reset(chosen, slots, key)
 
     def _estimates(self, step: tf.Tensor, context: Any) -> tf.Tensor:
