@@ -128,13 +128,13 @@ def permuted(runs: Runs) -> Judged:
 
 def random_label(runs: Runs) -> Judged:
     """Judges the 50 tasks of random-label MNIST by the shapes of its figure."""
-    falls = [measures.ends(curve, 0.1) for curve in measures.curves(runs, "baseline_1e-3")]
-    ratio = [after / before for before, after in falls]
+    curves = measures.curves(runs, "baseline_1e-3")
+    ratio = [measures.ends(curve, 0.1)[1] / float(curve[0]) for curve in curves]
     claims = [
         Claim(
             "baseline collapses",
             "with Adam at 1e-3 the baseline collapses: the last five tasks have less than half of the first"
-            " five's accuracy",
+            " task's accuracy",
             f"share that is left {several(ratio, 2)}",
             all(each < 0.5 for each in ratio) if ratio else None,
         ),
@@ -205,6 +205,9 @@ ROWS = (
         "gin/published/kumar_random_label_mnist.gin",
         random_label,
         (
+            "The collapse was first judged by the mean of the first five tasks. The runs showed that the"
+            " baseline is at chance from the second task on, so that this mean is one of collapsed tasks: it"
+            " is judged by the first task instead.",
             "Labels are uniform, as in the text, and an epoch has all 75 batches; the released code, with"
             " which coefficients were chosen, shuffles the true labels and leaves out the last batch"
             " (`RandomLabelTask(labels='shuffled', drop_last='any')`).",
