@@ -170,7 +170,7 @@ def _loses_least(found: Mapping[str, np.ndarray], optimizer: str) -> Claim:
 
 def tables(runs: Runs, planned: Seeds) -> Sequence[str]:
     """Returns the error at the end and its rise for each learner and optimizer."""
-    found = _errors(runs, OPTIMIZERS, NAMES)
+    found = _errors(runs, OPTIMIZERS, [*NAMES])
     rows = [
         [
             NAMES[name],
