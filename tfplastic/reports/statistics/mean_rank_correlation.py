@@ -1,6 +1,7 @@
 """The mean of rank correlations of several runs on the same tasks, with an interval over these tasks."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -73,6 +74,7 @@ def mean_of_series(pairs: Sequence[tuple[Any, Any]], window: int | None = None) 
     return MeanRankCorrelation(float(np.mean(values)), float(np.std(drawn, ddof=1)), values)
 
 
+@functools.cache  # all means of a page are over the same tasks
 def _drawn(count: int) -> np.ndarray:
     """Returns how often each measurement is drawn, `[draws, count]`; blocks go round at the end."""
     length = min(_BLOCK, count)

@@ -13,7 +13,7 @@ _LEVEL = 0.95  # of a two-sided interval
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """A mean, or a difference of means, with its 95 % interval, value +- t_{.975, freedom} standard_error.
+    """A difference of means with its 95 % interval, value +- t_{.975, freedom} standard_error.
 
     Attributes:
         value: the difference.
@@ -53,18 +53,6 @@ class Difference:
     def is_below_zero(self) -> bool:
         """Returns whether the whole interval is below 0; False without an interval."""
         return self.high < 0
-
-
-def student(sample: Any) -> Difference:
-    """Returns the mean of a sample with Student's interval.
-
-    Args:
-        sample: `[n]`, n >= 1.
-    """
-    values = np.asarray(sample, np.float64)
-    if len(values) < 2:
-        return Difference(float(values.mean()), math.nan, math.nan)
-    return _combined(float(values.mean()), [float(values.var(ddof=1)) / len(values)], [len(values) - 1])
 
 
 def welch(sample: Any, baseline: Any, scale: float = 1.0) -> Difference:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tfplastic.reports import aggregate
 from tfplastic.reports._frames import where
 from tfplastic.reports.published import measures
 from tfplastic.reports.published.row import Seeds
@@ -11,7 +12,7 @@ from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.result import NOT_RUN
 from tfplastic.reports.runs import Run, Runs
 from tfplastic.reports.statistics.factorial import PROBE_LOSS
-from tfplastic.reports.statistics.stratified import Difference, student, welch
+from tfplastic.reports.statistics.stratified import welch
 
 RETURN = "train/episode_return"
 """Mean return of the last 100 episodes of training."""
@@ -70,13 +71,17 @@ def is_clearly_above(ours: np.ndarray, theirs: np.ndarray) -> bool | None:
     """
     if min(len(ours), len(theirs)) < 2:
         return None
-    return _answer(welch(ours, theirs))
+    found = welch(ours, theirs)
+    return _answer(found.value, found.low)
 
 
 def is_clearly_positive(values: np.ndarray) -> bool | None:
     """Returns whether a mean over seeds is above 0, by Student's test at 5 %; see `is_clearly_above`."""
-    return _answer(student(values)) if len(values) > 1 else None
+    if len(values) < 2:
+        return None
+    interval = aggregate.student_t(values)
+    return _answer(interval.point, interval.low)
 
 
-def _answer(found: Difference) -> bool | None:
-    return False if found.value <= 0 else found.is_above_zero or None
+def _answer(value: float, low: float) -> bool | None:
+    return False if value <= 0 else low > 0 or None
