@@ -111,9 +111,8 @@ class SelfNormalizedResets(Mitigation):
                 histogram.assign(tf.zeros_like(histogram))
                 return tf.constant(True)
 
-            tf.cond(
-                estimates, renew, lambda: tf.constant(False)
-            )  # of whole histograms: seldom, as it is slow
+            # It reads whole histograms, which takes as long as many steps.
+            tf.cond(estimates, renew, lambda: tf.constant(False))
         self._reset.reset(chosen, slots, key)
 
     def _estimates(self, step: tf.Tensor, context: Any) -> tf.Tensor:
