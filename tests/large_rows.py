@@ -368,6 +368,7 @@ SMALL_ROWS = {
         "vit-rational",
     ),
     "tests/networks/cnn_test.py::test_equals_a_float64_forward_pass": (
+        "same-(1, 1)-(2, 1)-before-None",
         "same-(1, 1)-before-None",
         "same-(2, 1)-after-batch",
         "same-(2, 1)-before-layer",

@@ -98,7 +98,7 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
             kernel_sizes=(3,),
             strides=(1,),
         ),
-        NETWORK,
+        NETWORK | may("[]", "pool_sizes"),
     ),
     "nature_dqn": (
         given(tp.networks.nature_dqn, num_outputs=2, observation_shape=(36, 36, 1), seed=0),

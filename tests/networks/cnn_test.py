@@ -33,7 +33,7 @@ def images(size=4, shape=SHAPE):
         {"strides": (1, 1), "padding": "same", "pool_sizes": (2, 1)},
         {"strides": (1, 1), "padding": "same", "pool_sizes": (3, 2)},
     ],
-    ids=lambda form: f"{form['padding']}-{form['strides']}-{form.get('pool_sizes')}",
+    ids=lambda form: "-".join(str(form[key]) for key in ("padding", "strides", "pool_sizes") if key in form),
 )
 def test_equals_a_float64_forward_pass(norm, norm_position, form):
     options = {"norm": norm, "norm_position": norm_position, "norm_epsilon": 0.01}
@@ -136,6 +136,9 @@ def test_valid_padding_leaves_at_least_one_pixel():
     message = "`input_shape` must leave every max pooling at least one pixel. Received: (7, 7, 1)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         small(input_shape=(7, 7, 1), pool_sizes=(3, 3))
+    message = "`pool_sizes` must be at most the 7 pixels of an image. Received: (1, 8)"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        small(input_shape=(7, 6, 1), pool_sizes=(1, 8))
 
 
 @pytest.mark.parametrize(

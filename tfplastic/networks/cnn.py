@@ -61,7 +61,7 @@ def cnn(
     convolutions = _check_convolutions(filters, kernel_sizes, strides, pool_sizes)
     check_one_of("padding", padding, ("same", "valid"))
     shape = parts.check_image_shape("input_shape", input_shape)
-    _check_pixels(shape, convolutions, padding, strides)
+    _check_pixels(shape, convolutions, padding, strides, pool_sizes)
     counts = parts.check_counts("hidden", hidden)
 
     def num_weights(of: parts.HiddenLayers) -> int:
@@ -170,10 +170,12 @@ def _check_pixels(
     convolutions: Sequence[_Convolution],
     padding: str,
     strides: Sequence[int],
+    pool_sizes: Sequence[int],
 ) -> None:
-    if max(strides, default=1) > max(shape[:2]):
-        rule = f"must be at most the {max(shape[:2])} pixels of an image"
-        raise ValueError(f"`strides` {rule}. Received: {strides!r}")
+    for name, values in {"strides": strides, "pool_sizes": pool_sizes}.items():
+        if max(values, default=1) > max(shape[:2]):
+            rule = f"must be at most the {max(shape[:2])} pixels of an image"
+            raise ValueError(f"`{name}` {rule}. Received: {values!r}")
     pixels = min(shape[:2])
     for each in convolutions:
         pixels = each.pixels_after(pixels, padding)
