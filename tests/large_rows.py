@@ -89,6 +89,13 @@ LARGE_ROWS = (
 
 # Of these tests `make test` runs the rows that begin like this, and `make test-slow` all others.
 SMALL_ROWS = {
+    "tests/rl/agents/heads_test.py::test_each_head_has_the_losses_of_an_agent_with_this_head_alone": (
+        "double_dqn-1",
+        "dqn-3",
+        "qr_dqn, double-1",
+        "rainbow-3",
+        "two_hot_dqn, double-1",
+    ),
     "tests/rl/atari_task_test.py::test_the_replay_ratio_is_exact": (
         "1-0.6666666666666666",
         "1-4",

@@ -174,6 +174,79 @@ def test_atari_with_a_prioritized_replay_resumes_bit_for_bit_across_a_switch(tmp
         task.close()
 
 
+# Of (0, 1, 3), (0, 2, 4) and (0, 1, 3, 5).
+IN_HEADS = GameSequence(GAMES, agent_steps=80, cycles=2, head_per_game=True)
+
+
+def test_a_game_with_a_head_of_its_own_acts_and_is_stored_by_its_outputs():
+    task = started(IN_HEADS, epsilon=LinearEpsilon(0.5, 0.5, 1))
+    assert task.model.output_shape == (None, 10)
+    stored = set()
+    for step in range(1, 61):
+        batch = advance(task, step, step)[0]
+        assert (np.unique(batch.action[:, 0]) < (3, 6, 10)[(step - 1) // 20]).all()
+        stored |= set(batch.action.ravel())
+    assert stored == set(range(10))
+    assert "3 + 3 + 4 actions in 3 heads" in task.describe(120, 50, 2)[0][1]
+    task.close()
+
+
+def test_an_action_of_a_game_with_its_own_head_is_that_of_its_own_set():
+    protocol = rl.playing.shared_spaces.SharedSpaces(SHORT, GAMES, shared_actions=False)
+    assert [protocol.num_actions(game) for game in GAMES] == [3, 3, 4]
+    in_sequence, own = (each.make_environment("freeway", 1, 3) for each in (protocol, SHORT))
+    assert in_sequence.action_spec().maximum == own.action_spec().maximum == 2
+    in_sequence.reset()
+    own.reset()
+    for action in (1, 1, 2, 0, 1, 2, 2):
+        one, other = in_sequence.step(np.array([action])), own.step(np.array([action]))
+        np.testing.assert_array_equal(one.observation, other.observation)
+
+
+def test_an_evaluation_plays_each_game_by_its_head():
+    evaluation = Evaluation(num_episodes=2, num_envs=2, epsilon=0.0)
+    task = started(IN_HEADS, evaluation=evaluation, protocol=MinAtarProtocol(full_action_set=False))
+    heads = []
+    greedy_actions = task._learner.agent.greedy_actions
+
+    def noted(observation, head):
+        heads.append(head)
+        assert (task.model(observation).shape[1], observation.shape[-1]) == (10, 7)
+        return greedy_actions(observation, head)
+
+    task._learner.agent.greedy_actions = noted
+    advance(task, 1, 21)
+    assert task.game == "freeway"
+    task.evaluate(21, lambda: False)
+    assert list(dict.fromkeys(heads)) == [1, 0, 2]
+    task.close()
+
+
+@pytest.mark.slow
+def test_a_task_with_heads_resumes_bit_for_bit_across_a_switch(tmp_path):
+    whole, part, again = started(IN_HEADS), started(IN_HEADS), make(IN_HEADS)
+    expected = advance(whole, 1, 65)
+    advance(part, 1, 23)
+    for name in ("step", "shared"):
+        (tmp_path / name).mkdir()
+    files = part.save(tmp_path / "step", tmp_path / "shared")
+    again.build(0)
+    again.restore(tmp_path / "step", tmp_path / "shared", files)
+    assert_equal(advance(again, 24, 65), expected[23:])
+    for task in (whole, part, again):
+        task.close()
+
+
+def test_a_dueling_head_has_one_value_and_is_refused_with_several_heads():
+    task = MinAtarTask(IN_HEADS, rl.dqn, functools.partial(networks.minatar_cnn, width=0.25, dueling=True))
+    message = (
+        "`network` must have no dueling head with `GameSequence.head_per_game`: it has one value for all "
+        "games. Received: one. Set `dueling` of the network to False"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        task.build(0)
+
+
 def config(steps: int) -> TrainConfig:
     return TrainConfig(
         task=make(GameSequence(GAMES[:2], agent_steps=32, cycles=2)),  # 8 gradient steps
@@ -314,6 +387,7 @@ def test_a_warm_up_fills_an_emptied_replay_whatever_was_played_beyond_the_turn_b
             "`GameSequence.agent_steps` must be a multiple of the agent steps per gradient step, 4. Rec",
         ),
         ({"empty_replay": 1}, "`empty_replay` must be one of True, False. Received: 1"),
+        ({"head_per_game": "no"}, "`head_per_game` must be one of True, False. Received: 'no'"),
     ],
 )
 def test_wrong_sequences_are_refused(arguments, message):

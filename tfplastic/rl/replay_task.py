@@ -2,6 +2,7 @@
 
 import contextlib
 import fractions
+import functools
 import json
 import math
 import time
@@ -19,6 +20,7 @@ from tfplastic import seeds
 from tfplastic._checks import check_makes
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import REQUIRED, shares_arguments
+from tfplastic.layers import Dueling
 from tfplastic.networks.image_sizes import TooSmallImageError
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.agents.acting import epsilon_greedy
@@ -95,11 +97,11 @@ class ReplayTask(HostTask):
 
     def build(self, seed: int) -> None:
         self._seed = seed
-        self._num_actions = self.protocol.num_actions(self.game)
+        self._heads = self._turns.heads
         shape = self._observation_shape
         observation_spec = tensor_spec.TensorSpec(shape, tf.uint8, "observation")
         action_spec = tensor_spec.from_spec(
-            array_spec.BoundedArraySpec((), np.int32, 0, self._num_actions - 1, "action")
+            array_spec.BoundedArraySpec((), np.int32, 0, self._heads.num_outputs - 1, "action")
         )
 
         def build_model(outputs: Any) -> keras.Model:
@@ -112,6 +114,9 @@ class ReplayTask(HostTask):
         except TooSmallImageError as error:
             raise self.protocol.too_small_error(error.smallest) from None
         self.model = agent.model
+        if len(self._heads.sizes) > 1:
+            _check_has_no_dueling_head(self.model)
+            agent.heads = self._heads
         check_batch_fits("batch_size", self.batch_size, self.model)
         check_batch_fits("diagnostics_batch_size", self.diagnostics_batch_size, self.model)
         self._check_warm_up(agent.n_step)
@@ -201,13 +206,19 @@ class ReplayTask(HostTask):
 
     def _evaluate(self, step: int, should_stop: Callable[[], bool]) -> dict[str, float] | None:
         seed = seeds.derive_integer(self._seed, "evaluation", step)
-        greedy_actions = self._learner.agent.greedy_actions
-        returns = self.evaluation(greedy_actions, self.game, self.protocol, seed, should_stop)
+
+        def returns_in(game: str) -> np.ndarray | None:
+            greedy_actions = functools.partial(
+                self._learner.agent.greedy_actions, head=self._turns.head(game)
+            )
+            return self.evaluation(greedy_actions, game, self.protocol, seed, should_stop)
+
+        returns = returns_in(self.game)
         if returns is None:
             return None
         means = {self.game: float(np.mean(returns))}
         for game in self._turns.evaluated_games(self._turn):
-            of_game = self.evaluation(greedy_actions, game, self.protocol, seed, should_stop)
+            of_game = returns_in(game)
             if of_game is None:
                 return None
             means[game] = float(np.mean(of_game))
@@ -274,7 +285,7 @@ class ReplayTask(HostTask):
         return [
             (
                 "game",
-                f"{self._turns.in_words()}, {self._num_actions} actions, {self.num_envs} environment(s)",
+                f"{self._turns.in_words()}, {self._heads.in_words()}, {self.num_envs} environment(s)",
             ),
             (
                 "agent steps",
@@ -339,16 +350,25 @@ class ReplayTask(HostTask):
         return self.epsilon(self._player.agent_steps - begins)
 
     def _act(self) -> None:
-        """Plays one step in every environment and stores it."""
-        self._learner.add(self._player.play(self._actions))
+        """Plays one step in every environment and stores it, with its action as an output of the network."""
+        steps = self._player.play(self._actions)
+        begin = self._heads.span(self._turns.head(self.game)).start
+        self._learner.add(steps.replace(action=steps.action + begin) if begin else steps)
 
     def _act_in_warm_up(self) -> None:
         self._act()
         self._learner.agent.advance_noise()  # which gradient steps do later
 
     def _actions(self, observation: np.ndarray, key: np.ndarray) -> np.ndarray:
-        best_actions = self._learner.agent.exploring_actions
-        return epsilon_greedy(best_actions, observation, self._epsilon(), self._num_actions, key)
+        head = self._turns.head(self.game)
+        best_actions = functools.partial(self._learner.agent.exploring_actions, head=head)
+        return epsilon_greedy(best_actions, observation, self._epsilon(), self._heads.sizes[head], key)
+
+
+def _check_has_no_dueling_head(network: keras.Model) -> None:
+    if any(isinstance(each, Dueling) for each in network._flatten_layers()):
+        rule = "must have no dueling head with `GameSequence.head_per_game`: it has one value for all games"
+        raise ValueError(f"`network` {rule}. Received: one. Set `dueling` of the network to False")
 
 
 def _agent_steps_per_gradient_step(replay_ratio: float) -> fractions.Fraction:

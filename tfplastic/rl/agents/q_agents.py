@@ -18,6 +18,7 @@ from tfplastic._checks import check_positive, check_positive_integer
 from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.programs import ArrayProgram
 from tfplastic.rl.agents.c51_agent import PerExampleC51Agent
+from tfplastic.rl.agents.heads import LOWEST, ActionHeads
 from tfplastic.rl.agents.q_network import QNetwork
 from tfplastic.rl.agents.settings import AgentSettings
 from tfplastic.rl.agents.weight_copies import WeightCopies
@@ -40,6 +41,8 @@ class QAgent:
 
     Attributes:
         priorities: the argument.
+        heads: heads of the networks' outputs, where there are several; None for one. Set it before the first
+            action and the first loss: the next action in a loss is then one of the head of the action taken.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class QAgent:
     ):
         self.agent = agent
         self.priorities = priorities
+        self.heads: ActionHeads | None = None
         agent.__dict__["train"] = _train_is_elsewhere
         self.model = q_network.model
         self.target_model = target_network.model
@@ -67,8 +71,8 @@ class QAgent:
         for online, target in zip(q_network.noisy_layers, target_network.noisy_layers, strict=True):
             target.follow(online)
         self._has_noise = bool(q_network.noisy_layers)
-        # By whether the network is called as in training, and whether copies are read.
-        self._programs: dict[tuple[bool, bool], ArrayProgram] = {}
+        # By whether the network is called as in training, the head, and whether copies are read.
+        self._programs: dict[tuple[bool, int, bool], ArrayProgram] = {}
         self._copies, self._target_copies = WeightCopies(self.model), WeightCopies(self.target_model)
         self._acts_by_copies = self._learns_by_copies = False
         self.update_target()
@@ -147,16 +151,21 @@ class QAgent:
         """
         return self._to_values(self.model(observation, training=training))
 
-    def greedy_actions(self, observation: np.ndarray) -> np.ndarray:
-        """Returns `[batch] int64`: the first action of largest Q-value, without noise."""
-        return self._best_actions(observation, False)
+    def greedy_actions(self, observation: np.ndarray, head: int = 0) -> np.ndarray:
+        """Returns `[batch] int64`: the first action of largest Q-value, without noise.
 
-    def exploring_actions(self, observation: np.ndarray) -> np.ndarray:
+        Args:
+            observation: `[batch, ...]`.
+            head: head that chooses, where there are several; actions count from its first.
+        """
+        return self._best_actions(observation, False, head)
+
+    def exploring_actions(self, observation: np.ndarray, head: int = 0) -> np.ndarray:
         """Returns the actions of largest Q-value with the noise of the network's last gradient step.
 
-        In a network without noisy layers they are the greedy ones.
+        In a network without noisy layers they are the greedy ones, see there.
         """
-        return self._best_actions(observation, True) if self._has_noise else self.greedy_actions(observation)
+        return self._best_actions(observation, self._has_noise, head)
 
     def advance_noise(self) -> None:
         """Advances to the next noise of noisy layers, as a gradient step does at its beginning."""
@@ -188,6 +197,10 @@ class QAgent:
                     stack.enter_context(copies.read())
             for network in self._networks if training else ():
                 stack.enter_context(network.with_noise())
+            if self.heads is not None:
+                allowed = self.heads.beside(experience.action[:, 0])
+                for network in self._networks:
+                    stack.enter_context(network.allowing(allowed, self._worst_outputs()))
             info = self.agent.loss(experience, weights=weights, training=training, gamma=self.discount)
         losses = info.extra.td_loss  # [batch]
         return info.loss, losses if weights is None else weights * losses
@@ -198,13 +211,22 @@ class QAgent:
             return outputs
         return tf.reduce_sum(tf.nn.softmax(outputs) * self._support, axis=-1)
 
-    def _best_actions(self, observation: np.ndarray, training: bool) -> np.ndarray:
+    def _worst_outputs(self) -> tf.Tensor:
+        """Returns the outputs of an action that no other is worse than: Q-values, quantiles or logits."""
+        if self._support is None:
+            return tf.constant(LOWEST)
+        return tf.constant([0.0] + [LOWEST] * (len(self._support) - 1))  # all probability on the least value
+
+    def _best_actions(self, observation: np.ndarray, training: bool, head: int) -> np.ndarray:
         by_copies = self._acts_by_copies
-        if (key := (training, by_copies)) not in self._programs:
+        if (key := (training, head, by_copies)) not in self._programs:
 
             def best(given: tf.Tensor) -> tf.Tensor:
                 with self._copies.read() if by_copies else contextlib.nullcontext():
-                    return tf.argmax(self.q_values(given, training), axis=-1)
+                    values = self.q_values(given, training)
+                    if self.heads is not None:
+                        values = values[:, self.heads.span(head)]
+                    return tf.argmax(values, axis=-1)
 
             self._programs[key] = ArrayProgram(best)
         return self._programs[key](observation)

@@ -31,6 +31,7 @@ class QNetwork(network.Network):
         self.num_atoms = num_atoms
         self.noise_stream = 1  # of calls that are not those for training
         self._is_noisy = False
+        self._allowed: tuple[tf.Tensor, tf.Tensor] | None = None
 
     def create_variables(self, input_tensor_spec: Any = None, **kwargs: Any) -> tf.TensorSpec:
         """Builds the variables in the way of the parent, on an input of zeros.
@@ -60,10 +61,30 @@ class QNetwork(network.Network):
         finally:
             self._is_noisy = False
 
+    @contextlib.contextmanager
+    def allowing(self, actions: tf.Tensor, otherwise: tf.Tensor) -> Iterator[None]:
+        """While open, other actions than the allowed ones have outputs that make them the worst.
+
+        Args:
+            actions: `[batch, actions] bool`, the allowed ones.
+            otherwise: outputs of an action that is not allowed, `[]` or `[atoms]`.
+        """
+        self._allowed = actions, otherwise
+        try:
+            yield
+        finally:
+            self._allowed = None
+
     def call(
         self, observation: tf.Tensor, step_type: Any = None, network_state: Any = (), training: bool = False
     ) -> tuple[tf.Tensor, Any]:
         if self._is_noisy and not training:
             with noise_stream(self.noise_stream):
-                return self.model(observation, training=True), network_state
-        return self.model(observation, training=training), network_state
+                outputs = self.model(observation, training=True)
+        else:
+            outputs = self.model(observation, training=training)
+        if self._allowed is not None:
+            allowed, otherwise = self._allowed
+            extra_axes = [1] * (outputs.shape.rank - 2)
+            outputs = tf.where(tf.reshape(allowed, [-1, allowed.shape[1], *extra_axes]), outputs, otherwise)
+        return outputs, network_state

@@ -22,8 +22,9 @@ class GameSequence:
     in progress are then dropped, and the next game starts.
 
     One network plays all games. Its outputs are the union of the games' actions, numbered as the console or
-    MinAtar numbers them, and its inputs have the channels of the game that has the most; the others' further
-    channels are zeros. Diagnostics see transitions of the first game throughout.
+    MinAtar numbers them, or with `head_per_game` those of each game for itself; its inputs have the channels
+    of the game that has the most, and the others' further channels are zeros. Diagnostics see transitions of
+    the first game throughout.
 
     Attributes:
         games: names of the games, in their order.
@@ -31,6 +32,8 @@ class GameSequence:
         cycles: number of times that each game has its turn.
         empty_replay: empty the replay at each switch, and fill it by another warm-up.
         restart_epsilon: begin the schedule of epsilon again in each turn.
+        head_per_game: give each game outputs of its own, one for each action of its set, after the same
+            hidden layers. A game acts by its own, and they alone learn from its transitions.
 
     Raises:
         ValueError: if there is no game, or a number is below 1.
@@ -47,6 +50,7 @@ class GameSequence:
     cycles: int = 1
     empty_replay: bool = False
     restart_epsilon: bool = True
+    head_per_game: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.games, str) or not isinstance(self.games, Sequence) or not self.games:
@@ -59,6 +63,7 @@ class GameSequence:
         check_positive_integer("cycles", self.cycles)
         check_boolean("empty_replay", self.empty_replay)
         check_boolean("restart_epsilon", self.restart_epsilon)
+        check_boolean("head_per_game", self.head_per_game)
 
     def with_names(self, check_game: Callable[[str], str]) -> "GameSequence":
         """Returns the sequence with the canonical names of its games, which `check_game` returns.

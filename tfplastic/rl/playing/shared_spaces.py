@@ -11,15 +11,16 @@ from tfplastic.rl.playing.game_protocol import GameEnvironment, GameProtocol
 
 
 class SharedSpaces(GameProtocol):
-    """The protocol of several games, each of which offers the actions of all and has the channels of all.
+    """The protocol of several games, each of which has the channels of all and offers the actions of all.
 
     Action i is the i-th of the union of the games' action sets, in the order of the numbers that their
-    console gives them. An action that a game's own set lacks does in it whatever the console does. Channels
-    that a game's own observations lack are zeros.
+    console gives them; or of the game's own set. An action that a game's own set lacks does in it whatever
+    the console does. Channels that a game's own observations lack are zeros.
 
     Args:
         protocol: protocol of each game.
         games: names of the games.
+        shared_actions: whether each game offers the actions of all, or its own alone.
 
     Raises:
         ValueError: if the games' frames have other sizes, or a game has no such action.
@@ -35,14 +36,17 @@ class SharedSpaces(GameProtocol):
         (5, (10, 10, 7))
     """
 
-    def __init__(self, protocol: GameProtocol, games: Sequence[str]):
+    def __init__(self, protocol: GameProtocol, games: Sequence[str], *, shared_actions: bool = True):
         self.action_repeat, self.stack_size = protocol.action_repeat, protocol.stack_size
         self.own = protocol
         self._all_actions = protocol.with_all_actions()
-        self._actions = np.array(sorted({each for game in games for each in protocol.action_set(game)}))
-        for game in games:
-            if (count := self._all_actions.num_actions(game)) <= self._actions[-1]:
-                rule = f"must have actions up to number {self._actions[-1]}, those of the others"
+        self._actions = {game: np.array(protocol.action_set(game)) for game in games}
+        if shared_actions:
+            union = np.unique(np.concatenate([*self._actions.values()]))
+            self._actions = dict.fromkeys(games, union)
+        for game, actions in self._actions.items():
+            if (count := self._all_actions.num_actions(game)) <= actions[-1]:
+                rule = f"must have actions up to number {actions[-1]}, those of the others"
                 raise ValueError(f"`GameSequence.games` {rule}. Received: {game!r}, which has {count}")
         shapes = [protocol.frame_shape(game) for game in games]
         sizes = {game: shape[:2] for game, shape in zip(games, shapes, strict=True)}
@@ -54,14 +58,14 @@ class SharedSpaces(GameProtocol):
         return self.own.check_game(game)
 
     def num_actions(self, game: str) -> int:
-        return len(self._actions)
+        return len(self._actions[game])
 
     def frame_shape(self, game: str) -> tuple[int, ...]:
         return self._frame_shape
 
     def make_environment(self, game: str, num_envs: int, seed: int) -> GameEnvironment:
         environment = self._all_actions.make_environment(game, num_envs, seed)
-        return _InSharedSpaces(environment, self._actions, self.observation_shape(game)[2])
+        return _InSharedSpaces(environment, self._actions[game], self.observation_shape(game)[2])
 
     def too_small_error(self, smallest: int) -> ValueError:
         return self.own.too_small_error(smallest)

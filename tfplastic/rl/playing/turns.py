@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from tfplastic.rl.agents.heads import ActionHeads
 from tfplastic.rl.playing.game_protocol import GameProtocol
 from tfplastic.rl.playing.game_sequence import GameSequence
 from tfplastic.rl.playing.player import Player
@@ -32,6 +33,16 @@ class Turns(abc.ABC):
     def turn(self, gradient_steps: int) -> int:
         """Returns the turn, from 0, of the gradient step that follows so many."""
         return 0 if self.gradient_steps is None else gradient_steps // self.gradient_steps
+
+    @property
+    def heads(self) -> ActionHeads:
+        """The heads of the network."""
+        return ActionHeads((self.protocol.num_actions(self.games[0]),))
+
+    def head(self, game: str) -> int:
+        """Returns the head of a game."""
+        del game
+        return 0
 
     @abc.abstractmethod
     def game(self, turn: int) -> str:
@@ -125,8 +136,16 @@ class GamesInTurn(Turns):
         self.games, self.empty_replay = sequence.games, sequence.empty_replay
         self.gradient_steps = sequence.gradient_steps(agent_steps_per_gradient_step)
         self.most_gradient_steps = sequence.turns * self.gradient_steps
-        self.protocol = SharedSpaces(protocol, sequence.games)
+        self.protocol = SharedSpaces(protocol, sequence.games, shared_actions=not sequence.head_per_game)
         self._record = TurnRecord(sequence)
+
+    @property
+    def heads(self) -> ActionHeads:
+        games = self.games if self._sequence.head_per_game else self.games[:1]
+        return ActionHeads(tuple(self.protocol.num_actions(game) for game in games))
+
+    def head(self, game: str) -> int:
+        return self.games.index(game) if self._sequence.head_per_game else 0
 
     def game(self, turn: int) -> str:
         return self._sequence.game(turn)

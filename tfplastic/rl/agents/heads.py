@@ -1,0 +1,54 @@
+"""Heads for the actions of several games, side by side in the outputs of one network."""
+
+import dataclasses
+import itertools
+
+import tensorflow as tf
+
+LOWEST = -1e30
+"""Below every value; finite, so that gradients that are multiplied by 0 stay 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ActionHeads:
+    """The outputs of a network as heads, one after another, each for the actions of one game.
+
+    Attributes:
+        sizes: number of actions of each head.
+
+    Example:
+        >>> from tfplastic.rl.agents.heads import ActionHeads
+        >>> heads = ActionHeads((3, 2))
+        >>> heads.num_outputs, heads.span(1)
+        (5, slice(3, 5, None))
+        >>> heads.beside([0, 4]).numpy().astype(int).tolist()
+        [[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]]
+    """
+
+    sizes: tuple[int, ...]
+
+    @property
+    def num_outputs(self) -> int:
+        """The number of outputs of the network."""
+        return sum(self.sizes)
+
+    def span(self, head: int) -> slice:
+        """Returns the outputs of a head."""
+        begin = sum(self.sizes[:head])
+        return slice(begin, begin + self.sizes[head])
+
+    def beside(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the outputs that are in one head with a given one, `[batch, num_outputs] bool`.
+
+        Args:
+            outputs: `[batch]` integers.
+        """
+        counted = enumerate(self.sizes)
+        head = tf.constant([*itertools.chain.from_iterable([head] * size for head, size in counted)])
+        return tf.gather(head, outputs)[:, None] == head
+
+    def in_words(self) -> str:
+        """Returns the numbers of actions for a plan."""
+        if len(self.sizes) == 1:
+            return f"{self.num_outputs} actions"
+        return f"{' + '.join(map(str, self.sizes))} actions in {len(self.sizes)} heads"
