@@ -21,7 +21,7 @@ class ActionHeads:
         >>> heads = ActionHeads((3, 2))
         >>> heads.num_outputs, heads.span(1)
         (5, slice(3, 5, None))
-        >>> heads.beside([0, 4]).numpy().astype(int).tolist()
+        >>> heads.in_head_of([0, 4]).numpy().astype(int).tolist()
         [[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]]
     """
 
@@ -37,7 +37,7 @@ class ActionHeads:
         begin = sum(self.sizes[:head])
         return slice(begin, begin + self.sizes[head])
 
-    def beside(self, outputs: tf.Tensor) -> tf.Tensor:
+    def in_head_of(self, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the outputs that are in one head with a given one, `[batch, num_outputs] bool`.
 
         Args:

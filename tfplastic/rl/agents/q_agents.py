@@ -198,7 +198,7 @@ class QAgent:
             for network in self._networks if training else ():
                 stack.enter_context(network.with_noise())
             if self.heads is not None:
-                allowed = self.heads.beside(experience.action[:, 0])
+                allowed = self.heads.in_head_of(experience.action[:, 0])
                 for network in self._networks:
                     stack.enter_context(network.allowing(allowed, self._worst_outputs()))
             info = self.agent.loss(experience, weights=weights, training=training, gamma=self.discount)
