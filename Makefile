@@ -126,10 +126,10 @@ bench-probe: $(INSTALLED) $(PEERS)/installed ## Measure probes of plasticity bes
 # What cannot be installed is named here, and its peers are rows 'not measured' of the benchmarks.
 $(PEERS)/installed: $(wildcard benchmarks/peers/requirements/*.txt)
 	@python=$$(.ci/pythons $(PYTHON) | awk 'NR == 1 { print $$2 }'); "$$python" -m venv --clear $(PEERS)
-	@for each in $^; do \
-	  $(PIP_INSTALL_PEERS) -r "$$each" || echo "Not installed, and so not measured: $$each" >&2; \
-	done
-	@touch $@
+	@missing=; for each in $^; do \
+	  $(PIP_INSTALL_PEERS) -r "$$each" || { missing=1; echo "Not installed, and so not measured: $$each" >&2; }; \
+	done; \
+	if [ -z "$$missing" ]; then touch $@; else echo "The next benchmark tries again." >&2; fi
 
 # PyHessian comes from its repository: the release on PyPI, 0.1, calls `torch.eig`, which PyTorch has no more. Where the
 # repository cannot be reached, the next `make bench-curvature` tries again.

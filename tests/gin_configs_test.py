@@ -64,8 +64,11 @@ ADDED = [
     ),
     (
         *("gin/minatar_dqn.gin", "minatar_cnn_noisy"),
-        {"LinearEpsilon.begin = 1.0", "LinearEpsilon.end = 0.1"},
-        {"minatar_cnn.noise = 0.5", "LinearEpsilon.begin = 0.0", "LinearEpsilon.end = 0.0"},
+        {"LinearEpsilon.begin = 1.0", "LinearEpsilon.end = 0.1", "Evaluation.epsilon = 0.1"},
+        {
+            *{"minatar_cnn.noise = 0.5", "Evaluation.epsilon = 0.0"},
+            *{"LinearEpsilon.begin = 0.0", "LinearEpsilon.end = 0.0"},
+        },
     ),
     (
         *("gin/atari_dqn.gin", "nature_dqn_dueling", {"nature_dqn.shared_bias = True"}),
@@ -151,7 +154,8 @@ def test_every_file_and_every_size_of_minatar_builds(files):
 def test_agents_take_the_place_of_that_of_minatar():
     for agent in names("gin/agents/minatar_*.gin"):
         loop = build(*MINATAR_LN, agent, "gin/sizes/minatar_quick.gin")
-        atoms = {"c51": 101, "rainbow": 51, "qr_dqn": 200}.get(Path(agent).stem.removeprefix("minatar_"))
+        atoms = {"c51": 101, "rainbow": 101, "qr_dqn": 200, "two_hot_dqn": 51}
+        atoms = atoms.get(Path(agent).stem.removeprefix("minatar_"))
         outputs = (None, 6) if atoms is None else (None, 6, atoms)
         assert loop.task.model.output_shape == outputs
 
@@ -177,6 +181,19 @@ def test_a_sequence_of_games_lasts_as_long_as_its_turns(file, agent_steps):
     assert plan["agent steps"].startswith(f"{agent_steps}, the first ")
     assert loop.config.total_steps == loop.task.most_steps
     assert loop.config.evaluation_period == loop.task.boundary_period
+
+
+def test_probes_of_a_sequence_are_at_the_switches():
+    loop = build("gin/minatar_sequence.gin", "gin/probes/minatar_sequence.gin")
+    assert loop.config.probe_period == loop.task.boundary_period
+    assert loop.config.probe.standardize and loop.config.probe_on == "current"
+
+
+def test_the_optimizer_of_probes_in_minatar_is_not_that_of_the_run():
+    files = ("gin/minatar_rainbow.gin", "gin/sizes/minatar_quick.gin", "gin/probes/minatar.gin")
+    config = build(*files).config
+    assert float(config.optimizer.learning_rate) == pytest.approx(6.25e-5)
+    assert float(config.probe.optimizer.learning_rate) == pytest.approx(1e-3)
 
 
 def test_the_replay_is_prioritized_with_any_agent():
@@ -235,7 +252,7 @@ def test_agents_optimizers_and_networks_take_the_place_of_those_of_atari(file):
             gin_config.parse(files, SMALL_REPLAY)
             name = {"atari_adam": "adam", "atari_rmsprop": "centered_rmsprop"}[Path(optimizer).stem]
             assert repr(gin.query_parameter("train.optimizer")) == f"@{name}()"
-            name = Path(agent).stem.removeprefix("atari_")
+            name = Path(agent).stem.removeprefix("atari_").removesuffix("_3_steps")
             assert repr(gin.query_parameter("AtariTask.agent")) == f"@{name}"
     build(file, "gin/agents/atari_dqn.gin", "gin/optimizers/atari_adam.gin", bindings=SMALL_REPLAY)
 

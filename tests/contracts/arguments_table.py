@@ -244,7 +244,9 @@ TABLE: dict[str, tuple[Callable[..., Any], set[Key]]] = {
     "SineTargets": (tp.probing.SineTargets, may("0.5 L", "scale") | may("-1 0 0.5 L", "offset_from")),
     "Probe": (
         tp.probing.Probe,
-        SEED | may("0", "baselines") | may("None", "quick_steps", "num_inputs", "make_model", "optimizer"),
+        SEED
+        | may("0", "baselines")
+        | may("None", "quick_steps", "num_inputs", "make_model", "optimizer", "seed"),
     ),
     "diagonal": (given(tp.linalg.diagonal, operator=operator()), SOLVER | may("0", "tol")),
     "trace": (given(tp.linalg.trace, operator=operator()), SOLVER | may("0", "tol")),

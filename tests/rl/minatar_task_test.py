@@ -54,7 +54,9 @@ def test_all_environments_act_in_one_call(monkeypatch):
     sizes = []
     greedy = task._learner.agent.greedy_actions
     monkeypatch.setattr(
-        task._learner.agent, "greedy_actions", lambda each: [sizes.append(len(each)), greedy(each)][1]
+        task._learner.agent,
+        "greedy_actions",
+        lambda each, head: [sizes.append(len(each)), greedy(each, head)][1],
     )
     before = task.metrics()["train/agent_steps"]
     for _ in range(12):

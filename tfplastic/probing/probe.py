@@ -77,7 +77,8 @@ class Probe(Protocol):
         seed: seed of targets, fresh networks, batches and dropout. All probes with the default share one draw
             of targets and fresh networks, also those of runs with different `train.seed`: numbers can be
             compared, and if that draw is an unlucky one, all verdicts are wrong together. Give another seed
-            to check a verdict, or one for each run where verdicts are to be counted.
+            to check a verdict. None, in training runs alone, is the seed of the run: runs of several seeds
+            then have independent draws, as tests over seeds suppose.
         cache: cache that the probes of a run share.
 
     Raises:
@@ -123,6 +124,8 @@ class Probe(Protocol):
             raise ValueError(f"`model` must be built and have weights. Received: {model!r}")
         if not model.trainable_variables:
             raise ValueError(f"`model` must have weights that are trained. Received: {model!r}")
+        if self.seed is None:
+            raise ValueError("`seed` must be an integer where a probe is not that of a run. Received: None")
         arrays = as_inputs(inputs, self.num_inputs, self.seed)
         given = (self.cache, model, arrays, self.optimizer_of(model, optimizer))
         result = Measurement(self, *given).result()

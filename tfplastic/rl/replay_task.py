@@ -296,7 +296,8 @@ class ReplayTask(HostTask):
             ("evaluation", f"{self.evaluation.num_episodes} episodes at epsilon {self.evaluation.epsilon:g}"),
             (
                 "replay memory",
-                f"{self.replay_capacity:,} steps, {gigabytes(self.replay_capacity)}{self._draws_in_words()}",
+                f"{self.replay_capacity:,} steps, {gigabytes(self.replay_capacity)}"
+                f"{self._draws_in_words(total_steps)}",
             ),
             ("replay on disk", f"up to {gigabytes(kept)}, {gigabytes(peak)} while a checkpoint is written"),
         ]
@@ -342,8 +343,8 @@ class ReplayTask(HostTask):
             return f"one per {'' if steps == 1 else f'{float(steps):g} '}agent step{'s' * (steps != 1)}"
         return f"{float(1 / steps):g} per agent step"
 
-    def _draws_in_words(self) -> str:
-        return "" if self.prioritization is None else f", by priority^{self.prioritization.exponent:g}"
+    def _draws_in_words(self, total_steps: int) -> str:
+        return "" if self.prioritization is None else f", {self.prioritization.in_words(total_steps)}"
 
     def _epsilon(self) -> float:
         begins = self._turns.epsilon_begins(self._turn, self.warm_up_agent_steps)

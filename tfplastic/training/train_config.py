@@ -178,7 +178,7 @@ class TrainConfig:
     @functools.cached_property
     def probe_plan(self) -> ProbePlan:
         """The probes of the run."""
-        return ProbePlan(self.probe, self.probe_period, self.probe_on, self.share_first_probe)
+        return ProbePlan(self.probe, self.probe_period, self.probe_on, self.share_first_probe, self.seed)
 
 
 def _check_init_from(init_from: Any) -> None:

@@ -66,7 +66,8 @@ def test_gin_files_and_required_arguments():
         "gin/mitigations/reset_optimizer_state.gin",
     )
     assert named("adam").gin_files == tuple(
-        f"gin/optimizers/{name}.gin" for name in ("adam", "atari_adam", "per_entry_steps", "tuned_adam")
+        f"gin/optimizers/{name}.gin"
+        for name in ("adam", "atari_adam", "per_entry_steps", "qr_dqn_adam", "rainbow_adam", "tuned_adam")
     )
     assert vars(make(named("GradientClipping"))) == {"_max_norm": 10.0}
     assert make(named("trac")).pure.base.slot_names == ("mean", "mean_square")

@@ -171,7 +171,10 @@ def test_a_task_is_restored_bit_for_bit(tmp_path):
     batch = task.diagnostics_batch()[0]
     assert set(batch.policy_info.numpy()) == {1} and len(batch.reward) == 6
     assert task.data_batches()[0].policy_info.shape == task.further_batch(3).policy_info.shape == (4,)
-    assert dict(task.describe(10, 5, 1))["replay memory"] == "600 steps, 0.00 GB, by priority^0.6"
+    assert dict(task.describe(10, 5, 1))["replay memory"] == (
+        "600 steps, 0.00 GB, by priority^0.6, importance 0.4 to 1 over 20 gradient steps (0.7 at the end of"
+        " the run)"
+    )
     task.close()
     again.close()
 

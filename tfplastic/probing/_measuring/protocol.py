@@ -47,7 +47,7 @@ class Protocol:
     compiler: str = AUTO
     make_model: MakeModel | None = None
     standardize: bool = False
-    seed: int = 0
+    seed: int | None = 0
 
     def __post_init__(self) -> None:
         for name in ("num_targets", "num_steps", "batch_size"):
@@ -71,7 +71,8 @@ class Protocol:
         check_one_of("losses_over", self.losses_over, LOSSES_OVER)
         check_one_of("execution", self.execution, (AUTO, *EXECUTIONS))
         check_one_of("compiler", self.compiler, (AUTO, *COMPILERS))
-        check_seed("seed", self.seed)
+        if self.seed is not None:
+            check_seed("seed", self.seed)
         check_optional_callable("make_model", self.make_model, "a function of a seed")
         self._check_memory()
 

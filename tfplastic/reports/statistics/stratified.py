@@ -99,6 +99,24 @@ def mean_over_strata(differences: Sequence[Difference]) -> Difference:
     )
 
 
+def contrast(first: Difference, second: Difference) -> Difference:
+    """Returns `first` - `second` of independent differences: by how much an effect is larger in one place.
+
+    Args:
+        first: a difference by `welch`, such as that with a method.
+        second: another one, of other samples, such as that without.
+
+    Example:
+        >>> from tfplastic.reports.statistics.stratified import contrast, welch
+        >>> with_method, without = welch([5.0, 7.0], [1.0, 3.0]), welch([2.0, 4.0], [1.0, 3.0])
+        >>> found = contrast(with_method, without)
+        >>> found.value, found.freedom  # 4 - 1; of four samples of two
+        (3.0, 4.0)
+    """
+    variances = [each.standard_error**2 for each in (first, second)]
+    return _combined(first.value - second.value, variances, [first.freedom, second.freedom])
+
+
 def _combined(value: float, variances: Sequence[float], freedoms: Sequence[float]) -> Difference:
     """Returns an estimate whose variance is a sum, with the degrees of freedom of Satterthwaite 1946."""
     total = sum(variances)

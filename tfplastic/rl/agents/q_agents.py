@@ -165,7 +165,9 @@ class QAgent:
 
         In a network without noisy layers they are the greedy ones, see there.
         """
-        return self._best_actions(observation, self._has_noise, head)
+        if not self._has_noise:
+            return self.greedy_actions(observation, head)
+        return self._best_actions(observation, True, head)
 
     def advance_noise(self) -> None:
         """Advances to the next noise of noisy layers, as a gradient step does at its beginning."""

@@ -28,6 +28,7 @@ from tfplastic.rl.on_policy.ppo_loss import PpoBatch, ppo_clip_loss
 from tfplastic.rl.on_policy.rollout import Minibatches, RolloutMaker, rows_of
 from tfplastic.rl.playing.evaluation import EMULATOR_BYTES, Evaluation, scalars_of_returns
 from tfplastic.rl.playing.game_protocol import GameEnvironment, GameProtocol
+from tfplastic.rl.playing.game_sequence import GameSequence
 from tfplastic.rl.playing.player import Player
 from tfplastic.tasks import HostTask, TaskLoss, TaskProgress
 from tfplastic.tasks.batch_memory import check_batch_fits
@@ -114,6 +115,11 @@ class PpoTask(HostTask):
         arguments = "observation_shape", "seed"
         self._make_network = check_makes("network", network, keras.Model, "@minatar_cnn", arguments)
         self.protocol = check_instance("protocol", protocol, GameProtocol, "@MinAtarProtocol()")
+        if isinstance(game, GameSequence):
+            rule = (
+                "must be the name of one game: sequences are for agents with a replay, such as MinAtarTask's"
+            )
+            raise ValueError(f"`game` {rule}. Received: {game!r}")
         self.game = protocol.check_game(game)
         self._num_actions = protocol.num_actions(self.game)
         self._observation_shape = protocol.observation_shape(self.game)
@@ -153,6 +159,9 @@ class PpoTask(HostTask):
         except TooSmallImageError as error:
             raise self.protocol.too_small_error(error.smallest) from None
         _check_has_no_parts_for_q_values(network)
+        if (outputs := tuple(network.output_shape[1:])) != (self._num_actions + 1,):
+            rule = f"must have {self._num_actions + 1} outputs, one for each action and the value"
+            raise ValueError(f"`network` {rule}. Received: outputs of shape {outputs}")
         self.model = self.extend_network(network)
         check_batch_fits("batch_size", self.batch_size, self.model)
         check_batch_fits("diagnostics_batch_size", self.diagnostics_batch_size, self.model)

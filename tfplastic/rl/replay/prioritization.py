@@ -62,6 +62,20 @@ class Prioritization:
         change = self.importance_end - self.importance_begin
         return self.importance_begin + change * step / self.importance_steps
 
+    def in_words(self, total_steps: int) -> str:
+        """Returns the settings for a plan of so many gradient steps, with beta at their end if it is another.
+
+        Example:
+            >>> from tfplastic.rl import Prioritization
+            >>> Prioritization(importance_steps=100).in_words(50)
+            'by priority^0.6, importance 0.4 to 1 over 100 gradient steps (0.7 at the end of the run)'
+        """
+        course = f"{self.importance_begin:g} to {self.importance_end:g}"
+        at_end = self.importance(total_steps)
+        short = "" if at_end == self.importance_end else f" ({at_end:.2g} at the end of the run)"
+        steps = f"over {self.importance_steps:,} gradient steps"
+        return f"by priority^{self.exponent:g}, importance {course} {steps}{short}"
+
     def weights(self, priorities: np.ndarray) -> np.ndarray:
         """Returns p^exponent of priorities, offset included, `[k] float64`."""
         return (np.asarray(priorities, np.float64) + self.offset) ** self.exponent

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training.loop_test import make_loop, rows, run, steps_of, weights
-from tfplastic import writers
+from tfplastic import probing, writers
 from tfplastic.training.events.measurements.probe_plan import ProbePlan
 from tfplastic.training.events.measurements.probes import INPUTS_FILE, SHARED, RunProbes
 
@@ -157,3 +157,9 @@ def test_errors(arguments, message):
     with pytest.raises(ValueError) as error:
         RunProbes(ProbePlan(*arguments))
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, 7), (3, 3)])
+def test_a_probe_without_a_seed_has_that_of_the_run(given, used):
+    config = make_loop(seed=7, probe=probing.Probe(seed=given), probe_period=5).config
+    assert config.probe_plan.probe.seed == used

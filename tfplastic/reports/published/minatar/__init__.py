@@ -16,8 +16,9 @@ make published NAME=minatar_scores
 ```
 
 `make runs` makes the runs that are missing here and commits them; `make published` without a name writes
-this page. A verdict is `agree` where all statements of the section hold, `partly` where some do, and counts
-the runs while some are missing."""
+this page. A verdict is `agree` where all statements that can be judged hold, `partly` where some do, `not`
+where none does, and `undecided` where the runs cannot judge the first one; it counts the runs while some are
+missing."""
 
 PAGE = RowsPage(
     "minatar.md",

@@ -36,7 +36,7 @@ def minutes(run: Run) -> float:
     """Returns the minutes of processor time until an agent is, and stays, above random play by `THRESHOLD`.
 
     The run's processor time, evaluations included, times the share of its gradient steps up to the first
-    evaluation from which all are above; infinite where the last one is not.
+    evaluation from which all are above; infinite where the last one is not, NaN without a processor time.
     """
     returns, errors = (dict(cells.series(run, tag)) for tag in (_RETURN, _ERROR))
     learned = [
@@ -46,7 +46,8 @@ def minutes(run: Run) -> float:
     since = [step for step in learned if step > max(failed, default=-1)]
     if not since:
         return math.inf
-    return sum(numbers.durations(Runs([run]))) / 60 * min(since) / max(returns)
+    (seconds,) = numbers.durations(Runs([run])) or [math.nan]
+    return seconds / 60 * min(since) / max(returns)
 
 
 def _return(run: Run) -> float:

@@ -12,10 +12,12 @@ from tfplastic.reports.reproduction import numbers
 from tfplastic.reports.reproduction.result import NOT_RUN
 from tfplastic.reports.runs import Run, Runs
 from tfplastic.reports.statistics.factorial import PROBE_LOSS
-from tfplastic.reports.statistics.stratified import welch
+from tfplastic.reports.statistics.stratified import Difference, welch
 
 RETURN = "train/episode_return"
 """Mean return of the last 100 episodes of training."""
+STANDARDIZED = "probe/standardized_final_loss"
+"""Loss at the end of the probe with outputs mapped to the targets' mean and scale before it."""
 
 
 def progress(runs: Runs, arm: str, planned: Seeds) -> str:
@@ -59,8 +61,8 @@ def is_clearly_above(ours: np.ndarray, theirs: np.ndarray) -> bool | None:
     of Welch and Satterthwaite. Of three seeds each it is 2.8 to 4.3.
 
     Returns:
-        False where the mean is not higher at all; None where it is, but not clearly, and where either has
-        fewer than two runs.
+        False where the mean is clearly lower, or equal without any spread; None where the interval holds 0,
+        and where either has fewer than two runs.
 
     Example:
         >>> import numpy as np
@@ -69,10 +71,7 @@ def is_clearly_above(ours: np.ndarray, theirs: np.ndarray) -> bool | None:
         True
         >>> is_clearly_above(np.array([3.0, 5.0]), np.array([0.0, 2.0]))  # 3 against 4.30 * 1.41
     """
-    if min(len(ours), len(theirs)) < 2:
-        return None
-    found = welch(ours, theirs)
-    return _answer(found.value, found.low)
+    return is_above_zero(welch(ours, theirs)) if min(len(ours), len(theirs)) >= 2 else None
 
 
 def is_clearly_positive(values: np.ndarray) -> bool | None:
@@ -80,8 +79,13 @@ def is_clearly_positive(values: np.ndarray) -> bool | None:
     if len(values) < 2:
         return None
     interval = aggregate.student_t(values)
-    return _answer(interval.point, interval.low)
+    return _answer(interval.low, interval.high)
 
 
-def _answer(value: float, low: float) -> bool | None:
-    return False if value <= 0 else low > 0 or None
+def is_above_zero(difference: Difference) -> bool | None:
+    """Returns whether a difference is above 0 by its interval; False where that is at most 0, else None."""
+    return _answer(difference.low, difference.high)
+
+
+def _answer(low: float, high: float) -> bool | None:
+    return True if low > 0 else False if high <= 0 else None

@@ -16,10 +16,14 @@ from tfplastic.reports.runs import Run, Runs
 from tfplastic.reports.statistics.factorial import PROBE_LOSS
 
 BASELINE, PROJECTED = "none", "normalize_and_project"
-_FRESH = "probe/fresh_final_loss"
+MAPPED = (cells.STANDARDIZED, "probe/standardized_fresh_final_loss")
+"""Loss at the end of a probe, and that of fresh networks: outputs mapped to the targets' mean and scale."""
+PLAIN = (PROBE_LOSS, "probe/fresh_final_loss")
+"""The same with outputs as they are."""
 _CAPTION = (
-    "Return in training and loss at the end of the probe along the sequence, with a dotted line at each"
-    " switch of games: medians over seeds, thin lines single runs, bands their range below 6 runs."
+    "Return in training and loss at the end of the probe, with outputs mapped to the targets' mean and scale"
+    " before it, along the sequence, with a dotted line at each switch of games: medians over seeds, thin"
+    " lines single runs, bands their range below 6 runs."
 )
 
 
@@ -57,10 +61,16 @@ def forgetting(run: Run, game: str) -> float:
     return values[-1] if values else float("nan")
 
 
-def increases(run: Run) -> list[float]:
-    """Returns the probe loss less that of fresh networks on the same observations, at each switch."""
-    fresh = dict(cells.series(run, _FRESH))
-    return [value - fresh.get(step, float("nan")) for step, value in cells.series(run, PROBE_LOSS) if step]
+def increases(run: Run, tags: tuple[str, str] = MAPPED) -> list[float]:
+    """Returns the probe loss less that of fresh networks on the same observations, at each switch.
+
+    Args:
+        run: run of a sequence.
+        tags: `MAPPED` or `PLAIN`.
+    """
+    found, of_fresh = (cells.series(run, tag) for tag in tags)
+    fresh = dict(of_fresh)
+    return [value - fresh.get(step, float("nan")) for step, value in found if step]
 
 
 def _increase(run: Run) -> float:
@@ -131,23 +141,28 @@ def _ours(runs: Runs) -> str:
 def tables(runs: Runs, planned: Seeds) -> Sequence[str]:
     """Returns the table of returns, by method and game, and that of the probes at each switch."""
     games = _games(runs)
-    returns, probes = [], []
+    returns: list[list[str]] = []
+    probes: dict[tuple[str, str], list[list[str]]] = {MAPPED: [], PLAIN: []}
     switches = max((len(turn_ends(run)) for run in runs), default=0)
     for method in planned:
         runs_cell = cells.progress(runs, method, planned)
         if not len(measures.of_arm(runs, method)):
             returns.append([method, *[""] * 5, runs_cell])
-            probes.append([method, *[""] * switches, runs_cell])
+            for rows in probes.values():
+                rows.append([method, *[""] * switches, runs_cell])
             continue
         returns += [_returns(runs, method, game, runs_cell) for game in games]
-        probes.append([method, *_probes(runs, method, switches), runs_cell])
+        for tags, rows in probes.items():
+            rows.append([method, *_probes(runs, method, switches, tags), runs_cell])
     columns = ["method", "game", "return, cycle 1", "return, cycle 2", "relearning steps", "forgetting"]
     ends = [f"after {games[turn % len(games)]}, cycle {turn // len(games) + 1}" for turn in range(switches)]
     return [
         numbers.table([*columns, "runs"], returns),
         "Loss at the end of the probe less that of fresh networks on the same observations, right before each"
-        " switch:",
-        numbers.table(["method", *ends, "runs"], probes),
+        " switch, with outputs mapped to the mean and scale of the targets before it:",
+        numbers.table(["method", *ends, "runs"], probes[MAPPED]),
+        "The same in the form of Lyle et al. 2023, whose outputs begin as they are:",
+        numbers.table(["method", *ends, "runs"], probes[PLAIN]),
     ]
 
 
@@ -164,9 +179,9 @@ def _returns(runs: Runs, method: str, game: str, runs_cell: str) -> list[str]:
     return [method, game, *texts, relearned, numbers.several(lost, 1), runs_cell]
 
 
-def _probes(runs: Runs, method: str, switches: int) -> list[str]:
+def _probes(runs: Runs, method: str, switches: int, tags: tuple[str, str]) -> list[str]:
     """Returns the increase at each switch; the nth probe after the first is at the nth switch."""
-    by_run = [increases(run) for run in measures.of_arm(runs, method)]
+    by_run = [increases(run, tags) for run in measures.of_arm(runs, method)]
     columns = [[each[place] for each in by_run if place < len(each)] for place in range(switches)]
     return [numbers.several(column) for column in columns]
 
@@ -185,7 +200,7 @@ def draw(runs: Runs, ax: Axes) -> Axes:
     """
     panels = forms.panels(ax, 1, 2)[0]
     colors = forms.group_colors(runs.arms)
-    tags = {"return of training": cells.RETURN, "loss at the end of the probe": PROBE_LOSS}
+    tags = {"return of training": cells.RETURN, "loss at the end of the probe": cells.STANDARDIZED}
     ends = sorted({end for run in runs for end in turn_ends(run)[:-1]})
     for panel, (title, tag) in zip(panels, tags.items(), strict=True):
         forms.curves(runs.scalars(tag), panel, colors=colors)
@@ -214,11 +229,15 @@ ROW = Row(
         " 'missed' where it never is. Forgetting is the return in the evaluation at the end of a game's"
         " first turn less that right before its second, when the other games have been played. A mean"
         " over seeds is above another if Welch's test at 5 % says so, and above 0 if Student's does; '–'"
-        " where it is above, but not clearly. Probes are on the observations of the replay at that step, with"
+        " where the test says neither so nor the opposite. Statements on plasticity are judged by the mapped"
+        " outputs, because those of a network that has trained begin far from the targets, and the other form"
+        " then measures mostly how fast their scale is unlearned. Each seed has targets and fresh networks of"
+        " its own. In freeway a network that always goes up has half of the published score, so that its"
+        " returns say least. Probes are on the observations of the replay at that step, with"
         " Adam at 1e-3, because the agent's optimizer hardly fits their targets within 1,000 steps even from"
         " a fresh network. Normalize and project includes layer normalization.",
     ),
-    needs=(cells.RETURN, "sequence/turn", PROBE_LOSS, _FRESH),
+    needs=(cells.RETURN, "sequence/turn", *MAPPED, *PLAIN),
     tables=tables,
     drawings=drawings,
 )

@@ -23,6 +23,7 @@ class ProbePlan:
             (section 3.1), which takes 1 + `Probe.baselines` times as long.
         shares_first: whether the probe at step 0 is taken from `SHARED` next to the run directory, or left
             there for other runs, see `TrainConfig.share_first_probe`.
+        seed: seed of the run, for a probe whose own is None.
 
     Raises:
         ValueError: if an argument is out of its range, or `probe` is not a probe.
@@ -36,7 +37,12 @@ class ProbePlan:
     """
 
     def __init__(
-        self, probe: Any, period: int | Sequence[int], on: str = "first", shares_first: bool = False
+        self,
+        probe: Any,
+        period: int | Sequence[int],
+        on: str = "first",
+        shares_first: bool = False,
+        seed: int = 0,
     ):
         self.probe: Any = None
         self.num_inputs = 0
@@ -44,7 +50,9 @@ class ProbePlan:
             if not hasattr(probe, "measure") or isinstance(probe, type):
                 raise ValueError(f"`probe` must be a probe, such as @Probe(). Received: {probe!r}")
             self.num_inputs = probe.num_inputs or _NUM_INPUTS
-            self.probe = dataclasses.replace(probe, num_inputs=None)  # all that the task gives, maybe fewer
+            changes = {"seed": seed} if getattr(probe, "seed", seed) is None else {}
+            # All inputs that the task gives, maybe fewer.
+            self.probe = dataclasses.replace(probe, num_inputs=None, **changes)
         self.schedule = Schedule("probe_period", period)
         self.draws_again = check_one_of("probe_on", on, PROBED_INPUTS) == "current"
         self.shares_first = check_one_of("share_first_probe", shares_first, (True, False))
