@@ -72,6 +72,10 @@ def measured(model=None, x=None, optimizer="sgd", **settings):
     ("settings", "message"),
     [
         (
+            dict(seed=None),
+            "`seed` must be an integer where a probe is not that of a run. Received: None",
+        ),
+        (
             dict(optimizer=None),
             "`optimizer` must be a Keras optimizer, or the model be compiled with one. Received: None",
         ),

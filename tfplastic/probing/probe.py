@@ -124,9 +124,7 @@ class Probe(Protocol):
             raise ValueError(f"`model` must be built and have weights. Received: {model!r}")
         if not model.trainable_variables:
             raise ValueError(f"`model` must have weights that are trained. Received: {model!r}")
-        if self.seed is None:
-            raise ValueError("`seed` must be an integer where a probe is not that of a run. Received: None")
-        arrays = as_inputs(inputs, self.num_inputs, self.seed)
+        arrays = as_inputs(inputs, self.num_inputs, self.known_seed)
         given = (self.cache, model, arrays, self.optimizer_of(model, optimizer))
         result = Measurement(self, *given).result()
         if not self.standardize:

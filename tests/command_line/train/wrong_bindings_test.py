@@ -9,13 +9,15 @@ from tests.made_up_data import data_at_hand  # noqa: F401
 from tfplastic.command_line import train
 
 LABELS, MDP = "gin/random_labels_digits.gin", "gin/mdp_true_label_digits.gin"
-ATARI = "gin/atari_dqn.gin"
+ATARI, MINATAR = "gin/atari_dqn.gin", "gin/minatar_dqn.gin"
+MINATAR_PPO, MINATAR_SEQUENCE = "gin/minatar_ppo.gin", "gin/minatar_sequence.gin"
 PIXELS = "gin/protocols/kumar_permuted_mnist.gin"
 LIST, FUNCTIONS = (
     r"must be a list of functions of a snapshot",
     r"must hold functions of a snapshot\. Received: ",
 )
 MEMORY = r"must fit into the memory of this machine, [\d,.]+ GB; it takes about [\d,.]+ GB\. Received: "
+OF_MINATAR = r"must be one of MinAtar's: .*\. Received: 'brekout'\. Did you mean 'breakout'\?$"
 
 ROWS = [
     # Objects of the wrong kind.
@@ -170,6 +172,19 @@ ROWS = [
         ATARI,
         "Evaluation.num_envs = 0",
         "Evaluation: `num_envs` must be an integer of at least 1. Received: 0$",
+    ),
+    # MinAtar.
+    (MINATAR, "MinAtarTask.game = 'brekout'", f"MinAtarTask: `game` {OF_MINATAR}"),
+    (MINATAR_PPO, "PpoTask.game = 'brekout'", f"PpoTask: `game` {OF_MINATAR}"),
+    (
+        MINATAR,
+        "MinAtarTask.replay_ratio = 0",
+        r"MinAtarTask: `replay_ratio` must be a finite number above 0\. Received: 0$",
+    ),
+    (
+        MINATAR_SEQUENCE,
+        "GameSequence.games = ['breakout', 'pong']",
+        r"`GameSequence.games` must each be one of MinAtar's: .*\. Received: 'pong'\.$",
     ),
 ]
 SMALL_REPLAY = "--gin_bindings=AtariTask.replay_capacity = 20_000"

@@ -9,6 +9,7 @@ import pytest
 from tf_agents.environments import utils
 from tf_agents.trajectories.time_step import StepType
 
+from tests.import_test import run_python
 from tfplastic.rl.minatar import MinAtarEnvironment, MinAtarProtocol, games
 
 CHANNELS = {"asterix": 4, "breakout": 4, "freeway": 7, "seaquest": 10, "space_invaders": 6}
@@ -234,10 +235,20 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
         games.game_class("breakout")
 
 
-def test_the_package_itself_is_never_imported():
-    names = {name for name in sys.modules if name.partition(".")[0] in ("minatar", "seaborn")}
-    MinAtarEnvironment("seaquest").reset()
-    assert {name for name in sys.modules if name.partition(".")[0] in ("minatar", "seaborn")} == names
+def test_the_package_itself_is_never_imported_even_where_a_game_is_played():
+    shown, _ = run_python(
+        "import sys\n"
+        "import tfplastic as tp\n"
+        "def loaded():\n"
+        "    packages = 'minatar', 'seaborn', 'matplotlib'\n"
+        "    return [name for name in sys.modules if name.partition('.')[0] in packages]\n"
+        "from tfplastic.rl.minatar import games\n"
+        "print(loaded())\n"
+        "tp.rl.MinAtarEnvironment('seaquest').reset()\n"
+        "print(loaded(), games.game_class('seaquest').__module__)",
+        legacy_keras=True,
+    )
+    assert shown.splitlines() == ["[]", "[] minatar.environments.seaquest"]
 
 
 def test_a_protocol_can_be_set_by_gin():

@@ -117,7 +117,7 @@ class Measurement:
             settings_of(optimizer),
             tuple(specs),
             (type(protocol.targets), given or repr(protocol.targets), repr(protocol.head)),
-            (protocol.num_targets, protocol.batch_size, protocol.seed),
+            (protocol.num_targets, protocol.batch_size, protocol.known_seed),
             (protocol.execution, protocol.compiler),
         )
 
@@ -140,7 +140,7 @@ class Measurement:
         _counted.check(protocol.head, mask, isinstance(protocol.head, Standardized))
         source = TargetSource(
             count=protocol.num_targets,
-            seed=protocol.seed,
+            seed=protocol.known_seed,
             num_examples=len(predictions),
             num_outputs=predictions.shape[-1],
             fresh_predictions=self._fresh_predictions,
@@ -150,7 +150,7 @@ class Measurement:
         variances = np.array([_counted.constant_error(protocol.head, each, mask) for each in targets])
         size = (protocol.num_steps, protocol.batch_size)
         batches = [
-            seeds.generator(seeds.derive(protocol.seed, "batches", number)).integers(
+            seeds.generator(seeds.derive(protocol.known_seed, "batches", number)).integers(
                 len(predictions), size=size, dtype=np.int32
             )
             for number in range(len(targets))
@@ -210,7 +210,7 @@ class Measurement:
         return weights_of(self._rebuilt(name, number))
 
     def _rebuilt(self, name: str, number: int) -> Any:
-        seed = seeds.derive_integer(self._protocol.seed, "fresh", name, number)
+        seed = seeds.derive_integer(self._protocol.known_seed, "fresh", name, number)
         return rebuild(self._model, seed, self._example, self._protocol.make_model)
 
 

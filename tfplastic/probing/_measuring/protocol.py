@@ -76,6 +76,17 @@ class Protocol:
         check_optional_callable("make_model", self.make_model, "a function of a seed")
         self._check_memory()
 
+    @property
+    def known_seed(self) -> int:
+        """The seed.
+
+        Raises:
+            ValueError: if it is None, for that of a run, and no run has replaced it.
+        """
+        if self.seed is None:
+            raise ValueError("`seed` must be an integer where a probe is not that of a run. Received: None")
+        return self.seed
+
     def _check_optimizer(self) -> None:
         if self.optimizer is None:
             return

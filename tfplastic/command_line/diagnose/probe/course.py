@@ -46,7 +46,7 @@ class Course:
             },
             "num_inputs": np.int64(self.num_inputs),
             "batch_size": np.int64(self.probe.batch_size),
-            "seed": np.int64(self.probe.seed),
+            "seed": np.int64(self.probe.known_seed),
         }
 
     def _numbers(self) -> list[int]:

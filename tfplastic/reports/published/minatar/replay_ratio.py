@@ -77,10 +77,10 @@ def _scaling(runs: Runs) -> Claim:
     )
     growth = {}
     for method in ("shrink_and_perturb_by_steps", "none"):
-        ends = [cells.of_runs(runs, f"{ratio}-{method}", _return) for ratio in (_HIGH, _LOW)]
-        if not all(map(len, ends)):
+        high, low = (cells.of_runs(runs, f"{ratio}-{method}", _return) for ratio in (_HIGH, _LOW))
+        if not (len(high) and len(low)):
             return Claim("scaling", text, "", None)
-        growth[method] = welch(*ends)
+        growth[method] = welch(high, low)
     shown = ", ".join(f"{method} {each.value:+.1f}" for method, each in growth.items())
     return Claim("scaling", text, shown, cells.is_above_zero(contrast(*growth.values())))
 
