@@ -34,6 +34,12 @@ CONVOLUTIONS = [
 IN_MEMORY = sorted(set(FILES) - {*ATARI, *MINATAR, *PPO, *SEQUENCES})
 ATARI_SIZES = [f"gin/sizes/{size}.gin" for size in ("100k", "cpu", "paper", "quick")]
 MINATAR_LN = ["gin/minatar_dqn_ln.gin"]
+OWN_SIZES = [
+    ("gin/atari_ppo.gin", "gin/sizes/ppo_quick.gin"),
+    ("gin/atari_sequence.gin", "gin/sizes/atari_sequence_quick.gin"),
+    ("gin/minatar_ppo.gin", "gin/sizes/ppo_quick.gin"),
+    ("gin/minatar_sequence.gin", "gin/sizes/minatar_sequence_quick.gin"),
+]
 MINATAR_SIZES = [f"gin/sizes/minatar_{size}.gin" for size in ("1m", "cpu", "paper", "quick")]
 SMALL_REPLAY = ["AtariTask.replay_capacity = 25_000"]  # saves the test 0.7 GB
 TUNED_ADAM = (
@@ -117,7 +123,8 @@ def test_there_are_files():
     }
     assert {f"gin/{name}.gin" for name in wanted} == set(FILES)
     in_memory_sizes = [f"gin/sizes/{size}.gin" for size in ("mdp_quick", "random_labels_quick")]
-    assert sorted([*ATARI_SIZES, *MINATAR_SIZES, *in_memory_sizes]) == names("gin/sizes/*.gin")
+    own = {size for _, size in OWN_SIZES}
+    assert sorted([*ATARI_SIZES, *MINATAR_SIZES, *in_memory_sizes, *own]) == names("gin/sizes/*.gin")
 
 
 def test_a_file_that_does_no_more_than_add_one_is_named_in_the_readme():
@@ -149,6 +156,16 @@ def test_every_file_and_every_size_of_minatar_builds(files):
     size = Path(files[-1]).stem.removeprefix("minatar_") if len(files) > 1 else "paper"
     agent_steps = {"paper": "5,000,000", "1m": "1,000,000", "cpu": "500,000", "quick": "5,000"}[size]
     assert plan.startswith(f"{agent_steps}, the first ")
+
+
+@pytest.mark.parametrize("files", OWN_SIZES, ids="+".join)
+def test_sequences_and_ppo_have_a_quick_size(files):
+    config = build(*files).config
+    assert config.total_steps <= 2_000 and config.evaluation_period <= config.total_steps
+    if "sequence" in files[0]:
+        assert config.task.most_steps == config.total_steps
+        assert config.evaluation_period == config.task.boundary_period
+        assert len(config.task._turns.games) == 2
 
 
 def test_agents_take_the_place_of_that_of_minatar():

@@ -395,6 +395,36 @@ def test_wrong_sequences_are_refused(arguments, message):
         make(GameSequence(**{"games": GAMES, "agent_steps": 80, **arguments}))
 
 
+class OfTwoSizes(MinAtarProtocol):
+    def frame_shape(self, game):
+        return (8, 10, 7) if game == "freeway" else super().frame_shape(game)
+
+
+class OfFewActions(MinAtarProtocol):
+    """Its own sets have actions that the set of all actions lacks."""
+
+    def num_actions(self, game):
+        return 5
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        (
+            OfTwoSizes(),
+            "`GameSequence.games` must have frames of one size. Received: {'breakout': (10, 10), 'f",
+        ),
+        (
+            OfFewActions(),
+            "`GameSequence.games` must have actions up to number 5, those of the others. Received: 'breakout'",
+        ),
+    ],
+)
+def test_games_that_one_network_cannot_play_are_refused(protocol, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        make(GameSequence(GAMES[:2], agent_steps=80), protocol=protocol)
+
+
 @pytest.mark.parametrize(("name", "near"), [("brekout", "breakout"), ("SpaceInvader", "space_invaders")])
 def test_a_near_name_is_shown(name, near):
     with pytest.raises(ValueError, match=f"Did you mean .*{near}"):

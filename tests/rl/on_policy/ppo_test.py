@@ -206,3 +206,22 @@ def test_parts_of_a_network_for_q_values_are_refused(option, message):
 def test_an_unknown_game_is_refused():
     with pytest.raises(ValueError, match=r"^`game` must be one of MinAtar's: .* Received: 'pong'"):
         PpoTask("pong", networks.minatar_cnn, rl.MinAtarProtocol())
+
+
+def test_a_sequence_of_games_is_refused():
+    message = (
+        "^`game` must be the name of one game: sequences are for agents with a replay, such as MinAtarTask's"
+    )
+    with pytest.raises(ValueError, match=f"{message}. Received: GameSequence"):
+        PpoTask(rl.GameSequence(["breakout"], 4), networks.minatar_cnn, rl.MinAtarProtocol())
+
+
+def test_a_network_with_other_outputs_is_refused():
+    def network(outputs, observation_shape, seed):
+        return networks.minatar_cnn(outputs + 1, observation_shape=observation_shape, seed=seed)
+
+    message = (
+        "`network` must have 7 outputs, one for each action and the value. Received: outputs of shape (8,)"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        PpoTask("breakout", network, rl.MinAtarProtocol()).build(0)
