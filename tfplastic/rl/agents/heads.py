@@ -1,7 +1,6 @@
 """Heads for the actions of several games, side by side in the outputs of one network."""
 
 import dataclasses
-import itertools
 
 import tensorflow as tf
 
@@ -43,8 +42,7 @@ class ActionHeads:
         Args:
             outputs: `[batch]` integers.
         """
-        counted = enumerate(self.sizes)
-        head = tf.constant([*itertools.chain.from_iterable([head] * size for head, size in counted)])
+        head = tf.repeat(tf.range(len(self.sizes)), self.sizes)  # [num_outputs]
         return tf.gather(head, outputs)[:, None] == head
 
     def in_words(self) -> str:
