@@ -73,7 +73,7 @@ def measured(model=None, x=None, optimizer="sgd", **settings):
     [
         (
             dict(seed=None),
-            "`seed` must be an integer where a probe is not that of a run. Received: None",
+            "`seed` must be an integer outside a training run. Received: None",
         ),
         (
             dict(optimizer=None),

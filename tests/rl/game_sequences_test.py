@@ -416,7 +416,7 @@ class OfFewActions(MinAtarProtocol):
         ),
         (
             OfFewActions(),
-            "`GameSequence.games` must have actions up to number 5, those of the others. Received: 'brea",
+            "`GameSequence.games` must have actions up to number 5, the largest in use. Received: 'break",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tfplastic.reports.statistics.stratified import mean_over_strata, welch
+from tfplastic.reports.statistics.stratified import contrast, mean_over_strata, welch
 
 SPREADS = ((1.0, 3.0), (0.2, 0.5), (10.0, 2.0))  # of both arms of three strata
 
@@ -79,3 +79,19 @@ def test_without_an_effect_hardly_any_interval_is_above_zero():
 def test_a_large_effect_is_found():
     generator = np.random.default_rng(3)
     assert np.mean([drawn(generator, 20.0).is_above_zero for _ in range(100)]) > 0.9
+
+
+def test_a_contrast_is_that_of_loops():
+    generator = np.random.default_rng(5)
+    samples = [
+        generator.normal(size=size) * spread for size, spread in ((3, 1.0), (4, 5.0), (2, 2.0), (6, 0.5))
+    ]
+    parts = [np.var(each, ddof=1) / len(each) for each in samples]
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(each) - 1) for part, each in zip(parts, samples, strict=True)
+    )
+    means = [each.mean() for each in samples]
+    found = contrast(welch(*samples[:2]), welch(*samples[2:]))
+    assert found.value == pytest.approx(means[0] - means[1] - means[2] + means[3])
+    half = scipy.stats.t.ppf(0.975, freedom) * math.sqrt(sum(parts))
+    assert (found.half_width, found.freedom) == pytest.approx((half, freedom))

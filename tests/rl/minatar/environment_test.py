@@ -244,7 +244,9 @@ def test_the_package_itself_is_never_imported_even_where_a_game_is_played():
         "    return [name for name in sys.modules if name.partition('.')[0] in packages]\n"
         "from tfplastic.rl.minatar import games\n"
         "print(loaded())\n"
-        "tp.rl.MinAtarEnvironment('seaquest').reset()\n"
+        "environment = tp.rl.MinAtarEnvironment('seaquest')\n"
+        "environment.reset()\n"
+        "environment.step([1])\n"
         "print(loaded(), games.game_class('seaquest').__module__)",
         legacy_keras=True,
     )

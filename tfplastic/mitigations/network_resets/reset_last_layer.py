@@ -20,7 +20,7 @@ class ResetLastLayer(Mitigation):
         and optimizer slots of zero. A layer counts if it has a kernel; layers without one that follow it,
         such as a bias for all outputs or a normalization, are reset with it. The order is that of
         `model.trainable_variables`. Output layers side by side, such as both of a dueling head, count as one;
-        hidden layers side by side, such as those of its streams, count each for itself.
+        parallel hidden layers, such as those of its two streams, count as one each.
     Defaults: one layer, at each target update, as in Lyle et al. 2023.
     Source: Lyle et al. 2023, "Understanding plasticity in neural networks", section 6.2; Nikishin et al.
         2022, "The primacy bias in deep reinforcement learning".

@@ -81,10 +81,10 @@ class Protocol:
         """The seed.
 
         Raises:
-            ValueError: if it is None, for that of a run, and no run has replaced it.
+            ValueError: if it is None outside a training run, which would supply its own.
         """
         if self.seed is None:
-            raise ValueError("`seed` must be an integer where a probe is not that of a run. Received: None")
+            raise ValueError("`seed` must be an integer outside a training run. Received: None")
         return self.seed
 
     def _check_optimizer(self) -> None:

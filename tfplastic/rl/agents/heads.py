@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 LOWEST = -1e30
@@ -42,8 +43,8 @@ class ActionHeads:
         Args:
             outputs: `[batch]` integers.
         """
-        head = tf.repeat(tf.range(len(self.sizes)), self.sizes)  # [num_outputs]
-        return tf.gather(head, outputs)[:, None] == head
+        head_of_output = tf.constant(np.repeat(np.arange(len(self.sizes)), self.sizes))
+        return tf.gather(head_of_output, outputs)[:, None] == head_of_output
 
     def in_words(self) -> str:
         """Returns the numbers of actions for a plan."""

@@ -41,8 +41,8 @@ class QAgent:
 
     Attributes:
         priorities: the argument.
-        heads: heads of the networks' outputs, where there are several; None for one. Set it before the first
-            action and the first loss: the next action in a loss is then one of the head of the action taken.
+        heads: heads of the networks' outputs if there are several, else None. Set it before the first action
+            and the first loss. The loss then chooses the next action within the head of the action taken.
     """
 
     def __init__(
@@ -163,7 +163,11 @@ class QAgent:
     def exploring_actions(self, observation: np.ndarray, head: int = 0) -> np.ndarray:
         """Returns the actions of largest Q-value with the noise of the network's last gradient step.
 
-        In a network without noisy layers they are the greedy ones, see there.
+        Without noisy layers they equal `greedy_actions`.
+
+        Args:
+            observation: `[batch, ...]`.
+            head: head that chooses, see `greedy_actions`.
         """
         if not self._has_noise:
             return self.greedy_actions(observation, head)

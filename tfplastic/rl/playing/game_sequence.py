@@ -22,9 +22,9 @@ class GameSequence:
     in progress are then dropped, and the next game starts.
 
     One network plays all games. Its outputs are the union of the games' actions, numbered as the console or
-    MinAtar numbers them, or with `head_per_game` those of each game for itself; its inputs have the channels
-    of the game that has the most, and the others' further channels are zeros. Diagnostics see transitions of
-    the first game throughout.
+    MinAtar numbers them; with `head_per_game`, each game has outputs of its own, one for each action of its
+    own set. Its inputs have the channels of the game that has the most, and the others' further channels are
+    zeros. Diagnostics see transitions of the first game throughout.
 
     Attributes:
         games: names of the games, in their order.
@@ -32,8 +32,8 @@ class GameSequence:
         cycles: number of times that each game has its turn.
         empty_replay: empty the replay at each switch, and fill it by another warm-up.
         restart_epsilon: begin the schedule of epsilon again in each turn.
-        head_per_game: give each game outputs of its own, one for each action of its set, after the same
-            hidden layers. A game acts by its own, and they alone learn from its transitions.
+        head_per_game: give each game outputs of its own. Each game acts with its own outputs, and a
+            transition trains the outputs of its own game and the hidden layers, which all games share.
 
     Raises:
         ValueError: if there is no game, or a number is below 1.

@@ -14,8 +14,9 @@ class SharedSpaces(GameProtocol):
     """The protocol of several games, each of which has the channels of all and offers the actions of all.
 
     Action i is the i-th of the union of the games' action sets, in the order of the numbers that their
-    console gives them; or of the game's own set. An action that a game's own set lacks does in it whatever
-    the console does. Channels that a game's own observations lack are zeros.
+    console gives them; without `shared_actions`, it is the i-th of the game's own set. An action that a
+    game's own set lacks does in it whatever the console does. Channels that a game's own observations lack
+    are zeros.
 
     Args:
         protocol: protocol of each game.
@@ -40,13 +41,13 @@ class SharedSpaces(GameProtocol):
         self.action_repeat, self.stack_size = protocol.action_repeat, protocol.stack_size
         self.own = protocol
         self._all_actions = protocol.with_all_actions()
-        self._actions = {game: np.array(protocol.action_set(game)) for game in games}
+        self._actions = {game: np.unique(protocol.action_set(game)) for game in games}
         if shared_actions:
             union = np.unique(np.concatenate([*self._actions.values()]))
             self._actions = dict.fromkeys(games, union)
         for game, actions in self._actions.items():
             if (count := self._all_actions.num_actions(game)) <= actions[-1]:
-                rule = f"must have actions up to number {actions[-1]}, those of the others"
+                rule = f"must have actions up to number {actions[-1]}, the largest in use"
                 raise ValueError(f"`GameSequence.games` {rule}. Received: {game!r}, which has {count}")
         shapes = [protocol.frame_shape(game) for game in games]
         sizes = {game: shape[:2] for game, shape in zip(games, shapes, strict=True)}

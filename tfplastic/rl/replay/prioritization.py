@@ -63,7 +63,10 @@ class Prioritization:
         return self.importance_begin + change * step / self.importance_steps
 
     def in_words(self, total_steps: int) -> str:
-        """Returns the settings for a plan of so many gradient steps, with beta at their end if it is another.
+        """Returns the settings in words, and beta at the end of a run if it is not `importance_end` yet.
+
+        Args:
+            total_steps: gradient steps of the run.
 
         Example:
             >>> from tfplastic.rl import Prioritization

@@ -99,9 +99,9 @@ class PrioritizedReplay(FrameReplay):
         batch_size = check_positive_integer("batch_size", batch_size)
         total = self._tree.total
         if not total > 0:
-            rule = "`sample_by_priority` must find a start with a priority above 0"
+            rule = "`sample_by_priority` needs a transition with a priority above 0"
             action = "Add more steps first, or give an `offset` above 0 where every loss is 0"
-            raise ValueError(f"{rule}. Received: a replay of {self._num_frames()} frames without. {action}")
+            raise ValueError(f"{rule}. Received: none in {self._num_frames()} frames. {action}")
         draws = seeds.generator(key).random(batch_size)
         places = self._tree.find((np.arange(batch_size) + draws) * (total / batch_size))
         weights = self._tree.weights[places]

@@ -85,6 +85,14 @@ class TestRunWithItsOwnProbe:
         assert plan in shown and "gradient step 6: final loss" in shown and "2 targets, 7 steps each" in shown
         assert f"wrote {path}/figures/probe/checkpoints.svg" in shown
 
+    def test_a_probe_without_a_seed_has_that_of_the_run(self, tmp_path):
+        path = tmp_path / "of_the_run"
+        train(path, 2, *PROBED, "Probe.seed = None")
+        assert diagnose.main(["probe", f"--run_dir={path}", "--device=cpu"]) == 0
+        (row,) = read_csv(path / "arrays/probe/checkpoints.csv")
+        assert float(row["final_loss"]) == metrics(path)[2, "probe/final_loss"]
+        assert arrays(path / "arrays/probe/checkpoints.npz")["seed"] == 3
+
     def test_one_checkpoint_elsewhere_by_another_protocol(self, run, tmp_path):
         path, before = run, tree(run)
         more = ["--num_steps=5", "--seed=1", "--out=x/y"]

@@ -1,5 +1,6 @@
 """The action of `bin/diagnose probe`. Errors come as early as they can."""
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from tfplastic._text.lines import one_line
@@ -42,6 +43,8 @@ def _run(given: Options, run_directory: str) -> tuple["Course", OutputPaths]:
 
         run = TrainedRun(found[0], given.trust_module)
         own = run.config.probe
+        if own is not None and getattr(own, "seed", 0) is None:
+            own = dataclasses.replace(own, seed=run.config.seed)
         inputs, whence = run_inputs.of_run(run, found, protocol.num_inputs(given, own))
         probe = protocol.make_probe(given, own, run.model, inputs)
     course = Course(run.name, [], [], probe, probe.num_inputs or 0)

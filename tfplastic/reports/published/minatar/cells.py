@@ -71,21 +71,18 @@ def is_clearly_above(ours: np.ndarray, theirs: np.ndarray) -> bool | None:
         True
         >>> is_clearly_above(np.array([3.0, 5.0]), np.array([0.0, 2.0]))  # 3 against 4.30 * 1.41
     """
-    return is_above_zero(welch(ours, theirs)) if min(len(ours), len(theirs)) >= 2 else None
+    return sign(welch(ours, theirs)) if min(len(ours), len(theirs)) >= 2 else None
 
 
 def is_clearly_positive(values: np.ndarray) -> bool | None:
     """Returns whether a mean over seeds is above 0, by Student's test at 5 %; see `is_clearly_above`."""
     if len(values) < 2:
         return None
-    interval = aggregate.student_t(values)
-    return _answer(interval.low, interval.high)
+    return sign(aggregate.student_t(values))
 
 
-def is_above_zero(difference: Difference) -> bool | None:
-    """Returns whether a difference is above 0 by its interval; False where that is at most 0, else None."""
-    return _answer(difference.low, difference.high)
-
-
-def _answer(low: float, high: float) -> bool | None:
-    return True if low > 0 else False if high <= 0 else None
+def sign(interval: Difference | aggregate.Interval) -> bool | None:
+    """Returns True where the interval is above 0, False where it is at most 0, and None otherwise."""
+    if interval.low > 0:
+        return True
+    return False if interval.high <= 0 else None

@@ -52,12 +52,12 @@ ROW = Row(
     judge,
     (
         "A score agrees if the mean over our seeds is within 25 % of the published one, which is read off a"
-        " curve; the tolerance is ours. '(one seed)' marks a mean that another seed may move by more. Ours is"
-        " the mean of the last 100 episodes of training, in freeway those of the last 250,000 frames, with"
-        " one gradient step per frame. As in the curves, each game has the step size that is best for it"
-        " there (sensitivity_curves.gif): 2^-9, 2^-11 and 2^-12, where examples/dqn.py has 2^-12. Seaquest is"
-        " not comparable, as its curve precedes a fix of the game,"
-        " and asterix learns only after 0.8M frames.",
+        " curve; the tolerance is ours. '(one seed)' marks a mean that another seed may move by more. Ours"
+        " is the mean of the last 100 episodes of training, in freeway those of the last 250,000 frames,"
+        " with one gradient step per frame. As in the curves, each game has the step size that is best for"
+        " it there (sensitivity_curves.gif): 2^-9, 2^-11 and 2^-12, where examples/dqn.py has 2.5e-4."
+        " Seaquest is not comparable, as its curve precedes a fix of the game, and asterix learns only after"
+        " 0.8M frames.",
     ),
     needs=(cells.RETURN,),
     tables=tables,

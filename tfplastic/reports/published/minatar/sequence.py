@@ -121,14 +121,12 @@ def _second_cycle(runs: Runs) -> Claim:
     if not pairs or not all(len(each) for pair in pairs.values() for each in pair):
         return Claim("second_cycle", text, "", None)
     clear = {game: cells.is_clearly_above(ours, theirs) for game, (ours, theirs) in pairs.items()}
-    higher, not_higher = (
-        [game for game, is_clear in clear.items() if is_clear is each] for each in (True, False)
-    )
+    higher, lower = ([game for game, is_clear in clear.items() if is_clear is each] for each in (True, False))
     shown = (
-        f"clearly higher in {len(higher)} of {len(pairs)}: {', '.join(higher) or numbers.NONE}; not higher in"
-        f" {len(not_higher)}: {', '.join(not_higher) or numbers.NONE}"
+        f"clearly higher in {len(higher)} of {len(pairs)}: {', '.join(higher) or numbers.NONE}; clearly lower"
+        f" in {len(lower)}: {', '.join(lower) or numbers.NONE}"
     )
-    agrees = True if 2 * len(higher) > len(pairs) else False if 2 * len(not_higher) > len(pairs) else None
+    agrees = True if 2 * len(higher) > len(pairs) else False if 2 * len(lower) > len(pairs) else None
     return Claim("second_cycle", text, shown, agrees)
 
 
@@ -161,7 +159,7 @@ def tables(runs: Runs, planned: Seeds) -> Sequence[str]:
         "Loss at the end of the probe less that of fresh networks on the same observations, right before each"
         " switch, with outputs mapped to the mean and scale of the targets before it:",
         numbers.table(["method", *ends, "runs"], probes[MAPPED]),
-        "The same in the form of Lyle et al. 2023, whose outputs begin as they are:",
+        "The same for the probe of Lyle et al. 2023, which does not map the outputs:",
         numbers.table(["method", *ends, "runs"], probes[PLAIN]),
     ]
 
@@ -227,15 +225,15 @@ ROW = Row(
         " which in freeway, with about 60, are all of them. Relearning steps are the agent steps of the"
         " second turn until the mean return, of 10 episodes at least, is that of the end of the first,"
         " 'missed' where it never is. Forgetting is the return in the evaluation at the end of a game's"
-        " first turn less that right before its second, when the other games have been played. A mean"
-        " over seeds is above another if Welch's test at 5 % says so, and above 0 if Student's does; '–'"
-        " where the test says neither so nor the opposite. Statements on plasticity are judged by the mapped"
-        " outputs, because those of a network that has trained begin far from the targets, and the other form"
-        " then measures mostly how fast their scale is unlearned. Each seed has targets and fresh networks of"
-        " its own. In freeway a network that always goes up has half of the published score, so that its"
-        " returns say least. Probes are on the observations of the replay at that step, with"
-        " Adam at 1e-3, because the agent's optimizer hardly fits their targets within 1,000 steps even from"
-        " a fresh network. Normalize and project includes layer normalization.",
+        " first turn less that right before its second, when the other games have been played. A mean over"
+        " seeds is above another if Welch's test at 5 % says so, and above 0 if Student's does; '–' where"
+        " the test shows neither. Statements on plasticity use the probe with mapped outputs: the outputs of"
+        " a trained network start far from the targets, so that the other probe measures mostly how fast"
+        " their scale is unlearned. Each seed has targets and fresh networks of its own. In freeway a"
+        " network that always goes up has more than half of the published score, so its returns are the"
+        " least informative. Probes are on the observations of the replay at that step, with Adam at 1e-3,"
+        " because the agent's optimizer hardly fits their targets within 1,000 steps even from a fresh"
+        " network. Normalize and project includes layer normalization.",
     ),
     needs=(cells.RETURN, "sequence/turn", *MAPPED, *PLAIN),
     tables=tables,

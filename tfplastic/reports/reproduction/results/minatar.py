@@ -145,9 +145,11 @@ def figure_20(committed: Committed) -> Result:
 def _is_collinear(failing: np.ndarray, improving: np.ndarray, ours: str) -> Claim:
     text = "gradients of agents that fail are nearly collinear: C_k has large entries off its diagonal"
     if len(failing) < _EXTREMES:
-        few = f"{len(failing)} below random play, or the best single action,"
-        few = f"{few} + {_FAILS:g} pooled standard errors"
-        return Claim("collinear", text, f"no three agents fail: {few}; {ours}", None)
+        few = (
+            f"fewer than three agents fail: {len(failing)} are less than {_FAILS:g} pooled standard errors"
+            " above the better of random play and the best single action"
+        )
+        return Claim("collinear", text, f"{few}; {ours}", None)
     return Claim("collinear", text, ours, bool(failing.mean() > max(improving.mean(), _NEAR_DIAGONAL)))
 
 

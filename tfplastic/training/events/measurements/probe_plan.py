@@ -42,7 +42,7 @@ class ProbePlan:
         period: int | Sequence[int],
         on: str = "first",
         shares_first: bool = False,
-        seed: int = 0,
+        seed: int | None = None,
     ):
         self.probe: Any = None
         self.num_inputs = 0
@@ -50,7 +50,7 @@ class ProbePlan:
             if not hasattr(probe, "measure") or isinstance(probe, type):
                 raise ValueError(f"`probe` must be a probe, such as @Probe(). Received: {probe!r}")
             self.num_inputs = probe.num_inputs or _NUM_INPUTS
-            changes = {"seed": seed} if getattr(probe, "seed", seed) is None else {}
+            changes = {"seed": seed} if getattr(probe, "seed", 0) is None else {}
             # All inputs that the task gives, maybe fewer.
             self.probe = dataclasses.replace(probe, num_inputs=None, **changes)
         self.schedule = Schedule("probe_period", period)
