@@ -368,3 +368,16 @@ def test_keras_3_is_refused(name, monkeypatch):
         ValueError, match=r"`TF_USE_LEGACY_KERAS` must be 1 before TensorFlow is imported, .* Keras 2\."
     ):
         make(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "shape"), [("dqn", 3, "(4,)"), ("double_dqn", 3, "(4,)"), ("c51", (3, 11), "(4, 11)")]
+)
+def test_a_network_with_other_outputs_is_refused(name, given, shape):
+    def network(outputs):
+        return dense(outputs + 1 if isinstance(outputs, int) else (outputs[0] + 1, *outputs[1:]))
+
+    expected = (given,) if isinstance(given, int) else given
+    message = f"`network` must have outputs of shape {expected}, by its argument {given}. Received: {shape}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make(name, network=network)

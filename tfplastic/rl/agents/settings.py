@@ -57,7 +57,7 @@ class AgentSettings:
             num_atoms: atoms of a categorical head; None for Q-values.
 
         Raises:
-            ValueError: under Keras 3.
+            ValueError: under Keras 3, or if a model has outputs of another shape.
         """
         if not is_legacy():
             raise ValueError(
@@ -67,7 +67,16 @@ class AgentSettings:
         outputs = self.num_actions if num_atoms is None else (self.num_actions, num_atoms)
         spec = self.time_step_spec.observation
 
+        def build() -> keras.Model:
+            model = self.build_model(outputs)
+            expected = (outputs,) if isinstance(outputs, int) else outputs
+            shape = getattr(model, "output_shape", None)  # unknown before the first call of a subclass
+            if shape is not None and tuple(shape[1:]) != expected:
+                rule = f"must have outputs of shape {expected}, by its argument {outputs}"
+                raise ValueError(f"`network` {rule}. Received: {tuple(shape[1:])}")
+            return model
+
         def make(name: str) -> QNetwork:
-            return QNetwork(spec, lambda: self.build_model(outputs), num_atoms or 1, name)
+            return QNetwork(spec, build, num_atoms or 1, name)
 
         return make("q_network"), make("target_q_network")
