@@ -206,6 +206,8 @@ def test_an_action_of_a_game_with_its_own_head_is_that_of_its_own_set():
 def test_an_evaluation_plays_each_game_by_its_head():
     evaluation = Evaluation(num_episodes=2, num_envs=2, epsilon=0.0)
     task = started(IN_HEADS, evaluation=evaluation, protocol=MinAtarProtocol(full_action_set=False))
+    advance(task, 1, 21)
+    assert task.game == "freeway"
     heads = []
     greedy_actions = task._learner.agent.greedy_actions
 
@@ -215,8 +217,6 @@ def test_an_evaluation_plays_each_game_by_its_head():
         return greedy_actions(observation, head)
 
     task._learner.agent.greedy_actions = noted
-    advance(task, 1, 21)
-    assert task.game == "freeway"
     task.evaluate(21, lambda: False)
     assert list(dict.fromkeys(heads)) == [1, 0, 2]
     task.close()

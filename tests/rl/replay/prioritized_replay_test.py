@@ -196,6 +196,6 @@ def test_a_task_refuses_what_are_no_settings():
     with pytest.raises(ValueError, match=r"^`prioritization` must be .*@Prioritization\(\)\. Received: 0\.6"):
         built(prioritization=0.6)
     with pytest.raises(
-        ValueError, match=r"^`sample_by_priority` must find a start .* of 0 frames without\. Add more"
+        ValueError, match=r"^`sample_by_priority` needs .* Received: none in 0 frames\. Add more"
     ):
         rl.PrioritizedReplay(10, 1, SHAPE, 1).sample_by_priority(2, seeds.derive(0, "sample"), 0.4)
