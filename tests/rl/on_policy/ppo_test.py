@@ -2,6 +2,7 @@
 
 import functools
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -212,8 +213,9 @@ def test_a_sequence_of_games_is_refused():
     message = (
         "^`game` must be the name of one game: sequences are for agents with a replay, such as MinAtarTask's"
     )
+    sequence: Any = rl.GameSequence(["breakout"], 4)
     with pytest.raises(ValueError, match=f"{message}. Received: GameSequence"):
-        PpoTask(rl.GameSequence(["breakout"], 4), networks.minatar_cnn, rl.MinAtarProtocol())
+        PpoTask(sequence, networks.minatar_cnn, rl.MinAtarProtocol())
 
 
 def test_a_network_with_other_outputs_is_refused():
