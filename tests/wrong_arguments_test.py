@@ -197,7 +197,7 @@ def test_wrong_seeds(seed, message, operator, model):
         lambda: tp.diagnostics.sharpness(snapshot, seed=seed),
         lambda: tp.diagnostics.ntk_rank(snapshot, seed=seed),
         lambda: tp.diagnostics.noisy_self_targets(model, INPUTS, seed=seed),
-        lambda: tp.probing.Probe(seed=seed),
+        *((lambda: tp.probing.Probe(seed=seed),) if seed is not None else ()),  # None: that of the run
         lambda: tp.networks.mlp(2, seed=seed),
         lambda: tp.tasks.choose_examples(digits, 5, seed),
         lambda: tp.layers.SteppedDropout(0.5, seed),
