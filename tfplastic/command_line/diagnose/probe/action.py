@@ -1,6 +1,5 @@
 """The action of `bin/diagnose probe`. Errors come as early as they can."""
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from tfplastic._text.lines import one_line
@@ -40,11 +39,10 @@ def _run(given: Options, run_directory: str) -> tuple["Course", OutputPaths]:
         from tfplastic.command_line.diagnose.probe import protocol, run_inputs
         from tfplastic.command_line.diagnose.probe.course import Course
         from tfplastic.command_line.diagnose.trained_run import TrainedRun
+        from tfplastic.training.events.measurements.probe_plan import with_seed_of_run
 
         run = TrainedRun(found[0], given.trust_module)
-        own = run.config.probe
-        if own is not None and getattr(own, "seed", 0) is None:
-            own = dataclasses.replace(own, seed=run.config.seed)
+        own = with_seed_of_run(run.config.probe, run.config.seed)
         inputs, whence = run_inputs.of_run(run, found, protocol.num_inputs(given, own))
         probe = protocol.make_probe(given, own, run.model, inputs)
     course = Course(run.name, [], [], probe, probe.num_inputs or 0)

@@ -43,15 +43,15 @@ def series(run: Run, tag: str) -> list[tuple[int, float]]:
     return list(zip(map(int, rows["step"]), map(float, rows["value"]), strict=True))
 
 
-def fresh_probe_loss(run: Run) -> float:
-    """Returns the loss at the end of the first probe."""
-    found = series(run, PROBE_LOSS)
+def fresh_probe_loss(run: Run, tag: str = PROBE_LOSS) -> float:
+    """Returns the loss at the end of the first probe, in the paper's form or as `STANDARDIZED`."""
+    found = series(run, tag)
     return found[0][1] if found else float("nan")
 
 
-def last_probe_loss(run: Run) -> float:
-    """Returns the loss at the end of the last probe."""
-    return measures.scalar(run, PROBE_LOSS)
+def last_probe_loss(run: Run, tag: str = PROBE_LOSS) -> float:
+    """Returns the loss at the end of the last probe; see `fresh_probe_loss`."""
+    return measures.scalar(run, tag)
 
 
 def is_clearly_above(ours: np.ndarray, theirs: np.ndarray) -> bool | None:

@@ -1,5 +1,6 @@
 """Replay ratios in MinAtar: dormant units, returns and plasticity."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,15 +31,6 @@ def dormant_units(run: Run) -> float:
 
 def _return(run: Run) -> float:
     return measures.scalar(run, cells.RETURN)
-
-
-def _fresh_standardized(run: Run) -> float:
-    found = cells.series(run, cells.STANDARDIZED)
-    return found[0][1] if found else float("nan")
-
-
-def _standardized(run: Run) -> float:
-    return measures.scalar(run, cells.STANDARDIZED)
 
 
 def judge(runs: Runs) -> Judged:
@@ -105,8 +97,8 @@ def tables(runs: Runs, planned: Seeds) -> Sequence[str]:
                 (_return, 1),
                 (cells.fresh_probe_loss, 3),
                 (cells.last_probe_loss, 3),
-                (_fresh_standardized, 3),
-                (_standardized, 3),
+                (functools.partial(cells.fresh_probe_loss, tag=cells.STANDARDIZED), 3),
+                (functools.partial(cells.last_probe_loss, tag=cells.STANDARDIZED), 3),
             )
         ]
         rows.append([RATIOS.get(ratio, ratio), method, *values, cells.progress(runs, arm, planned)])

@@ -11,6 +11,11 @@ PROBED_INPUTS = ("first", "current")
 _NUM_INPUTS = 5_000  # of a probe that does not say
 
 
+def with_seed_of_run(probe: Any, seed: int | None) -> Any:
+    """Returns a probe, with the seed of a run where its own is None."""
+    return dataclasses.replace(probe, seed=seed) if getattr(probe, "seed", 0) is None else probe
+
+
 class ProbePlan:
     """The probe of a run, its steps and its inputs; checked, and without a state.
 
@@ -50,9 +55,8 @@ class ProbePlan:
             if not hasattr(probe, "measure") or isinstance(probe, type):
                 raise ValueError(f"`probe` must be a probe, such as @Probe(). Received: {probe!r}")
             self.num_inputs = probe.num_inputs or _NUM_INPUTS
-            changes = {"seed": seed} if getattr(probe, "seed", 0) is None else {}
             # All inputs that the task gives, maybe fewer.
-            self.probe = dataclasses.replace(probe, num_inputs=None, **changes)
+            self.probe = dataclasses.replace(with_seed_of_run(probe, seed), num_inputs=None)
         self.schedule = Schedule("probe_period", period)
         self.draws_again = check_one_of("probe_on", on, PROBED_INPUTS) == "current"
         self.shares_first = check_one_of("share_first_probe", shares_first, (True, False))
