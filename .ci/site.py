@@ -102,9 +102,15 @@ def on_files(files, config):
     return files
 
 
-def on_page_markdown(markdown, **kwargs):
+def on_page_markdown(markdown, page, config, **kwargs):
     """Names runs without links: their directories are in the repository and not on the site."""
-    return re.sub(r"\[([^\]]*)\]\((?:fig\w+|paper/\w+)/[^)]*-seed\d+\)", r"\1", markdown)
+    folder = Path(config.docs_dir, page.file.src_uri).parent
+
+    def text_of_run(link):
+        is_run = (folder / link[2] / "status.json").is_file()
+        return link[1] if is_run else link[0]
+
+    return re.sub(r"\[([^\]]*)\]\(([^)\s]+)\)", text_of_run, markdown)
 
 
 def on_post_build(config):

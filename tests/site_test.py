@@ -46,6 +46,23 @@ def test_a_name_without_an_entry_stops_the_build(site, tmp_path):
         site.on_post_build(config)
 
 
+def test_runs_are_named_without_links_and_other_links_stay(site, tmp_path):
+    for run in ("minatar_fig07/breakout-c51+layer_norm-seed0", "methods/one"):
+        (tmp_path / "paper" / run).mkdir(parents=True)
+        (tmp_path / "paper" / run / "status.json").write_text("{}")
+    config = types.SimpleNamespace(docs_dir=str(tmp_path))
+
+    def shown(text, page):
+        file = types.SimpleNamespace(src_uri=page)
+        return site.on_page_markdown(text, page=types.SimpleNamespace(file=file), config=config)
+
+    row = "| [0](minatar_fig07/breakout-c51+layer_norm-seed0) [1](methods/one) |"
+    assert shown(row, "paper/README.md") == "| 0 1 |"
+    assert shown("[0](paper/methods/one)", "published.md") == "0"
+    others = "[a](other.md#b) [b](https://keras.io/x) ![c](figures/c.png) [d](methods) [e](missing-seed0)"
+    assert shown(others, "paper/README.md") == others
+
+
 def test_functions_of_a_module_with_their_name_are_public_and_not_modules(site):
     found = site.public_names()
     assert "tfplastic.linalg.trace" not in found and "trace" in found["tfplastic.linalg"]
