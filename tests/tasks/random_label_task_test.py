@@ -63,20 +63,20 @@ def test_labels_are_those_of_the_task_and_change_as_it_begins():
         assert (int(state.task), int(state.step)) == (number // 7, number % 7 + 1)
 
 
-def kumar(task, num_tasks, epochs_per_task):
+def kumar(task, num_tasks, steps_per_task):
     """The loop of the released code of Kumar et al., with the draws of this library."""
     images, labels = task.images.numpy(), task.labels.numpy()
-    epoch = 0
+    epoch = -1
     for number in range(num_tasks):
         of_task = tasks.shuffled_labels(labels, 0, number).numpy()
-        for _ in range(epochs_per_task):
-            order = tasks.epoch_order(len(images), 0, epoch).numpy()
-            epoch += 1
-            for start in range(0, len(images), 8):
-                if start + 8 >= len(images):
-                    break
-                chosen = order[start : start + 8]
-                yield images[chosen], of_task[chosen]
+        index = len(images)  # each task begins a new pass
+        for _ in range(steps_per_task):
+            if index + 8 >= len(images):
+                index, epoch = 0, epoch + 1
+                order = tasks.epoch_order(len(images), 0, epoch).numpy()
+            chosen = order[index : index + 8]
+            index += 8
+            yield images[chosen], of_task[chosen]
 
 
 @pytest.mark.parametrize(("num_examples", "steps"), [(48, 5), (47, 5), (49, 6)])
@@ -85,13 +85,21 @@ def test_shuffled_labels_in_epochs_that_give_up_any_last_batch(num_examples, ste
     task = make(num_examples=num_examples, **arguments)
     assert task.boundary_period == 2 * steps
     batches, states = stream(task, 4 * steps)
-    for batch, (images, labels) in zip(batches, kumar(task, 2, 2), strict=True):
+    for batch, (images, labels) in zip(batches, kumar(task, 2, 2 * steps), strict=True):
         np.testing.assert_array_equal(batch.images, images)
         np.testing.assert_array_equal(batch.labels, labels)
     final = task.evaluate(2 * steps, states[2 * steps - 1])["evaluation/final_epoch_accuracy"]
     assert final == pytest.approx(np.mean(np.arange(steps, 2 * steps) / 100))
     labels = task.diagnostics_batch()[0].labels.numpy()
     np.testing.assert_array_equal(np.bincount(labels), np.bincount(task.labels))
+
+
+def test_tasks_that_end_within_a_pass_begin_a_new_one_as_in_the_released_code():
+    task = make(num_examples=48, labels="shuffled", drop_last="any", new_pass=True, steps_per_task=7)
+    batches, _ = stream(task, 21)
+    for batch, (images, labels) in zip(batches, kumar(task, 3, 7), strict=True):
+        np.testing.assert_array_equal(batch.images, images)
+        np.testing.assert_array_equal(batch.labels, labels)
 
 
 def test_draws_with_replacement_are_uniform():

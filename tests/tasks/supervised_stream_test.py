@@ -233,7 +233,12 @@ class Constant(SupervisedStream):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "`steps_per_task` must be an integer of at least 1. Received: None"),
+        (
+            {},
+            "`steps_per_task` or `epochs_per_task` must be given, and the other one be None. Received:"
+            " steps_per_task=None and epochs_per_task=None",
+        ),
+        ({"steps_per_task": 0}, "`steps_per_task` must be an integer of at least 1. Received: 0"),
         ({"epochs_per_task": 0}, "`epochs_per_task` must be an integer of at least 1. Received: 0"),
         (
             {"epochs_per_task": 2},
@@ -241,7 +246,21 @@ class Constant(SupervisedStream):
         ),
         (
             {"epochs_per_task": 2, "steps_per_task": 3, "num_examples": 40},
-            "`epochs_per_task` must be None where `steps_per_task` is given. Received: 2",
+            "`steps_per_task` or `epochs_per_task` must be given, and the other one be None. Received:"
+            " steps_per_task=3 and epochs_per_task=2",
+        ),
+        (
+            {"steps_per_task": 3, "num_examples": 40, "sampling": "replacement", "drop_last": "any"},
+            "`drop_last` must be 'partial' where `sampling` is 'replacement', which has no epochs."
+            " Received: 'any'",
+        ),
+        (
+            {"steps_per_task": 3, "num_examples": 40, "sampling": "replacement", "new_pass": True},
+            "`new_pass` must be False where `sampling` is 'replacement', which has no epochs. Received: True",
+        ),
+        (
+            {"steps_per_task": 3, "new_pass": True},
+            "`new_pass` must be False where examples have no end. Received: True",
         ),
         (
             {"steps_per_task": 3, "num_examples": 4},

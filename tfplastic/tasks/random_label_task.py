@@ -40,7 +40,8 @@ class RandomLabelTask(ImageStream):
     Source: Lyle et al. 2023, section 4.1, appendix A.1 and Fig. 1 ("the paper"); Kumar et al. 2023, section
         4.2.
     Departures: Kumar et al. write uniform labels; their code shuffles the true ones (`labels='shuffled'`) and
-        leaves out the last batch of each epoch (`drop_last='any'`).
+        leaves out the last batch of each epoch (`drop_last='any'`) and begins a new pass with each task
+        (`new_pass=True`).
 
     The metric of a step is its `accuracy` before the update. Both papers evaluate at the end of a task: set
     the evaluation period to `steps_per_task`. Evaluations report

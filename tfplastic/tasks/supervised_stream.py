@@ -68,7 +68,7 @@ class SupervisedStream(GraphTask):
         network: builder of the model.
         seed: the root seed, from `build` on.
         objective: the loss, and the score that is reported.
-        begins_epochs: whether each task begins an epoch of its own, which tasks of different sizes do.
+        begins_epochs: whether each task begins an epoch of its own: by `new_pass`, or as sizes differ.
         score_shape: shape of the score of a step; a subclass with one for each of several learners overrides
             `step_score`, too.
 
@@ -122,7 +122,7 @@ class SupervisedStream(GraphTask):
         self.progress_fields = () if score in _SHOWN_ANYWAY else (score,)
         kind = type(self)
         self._sizes_differ = kind.task_size is not SupervisedStream.task_size
-        self.begins_epochs = self._sizes_differ
+        self.begins_epochs = self._sizes_differ or settings.new_pass
         lengths_differ = kind.task_length is not SupervisedStream.task_length
         is_regular = not lengths_differ and (self.epochs_per_task is None or not self._sizes_differ)
         self.boundary_period = int(self.task_length(0)) if is_regular else None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.tasks.supervised_stream_test import built, numbers_of, taken
 from tfplastic import networks, tasks
@@ -12,13 +13,14 @@ from tfplastic import networks, tasks
 MLP = functools.partial(networks.mlp, hidden=(4,))
 
 
-def upgd(task, steps, period):
+def upgd(task, steps, period, new_pass):
     """One image after another in random order; a permutation of the classes every `period`."""
     images, classes = task.images.numpy(), task.labels.numpy()
     order, epoch = [], 0
     for step in range(steps):
         if step % period == 0:
             label_of = tasks.class_order(10, 0, step // period).numpy()
+            order = [] if new_pass else order
         if not order:
             order = tasks.epoch_order(len(images), 0, epoch).numpy().tolist()
             epoch += 1
@@ -26,10 +28,11 @@ def upgd(task, steps, period):
         yield images[example], label_of[classes[example]]
 
 
-def test_classes_are_permuted_as_of_elsayed_and_mahmood():
-    task = built(tasks.PermutedLabels, "digits", MLP, num_examples=30, steps_per_task=7)
+@pytest.mark.parametrize("new_pass", [False, True])
+def test_classes_are_permuted_as_of_elsayed_and_mahmood(new_pass):
+    task = built(tasks.PermutedLabels, "digits", MLP, num_examples=30, steps_per_task=7, new_pass=new_pass)
     batches, _ = taken(task, 40)
-    for batch, (image, label) in zip(batches, upgd(task, 40, 7), strict=True):
+    for batch, (image, label) in zip(batches, upgd(task, 40, 7, new_pass), strict=True):
         np.testing.assert_array_equal(batch.inputs[0], image)
         assert batch.targets.numpy().tolist() == [label]
     assert task.boundary_period == 7
@@ -116,6 +119,33 @@ def test_the_end_of_a_task_is_evaluated_as_the_next_one():
     following = tasks.random_labels(40, 10, 0, 1).numpy()
     hits = task.model(task._stream.images).numpy().argmax(-1) == following
     assert task.evaluate(10, states[-1])["evaluation/accuracy"] == pytest.approx(hits.mean())
+
+
+def test_losses_and_scores_of_replicates_are_those_of_their_stream():
+    network = functools.partial(networks.replicated_mlp, hidden=(3,))
+    stream = tasks.TwoInputRegression(network, replicates=4, steps_per_task=5, batch_size=6)
+    task = built(tasks.GradualDrift, stream)
+    batch, _ = task.next(task.initial_state(), tf.constant([0, 1]))
+    output = task.loss(task.model, batch)
+    errors = (task.model(batch.inputs).numpy() - batch.targets.numpy()) ** 2  # [batch, replicates]
+    assert float(output.loss) == pytest.approx(errors.mean(0).sum(), rel=1e-5)
+    np.testing.assert_allclose(task.step_score(output), errors.mean(0), rtol=1e-5)
+
+
+def test_a_stream_that_begins_passes_does_so_while_it_drifts():
+    pixels = tasks.PermutedPixels(
+        "digits", MLP, num_examples=40, steps_per_task=3, batch_size=8, new_pass=True
+    )
+    _, states = taken(built(tasks.GradualDrift, pixels), 9)
+    for number in range(3):
+        np.testing.assert_array_equal(states[3 * number].order, tasks.epoch_order(40, 0, number))
+
+
+def test_diagnostics_of_drift_are_on_the_labels_that_no_task_has():
+    stream = labels()
+    task = built(tasks.GradualDrift, stream)
+    np.testing.assert_array_equal(task.diagnostics_batch()[0].labels, stream.diagnostics_batch()[0].labels)
+    assert (task.diagnostics_batch()[0].labels.numpy() != task.initial_state().content[0].numpy()).any()
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class ClassSplit(ImageStream):
 
     name = "class_split"
 
-    @shares_arguments(ImageStreamSettings, steps_per_task=780, batch_size=32)
+    @shares_arguments(ImageStreamSettings, omit=("new_pass",), steps_per_task=780, batch_size=32)
     def __init__(
         self,
         dataset: str,

@@ -6,9 +6,11 @@ import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_instance, check_one_of, check_positive
+from tfplastic._keras import keras
 from tfplastic._tf.random import fold_in, random_bits
 from tfplastic.tasks.stream_parts.stream_state import StreamBatch, StreamState
 from tfplastic.tasks.supervised_stream import SupervisedStream
+from tfplastic.tasks.task_loss import TaskLoss
 
 MIXTURES = ("examples", "inputs")
 
@@ -73,6 +75,7 @@ class GradualDrift(SupervisedStream):
             sampling=stream.sampling,
             drop_last=stream.drop_last,
         )
+        self.begins_epochs = stream.begins_epochs
 
     def load(self, seed: int) -> Any:
         self._stream.seed = seed
@@ -103,6 +106,16 @@ class GradualDrift(SupervisedStream):
         if self._is_of_inputs:
             return StreamBatch((1.0 - share) * old_inputs + share * new_inputs, targets)
         return StreamBatch(_chosen(is_new, new_inputs, old_inputs), targets)
+
+    def loss(self, model: keras.Model, batch: StreamBatch, training: bool = False) -> TaskLoss:
+        return self._stream.loss(model, batch, training)
+
+    def step_score(self, output: TaskLoss) -> tf.Tensor:
+        return self._stream.step_score(output)
+
+    def diagnostics_batch(self) -> tuple[Any, Any]:
+        """Returns that of the stream."""
+        return self._stream.diagnostics_batch()
 
     def describe_data(self) -> str:
         return f"{self._stream.describe_data()}, turning into those of the next task"

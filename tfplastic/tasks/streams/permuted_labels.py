@@ -28,7 +28,8 @@ class PermutedLabels(ImageStream):
         (`gin/protocols/upgd_label_permuted_emnist.gin`).
     Source: Elsayed and Mahmood 2024, "Addressing loss of plasticity and catastrophic forgetting in continual
         learning": EMNIST with 47 classes, CIFAR-10 and mini-ImageNet. On CIFAR-10 nothing is lost there.
-    Departures: mini-ImageNet, features of a trained network, is not among the data sets here.
+    Departures: mini-ImageNet, features of a trained network, is not among the data sets here. The released
+        code begins a new pass over the images with each permutation (`new_pass=True`).
 
     Args:
         dataset: a name that `load_dataset` knows.

@@ -7,7 +7,7 @@ from typing import Any
 import gin
 import tensorflow as tf
 
-from tfplastic._checks import check_boolean, check_one_of
+from tfplastic._checks import check_one_of
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import shares_arguments
 from tfplastic.tasks.datasets import Dataset
@@ -55,7 +55,6 @@ class PermutedPixels(ImageStream):
         permutation: `'fresh'`, of the original images; or `'cumulative'`, of the images of the task before.
         first_task: `'permuted'`; or `'original'`, with the pixels of the first task as they are.
         images: `'once'`, the same in all tasks; or `'each_task'`, drawn from all training examples again.
-        new_pass: whether each task begins a new pass over its images. Tasks of whole epochs do in any case.
         settings: see `ImageStreamSettings`.
 
     Raises:
@@ -84,7 +83,6 @@ class PermutedPixels(ImageStream):
         permutation: str = "fresh",
         first_task: str = "permuted",
         images: str = "once",
-        new_pass: bool = False,
         settings: ImageStreamSettings,
     ):
         self._is_cumulative = check_one_of("permutation", permutation, PERMUTATIONS) == "cumulative"
@@ -96,7 +94,6 @@ class PermutedPixels(ImageStream):
             num_examples=num_examples,
             **vars(settings),
         )
-        self.begins_epochs = check_boolean("new_pass", new_pass)
 
     def num_kept(self, dataset: Dataset) -> int:
         count = super().num_kept(dataset)

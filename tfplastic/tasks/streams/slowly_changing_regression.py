@@ -76,7 +76,10 @@ class SlowlyChangingRegression(ReplicatedStream):
     name = "slowly_changing_regression"
 
     @shares_arguments(
-        StreamSettings, omit=("epochs_per_task", "sampling", "drop_last"), steps_per_task=10_000, batch_size=1
+        StreamSettings,
+        omit=("epochs_per_task", "sampling", "drop_last", "new_pass"),
+        steps_per_task=10_000,
+        batch_size=1,
     )
     def __init__(
         self,

@@ -59,7 +59,10 @@ class TwoInputRegression(ReplicatedStream):
     name = "two_input_regression"
 
     @shares_arguments(
-        StreamSettings, omit=("epochs_per_task", "sampling", "drop_last"), steps_per_task=200, batch_size=1
+        StreamSettings,
+        omit=("epochs_per_task", "sampling", "drop_last", "new_pass"),
+        steps_per_task=200,
+        batch_size=1,
     )
     def __init__(
         self,

@@ -57,7 +57,7 @@ class WarmStart(ImageStream):
 
     name = "warm_start"
 
-    @shares_arguments(ImageStreamSettings, epochs_per_task=350, batch_size=128)
+    @shares_arguments(ImageStreamSettings, omit=("new_pass",), epochs_per_task=350, batch_size=128)
     def __init__(
         self,
         dataset: str,

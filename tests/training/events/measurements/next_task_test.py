@@ -99,6 +99,24 @@ def test_values_are_those_of_the_network_on_the_task_that_starts(make_task, tmp_
                 assert len(found) == 3 and found[number // 2] == pytest.approx(value, rel=1e-3, abs=1e-6)
 
 
+def test_a_smaller_task_is_measured_on_its_own_examples_alone(tmp_path):
+    network = functools.partial(tp.networks.mlp, hidden=(12,))
+    sizes = dict(classes_per_task=(3, 1), examples_per_class=10, steps_per_task=STEPS, batch_size=5)
+    task = tp.tasks.ClassSplit("digits", network, **sizes)
+    event, keeping = tp.training.NextTaskDiagnostics([diagnostics.gradient_norm], 1, EXAMPLES), Keeping()
+    run(tmp_path, make_loop(task=task, events=[event, keeping], total_steps=STEPS))
+    task.model.set_weights([each.numpy() for each in keeping.kept[1][: len(task.model.variables)]])
+    state = task.begin_task_if_due(task.initial_state()._replace(step=tf.constant(STEPS)))
+    inputs, targets = task.examples(state, tf.range(EXAMPLES) % 10, tf.constant([0, 0]))
+    assert len(set(targets.numpy())) == 1
+    loss = lambda targets, outputs: task.objective.losses_of(outputs, targets)  # noqa: E731
+    snapshot = diagnostics.Snapshot(task.model, inputs, targets, loss)
+    expected = diagnostics.measure(snapshot, {"gradient_norm": diagnostics.gradient_norm})["gradient_norm"]
+    for layer, value in expected.items():
+        found = values_of(tmp_path, f"next_task/gradient_norm/{layer}")
+        assert found[1] == pytest.approx(value, rel=1e-3)
+
+
 def test_wrong_usage_is_named(tmp_path):
     with pytest.raises(
         ValueError, match=r"`quantities` must hold quantities of .* Received: distance_from_init"

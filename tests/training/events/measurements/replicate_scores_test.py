@@ -44,6 +44,15 @@ def test_a_run_that_is_resumed_within_a_bin_has_the_same_errors(whole, tmp_path)
         np.testing.assert_array_equal(one, other)
 
 
+def test_replicates_of_a_stream_that_drifts_have_errors_of_their_own(tmp_path):
+    stream = tp.tasks.SlowlyChangingRegression(NETWORK, replicates=3, num_units=5, steps_per_task=5)
+    events = [tp.training.ReplicateScores(period=10)]
+    run(tmp_path, make_loop(task=tp.tasks.GradualDrift(stream), events=events, total_steps=30, log_period=10))
+    found = errors(tmp_path)
+    np.testing.assert_allclose(np.mean(found, axis=1), values_of(tmp_path, "train/error"), rtol=1e-6)
+    assert all(len(set(each)) == 3 for each in found)
+
+
 def test_a_task_without_replicates_is_refused(tmp_path):
     with pytest.raises(ValueError) as error:
         run(tmp_path, make_loop(events=[tp.training.ReplicateScores()]))

@@ -13,6 +13,7 @@ from tfplastic.diagnostics import Snapshot
 from tfplastic.diagnostics.declaration.quantity import QuantityFn, needs_of
 from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.tasks import StreamState, SupervisedStream
+from tfplastic.tasks.stream_parts.task_sizes import bounded
 from tfplastic.training.events.event import Event
 from tfplastic.training.events.measurements.measured_network import MeasuredNetwork
 
@@ -50,7 +51,8 @@ class NextTaskDiagnostics(Event):
     Args:
         quantities: functions of a `diagnostics.Snapshot`, in a list; none that compares with step 0.
         task_period: tasks between measurements.
-        num_examples: most examples, the first ones of the task.
+        num_examples: most examples, the first ones of the task; of a smaller task than the largest one, its
+            first ones again.
 
     Raises:
         TypeError: `quantities` are not functions with names.
@@ -113,6 +115,8 @@ class NextTaskDiagnostics(Event):
 
         def batch_of(numbers: tf.Tensor) -> Any:
             present: StreamState = tf.nest.map_structure(tf.convert_to_tensor, self._state)
+            if task.num_examples is not None:
+                numbers %= bounded(task.task_size(present.task), task.num_examples)
             return task.examples(present, numbers, key)
 
         def example_losses(numbers: tf.Tensor) -> tf.Tensor:

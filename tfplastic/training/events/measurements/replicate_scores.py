@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfplastic._checks import check_positive_integer
-from tfplastic.tasks import ReplicatedStream
+from tfplastic.tasks import SupervisedStream
 from tfplastic.training.events.event import Event
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @gin.register(module="tfplastic.training")
 class ReplicateScores(Event):
-    """Writer of the mean score of each replicate of a `ReplicatedStream` over every `period` gradient steps.
+    """Writer of the mean score of each replicate of a stream over every `period` gradient steps.
+
+    A stream of replicates, such as a `ReplicatedStream`, has a score of each learner.
 
     A file `arrays/online_error/<step>.npz` holds `mean`, `[replicates] float64`: the mean error over the
     `period` steps up to that one, each before its update. A run that is resumed continues bit for bit.
@@ -54,7 +56,7 @@ class ReplicateScores(Event):
         return {"before": self._before}
 
     def begin(self, session: "Session") -> None:
-        if not isinstance(session.task, ReplicatedStream):
+        if not (isinstance(session.task, SupervisedStream) and len(session.task.score_shape)):
             rule = "must be a stream of replicates, such as @SlowlyChangingRegression(), with ReplicateScores"
             raise ValueError(f"`task` {rule}. Received: {type(session.task).__name__}")
 
