@@ -415,6 +415,24 @@ def test_a_warm_up_without_a_transition_is_refused(num_envs, n_step, at_most, wa
     assert warmed_up(warm_up_agent_steps=at_most + 1, **arguments).next().reward.shape == (4, n_step + 1)
 
 
+@pytest.mark.parametrize(("num_envs", "n_step", "least"), [(1, 1, 3), (4, 5, 28)])
+def test_a_replay_without_room_for_a_transition_is_refused(num_envs, n_step, least):
+    arguments = {"num_envs": num_envs, "agent": functools.partial(double_dqn, n_step=n_step)}
+    capacity = least - num_envs
+    message = (
+        f"`replay_capacity` must be at least `num_envs` times the frames of a transition, {least}. Received: "
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}{capacity}$"):
+        built(replay_capacity=capacity, batch_size=1, warm_up_agent_steps=1, **arguments)
+
+
+def test_the_memory_of_a_batch_grows_with_the_steps_of_a_transition():
+    frames = AtariProtocol(frame_size=1_000, stack_size=2)
+    agent = functools.partial(double_dqn, n_step=9_000)
+    with pytest.raises(ValueError, match=r"^`batch_size` must fit into .* Received: 16$"):
+        built(protocol=frames, agent=agent, batch_size=16, replay_capacity=100)
+
+
 def test_the_target_network_follows_weights_that_replace_the_first():
     task = built()
     online, target = (task.trackables()[name] for name in ("model", "target_model"))

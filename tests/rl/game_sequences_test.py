@@ -118,6 +118,24 @@ def test_the_replay_is_kept_or_emptied_and_epsilon_restarts_or_not(empty, warm_u
         task.close()
 
 
+@pytest.mark.parametrize("restart", [True, False])
+def test_each_warm_up_acts_at_the_first_epsilon_and_is_no_part_of_the_schedule(restart):
+    sequence = GameSequence(GAMES, agent_steps=80, empty_replay=True, restart_epsilon=restart)
+    task = started(sequence, epsilon=LinearEpsilon(1.0, 0.2, 200))
+    seen, act = [], task._act_in_warm_up
+
+    def noting():
+        seen.append(task._epsilon())
+        act()
+
+    task._act_in_warm_up = noting
+    advance(task, 1, 21)
+    assert len(seen) >= WARM_UP / 2 and set(seen) == {1.0}
+    since = task.metrics()["train/agent_steps"] - 2 * WARM_UP - (80 if restart else 0)
+    assert task.metrics()["train/epsilon"] == pytest.approx(1 - 0.8 * since / 200)
+    task.close()
+
+
 @pytest.mark.parametrize(
     ("stop", "empty"),
     [
@@ -237,12 +255,17 @@ def test_a_task_with_heads_resumes_bit_for_bit_across_a_switch(tmp_path):
         task.close()
 
 
-def test_a_dueling_head_has_one_value_and_is_refused_with_several_heads():
-    task = MinAtarTask(IN_HEADS, rl.dqn, functools.partial(networks.minatar_cnn, width=0.25, dueling=True))
-    message = (
-        "`network` must have no dueling head with `GameSequence.head_per_game`: it has one value for all "
-        "games. Received: one. Set `dueling` of the network to False"
-    )
+@pytest.mark.parametrize(
+    ("argument", "reason"),
+    [
+        ("dueling", "a dueling head with `GameSequence.head_per_game`: it has one value for all games"),
+        ("shared_bias", "a shared bias with `GameSequence.head_per_game`: it is one for all games"),
+    ],
+)
+def test_a_part_that_all_heads_share_is_refused(argument, reason):
+    network = functools.partial(networks.minatar_cnn, width=0.25, **{argument: True})
+    task = MinAtarTask(IN_HEADS, rl.dqn, network)
+    message = f"`network` must not have {reason}. Received: one. Set `{argument}` of the network to False"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         task.build(0)
 

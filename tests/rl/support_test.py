@@ -4,9 +4,14 @@ import functools
 
 import pytest
 
+from tests.rl import minatar_task_test, small_atari
 from tests.rl.mdp_task_test import built
 from tfplastic.rl import c51, double_dqn, two_hot_dqn
 from tfplastic.tasks import sparse_reward_mdp
+
+
+def small_game(**arguments):
+    minatar_task_test.make(**arguments).build(0)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,22 @@ def test_bins_that_are_too_short_are_warned_of(agent, reach, largest, caplog):
     (record,) = [each for each in caplog.records if "bins of the agent" in each.message]
     assert f"bins of the agent reach from {reach}, but rewards in [0, 1]" in record.message
     assert f"have returns from 0 to {largest}: those beyond" in record.message
+
+
+@pytest.mark.parametrize(
+    ("make", "agent", "is_warned"),
+    [
+        (small_atari.built, functools.partial(two_hot_dqn, num_bins=5), True),
+        (small_atari.built, functools.partial(two_hot_dqn, num_bins=5, min_value=-5.0), False),
+        (small_atari.built, c51, False),
+        (small_game, functools.partial(two_hot_dqn, num_bins=5), False),  # no rewards below 0
+    ],
+)
+def test_bins_without_negative_values_are_warned_of_where_rewards_may_be_negative(
+    make, agent, is_warned, caplog
+):
+    make(agent=agent)
+    assert ("bins of the agent begin at 0, but rewards of this game may be" in caplog.text) == is_warned
 
 
 @pytest.mark.parametrize(

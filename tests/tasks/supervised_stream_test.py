@@ -218,6 +218,24 @@ def test_it_trains_in_the_loop(make, arguments, compiler, tmp_path):
     assert averages[-1] == pytest.approx(np.mean(means), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kind", "count"), [(tp.tasks.PermutedPixels, "mean"), (tp.tasks.SlowlyChangingRegression, "sum")]
+)
+def test_regularizers_of_the_network_are_in_the_loss_and_of_no_example(kind, count):
+    def network(outputs, input_shape, seed):
+        layers = tf.keras.layers.Flatten(), tf.keras.layers.Dense(outputs, kernel_regularizer="l2")
+        return tf.keras.Sequential([tf.keras.Input(input_shape), *layers])
+
+    arguments = ("digits", network) if count == "mean" else (network,)
+    settings = {"num_examples": 20} if count == "mean" else {"replicates": 3}
+    task = built(kind, *arguments, steps_per_task=5, batch_size=4, **settings)
+    batch, _ = task.next(task.initial_state(), tf.constant([0, 1]))
+    output = task.loss(task.model, batch, training=True)
+    own = np.mean(output.per_example_loss) * (1 if count == "mean" else 3)
+    penalty = 0.01 * np.sum(np.asarray(task.model.trainable_variables[0], np.float64) ** 2)
+    assert float(output.loss) - own == pytest.approx(penalty, rel=1e-3)
+
+
 class Constant(SupervisedStream):
     """Zeros, each of the class 0."""
 

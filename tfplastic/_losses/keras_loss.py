@@ -143,6 +143,12 @@ def model_losses(model: Any) -> tf.Tensor | None:
     return _sum(losses) if losses else None
 
 
+def with_model_losses(loss: tf.Tensor, model: Any) -> tf.Tensor:
+    """Returns a loss `[]` plus the sum of `model.losses` in the last call, if there are any."""
+    added = model_losses(model)
+    return loss if added is None else loss + tf.cast(added, loss.dtype)
+
+
 def _sum(losses: Sequence[tf.Tensor]) -> tf.Tensor:
     """Returns the sum of losses `[]`, in the widest of their dtypes."""
     dtype = max((each.dtype for each in losses), key=lambda dtype: dtype.size)

@@ -13,12 +13,12 @@ from tfplastic._checks import check_non_negative, check_positive_integer, check_
 from tfplastic._keras import keras
 from tfplastic.layers.advancing import Advancing
 
-_STREAM = contextvars.ContextVar("noise_stream", default=0)
+_STREAM = contextvars.ContextVar[int | None]("noise_stream", default=None)
 
 
 @contextlib.contextmanager
 def noise_stream(number: int) -> Iterator[None]:
-    """While open, noisy layers draw independent noise, another one for each number; 0 is the usual one."""
+    """While open, every call of noisy layers has noise, another one by number; 0 is that of training."""
     token = _STREAM.set(number)
     try:
         yield
@@ -106,7 +106,7 @@ class NoisyDense(Advancing, keras.layers.Dense):
         """Returns e_in `[inputs]` and e_out `[units]` of this step in the open stream."""
         step = tf.convert_to_tensor(vars(self).get("_followed", self).step)
         key = tf.random.experimental.stateless_fold_in(self._key, step, "philox")
-        key = tf.random.experimental.stateless_fold_in(key, _STREAM.get(), "philox")
+        key = tf.random.experimental.stateless_fold_in(key, _STREAM.get() or 0, "philox")
         inputs = int(self.kernel_scale.shape[0])
         # From integers, because XLA draws other floats than a graph.
         bits = tf.random.stateless_uniform(
@@ -120,7 +120,7 @@ class NoisyDense(Advancing, keras.layers.Dense):
     def call(self, inputs: Any, training: bool = False) -> Any:
         inputs = tf.cast(tf.convert_to_tensor(inputs), self.compute_dtype)
         outputs = _product(inputs, tf.convert_to_tensor(self.kernel))  # [batch, ..., units]
-        if training:
+        if training or _STREAM.get() is not None:
             of_inputs, of_outputs = self.noise()
             outputs += of_outputs * _product(inputs * of_inputs, tf.convert_to_tensor(self.kernel_scale))
             if self.use_bias:

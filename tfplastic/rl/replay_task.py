@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from tf_agents.specs import array_spec, tensor_spec
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
@@ -20,7 +21,7 @@ from tfplastic import seeds
 from tfplastic._checks import check_makes
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import REQUIRED, shares_arguments
-from tfplastic.layers import Dueling
+from tfplastic.layers import Dueling, SharedBias
 from tfplastic.networks.image_sizes import TooSmallImageError
 from tfplastic.rl.agents import QAgent
 from tfplastic.rl.agents.acting import epsilon_greedy
@@ -75,6 +76,7 @@ class ReplayTask(HostTask):
         self._frame_shape = self.protocol.frame_shape(self.game)
         self._observation_shape = self.protocol.observation_shape(self.game)
         settings.check_memory(self._frame_shape, self._observation_shape)
+        self._settings = settings
         self.num_envs = settings.num_envs
         self.replay_capacity = settings.replay_capacity
         self.batch_size = settings.batch_size
@@ -115,11 +117,18 @@ class ReplayTask(HostTask):
             raise self.protocol.too_small_error(error.smallest) from None
         self.model = agent.model
         if len(self._heads.sizes) > 1:
-            _check_has_no_dueling_head(self.model)
+            _check_has_nothing_for_all_games(self.model)
             agent.heads = self._heads
         check_batch_fits("batch_size", self.batch_size, self.model)
         check_batch_fits("diagnostics_batch_size", self.diagnostics_batch_size, self.model)
+        self._settings.check_memory(self._frame_shape, shape, agent.n_step)
+        least = self.num_envs * (self.protocol.stack_size + agent.n_step)
+        if self.replay_capacity < least:
+            rule = f"must be at least `num_envs` times the frames of a transition, {least}"
+            raise ValueError(f"`replay_capacity` {rule}. Received: {self.replay_capacity}")
         self._check_warm_up(agent.n_step)
+        if self.protocol.has_negative_rewards and (warning := agent.warning_of_negative_rewards()):
+            logging.warning(warning)
         self._player = Player(self._make_environment, seed)
         arguments = {"stack_size": self.protocol.stack_size, "n_step": agent.n_step}
         sizes = self.replay_capacity, self.num_envs, self._frame_shape
@@ -347,8 +356,10 @@ class ReplayTask(HostTask):
         return "" if self.prioritization is None else f", {self.prioritization.in_words(total_steps)}"
 
     def _epsilon(self) -> float:
-        begins = self._turns.epsilon_begins(self._turn, self.warm_up_agent_steps)
-        return self.epsilon(self._player.agent_steps - begins)
+        steps, warm_up = self._player.agent_steps, self.warm_up_agent_steps
+        if self._turns.empty_replay and steps < self._turns.agent_steps_before(self._turn, warm_up):
+            return self.epsilon(0)
+        return self.epsilon(steps - self._turns.epsilon_begins(self._turn, warm_up))
 
     def _act(self) -> None:
         """Plays one step in every environment and stores it, with its action as an output of the network."""
@@ -366,10 +377,16 @@ class ReplayTask(HostTask):
         return epsilon_greedy(best_actions, observation, self._epsilon(), self._heads.sizes[head], key)
 
 
-def _check_has_no_dueling_head(network: keras.Model) -> None:
-    if any(isinstance(each, Dueling) for each in network._flatten_layers()):
-        rule = "must have no dueling head with `GameSequence.head_per_game`: it has one value for all games"
-        raise ValueError(f"`network` {rule}. Received: one. Set `dueling` of the network to False")
+def _check_has_nothing_for_all_games(network: keras.Model) -> None:
+    """Raises `ValueError` where a part of the network is added to the outputs of all heads."""
+    parts = {
+        "dueling": (Dueling, "a dueling head", "it has one value for all games"),
+        "shared_bias": (SharedBias, "a shared bias", "it is one for all games"),
+    }
+    for argument, (kind, name, reason) in parts.items():
+        if any(isinstance(each, kind) for each in network._flatten_layers()):
+            rule = f"must not have {name} with `GameSequence.head_per_game`: {reason}"
+            raise ValueError(f"`network` {rule}. Received: one. Set `{argument}` of the network to False")
 
 
 def _agent_steps_per_gradient_step(replay_ratio: float) -> fractions.Fraction:

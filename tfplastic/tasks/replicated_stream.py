@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_integer, check_makes
 from tfplastic._keras import keras
+from tfplastic._losses.keras_loss import with_model_losses
 from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.random import fold_in, random_bits, unit_normals
 from tfplastic.tasks.stream_parts.objectives import REGRESSION
@@ -91,7 +92,7 @@ class ReplicatedStream(SupervisedStream):
     def loss(self, model: keras.Model, batch: StreamBatch, training: bool = False) -> TaskLoss:
         outputs = model(batch.inputs, training=training)  # [batch, replicates]
         errors = tf.math.squared_difference(outputs, batch.targets)
-        loss = tf.reduce_sum(tf.reduce_mean(errors, axis=0))
+        loss = with_model_losses(tf.reduce_sum(tf.reduce_mean(errors, axis=0)), model)
         return TaskLoss(loss, tf.reshape(errors, [-1]), {"error": tf.reduce_mean(errors)})
 
     def step_score(self, output: TaskLoss) -> tf.Tensor:

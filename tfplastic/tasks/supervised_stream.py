@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfplastic import seeds
 from tfplastic._checks import check_makes
 from tfplastic._keras import keras
+from tfplastic._losses.keras_loss import with_model_losses
 from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.programs import own_program
 from tfplastic._tf.random import fold_in, random_integers
@@ -232,7 +233,8 @@ class SupervisedStream(GraphTask):
         outputs = model(inputs, training=training)  # [batch, outputs]
         losses = self.objective.losses_of(outputs, targets)  # [batch]
         score = tf.reduce_mean(self.objective.scores_of(outputs, targets))
-        return TaskLoss(tf.reduce_mean(losses), losses, {self.objective.score: score})
+        loss = with_model_losses(tf.reduce_mean(losses), model)
+        return TaskLoss(loss, losses, {self.objective.score: score})
 
     def after_step(self, state: StreamState, step: tf.Tensor, output: TaskLoss) -> StreamState:
         del step

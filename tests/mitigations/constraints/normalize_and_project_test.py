@@ -6,6 +6,7 @@ import pytest
 from tests.mitigations.small_run import SmallRun, same_bits
 from tests.mitigations.ten_steps import KINDS, assert_as_by_hand
 from tfplastic._keras import keras
+from tfplastic.layers import NoisyDense
 from tfplastic.mitigations import NormalizeAndProject
 
 NOTHING: Any = None  # the arguments of a hook that reads none
@@ -48,6 +49,29 @@ def test_gain_and_offset_decay_to_their_start():
     after = training.weights()
     np.testing.assert_allclose(after["hidden1_norm/gamma"], 1.75)  # 2 + (1 - 2) / 4
     np.testing.assert_allclose(after["hidden2_norm/beta"], 0.75)  # 1 + (0 - 1) / 4
+
+
+def test_scales_of_noise_keep_their_size_relative_to_the_weights():
+    layers = NoisyDense(6, seed=1), keras.layers.LayerNormalization(), keras.layers.ReLU()
+    model = keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(3)])
+    project = NormalizeAndProject(norms="keep")
+    project.build(model, None, 0)
+    generator = np.random.default_rng(0)
+    for each in model.trainable_variables:
+        each.assign_add(0.3 * generator.normal(size=each.shape))
+    hidden, norm = layers[:2]
+    start = {each.name: each.numpy() for each in hidden.trainable_variables}
+    inputs = generator.normal(size=(7, 4)).astype(np.float32)
+    before = np.array(norm(hidden(inputs, training=True) - hidden.bias))
+    project.after_update(NOTHING, model, NOTHING, NOTHING)
+    after = {each.name: each.numpy() for each in hidden.trainable_variables}
+    (kernel,) = [name for name in start if "kernel" in name and "scale" not in name]
+    factor = np.linalg.norm(after[kernel]) / np.linalg.norm(start[kernel])
+    assert abs(factor - 1) > 0.01
+    for name in start:
+        if "scale" in name:
+            np.testing.assert_allclose(after[name], factor * start[name], rtol=1e-5)
+    np.testing.assert_allclose(norm(hidden(inputs, training=True)), before, atol=1e-3)
 
 
 def test_norms_and_biases_can_be_left_alone():

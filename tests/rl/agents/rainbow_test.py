@@ -72,6 +72,31 @@ def test_every_call_of_a_network_in_training_has_noise_of_its_own(monkeypatch):
     assert agent.loss(batch)[0] != losses[0] and len(drawn) == count
 
 
+def test_noise_leaves_other_layers_as_they_are_at_inference(monkeypatch):
+    def with_dropout(outputs):
+        return tf.keras.Sequential(
+            [
+                tf.keras.Input((q_agents_test.FEATURES,)),
+                tf.keras.layers.Dropout(0.5),
+                NoisyDense(outputs[0] * outputs[1], sigma=5.0, name="output"),
+                tf.keras.layers.Reshape(outputs),
+            ]
+        )
+
+    agent, batch = make(with_dropout), q_agents_test.trajectories(3)
+    seen, call = [], tf.keras.layers.Dropout.call
+    monkeypatch.setattr(
+        tf.keras.layers.Dropout,
+        "call",
+        lambda layer, x, training=None: [seen.append(training), call(layer, x, training=training)][1],
+    )
+    agent.loss(batch, training=True)
+    assert seen == [True, False, False]  # online, target, online that chooses
+    observation = batch.observation.numpy()[:, 0]
+    exploring = agent.exploring_actions(observation)
+    assert seen[3:] == [False] and (exploring != agent.greedy_actions(observation)).any()
+
+
 @pytest.fixture(scope="module")
 def task():
     network = functools.partial(networks.minatar_cnn, width=0.25, dueling=True, noise=2.0)
@@ -94,12 +119,12 @@ def test_a_task_acts_with_noise_and_evaluates_without(task):
     output = task.model.get_layer("value")
     assert int(output.step) >= 20  # 40 agent steps of two environments, before any gradient step
     batch = task.next()
-    assert len(set(task._player.environment._actions[0])) > 1
     assert batch.observation.shape == (4, 4, 10, 10, 4) and batch.policy_info.shape == (4,)
     agent = task._learner.agent
     observation = np.random.default_rng(0).integers(0, 2, (64, 10, 10, 4), dtype=np.uint8)
     greedy, exploring = agent.greedy_actions(observation), agent.exploring_actions(observation)
     np.testing.assert_array_equal(exploring, agent.exploring_actions(observation))
+    np.testing.assert_array_equal(exploring, task._actions(observation, np.array([0, 1])))
     advance(agent.model)
     assert (greedy != exploring).any() and (exploring != agent.exploring_actions(observation)).any()
     np.testing.assert_array_equal(greedy, agent.greedy_actions(observation))

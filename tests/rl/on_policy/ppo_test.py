@@ -10,13 +10,13 @@ import tensorflow as tf
 from tf_agents.agents.ppo import ppo_clip_agent
 from tf_agents.networks import actor_distribution_network, value_network
 from tf_agents.specs import BoundedArraySpec, tensor_spec
-from tf_agents.trajectories import StepType, TimeStep, time_step_spec
+from tf_agents.trajectories import StepType, TimeStep, Trajectory, time_step_spec
 
 from tests.contracts.tasks_table import on_policy
 from tfplastic import networks, rl, seeds
 from tfplastic.rl import PpoBatch, PpoTask, ppo_clip_loss
 from tfplastic.rl.on_policy.ppo_loss import generalized_advantages
-from tfplastic.rl.on_policy.rollout import sampled_actions
+from tfplastic.rl.on_policy.rollout import RolloutMaker, sampled_actions
 
 BATCH, NUM_ACTIONS = 12, 3
 
@@ -99,6 +99,96 @@ def test_actions_are_drawn_by_their_probabilities():
     np.testing.assert_allclose(counts, [0.2, 0.5, 0.3], atol=5 * 0.5 / 20_000**0.5)
     certain = np.array([[-1e4, 0.0, -1e4]])
     assert {int(sampled_actions(certain, seeds.derive(0, step))[0]) for step in range(50)} == {1}
+
+
+class ScriptedPlayer:
+    """A player of given steps in two environments, the second of which is in other phases of its episodes."""
+
+    def __init__(self, rewards, discounts, is_reset):
+        self.rewards, self.discounts, self.is_reset = rewards, discounts, is_reset
+        self.now, self.environment = 0, self
+
+    def observation(self):
+        return np.array([[self.now, env] for env in range(2)], np.uint8)
+
+    def current_time_step(self):
+        return TimeStep(*[np.zeros(2)] * 3, self.observation())
+
+    def play(self, policy):
+        observation, action = self.observation(), policy(self.observation(), seeds.derive(0, self.now))
+        kinds = np.where(self.is_reset[self.now], StepType.LAST, StepType.MID)
+        now, self.now = self.now, self.now + 1
+        return Trajectory(
+            kinds, observation, action, (), kinds, self.rewards[now].copy(), self.discounts[now].copy()
+        )
+
+
+def test_a_rollout_bootstraps_where_an_episode_is_cut_off_and_not_where_it_ends():
+    steps, discount, decay = 6, 0.9, 0.8
+    generator = np.random.default_rng(3)
+    rewards = generator.normal(size=(steps, 2)).astype(np.float32)
+    is_reset = np.zeros((steps, 2), bool)
+    is_reset[3, 0] = is_reset[2, 1] = True
+    discounts = np.ones((steps, 2), np.float32)
+    discounts[2, 0] = 0  # ends; that of the second environment is cut off after step 1
+    table = generator.normal(size=(steps + 1, 2, 4)).astype(np.float32)
+    make = RolloutMaker(lambda given: table[given[:, 0], given[:, 1]], steps, discount, decay)
+    found = make(ScriptedPlayer(rewards, discounts, is_reset))
+    values, advantages = table[..., -1].astype(np.float64), np.zeros((steps, 2))
+    for env, pieces in enumerate(([range(3), range(4, 6)], [range(2), range(3, 6)])):
+        for piece in pieces:
+            following = 0.0
+            for t in reversed(piece):
+                bootstrapped = discount * discounts[t, env] * values[t + 1, env]
+                following = (
+                    rewards[t, env]
+                    + bootstrapped
+                    - values[t, env]
+                    + discount * decay * (discounts[t, env] * following)
+                )
+                advantages[t, env] = following
+    known = ~is_reset
+    np.testing.assert_array_equal(found.weight.reshape(steps, 2), known)
+    targets = (advantages + values[:-1])[known]
+    np.testing.assert_allclose(found.value_target.reshape(steps, 2)[known], targets, atol=1e-5)
+    of_steps = advantages[known]
+    expected = np.where(known, (advantages - of_steps.mean()) / of_steps.std(), 0)
+    np.testing.assert_allclose(found.advantage.reshape(steps, 2), expected, atol=1e-5)
+    logits = table[:-1, ..., :-1].astype(np.float64)
+    log_policy = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    chosen = np.take_along_axis(log_policy, found.action.reshape(steps, 2, 1), -1)[..., 0]
+    np.testing.assert_allclose(found.log_probability.reshape(steps, 2), chosen, atol=1e-5)
+
+
+def test_the_time_of_a_batch_is_that_of_a_rollout_by_its_gradient_steps(monkeypatch):
+    task = on_policy(0)
+    clock, play, played = [0.0], task._play, []
+
+    def timed_play():
+        play()
+        played.append(None)
+        clock[0] += 100.0 if len(played) == 1 else 3.0  # the first one traces programs
+
+    task._play = timed_play
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    assert task.seconds_per_batch() == pytest.approx(3.0 / 6)
+
+
+def test_regularizers_of_the_network_count():
+    def network(outputs, observation_shape, seed):
+        return tf.keras.Sequential(
+            [
+                tf.keras.layers.InputLayer(observation_shape, dtype="uint8"),
+                tf.keras.layers.Flatten(),
+                tf.keras.layers.Dense(outputs, kernel_regularizer="l2"),
+            ]
+        )
+
+    task = PpoTask("breakout", network, rl.MinAtarProtocol(), num_envs=2, num_steps=4, batch_size=8)
+    task.build(0)
+    output = task.loss(task.model, PpoBatch(*map(tf.constant, task.example())))
+    penalty = 0.01 * np.sum(task.model.trainable_variables[0].numpy().astype(np.float64) ** 2)
+    assert float(output.loss) - np.mean(output.per_example_loss) == pytest.approx(penalty, rel=1e-4)
 
 
 @pytest.fixture(scope="module", name="task")

@@ -12,8 +12,11 @@ from tests.rl.agents import q_agents_test
 from tests.rl.replay.frame_replay_test import SHAPE, Stream
 from tests.rl.small_atari import built
 from tfplastic import rl, seeds
+from tfplastic._keras import keras
 from tfplastic.rl.replay import FrameReplay, Prioritization, PrioritizedReplay
 from tfplastic.rl.replay.sum_tree import SumTree
+from tfplastic.training import GradientStep
+from tfplastic.training.execution.host_steps import HostSteps
 
 
 def added(replay, streams, first, last):
@@ -139,6 +142,40 @@ def test_importance_weights_are_factors_of_the_examples_losses(name):
     loss, losses = agent.loss(batch.replace(policy_info=weights))
     np.testing.assert_allclose(losses, weights * agent.loss(batch)[1], rtol=1e-6)
     np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-6)
+
+
+def test_gradient_steps_set_priorities_by_errors_and_draw_by_them():
+    settings = Prioritization(exponent=0.5, offset=0.25, importance_begin=0.5, importance_steps=10)
+    task = built(num_envs=2, prioritization=settings)
+    driver = HostSteps(task, GradientStep(task, task.model, keras.optimizers.SGD(0.0)))
+    task.start()
+    for _ in task.warm_up():
+        pass
+    tree = task._learner._replay._tree
+    online, target = (task.trackables()[name] for name in ("model", "target_model"))
+    for variable in target.trainable_variables:
+        variable.assign(1.3 * variable)
+    task.after_step = lambda step: None  # no copies
+    spread = []
+    for step in range(1, 9):
+        before = None if step == 1 else tree.weights.copy()
+        driver.advance(step - 1, step, {})
+        batch, places = driver._last_batch, task._learner._places
+        if before is not None:  # steps played since then have new places, or the largest priority
+            drawn = np.where(before[places] > 0, before[places], before.max())
+            beta = 0.5 + 0.5 * step / 10
+            np.testing.assert_allclose(batch.policy_info, (drawn / drawn.min()) ** -beta, rtol=1e-5)
+            spread.append(np.ptp(drawn))
+        values, following, chooser = (
+            np.asarray(model(batch.observation[:, now]), np.float64)
+            for model, now in ((online, 0), (target, 1), (online, 1))
+        )
+        rows = np.arange(4)
+        targets = batch.reward[:, 0] + 0.99 * batch.discount[:, 0] * following[rows, chooser.argmax(1)]
+        errors = np.abs(targets - values[rows, batch.action[:, 0]])
+        np.testing.assert_allclose(tree.weights[places], (errors + 0.25) ** 0.5, rtol=1e-4)
+    assert max(spread) > 0
+    task.close()
 
 
 SETTINGS = Prioritization(importance_steps=20)

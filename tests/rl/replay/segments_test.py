@@ -140,8 +140,14 @@ def test_after_clear_only_later_rows_come_back(tmp_path):
     add(replay, 0, 10)
     earlier = replay.save(tmp_path)
     replay.clear()
-    assert replay.save(tmp_path) == []
-    add(replay, 0, 8, source=1)
+    nothing = replay.save(tmp_path)
+    assert nothing == ["replay-000000000010-000000000010.segment"]
+    started = restored(tmp_path, nothing)  # in another process
+    assert started.num_frames() == 0
+    for each in (replay, started):
+        add(each, 0, 8, source=1)
+    assert started.save(tmp_path) == ["replay-000000000010-000000000018.segment"]
+    assert_same(started, replay)
     names = replay.save(tmp_path)
     assert not set(names) & set(earlier)
     again = restored(tmp_path, names)

@@ -12,6 +12,8 @@ from tfplastic.mitigations._weights.starts import Starts
 from tfplastic.mitigations._weights.trainable import Weight, trainable_weights
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
+_NOISE = "kernel_scale", "bias_scale"  # of a `NoisyDense` layer
+
 
 @gin.register(module="tfplastic.mitigations")
 class NormalizeAndProject(Mitigation):
@@ -23,8 +25,10 @@ class NormalizeAndProject(Mitigation):
     method too.
 
     Rule: after each update, W <- W rho / ||W||_F of each kernel but those of the last layer, with rho its
-        initial norm; hidden biases <- 0; gain s and offset b of each norm <- (s, b) rho / ||(s, b)||
-        (`'project'`) or (s, b) + decay_rate ((s_0, b_0) - (s, b)) (`'decay'`). Optimizer slots stay.
+        initial norm; scales of noise in the same layer (`NoisyDense`) times rho / ||W||_F too, so that noise
+        keeps its size relative to the weights; hidden biases <- 0; gain s and offset b of each norm <- (s, b)
+        rho / ||(s, b)|| (`'project'`) or (s, b) + decay_rate ((s_0, b_0) - (s, b)) (`'decay'`). Optimizer
+        slots stay.
     Defaults: projection after every update, as in the paper, where projection after every 1,000 works about
         as well.
     Source: Lyle et al. 2024, "Normalization and effective learning rates in reinforcement learning".
@@ -72,6 +76,7 @@ class NormalizeAndProject(Mitigation):
         self._decay_rate = None if decay_rate is None else check_fraction("decay_rate", decay_rate)
         self._zero_biases = check_boolean("zero_biases", zero_biases)
         self._projected: list[list[Weight]] = []
+        self._scales: list[list[Weight]] = []
         self._rhos: list[tf.Variable] = []
         self._decayed: list[Weight] = []
         self._starts = Starts([])
@@ -95,8 +100,13 @@ class NormalizeAndProject(Mitigation):
             if each.is_norm:
                 of_norms.setdefault(id(each.layer), []).append(each)
         self._projected = [[each] for each in hidden]
+        self._scales = [
+            [each for each in weights if each.layer is kernel.layer and each.role in _NOISE]
+            for kernel in hidden
+        ]
         if self._norms == "project":
             self._projected += of_norms.values()
+            self._scales += [[] for _ in of_norms]
         self._rhos = [tf.Variable(_norm(group), trainable=False) for group in self._projected]
         self._decayed = [each for each in weights if each.is_norm and self._norms == "decay"]
         self._starts = Starts(self._decayed)
@@ -109,9 +119,9 @@ class NormalizeAndProject(Mitigation):
     def after_update(
         self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor, context: Any = None
     ) -> None:
-        for group, rho in zip(self._projected, self._rhos, strict=True):
+        for group, scales, rho in zip(self._projected, self._scales, self._rhos, strict=True):
             factor = tf.math.divide_no_nan(tf.convert_to_tensor(rho), _norm(group))  # weights of 0 stay 0
-            for weight in group:
+            for weight in [*group, *scales]:
                 value = tf.convert_to_tensor(weight.variable)
                 weight.variable.assign(value * tf.cast(factor, value.dtype))
         for weight, start in zip(self._decayed, self._starts.values(), strict=True):

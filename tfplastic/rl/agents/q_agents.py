@@ -14,9 +14,10 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 from tf_agents.utils import common
 
-from tfplastic._checks import check_positive, check_positive_integer
+from tfplastic._checks import check_positive
 from tfplastic._shared_arguments import shares_arguments
 from tfplastic._tf.programs import ArrayProgram
+from tfplastic.layers.noisy_dense import noise_stream
 from tfplastic.rl.agents.c51_agent import PerExampleC51Agent
 from tfplastic.rl.agents.heads import LOWEST, ActionHeads
 from tfplastic.rl.agents.q_network import QNetwork
@@ -71,11 +72,20 @@ class QAgent:
         for online, target in zip(q_network.noisy_layers, target_network.noisy_layers, strict=True):
             target.follow(online)
         self._has_noise = bool(q_network.noisy_layers)
-        # By whether the network is called as in training, the head, and whether copies are read.
+        # By whether the network has noise, the head, and whether copies are read.
         self._programs: dict[tuple[bool, int, bool], ArrayProgram] = {}
         self._copies, self._target_copies = WeightCopies(self.model), WeightCopies(self.target_model)
         self._acts_by_copies = self._learns_by_copies = False
         self.update_target()
+
+    def warning_of_negative_rewards(self) -> str:
+        """Returns a warning where a categorical head has no values below 0, else ''."""
+        if self._support is None or float(self._support[0]) < 0:
+            return ""
+        return (
+            f"the bins of the agent begin at {float(self._support[0]):g}, but rewards of this game may be"
+            " negative: such returns count as the first bin; set min_value of the agent"
+        )
 
     def warning_of_support(self, low: float, high: float) -> str:
         """Returns a warning where a categorical head cannot hold the possible returns, else ''.
@@ -142,14 +152,13 @@ class QAgent:
             self._target_copies.refresh()
             self._has_target_copies = True
 
-    def q_values(self, observation: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def q_values(self, observation: tf.Tensor) -> tf.Tensor:
         """Returns `[batch, actions] float32`: the outputs, or the expectation of the distribution.
 
         Args:
             observation: `[batch, ...]`.
-            training: whether the network is called as in training, with its noise.
         """
-        return self._to_values(self.model(observation, training=training))
+        return self._to_values(self.model(observation, training=False))
 
     def greedy_actions(self, observation: np.ndarray, head: int = 0) -> np.ndarray:
         """Returns `[batch] int64`: the first action of largest Q-value, without noise.
@@ -185,8 +194,9 @@ class QAgent:
         network at the first observations, of the online network where it chooses the next action, and of the
         target network.
 
+        The loss has the losses of the network itself as well, `model.losses` (regularizers, `add_loss`).
         Importance weights `[batch]` may stand in `experience.policy_info`; they are factors of the examples'
-        losses, whose mean the loss is.
+        losses, whose mean is in the loss.
 
         The agent's public `loss` takes gamma as an argument, 1 by default, and only its `train` passes the
         agent's own. TF-Agents writes summaries from within its loss, which must not get into a compiled
@@ -207,9 +217,11 @@ class QAgent:
                 allowed = self.heads.in_head_of(experience.action[:, 0])
                 for network in self._networks:
                     stack.enter_context(network.allowing(allowed, self._worst_outputs()))
+            added = stack.enter_context(self._networks[0].keeping_losses())
             info = self.agent.loss(experience, weights=weights, training=training, gamma=self.discount)
         losses = info.extra.td_loss  # [batch]
-        return info.loss, losses if weights is None else weights * losses
+        loss = info.loss if not added else info.loss + tf.cast(added[0], info.loss.dtype)  # []
+        return loss, losses if weights is None else weights * losses
 
     def _expectation(self, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the Q-values of outputs `[batch, actions]` or logits `[batch, actions, atoms]`."""
@@ -223,13 +235,17 @@ class QAgent:
             return tf.constant(LOWEST)
         return tf.constant([0.0] + [LOWEST] * (len(self._support) - 1))  # all probability on the least value
 
-    def _best_actions(self, observation: np.ndarray, training: bool, head: int) -> np.ndarray:
+    def _best_actions(self, observation: np.ndarray, has_noise: bool, head: int) -> np.ndarray:
         by_copies = self._acts_by_copies
-        if (key := (training, head, by_copies)) not in self._programs:
+        if (key := (has_noise, head, by_copies)) not in self._programs:
 
             def best(given: tf.Tensor) -> tf.Tensor:
-                with self._copies.read() if by_copies else contextlib.nullcontext():
-                    values = self.q_values(given, training)
+                with contextlib.ExitStack() as stack:
+                    if by_copies:
+                        stack.enter_context(self._copies.read())
+                    if has_noise:
+                        stack.enter_context(noise_stream(0))
+                    values = self.q_values(given)
                     if self.heads is not None:
                         values = values[:, self.heads.span(head)]
                     return tf.argmax(values, axis=-1)
@@ -380,7 +396,7 @@ def _td_agent(
     agent_class: type[dqn_agent.DqnAgent], settings: AgentSettings, grad_error_bound: float
 ) -> QAgent:
     check_positive("grad_error_bound", grad_error_bound)
-    threshold = grad_error_bound * check_positive_integer("batch_size", settings.batch_size)
+    threshold = grad_error_bound * settings.batch_size
     networks = settings.networks()
 
     def clipped_error(targets: tf.Tensor, q_values: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,7 @@ from tf_agents.networks import network
 from tf_agents.trajectories import time_step as ts
 
 from tfplastic._keras import keras
+from tfplastic._losses.keras_loss import model_losses
 from tfplastic.layers import NoisyDense
 from tfplastic.layers.noisy_dense import noise_stream
 
@@ -31,6 +32,7 @@ class QNetwork(network.Network):
         self.num_atoms = num_atoms
         self.noise_stream = 1  # of calls that are not those for training
         self._is_noisy = False
+        self._kept_losses: list[tf.Tensor] | None = None
         self._allowed: tuple[tf.Tensor, tf.Tensor] | None = None
 
     def create_variables(self, input_tensor_spec: Any = None, **kwargs: Any) -> tf.TensorSpec:
@@ -52,9 +54,27 @@ class QNetwork(network.Network):
         """The layers of the model with noise on their weights."""
         return [each for each in self.model._flatten_layers() if isinstance(each, NoisyDense)]
 
+    @property
+    def losses(self) -> list[tf.Tensor]:
+        """No losses: `QAgent.loss` adds those of the model, which only some agents of TF-Agents do."""
+        return []
+
+    @contextlib.contextmanager
+    def keeping_losses(self) -> Iterator[list[tf.Tensor]]:
+        """While open, the first call puts the model's own losses (regularizers, `add_loss`) into a list."""
+        kept: list[tf.Tensor] = []
+        self._kept_losses = kept
+        try:
+            yield kept
+        finally:
+            self._kept_losses = None
+
     @contextlib.contextmanager
     def with_noise(self) -> Iterator[None]:
-        """While open, calls that are not for training have noise as well, independent of that in training."""
+        """While open, calls that are not for training have noise as well, independent of that in training.
+
+        Other layers, such as dropout, are as at inference.
+        """
         self._is_noisy = bool(self.noisy_layers)
         try:
             yield
@@ -78,11 +98,13 @@ class QNetwork(network.Network):
     def call(
         self, observation: tf.Tensor, step_type: Any = None, network_state: Any = (), training: bool = False
     ) -> tuple[tf.Tensor, Any]:
-        if self._is_noisy and not training:
-            with noise_stream(self.noise_stream):
-                outputs = self.model(observation, training=True)
-        else:
+        is_noisy = self._is_noisy and not training
+        with noise_stream(self.noise_stream) if is_noisy else contextlib.nullcontext():
             outputs = self.model(observation, training=training)
+        if self._kept_losses is not None:
+            added = model_losses(self.model)
+            self._kept_losses += [] if added is None else [added]
+            self._kept_losses = None
         if self._allowed is not None:
             allowed, otherwise = self._allowed
             extra_axes = [1] * (outputs.shape.rank - 2)

@@ -37,6 +37,7 @@ class AgentSettings:
     n_step: int = 1
 
     def __post_init__(self) -> None:
+        check_positive_integer("batch_size", self.batch_size)
         check_fraction("discount", self.discount)
         check_positive_integer("n_step", self.n_step)
 

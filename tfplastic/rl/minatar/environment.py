@@ -68,6 +68,7 @@ class MinAtarProtocol(GameProtocol):
 
     action_repeat = 1
     stack_size = 1
+    has_negative_rewards = False
 
     def __post_init__(self) -> None:
         _checks.check_fraction("sticky_actions", self.sticky_actions)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic._keras import keras
+from tfplastic._losses.keras_loss import with_model_losses
 from tfplastic._tf.programs import ArrayProgram
 from tfplastic.layers import Dueling, NoisyDense
 from tfplastic.networks.image_sizes import TooSmallImageError
@@ -33,6 +35,7 @@ from tfplastic.rl.playing.player import Player
 from tfplastic.tasks import HostTask, TaskLoss, TaskProgress
 from tfplastic.tasks.batch_memory import check_batch_fits
 
+_TIMED_ROLLOUTS = 2
 _ROLLOUT_FILE, _DIAGNOSTICS_FILE = "rollout.npz", "diagnostics_batch.npz"
 
 
@@ -188,6 +191,15 @@ class PpoTask(HostTask):
         epoch, minibatch = divmod(step, self._steps_per_epoch)
         return self._in_order("epoch", epoch)[minibatch]
 
+    def seconds_per_batch(self) -> float:
+        self.start()
+        self._play()  # traces the programs
+        begun = time.perf_counter()
+        for _ in range(_TIMED_ROLLOUTS):
+            self._play()
+        self.close()
+        return (time.perf_counter() - begun) / (_TIMED_ROLLOUTS * self._steps_per_rollout)
+
     def further_batch(self, step: int) -> PpoBatch:
         """Draws another minibatch of the rollout."""
         return self._in_order("further_batch", step)[0]
@@ -198,7 +210,8 @@ class PpoTask(HostTask):
         return Minibatches(rollout, np.arange(len(rollout.action)), self.batch_size)
 
     def loss(self, model: keras.Model, batch: PpoBatch, training: bool = False) -> TaskLoss:
-        losses = ppo_clip_loss(model(batch.observation, training=training), batch, **self._coefficients)
+        outputs = model(batch.observation, training=training)
+        losses = ppo_clip_loss(outputs, batch, **self._coefficients)
         num_steps = tf.reduce_sum(tf.convert_to_tensor(batch.weight))
 
         def over_steps(values: tf.Tensor) -> tf.Tensor:
@@ -210,7 +223,8 @@ class PpoTask(HostTask):
             "entropy": over_steps(losses.entropy),
             "clipped_fraction": over_steps(losses.is_clipped),
         }
-        return TaskLoss(tf.reduce_mean(losses.total), losses.total, metrics)
+        loss = with_model_losses(tf.reduce_mean(losses.total), model)
+        return TaskLoss(loss, losses.total, metrics)
 
     def metrics(self) -> dict[str, float]:
         player = self._player

@@ -1,7 +1,7 @@
 """The interface of game protocols: everything that tasks and evaluations need to know of a kind of games."""
 
 import abc
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from tfplastic.rl.playing.player import Environment
 
@@ -20,10 +20,12 @@ class GameProtocol(abc.ABC):
     Attributes:
         action_repeat: frames per agent step.
         stack_size: number of the newest frames in an observation.
+        has_negative_rewards: whether there are games in which a reward may be below 0.
     """
 
     action_repeat: int
     stack_size: int
+    has_negative_rewards: ClassVar[bool] = True
 
     @abc.abstractmethod
     def check_game(self, game: str) -> str:

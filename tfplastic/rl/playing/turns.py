@@ -154,7 +154,9 @@ class GamesInTurn(Turns):
         return warm_up * self.warm_ups(turn) + turn * self._sequence.agent_steps
 
     def epsilon_begins(self, turn: int, warm_up: int) -> int:
-        return self.agent_steps_before(turn if self._sequence.restart_epsilon else 0, warm_up)
+        if self._sequence.restart_epsilon:
+            return self.agent_steps_before(turn, warm_up)
+        return warm_up * self.warm_ups(turn)  # a warm-up is no part of the schedule
 
     def end_turn(self, turn: int, player: Player) -> None:
         self._record.end_turn(turn, player.mean_return)

@@ -62,6 +62,8 @@ class SegmentLog:
     def save(self, directory: Path, oldest: int, added: int) -> list[str]:
         """Writes the rows since the last save as one segment; without new rows, nothing.
 
+        Where no row is held, an empty segment keeps their number.
+
         The file appears whole or not at all: it is written under another name, flushed to the disk and
         renamed. No copy of the rows is made in memory.
 
@@ -71,14 +73,14 @@ class SegmentLog:
             added: one past the last row.
 
         Returns:
-            The names of all segments with rows that are held, oldest first.
+            The names of the segments of a checkpoint made now, oldest first.
         """
         directory = Path(directory).absolute()
         directory.mkdir(parents=True, exist_ok=True)
         saved = self._segments if directory == self._directory else []
         needed = [segment for segment in saved if segment.stop > oldest]
         start = needed[-1].stop if needed else oldest
-        if added > start:
+        if added > start or (added and not needed):
             needed.append(_Segment(start, added))
             self._write(directory, needed[-1])
         self._directory, self._segments = directory, needed

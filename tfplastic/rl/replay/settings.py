@@ -79,17 +79,20 @@ class ReplaySettings:
             rule = f"must be at most `replay_capacity`, {capacity}"
             raise ValueError(f"`batch_size` {rule}. Received: {self.batch_size}")
 
-    def check_memory(self, frame_shape: Sequence[int], observation_shape: Sequence[int]) -> None:
+    def check_memory(
+        self, frame_shape: Sequence[int], observation_shape: Sequence[int], n_step: int = 1
+    ) -> None:
         """Raises `ValueError` unless the machine has the memory for all of it, and frames fill the replay.
 
         Args:
             frame_shape: shape of one stored frame.
             observation_shape: shape of one observation.
+            n_step: steps of a transition.
         """
         capacity = self.replay_capacity
         check_fits_in_memory("replay_capacity", capacity, replay_bytes(capacity, frame_shape))
-        # Two observations of each transition, as bytes and as float32.
-        observations = 2 * 5 * math.prod(observation_shape)
+        # The observations of each transition as bytes, and its first and last one as float32.
+        observations = (n_step + 1 + 2 * 4) * math.prod(observation_shape)
         for name in ("batch_size", "diagnostics_batch_size"):
             check_fits_in_memory(name, getattr(self, name), getattr(self, name) * observations)
         check_fits_in_memory("num_envs", self.num_envs, self.num_envs * EMULATOR_BYTES)
