@@ -71,7 +71,7 @@ def test_what_the_runs_contradict_does_not_agree(tmp_path, plan):
     )
     assert {result.verdict for result in found.values()} == {"not"}
     first = found[7].claims[0].ours
-    assert first.startswith("layer normalization improves the return in 1 of 3 games: breakout -")
+    assert first.startswith("in MinAtar layer normalization improves the return in 1 of 3 games: breakout -")
     freeway = 100 * (12 - 6) / (48 - minatar_scores.RANDOM["freeway"][0])
     assert f"freeway {freeway:+.0f} %" in first
     assert "freeway 0.90 and 0.10" in found[7].claims[1].ours

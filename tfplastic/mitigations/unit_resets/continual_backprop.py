@@ -49,8 +49,8 @@ class ContinualBackprop(Mitigation):
         mean|w_in|; `'random'`, drawn at each step. Equation 1 of the paper sums |w_out|, which gives the same
         order.
     Defaults: contribution, decay 0.99, rate 1e-4 and maturity 100 of the released code for online permuted
-        MNIST, whose rates are 1e-4 to 1e-6. Kumar et al. 2023 have rates of 1e-3 and 1e-4, maturity 20 and
-        `accumulate=False`.
+        MNIST, whose rates are 1e-4 to 1e-6. Kumar et al. 2023 have rates of 1e-3 and 1e-4, maturity
+        100 and the adaptable contribution in their launch scripts, and `accumulate=False`.
     Source: Dohare et al. 2024, "Loss of plasticity in deep continual learning", algorithm 1; the code
         shibhansh/loss-of-plasticity, lop/algos/gnt.py.
     Departures: the paper corrects biases; in the released code f_hat is set to 0 before, so that the

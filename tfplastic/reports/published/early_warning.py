@@ -157,7 +157,7 @@ def _that_follow(falling: Mapping[str, Series]) -> list[str]:
     return [
         f"{title} {_range(each)}"
         for title, each in values.items()
-        if each and (min(each) >= _FOLLOWS or max(each) <= -_FOLLOWS)
+        if each and not np.isnan(each).any() and (min(each) >= _FOLLOWS or max(each) <= -_FOLLOWS)
     ]
 
 
@@ -215,7 +215,8 @@ def _counts(found: Collection[RankCorrelation]) -> str:
     above, below = (
         sum(each.is_away_from_zero and sign * each.value > 0 for each in found) for sign in (1, -1)
     )
-    return f"{above} above, {below} below, of {len(found)}"
+    known = sum(not math.isnan(each.value) for each in found)
+    return f"{above} above, {below} below, of {known}"
 
 
 def _of_methods(found: Mapping[str, Series], planned: Seeds, runs: Runs, link: str) -> str:

@@ -25,7 +25,7 @@ _EXPERIMENT = "gin/published/methods.gin"
 _TENTH = 0.1
 _FEWEST = 2  # pairs of runs that contradict a paper
 SMALLEST_GAIN = 0.02
-"""Gain of online accuracy over the baseline from which on a method helps; seeds differ by about .01."""
+"""Gain of online accuracy over the baseline from which on a method helps; less may be chance."""
 NEVER_DEAD = ("crelu", "deep_fourier", "rational")
 """Methods whose units have no outputs that are 0 for all inputs."""
 _COLUMNS = (

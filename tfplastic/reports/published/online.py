@@ -108,6 +108,7 @@ ROWS = (
             " covers both. The released code begins a new pass over the images with each permutation"
             " (`PermutedPixels(new_pass=True)`); here a pass continues.",
         ),
+        needs=(measures.AVERAGE, measures.ONLINE),
     ),
     Row(
         "dohare_permuted_mnist",
@@ -123,5 +124,6 @@ ROWS = (
             " network alone. Continual backpropagation has no bias correction of its running averages, as in"
             " the released code. L2 is shown, but not judged.",
         ),
+        needs=(measures.AVERAGE, measures.ONLINE),
     ),
 )

@@ -11,6 +11,7 @@ from tfplastic.reports.reproduction.result import NOT_RUN, Drawing, Result
 from tfplastic.reports.runs import Run, Runs, read_runs
 
 _WORDS = {True: "yes", False: "no", None: numbers.NONE}
+_NOTE = f"{numbers.NOTE} Where a check has other intervals, its section says so."
 _COLUMNS = ("check", "source", "target", "ours", "verdict", "command", "processor time of a run")
 _SHORT = 600  # seconds, above which a duration is in minutes
 
@@ -78,7 +79,7 @@ def build(page: RowsPage, folder: Path, planned: Mapping[str, Seeds], link: str 
     selections = {row.name: selection(row, folder, planned[row.name]) for row in page.rows}
     judgements = {row.name: judged(row, selections[row.name]) for row in page.rows}
     lines = [_line(row, selections[row.name], *judgements[row.name]) for row in page.rows]
-    parts = [page.introduction, numbers.table(_COLUMNS, lines), numbers.NOTE]
+    parts = [page.introduction, numbers.table(_COLUMNS, lines), _NOTE]
     drawings: list[Drawing] = []
     for row in page.rows:
         found = selections[row.name]
@@ -114,7 +115,7 @@ def _section(
 def claims_table(found: Judged) -> str:
     """Returns the statements of the source next to our measurements, as a table."""
     rows = [[claim.paper, claim.ours or numbers.NONE, _WORDS[claim.agrees]] for claim in found.claims]
-    return numbers.table(["published", "ours", "holds"], rows)
+    return numbers.table(["statement", "ours", "holds"], rows)
 
 
 def _command(row: Row) -> str:

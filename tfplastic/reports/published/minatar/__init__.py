@@ -1,4 +1,4 @@
-"""Results in MinAtar: scores, sequences of games, replay ratios, learning checks, and levers of speed."""
+"""Results in MinAtar: scores, sequences of games, replay ratios, learning checks, and speed-ups."""
 
 from tfplastic.reports.published.minatar import agents, levers, replay_ratio, scores, sequence
 from tfplastic.reports.published.row import RowsPage
@@ -15,8 +15,15 @@ them:
 make published NAME=minatar_scores
 ```
 
-`make runs` makes the runs that are missing here and commits them; `make published` without a name writes
-this page. A verdict is `agree` where all statements that can be judged hold, `partly` where some do, `not`
+These runs are in `runs/published` and do not change this page. `make runs` works off all of
+docs/paper/queue.txt, of which the runs that are missing here are a part, and commits each finished one to the
+repository; `make published` without a name writes this page from the committed runs.
+
+A frame is an agent step. Unless a section says otherwise, agents are DQN (`gin/minatar_dqn.gin`), play eight
+environments with one gradient step per four frames (`gin/sizes/minatar_cpu.gin`), and are evaluated with 10 %
+random actions.
+
+A verdict is `agree` where all statements that can be judged hold, `partly` where some do, `not`
 where none does, and `undecided` where the runs cannot judge the first one; it counts the runs while some are
 missing."""
 

@@ -93,7 +93,7 @@ def tables(runs: Runs, planned: Seeds) -> Sequence[str]:
         for agent in planned
     ]
     columns = ["agent", "return of the last evaluation", "pooled standard errors above random play"]
-    return [numbers.table([*columns, "minutes until then", "runs"], rows)]
+    return [numbers.table([*columns, "minutes until it has learned", "runs"], rows)]
 
 
 def _row(name: str, title: str, agents: Sequence[str], remark: str) -> Row:
@@ -114,19 +114,22 @@ def _row(name: str, title: str, agents: Sequence[str], remark: str) -> Row:
 _PLAY = (
     "The last evaluation has 30 episodes; random play has"
     f" {RANDOM[_GAME][0]:.2f} ± {RANDOM[_GAME][1]:.3f}, of 1,000; the errors are over"
-    " episodes. Minutes are the run's processor time up to the first evaluation from which it stays that far"
-    " above random play, by its share of the gradient steps; 'inf' where it does not."
+    " episodes. Minutes are the run's processor time times the share of its gradient steps before the first"
+    " evaluation from which on all are that far above random play; 'inf' where the last one is not."
 )
 VALUES = _row(
     "minatar_agents",
     "Learning checks of value-based agents",
     VALUE_BASED,
-    f"Breakout, 500,000 frames. {_PLAY} Parts of Rainbow are added to DQN one at a time; `rainbow` has all,"
-    " with its own optimizer.",
+    f"Breakout, 500,000 frames. {_PLAY} `dueling`, `three_steps`, `prioritized` and `noisy` each add one part"
+    " of Rainbow to DQN; `qr_dqn` is an agent of its own, and `rainbow` has all parts and its own optimizer."
+    " C51 is run in Fig. 7 of [the paper](paper/README.md#fig-7); Double DQN and two-hot DQN have no check"
+    " here.",
 )
 PPO = _row(
     "minatar_ppo",
     "Learning check of PPO",
     ("ppo",),
-    f"Breakout, 500,736 frames and resets. {_PLAY} PPO plays its most probable action.",
+    f"Breakout, 489 rollouts of 1,024 steps, of which about 487,000 are frames and the rest resets. {_PLAY}"
+    " In evaluations PPO plays its most probable action.",
 )

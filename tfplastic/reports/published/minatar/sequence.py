@@ -220,20 +220,21 @@ ROW = Row(
     "gin/paper/small/minatar_sequence.gin",
     judge,
     (
-        "Breakout, freeway and space_invaders in turn, 150,000 frames each, in two cycles, by one network"
-        " ([sequences of games](game_sequences.md)). Returns are means of the last 100 episodes of a turn,"
-        " which in freeway, with about 60, are all of them. Relearning steps are the agent steps of the"
-        " second turn until the mean return, of 10 episodes at least, is that of the end of the first,"
-        " 'missed' where it never is. Forgetting is the return in the evaluation at the end of a game's"
-        " first turn less that right before its second, when the other games have been played. A mean over"
-        " seeds is above another if Welch's test at 5 % says so, and above 0 if Student's does; '–' where"
-        " the test shows neither. Statements on plasticity use the probe with mapped outputs: the outputs of"
-        " a trained network start far from the targets, so that the other probe measures mostly how fast"
-        " their scale is unlearned. Each seed has targets and fresh networks of its own. In freeway a"
-        " network that always goes up has more than half of the published score, so its returns are the"
-        " least informative. Probes are on the observations of the replay at that step, with Adam at 1e-3,"
-        " because the agent's optimizer hardly fits their targets within 1,000 steps even from a fresh"
-        " network. Normalize and project includes layer normalization.",
+        "Breakout, freeway and space_invaders in turn, 150,000 frames each, in two cycles, by one DQN"
+        " ([sequences of games](game_sequences.md)), where the paper has Rainbow; epsilon starts again and"
+        " falls over 30,000 frames in each turn, and the replay is kept. Returns are means of the last 100"
+        " episodes of a turn, which in freeway, with about 60, are all of them. Relearning steps are the"
+        " agent steps of the second turn until the mean return, of 10 episodes at least, is that of the end"
+        " of the first, 'missed' where it never is. Forgetting is the return in the evaluation at the end"
+        " of a game's first turn less that right before its second, when the other games have been played."
+        " A mean over seeds is above another if Welch's test at 5 % says so, and above 0 if Student's does;"
+        " '–' where the test shows neither. Statements on plasticity use the probe with mapped outputs: the"
+        " outputs of a trained network start far from the targets, so that the other probe measures mostly"
+        " how fast their scale is unlearned. Each seed has targets and fresh networks of its own. In"
+        " freeway a network that always goes up has more than half of the published score, so its returns"
+        " are the least informative. Probes are on the observations of the replay at that step, with Adam"
+        " at 1e-3, because the agent's optimizer hardly fits their targets within 1,000 steps even from a"
+        " fresh network. Normalize and project includes layer normalization.",
     ),
     needs=(cells.RETURN, "sequence/turn", *MAPPED, *PLAIN),
     tables=tables,

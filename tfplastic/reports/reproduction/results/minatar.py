@@ -46,7 +46,7 @@ def figure_7(committed: Committed) -> Result:
     gains = _gains(runs, _NORMED)
     helped = [game for game, gain in gains.items() if gain.is_above_zero]
     claims = [_improves(gains), _less_correlated(runs, helped)]
-    found = f"MinAtar: {claims[0].ours}" if len(gains) else ""
+    found = claims[0].ours if len(gains) else ""
     games = _games(runs)
     draw = functools.partial(FIGURES[7].draw, runs, factors=_FACTORS, games=games, gain=improvement)
     caption = (
@@ -88,7 +88,7 @@ def _improves(gains: Mapping[str, Difference]) -> Claim:
     higher = sum(gain.value > 0 for gain in gains.values())
     shown = ", ".join(f"{game} {100 * gain.value:+z.0f} %" for game, gain in gains.items())
     mean = mean_over_strata([*gains.values()])
-    ours = f"layer normalization improves the return in {higher} of {len(gains)} games: {shown}"
+    ours = f"in MinAtar layer normalization improves the return in {higher} of {len(gains)} games: {shown}"
     ours = f"{ours}; mean {100 * mean.value:+z.0f} %"
     if not math.isnan(mean.half_width):
         bounds = f"[{100 * mean.low:z.0f}, {100 * mean.high:z.0f}]"
