@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -43,6 +44,44 @@ def test_runs_that_a_sweep_took_from_elsewhere_are_read_there(tmp_path):
     file.write_text(json.dumps(sweep))
     found = discovery.find([str(tmp_path / "root")])
     assert [run.name for run in found.runs] == ["a-seed0", "a-seed1"] and not found.runs.missing()
+
+
+def test_a_copy_of_a_run_root_has_its_own_runs_and_not_those_of_the_original(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path / "root" / f"a-seed{seed}", seed)
+    made_up_sweep.write_sweep_file(tmp_path / "root", ("a",), (0, 1))  # with the paths of the original
+    shutil.copytree(tmp_path / "root", tmp_path / "copies" / "copy")
+    for path, prefix in ((tmp_path / "copies" / "copy", ""), (tmp_path / "copies", "copy/")):
+        found = discovery.find([str(path)])
+        assert [run.name for run in found.runs] == [f"{prefix}a-seed0", f"{prefix}a-seed1"]
+        assert found.runs.arms == [f"{prefix}a"] and not found.runs.missing()
+    shutil.rmtree(tmp_path / "copies" / "copy" / "a-seed1")  # which is in the original alone
+    found = discovery.find([str(tmp_path / "copies")])
+    assert [run.name for run in found.runs] == ["copy/a-seed0", "copy/a-seed1"]
+    assert found.runs.arms == ["copy/a"] and not found.runs.missing()
+
+
+def test_runs_that_no_grid_of_arms_and_seeds_has_are_expected_as_they_are_listed(tmp_path):
+    write_run(tmp_path / "a-seed0")
+    made_up_sweep.write_sweep_file(tmp_path, ("a",), (0, 1))
+    file = tmp_path / "sweep.json"
+    sweep = json.loads(file.read_text())
+    sweep["runs"].append({"arm": "b", "seed": 5, "directory": str(tmp_path / "b-seed5")})
+    file.write_text(json.dumps(sweep))
+    assert discovery.find([str(tmp_path)]).runs.missing() == [("a", 1), ("b", 5)]
+
+
+def test_two_folders_with_runs_of_one_name_are_refused(tmp_path):
+    roots = [tmp_path / name for name in ("before", "after")]
+    for root in roots:
+        write_run(root / "none-seed0")
+    with pytest.raises(ValueError) as error:
+        discovery.find([str(root) for root in roots])
+    assert str(error.value) == (
+        f"`paths` must have runs of different names. Received: 'none-seed0' in {roots[0]} and in {roots[1]}."
+        " Give the folder above both"
+    )
+    assert len(discovery.find([str(tmp_path)]).runs) == 2
 
 
 GARBLED = {

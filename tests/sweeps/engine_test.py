@@ -87,6 +87,36 @@ def test_lost_and_failed_runs_are_started_again(tmp_path):
     ]
 
 
+def test_a_run_whose_last_copy_is_lost_has_not_finished(tmp_path):
+    pool = Pool(a_seed0=[[at(50), at(100, "finished"), LOST], [DONE]])
+    (run,), lines = sweep(tmp_path, pool)
+    assert pool.submitted == ["a-seed0"] * 2 and (run.state, run.attempts) == ("finished", 2)
+    assert lines[0] == "Again (1 of 2): a-seed0 at step 100 of 100: lost: the node is dead"
+    (run,), _ = sweep(tmp_path, Pool(a_seed0=[[at(100, "finished"), LOST]]), retries=0)
+    assert run.state == "failed"
+
+
+def test_a_second_experiment_in_a_run_root_keeps_the_runs_of_the_first(tmp_path):
+    sweep(tmp_path, Pool(a_seed0=[[LOST]], a_seed1=[[DONE]]), [0, 1], retries=0)
+    runs = [Run("b", 0, str(tmp_path / "b-seed0"), 100), Run("a", 1, str(tmp_path / "a-seed1"), 100)]
+    records = Records(RunRoot(tmp_path), "y.gin", [Arm("b", ("c.gin",), ())], [0], [], runs)
+    records.write()
+    said = json.loads((tmp_path / "sweep.json").read_text())
+    assert {*said["arms"]} == {"a", "b"} and said["experiment"] == "y.gin"
+    assert [(each["arm"], each["seed"], each["state"]) for each in said["runs"]] == [
+        ("a", 0, "failed"),
+        ("b", 0, "waiting"),
+        ("a", 1, "waiting"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"runs": [3]}', '{"runs": [{"arm": "a"}]}', '{"arms": 3}'])
+def test_records_that_cannot_be_read_are_replaced(tmp_path, text):
+    (tmp_path / "sweep.json").write_text(text)
+    runs, _ = sweep(tmp_path, Pool(a_seed0=[[DONE]]))
+    assert len(json.loads((tmp_path / "sweep.json").read_text())["runs"]) == len(runs) == 1
+
+
 def test_a_run_is_given_up_where_it_gets_no_further(tmp_path):
     failure = [at(30), at(30, code=1, error="NaN")]
     pool = Pool(a_seed0=[failure] * 4)

@@ -356,7 +356,9 @@ def band_name(num_runs: Sequence[int], of: str = "median") -> str:
 
 
 def _is_few(arrays: Sequence[np.ndarray]) -> bool:
-    return sum(array.shape[-1] for array in arrays) < FEWEST_RUNS
+    # With one run of each task there is nothing to draw: every sample is the same.
+    counts = [array.shape[-1] for array in arrays]
+    return sum(counts) < FEWEST_RUNS or max(counts) == 1
 
 
 def _arrays(scores: Scores | Sequence[np.ndarray], name: str = "scores") -> list[np.ndarray]:

@@ -1,5 +1,6 @@
 """The runs of a report: existing runs in run roots, and expected ones."""
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ def find(paths: Sequence[str], grid: Mapping[str, Iterable[int]] | None = None) 
     """
     runs = list(read_runs(*paths))
     known = {run.path.resolve() for run in runs}
+    there = {(run.arm, run.seed) for run in runs}
     expected: dict[str, list[int]] = {}
     errors: dict[tuple[str, int], str] = {}
     experiments, problems = [], []
@@ -52,11 +54,16 @@ def find(paths: Sequence[str], grid: Mapping[str, Iterable[int]] | None = None) 
                 continue
             experiments.append(sweep["experiment"])
             for arm in sweep["arms"]:
-                expected.setdefault(f"{prefix}{arm}", []).extend(sweep["seeds"])
+                expected.setdefault(f"{prefix}{arm}", [])
             for entry in sweep["runs"]:
-                runs += _elsewhere(entry, known)
+                key = f"{prefix}{entry['arm']}", entry["seed"]
+                if key[1] not in expected.setdefault(key[0], []):
+                    expected[key[0]].append(key[1])
+                if key not in there:  # a run root that was copied has its own
+                    there.add(key)
+                    runs += _elsewhere(entry, known, prefix)
                 if entry.get("error"):
-                    errors[f"{prefix}{entry['arm']}", entry["seed"]] = str(entry["error"])
+                    errors[key] = str(entry["error"])
     wanted = {arm: list(seeds) for arm, seeds in grid.items()} if grid is not None else expected
     order = {arm: position for position, arm in enumerate(wanted)}
     runs.sort(key=lambda run: order.get(run.arm, len(order)))  # stable: by name within an arm
@@ -69,11 +76,14 @@ def find(paths: Sequence[str], grid: Mapping[str, Iterable[int]] | None = None) 
     )
 
 
-def _elsewhere(entry: Mapping[str, Any], known: set[Path]) -> list[Run]:
+def _elsewhere(entry: Mapping[str, Any], known: set[Path], prefix: str) -> list[Run]:
+    """Returns the run of an entry that is in another directory, with a name and arm of this run root."""
     directory = Path(entry["directory"])
     if "://" in entry["directory"] or not directory.is_dir() or directory.resolve() in known:
         return []
-    return [run for run in read_runs(directory) if run.path.resolve() not in known]
+    found = [run for run in read_runs(directory) if run.path.resolve() not in known]
+    known |= {run.path.resolve() for run in found}
+    return [dataclasses.replace(run, name=f"{prefix}{run.name}", arm=f"{prefix}{run.arm}") for run in found]
 
 
 def _read(file: Path) -> dict[str, Any]:

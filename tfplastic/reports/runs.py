@@ -242,9 +242,10 @@ def read_runs(*paths: str | os.PathLike[str], expected: Mapping[str, Iterable[in
         expected: see `Runs`.
 
     Raises:
-        ValueError: one of `paths` is not a directory.
+        ValueError: one of `paths` is not a directory, or two of them have runs of one name.
     """
-    runs = []
+    runs: list[Run] = []
+    places: dict[str, str] = {}
     for path in paths:
         if not isinstance(path, str | os.PathLike):
             raise TypeError(f"`paths` must be directories. Received: {shown(path)}")
@@ -252,6 +253,10 @@ def read_runs(*paths: str | os.PathLike[str], expected: Mapping[str, Iterable[in
         if not root.is_dir():
             raise ValueError(f"`paths` must be directories. Received: {os.fspath(root)!r}")
         found = [_read_run(path, _name(path, root)) for path in _run_directories(root)]
+        for run in found:
+            if (other := places.setdefault(run.name, os.fspath(root))) != os.fspath(root):
+                received = f"{run.name!r} in {other} and in {os.fspath(root)}. Give the folder above both"
+                raise ValueError(f"`paths` must have runs of different names. Received: {received}")
         runs += sorted(found, key=lambda run: _natural(run.name))
     return Runs(runs, expected)
 

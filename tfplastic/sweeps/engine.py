@@ -95,7 +95,9 @@ class Engine:
         if run.state != "running":
             run.state, run.attempts, run.host = "running", run.attempts + 1, report.host
         run.step = report.step
-        if report.state == "finished" and run.step >= run.total_steps:
+        # Not before its last report, which follows the last copy to the run root.
+        has_ended = report.code is not None
+        if has_ended and report.state == "finished" and run.step >= run.total_steps:
             run.state, run.error = "finished", None
             self._display.say(f"{run.name} has finished.")
 

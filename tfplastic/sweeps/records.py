@@ -63,6 +63,8 @@ class Records:
         seeds: its seeds.
         gin_bindings: statements given for all runs.
         runs: all runs of the grid.
+
+    Arms and runs that an earlier sweep left in the same run root, of another experiment, stay in the file.
     """
 
     def __init__(
@@ -77,10 +79,15 @@ class Records:
         self.root = root
         self.runs = list(runs)
         self._by_key = {(run.arm, run.seed): run for run in runs}
+        earlier = _read(root)
+        self._earlier = [
+            each for each in earlier.get("runs", []) if (each["arm"], each["seed"]) not in self._by_key
+        ]
         self._head: dict[str, Any] = {
             "experiment": experiment,
             "gin_bindings": list(gin_bindings),
-            "arms": {arm.name: {"files": list(arm.files), "bindings": list(arm.bindings)} for arm in arms},
+            "arms": earlier.get("arms", {})
+            | {arm.name: {"files": list(arm.files), "bindings": list(arm.bindings)} for arm in arms},
             "seeds": list(seeds),
             "started": _now(),
         }
@@ -96,7 +103,8 @@ class Records:
 
     def write(self) -> None:
         """Writes `sweep.json`."""
-        content = {**self._head, "updated": _now(), "runs": [dataclasses.asdict(run) for run in self.runs]}
+        runs = [*self._earlier, *map(dataclasses.asdict, self.runs)]
+        content = {**self._head, "updated": _now(), "runs": runs}
         self.root.write(SWEEP_FILE, json.dumps(content, indent=1) + "\n")
         self._written_at = time.monotonic()
 
@@ -105,6 +113,16 @@ class Records:
         period = _REMOTE_WRITE_PERIOD_S if self.root.is_remote else _WRITE_PERIOD_S
         if time.monotonic() - self._written_at >= period:
             self.write()
+
+
+def _read(root: RunRoot) -> dict[str, Any]:
+    """Returns the present content of `sweep.json`; nothing where it is missing or malformed."""
+    try:
+        content = json.loads(root.read(SWEEP_FILE) or "{}")
+        known = {"arms": dict(content.get("arms", {})), "runs": list(content.get("runs", []))}
+        return known if all({"arm", "seed", "directory"} <= {*each} for each in known["runs"]) else {}
+    except (ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _now() -> str:

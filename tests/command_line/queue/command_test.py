@@ -111,6 +111,22 @@ def test_runs_at_another_commit_are_made_again_and_replaced(top, monkeypatch):
     assert json.loads((kept / "status.json").read_text())["commit"] == head
 
 
+def test_runs_that_git_does_not_take_are_no_failures_and_are_committed_with_the_next(
+    top, monkeypatch, capsys
+):
+    monkeypatch.setattr(Run, "make", finish)
+    commit, asked = Checkout.commit, []
+
+    def busy(checkout, *arguments):
+        asked.append(arguments)
+        return "a rebase is going on" if len(asked) <= 9 else commit(checkout, *arguments)
+
+    monkeypatch.setattr(Checkout, "commit", busy)
+    assert work(top) == 0 and sorted(log(top)) == sorted(ALL)  # 1 + 2 + 3 + 4 tries, then all at the end
+    assert "fig99 one-seed0: not committed yet: a rebase is going on" in capsys.readouterr().out
+    assert git(top, "status", "--porcelain") == ""
+
+
 def test_what_was_made_or_copied_when_the_queue_was_killed_is_committed(top, monkeypatch):
     """One run is finished but not copied, another copied but not committed."""
     monkeypatch.setattr(Run, "make", finish)

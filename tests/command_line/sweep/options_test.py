@@ -1,3 +1,6 @@
+import dataclasses
+import re
+
 import pytest
 
 from tfplastic import _renames
@@ -45,6 +48,20 @@ def test_all_flags():
             "--gpus_per_run=1.5",
             "--gpus_per_run must be a number in [0, 1] or a whole number. Received: '1.5'",
         ),
+        *(
+            (
+                f"--gpus_per_run={value}",
+                f"--gpus_per_run must be a number in [0, 1] or a whole number. Received: '{value}'",
+            )
+            for value in ("inf", "nan")
+        ),
+        *(
+            (
+                f"--sync_period={value}",
+                f"--sync_period must be a number of seconds, at least 0.1. Received: '{value}'",
+            )
+            for value in ("inf", "nan")
+        ),
         ("--gpus_per_run=-1", "--gpus_per_run must be a number in [0, 1] or a whole number. Received: '-1'"),
         (
             "--num_parallel_seeds=auto",
@@ -64,6 +81,6 @@ def test_errors(argument, message):
 
 def test_help_names_each_flag():
     text = options.help_text()
-    for name in ("experiment", "run_root", "address", "limit", "dry_run", "reuse"):
-        assert f"--{name}" in text or f"--[no]{name}" in text
+    for field in dataclasses.fields(options.Options):
+        assert re.search(rf"^  --(\[no\])?{field.name}\b", text, re.MULTILINE), field.name
     assert max(map(len, text.splitlines())) <= 112

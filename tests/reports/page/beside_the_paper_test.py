@@ -48,6 +48,25 @@ def test_cells_are_put_beside_the_papers(cells_of_the_paper):
     assert any("an exact replication" in text for text in section.texts)
 
 
+def test_runs_that_have_not_finished_are_left_out_and_counted(cells_of_the_paper, tmp_path):
+    before = beside_the_paper(ReportInput(cells_of_the_paper, "t"))
+    for seed, state in ((1, "running"), (2, "failed")):
+        scalars = {"probe/final_loss": [(0, 9.0)]}
+        write_run(tmp_path / f"cifar10-cnn-none-seed{seed}", seed, scalars, config=MDP, state=state)
+    after = beside_the_paper(ReportInput(read_runs(tmp_path), "t"))
+    assert after.texts[:1] == before.texts[:1]
+    assert after.texts[1].startswith("2 runs that have not finished, or have errors, are left out")
+    assert after.texts[2:] == before.texts[1:]
+
+
+def test_runs_of_several_folders_are_not_mixed(cells_of_the_paper, tmp_path):
+    for folder in ("one", "two"):
+        scalars = {"probe/final_loss": [(0, 0.1), (9, 0.4)]}
+        write_run(tmp_path / "all" / folder / "cifar10-mlp-none-seed0", 0, scalars, config=MDP)
+    section = beside_the_paper(ReportInput(read_runs(tmp_path / "all"), "t"))
+    assert not section.tables and section.texts[0].startswith("These runs are of several folders.")
+
+
 def test_other_tasks_are_not_compared_with_the_papers_agents(tmp_path):
     for arm in ("none", "layer_norm"):
         config = "RandomLabelTask.dataset = 'mnist'\nRandomLabelTask.network = @mlp\n"

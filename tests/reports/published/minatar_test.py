@@ -1,6 +1,7 @@
 """docs/minatar.md from made-up metrics, on both sides of each rule."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -146,6 +147,13 @@ def test_sequences_by_their_three_statements(none, projected, claims, tmp_path, 
     found, verdict, _ = judge("minatar_sequence", tmp_path, plan)
     word = {True: "agree", False: "not", None: "not run"}[claims[0]]
     assert (found, verdict) == (claims, f"{word} (6 of 12)")
+
+
+def test_a_network_that_is_nan_is_not_left_out_of_a_test(tmp_path, plan):
+    for last, expected in ((math.nan, None), (0.42, True)):
+        folder = tmp_path / str(last)
+        write_sequences(folder, none=((0.4, 0.41, last), LOW))
+        assert judge("minatar_sequence", folder, plan)[0][0] is expected
 
 
 def test_the_sequences_show_each_game_and_each_switch(tmp_path, plan):

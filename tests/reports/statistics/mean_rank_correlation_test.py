@@ -48,6 +48,16 @@ def test_inertia_does_not_make_the_interval_narrow():
     assert np.mean([mean_of_series([pair]).is_clear_among(1) for pair in noise]) < 0.13
 
 
+def test_of_one_block_of_tasks_there_is_no_error():
+    pairs = [(np.arange(count, dtype=float), np.arange(count, dtype=float)) for count in (10, 19)]
+    for pair in pairs:
+        found = mean_of_series([pair])
+        assert found.value == 1 and math.isnan(found.standard_error)
+        assert not found.is_clear_among(1) and str(found) == "1.00"
+    generator = np.random.default_rng(0)
+    assert mean_of_series([tuple(generator.normal(size=(2, 20)))]).standard_error > 0
+
+
 def test_without_correlations_there_is_no_mean():
     for pairs in ([], [(np.ones(20), np.arange(20.0))]):
         found = mean_of_series(pairs)

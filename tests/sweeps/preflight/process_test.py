@@ -106,6 +106,12 @@ def test_a_longer_run_is_not_finished(finished):
     assert states(finished, *more) == ([("own", False, 60), ("own", False, 20)], [])
 
 
+def test_a_run_of_more_steps_counts_and_is_noted(finished):
+    found, notes = states(finished[:1], "train.total_steps = 40")
+    assert found == [("own", True, 60), ("own", False, 20)]
+    assert notes == [f"{finished[0]}/a-seed0 has 60 steps, more than 40; it counts as finished."]
+
+
 def test_another_run(finished):
     _, notes = states(["memory://nothing", finished[1]], "adam.beta_1 = 0.5")
     assert notes == [

@@ -93,6 +93,9 @@ def _act(values: flags.FlagValues) -> int:
     if values.help:
         print_line(flag_table.help_text(_INTRODUCTION, _USAGE, _FLAGS, ""))
         return 0
+    for flag in ("docs",) if values.name else ("run_root", "sweep_flags"):
+        if values[flag].present:
+            raise UsageError(f"--{flag} must be given {'without' if values.name else 'with'} --name")
     return _make(values) if values.name else _write(Path(values.docs))
 
 

@@ -162,6 +162,7 @@ class Queue:
         self._lock = threading.RLock()  # of the checkout and of what is counted
         self._given_up = 0
         self._in_a_row = 0
+        self._uncommitted: list[Run] = []  # finished and copied; git was busy
 
     def work_off(self, jobs: int, limit: int | None) -> int:
         """Makes and commits the runs that are not there; the exit code."""
@@ -179,12 +180,15 @@ class Queue:
             if stop.signal:
                 print_line("Stopped. Run the same command again to continue.")
                 return 128 + stop.signal
+        self._commit_again()
+        for run in self._uncommitted:
+            print_line(f"{run.name}: not committed. Run the same command again to try again")
         if self._in_a_row >= _FAILURES_IN_A_ROW:
             print_line(
                 f"Stopped after {self._in_a_row} failures in a row: see the logs named above, mend the cause"
                 " and run the same command again to continue."
             )
-        return 1 if self._given_up else 0
+        return 1 if self._given_up or self._uncommitted else 0
 
     def _do(self, run: Run, stop: "_Stop") -> None:
         begun = time.monotonic()
@@ -200,17 +204,23 @@ class Queue:
 
     def _keep(self, run: Run, duration: str) -> None:
         with self._lock:
+            self._commit_again()
             try:
                 kept_files.keep(run.directory, run.entry.arrays, run.kept, self._scratch / "kept")
-                why = self._commit(run)
             except (OSError, ValueError) as error:
-                why = one_line(error)
+                self._give_up(run, f"not kept: {one_line(error)}. Run the same command again to try again")
+                return
+            self._in_a_row = 0
+            why = self._commit(run)
             there = sum(each.is_kept for each in self._runs)
-            self._in_a_row = self._in_a_row if why else 0
-        if why:
-            self._give_up(run, f"not committed: {why}. Run the same command again to try again")
-        else:
-            print_line(f"{time.strftime('%H:%M')} {run.name}: {duration}, {there} of {len(self._runs)}")
+            if why:
+                self._uncommitted.append(run)
+        outcome = f"not committed yet: {why}" if why else f"{duration}, {there} of {len(self._runs)}"
+        print_line(f"{time.strftime('%H:%M')} {run.name}: {outcome}")
+
+    def _commit_again(self) -> None:
+        """Commits the runs that git did not take before."""
+        self._uncommitted = [run for run in self._uncommitted if self._commit(run)]
 
     def _commit(self, run: Run) -> str:
         message = f"{run.entry.figure}: {run.arm.name}, seed {run.seed}"

@@ -74,7 +74,9 @@ def parse(arguments: Sequence[str]) -> Options:
             raise UsageError(f"--{name} must not be empty")
     _check_share("cpus_per_run", values.cpus_per_run, values.cpus_per_run > 0)
     gpus = values.gpus_per_run
-    _check_share("gpus_per_run", gpus, 0 <= gpus <= 1 or gpus == int(gpus))  # Ray divides single GPUs only.
+    # Ray divides single GPUs only.
+    _check_share("gpus_per_run", gpus, 0 <= gpus <= 1 or float(gpus).is_integer())
+    _check_share("sync_period", values.sync_period, True)
     name = pathlib.Path(values.experiment or "").stem
     return Options(
         experiment=values.experiment,

@@ -22,7 +22,7 @@ class MeanRankCorrelation:
 
     Attributes:
         value: in [-1, 1]; NaN where no run has a correlation.
-        standard_error: over tasks.
+        standard_error: over tasks; NaN for fewer than two blocks of them, which have none.
         values: correlations of the runs that have one.
     """
 
@@ -40,6 +40,8 @@ class MeanRankCorrelation:
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "–"
+        if math.isnan(self.standard_error):
+            return f"{self.value:z.2f}"
         half = self._half(1)
         return f"{self.value:z.2f} [{self.value - half:z.2f}, {self.value + half:z.2f}]"
 
@@ -71,7 +73,8 @@ def mean_of_series(pairs: Sequence[tuple[Any, Any]], window: int | None = None) 
     ones = np.ones([1, weights.shape[1]])
     values = tuple(float(_correlations(each, ones)[0]) for each in found)
     drawn = np.mean([_correlations(each, weights) for each in found], axis=0)
-    return MeanRankCorrelation(float(np.mean(values)), float(np.std(drawn, ddof=1)), values)
+    error = float(np.std(drawn, ddof=1)) if weights.shape[1] >= 2 * _BLOCK else math.nan
+    return MeanRankCorrelation(float(np.mean(values)), error, values)
 
 
 @functools.cache  # all means of a page are over the same tasks

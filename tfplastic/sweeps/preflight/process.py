@@ -125,6 +125,9 @@ class Checks:
             status = run_format.known_status(root.read(f"{name}/{run_format.STATUS_FILE}"))
             step = status.get("step", 0)
             if status.get("state") == "finished" and step >= total_steps:
+                if step > total_steps:
+                    longer = f"{root.of(name)} has {step:,} steps, more than {total_steps:,}"
+                    notes.append(f"{longer}; it counts as finished.")
                 return SeedState(seed, root.of(name), True, step)
             if root is own:
                 state = state._replace(step=step)

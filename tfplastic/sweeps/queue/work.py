@@ -82,6 +82,8 @@ class Run:
         arguments += [f"--gin_bindings={binding}" for binding in self.arm.bindings]
         arguments += [f"--seed={self.seed}", f"--run_dir={self.directory}", "--device=cpu"]
         environment = {**run_process.thread_limits(1), "PYTHONPATH": os.fspath(self.code)}
+        if data := os.environ.get("TFPLASTIC_DATA_DIR"):  # the run has another working directory
+            environment["TFPLASTIC_DATA_DIR"] = os.path.abspath(os.path.expanduser(data))
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with (
             open(self.log, "ab") as log,

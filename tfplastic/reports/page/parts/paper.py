@@ -35,6 +35,9 @@ _MEASURES = {
 def beside_the_paper(contents: ReportInput) -> Section:
     """Compares cells, games, widths and correlates with the paper's."""
     runs = contents.runs
+    if len({arm.rpartition("/")[0] for arm in runs.arms}) > 1:
+        reason = "These runs are of several folders. Give one as --runs=FOLDER to compare it with the paper."
+        return Section(_TITLE, [reason])
     factors = factors_of(runs.arms)
     parts = [
         part
@@ -69,7 +72,10 @@ def _cells(runs: Runs, factors: tuple[str, ...]) -> Section | None:
     is_mdp = any(key.startswith(_MDP) for run in runs for key in run.config)
     if not is_mdp or PROBE_LOSS not in runs.tags() or not set(FACTORS) <= {*factors, *fixed}:
         return None
-    ours = probe_cells(runs, factors, **{name: fixed[name] for name in FACTORS if name in fixed})
+    finished = runs.where(lambda run: run.state == "finished" and not run.errors)
+    if PROBE_LOSS not in finished.tags():
+        return None
+    ours = probe_cells(finished, factors, **{name: fixed[name] for name in FACTORS if name in fixed})
     cells = ours.merge(paper_cells(), on=CELL, suffixes=("", "_paper"))
     if cells.empty:
         return None
@@ -85,6 +91,8 @@ def _cells(runs: Runs, factors: tuple[str, ...]) -> Section | None:
     found = agreement(ours)
     found["measure"] = [_MEASURES[name] for name in found["measure"]]
     texts = [f"{len(cells)} of the paper's {len(paper_cells())} cells of data, network and intervention."]
+    if left_out := len(runs) - len(finished):
+        texts.append(f"{left_out} runs that have not finished, or have errors, are left out of them.")
     if len(cells) > 2:
         tables.insert(0, Table("paper_agreement", "Agreement with the paper", found, _agreement_note()))
         clear = found.iloc[0]

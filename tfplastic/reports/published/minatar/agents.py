@@ -73,7 +73,7 @@ def _learns(agent: str, runs: Runs) -> Claim:
         f"{agent}: {SEEDS} seeds are above random play by {THRESHOLD:g} pooled standard errors within"
         f" {MINUTES:g} minutes"
     )
-    distances, times = (cells.of_runs(runs, agent, each) for each in (distance, minutes))
+    distances, times = (cells.known_of_runs(runs, agent, each) for each in (distance, minutes))
     late = int(np.count_nonzero(times > MINUTES))
     agrees = False if late else True if len(times) >= SEEDS else None
     shown = f"{len(times) - late} of {len(times)} are; at the end by {numbers.several(distances, 1)}"
@@ -87,7 +87,7 @@ def tables(runs: Runs, planned: Seeds) -> Sequence[str]:
             agent,
             numbers.several(cells.of_runs(runs, agent, _return), 1),
             numbers.several(cells.of_runs(runs, agent, distance), 1),
-            numbers.several(cells.of_runs(runs, agent, minutes), 1),
+            numbers.several(cells.known_of_runs(runs, agent, minutes), 1),
             cells.progress(runs, agent, planned),
         ]
         for agent in planned

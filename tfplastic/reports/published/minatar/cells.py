@@ -27,8 +27,13 @@ def progress(runs: Runs, arm: str, planned: Seeds) -> str:
 
 
 def of_runs(runs: Runs, arm: str, measure: Callable[[Run], float]) -> np.ndarray:
-    """Returns a number of each run of an arm, by ascending seed; those that are NaN are left out."""
-    found = np.array([measure(run) for run in measures.of_arm(runs, arm)], np.float64)
+    """Returns a number of each run of an arm, by ascending seed; NaN for a network that is NaN."""
+    return np.array([measure(run) for run in measures.of_arm(runs, arm)], np.float64)
+
+
+def known_of_runs(runs: Runs, arm: str, measure: Callable[[Run], float]) -> np.ndarray:
+    """Returns a number of each run of an arm that has it, where NaN means that there is none."""
+    found = of_runs(runs, arm, measure)
     return found[~np.isnan(found)]
 
 

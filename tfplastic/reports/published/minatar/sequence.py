@@ -168,8 +168,8 @@ def _returns(runs: Runs, method: str, game: str, runs_cell: str) -> list[str]:
     cycles = [
         cells.of_runs(runs, method, functools.partial(return_of, game=game, cycle=cycle)) for cycle in (1, 2)
     ]
-    steps = cells.of_runs(runs, method, functools.partial(relearning_steps, game=game))
-    lost = cells.of_runs(runs, method, functools.partial(forgetting, game=game))
+    steps = cells.known_of_runs(runs, method, functools.partial(relearning_steps, game=game))
+    lost = cells.known_of_runs(runs, method, functools.partial(forgetting, game=game))
     of = len(measures.of_arm(runs, method))
     missed = f"; missed in {of - len(steps)} of {of}" if len(steps) < of else ""
     texts = [numbers.several(each, 1) for each in cycles]
