@@ -110,6 +110,7 @@ def test_a_partial_of_a_quantity():
     ("make", "error", "message"),
     [
         (lambda: ALARM(X, rule=0.2), TypeError, "`rule` must be a threshold"),
+        (lambda: ALARM(X, rule=DEAD, budget="dear"), ValueError, "`budget` must be one of 'cheap'"),
         (lambda: ALARM(X, rule=DEAD, action="halt"), TypeError, "`action` must be 'warn', 'stop'"),
         (
             lambda: ALARM(X, rule=DEAD, action=WeightDecay()),

@@ -145,6 +145,8 @@ def test_errors():
         PlasticityDiagnostics(X, every=0)
     with pytest.raises(ValueError, match=r"^`budget` must be one of 'cheap', 'medium', 'full'\. Received: "):
         PlasticityDiagnostics(X, budget="small")
+    with pytest.raises(ValueError, match=r"^`budget` must be one of .*\. Received: 'small'$"):
+        PlasticityDiagnostics(X, budget="small", quantities=QUANTITIES)
     callback = PlasticityDiagnostics(X, quantities=QUANTITIES)
     unbuilt = own_keras.Sequential([own_keras.layers.Dense(2)], name="unbuilt")
     unbuilt.compile("sgd", "mse")

@@ -10,11 +10,12 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfplastic._checks import check_positive_integer, shown
+from tfplastic._checks import check_one_of, check_positive_integer, shown
 from tfplastic._data.examples import examples
 from tfplastic._data.numbers import check_all_finite
 from tfplastic.callbacks._either_keras import CallbackOfEither
 from tfplastic.diagnostics import Reference, Snapshot
+from tfplastic.diagnostics.declaration.budgets import BUDGETS
 from tfplastic.diagnostics.declaration.quantity import Need, QuantityFn, needs_of
 from tfplastic.diagnostics.diagnose import left_out_layers, measure_available, quantities_of_budget
 from tfplastic.diagnostics.measure import check_quantities, prepare
@@ -109,6 +110,7 @@ class PlasticityDiagnostics(CallbackOfEither):
         self._examples = examples("x_probe", x_probe, y_probe, sample_weight, max_examples, "y_probe")
         self._every = check_positive_integer("every", every)
         self._log_dir = None if log_dir is None else _checked_directory(log_dir)
+        check_one_of("budget", budget, tuple(BUDGETS))
         self._is_chosen = quantities is not None
         self._quantities: Mapping[str, QuantityFn] = (
             quantities_of_budget(budget) if quantities is None else check_quantities("quantities", quantities)

@@ -1,6 +1,7 @@
 """THE loop: gradient steps, and between them the events that are due, at exactly their step."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from absl import logging
 
@@ -9,6 +10,7 @@ from tfplastic.mitigations import Mitigation
 from tfplastic.tasks import HostTask
 from tfplastic.training.build_parts import build_parts
 from tfplastic.training.compute import FLOAT32
+from tfplastic.training.events.event import Event
 from tfplastic.training.run import summary
 from tfplastic.training.run.directory import RunDirectory
 from tfplastic.training.run.progress import Progress
@@ -89,7 +91,7 @@ class Loop:
                             loss = sums["loss"] / session.count
                             shown.update(step, loss=loss, **self.driver.progress())
                             self._run_events(session, shown)
-            return session.end()
+                return session.end()
 
     def _warm_up(self, session: Session, shown: Progress) -> bool:
         """Does the work before the first gradient step; returns False if a signal came meanwhile."""
@@ -100,7 +102,12 @@ class Loop:
         return True
 
     def _run_events(self, session: Session, shown: Progress) -> None:
-        """Runs the pending events, in order; one that is cut short stays pending, with those after it."""
+        """Runs the pending events, in order; one that is cut short stays pending, with those after it.
+
+        Raises:
+            TypeError: an event does not return whether it is done.
+            ValueError: an event says that it was cut short, without a signal.
+        """
         by_name = {event.name: event for event in self.events}
         while session.pending:
             event = by_name[session.pending[0]]
@@ -108,7 +115,7 @@ class Loop:
                 shown.update(session.step, note=event.name, **self.driver.progress())
             waiting = session.pending
             session.pending = waiting[1:]  # what a checkpoint of now still has to do
-            if not event.run(session):
+            if not _is_done(event, event.run(session), session.stop):
                 session.pending = waiting
                 return
             self.driver.note_event()
@@ -148,3 +155,14 @@ class Loop:
             agent_steps = self.task.agent_steps_of(period)
             if agent_steps is not None:
                 yield f"{agent_steps:,.7g} agent steps"
+
+
+def _is_done(event: Event, returned: Any, stop: StopRequest) -> bool:
+    """Returns the result of an event's `run`, checked: what follows an event that is not done is left out."""
+    name = f"`{type(event).__name__}.run`"
+    if not isinstance(returned, bool):
+        raise TypeError(f"{name} must return True when it is done. Received: {returned!r}")
+    if not returned and stop.signal is None:
+        rule = "must return False only after a signal has cut it short"
+        raise ValueError(f"{name} {rule}. Received: no signal")
+    return returned

@@ -28,6 +28,17 @@ def evaluation_weights(mitigations: Sequence[Mitigation]) -> Iterator[None]:
             variable.assign(value)
 
 
+def replace_evaluation_weights(mitigations: Sequence[Mitigation]) -> None:
+    """Gives the mitigations' `evaluation_weights` the values of the model's own weights.
+
+    Args:
+        mitigations: mitigations of the model, built.
+    """
+    for each in mitigations:
+        for variable, value in each.evaluation_weights:
+            value.assign(tf.convert_to_tensor(variable))
+
+
 def extension(mitigations: Sequence[Mitigation]) -> Callable[[Any], Any]:
     """Returns the function that lets each mitigation extend a network.
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_seed, shown
 from tfplastic._data.examples import check_batch
-from tfplastic._keras import check_backend, keras
+from tfplastic._keras import check_backend, is_legacy, keras
 from tfplastic._text.lines import one_line
 from tfplastic._text.near_names import near_matches
 from tfplastic._tf.determinism import deterministic_sums
@@ -20,9 +20,14 @@ from tfplastic.mitigations.compatibility import check_mitigations
 from tfplastic.training.after_updates import AfterUpdates, Moment
 from tfplastic.training.execution.non_finite import Examination
 from tfplastic.training.execution.noted_batch import NotedBatch
-from tfplastic.training.mitigated_network import evaluation_weights, extension
+from tfplastic.training.mitigated_network import (
+    evaluation_weights,
+    extension,
+    replace_evaluation_weights,
+)
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepStatistic
 from tfplastic.training.step_parts.compiled_loss import CompiledLoss
+from tfplastic.training.step_parts.loss_scaling import check_scales_no_loss
 from tfplastic.training.step_parts.step_supply import ArraySupply
 
 _OPTIMIZERS = ("adadelta", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam", "rmsprop", "sgd")
@@ -36,7 +41,12 @@ class PlasticModel(keras.Model):
     steps, are those of the loop: given the same batches in the same order and the same seed, `fit` and the
     loop lead to the same weights (the same bits on a CPU, both compiled as graph). `evaluate`, `predict`,
     callbacks and metrics are Keras' own; the former two use the weights of `HareAndTortoise` that are meant
-    for it.
+    for it. After `set_weights` and `load_weights` of the model these are the new weights too: `EarlyStopping`
+    with `restore_best_weights=True` brings back the trained weights of the best epoch, not their average.
+
+    `ModelCheckpoint` and `BackupAndRestore` keep the weights of the network, and the latter the optimizer's
+    slots, but neither the number of gradient steps nor what mitigations have of their own: training that goes
+    on from them differs from one that was not interrupted. The loop's checkpoints hold all of it.
 
     Besides the metrics `fit` reports: `loss`, the compiled loss before the update without penalties;
     `penalty`, if a mitigation adds one; `gradient_norm`, of both; and `<statistic>/<layer>` for each of the
@@ -128,9 +138,7 @@ class PlasticModel(keras.Model):
         """
         check_mitigations(mitigations, "ShrinkAndPerturb(period=100)")
         _check_optimizer_name(optimizer)
-        if hasattr(optimizer, "inner_optimizer"):
-            rule = "must be an optimizer that does not scale losses"
-            raise ValueError(f"`optimizer` {rule}. Received: {type(optimizer).__name__}")
+        check_scales_no_loss(optimizer)
         statistics = check_quantities("step_statistics", step_statistics, "activations")
         compiled_loss = CompiledLoss(loss, loss_weights)
         super().compile(
@@ -177,6 +185,17 @@ class PlasticModel(keras.Model):
         with evaluation_weights(self._mitigations):
             return super().predict(*args, **kwargs)
 
+    def set_weights(self, weights: Any) -> None:
+        """Sets the weights like Keras' `set_weights`, and with them the `evaluation_weights`."""
+        super().set_weights(weights)
+        replace_evaluation_weights(self._mitigations)
+
+    def load_weights(self, *args: Any, **kwargs: Any) -> Any:
+        """Loads the weights like Keras' `load_weights`, and with them the `evaluation_weights`."""
+        status = super().load_weights(*args, **kwargs)
+        replace_evaluation_weights(self._mitigations)
+        return status
+
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one `GradientStep` on a batch, with the mitigations after it; traceable.
@@ -188,6 +207,9 @@ class PlasticModel(keras.Model):
         inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
         reported = training.take(inputs, targets, weights)
         metrics = self.compute_metrics(inputs, targets, training.loss.outputs, weights)
+        # Keras has a mean of each output's loss as soon as `evaluate` was called, which no step updates.
+        of_outputs = {each.name for each in self._loss_container().metrics} - {"loss"}
+        metrics = {name: value for name, value in metrics.items() if name not in of_outputs}
         return {**metrics, **training.means.update(reported, tf.shape(tf.nest.flatten(inputs)[0])[0])}
 
     def hessian_vector_product(self, batch: Any, vector: Any) -> tf.Tensor:
@@ -243,6 +265,9 @@ class PlasticModel(keras.Model):
     @property
     def _mitigations(self) -> Sequence[Mitigation]:
         return () if self._training is None else self._training.mitigations
+
+    def _loss_container(self) -> Any:
+        return self.compiled_loss if is_legacy() else self._compile_loss
 
     def _compiled_training(self) -> "_Training":
         if self._training is None:
@@ -310,6 +335,7 @@ class _Training:
 
     def take(self, *batch: Any) -> dict[str, tf.Tensor]:
         """Takes one gradient step with the mitigations after it; returns its metrics."""
+        self.loss.begin_step()
         with tf.control_dependencies([self.step.assign_add(1)]):  # before a loss that is not finite
             number = tf.convert_to_tensor(self.step) if self._gradient_step.reads_step else None
             output = self._gradient_step(batch, number, batch)

@@ -20,6 +20,9 @@ from tfplastic.training.run.write_errors import writing
 from tfplastic.training.run.writer import RunWriter
 from tfplastic.training.run_parts import RunParts
 
+EVALUATION = "evaluation"
+"""The name of the event that evaluates the task, which may note the results in its state."""
+
 
 class Session:
     """A run of a loop in its directory, from the beginning or the last checkpoint to a signal or the end.
@@ -68,7 +71,7 @@ class Session:
             parts.trackables(),
             parts.config.keep_checkpoints,
             optional=parts.event_states(),
-            changing=[MITIGATIONS, *(event.name for event in parts.config.events)],
+            changing=[MITIGATIONS, EVALUATION, *(event.name for event in parts.config.events)],
         )
         self.failures = Failures(
             parts.driver,
@@ -122,7 +125,11 @@ class Session:
             self.sums = {_renames.step_metric(name): sum for name, sum in checkpoint.state["sums"].items()}
             self.count = checkpoint.state["count"]
             with writing(self.directory.path):
-                self.directory.cut_after(checkpoint.step, checkpoint.state["metrics_position"])
+                self.directory.cut_after(
+                    checkpoint.step,
+                    checkpoint.state["metrics_position"],
+                    checkpoint.state.get("event_files"),
+                )
             logging.info("Resumed at gradient step %d.", self.step)
             if self._profile_steps is not None and self._profile_steps[1] <= self.step:
                 logging.info("No trace recorded: --profile_steps ends at step %d.", self._profile_steps[1])
@@ -139,8 +146,16 @@ class Session:
         self.write_status("running")
 
     def next_stop(self) -> int:
-        """Returns the first gradient step after this one at which there is something to do."""
+        """Returns the first gradient step after this one at which there is something to do.
+
+        Raises:
+            ValueError: an event names a step that is none after this one.
+        """
         nexts = [event.next_after(self.step) for event in self.events]
+        for event, each in zip(self.events, nexts, strict=True):
+            if each is not None and each <= self.step:
+                rule = f"`{type(event).__name__}.next_after` must return a step after {self.step}, or None"
+                raise ValueError(f"{rule}. Received: {each!r}")
         edges = self.profiler.edges_after(self.step)
         return min([*(each for each in nexts if each is not None), self.config.total_steps, *edges])
 
@@ -169,6 +184,7 @@ class Session:
             "sums": self.sums,
             "count": self.count,
             "metrics_position": self.writer.metrics_position(),
+            "event_files": self.directory.event_file_sizes(),
             "compiler": self.driver.compiler,
         }
         self.failures.check_weights(self.step)
@@ -180,9 +196,12 @@ class Session:
         """Saves and reports the state of the run; returns the exit code."""
         self.save()
         self.writer.close()
-        if self.step == self.config.total_steps and not self.pending:
+        total_steps = self.config.total_steps
+        if self.step >= total_steps and not self.pending:
             self.write_status("finished")
             path = self.directory.path
+            if self.step > total_steps:
+                logging.info("The run is beyond train.total_steps = %d, which is smaller now.", total_steps)
             logging.info("Finished at gradient step %d. tensorboard --logdir=%s", self.step, path)
             return 0
         self.write_status("stopped")

@@ -18,6 +18,7 @@ from tfplastic.mitigations.build_all import own_weights
 from tfplastic.mitigations.step_context import HANDED_ON
 from tfplastic.optimizers.any_keras import build_optimizer, draws_noise
 from tfplastic.tasks import TaskLoss
+from tfplastic.training.step_parts.composites import is_composite
 from tfplastic.training.step_parts.global_norm import global_norm
 from tfplastic.training.step_parts.sample_plasticity import sample_plasticity
 from tfplastic.training.step_parts.step_supply import Parts, StepSupply
@@ -277,5 +278,6 @@ class GradientStep:
 
 def _is_one_example(batch: Any) -> bool:
     """Returns whether a batch is known to have a single example."""
-    sizes = {tf.convert_to_tensor(each).shape[:1] for each in tf.nest.flatten(batch) if each is not None}
+    parts = [each for each in tf.nest.flatten(batch) if each is not None]
+    sizes = {(each if is_composite(each) else tf.convert_to_tensor(each)).shape[:1] for each in parts}
     return sizes == {tf.TensorShape([1])}

@@ -32,6 +32,7 @@ from tfplastic.training.events.measurements.diagnostics_plan import DiagnosticsP
 from tfplastic.training.events.measurements.probe_plan import ProbePlan
 from tfplastic.training.execution.compilation import AUTO, COMPILERS
 from tfplastic.training.step import StepStatistic
+from tfplastic.training.step_parts.loss_scaling import check_scales_no_loss
 
 _OPTIMIZERS = ("@adam()", "@centered_rmsprop()", "@sgd()")
 
@@ -44,7 +45,7 @@ class TrainConfig:
 
     Attributes:
         task: task to train on.
-        optimizer: a Keras optimizer.
+        optimizer: a Keras optimizer; not one that scales losses.
         total_steps: length of the run.
         seed: root seed, from which every other seed is derived.
         log_period: between rows of training metrics; the last step is included.
@@ -124,6 +125,7 @@ class TrainConfig:
             rule = "must be an optimizer, such as @centered_rmsprop()"
             near = near_matches(self.optimizer, _OPTIMIZERS)
             raise ValueError(f"`optimizer` {rule}. Received: {shown(self.optimizer)}{near and '.'}{near}")
+        check_scales_no_loss(self.optimizer)
         _ = self.diagnostics_plan, self.probe_plan  # checked now; the loop takes the same ones
         check_seed("seed", self.seed)
         for name in (

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from typing import Any
 
 import gin
 import pytest
@@ -170,3 +171,44 @@ def test_a_mitigation_that_waited_for_an_event_is_in_the_next_checkpoint_of_the_
     assert (code, json.loads((tmp_path / "cut/status.json").read_text())["step"]) == (143, 14)
     resumed, _ = run(tmp_path / "cut", loop(steps=(14,)))
     assert (weights(resumed) == weights(whole)).all()
+
+
+class Returning(Counting):
+    """Returns the given value; its next step is after the given number of steps."""
+
+    def __init__(self, returned: Any = True, distance=1):
+        super().__init__()
+        self.returned, self.distance = returned, distance
+
+    def next_after(self, step):
+        return step + self.distance
+
+    def run(self, session):
+        return self.returned
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "message"),
+    [
+        (
+            Returning(None),
+            TypeError,
+            "`Returning.run` must return True when it is done. Received: None",
+        ),
+        (
+            Returning(False),
+            ValueError,
+            "`Returning.run` must return False only after a signal has cut it short. Received: no signal",
+        ),
+        (
+            Returning(distance=0),
+            ValueError,
+            "`Returning.next_after` must return a step after 0, or None. Received: 0",
+        ),
+    ],
+)
+def test_an_event_that_breaks_its_rules_stops_the_run(tmp_path, event, kind, message):
+    with pytest.raises(kind) as caught:
+        run_on_host(tmp_path, make_host_loop(events=[event]))
+    assert str(caught.value) == message
+    assert json.loads((tmp_path / "status.json").read_text())["error"] == f"{kind.__name__}: {message}"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +79,32 @@ def test_a_write_that_breaks_off_leaves_the_last_one(tmp_path, monkeypatch, mome
 
     checkpoints = Checkpoints(tmp_path, {"v": variable}, keep=1)
     assert latest(checkpoints).step == 1
+    checkpoints.restore(latest(checkpoints))
+    assert variable.numpy() == 1.0
+    assert names(tmp_path) == ["shared", "step_000000000001"]
+    assert names(tmp_path / "shared") == ["a"]
+
+
+def test_a_replacement_that_breaks_off_leaves_the_only_one(tmp_path, monkeypatch):
+    variable = tf.Variable(1.0)
+    arguments = tmp_path, {"v": variable}, 1
+    Checkpoints(*arguments, changing=["mitigations"]).save(1, {"pending": ["mitigations"]}, saver("a"))
+    variable.assign(2.0)
+    rename = Path.rename
+
+    def breaks(path, target):
+        if path.name.startswith(".writing"):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        Checkpoints(*arguments, changing=["mitigations"]).save(1, {"pending": []}, saver("b"))
+    monkeypatch.undo()
+    assert not list(tmp_path.glob("step_*"))
+
+    checkpoints = Checkpoints(*arguments)
+    assert latest(checkpoints).state == {"pending": ["mitigations"]}
     checkpoints.restore(latest(checkpoints))
     assert variable.numpy() == 1.0
     assert names(tmp_path) == ["shared", "step_000000000001"]

@@ -73,6 +73,23 @@ class TestCut:
         one, two = ({k: v for k, v in tree(path / name).items() if k.startswith(public)} for name in "ab")
         assert one == two
 
+    def test_what_was_written_at_the_same_step_later_is_removed_where_sizes_are_known(self, path):
+        with begin(path) as run, writers.TensorBoardWriter(run.tensorboard) as tensorboard:
+            for step in range(3):
+                tensorboard.scalars(step, {"loss": 0.5})
+            tensorboard.flush()
+            sizes = run.event_file_sizes()
+            for tag in ("loss", "late"):
+                tensorboard.scalars(2, {tag: 0.5})
+                tensorboard.scalars(3, {tag: 0.5})
+        with begin(path) as run, writers.TensorBoardWriter(run.tensorboard) as tensorboard:
+            tensorboard.scalars(2, {"newer": 0.5})
+        with begin(path) as run:
+            assert (events(run, "loss"), events(run, "newer")) == ([0, 1, 2, 2, 3], [2])
+            run.cut_after(2, 0, sizes)
+            assert (events(run, "loss"), events(run, "late"), events(run, "newer")) == ([0, 1, 2], [], [])
+            assert run.event_file_sizes() == sizes
+
     def test_to_nothing(self, path):
         with begin(path) as run:
             write(run, range(3))

@@ -80,15 +80,17 @@ class Measurement:
         self._copy = self._trainable.training_copy
         self._copy.inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
         key = (key, digest(inputs), protocol.num_steps, protocol.losses_over)
-        self._task = cache.get("task", key, self._make_task)
-        self._fresh = cache.get("fresh", (key, protocol.baselines), self._train_fresh)
+        with self._copy.leaving_others():
+            self._task = cache.get("task", key, self._make_task)
+            self._fresh = cache.get("fresh", (key, protocol.baselines), self._train_fresh)
 
     def result(self) -> ProbeResult:
         """Probes the network."""
         slots = None
         if self._protocol.optimizer_state == "copied":
             slots = state_of(self._optimizer, self._copy.num_slots)
-        own = self._train(weights_of(self._model), slots, self._protocol.quick_steps)
+        with self._copy.leaving_others():
+            own = self._train(weights_of(self._model), slots, self._protocol.quick_steps)
         result = ProbeResult(
             initial_losses=own.initial_losses,
             final_losses=own.final_losses,

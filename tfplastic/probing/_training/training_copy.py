@@ -1,11 +1,13 @@
 """A copy of a network with an optimizer of its own, on which probes train."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfplastic._keras import tf_variable
 from tfplastic._tf.determinism import deterministic_sums
 from tfplastic._tf.programs import own_program
 from tfplastic._tf.variables import as_tf_variables
@@ -46,6 +48,7 @@ class TrainingCopy:
         self._head = head
         self._variables: list[Variable] = []
         self._initial: list[tf.Tensor] = []
+        self._others: list[int] = []  # places of variables that are neither of the model nor the optimizer
         self._outputs = own_program(self._predict, reduce_retracing=True)
         build_optimizer(optimizer, model.trainable_variables)
         self.num_slots = len(variables_of(optimizer))
@@ -68,6 +71,22 @@ class TrainingCopy:
         handles = [each for each in captured if each.dtype == tf.resource and _is_of_variable(each)]
         self._variables = [Variable(handle) for handle in handles]
         self._initial = [variable.value() for variable in self._variables]
+        own = [*self.model.variables, *variables_of(self._optimizer)]
+        ids = {id(tf_variable(each).handle) for each in own}
+        self._others = [place for place, handle in enumerate(handles) if id(handle) not in ids]
+
+    @contextlib.contextmanager
+    def leaving_others(self) -> Iterator[None]:
+        """While open, the copy may train; then what a call of it uses elsewhere is as it was before.
+
+        That is the state of a global random generator, for example, which the network in training uses too.
+        """
+        before = {place: self._variables[place].value() for place in self._others}
+        try:
+            yield
+        finally:
+            for place in self._others:  # known since the step was traced, before which none was taken
+                self._variables[place].assign(before.get(place, self._initial[place]))
 
     def load(self, weights: Sequence[np.ndarray], slots: Sequence[np.ndarray] | None = None) -> None:
         """Takes the weights of a network, with the optimizer and random states as they are at first.

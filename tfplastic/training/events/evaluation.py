@@ -4,13 +4,13 @@ from absl import logging
 
 from tfplastic.training.events.event import Periodic
 from tfplastic.training.mitigated_network import evaluation_weights
-from tfplastic.training.session import Session
+from tfplastic.training.session import EVALUATION, Session
 
 
 class Evaluation(Periodic):
     """The task's own evaluation; a signal cuts it short, and it is done when the run is resumed."""
 
-    name = "evaluation"
+    name = EVALUATION
     title = "evaluations"
 
     def run(self, session: Session) -> bool:

@@ -21,6 +21,7 @@ from tfplastic.training.execution.chunks import Chunks
 from tfplastic.training.execution.driver import Driver
 from tfplastic.training.execution.non_finite import Examination
 from tfplastic.training.execution.retaken_steps import RetakenSteps
+from tfplastic.training.execution.step_parts_file import has_parts, load_parts, save_parts
 from tfplastic.training.step import GradientStep, NonFiniteLossError
 
 _STATE_FILE = "task_state.npz"
@@ -70,7 +71,7 @@ class GraphSteps(Driver):
         self._at = tf.Variable(0, trainable=False, dtype=tf.int64)  # the step that the program is at
         self._names: list[str] = []  # of what a step reports, known once it has been traced
         self.state: Any = None
-        self._parts: Any = None  # of the last step's context, that mitigations read between programs
+        self._parts: Any = {}  # of the last step's context, that mitigations read between programs
         self._chunks = Chunks()
 
     def advance(self, step: int, last: int, sums: dict[str, float]) -> tuple[int, dict[str, float]]:
@@ -85,17 +86,21 @@ class GraphSteps(Driver):
             NonFiniteLossError: the loss is NaN or infinite; the weights are as they were then in the graph,
                 and updated once more under XLA.
         """
-        if not self._names:  # one step is traced alone first, so that its errors come from here
-            specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.state)
-            with _undisturbed():
-                trace = self._step.get_concrete_function(tf.TensorSpec([], tf.int64), specs)
-            _, reported, parts = trace.structured_outputs
-            self._names = sorted(reported)
-            self._parts = tf.nest.map_structure(_empty, parts)
+        if not self._names:
+            self._parts = tf.nest.map_structure(_empty, self._traced_parts())
         reached, sums, is_finite = self._chunks.take(step, last, lambda target: self._run(step, target, sums))
         if not is_finite:
             raise NonFiniteLossError(reached)
         return reached, sums
+
+    def _traced_parts(self) -> Any:
+        """Traces one step alone, so that its errors come from here; returns the specs of what it hands on."""
+        specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.state)
+        with _undisturbed():
+            trace = self._step.get_concrete_function(tf.TensorSpec([], tf.int64), specs)
+        _, reported, parts = trace.structured_outputs
+        self._names = sorted(reported)
+        return parts
 
     def keep_compiler(self, compiler: str) -> None:
         if compiler != self.compiler:
@@ -199,6 +204,7 @@ class GraphSteps(Driver):
     def save(self, directory: Path, shared: Path) -> list[str]:
         """Writes the state of the task into `directory`, its tensors in the order of `tf.nest.flatten`."""
         del shared
+        save_parts(directory, self._parts)  # a mitigation that reads them may act after resuming only
         np.savez(directory / _STATE_FILE, *(value.numpy() for value in tf.nest.flatten(self.state)))
         return []
 
@@ -211,6 +217,8 @@ class GraphSteps(Driver):
         unknown = tf.nest.flatten(structure)[len(values) :]
         values += [tf.fill(each.shape, tf.constant(math.nan, each.dtype)) for each in unknown]
         self.state = tf.nest.pack_sequence_as(structure, values)
+        if has_parts(directory):
+            self._parts = load_parts(directory, self._traced_parts())
 
     def describe(
         self, total_steps: int, checkpoint_period: int, keep_checkpoints: int

@@ -15,9 +15,9 @@ from tfplastic.tasks import HostTask, TaskProgress
 from tfplastic.training.after_updates import Moment
 from tfplastic.training.execution.driver import Driver
 from tfplastic.training.execution.non_finite import Examination
+from tfplastic.training.execution.step_parts_file import has_parts, load_parts, save_parts
 from tfplastic.training.step import GradientStep, NonFiniteLossError, StepOutput
 
-_PARTS_FILE = "step_parts.npz"
 _TIMED_STEPS = 10
 
 
@@ -107,18 +107,15 @@ class HostSteps(Driver):
         return self._task.trackables()
 
     def save(self, directory: Path, shared: Path) -> list[str]:
-        if self._parts:  # A mitigation that reads them may act after resuming only.
-            np.savez(directory / _PARTS_FILE, *(each.numpy() for each in tf.nest.flatten(self._parts)))
+        save_parts(directory, self._parts)  # a mitigation that reads them may act after resuming only
         return self._task.save(directory, shared)
 
     def restore(self, directory: Path, shared: Path, shared_files: list[str]) -> None:
         self._task.restore(directory, shared, shared_files)
-        if (directory / _PARTS_FILE).exists():
-            with np.load(directory / _PARTS_FILE) as arrays:
-                values = [tf.constant(arrays[name]) for name in arrays.files]
+        if has_parts(directory):
             function = self._function(self._inputs(self._task.example(), 1))
             output = function.get_concrete_function().structured_outputs
-            self._parts = tf.nest.pack_sequence_as(output.parts, values)
+            self._parts = load_parts(directory, output.parts)
 
     def describe(
         self, total_steps: int, checkpoint_period: int, keep_checkpoints: int

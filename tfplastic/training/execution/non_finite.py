@@ -14,6 +14,7 @@ from tfplastic._tf.programs import own_program
 from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.layers import advance
 from tfplastic.training.step import GradientStep
+from tfplastic.training.step_parts.composites import is_composite
 
 
 class Examination:
@@ -180,9 +181,9 @@ def _named(mitigations: Sequence[Any], penalties: Sequence[Any]) -> list[tuple[s
     return list(zip(names, penalties, strict=True))
 
 
-def _as_tensor(value: Any) -> tf.Tensor | None:
-    """Returns a tensor; None for parts that a batch lacks, such as weights of its examples."""
-    return None if value is None else tf.convert_to_tensor(value)
+def _as_tensor(value: Any) -> Any:
+    """Returns a tensor, ragged and sparse ones as they are; None for parts that a batch lacks."""
+    return value if value is None or is_composite(value) else tf.convert_to_tensor(value)
 
 
 def _has_nan(variable: tf.Variable) -> bool:

@@ -16,6 +16,7 @@ from tfplastic.run_format import ARRAY_FILE_ERRORS
 from tfplastic.training.run.write_errors import writing
 
 _DAMAGED = "damaged_"
+_OLD = ".old_"  # that the complete checkpoint of the same step is about to replace
 
 
 class Checkpoints:
@@ -80,7 +81,7 @@ class Checkpoints:
             shutil.rmtree(temporary, ignore_errors=True)  # leaves room on a full disk
             raise
         if directory.exists():
-            directory.rename(self.root / f".old_{directory.name}")
+            directory.rename(self.root / f"{_OLD}{directory.name}")
         temporary.rename(directory)
         _sync(self.root)
         self._clean()
@@ -107,11 +108,17 @@ class Checkpoints:
     def latest(self) -> Checkpoint | None:
         """Returns the newest checkpoint whose files are as they were written, or None if there is none.
 
-        Damaged ones are put aside, as `damaged_step_<step>`, and named in the log.
+        Damaged ones are put aside, as `damaged_step_<step>`, and named in the log. One that was about to be
+        replaced when the process was killed is back in its place.
 
         Raises:
             DamagedCheckpointError: there are checkpoints, all of them damaged; they stay where they are.
         """
+        for old in self.root.glob(f"{_OLD}step_*/{MANIFEST_FILE}"):
+            directory = old.parent.with_name(old.parent.name.removeprefix(_OLD))
+            if not directory.exists():
+                with writing(self.root.parent):
+                    old.parent.rename(directory)
         found, damaged = files.newest_good(self.root, find_unreadable_values)
         if found is None and damaged:
             newest, text = next(iter(damaged.items()))

@@ -19,6 +19,7 @@ import importlib.metadata
 import os
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -38,7 +39,7 @@ from tfplastic.run_format import (
 )
 from tfplastic.training.run import bindings as run_bindings
 from tfplastic.training.run.config_differences import differences
-from tfplastic.training.run.tensorboard_files import cut_event_files
+from tfplastic.training.run.tensorboard_files import cut_event_files, event_file_sizes
 from tfplastic.writers import atomic_file, temporary_name
 
 _TOTAL_STEPS = "train.total_steps"
@@ -197,7 +198,13 @@ class RunDirectory:
         except FileNotFoundError:
             return None
 
-    def cut_after(self, step: int, metrics_position: int) -> None:
+    def event_file_sizes(self) -> dict[str, int]:
+        """Returns {name: bytes} of TensorBoard's event files, as `cut_after` takes them."""
+        return event_file_sizes(self.tensorboard)
+
+    def cut_after(
+        self, step: int, metrics_position: int, event_files: Mapping[str, int] | None = None
+    ) -> None:
         """Removes everything written after a checkpoint, so that a run that resumes from it writes it once.
 
         `metrics.csv` is cut to its length at the checkpoint, array files and TensorBoard summaries of later
@@ -206,6 +213,8 @@ class RunDirectory:
         Args:
             step: the gradient step of the checkpoint; -1 to start again from nothing.
             metrics_position: `MetricsFileWriter.position()` at the checkpoint; 0 to start again from nothing.
+            event_files: `event_file_sizes()` at the checkpoint; None of an older version's: summaries of its
+                own step stay then.
 
         Raises:
             RunDirectoryError: if `metrics.csv` is shorter than it was, or has no row that ends there; nothing
@@ -216,7 +225,7 @@ class RunDirectory:
         for path in (self.path / ARRAYS_DIRECTORY).rglob("*.npz"):
             if path.stem.isdecimal() and int(path.stem) > step:
                 path.unlink()
-        cut_event_files(self.tensorboard, step)
+        cut_event_files(self.tensorboard, step, event_files)
 
     def close(self) -> None:
         """Lets other processes in. A second call does nothing.

@@ -27,8 +27,9 @@ class CompiledLoss:
         loss_weights: None, or a number for each loss, in the nest of the losses.
 
     Attributes:
-        outputs: outputs of the last call of the model in this thread, so that metrics need no call of their
-            own. The replicas of a `tf.distribute` strategy are threads.
+        outputs: outputs of the first call of `loss` since `begin_step` in this thread, so that metrics need
+            no call of their own; mitigations call it again, on other batches and with other weights. The
+            replicas of a `tf.distribute` strategy are threads.
 
     Raises:
         TypeError: a loss is none.
@@ -43,11 +44,15 @@ class CompiledLoss:
             raise ValueError(
                 f"`loss_weights` must be a number for each of the {count} losses. Received: {loss_weights!r}"
             )
-        self._last = threading.local()
+        self._first = threading.local()
 
     @property
     def outputs(self) -> Any:
-        return self._last.outputs
+        return getattr(self._first, "outputs", None)
+
+    def begin_step(self) -> None:
+        """Forgets `outputs`, so that the next call of `loss` in this thread is the first one."""
+        self._first.outputs = None
 
     def loss(self, model: Any, batch: Any, training: bool = False) -> TaskLoss:
         """Returns the loss of a batch `(inputs, targets, example weights or None)`; traceable.
@@ -62,7 +67,9 @@ class CompiledLoss:
             ValueError: the losses or the targets do not fit the outputs; or a loss has the reduction 'none'.
         """
         inputs, targets, weights = batch
-        self._last.outputs = outputs = model(inputs, training=training)
+        outputs = model(inputs, training=training)
+        if self.outputs is None:
+            self._first.outputs = outputs
         for each in self._given:
             if is_loss(each) and each.reduction in _UNREDUCED:
                 raise ValueError(

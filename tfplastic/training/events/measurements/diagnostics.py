@@ -1,11 +1,11 @@
 """The diagnostics of a run: each at its own steps, all of them from one snapshot of a network."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from absl import logging
 
 from tfplastic.diagnostics import Reference, Snapshot
@@ -17,6 +17,7 @@ from tfplastic.training.brownian_twin import BrownianTwin
 from tfplastic.training.events.event import Event
 from tfplastic.training.events.measurements import twin_diagnostics
 from tfplastic.training.events.measurements.diagnostics_plan import DiagnosticsPlan
+from tfplastic.training.events.measurements.example_losses import example_losses
 from tfplastic.training.events.measurements.measured_network import MeasuredNetwork
 from tfplastic.training.run.write_errors import writing
 from tfplastic.training.session import Session
@@ -35,6 +36,8 @@ def task_snapshot(
 ) -> Snapshot:
     """Returns a snapshot of a task's network and its loss, without penalties of mitigations.
 
+    The task's loss has the regularizers of the network, as in a gradient step.
+
     Args:
         task: built.
         batch: batch of the task, such as its `diagnostics_batch`.
@@ -45,10 +48,8 @@ def task_snapshot(
     if loss is not None:
         return Snapshot(task.model, inputs, *loss(task.model, inputs), optimizer=optimizer)
 
-    def example_losses(batch: Any) -> tf.Tensor:
-        return task.loss(task.model, batch).per_example_loss
-
-    return Snapshot(task.model, inputs, batch, example_losses=example_losses, optimizer=optimizer)
+    losses = functools.partial(example_losses, task)
+    return Snapshot(task.model, inputs, batch, example_losses=losses, optimizer=optimizer)
 
 
 class RunDiagnostics(Event):

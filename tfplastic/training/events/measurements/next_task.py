@@ -15,6 +15,7 @@ from tfplastic.diagnostics.measure import check_quantities
 from tfplastic.tasks import StreamState, SupervisedStream
 from tfplastic.tasks.stream_parts.task_sizes import bounded
 from tfplastic.training.events.event import Event
+from tfplastic.training.events.measurements.example_losses import example_losses
 from tfplastic.training.events.measurements.measured_network import MeasuredNetwork
 
 if TYPE_CHECKING:
@@ -119,10 +120,10 @@ class NextTaskDiagnostics(Event):
                 numbers %= bounded(task.task_size(present.task), task.num_examples)
             return task.examples(present, numbers, key)
 
-        def example_losses(numbers: tf.Tensor) -> tf.Tensor:
-            return task.loss(task.model, batch_of(numbers)).per_example_loss
+        def losses(numbers: tf.Tensor) -> tf.Tensor:
+            return example_losses(task, batch_of(numbers))
 
         numbers = tf.range(min(self._num_examples, task.num_examples or self._num_examples))
         model = _OnNumbers(task.model, lambda numbers: batch_of(numbers)[0])
         model(numbers)  # builds it
-        return Snapshot(model, numbers, numbers, example_losses=example_losses, optimizer=optimizer)
+        return Snapshot(model, numbers, numbers, example_losses=losses, optimizer=optimizer)
