@@ -209,6 +209,28 @@ def test_fresh_weights_of_a_model_are_as_its_first(make):
     assert compared >= 2
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape", "fans"),
+    [
+        (keras.layers.DepthwiseConv2D(5, depth_multiplier=8), (8, 8, 32), (25, 25 * 8)),
+        (keras.layers.Conv2DTranspose(24, 5), (8, 8, 16), (25 * 16, 25 * 24)),
+        (keras.layers.Conv2D(24, 5, groups=4), (8, 8, 16), (25 * 4, 25 * 6)),
+        (keras.layers.EinsumDense("abc,dce->abde", (None, 40, 30)), (8, 20), (20, 1200)),
+        (keras.layers.Dense(80), (70,), (70, 80)),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, keras.layers.Layer) else "",
+)
+def test_a_given_initializer_has_the_fans_of_the_layer(layer, shape, fans):
+    weights = [
+        each for each in trainable_weights(keras.Sequential([keras.Input(shape), layer])) if each.is_kernel
+    ]
+    for mode, fan in zip(("fan_in", "fan_out", "fan_avg"), (*fans, sum(fans) / 2), strict=True):
+        given = initializers.VarianceScaling(2.0, mode, "uniform", **SEED)
+        (value,) = WeightReinitializer(weights, given).draw(KEY)
+        bound = np.sqrt(3 * 2.0 / fan)
+        np.testing.assert_allclose([value.numpy().min(), value.numpy().max()], [-bound, bound], rtol=5e-3)
+
+
 def test_each_weight_has_draws_of_its_own():
     weights = trainable_weights(networks.mlp(8, (8, 8), input_shape=(8,)))
     kernels = [each for each in weights if each.is_kernel]

@@ -51,6 +51,18 @@ def test_the_decay_is_not_part_of_the_gradient():
     np.testing.assert_array_equal(weight, [3.0])
 
 
+def test_kernels_alone_decay_where_gains_have_three_axes():
+    # lr 0.5, decay 0.5, no gradient: a kernel of ones becomes 1 - 0.25, gains of ones stay.
+    norm = keras.layers.LayerNormalization(axis=[1, 2, 3])
+    norm.build((None, 4, 4, 2))
+    kernel = tf.Variable(tf.ones([2, 2]), name="kernel")
+    optimizer = adamw(0.5, weight_decay=0.5, decay_vectors=False)
+    optimizer.build([kernel, norm.gamma])
+    optimizer.apply_gradients([(tf.zeros([2, 2]), kernel), (tf.zeros([4, 4, 2]), norm.gamma)])
+    np.testing.assert_array_equal(kernel, np.full([2, 2], 0.75))
+    np.testing.assert_array_equal(norm.gamma, np.ones([4, 4, 2]))
+
+
 def test_without_decay_it_is_adam_bit_for_bit():
     settings: dict[str, Any] = {"learning_rate": 0.01, "epsilon": 1e-8, "bias_correction": "means"}
     with_zero = train(adamw(weight_decay=0.0, **settings), gradients(20))

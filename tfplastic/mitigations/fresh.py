@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfplastic._keras import keras
 from tfplastic._tf.random import fold_in, random_bits
 from tfplastic.layers import RMSNormalization
+from tfplastic.mitigations._weights.linear_maps import LinearMaps
 from tfplastic.mitigations._weights.trainable import Weight
 
 Draw = Callable[[Sequence[int], tf.Tensor], tf.Tensor]
@@ -31,7 +32,8 @@ class WeightReinitializer:
 
     Args:
         weights: weights of a model.
-        initializer: initializer for all of them in place of their layers' own; a Keras object.
+        initializer: initializer for all of them in place of their layers' own; a Keras object. Its fans are
+            those of the layers: of depthwise, transposed and einsum kernels too.
 
     Raises:
         ValueError: if the initializer of a weight is not known.
@@ -74,9 +76,11 @@ def unit_uniform(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
     return _random_integers(shape, key) * 2.0**-32
 
 
-def _draw_of(weight: Weight, initializer: Any = None) -> Draw:
-    initializer = _initializer_of(weight) if initializer is None else initializer
+def _draw_of(weight: Weight, given: Any = None) -> Draw:
+    initializer = _initializer_of(weight) if given is None else given
     draw = stateless_initializer(initializer)
+    if draw is not None and isinstance(given, keras.initializers.VarianceScaling):
+        return functools.partial(_variance_scaling, given, fans=_fans_of(weight))
     if draw is None:
         what = f"{weight} with {'none' if initializer is None else type(initializer).__name__}"
         rule = "must have weights with initializers that can be drawn from again"
@@ -136,8 +140,10 @@ def _truncated_normal(initializer: Any, shape: Sequence[int], key: tf.Tensor) ->
     return initializer.mean + _normal(shape, key, initializer.stddev, truncated_at=2.0)
 
 
-def _variance_scaling(initializer: Any, shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
-    fan_in, fan_out = _fans(initializer, shape)
+def _variance_scaling(
+    initializer: Any, shape: Sequence[int], key: tf.Tensor, fans: tuple[int, int] | None = None
+) -> tf.Tensor:
+    fan_in, fan_out = fans or _fans(initializer, shape)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[initializer.mode]
     stddev = math.sqrt(initializer.scale / max(1.0, fan))
     if initializer.distribution == "uniform":
@@ -169,6 +175,14 @@ _RULES = {
 # The standard deviation of a standard normal variable that is known to be within 2 of its mean:
 # sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)).
 _STDDEV_WITHIN_TWO = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
+
+
+def _fans_of(weight: Weight) -> tuple[int, int] | None:
+    """Returns the numbers of inputs of a unit and of units of an input, which a kernel's shape hides."""
+    if not weight.is_kernel or len(weight.variable.shape) < 2:
+        return None
+    maps = LinearMaps(weight)
+    return maps.positions * maps.inputs, maps.positions * maps.outputs
 
 
 def _fans(initializer: Any, shape: Sequence[int]) -> tuple[int, int]:

@@ -29,7 +29,8 @@ class PureAdamO(PureAdam):
         bias_correction: see `PureAdam`.
         per_entry_steps: see `PureAdam`.
         strength: factor of the pull, at least 0.
-        hidden: whether each parameter is a hidden matrix, which is pulled. None: all kernels but the last.
+        hidden: whether each parameter is a hidden matrix, which is pulled. None: all parameters of two axes
+            or more but the last of them; the Keras form goes by the names of the weights too.
 
     Slots: `PureAdam` has the same.
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfplastic._checks import check_boolean, check_non_negative, check_positive
 from tfplastic._keras import keras
 from tfplastic._shared_arguments import shares_arguments
+from tfplastic.optimizers._forms.hidden_matrices import is_kernel
 from tfplastic.optimizers._forms.keras_form import check_form, keras_arguments
 from tfplastic.optimizers.adam import Adam
 from tfplastic.optimizers.pure import PureAdam, cast_to
@@ -30,7 +31,9 @@ class PureAdamW(PureAdam):
         bias_correction: see `PureAdam`.
         per_entry_steps: see `PureAdam`.
         weight_decay: share by which, times the learning rate, an update shrinks the parameters; at least 0.
-        decay_vectors: whether parameters of fewer than two axes decay as well: biases, gains and offsets.
+        decay_vectors: whether parameters that are no kernels decay as well: biases, gains and offsets. Pure
+            functions know shapes only, so that theirs are the parameters of fewer than two axes; the Keras
+            form goes by the names of the weights too.
 
     Slots: `PureAdam` has the same.
 
@@ -86,7 +89,7 @@ class AdamW(Adam):
         return super().pure  # Keras has applied the decay
 
     def _use_weight_decay(self, variable: Any) -> bool:
-        return self.decay_vectors or len(variable.shape) >= 2
+        return self.decay_vectors or is_kernel(variable)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make the same optimizer again."""

@@ -41,7 +41,8 @@ class PureMuon(PureOptimizer):
         beta_1: decay of AdamW's m, in [0, 1).
         beta_2: decay of AdamW's v, in [0, 1).
         epsilon: AdamW's, above 0.
-        hidden: whether each parameter is a hidden matrix. None: all matrices but the last.
+        hidden: whether each parameter is a hidden matrix. None: all matrices but the last; the Keras form
+            goes by the names of the weights too.
 
     Slots: `momentum`, of AdamW its m; `velocity`, AdamW's v, zeros for hidden matrices.
 

@@ -198,8 +198,9 @@ def trac(
         the weights, in their own precision: in float32, a weight that is not near zero starts to move only
         when S has grown to about 1e-7 of it.
 
-    With D = 0 at first, S stays tiny: the learner starts nearly frozen, by design. A reset of a unit also
-    zeroes its part of the reference, a slot; a reset of all slots and of the count of steps starts again.
+    With D = 0 at first, S stays tiny: the learner starts nearly frozen, by design. Where a mitigation resets
+    slots, the reference becomes the new weights; where one changes weights alone, the reference moves with
+    them, so that D stays. A reset of the count of steps starts again.
 
     Args:
         base: optimizer of this package, such as `adam()`, that is not `trac` itself. Its learning rate and

@@ -7,7 +7,10 @@ from tests.mitigations.small_run import SmallRun, same_bits
 from tests.mitigations.ten_steps import KINDS, assert_as_by_hand
 from tfplastic._keras import keras
 from tfplastic.layers import NoisyDense
-from tfplastic.mitigations import NormalizeAndProject
+from tfplastic.mitigations import NormalizeAndProject, ParsevalRegularization
+from tfplastic.mitigations._weights.trainable import trainable_weights
+from tfplastic.mitigations.penalties.infer import num_features
+from tfplastic.networks import minatar_cnn
 
 NOTHING: Any = None  # the arguments of a hook that reads none
 
@@ -27,6 +30,45 @@ def test_ten_steps(kind, zero_biases):
         ]
 
     assert_as_by_hand(kind, [NormalizeAndProject(zero_biases=zero_biases)], after=projected)
+
+
+def test_a_bias_for_all_outputs_stays():
+    model = minatar_cnn(3, seed=0, width=0.1, shared_bias=True, norm="layer")
+    project = NormalizeAndProject(norms="keep")
+    project.build(model, None, 0)
+    for each in model.trainable_variables:
+        each.assign(np.full(each.shape, 0.5))
+    project.after_update(NOTHING, model, NOTHING, NOTHING)
+    biases = {
+        str(each): float(np.unique(each.variable)[0])
+        for each in trainable_weights(model)
+        if each.role == "bias"
+    }
+    assert biases == {name: 0.5 * (name == "output_bias/bias") for name in biases} and len(biases) > 0
+
+
+def test_hidden_layers_before_frozen_ones_and_in_nested_heads_are_projected():
+    def head(name, units):
+        layers = [keras.layers.Dense(5, name=f"{name}_hidden"), keras.layers.Dense(units, name=f"{name}_out")]
+        return keras.Sequential([keras.Input((6,)), *layers], name=name)
+
+    inputs = keras.Input((4,))
+    features = keras.layers.Dense(6, name="shared")(inputs)
+    heads = head("actor", 3), head("critic", 1)
+    model = keras.Model(inputs, [each(features) for each in heads])
+    hidden = ["shared", "actor_hidden", "critic_hidden"]
+    for frozen in ([], [heads[1]], [heads[1].layers[-1]]):
+        for each in frozen:
+            each.trainable = False
+        trained = [name for name in hidden if not frozen or frozen[0] is not heads[1] or "critic" not in name]
+        projection, parseval = NormalizeAndProject(), ParsevalRegularization()
+        projection.build(model, None, 0)
+        parseval.build(model, None, 0)
+        assert [group[0].layer.name for group in projection._projected] == trained
+        assert [each.layer.name for each in parseval._kernels] == trained
+        assert num_features(model) == 10
+        for each in frozen:
+            each.trainable = True
 
 
 def test_gain_and_offset_are_projected_together():

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,6 +7,7 @@ import tensorflow as tf
 from tests.mitigations.small_run import SmallRun, same_bits
 from tests.mitigations.ten_steps import KINDS, assert_as_by_hand
 from tfplastic._keras import keras
+from tfplastic.layers import NoisyDense, Rational
 from tfplastic.mitigations import WeightClipping
 from tfplastic.mitigations._weights.trainable import trainable_weights
 from tfplastic.mitigations.constraints.weight_clipping import _bounds
@@ -49,6 +52,21 @@ def test_the_bound_is_of_the_fan_in(layers, shape, fans):
     for name, bound in found.items():
         np.testing.assert_allclose(bound, fans[names[name]] ** -0.5)
     assert len(weights) - len(found) == 2 * (len(layers) == 3)  # those of the norm of the inputs
+
+
+def test_coefficients_of_nonlinearities_are_left_alone():
+    layers = keras.layers.Dense(4), Rational(), keras.layers.Dense(4), keras.layers.PReLU()
+    model = keras.Sequential([keras.Input((9,)), *layers, NoisyDense(2, name="noisy")])
+    for each in model.trainable_variables:
+        each.assign(np.full(each.shape, 5.0))
+    clipping = WeightClipping(1.0)
+    clipping.build(model, None, 0)
+    nothing: Any = None
+    clipping.after_update(tf.constant(1), model, nothing, nothing)
+    stayed = {each.role for each in trainable_weights(model) if (np.asarray(each.variable) == 5).all()}
+    assert stayed == {"numerator", "denominator", "alpha"}
+    np.testing.assert_allclose(model.layers[0].kernel, np.full([9, 4], 1 / 3))
+    np.testing.assert_allclose(model.layers[-1].kernel_scale, np.full([4, 2], 1 / 2))
 
 
 def test_norms_can_be_left_out():

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.mitigations.numpy_network import loss_and_gradients
 from tests.mitigations.oracle import Oracle
 from tests.mitigations.small_run import SmallRun, loss_of
 from tfplastic._keras import keras
 from tfplastic.mitigations import DASH, StepContext
-from tfplastic.mitigations._weights.trainable import trainable_weights
-from tfplastic.mitigations.network_resets.dash import _axes_of_vectors
+from tfplastic.mitigations._weights.trainable import Weight, trainable_weights
+from tfplastic.mitigations.network_resets.dash import _axes_of_vectors, _cosine
 from tfplastic.tasks import DataBatches
 
 
@@ -78,6 +79,22 @@ def test_vectors_of_each_kind_of_weight():
         found["SeparableConv2D/pointwise_kernel"] == found["SeparableConv2D/depthwise_kernel"] == (4, [0, 1])
     )
     assert found["BatchNormalization/gamma"] == found["Dense/bias"] == (1, [0])
+
+
+def test_gains_of_three_axes_biases_of_two_and_scalars_are_vectors_as_a_whole():
+    layers = keras.layers
+    inputs = keras.Input((4, 4, 2))
+    x = layers.LayerNormalization(axis=[1, 2, 3])(inputs)
+    x = layers.GRU(3)(layers.Reshape((4, 8))(layers.PReLU()(x)))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    found = {}
+    for weight in trainable_weights(model):
+        found.setdefault(weight.role, []).append(_axes_of_vectors(weight))
+    assert found["gamma"] == found["beta"] == found["alpha"] == [[0, 1, 2]]
+    assert found["bias"] == [[0, 1], [0]] and found["recurrent_kernel"] == [[0]]
+    scalar = Weight(tf.Variable(2.0), None, "temperature", "layer")
+    one, other = tf.constant(2.0), tf.constant(-0.5)
+    assert float(_cosine(one, other, _axes_of_vectors(scalar))) == -1.0
 
 
 def test_a_part_of_the_weights():

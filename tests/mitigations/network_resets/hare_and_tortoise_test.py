@@ -5,7 +5,7 @@ import pytest
 
 from tests.mitigations.small_run import SmallRun, network, same_bits
 from tests.mitigations.ten_steps import KINDS, STEPS, assert_as_by_hand, data, fitted
-from tfplastic import optimizers
+from tfplastic import mitigations, optimizers
 from tfplastic.mitigations import HareAndTortoise
 from tfplastic.mitigations.compatibility import check_mitigations
 from tfplastic.training import PlasticModel
@@ -75,6 +75,27 @@ def test_a_plastic_model_evaluates_predicts_and_validates_the_tortoise():
     of_tortoise = np.mean((predicted - y) ** 2)
     np.testing.assert_allclose([found, history.history["val_loss"][0]], of_tortoise, rtol=1e-5)
     assert abs(of_hare / of_tortoise - 1) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: mitigations.ContinualBackprop(),
+        lambda: mitigations.GraMa(),
+        lambda: mitigations.PartialResets(),
+        lambda: mitigations.ReDo(),
+        lambda: mitigations.ResetLastLayer(100),
+        lambda: mitigations.ResetNetwork(100),
+        lambda: mitigations.SelfNormalizedResets(),
+    ],
+)
+def test_methods_that_draw_weights_anew_are_refused(make):
+    pair = [HareAndTortoise(10), make()]
+    names = [type(each).__name__ for each in pair]
+    for turned in (pair, pair[::-1]):
+        with pytest.raises(ValueError, match="must not hold two that exclude each other") as caught:
+            check_mitigations(turned, "ReDo()")
+        assert all(name in str(caught.value) for name in names) and "\n" not in str(caught.value)
 
 
 def test_two_are_refused():

@@ -14,7 +14,15 @@ from tests.mitigations.ten_steps import network as small_network
 from tfplastic import optimizers
 from tfplastic._keras import keras
 from tfplastic.diagnostics import recorded_call
-from tfplastic.mitigations import HareAndTortoise, PlasticityInjection, ReDo, ShrinkAndPerturb
+from tfplastic.mitigations import (
+    HareAndTortoise,
+    PlasticityInjection,
+    ReDo,
+    ResetLastLayer,
+    ResetNetwork,
+    ShrinkAndPerturb,
+)
+from tfplastic.mitigations.compatibility import check_mitigations
 from tfplastic.mitigations.network_resets._frozen_heads import frozen_heads_of, trained_head_of
 from tfplastic.training import Loop, PlasticModel, TrainConfig
 
@@ -134,6 +142,25 @@ def test_the_first_update_of_the_new_head_depends_on_its_new_gradient_alone():
     moves = training.weights()["output/kernel"] - before
     momentum = training.slot_values()["output/kernel"]["momentum"]  # 0.1 times the gradient
     np.testing.assert_array_equal(np.sign(moves), -np.sign(momentum))
+
+
+def test_an_object_in_a_second_run_leaves_the_first_network():
+    injection = PlasticityInjection(1)
+    first = injection.extend_network(network(None))
+    injection.build(first, None, 0)
+    second, target = (injection.extend_network(network(None)) for _ in range(2))
+    injection.build(second, None, 0)
+    before = [each.numpy() for each in first.variables]
+    injection.after_update(tf.constant(1, tf.int64), second, lambda each: {}, KEY)
+    heads: Any = [frozen_heads_of(each) for each in (first, second, target)]
+    assert [float(each.is_on) for each in heads] == [0, 1, 1]
+    assert same_bits([each.numpy() for each in first.variables], before)
+
+
+@pytest.mark.parametrize("other", [ResetLastLayer(5), ResetNetwork(5)])
+def test_resets_that_would_leave_the_frozen_heads_are_refused(other):
+    with pytest.raises(ValueError, match="must not hold two that exclude each other"):
+        check_mitigations([other, PlasticityInjection(1)], "ReDo()")
 
 
 def test_the_target_network_is_changed_likewise_and_the_loop_counts_boundaries():

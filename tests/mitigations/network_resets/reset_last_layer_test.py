@@ -27,6 +27,25 @@ def test_a_bias_for_all_outputs_belongs_to_the_head():
     assert changed_by_reset(model) == ["output/kernel", "output_bias/bias"]
 
 
+def test_the_heads_of_an_actor_and_a_critic_count_as_one():
+    def head(name, units):
+        layers = [keras.layers.Dense(5, name=f"{name}_hidden"), keras.layers.Dense(units, name=f"{name}_out")]
+        return keras.Sequential([keras.Input((6,)), *layers], name=name)
+
+    inputs = keras.Input((4,))
+    features = keras.layers.Dense(6, name="shared")(inputs)
+    model = keras.Model(inputs, [head("actor", 3)(features), head("critic", 1)(features)])
+    for count, expected in (
+        (0, []),
+        (1, ["actor_out", "critic_out"]),
+        (2, ["actor_out", "critic_hidden", "critic_out"]),
+        (4, ["shared", "actor_hidden", "actor_out", "critic_hidden", "critic_out"]),
+    ):
+        reset = ResetLastLayer(num_layers=count)
+        reset.build(model, adam(), 0)
+        assert list(dict.fromkeys(each.layer.name for each in reset._weights)) == expected
+
+
 @pytest.mark.parametrize("position", ["before", "after"])
 def test_a_norm_belongs_to_the_layer_that_it_follows(position):
     model = networks.cnn(

@@ -2,8 +2,8 @@ import pytest
 import tensorflow as tf
 
 from tests.mitigations.small_run import SmallRun, same_bits
-from tfplastic.mitigations import ResetOptimizerState
-from tfplastic.optimizers import adam, centered_rmsprop, sgd
+from tfplastic.mitigations import ReDo, ResetNetwork, ResetOptimizerState
+from tfplastic.optimizers import ada_upgd, adam, centered_rmsprop, sgd, trac, upgd
 
 OPTIMIZERS = {
     "adam": lambda: adam(0.01),
@@ -58,6 +58,26 @@ def test_adam_rel_keeps_the_means_and_counts_again(per_entry_steps):
     for weight, slots in after.items():
         for name, value in slots.items():
             assert not value.any() if name == "steps" else (value == before[weight][name]).all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda reset: ResetOptimizerState(reset_step=reset),
+        lambda reset: ResetNetwork(reset_step=reset),
+        lambda reset: ReDo(reset_step=reset),
+    ],
+)
+def test_the_count_of_steps_stays_where_noise_goes_by_it(make):
+    for optimizer in (upgd(), ada_upgd(), trac(upgd())):
+        SmallRun([make(False)], optimizer=optimizer)
+        with pytest.raises(ValueError) as error:
+            SmallRun([make(True)], optimizer=optimizer)
+        name = type(optimizer).__name__
+        assert str(error.value) == (
+            f"`reset_step` must be False with {name}, whose noise goes by the count of steps. Received: True"
+        )
+    SmallRun([make(True)], optimizer=upgd(noise_scale=0.0))
 
 
 def test_one_of_both_is_reset():

@@ -160,8 +160,8 @@ def test_a_decay_of_1_is_refused():
 def test_units_with_two_features_are_replaced_without_a_correction():
     model = networks.mlp(3, (6, 5), input_shape=(4,), activation="crelu")
     head = model.layers[-1]
-    OutgoingBias(model).add(UnitMap(model)["hidden2"], tf.ones([5], tf.float64))
+    OutgoingBias(model).add(UnitMap(model)["hidden2"], tf.ones([5], tf.float64), slots=None)
     assert not head.bias.numpy().any()
     model = networks.mlp(3, (6, 5), input_shape=(4,))
-    OutgoingBias(model).add(UnitMap(model)["hidden2"], tf.ones([5], tf.float64))
+    OutgoingBias(model).add(UnitMap(model)["hidden2"], tf.ones([5], tf.float64), slots=None)
     np.testing.assert_allclose(model.layers[-1].bias, model.layers[-1].kernel.numpy().sum(0), rtol=1e-5)

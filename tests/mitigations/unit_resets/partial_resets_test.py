@@ -63,6 +63,24 @@ def test_a_transform_is_1_at_a_utility_of_1_and_falls(transform):
     np.testing.assert_allclose(TRANSFORMS[transform](np.ones(1)), 1)
 
 
+def test_recurrent_weights_are_mixed_like_incoming_ones():
+    layers = keras.layers.SimpleRNN(3, name="hidden"), keras.layers.Dense(2)
+    model = keras.Sequential([keras.Input((4, 2)), *layers])
+    partial = PartialResets(0.5, reset_period=1)
+    partial.build(model, None, 0)
+    partial.state["hidden/utility"].assign([1.0, 9.0, 1.0])
+    shares = np.array([0.5, 0.0, 0.5])
+    kernel, recurrent = (each.numpy() for each in model.trainable_variables[:2])
+    partial._mix(tf.constant([1, 2]), lambda each: {})
+    after = [each.numpy() for each in model.trainable_variables[:2]]
+    # Recurrent weights are outgoing ones too: their rows have been shrunk.
+    mixed = after[0], after[1] / (1 - shares)[:, None]
+    for before, found, fan_in in ((kernel, mixed[0], 2), (recurrent, mixed[1], 3)):
+        np.testing.assert_allclose(found[:, 1], before[:, 1], atol=1e-6)
+        fresh = 2 * found[:, ::2] - before[:, ::2]
+        assert (np.abs(fresh) > 1e-6).all() and np.abs(fresh).max() <= np.sqrt(6 / fan_in)
+
+
 def test_only_every_so_many_steps():
     training = SmallRun([PartialResets(reset_period=4, strength=0.5)])
     alone = SmallRun()

@@ -9,8 +9,12 @@ import pytest
 import tensorflow as tf
 
 from tests.optimizers.problems import SHAPES, adam_reference, assert_within, clipped, gradients, train
+from tfplastic._keras import keras
+from tfplastic.diagnostics.reading import model_layers
+from tfplastic.layers import NoisyDense
 from tfplastic.networks import mlp
 from tfplastic.optimizers import PureAdamO, PureMuon, adamo, muon, slots
+from tfplastic.optimizers._forms import hidden_matrices
 from tfplastic.optimizers.adamo import AdamO
 from tfplastic.optimizers.muon import Muon, orthogonal
 
@@ -103,6 +107,42 @@ def test_the_keras_form_finds_hidden_matrices_and_takes_names():
         assert [
             each for each, kernel in zip(optimizer.pure.hidden, is_kernel, strict=True) if kernel
         ] == expected
+
+
+@pytest.mark.parametrize("make", [lambda: muon(flattens_convolutions=True), lambda: adamo(0.1)])
+def test_gains_biases_and_scales_of_any_shape_are_no_hidden_matrices(make):
+    layers = [
+        (keras.layers.Conv2D(2, 1, name="conv"), (None, 4, 4, 3)),
+        (keras.layers.LayerNormalization(axis=[1, 2, 3], name="norm"), (None, 4, 4, 2)),
+        (keras.layers.GRU(3, name="gru"), (None, 4, 2)),
+        (NoisyDense(3, name="noisy"), (None, 3)),
+        (NoisyDense(2, name="output"), (None, 3)),
+    ]
+    for layer, shape in layers:
+        layer.build(shape)
+    variables = [each for layer, _ in layers for each in layer.trainable_variables]
+    optimizer = make()
+    optimizer.build(variables)
+    hidden = [each for each, is_one in zip(variables, optimizer.pure.hidden, strict=True) if is_one]
+    expected = [layers[0][0].kernel, layers[2][0].cell.kernel, layers[2][0].cell.recurrent_kernel]
+    expected.append(layers[3][0].kernel)
+    assert [id(each) for each in hidden] == [id(each) for each in expected]
+
+
+def test_adamo_leaves_gains_of_three_axes():
+    norm = keras.layers.LayerNormalization(axis=[1, 2, 3])
+    norm.build((None, 4, 4, 2))
+    kernels = [tf.Variable(tf.eye(3)) for _ in range(2)]
+    optimizer = adamo(1.0, 0.1)
+    variables = [kernels[0], *norm.trainable_variables, kernels[1]]
+    optimizer.build(variables)
+    for _ in range(6):
+        optimizer.apply_gradients([(tf.zeros(each.shape), each) for each in variables])
+    assert (np.asarray(norm.gamma) == 1).all() and not np.asarray(norm.beta).any()
+
+
+def test_names_that_are_no_kernels_are_those_of_diagnostics():
+    assert hidden_matrices._NO_KERNELS == model_layers._NO_KERNELS
 
 
 @pytest.mark.parametrize("make", [lambda: muon(0.02), lambda: adamo(0.1, 0.02)], ids=["muon", "adamo"])

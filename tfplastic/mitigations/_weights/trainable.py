@@ -1,15 +1,16 @@
 """The trainable weights of a model, each with its layer and its name in that layer."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfplastic._checks import check_one_of, shown
-from tfplastic.diagnostics.reading.model_layers import named_layers
-from tfplastic.mitigations.mitigation import Slots
+from tfplastic.diagnostics.reading.model_layers import is_kernel, named_layers, variable_role
 
 _KERNELS = ("kernel", "embeddings")
+_OF_POSITIONS = "embedding"  # added to the units of each position
 _GAINS, _OFFSETS = ("gamma", "scale"), ("beta",)
 _CHOICES = ("all", "all_but_norms", "kernels")
 
@@ -22,17 +23,25 @@ class Weight(NamedTuple):
         layer: innermost layer that owns it.
         role: its name in that layer, such as 'kernel' or 'gamma'.
         path: the layer's path below the model, such as 'block_1/attention/query'.
+        number: 0, or the place among the weights of its layer that have the same role.
     """
 
     variable: Any
     layer: Any
     role: str
     path: str
+    number: int = 0
 
     @property
     def is_kernel(self) -> bool:
-        """Whether it multiplies inputs from other units, unlike a bias, and a gain or offset of a norm."""
-        return self.role.endswith(_KERNELS)
+        """Whether it multiplies inputs from other units, unlike a bias, and a gain or offset of a norm.
+
+        In layers of one's own it may have any name but those of biases, gains and the like, with two axes or
+        more.
+        """
+        if self.role.endswith(_KERNELS):
+            return True
+        return is_kernel(self.variable) and not self.role.endswith(_OF_POSITIONS)
 
     @property
     def is_gain(self) -> bool:
@@ -50,7 +59,7 @@ class Weight(NamedTuple):
         return self.role.endswith(("bias", *_OFFSETS))
 
     def __str__(self) -> str:
-        return f"{self.path}/{self.role}"
+        return f"{self.path}/{self.role}" + (f".{self.number}" if self.number else "")
 
 
 def trainable_weights(model: Any) -> list[Weight]:
@@ -69,8 +78,14 @@ def trainable_weights(model: Any) -> list[Weight]:
     variables = model.trainable_variables
     if not variables:
         raise ValueError(f"`model` must be built and have trainable weights. Received: {model.name!r}")
-    found = [(each, *owners[id(each)]) for each in variables]
-    return [Weight(variable, layer, _role(variable), path) for variable, path, layer in found]
+    found: list[Weight] = []
+    counts: Counter[tuple[str, str]] = Counter()
+    for variable in variables:
+        path, layer = owners[id(variable)]
+        role = variable_role(variable)
+        found.append(Weight(variable, layer, role, path, counts[path, role]))
+        counts[path, role] += 1
+    return found
 
 
 def select(weights: Sequence[Weight], which: str) -> list[Weight]:
@@ -102,13 +117,3 @@ def values_of(weights: Sequence[Weight], variables: Sequence[Any]) -> list[tf.Te
 def check_which(which: Any) -> str:
     """Returns `which` if `select` knows it, else raises `ValueError`."""
     return check_one_of("weights", which, _CHOICES)
-
-
-def reset_slots(slots: Slots, variable: Any) -> None:
-    """Assigns zero, with which they start, to the slots of a weight."""
-    for slot in slots(variable).values():
-        slot.assign(tf.zeros_like(slot))
-
-
-def _role(variable: Any) -> str:
-    return variable.name.split("/")[-1].split(":")[0]  # 'dense/kernel:0' in Keras 2, 'kernel' in Keras 3

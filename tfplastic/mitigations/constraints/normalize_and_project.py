@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from tfplastic._checks import check_boolean, check_fraction, check_one_of
 from tfplastic._keras import tf_variable
-from tfplastic.diagnostics.reading.output_layers import output_layers
+from tfplastic.diagnostics.reading.model_layers import named_layers, owns_kernel
+from tfplastic.diagnostics.reading.output_layers import kernel_layers, output_layers
+from tfplastic.mitigations._weights.changes import change
 from tfplastic.mitigations._weights.starts import Starts
 from tfplastic.mitigations._weights.trainable import Weight, trainable_weights
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
@@ -33,8 +35,9 @@ class NormalizeAndProject(Mitigation):
         as well.
     Source: Lyle et al. 2024, "Normalization and effective learning rates in reinforcement learning".
     Departures: the paper removes biases, which equals biases that start at 0 and stay there; the bias of the
-        last layer stays. The paper's rate of decay is not known, so `decay_rate` has no default. Plasticine
-        projects the last layer too, every 10,000 environment steps, in networks without norms.
+        last layer stays, as does that of a layer after it, such as `SharedBias`. The paper's rate of decay is
+        not known, so `decay_rate` has no default. Plasticine projects the last layer too, every 10,000
+        environment steps, in networks without norms.
     Outputs: the projection of a kernel keeps them where a norm follows each hidden layer, up to the norm's
         epsilon. Biases of 0 and projected gains and offsets may change them.
 
@@ -89,7 +92,7 @@ class NormalizeAndProject(Mitigation):
         """
         weights = trainable_weights(model)
         kernels = [each for each in weights if each.is_kernel]
-        outputs = {id(each) for each in output_layers(model, [each.layer for each in kernels])}
+        outputs = {id(each) for each in output_layers(model, kernel_layers(model))}
         hidden = [each for each in kernels if id(each.layer) not in outputs]
         if not hidden:
             rule = "must have a layer with a kernel before its last one"
@@ -110,11 +113,12 @@ class NormalizeAndProject(Mitigation):
         self._rhos = [tf.Variable(_norm(group), trainable=False) for group in self._projected]
         self._decayed = [each for each in weights if each.is_norm and self._norms == "decay"]
         self._starts = Starts(self._decayed)
-        is_hidden_bias = [
-            each.is_bias and not each.is_norm and id(each.layer) not in outputs and self._zero_biases
+        at_outputs = _at_outputs(model, outputs)
+        self._biases = [
+            each
             for each in weights
+            if self._zero_biases and each.is_bias and not each.is_norm and id(each.layer) not in at_outputs
         ]
-        self._biases = [each for each, is_one in zip(weights, is_hidden_bias, strict=True) if is_one]
 
     def after_update(
         self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor, context: Any = None
@@ -123,17 +127,27 @@ class NormalizeAndProject(Mitigation):
             factor = tf.math.divide_no_nan(tf.convert_to_tensor(rho), _norm(group))  # weights of 0 stay 0
             for weight in [*group, *scales]:
                 value = tf.convert_to_tensor(weight.variable)
-                weight.variable.assign(value * tf.cast(factor, value.dtype))
+                change(weight.variable, value * tf.cast(factor, value.dtype), slots)
         for weight, start in zip(self._decayed, self._starts.values(), strict=True):
             value = tf.convert_to_tensor(weight.variable)
-            weight.variable.assign(value + self._decay_rate * (start - value))
+            change(weight.variable, value + self._decay_rate * (start - value), slots)
         for weight in self._biases:
-            weight.variable.assign(tf.zeros_like(tf.convert_to_tensor(weight.variable)))
+            change(weight.variable, tf.zeros_like(tf.convert_to_tensor(weight.variable)), slots)
 
     @property
     def state(self) -> dict[str, tf.Variable]:
         rhos = {f"rho/{group[0]}": rho for group, rho in zip(self._projected, self._rhos, strict=True)}
         return {**rhos, **self._starts.state}
+
+
+def _at_outputs(model: Any, outputs: set[int]) -> set[int]:
+    """Returns the output layers, and the layers without a kernel that follow one of them."""
+    last, found = None, set()
+    for layer in named_layers(model).values():
+        last = layer if owns_kernel(layer) else last
+        if id(last) in outputs:
+            found.add(id(layer))
+    return found
 
 
 def _norm(group: list[Weight]) -> tf.Tensor:

@@ -7,6 +7,7 @@ import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_positive
+from tfplastic.mitigations._weights.changes import change
 from tfplastic.mitigations._weights.matrices import KernelMatrix
 from tfplastic.mitigations._weights.trainable import Weight, check_which, select, trainable_weights
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
@@ -22,7 +23,8 @@ class WeightClipping(Mitigation):
     Source: Elsayed et al. 2024, "Weight clipping for deep continual and reinforcement learning".
     Departures: none from the code. As there, gains and offsets of a norm have the b of the last kernel before
         them, which clips a gain of 1 far below 1; `weights='all_but_norms'` leaves them alone. Weights before
-        any kernel, such as those of a norm of the inputs, have no such bound and are not clipped.
+        any kernel, such as those of a norm of the inputs, have no such bound and are not clipped, and
+        neither are coefficients of nonlinearities (PReLU, `Rational`), tokens and positions.
     Outputs: they change where a weight is outside of its bound.
 
     Args:
@@ -68,15 +70,16 @@ class WeightClipping(Mitigation):
     ) -> None:
         for weight, bound in self._bounds:
             value = tf.convert_to_tensor(weight.variable)
-            weight.variable.assign(tf.clip_by_value(value, -bound, bound))
+            change(weight.variable, tf.clip_by_value(value, -bound, bound), slots)
 
 
 def _bounds(weights: list[Weight]) -> dict[str, float]:
-    """Returns {weight: 1 / sqrt(fan-in)} of all but those before any kernel."""
+    """Returns {weight: 1 / sqrt(fan-in)} of the weights of units, but for those before any kernel."""
     kernels = {id(each.layer): each for each in weights if each.is_kernel}
     found, last = {}, None
     for weight in weights:
         last = weight if weight.is_kernel else kernels.get(id(weight.layer), last)
-        if last is not None:
+        is_of_units = weight.is_bias or weight.is_norm or id(weight.layer) in kernels
+        if last is not None and is_of_units:
             found[str(weight)] = 1 / math.sqrt(KernelMatrix(last).inputs)
     return found

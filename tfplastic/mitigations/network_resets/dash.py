@@ -6,8 +6,9 @@ import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_boolean, check_fraction, check_positive_integer
+from tfplastic.mitigations._weights.changes import change, reset_slots
 from tfplastic.mitigations._weights.matrices import axes_of_outputs
-from tfplastic.mitigations._weights.trainable import Weight, check_which, chosen_weights, reset_slots
+from tfplastic.mitigations._weights.trainable import Weight, check_which, chosen_weights
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 from tfplastic.mitigations.step_context import StepContext
 
@@ -97,7 +98,7 @@ class DASH(Mitigation):
         directions = context.pass_over_data(average, start, self._max_batches)
         for weight, value, direction in zip(self._weights, values, directions, strict=True):
             cosine = _cosine(value, direction, _axes_of_vectors(weight))
-            weight.variable.assign(value * tf.clip_by_value(cosine, self._floor, 1.0))
+            change(weight.variable, value * tf.clip_by_value(cosine, self._floor, 1.0), slots)
             if self._reset_slots:
                 reset_slots(slots, weight.variable)
 
@@ -105,8 +106,10 @@ class DASH(Mitigation):
 def _axes_of_vectors(weight: Weight) -> list[int]:
     """Returns the axes of a weight along which its vectors are."""
     rank = len(weight.variable.shape)
-    if rank == 1 or not weight.role.endswith("kernel"):
+    if weight.role.endswith(("embedding", "embeddings")):
         return [rank - 1]
+    if rank < 2 or not weight.is_kernel:
+        return list(range(rank))
     if rank == 2 or hasattr(weight.layer, "equation"):
         outputs = axes_of_outputs(weight, rank)
         return [axis for axis in range(rank) if axis not in outputs]

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from tfplastic._checks import check_boolean, check_positive_integer
 from tfplastic.mitigations._weights.attention import query_key_kernels
+from tfplastic.mitigations._weights.changes import change, reset_slots
 from tfplastic.mitigations._weights.linear_maps import LinearMaps
-from tfplastic.mitigations._weights.trainable import Weight, chosen_weights, reset_slots
+from tfplastic.mitigations._weights.trainable import Weight, chosen_weights
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
 
@@ -71,7 +72,7 @@ class FIRE(Mitigation):
         Raises:
             ValueError: there is none, or the queries and keys are not found.
         """
-        kernels = [each for each in chosen_weights(model, "kernels") if each.role.endswith("kernel")]
+        kernels = [each for each in chosen_weights(model, "kernels") if not each.role.endswith("embeddings")]
         found = query_key_kernels(model, kernels) if self._attention_only else []
         self._kernels = [_Kernel(*each) for each in found or [(each, 1) for each in kernels]]
 
@@ -80,7 +81,8 @@ class FIRE(Mitigation):
     ) -> None:
         for kernel in self._kernels:
             variable = kernel.weight.variable
-            variable.assign(kernel.orthogonal(tf.convert_to_tensor(variable), self._num_iterations))
+            changed = kernel.orthogonal(tf.convert_to_tensor(variable), self._num_iterations)
+            change(variable, changed, slots)
             if self._reset_slots:
                 reset_slots(slots, variable)
 

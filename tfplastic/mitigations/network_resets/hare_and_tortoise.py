@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfplastic._checks import check_fraction, check_positive_integer
 from tfplastic._keras import keras, tf_variable
 from tfplastic.diagnostics.reading.model_layers import named_layers
+from tfplastic.mitigations._weights.changes import change
 from tfplastic.mitigations._weights.trainable import trainable_weights
 from tfplastic.mitigations.mitigation import Mitigation, Slots
 from tfplastic.mitigations.network_resets._frozen_heads import frozen_heads_of, trained_head_of
@@ -28,10 +29,11 @@ class HareAndTortoise(Mitigation):
     Departures: copies share no memory; in the released code they do until the next update. At zero decay both
         are the same, bit for bit.
     Outputs: they change where the hare returns to the tortoise.
-    Works with: all other mitigations, which act on the hare. After `PlasticityInjection` the average of the
-        head starts again from the new head. Evaluations of the loop, `evaluate` and
-        `predict` of a `PlasticModel` and its validation in `fit` are of the tortoise; diagnostics and probes
-        are of the hare. A callback in Keras' own `fit` trains in the same way, but evaluates the hare.
+    Works with: all other mitigations, which act on the hare, but those that draw weights again: the average
+        would keep the old network, and a return to it would undo the reset. After `PlasticityInjection` the
+        average of the head starts again from the new head. Evaluations of the loop, `evaluate` and `predict`
+        of a `PlasticModel` and its validation in `fit` are of the tortoise; diagnostics and probes are of the
+        hare. A callback in Keras' own `fit` trains in the same way, but evaluates the hare.
 
     Args:
         reset_period: gradient steps between returns of the hare to the tortoise.
@@ -55,8 +57,17 @@ class HareAndTortoise(Mitigation):
     """
 
     period = 1
-    turn = 450  # after resets of weights
-    excludes = ("HareAndTortoise",)
+    turn = 450  # after changes of weights
+    excludes = (
+        "HareAndTortoise",
+        "ContinualBackprop",
+        "GraMa",
+        "PartialResets",
+        "ReDo",
+        "ResetLastLayer",
+        "ResetNetwork",
+        "SelfNormalizedResets",
+    )
 
     def __init__(self, reset_period: int, decay: float = 0.999):
         self._reset_period = check_positive_integer("reset_period", reset_period)
@@ -90,7 +101,7 @@ class HareAndTortoise(Mitigation):
 
         def go_back() -> tf.Tensor:
             for hare, tortoise in self._pairs.values():
-                hare.assign(tf.convert_to_tensor(tortoise))
+                change(hare, tf.convert_to_tensor(tortoise), slots)
             return tf.constant(True)
 
         tf.cond(tf.equal(step % self._reset_period, 0), go_back, lambda: tf.constant(True))

@@ -7,7 +7,8 @@ import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_one_of, check_positive_integer
-from tfplastic.mitigations._weights.trainable import Weight, reset_slots, trainable_weights
+from tfplastic.mitigations._weights.changes import reset_slots
+from tfplastic.mitigations._weights.trainable import Weight, trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.mitigation import Mitigation, Slots
 from tfplastic.mitigations.network_resets._frozen_heads import (
@@ -37,8 +38,9 @@ class PlasticityInjection(Mitigation):
     Outputs: they stay exactly as they are.
     Works with: the loop, whose tasks extend their networks; `PlasticModel`, whose `compile` does; a callback
         in Keras' own `fit` if the model is the result of `extend_network`. Other mitigations act on the
-        trained head. Methods that reset units leave those whose values the head reads. With dropout or batch
-        normalization in the head the outputs stay as they were in inference alone.
+        trained head. Not with `ResetLastLayer` and `ResetNetwork`, which would leave the frozen heads.
+        Methods that reset units leave those whose values the head reads. With dropout or batch normalization
+        in the head the outputs stay as they were in inference alone.
 
     Args:
         after: gradient steps or boundaries of the task after which it is done, once in the life of a network.
@@ -58,6 +60,7 @@ class PlasticityInjection(Mitigation):
     """
 
     turn = 400
+    excludes = ("ResetLastLayer", "ResetNetwork")
 
     def __init__(self, after: int, unit: str = "steps", head: str | None = None):
         self._after = check_positive_integer("after", after)
@@ -65,6 +68,7 @@ class PlasticityInjection(Mitigation):
         self.period = self._after if unit == "steps" else None
         self._first = _check_name("head", head)
         self._extended: list[Any] = []
+        self._is_built = False
         self._kept: dict[str, tf.Variable] = {}
         self._weights: list[Weight] = []
         self._heads: list[_Heads] = []
@@ -72,6 +76,8 @@ class PlasticityInjection(Mitigation):
     def extend_network(self, model: Any) -> Any:
         """Returns the network with frozen heads, which are switched on at the injection."""
         extended = with_frozen_heads(model, self._first)
+        if self._is_built:  # for another run
+            self._extended, self._is_built = [], False
         self._extended.append(extended)
         return extended
 
@@ -91,6 +97,7 @@ class PlasticityInjection(Mitigation):
         self._weights = [each for each in trainable_weights(model) if id(each.variable) in own]
         self._fresh = WeightReinitializer(self._weights)
         self._kept = {"boundaries": tf.Variable(0, trainable=False)} if self._unit == "boundaries" else {}
+        self._is_built = True
 
     def after_update(
         self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor, context: Any = None

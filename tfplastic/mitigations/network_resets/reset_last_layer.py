@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from tfplastic._checks import check_integer
 from tfplastic.diagnostics.reading.output_layers import output_layers
-from tfplastic.mitigations._weights.trainable import Weight, reset_slots, trainable_weights
+from tfplastic.mitigations._weights.changes import reset_slots
+from tfplastic.mitigations._weights.trainable import Weight, trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
@@ -77,7 +78,12 @@ def _last_layers(model: Any, count: int) -> list[Weight]:
     if count > most:
         rule = f"must be at most {most}, the number of layers of `model` with a kernel"
         raise ValueError(f"`num_layers` {rule}. Received: {count}")
-    first = {id(weight.layer): index for index, weight in reversed(list(enumerate(weights)))}
-    starts = sorted(first[layer] for layer in with_kernel - outputs)
-    starts += [min(first[layer] for layer in outputs)] if outputs else []
-    return weights[starts[-count] :] if count else []
+    order = list(dict.fromkeys(id(weight.layer) for weight in weights if id(weight.layer) in with_kernel))
+    hidden = [layer for layer in order if layer not in outputs]
+    last = {*outputs, *hidden[len(hidden) - count + 1 :]} if count else set()
+    found, owner = [], None
+    for weight in weights:
+        owner = id(weight.layer) if id(weight.layer) in with_kernel else owner
+        if owner in last:
+            found.append(weight)
+    return found

@@ -8,7 +8,8 @@ import tensorflow as tf
 from tfplastic._checks import check_boolean
 from tfplastic._keras import keras
 from tfplastic.diagnostics.reading.model_layers import named_layers
-from tfplastic.mitigations._weights.trainable import Weight, reset_slots, trainable_weights
+from tfplastic.mitigations._weights.changes import check_resets_step, reset_slots
+from tfplastic.mitigations._weights.trainable import Weight, trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
@@ -30,7 +31,7 @@ class ResetNetwork(Mitigation):
     Args:
         period: see `Mitigation`.
         reset_step: whether `optimizer.iterations` is set to zero too, so that the next update is the first
-            one of a new optimizer.
+            one of a new optimizer. False with an optimizer that draws noise, such as `upgd`.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -52,8 +53,10 @@ class ResetNetwork(Mitigation):
         """Finds the weights and their initializers.
 
         Raises:
-            ValueError: if the initializer of a weight is not known.
+            ValueError: if the initializer of a weight is not known, or the optimizer draws noise by its
+                count of steps, which would be reset.
         """
+        check_resets_step(optimizer, self._reset_step)
         self._weights = trainable_weights(model)
         self._fresh = WeightReinitializer(self._weights)
         self._iterations = optimizer.iterations

@@ -6,6 +6,7 @@ import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_boolean
+from tfplastic.mitigations._weights.changes import check_resets_step, slot_start
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
 
@@ -14,8 +15,9 @@ class ResetOptimizerState(Mitigation):
     """Mitigation that zeroes all slots of the optimizer and, by default, its count of steps.
 
     Rule: every slot of every weight becomes 0, and so does the count of steps. The next update is then the
-        first of a new optimizer, bit for bit. With `reset_slots=False` it is Adam-Rel: the means stay, and
-        the count of steps is zero, so that the next updates correct the bias of means as if they were new.
+        first of a new optimizer, bit for bit. The reference of `optimizers.trac` becomes the weights in place
+        of 0. With `reset_slots=False` it is Adam-Rel: the means stay, and the count of steps is zero, so that
+        the next updates correct the bias of means as if they were new.
     Defaults: at each target update, as in Asadi et al. 2023. A count that continues leaves Adam's bias
         uncorrected after the reset: with betas of 0.9 and 0.999 and constant gradients, its updates are 3.2
         times as large at once and 6.6 times in the 12th.
@@ -29,7 +31,7 @@ class ResetOptimizerState(Mitigation):
     Args:
         period: see `Mitigation`.
         reset_step: whether `optimizer.iterations`, and counts of single entries, are set to zero too. The
-            paper is silent.
+            paper is silent. False with an optimizer that draws noise, such as `upgd`.
         reset_slots: whether the other slots are set to zero.
 
     Raises:
@@ -51,7 +53,12 @@ class ResetOptimizerState(Mitigation):
             raise ValueError("`reset_slots` must be True without `reset_step`. Received: False")
 
     def build(self, model: Any, optimizer: Any, seed: int) -> None:
-        """Keeps the count of steps."""
+        """Keeps the count of steps.
+
+        Raises:
+            ValueError: the optimizer draws noise by its count of steps, which would be reset.
+        """
+        check_resets_step(optimizer, self._reset_step)
         self._iterations = optimizer.iterations
 
     def after_update(
@@ -60,6 +67,6 @@ class ResetOptimizerState(Mitigation):
         for variable in model.trainable_variables:
             for name, slot in slots(variable).items():
                 if self._reset_step if name == "steps" else self._reset_slots:
-                    slot.assign(tf.zeros_like(slot))
+                    slot.assign(slot_start(name, slot, variable))
         if self._reset_step:
             self._iterations.assign(tf.zeros([], self._iterations.dtype))

@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from tfplastic._checks import check_boolean, check_fraction, check_non_negative, check_one_of
 from tfplastic._keras import keras
+from tfplastic.mitigations._weights.changes import change, reset_slots
 from tfplastic.mitigations._weights.trainable import (
     Weight,
     check_which,
-    reset_slots,
-    select,
+    chosen_weights,
     trainable_weights,
 )
 from tfplastic.mitigations.fresh import WeightReinitializer
@@ -97,10 +97,10 @@ class ShrinkAndPerturb(Mitigation):
         """Finds the weights and their initializers.
 
         Raises:
-            ValueError: if one of the initializers is not known.
+            ValueError: if there are no weights of the kind, or an initializer is not known.
         """
         weights = trainable_weights(model)
-        self._weights = select(weights, self._which)
+        self._weights = chosen_weights(model, self._which)
         places = {id(weight.variable): place for place, weight in enumerate(weights)}
         self._places = [places[id(weight.variable)] for weight in self._weights]
         normal = keras.initializers.RandomNormal(0.0, 1.0, seed=0)
@@ -124,7 +124,7 @@ class ShrinkAndPerturb(Mitigation):
                 shrunk = value - (1 - self._shrink) * context.older_weights(1)[place]
             else:
                 shrunk = self._shrink * value
-            weight.variable.assign(shrunk + self._perturb * phi)
+            change(weight.variable, shrunk + self._perturb * phi, slots)
             if self._reset_slots:
                 reset_slots(slots, weight.variable)
 

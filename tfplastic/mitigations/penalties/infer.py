@@ -14,7 +14,8 @@ from tfplastic._checks import (
     check_positive_integer,
 )
 from tfplastic._keras import keras, tf_variable
-from tfplastic.diagnostics.reading.output_layers import output_layers
+from tfplastic.diagnostics.reading.model_layers import is_kernel
+from tfplastic.diagnostics.reading.output_layers import kernel_layers, output_layers
 from tfplastic.mitigations._weights.starts import Starts
 from tfplastic.mitigations._weights.trainable import trainable_weights
 from tfplastic.mitigations.mitigation import Mitigation
@@ -132,10 +133,8 @@ def num_features(model: Any) -> int:
     Raises:
         ValueError: no layer has a kernel, or the last one's is not a matrix.
     """
-    weights = [each for each in trainable_weights(model) if each.is_kernel]
-    outputs = {id(each) for each in output_layers(model, [each.layer for each in weights])}
-    by_layer = {id(each.layer): each.variable.shape for each in weights if id(each.layer) in outputs}
-    kernels = list(by_layer.values())
+    outputs = output_layers(model, kernel_layers(model))
+    kernels = [next(each.shape for each in layer.weights if is_kernel(each)) for layer in outputs]
     if not kernels or len(kernels[-1]) != 2:
         received = (
             f"a kernel of shape {tuple(kernels[-1])}" if kernels else f"{model.name!r}, which has no kernel"

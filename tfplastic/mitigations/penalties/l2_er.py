@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfplastic._checks import check_non_negative, check_positive_integer
 from tfplastic._keras import tf_variable
+from tfplastic.mitigations._weights.changes import change
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 
 EPSILON = 1e-8
@@ -79,11 +80,12 @@ class L2ER(Mitigation):
             layers = list(context.activations_on(context.batch).values())
             counted = layers if self._num_layers is None else layers[-self._num_layers :]
             mean = tf.add_n([effective_rank(each) for each in counted]) / len(counted)
-        for variable, gradient in zip(variables, tape.gradient(mean, variables), strict=True):
+        gradients = tape.gradient(mean, variables)
+        for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
             if gradient is not None:
-                variable.assign_add(
-                    tf.cast(self._step_size, variable.dtype) * tf.cast(gradient, variable.dtype)
-                )
+                old = tf.convert_to_tensor(variable)
+                step_up = tf.cast(self._step_size, old.dtype) * tf.cast(gradient, old.dtype)
+                change(variable, old + step_up, slots)
 
 
 def effective_rank(activations: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_boolean, check_non_negative, check_positive, check_positive_integer
-from tfplastic.diagnostics.reading.output_layers import output_layers
+from tfplastic.diagnostics.reading.output_layers import kernel_layers, output_layers
 from tfplastic.mitigations._weights.matrices import KernelMatrix
 from tfplastic.mitigations._weights.trainable import Weight, trainable_weights, values_of
 from tfplastic.mitigations.mitigation import Mitigation
@@ -30,7 +30,9 @@ class ParsevalRegularization(Mitigation):
     Departures: the paper's networks have orthogonal initial weights and tanh; with another initialization the
         penalty pulls W towards orthogonality from the first step. `normalize_rows` and `groups` are options
         of the code; its diagonal scale after each layer and its scale of inputs change the network and are
-        left out. Plasticine has s = 1.
+        left out. Plasticine has s = 1. A kernel is one matrix, as in `diagnostics.weight_rank`: filters of
+        different groups of a convolution, and of different channels of a depthwise one, are made orthogonal
+        although they read different channels.
 
     Args:
         coefficient: factor of the penalty, at least 0; 0 adds nothing.
@@ -77,7 +79,7 @@ class ParsevalRegularization(Mitigation):
             ValueError: there are none, or the outputs of one cannot be divided into the groups.
         """
         kernels = [each for each in trainable_weights(model) if each.is_kernel]
-        outputs = {id(each) for each in output_layers(model, [each.layer for each in kernels])}
+        outputs = {id(each) for each in output_layers(model, kernel_layers(model))}
         self._kernels = [each for each in kernels if id(each.layer) not in outputs]
         if not self._kernels:
             rule = "must have a layer with a kernel before its last one"

@@ -27,7 +27,9 @@ class SpectralRegularization(Mitigation):
     Departures: the port has target 2, 10 iterations from the same random vector in each step, which are the
         default here, and the sum of squares of biases (`squared_biases`), with a coefficient of 0.1. After
         few iterations sigma is too small where singular values lie close together. The output layer counts
-        like any other. Weights of other kinds, such as the slopes of PReLU, are left out.
+        like any other. A kernel is one matrix, as in `diagnostics.weight_rank`, also that of a convolution in
+        groups or of a depthwise one, which is several maps. Weights of other kinds, such as the slopes of
+        PReLU, are left out.
 
     Args:
         coefficient: factor of the penalty, at least 0; 0 adds nothing.

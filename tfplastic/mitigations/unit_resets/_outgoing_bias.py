@@ -7,6 +7,8 @@ import tensorflow as tf
 from tfplastic.diagnostics import Units
 from tfplastic.diagnostics.reading.model_layers import named_layers
 from tfplastic.layers import CReLU, DeepFourier
+from tfplastic.mitigations._weights.changes import change
+from tfplastic.mitigations.mitigation import Slots
 
 _PLAIN = ("Dense", "Conv1D", "Conv2D", "Conv3D")
 
@@ -27,7 +29,7 @@ class OutgoingBias:
             if type(layer).__name__ in _PLAIN and layer.use_bias and getattr(layer, "groups", 1) == 1
         }
 
-    def add(self, units: Units, outputs: tf.Tensor) -> None:
+    def add(self, units: Units, outputs: tf.Tensor, slots: Slots | None) -> None:
         """Adds to the biases of the units' readers the contribution of constant outputs; traceable.
 
         Nothing is added for units with two features, whose outputs are not one number.
@@ -35,6 +37,7 @@ class OutgoingBias:
         Args:
             units: units of one layer.
             outputs: `[units]`, output of each unit, at all positions.
+            slots: slots of the optimizer, see `Mitigation.after_update`.
         """
         if self._doubled.intersection(units.activations):
             return
@@ -44,4 +47,5 @@ class OutgoingBias:
                 kernel = tf.cast(tf.convert_to_tensor(part.variable), tf.float64)
                 given = kernel * part.spread(outputs)  # [..., inputs, outputs]
                 total = tf.reduce_sum(given, axis=list(range(len(given.shape) - 1)))  # [outputs]
-                bias.assign_add(tf.cast(total, bias.dtype))
+                old = tf.convert_to_tensor(bias)
+                change(bias, old + tf.cast(total, old.dtype), slots)

@@ -130,10 +130,10 @@ class ContinualBackprop(Mitigation):
             return
         chosen = {}
         for number, (layer, units) in enumerate(self._units.items()):
-            chosen[layer] = self._replaced(layer, units, fold_in(fold_in(key, -2), number), context)
+            chosen[layer] = self._replaced(layer, units, fold_in(fold_in(key, -2), number), context, slots)
         self._reset.reset(chosen, slots, key)
 
-    def _replaced(self, layer: str, units: Units, key: tf.Tensor, context: Any) -> tf.Tensor:
+    def _replaced(self, layer: str, units: Units, key: tf.Tensor, context: Any, slots: Slots) -> tf.Tensor:
         """Updates the averages of a layer, corrects biases, and returns its units to replace."""
         age, utility, mean, due = (
             self._kept[f"{layer}/{name}"] for name in ("age", "utility", "mean", "due")
@@ -149,7 +149,7 @@ class ContinualBackprop(Mitigation):
         score = step_utility if self._utility == "random" else new_utility / unbias
         which = lowest(score, count, is_mature)
         if self._correct_bias:
-            self._bias.add(units, tf.where(which, new_mean / unbias, tf.zeros_like(new_mean)))
+            self._bias.add(units, tf.where(which, new_mean / unbias, tf.zeros_like(new_mean)), slots)
         for kept, new in ((age, new_age), (utility, new_utility), (mean, new_mean)):
             kept.assign(tf.where(which, tf.zeros_like(new), new))
         return which

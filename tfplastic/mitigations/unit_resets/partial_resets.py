@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfplastic._checks import check_fraction, check_one_of, check_positive, check_positive_integer
 from tfplastic._keras import keras
 from tfplastic.diagnostics import Slice
+from tfplastic.mitigations._weights.changes import change
 from tfplastic.mitigations._weights.trainable import trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.mitigation import Mitigation, Slots
@@ -29,11 +30,11 @@ class PartialResets(Mitigation):
     """Partial reset (CPR): each unit is mixed with a fresh one, more so the less gradient it gets.
 
     Rule: after every update s_i = G_i / (mean_j G_j + 1e-8) with G_i the mean |dL/dW| over the incoming
-        weights of unit i, and u_i <- decay u_i + (1 - decay) s_i, from u_i = 1. After every `reset_period`
-        updates r_i = strength * min(f(steepness (1 - u_i)), 1), and w_in <- (1 - r_i) w_in + r_i fresh, w_out
-        <- (1 - r_i) w_out, with fresh weights of He's uniform distribution. f(x) is by `transform` 2
-        sigmoid(x) (`'sigmoid'`), e^x (`'exponential'`), softplus(x) / ln 2 (`'softplus'`) or max(1 + x, 0)
-        (`'linear'`): each is 1 at u_i = 1.
+        weights of unit i, recurrent ones too, and u_i <- decay u_i + (1 - decay) s_i, from u_i = 1. After
+        every `reset_period` updates r_i = strength * min(f(steepness (1 - u_i)), 1), and w_in <- (1 - r_i)
+        w_in + r_i fresh, w_out <- (1 - r_i) w_out, with fresh weights of He's uniform distribution. f(x) is
+        by `transform` 2 sigmoid(x) (`'sigmoid'`), e^x (`'exponential'`), softplus(x) / ln 2 (`'softplus'`) or
+        max(1 + x, 0) (`'linear'`): each is 1 at u_i = 1.
     Defaults: the released code, for all arguments.
     Source: CPR (arXiv 2607.24996); the code LucMc/continual-learning.
     Departures: the rule does not mention biases, norms and the optimizer's slots; they stay. A weight between
@@ -83,7 +84,13 @@ class PartialResets(Mitigation):
         """
         self._units = resettable_units(model, activated=False)
         weights = {id(weight.variable): weight for weight in trainable_weights(model)}
-        incoming = [weights[id(units.incoming.variable)] for units in self._units.values()]
+        self._mixed = [
+            (layer, part)
+            for layer, units in self._units.items()
+            for part in (units.incoming, units.recurrent)
+            if part is not None
+        ]
+        incoming = [weights[id(part.variable)] for _, part in self._mixed]
         he_uniform = keras.initializers.VarianceScaling(2.0, "fan_in", "uniform", seed=0)
         self._fresh = WeightReinitializer(incoming, he_uniform)
         self._utility = {
@@ -99,20 +106,18 @@ class PartialResets(Mitigation):
             score = gradients / (tf.reduce_mean(gradients) + _SMALL)
             utility.assign(self._decay * utility + (1 - self._decay) * score)
         is_due = tf.equal(step % self._reset_period, 0)
-        tf.cond(is_due, lambda: self._mix(key), lambda: tf.constant(False))
+        tf.cond(is_due, lambda: self._mix(key, slots), lambda: tf.constant(False))
 
-    def _mix(self, key: tf.Tensor) -> tf.Tensor:
-        shares = []
-        for units, utility, fresh in zip(
-            self._units.values(), self._utility.values(), self._fresh.draw(key), strict=True
-        ):
-            share = self._strength * tf.minimum(self._transform(self._steepness * (1 - utility)), 1)
-            share = tf.maximum(share, 0)
-            shares.append((units, share))
-            _mix_in(units.incoming, share, fresh)
-        for units, share in shares:
+    def _mix(self, key: tf.Tensor, slots: Slots) -> tf.Tensor:
+        shares = {}
+        for layer in self._units:
+            transformed = self._transform(self._steepness * (1 - self._utility[f"{layer}/utility"]))
+            shares[layer] = tf.maximum(self._strength * tf.minimum(transformed, 1), 0)
+        for (layer, part), fresh in zip(self._mixed, self._fresh.draw(key), strict=True):
+            _mix_in(part, shares[layer], fresh, slots)
+        for layer, units in self._units.items():
             for part in units.outgoing:
-                _mix_in(part, share, 0.0)
+                _mix_in(part, shares[layer], 0.0, slots)
         return tf.constant(True)
 
     @property
@@ -121,7 +126,7 @@ class PartialResets(Mitigation):
         return self._utility
 
 
-def _mix_in(part: Slice, share: tf.Tensor, fresh: Any) -> None:
+def _mix_in(part: Slice, share: tf.Tensor, fresh: Any, slots: Slots) -> None:
     """Moves the units' entries of a variable by a share of the way to fresh ones."""
     old = tf.convert_to_tensor(part.variable)
-    part.variable.assign(old + tf.cast(part.spread(share), old.dtype) * (fresh - old))
+    change(part.variable, old + tf.cast(part.spread(share), old.dtype) * (fresh - old), slots)

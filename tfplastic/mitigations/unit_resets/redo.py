@@ -6,6 +6,7 @@ import gin
 import tensorflow as tf
 
 from tfplastic._checks import check_boolean, check_integer, check_non_negative
+from tfplastic.mitigations._weights.changes import check_resets_step
 from tfplastic.mitigations.mitigation import Mitigation, Slots, check_period
 from tfplastic.mitigations.unit_resets._resettable_units import lowest, resettable_units
 from tfplastic.mitigations.unit_resets.unit_reset import UnitReset
@@ -70,11 +71,13 @@ class ReDo(Mitigation):
         """Finds the units.
 
         Raises:
-            ValueError: if there is none, or the initializer of a kernel is not known.
+            ValueError: if there is none, the initializer of a kernel is not known, or the optimizer draws
+                noise by its count of steps, which would be reset.
         """
         self._units = resettable_units(model)
         self._reset = UnitReset(model, self._units, outgoing_scale=self._outgoing_scale)
-        self._iterations = optimizer.iterations if self._reset_step else None
+        is_reset = check_resets_step(optimizer, self._reset_step)
+        self._iterations = optimizer.iterations if is_reset else None
 
     def after_update(self, step: tf.Tensor, model: Any, slots: Slots, key: tf.Tensor, context: Any) -> None:
         chosen = {}

@@ -9,6 +9,7 @@ from tfplastic._checks import check_non_negative
 from tfplastic._tf.random import fold_in
 from tfplastic._tf.variables import names
 from tfplastic.diagnostics import Slice, Units
+from tfplastic.mitigations._weights.changes import slot_start
 from tfplastic.mitigations._weights.trainable import trainable_weights
 from tfplastic.mitigations.fresh import WeightReinitializer
 from tfplastic.mitigations.mitigation import Slots
@@ -122,8 +123,13 @@ def _parts_of(units: Mapping[str, Units], *kinds: str) -> Iterator[tuple[str, Sl
 
 
 def _put(part: Slice, chosen: tf.Tensor, value: Any, slots: Slots) -> None:
-    """Assigns the chosen units' entries of a variable, and zeros in its slots there."""
+    """Assigns the chosen units' entries of a variable, and in its slots there those that they start with."""
     mask = part.mask(chosen)
-    for variable, new in [(part.variable, value), *((slot, 0.0) for slot in slots(part.variable).values())]:
-        old = tf.convert_to_tensor(variable)
-        variable.assign(tf.where(mask, tf.cast(new, old.dtype), old))
+    _assign_where(mask, part.variable, value)
+    for name, slot in slots(part.variable).items():
+        _assign_where(mask, slot, slot_start(name, slot, part.variable))
+
+
+def _assign_where(mask: tf.Tensor, variable: Any, new: Any) -> None:
+    old = tf.convert_to_tensor(variable)
+    variable.assign(tf.where(mask, tf.cast(new, old.dtype), old))

@@ -10,6 +10,15 @@ import tensorflow as tf
 from tfplastic._checks import check_sequence, shown
 from tfplastic.optimizers._forms.pure_form import PureForm
 
+# Ends of the names that layers give to variables that are not kernels, as `diagnostics` has them.
+_NO_KERNELS = ("alpha", "beta", "bias", "gamma", "scale", "token")
+
+
+def is_kernel(variable: Any) -> bool:
+    """Returns whether a variable is a kernel by its shape and the name that its layer gives it."""
+    role = variable.name.split("/")[-1].split(":")[0]
+    return len(variable.shape) >= 2 and not role.endswith(_NO_KERNELS)
+
 
 def check_hidden(hidden: Any) -> None:
     """Raises `ValueError` unless it is None or a sequence of booleans."""
@@ -21,6 +30,8 @@ def check_hidden(hidden: Any) -> None:
 
 def hidden_of(hidden: Sequence[bool] | None, parameters: Sequence[Any], convolutions: bool) -> list[bool]:
     """Returns which parameters are hidden matrices: as given, by default all matrices but the last.
+
+    It knows shapes only: gains, offsets and biases of two axes or more count as matrices.
 
     Args:
         hidden: one for each parameter, or None.
@@ -43,6 +54,9 @@ def as_matrix(kernel: tf.Tensor) -> tf.Tensor:
 class HiddenMatricesForm(PureForm):
     """The Keras form of an optimizer with the argument `hidden`, which it finds from the weights.
 
+    Kernels are weights of two axes or more whose name does not say that they are a bias, a gain, an offset, a
+    slope, a token or a scale of noise.
+
     Args:
         learning_rate: number above 0, or a schedule of Keras.
         exclude: regular expressions; weights whose path has one of them are not hidden matrices. None: the
@@ -62,7 +76,7 @@ class HiddenMatricesForm(PureForm):
 
     def _find_hidden(self, variables: Sequence[Any]) -> list[bool]:
         names = [getattr(each, "path", each.name) for each in variables]
-        kernels = [index for index, each in enumerate(variables) if len(each.shape) >= 2]
+        kernels = [index for index, each in enumerate(variables) if is_kernel(each)]
         if self.exclude is not None:
             chosen, patterns = kernels, self.exclude
         else:
