@@ -112,7 +112,8 @@ class ScriptedPlayer:
         return np.array([[self.now, env] for env in range(2)], np.uint8)
 
     def current_time_step(self):
-        return TimeStep(*[np.zeros(2)] * 3, self.observation())
+        nothing = np.zeros(2)
+        return TimeStep(nothing, nothing, nothing, self.observation())
 
     def play(self, policy):
         observation, action = self.observation(), policy(self.observation(), seeds.derive(0, self.now))
@@ -133,7 +134,8 @@ def test_a_rollout_bootstraps_where_an_episode_is_cut_off_and_not_where_it_ends(
     discounts[2, 0] = 0  # ends; that of the second environment is cut off after step 1
     table = generator.normal(size=(steps + 1, 2, 4)).astype(np.float32)
     make = RolloutMaker(lambda given: table[given[:, 0], given[:, 1]], steps, discount, decay)
-    found = make(ScriptedPlayer(rewards, discounts, is_reset))
+    player: Any = ScriptedPlayer(rewards, discounts, is_reset)
+    found = make(player)
     values, advantages = table[..., -1].astype(np.float64), np.zeros((steps, 2))
     for env, pieces in enumerate(([range(3), range(4, 6)], [range(2), range(3, 6)])):
         for piece in pieces:
@@ -161,7 +163,7 @@ def test_a_rollout_bootstraps_where_an_episode_is_cut_off_and_not_where_it_ends(
 
 
 def test_the_time_of_a_batch_is_that_of_a_rollout_by_its_gradient_steps(monkeypatch):
-    task = on_policy(0)
+    task: Any = on_policy(0)
     clock, play, played = [0.0], task._play, []
 
     def timed_play():
