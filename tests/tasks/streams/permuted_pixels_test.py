@@ -153,7 +153,11 @@ def test_an_order_of_pixels_is_a_uniform_permutation_of_seed_and_task():
             {"epochs_per_task": 1, "drop_last": "all"},
             "`drop_last` must be one of 'partial', 'any'. Received: 'all'",
         ),
-        ({}, "`steps_per_task` must be an integer of at least 1. Received: None"),
+        (
+            {},
+            "`steps_per_task` or `epochs_per_task` must be given, and the other one be None. Received:"
+            " steps_per_task=None and epochs_per_task=None",
+        ),
         (
             {"epochs_per_task": 1, "num_examples": 2_000},
             "`num_examples` must be at most 1500, the training examples of 'digits'. Received: 2000",

@@ -86,21 +86,20 @@ class GraphSteps(Driver):
             NonFiniteLossError: the loss is NaN or infinite; the weights are as they were then in the graph,
                 and updated once more under XLA.
         """
-        if not self._names:
-            self._parts = tf.nest.map_structure(_empty, self._traced_parts())
+        if not self._names:  # one step is traced alone first, so that its errors come from here
+            with _undisturbed():
+                trace = self._step.get_concrete_function(*self._step_specs())
+            _, reported, parts = trace.structured_outputs
+            self._names = sorted(reported)
+            self._parts = tf.nest.map_structure(_empty, parts)
         reached, sums, is_finite = self._chunks.take(step, last, lambda target: self._run(step, target, sums))
         if not is_finite:
             raise NonFiniteLossError(reached)
         return reached, sums
 
-    def _traced_parts(self) -> Any:
-        """Traces one step alone, so that its errors come from here; returns the specs of what it hands on."""
-        specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.state)
-        with _undisturbed():
-            trace = self._step.get_concrete_function(tf.TensorSpec([], tf.int64), specs)
-        _, reported, parts = trace.structured_outputs
-        self._names = sorted(reported)
-        return parts
+    def _step_specs(self) -> tuple[tf.TensorSpec, Any]:
+        """Returns the specs of the arguments of one step."""
+        return tf.TensorSpec([], tf.int64), tf.nest.map_structure(tf.TensorSpec.from_tensor, self.state)
 
     def keep_compiler(self, compiler: str) -> None:
         if compiler != self.compiler:
@@ -218,7 +217,10 @@ class GraphSteps(Driver):
         values += [tf.fill(each.shape, tf.constant(math.nan, each.dtype)) for each in unknown]
         self.state = tf.nest.pack_sequence_as(structure, values)
         if has_parts(directory):
-            self._parts = load_parts(directory, self._traced_parts())
+            with _undisturbed():
+                trace = self._step.get_concrete_function(*self._step_specs())
+            _, reported, parts = trace.structured_outputs
+            self._names, self._parts = sorted(reported), load_parts(directory, parts)
 
     def describe(
         self, total_steps: int, checkpoint_period: int, keep_checkpoints: int
