@@ -74,8 +74,8 @@ class GradualDrift(SupervisedStream):
             batch_size=stream.batch_size,
             sampling=stream.sampling,
             drop_last=stream.drop_last,
+            new_pass=stream.begins_epochs,
         )
-        self.begins_epochs = stream.begins_epochs
 
     def load(self, seed: int) -> Any:
         self._stream.seed = seed
